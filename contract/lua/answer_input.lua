@@ -1,0 +1,42 @@
+-- answer_input: input_required -> working when the last open question is answered; a parked job -> queued.
+-- KEYS  record, queue
+-- ARGV  base · id · owner · key · answer (JSON)
+-- Replies
+--   OK, open     stored; so many questions are still open
+--   IGNORED      the key was never asked or has its answer, or the job is terminal; nothing changes
+--   GONE         no such record for this owner
+-- Effects  rings the worker that holds the job and the replicas that wait
+local record, queue = KEYS[1], KEYS[2]
+local base, id, owner, key, answer = ARGV[1], ARGV[2], ARGV[3], ARGV[4], ARGV[5]
+
+local job = read(record, {
+  'status', 'owner', 'worker', 'entry', 'tool', 'open', 'waiters', 'ask:' .. key, 'answer:' .. key,
+})
+if not job.status or job.owner ~= owner then
+  return { 'GONE' }
+end
+if TERMINAL[job.status] or not job['ask:' .. key] or job['answer:' .. key] then
+  return { 'IGNORED' }
+end
+
+local open = tonumber(job.open) - 1
+local fields = { 'answer:' .. key, answer, 'open', int(open), 'updated_ms', int(now_ms()) }
+local function set(name, value)
+  fields[#fields + 1] = name
+  fields[#fields + 1] = value
+end
+local held = job.worker and job.worker ~= ''
+if open == 0 and job.status == 'input_required' then
+  if held then
+    set('status', 'working')
+  else
+    set('status', 'queued')
+    set('entry', redis.call('XADD', queue, '*', 'id', id, 'tool', job.tool))
+  end
+end
+redis.call('HSET', record, unpack(fields))
+if held then
+  redis.call('PUBLISH', base .. 'inbox:' .. job.worker, id)
+end
+ring_waiters(base, id, job.waiters)
+return { 'OK', int(open) }

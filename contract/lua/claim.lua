@@ -1,0 +1,76 @@
+-- claim: queued -> working, or working -> working when the lease of the attempt before has run out. Starts an attempt.
+-- KEYS  record, queue
+-- ARGV  base · id · entry · worker · lease_ms (integer > 0) · defer_ms (how long a job over its tool's concurrency limit
+--       waits, integer > 0)
+-- Replies
+--   OK, attempt, field, value …   the attempt is the caller's; the whole record follows
+--   GONE                          the record expired; the entry is dropped
+--   STALE                         another entry stands for the job; this one is dropped
+--   DONE                          the job is terminal; the entry is dropped
+--   POISON, crashes               the job reached its crash limit: failed, dead letter, entry dropped
+--   BUSY, until_ms                someone holds a lease until then (the entry stays, pending for the holder), or the
+--                                 tool is at its concurrency limit (the job moves to due until then)
+-- Effects  running:<tool> for tools with a limit; crashes + 1 when the attempt before was never given back
+local record, queue = KEYS[1], KEYS[2]
+local base, id, entry, worker = ARGV[1], ARGV[2], ARGV[3], ARGV[4]
+local lease, defer = tonumber(ARGV[5]), tonumber(ARGV[6])
+
+local job = read(record, CLOSING)
+if not job.status then
+  drop_entry(queue, entry)
+  return { 'GONE' }
+end
+if TERMINAL[job.status] then
+  drop_entry(queue, entry)
+  return { 'DONE' }
+end
+if job.entry ~= entry then
+  drop_entry(queue, entry)
+  return { 'STALE' }
+end
+
+local now = now_ms()
+local crashes = tonumber(job.crashes)
+if job.worker and job.worker ~= '' then
+  local held_until = tonumber(job.lease_ms)
+  if held_until > now then
+    -- Whoever reclaimed the entry gives it back, idle so long that it can be reclaimed the moment the lease ends.
+    local idle = math.max(0, lease - (held_until - now))
+    redis.pcall('XCLAIM', queue, GROUP, job.worker, 0, entry, 'IDLE', int(idle), 'JUSTID')
+    return { 'BUSY', job.lease_ms }
+  end
+  crashes = crashes + 1
+  if crashes >= tonumber(job.max_crashes) then
+    local text = 'the worker died during attempt ' .. job.attempt .. '; the crash limit of ' .. job.max_crashes
+      .. ' is reached'
+    close(base, record, id, job, 'failed', {
+      'crashes', int(crashes), 'message', text, 'error', cjson.encode({ code = -32603, message = text }),
+    })
+    bury(base, id, job.tool, 'crash limit', job.attempt)
+    return { 'POISON', int(crashes) }
+  end
+end
+
+if job.limit then
+  local running = base .. 'running:' .. job.tool
+  redis.call('ZREMRANGEBYSCORE', running, '-inf', int(now))
+  if not redis.call('ZSCORE', running, id) and redis.call('ZCARD', running) >= tonumber(job.limit) then
+    local due = int(now + defer)
+    drop_entry(queue, entry)
+    redis.call('HSET', record, 'status', 'queued', 'entry', '', 'worker', '', 'crashes', int(crashes))
+    redis.call('ZADD', base .. 'due', due, id)
+    return { 'BUSY', due }
+  end
+  redis.call('ZADD', running, int(now + lease), id)
+end
+
+local attempt = int(tonumber(job.attempt) + 1)
+redis.call('HSET', record, 'status', 'working', 'attempt', attempt, 'crashes', int(crashes), 'worker', worker,
+  'started_ms', int(now), 'lease_ms', int(now + lease), 'updated_ms', int(now))
+if attempt ~= '1' then
+  redis.call('HDEL', record, 'progress', 'total', 'message')
+end
+local reply = redis.call('HGETALL', record)
+table.insert(reply, 1, attempt)
+table.insert(reply, 1, 'OK')
+return reply

@@ -1,0 +1,156 @@
+-- prelude: prepended to every transition.
+--
+-- Keys a transition does not name in KEYS are derived from ARGV `base`, "<prefix>:{<shard>}:": they carry the same
+-- hash tag and so live in the same slot as the keys that are named.
+--
+-- Replies are arrays of strings and integers whose first element is a tag. Records travel as flat field, value lists.
+
+local GROUP = 'workers'
+
+-- Dead letters are kept for people, about this many a shard.
+local DEAD_LETTERS_KEPT = 10000
+
+-- The fields of a record that a poll shows; never the arguments.
+local VIEW = {
+  'status', 'tool', 'owner', 'plain', 'created_ms', 'updated_ms', 'ttl_ms', 'poll_ms', 'message', 'is_error',
+  'progress', 'total', 'attempt',
+}
+
+local TERMINAL = { completed = true, failed = true, cancelled = true }
+
+local function now_ms()
+  local time = redis.call('TIME')
+  return tonumber(time[1]) * 1000 + math.floor(tonumber(time[2]) / 1000)
+end
+
+-- An integer as Redis stores it; Lua would print large ones with an exponent.
+local function int(number)
+  return string.format('%.0f', number)
+end
+
+-- The named fields of a record as a table; absent ones are false.
+local function read(record, names)
+  local values = redis.call('HMGET', record, unpack(names))
+  local job = {}
+  for i, name in ipairs(names) do
+    job[name] = values[i]
+  end
+  return job
+end
+
+-- Appends the named fields that exist to a reply, as name, value.
+local function append_fields(reply, record, names)
+  local values = redis.call('HMGET', record, unpack(names))
+  for i, name in ipairs(names) do
+    if values[i] then
+      reply[#reply + 1] = name
+      reply[#reply + 1] = values[i]
+    end
+  end
+  return reply
+end
+
+-- An index lives as long as its longest-lived member; nothing happens if there is no such index.
+local function outlive(index, expires)
+  local current = redis.call('PEXPIRETIME', index)
+  if current >= -1 and current < expires then
+    redis.call('PEXPIREAT', index, int(expires))
+  end
+end
+
+-- Acks and deletes an entry; harmless for one that is gone.
+local function drop_entry(queue, entry)
+  if entry and entry ~= '' then
+    redis.call('XACK', queue, GROUP, entry)
+    redis.call('XDEL', queue, entry)
+  end
+end
+
+-- Tells every replica that waits for this job to look at it.
+local function ring_waiters(base, id, waiters)
+  for replica in string.gmatch(waiters or '', '[^,]+') do
+    redis.call('PUBLISH', base .. 'bell:' .. replica, id)
+  end
+end
+
+-- Why an attempt may not write, or nil if it may. The attempt number is the fence; a job nobody holds has no writer.
+local function refusal(job, attempt)
+  if not job.status then
+    return 'GONE'
+  end
+  if job.attempt ~= attempt then
+    return 'STALE'
+  end
+  if job.status == 'cancelled' then
+    return 'CANCELLED'
+  end
+  if TERMINAL[job.status] then
+    return 'DONE'
+  end
+  if not job.worker or job.worker == '' then
+    return 'STALE'
+  end
+  return nil
+end
+
+-- What `close` reads of a record, beside what its caller needs.
+local CLOSING = {
+  'status', 'attempt', 'worker', 'queue', 'tool', 'owner', 'entry', 'waiters', 'plain', 'keep_ms', 'created_ms',
+  'ttl_ms', 'limit', 'crashes', 'max_crashes', 'retries', 'max_attempts', 'lease_ms',
+}
+
+-- The one way into a terminal status: stores the outcome, takes the job off its stream and every index of live jobs,
+-- settles how long the record stays readable, and rings whoever waits. `outcome` is a flat field, value list.
+local function close(base, record, id, job, status, outcome)
+  local now = now_ms()
+  local created, ttl = tonumber(job.created_ms), tonumber(job.ttl_ms)
+  local keep = tonumber(job.keep_ms) or 0
+  local expires = created + ttl
+  if job.plain == '1' then
+    -- The caller of a plain call has its answer; the record stays just long enough for a resumed stream. It outlives
+    -- this script in any case, which may still read it.
+    expires = math.min(expires, now + math.max(keep, 1))
+  elseif keep > 0 then
+    expires = math.max(expires, now + keep)
+  end
+  redis.call('HSET', record, 'status', status, 'updated_ms', int(now), 'ttl_ms', int(expires - created),
+    'entry', '', 'worker', '', unpack(outcome))
+  redis.call('PEXPIREAT', record, int(expires))
+  drop_entry(base .. 'queue:' .. job.queue, job.entry)
+  if not job.entry or job.entry == '' then
+    redis.call('ZREM', base .. 'due', id)
+  end
+  if job.limit then
+    redis.call('ZREM', base .. 'running:' .. job.tool, id)
+  end
+  if job.owner ~= '' then
+    redis.call('ZREM', base .. 'active:' .. job.owner, id)
+    if job.plain ~= '1' and expires ~= created + ttl then
+      local owned = base .. 'owned:' .. job.owner
+      redis.call('ZADD', owned, 'XX', int(expires), id)
+      outlive(owned, expires)
+    end
+  end
+  ring_waiters(base, id, job.waiters)
+end
+
+-- An attempt's outcome as `close` stores it: only the parts that there are.
+local function outcome_fields(field, payload, is_error, message)
+  local outcome = {}
+  local function set(name, value)
+    if name ~= '' and value ~= '' then
+      outcome[#outcome + 1] = name
+      outcome[#outcome + 1] = value
+    end
+  end
+  set(field, payload)
+  set('is_error', is_error)
+  set('message', message)
+  return outcome
+end
+
+-- Keeps a job that will not be retried where people find it.
+local function bury(base, id, tool, reason, attempts)
+  redis.call('XADD', base .. 'dead', 'MAXLEN', '~', DEAD_LETTERS_KEPT, '*', 'id', id, 'tool', tool, 'reason', reason,
+    'attempts', attempts)
+end

@@ -1,0 +1,41 @@
+-- schedule_retry: working or input_required -> queued, due later; or -> its last outcome and a dead letter when the
+-- attempts are used up.
+-- KEYS  record, queue
+-- ARGV  base · id · attempt · entry · delay_ms (integer >= 0) · message (why this attempt failed)
+--       · then the outcome to store if there is no attempt left: status · field · payload · is_error (as finish)
+-- Replies
+--   RETRY, due_ms      another attempt starts then
+--   DEAD, retries      no attempt left: the outcome is stored, the job is a dead letter
+--   CANCELLED · DONE · GONE · STALE   as renew_lease (GONE drops the entry)
+local record, queue = KEYS[1], KEYS[2]
+local base, id, attempt, entry = ARGV[1], ARGV[2], ARGV[3], ARGV[4]
+local delay, message = tonumber(ARGV[5]), ARGV[6]
+local status, field, payload, is_error = ARGV[7], ARGV[8], ARGV[9], ARGV[10]
+
+local job = read(record, CLOSING)
+local refused = refusal(job, attempt)
+if refused then
+  if refused == 'GONE' then
+    drop_entry(queue, entry)
+  end
+  return { refused }
+end
+
+local retries = tonumber(job.retries)
+if retries + 1 >= tonumber(job.max_attempts) then
+  close(base, record, id, job, status, outcome_fields(field, payload, is_error, message))
+  bury(base, id, job.tool, message, attempt)
+  return { 'DEAD', int(retries) }
+end
+
+local now = now_ms()
+local due = int(now + delay)
+drop_entry(queue, job.entry)
+if job.limit then
+  redis.call('ZREM', base .. 'running:' .. job.tool, id)
+end
+redis.call('HSET', record, 'status', 'queued', 'entry', '', 'worker', '', 'retries', int(retries + 1),
+  'message', message, 'updated_ms', int(now))
+redis.call('ZADD', base .. 'due', due, id)
+ring_waiters(base, id, job.waiters)
+return { 'RETRY', due }

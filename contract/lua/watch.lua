@@ -1,0 +1,21 @@
+-- watch: changes no status. Notes that a replica waits for the job, so that it is rung, and shows where the job stands.
+-- KEYS  record
+-- ARGV  base · id · owner · replica
+-- Replies
+--   OK, field, value …   the record as a poll shows it, with result and error if there is one
+--   GONE                 no such record for this owner
+local record = KEYS[1]
+local owner, replica = ARGV[3], ARGV[4]
+
+local job = read(record, { 'status', 'owner', 'waiters' })
+if not job.status or job.owner ~= owner then
+  return { 'GONE' }
+end
+if not TERMINAL[job.status] then
+  local waiters = job.waiters or ''
+  if not string.find(',' .. waiters .. ',', ',' .. replica .. ',', 1, true) then
+    redis.call('HSET', record, 'waiters', waiters == '' and replica or (waiters .. ',' .. replica))
+  end
+end
+local reply = append_fields({ 'OK' }, record, VIEW)
+return append_fields(reply, record, { 'result', 'error' })

@@ -1,0 +1,96 @@
+//! What can go wrong between this process and Redis.
+
+use redis::{ErrorKind, RedisError, ServerErrorKind};
+
+/// A failure of the contract. Expected outcomes (a full queue, a lost lease, an expired record) are values, not errors.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// Redis refused a command, or the wire to it broke. A command that failed this way may have run.
+    #[error("Redis failed during {during}: {source}")]
+    Redis {
+        /// The transition or command that was under way.
+        during: &'static str,
+        /// What the client library reports.
+        #[source]
+        source: RedisError,
+    },
+    /// No exclusive connection could be had.
+    #[error("no Redis connection for {during}: {reason}")]
+    Connection {
+        /// What the connection was for.
+        during: &'static str,
+        /// Why there is none.
+        reason: String,
+    },
+    /// A reply that this version of the contract does not know: the scripts and this binary differ.
+    #[error("{during} replied {reply:?}, which this version does not understand")]
+    Reply {
+        /// The transition that replied.
+        during: &'static str,
+        /// The start of the reply.
+        reply: String,
+    },
+    /// A stored value that cannot be read.
+    #[error("{key} holds an unreadable {field}: {value:?}")]
+    Malformed {
+        /// The key that holds it.
+        key: String,
+        /// The field or value at fault.
+        field: &'static str,
+        /// The start of what was found.
+        value: String,
+    },
+    /// This Redis cannot be used; the text says what to change.
+    #[error("this Redis cannot be used: {0}")]
+    Unsuitable(String),
+}
+
+impl Error {
+    /// Whether the same call may succeed later without anyone changing anything.
+    #[must_use]
+    pub fn is_transient(&self) -> bool {
+        match self {
+            Self::Redis { source, .. } => is_transient(source),
+            Self::Connection { .. } => true,
+            Self::Reply { .. } | Self::Malformed { .. } | Self::Unsuitable(_) => false,
+        }
+    }
+
+    /// Whether Redis refused a write because its memory is full.
+    #[must_use]
+    pub fn is_out_of_memory(&self) -> bool {
+        matches!(self, Self::Redis { source, .. } if source.code() == Some("OOM"))
+    }
+
+    /// Whether a consumer group is missing: Redis lost its data, or the queue was never read.
+    #[must_use]
+    pub fn is_no_group(&self) -> bool {
+        matches!(self, Self::Redis { source, .. } if source.code() == Some("NOGROUP"))
+    }
+
+    /// Wraps a client error with what was under way.
+    pub(crate) fn redis(during: &'static str) -> impl FnOnce(RedisError) -> Self {
+        move |source| Self::Redis { during, source }
+    }
+}
+
+fn is_transient(source: &RedisError) -> bool {
+    match source.kind() {
+        ErrorKind::Io => true,
+        ErrorKind::Server(kind) => matches!(
+            kind,
+            ServerErrorKind::BusyLoading
+                | ServerErrorKind::TryAgain
+                | ServerErrorKind::ClusterDown
+                | ServerErrorKind::MasterDown
+                | ServerErrorKind::ReadOnly
+                | ServerErrorKind::NoScript
+        ),
+        // UNBLOCKED ends a blocking read when its stream is deleted or the server becomes a replica.
+        _ => matches!(
+            source.code(),
+            Some("OOM" | "NOGROUP" | "BUSY" | "MISCONF" | "NOREPLICAS" | "UNBLOCKED")
+        ),
+    }
+}

@@ -1,0 +1,43 @@
+//! What the front end and the workers of Taskferry agree on, and the only code that talks to Redis.
+//!
+//! A *task* is what an MCP client sees; the durable unit of work behind it is a *job*: one record (a hash whose expiry
+//! is the task's ttl) and, while it waits or runs, one entry on the stream of its queue. Every change of a record is
+//! one of the transitions in `lua/`, called through [`Store`]. Nothing here knows HTTP or MCP.
+//!
+//! docs/REDIS.md describes every key and transition as an operator meets them.
+
+mod connection;
+mod doorbell;
+mod error;
+mod ids;
+mod keys;
+mod record;
+mod registry;
+mod reply;
+mod script;
+mod session;
+pub mod settings;
+mod state;
+mod store;
+mod tool;
+
+pub use connection::{BlockingConnection, Connections, RedisSettings};
+pub use doorbell::{Doorbell, Ring};
+pub use error::Error;
+pub use ids::{
+    Attempt, EntryId, InvalidId, Owner, QueueName, ReplicaId, Shard, Shards, TaskId, ToolName,
+    WorkerId,
+};
+pub use keys::Keys;
+pub use record::{Job, Question, TaskView};
+pub use registry::WorkerInfo;
+pub use session::{Session, SessionId};
+pub use state::Status;
+pub use store::Store;
+pub use store::attempt::{
+    AskReply, ClaimReply, Claimed, FinishReply, Hold, Outcome, ParkReply, Progress, Refused,
+    RenewReply, RetryReply,
+};
+pub use store::flow::{Delivery, ForwardReply, Source};
+pub use store::request::{AnswerReply, CancelReply, Page, Submission, SubmitReply};
+pub use tool::{Backoff, TaskSupport, ToolDefinition, TtlBounds};

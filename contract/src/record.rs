@@ -1,0 +1,210 @@
+//! Records as they are read.
+
+use std::collections::HashMap;
+
+use crate::error::Error;
+use crate::ids::{Attempt, Owner, QueueName, TaskId, ToolName};
+use crate::state::Status;
+
+/// A record as a poll sees it.
+#[derive(Debug, Clone, PartialEq)]
+pub struct TaskView {
+    /// The task.
+    pub id: TaskId,
+    /// Where it stands.
+    pub status: Status,
+    /// The tool it calls.
+    pub tool: String,
+    /// Who may see it.
+    pub owner: Owner,
+    /// Whether it stands behind a plain call, which shows no task to its caller.
+    pub plain: bool,
+    /// When it was created, ms since the epoch, by Redis's clock.
+    pub created_ms: i64,
+    /// When it last changed, ms since the epoch.
+    pub updated_ms: i64,
+    /// How long it lives from its creation, ms: exactly what the key's expiry is set to.
+    pub ttl_ms: i64,
+    /// How often the caller should poll, ms.
+    pub poll_ms: u64,
+    /// What the worker, or the transition that ended the job, says about it.
+    pub message: Option<String>,
+    /// Whether a completed result reports a tool error.
+    pub is_error: bool,
+    /// Progress, as the worker wrote the number.
+    pub progress: Option<String>,
+    /// What progress counts towards.
+    pub total: Option<String>,
+    /// Attempts started so far.
+    pub attempt: u64,
+    /// The result, byte for byte as the worker wrote it: a JSON object. Only once completed, and only where asked for.
+    pub result: Option<String>,
+    /// The JSON-RPC error object of a failed job. Only where asked for.
+    pub error: Option<String>,
+}
+
+/// The fields of [`TaskView`] without result and error, in the order of [`TaskView::from_values`].
+pub(crate) const VIEW_FIELDS: [&str; 13] = [
+    "status",
+    "tool",
+    "owner",
+    "plain",
+    "created_ms",
+    "updated_ms",
+    "ttl_ms",
+    "poll_ms",
+    "message",
+    "is_error",
+    "progress",
+    "total",
+    "attempt",
+];
+
+impl TaskView {
+    /// Reads `HMGET` values in the order of [`VIEW_FIELDS`], then result, then error. Nothing if there is no record.
+    pub(crate) fn from_values(
+        id: TaskId,
+        values: Vec<Option<String>>,
+    ) -> Result<Option<Self>, Error> {
+        let mut values = values.into_iter();
+        let mut next = || values.next().flatten();
+        let Some(status) = next() else {
+            return Ok(None);
+        };
+        let (tool, owner, plain) = (next(), next(), next());
+        let (created, updated, ttl, poll) = (next(), next(), next(), next());
+        let view = Self {
+            id,
+            status: read(id, "status", Some(status))?,
+            tool: tool.unwrap_or_default(),
+            owner: owner_of(owner.unwrap_or_default()),
+            plain: plain.as_deref() == Some("1"),
+            created_ms: read(id, "created_ms", created)?,
+            updated_ms: read(id, "updated_ms", updated)?,
+            ttl_ms: read(id, "ttl_ms", ttl)?,
+            poll_ms: read(id, "poll_ms", poll.or_else(|| Some("0".to_owned())))?,
+            message: next(),
+            is_error: next().as_deref() == Some("1"),
+            progress: next(),
+            total: next(),
+            attempt: read(id, "attempt", next())?,
+            result: next(),
+            error: next(),
+        };
+        Ok(Some(view))
+    }
+
+    /// Reads field, value pairs in any order.
+    pub(crate) fn from_pairs(id: TaskId, pairs: Vec<(String, String)>) -> Result<Self, Error> {
+        let mut fields: HashMap<String, String> = pairs.into_iter().collect();
+        let values = VIEW_FIELDS
+            .iter()
+            .chain(&["result", "error"])
+            .map(|name| fields.remove(*name))
+            .collect();
+        Self::from_values(id, values)?.ok_or_else(|| malformed(id, "status", ""))
+    }
+}
+
+/// A question to the client.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Question {
+    /// Unique within the task for its whole life.
+    pub key: String,
+    /// The request as JSON: `method` and `params`.
+    pub request: String,
+}
+
+/// A record as the worker that claimed it sees it.
+#[derive(Debug, Clone)]
+pub struct Job {
+    /// The task behind which it stands.
+    pub id: TaskId,
+    /// The tool to run.
+    pub tool: ToolName,
+    /// The queue it came from.
+    pub queue: QueueName,
+    /// Who asked for it.
+    pub owner: Owner,
+    /// The arguments: a JSON object, validated against the tool's input schema before the job was queued.
+    pub arguments: String,
+    /// This attempt; the fence of all its writes.
+    pub attempt: Attempt,
+    /// Attempts that ended in a retry so far.
+    pub retries: u64,
+    /// Attempts whose worker died so far.
+    pub crashes: u64,
+    /// When the task was created, ms since the epoch.
+    pub created_ms: i64,
+    /// How long it lives from then, ms.
+    pub ttl_ms: i64,
+    /// How long one attempt may take, ms.
+    pub timeout_ms: u64,
+    /// What the client can be asked: a JSON object of MCP client capabilities.
+    pub capabilities: Option<String>,
+    /// W3C trace context of the call.
+    pub trace: Option<String>,
+    /// Answers stored by earlier attempts: key to JSON.
+    pub answers: HashMap<String, String>,
+}
+
+impl Job {
+    pub(crate) fn from_pairs(
+        id: TaskId,
+        attempt: Attempt,
+        pairs: Vec<(String, String)>,
+    ) -> Result<Self, Error> {
+        let mut fields: HashMap<String, String> = pairs.into_iter().collect();
+        let answers = fields
+            .iter()
+            .filter_map(|(name, value)| {
+                Some((name.strip_prefix("answer:")?.to_owned(), value.clone()))
+            })
+            .collect();
+        let mut take = |name: &'static str| fields.remove(name);
+        Ok(Self {
+            id,
+            tool: read(id, "tool", take("tool"))?,
+            queue: read(id, "queue", take("queue"))?,
+            owner: owner_of(take("owner").unwrap_or_default()),
+            arguments: take("arguments").unwrap_or_else(|| "{}".to_owned()),
+            attempt,
+            retries: read(id, "retries", take("retries"))?,
+            crashes: read(id, "crashes", take("crashes"))?,
+            created_ms: read(id, "created_ms", take("created_ms"))?,
+            ttl_ms: read(id, "ttl_ms", take("ttl_ms"))?,
+            timeout_ms: read(id, "timeout_ms", take("timeout_ms"))?,
+            capabilities: take("capabilities"),
+            trace: take("trace"),
+            answers,
+        })
+    }
+}
+
+fn owner_of(name: String) -> Owner {
+    // A name that breaks today's rule was written by another version; nobody is that owner, so nobody sees the task.
+    if name.is_empty() {
+        Owner::anonymous()
+    } else {
+        Owner::named(&name).unwrap_or_else(|_foreign| Owner::unmatched())
+    }
+}
+
+fn read<T: std::str::FromStr>(
+    id: TaskId,
+    field: &'static str,
+    value: Option<String>,
+) -> Result<T, Error> {
+    let value = value.unwrap_or_default();
+    value
+        .parse()
+        .map_err(|_unreadable| malformed(id, field, &value))
+}
+
+fn malformed(id: TaskId, field: &'static str, value: &str) -> Error {
+    Error::Malformed {
+        key: format!("the record of {id}"),
+        field,
+        value: value.chars().take(80).collect(),
+    }
+}

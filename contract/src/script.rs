@@ -1,0 +1,78 @@
+//! The transitions' Lua sources, as Redis runs them.
+
+use std::sync::LazyLock;
+
+use redis::Script;
+
+const PRELUDE: &str = include_str!("../lua/prelude.lua");
+
+/// Whether a transition may run while Redis is out of memory. Those that finish, renew or give back must: they are how
+/// memory comes free.
+#[derive(Clone, Copy)]
+enum WhenFull {
+    Refuse,
+    Run,
+}
+
+/// One transition, ready to be called by its digest.
+pub(crate) struct Transition {
+    pub(crate) name: &'static str,
+    pub(crate) script: Script,
+}
+
+impl Transition {
+    fn new(name: &'static str, body: &str, when_full: WhenFull) -> Self {
+        // The first line makes Redis check memory before the script starts, never between two of its writes.
+        let flags = match when_full {
+            WhenFull::Refuse => "#!lua",
+            WhenFull::Run => "#!lua flags=allow-oom",
+        };
+        Self {
+            name,
+            script: Script::new(&format!("{flags}\n{PRELUDE}\n{body}")),
+        }
+    }
+}
+
+macro_rules! transitions {
+    ($($name:ident $when_full:ident),* $(,)?) => {
+        /// Every transition, by name.
+        pub(crate) struct Transitions { $(pub(crate) $name: Transition),* }
+
+        impl Transitions {
+            fn new() -> Self {
+                Self {
+                    $($name: Transition::new(
+                        stringify!($name),
+                        include_str!(concat!("../lua/", stringify!($name), ".lua")),
+                        WhenFull::$when_full,
+                    )),*
+                }
+            }
+
+            pub(crate) fn all(&self) -> Vec<&Transition> {
+                vec![$(&self.$name),*]
+            }
+        }
+    };
+}
+
+transitions! {
+    submit Refuse,
+    claim Run,
+    renew_lease Run,
+    report_progress Refuse,
+    ask_input Refuse,
+    park Run,
+    answer_input Run,
+    finish Run,
+    schedule_retry Run,
+    release Run,
+    cancel Run,
+    watch Run,
+    forward Run,
+    reclaim Run,
+    dead_letter Run,
+}
+
+pub(crate) static TRANSITIONS: LazyLock<Transitions> = LazyLock::new(Transitions::new);

@@ -1,0 +1,483 @@
+//! How both binaries read their settings: a flag goes before the environment, the environment before the file, the file
+//! before the default. Unknown and impossible settings are collected and refused together.
+//!
+//! Nothing here reads the environment or a file; a binary's `config` does and hands them in.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::time::Duration;
+
+use crate::connection::RedisSettings;
+use crate::ids::Shards;
+
+/// What the environment variables of Taskferry begin with.
+pub const ENV_PREFIX: &str = "TASKFERRY_";
+
+/// One setting of a binary.
+#[derive(Debug, Clone, Copy)]
+pub struct Setting {
+    /// Its name in the file: lower case, words joined by `_`. The flag joins them by `-`, the environment variable is
+    /// `TASKFERRY_` and the upper-case name.
+    pub name: &'static str,
+    /// What the value looks like, for `--help`.
+    pub value: &'static str,
+    /// What it is, with its default, for `--help`.
+    pub help: &'static str,
+}
+
+impl Setting {
+    /// The flag, without dashes in front.
+    #[must_use]
+    pub fn flag(&self) -> String {
+        flag_of(self.name)
+    }
+
+    /// The environment variable.
+    #[must_use]
+    pub fn variable(&self) -> String {
+        format!("{ENV_PREFIX}{}", self.name.to_uppercase())
+    }
+}
+
+/// The names of the front end's settings: a shared environment may hold them, so a worker passes over them.
+pub const FRONT_END_NAMES: [&str; 19] = [
+    "listen",
+    "allow_unauthenticated",
+    "allowed_hosts",
+    "allowed_origins",
+    "single_user",
+    "max_body",
+    "queue_cap",
+    "owner_cap",
+    "session_idle",
+    "stream_after",
+    "keep_alive",
+    "drain_timeout",
+    "instructions",
+    "log",
+    "log_format",
+    "redis_url",
+    "redis_prefix",
+    "redis_shards",
+    "redis_timeout",
+];
+
+/// The names of a worker's settings: a shared environment may hold them, so the front end passes over them.
+pub const WORKER_NAMES: [&str; 10] = [
+    "manifest",
+    "slots",
+    "lease",
+    "drain_timeout",
+    "log",
+    "log_format",
+    "redis_url",
+    "redis_prefix",
+    "redis_shards",
+    "redis_timeout",
+];
+
+/// The settings of the Redis connection, the same for both binaries.
+pub const REDIS_SETTINGS: [Setting; 4] = [
+    Setting {
+        name: "redis_url",
+        value: "URL",
+        help: "Redis, as redis://[user:password@]host:port/db or unix:///path [default: redis://127.0.0.1:6379/0]",
+    },
+    Setting {
+        name: "redis_prefix",
+        value: "PREFIX",
+        help: "What every key begins with: letters, digits, _ and - [default: tf]",
+    },
+    Setting {
+        name: "redis_shards",
+        value: "N",
+        help: "Over how many hash tags the keys are spread, 1 to 1024; the same for every process [default: 1]",
+    },
+    Setting {
+        name: "redis_timeout",
+        value: "DURATION",
+        help: "How long a command may take before it counts as failed [default: 3s]",
+    },
+];
+
+/// Where a value came from.
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum Origin {
+    Flag,
+    Environment,
+    File(String),
+}
+
+/// Everything that is wrong with the settings, each with its name.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Problems(pub Vec<String>);
+
+impl fmt::Display for Problems {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "the settings cannot be used:")?;
+        self.0
+            .iter()
+            .try_for_each(|problem| write!(f, "\n  {problem}"))
+    }
+}
+
+impl std::error::Error for Problems {}
+
+/// The settings as they were given, from which a binary takes its own.
+#[derive(Debug)]
+pub struct Settings {
+    known: Vec<Setting>,
+    given: BTreeMap<String, (String, Origin)>,
+    problems: Vec<String>,
+}
+
+impl Settings {
+    /// Settings that may have the names in `known`, none given yet.
+    #[must_use]
+    pub fn new(known: Vec<Setting>) -> Self {
+        Self {
+            known,
+            given: BTreeMap::new(),
+            problems: Vec::new(),
+        }
+    }
+
+    /// Adds what a TOML file says; `path` is for messages. Add the file first, then the environment, then flags.
+    pub fn add_file(&mut self, path: &str, text: &str) {
+        let table: toml::Table = match text.parse() {
+            Ok(table) => table,
+            Err(error) => {
+                self.problems
+                    .push(format!("{path}: it is not TOML: {error}"));
+                return;
+            }
+        };
+        for (name, value) in table {
+            let origin = Origin::File(path.to_owned());
+            if !self.is_known(&name) {
+                self.problems.push(format!(
+                    "{path}: unknown setting {name:?}{}",
+                    self.hint(&name)
+                ));
+                continue;
+            }
+            match flat(&value) {
+                Some(value) => {
+                    self.given.insert(name, (value, origin));
+                }
+                None => self.problems.push(format!(
+                    "{path}: {name} must be a string, a number, true, false, or a list of those"
+                )),
+            }
+        }
+    }
+
+    /// Adds those of the environment's variables that begin with [`ENV_PREFIX`], except the ones in `others`.
+    pub fn add_environment(
+        &mut self,
+        variables: impl Iterator<Item = (String, String)>,
+        others: &[&str],
+    ) {
+        for (variable, value) in variables {
+            let Some(name) = variable.strip_prefix(ENV_PREFIX) else {
+                continue;
+            };
+            let name = name.to_lowercase();
+            if self.is_known(&name) {
+                self.given.insert(name, (value, Origin::Environment));
+            } else if !others.contains(&name.as_str()) {
+                self.problems.push(format!(
+                    "unknown setting {variable} in the environment{}",
+                    self.hint(&name)
+                ));
+            }
+        }
+    }
+
+    /// Adds a flag's value. The command-line parser has refused unknown ones.
+    pub fn add_flag(&mut self, name: &str, value: String) {
+        self.given.insert(name.to_owned(), (value, Origin::Flag));
+    }
+
+    /// Takes a setting, read by `parse`; `default` if it was not given, and also if it cannot be read, which is noted.
+    pub fn take<T>(
+        &mut self,
+        name: &str,
+        default: T,
+        parse: impl FnOnce(&str) -> Result<T, String>,
+    ) -> T {
+        self.take_optional(name, parse).unwrap_or(default)
+    }
+
+    /// Takes a setting that may be absent.
+    pub fn take_optional<T>(
+        &mut self,
+        name: &str,
+        parse: impl FnOnce(&str) -> Result<T, String>,
+    ) -> Option<T> {
+        debug_assert!(self.is_known(name), "{name} is not declared");
+        let (value, origin) = self.given.remove(name)?;
+        match parse(&value) {
+            Ok(value) => Some(value),
+            Err(rule) => {
+                let shown = if name.contains("url") {
+                    "***"
+                } else {
+                    value.as_str()
+                };
+                self.problems
+                    .push(format!("{}: {shown:?} {rule}", place(name, &origin)));
+                None
+            }
+        }
+    }
+
+    /// Notes a problem between settings.
+    pub fn refuse(&mut self, problem: String) {
+        self.problems.push(problem);
+    }
+
+    /// Ends the reading.
+    ///
+    /// # Errors
+    ///
+    /// Everything that was wrong.
+    pub fn finish(self) -> Result<(), Problems> {
+        if self.problems.is_empty() {
+            Ok(())
+        } else {
+            Err(Problems(self.problems))
+        }
+    }
+
+    fn is_known(&self, name: &str) -> bool {
+        self.known.iter().any(|setting| setting.name == name)
+    }
+
+    fn hint(&self, name: &str) -> String {
+        let shared = |setting: &&Setting| {
+            let pairs = setting.name.chars().zip(name.chars());
+            pairs.take_while(|(a, b)| a == b).count()
+        };
+        let near = self.known.iter().max_by_key(shared).filter(|setting| {
+            let shared = shared(setting);
+            shared >= 3 && shared * 2 >= setting.name.len()
+        });
+        near.map_or_else(String::new, |setting| {
+            format!("; is {:?} meant?", setting.name)
+        })
+    }
+}
+
+/// Takes the settings of the Redis connection.
+pub fn take_redis(settings: &mut Settings) -> RedisSettings {
+    let mut redis = RedisSettings::new("redis://127.0.0.1:6379/0");
+    redis.url = settings.take("redis_url", redis.url, redis_url);
+    redis.prefix = settings.take("redis_prefix", redis.prefix, |text| {
+        let fits = (1..=40).contains(&text.len())
+            && text
+                .bytes()
+                .all(|b| b.is_ascii_alphanumeric() || b == b'_' || b == b'-');
+        if fits {
+            Ok(text.to_owned())
+        } else {
+            Err("must be 1 to 40 letters, digits, _ and -".to_owned())
+        }
+    });
+    redis.shards = settings.take("redis_shards", redis.shards, |text| {
+        text.parse()
+            .ok()
+            .and_then(Shards::new)
+            .ok_or_else(|| "must be a number from 1 to 1024".to_owned())
+    });
+    redis.response_timeout = settings.take("redis_timeout", redis.response_timeout, |text| {
+        duration(text).and_then(within(Duration::from_millis(10), Duration::from_secs(300)))
+    });
+    redis
+}
+
+fn redis_url(text: &str) -> Result<String, String> {
+    match redis::parse_redis_url(text) {
+        Some(_) => Ok(text.to_owned()),
+        None => {
+            Err("must look like redis://[user:password@]host:port/db or unix:///path".to_owned())
+        }
+    }
+}
+
+/// Reads a duration: a whole number and `ms`, `s`, `m`, `h` or `d`.
+///
+/// # Errors
+///
+/// What it should look like.
+pub fn duration(text: &str) -> Result<Duration, String> {
+    let rule = || "must be a whole number and a unit, as in 500ms, 5s, 10m, 2h or 1d".to_owned();
+    let digits = text.len() - text.trim_start_matches(|c: char| c.is_ascii_digit()).len();
+    let (number, unit) = text.split_at_checked(digits).ok_or_else(rule)?;
+    let number: u64 = number.parse().map_err(|_not_a_number| rule())?;
+    let unit_ms = match unit {
+        "ms" => 1,
+        "s" => 1_000,
+        "m" => 60_000,
+        "h" => 3_600_000,
+        "d" => 86_400_000,
+        _ => return Err(rule()),
+    };
+    number
+        .checked_mul(unit_ms)
+        .map(Duration::from_millis)
+        .ok_or_else(rule)
+}
+
+/// Reads a size in bytes: a whole number and `B`, `KiB`, `MiB` or `GiB`.
+///
+/// # Errors
+///
+/// What it should look like.
+pub fn bytes(text: &str) -> Result<usize, String> {
+    let rule = || "must be a whole number and a unit, as in 1000B, 64KiB, 4MiB or 1GiB".to_owned();
+    let digits = text.len() - text.trim_start_matches(|c: char| c.is_ascii_digit()).len();
+    let (number, unit) = text.split_at_checked(digits).ok_or_else(rule)?;
+    let number: usize = number.parse().map_err(|_not_a_number| rule())?;
+    let unit_bytes = match unit {
+        "B" => 1,
+        "KiB" => 1 << 10,
+        "MiB" => 1 << 20,
+        "GiB" => 1 << 30,
+        _ => return Err(rule()),
+    };
+    number.checked_mul(unit_bytes).ok_or_else(rule)
+}
+
+/// Reads `true` or `false`.
+///
+/// # Errors
+///
+/// What it should look like.
+pub fn truth(text: &str) -> Result<bool, String> {
+    text.parse()
+        .map_err(|_neither| "must be true or false".to_owned())
+}
+
+/// Refuses what is not from `low` to `high`.
+pub fn within<T: PartialOrd + fmt::Debug>(low: T, high: T) -> impl FnOnce(T) -> Result<T, String> {
+    move |value| {
+        if (&low..=&high).contains(&&value) {
+            Ok(value)
+        } else {
+            Err(format!("must be from {low:?} to {high:?}"))
+        }
+    }
+}
+
+fn place(name: &str, origin: &Origin) -> String {
+    match origin {
+        Origin::Flag => format!("--{}", flag_of(name)),
+        Origin::Environment => format!("{ENV_PREFIX}{}", name.to_uppercase()),
+        Origin::File(path) => format!("{path}: {name}"),
+    }
+}
+
+fn flag_of(name: &str) -> String {
+    name.replace('_', "-")
+}
+
+fn flat(value: &toml::Value) -> Option<String> {
+    match value {
+        toml::Value::String(text) => Some(text.clone()),
+        toml::Value::Integer(number) => Some(number.to_string()),
+        toml::Value::Boolean(truth) => Some(truth.to_string()),
+        toml::Value::Array(items) => {
+            let items: Option<Vec<String>> = items.iter().map(flat).collect();
+            items.map(|items| items.join(","))
+        }
+        _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn settings() -> Settings {
+        Settings::new(REDIS_SETTINGS.to_vec())
+    }
+
+    fn variables(pairs: &[(&str, &str)]) -> impl Iterator<Item = (String, String)> {
+        pairs
+            .iter()
+            .map(|(name, value)| ((*name).to_owned(), (*value).to_owned()))
+            .collect::<Vec<_>>()
+            .into_iter()
+    }
+
+    #[test]
+    fn a_flag_goes_before_the_environment_and_that_before_the_file() {
+        let mut all = settings();
+        all.add_file(
+            "a.toml",
+            "redis_prefix = 'file'\nredis_shards = 4\nredis_timeout = '1s'",
+        );
+        all.add_environment(
+            variables(&[
+                ("TASKFERRY_REDIS_PREFIX", "env"),
+                ("TASKFERRY_REDIS_SHARDS", "8"),
+            ]),
+            &[],
+        );
+        all.add_flag("redis_prefix", "flag".to_owned());
+        let redis = take_redis(&mut all);
+        all.finish().unwrap();
+        assert_eq!(redis.prefix, "flag");
+        assert_eq!(redis.shards, Shards::new(8).unwrap());
+        assert_eq!(redis.response_timeout, Duration::from_secs(1));
+    }
+
+    #[test]
+    fn every_problem_is_told_at_once_with_its_name() {
+        let mut all = settings();
+        all.add_file("a.toml", "redis_prefx = 'x'\nredis_shards = 0");
+        all.add_environment(
+            variables(&[
+                ("TASKFERRY_LISTEM", "x"),
+                ("TASKFERRY_REDIS_TIMEOUT", "soon"),
+                ("PATH", "/"),
+                ("TASKFERRY_LISTEN", "y"),
+            ]),
+            &["listen"],
+        );
+        all.add_flag("redis_url", "http://secret@x".to_owned());
+        take_redis(&mut all);
+        let problems = all.finish().unwrap_err().to_string();
+        for expected in [
+            "redis_prefx",
+            "a.toml: redis_shards",
+            "TASKFERRY_LISTEM",
+            "TASKFERRY_REDIS_TIMEOUT",
+            "--redis-url",
+        ] {
+            assert!(
+                problems.contains(expected),
+                "{expected} is not in {problems}"
+            );
+        }
+        assert!(!problems.contains("secret"), "{problems}");
+        assert!(
+            problems.contains("is \"redis_prefix\" meant?"),
+            "{problems}"
+        );
+    }
+
+    #[test]
+    fn durations_and_sizes_need_their_unit() {
+        assert_eq!(duration("90s"), Ok(Duration::from_secs(90)));
+        assert_eq!(duration("500ms"), Ok(Duration::from_millis(500)));
+        assert!(
+            ["", "5", "s", "1.5s", "-1s", "99999999999999999d"]
+                .iter()
+                .all(|text| duration(text).is_err())
+        );
+        assert_eq!(bytes("4MiB"), Ok(4 << 20));
+        assert!(["4", "4MB", "MiB"].iter().all(|text| bytes(text).is_err()));
+    }
+}

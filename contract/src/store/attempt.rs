@@ -1,0 +1,446 @@
+//! What a worker asks of the store for the job it holds. Every write carries the attempt's number: once another attempt
+//! has started, or the task ended, the write is refused and nothing changes.
+
+use std::time::Duration;
+
+use crate::error::Error;
+use crate::ids::{Attempt, EntryId, QueueName, TaskId, WorkerId};
+use crate::record::Job;
+use crate::reply::Reply;
+use crate::script::{TRANSITIONS, Transition};
+use crate::store::{Store, millis};
+
+/// An entry that a worker took off a stream, and by it the right to claim the job.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Claimed {
+    /// The job.
+    pub id: TaskId,
+    /// The queue it came from.
+    pub queue: QueueName,
+    /// The entry.
+    pub entry: EntryId,
+}
+
+/// An attempt: what its writes are checked against.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Hold {
+    /// The job, its queue and its entry.
+    pub claimed: Claimed,
+    /// The number of the attempt.
+    pub attempt: Attempt,
+    /// Who runs it.
+    pub worker: WorkerId,
+}
+
+/// What became of a claim.
+#[derive(Debug)]
+pub enum ClaimReply {
+    /// The attempt is the caller's.
+    Started(Box<Job>),
+    /// The record expired; the entry is dropped.
+    Gone,
+    /// Another entry stands for the job; this one is dropped.
+    Stale,
+    /// The job ended; the entry is dropped.
+    AlreadyTerminal,
+    /// The job reached its crash limit and is failed and buried.
+    Poison {
+        /// How many of its workers died.
+        crashes: u64,
+    },
+    /// Held by someone, or deferred because its tool is at its concurrency limit, until this time, ms since the epoch.
+    Busy {
+        /// Until when.
+        until_ms: u64,
+    },
+}
+
+/// Why an attempt must stop: none of its writes counts any more.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Refused {
+    /// The caller cancelled the task.
+    Cancelled,
+    /// The task ended otherwise.
+    AlreadyTerminal,
+    /// The record expired.
+    Gone,
+    /// The lease was lost: another attempt holds the job, or nobody.
+    LeaseLost,
+}
+
+/// What became of a renewal.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum RenewReply {
+    /// The lease runs again in full. Every answer stored so far: key and JSON.
+    Renewed(Vec<(String, String)>),
+    /// The attempt must stop.
+    Refused(Refused),
+}
+
+/// What became of a question.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum AskReply {
+    /// It is open; the answer comes with a renewal.
+    Asked,
+    /// An earlier attempt got this answer, JSON.
+    Answered(String),
+    /// The attempt must stop.
+    Refused(Refused),
+}
+
+/// What became of parking.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ParkReply {
+    /// The job is nobody's until the last open question is answered.
+    Parked,
+    /// Every question has its answer; go on.
+    Answered,
+    /// The attempt must stop.
+    Refused(Refused),
+}
+
+/// What became of the end of an attempt.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum FinishReply {
+    /// Stored, acked, deleted.
+    Stored,
+    /// Nothing was stored: the attempt's word no longer counts.
+    Refused(Refused),
+}
+
+/// What became of a retry.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum RetryReply {
+    /// Another attempt starts at this time, ms since the epoch.
+    Scheduled {
+        /// When.
+        due_ms: u64,
+    },
+    /// No attempt is left: the outcome is stored, the job is a dead letter.
+    Dead,
+    /// The attempt must stop.
+    Refused(Refused),
+}
+
+/// How a job ends.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Outcome {
+    /// With a result, a JSON object, stored byte for byte.
+    Completed {
+        /// The result.
+        result: String,
+        /// Whether the tool calls it an error.
+        is_error: bool,
+        /// A line for pollers; keeps the last one if absent.
+        message: Option<String>,
+    },
+    /// With a JSON-RPC error object.
+    Failed {
+        /// The error: code, message and perhaps data, as JSON.
+        error: String,
+        /// A line for pollers.
+        message: String,
+    },
+    /// By the worker's own decision to give up.
+    Cancelled {
+        /// A line for pollers.
+        message: String,
+    },
+}
+
+/// What an attempt tells pollers. Absent parts keep their last value.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Progress {
+    /// How far it is. Finite.
+    pub progress: Option<f64>,
+    /// What it counts towards. Finite.
+    pub total: Option<f64>,
+    /// A line for people.
+    pub message: Option<String>,
+}
+
+impl Store {
+    /// Starts an attempt of a job whose entry `worker` was given.
+    ///
+    /// # Errors
+    ///
+    /// If Redis fails, or the record cannot be read.
+    pub async fn claim(
+        &self,
+        claimed: &Claimed,
+        worker: &WorkerId,
+        lease: Duration,
+    ) -> Result<ClaimReply, Error> {
+        let shard = claimed.id.shard();
+        let (base, id) = (self.keys.base(shard), claimed.id.to_string());
+        let queue = self.keys.queue(shard, &claimed.queue);
+        let lease = millis(lease).to_string();
+        let mut reply = self
+            .call(
+                &TRANSITIONS.claim,
+                &[&self.keys.task(claimed.id), &queue],
+                &[
+                    &base,
+                    &id,
+                    claimed.entry.as_str(),
+                    worker.as_str(),
+                    &lease,
+                    DEFER_MS,
+                ],
+            )
+            .await?;
+        match reply.tag.as_str() {
+            "OK" => {
+                let attempt = Attempt(reply.integer()?);
+                let job = Job::from_pairs(claimed.id, attempt, reply.pairs()?)?;
+                Ok(ClaimReply::Started(Box::new(job)))
+            }
+            "GONE" => Ok(ClaimReply::Gone),
+            "STALE" => Ok(ClaimReply::Stale),
+            "DONE" => Ok(ClaimReply::AlreadyTerminal),
+            "POISON" => Ok(ClaimReply::Poison {
+                crashes: reply.integer()?,
+            }),
+            "BUSY" => Ok(ClaimReply::Busy {
+                until_ms: reply.integer()?,
+            }),
+            _ => Err(reply.unknown()),
+        }
+    }
+
+    /// Extends the lease by `lease` from now and brings the answers that came.
+    ///
+    /// # Errors
+    ///
+    /// If Redis fails; the lease then runs on as it was.
+    pub async fn renew_lease(&self, hold: &Hold, lease: Duration) -> Result<RenewReply, Error> {
+        let lease = millis(lease).to_string();
+        let claimed = &hold.claimed;
+        let args = [hold.worker.as_str(), claimed.entry.as_str(), &lease];
+        let reply = match self.fenced(&TRANSITIONS.renew_lease, hold, &args).await {
+            Err(error) if error.is_no_group() => {
+                self.ensure_group(claimed.id.shard(), &claimed.queue)
+                    .await?;
+                self.fenced(&TRANSITIONS.renew_lease, hold, &args).await?
+            }
+            reply => reply?,
+        };
+        match reply.tag.as_str() {
+            "OK" => Ok(RenewReply::Renewed(reply.pairs()?)),
+            _ => refused(&reply).map(RenewReply::Refused),
+        }
+    }
+
+    /// Shows pollers how far the attempt is.
+    ///
+    /// # Errors
+    ///
+    /// If Redis fails.
+    pub async fn report_progress(
+        &self,
+        hold: &Hold,
+        report: &Progress,
+    ) -> Result<Result<(), Refused>, Error> {
+        let number = |n: Option<f64>| {
+            n.filter(|n| n.is_finite())
+                .map_or_else(String::new, |n| n.to_string())
+        };
+        let (progress, total) = (number(report.progress), number(report.total));
+        let message = report.message.as_deref().unwrap_or("");
+        let args = [progress.as_str(), &total, message];
+        let reply = self
+            .fenced(&TRANSITIONS.report_progress, hold, &args)
+            .await?;
+        match reply.tag.as_str() {
+            "OK" => Ok(Ok(())),
+            _ => refused(&reply).map(Err),
+        }
+    }
+
+    /// Puts a question to the client: `request` is JSON with `method` and `params`. A key stands for one question for the
+    /// job's whole life.
+    ///
+    /// # Errors
+    ///
+    /// If Redis fails; the same call again is safe.
+    pub async fn ask_input(
+        &self,
+        hold: &Hold,
+        key: &str,
+        request: &str,
+    ) -> Result<AskReply, Error> {
+        let mut reply = self
+            .fenced(&TRANSITIONS.ask_input, hold, &[key, request])
+            .await?;
+        match reply.tag.as_str() {
+            "ASKED" => Ok(AskReply::Asked),
+            "ANSWERED" => Ok(AskReply::Answered(reply.text()?)),
+            _ => refused(&reply).map(AskReply::Refused),
+        }
+    }
+
+    /// Gives the job back while its questions are open; the last answer queues it again.
+    ///
+    /// # Errors
+    ///
+    /// If Redis fails.
+    pub async fn park(&self, hold: &Hold) -> Result<ParkReply, Error> {
+        let reply = self.fenced(&TRANSITIONS.park, hold, &[]).await?;
+        match reply.tag.as_str() {
+            "OK" => Ok(ParkReply::Parked),
+            "ANSWERED" => Ok(ParkReply::Answered),
+            _ => refused(&reply).map(ParkReply::Refused),
+        }
+    }
+
+    /// Ends the job.
+    ///
+    /// # Errors
+    ///
+    /// If Redis fails; the same call again is safe.
+    pub async fn finish(&self, hold: &Hold, outcome: &Outcome) -> Result<FinishReply, Error> {
+        let parts = OutcomeParts::of(outcome);
+        let args = [
+            hold.claimed.entry.as_str(),
+            parts.status,
+            parts.field,
+            parts.payload,
+            parts.is_error,
+            parts.message,
+        ];
+        let reply = self.fenced(&TRANSITIONS.finish, hold, &args).await?;
+        match reply.tag.as_str() {
+            "OK" => Ok(FinishReply::Stored),
+            _ => refused(&reply).map(FinishReply::Refused),
+        }
+    }
+
+    /// Plans another attempt after `delay`, because of `message`; if none is left, ends the job with `last`.
+    ///
+    /// # Errors
+    ///
+    /// If Redis fails.
+    pub async fn schedule_retry(
+        &self,
+        hold: &Hold,
+        delay: Duration,
+        message: &str,
+        last: &Outcome,
+    ) -> Result<RetryReply, Error> {
+        let delay = millis(delay).to_string();
+        let parts = OutcomeParts::of(last);
+        let args = [
+            hold.claimed.entry.as_str(),
+            &delay,
+            message,
+            parts.status,
+            parts.field,
+            parts.payload,
+            parts.is_error,
+        ];
+        let mut reply = self
+            .fenced(&TRANSITIONS.schedule_retry, hold, &args)
+            .await?;
+        match reply.tag.as_str() {
+            "RETRY" => Ok(RetryReply::Scheduled {
+                due_ms: reply.integer()?,
+            }),
+            "DEAD" => Ok(RetryReply::Dead),
+            _ => refused(&reply).map(RetryReply::Refused),
+        }
+    }
+
+    /// Gives the job back without using up an attempt: at once, or after `delay` with a `message` for pollers.
+    ///
+    /// # Errors
+    ///
+    /// If Redis fails.
+    pub async fn release(
+        &self,
+        hold: &Hold,
+        delay: Duration,
+        message: Option<&str>,
+    ) -> Result<FinishReply, Error> {
+        let delay = millis(delay).to_string();
+        let args = [hold.claimed.entry.as_str(), &delay, message.unwrap_or("")];
+        let reply = self.fenced(&TRANSITIONS.release, hold, &args).await?;
+        match reply.tag.as_str() {
+            "OK" => Ok(FinishReply::Stored),
+            _ => refused(&reply).map(FinishReply::Refused),
+        }
+    }
+
+    /// Calls a transition of an attempt: record and queue, then base, id, attempt and `args`.
+    async fn fenced(
+        &self,
+        transition: &Transition,
+        hold: &Hold,
+        args: &[&str],
+    ) -> Result<Reply, Error> {
+        let claimed = &hold.claimed;
+        let shard = claimed.id.shard();
+        let (base, id) = (self.keys.base(shard), claimed.id.to_string());
+        let attempt = hold.attempt.to_string();
+        let (record, queue) = (
+            self.keys.task(claimed.id),
+            self.keys.queue(shard, &claimed.queue),
+        );
+        let mut all = vec![base.as_str(), &id, &attempt];
+        all.extend(args);
+        self.call(transition, &[&record, &queue], &all).await
+    }
+}
+
+/// How long a job over its tool's concurrency limit waits before it is offered again, ms.
+const DEFER_MS: &str = "1000";
+
+fn refused(reply: &Reply) -> Result<Refused, Error> {
+    match reply.tag.as_str() {
+        "CANCELLED" => Ok(Refused::Cancelled),
+        "DONE" => Ok(Refused::AlreadyTerminal),
+        "GONE" => Ok(Refused::Gone),
+        "STALE" => Ok(Refused::LeaseLost),
+        _ => Err(reply.unknown()),
+    }
+}
+
+/// An outcome as the scripts take it.
+struct OutcomeParts<'a> {
+    status: &'static str,
+    field: &'static str,
+    payload: &'a str,
+    is_error: &'static str,
+    message: &'a str,
+}
+
+impl<'a> OutcomeParts<'a> {
+    fn of(outcome: &'a Outcome) -> Self {
+        match outcome {
+            Outcome::Completed {
+                result,
+                is_error,
+                message,
+            } => Self {
+                status: "completed",
+                field: "result",
+                payload: result,
+                is_error: if *is_error { "1" } else { "0" },
+                message: message.as_deref().unwrap_or(""),
+            },
+            Outcome::Failed { error, message } => Self {
+                status: "failed",
+                field: "error",
+                payload: error,
+                is_error: "",
+                message,
+            },
+            Outcome::Cancelled { message } => Self {
+                status: "cancelled",
+                field: "",
+                payload: "",
+                is_error: "",
+                message,
+            },
+        }
+    }
+}

@@ -1,0 +1,187 @@
+//! The store: typed calls of the transitions, and the reads beside them.
+//!
+//! [`request`] is what a front end calls, [`attempt`] what a worker calls for the job it holds, [`flow`] what keeps
+//! jobs moving between streams, `due` and workers.
+
+pub(crate) mod attempt;
+pub(crate) mod flow;
+pub(crate) mod request;
+
+use std::time::Duration;
+
+use crate::connection::{Connections, RedisSettings};
+use crate::doorbell::Doorbell;
+use crate::error::Error;
+use crate::ids::{QueueName, ReplicaId, Shard, Shards, WorkerId};
+use crate::keys::Keys;
+use crate::reply::Reply;
+use crate::script::{TRANSITIONS, Transition};
+
+/// The Redis data model. Cheap to clone; every clone shares the connections.
+#[derive(Debug, Clone)]
+pub struct Store {
+    pub(crate) connections: Connections,
+    pub(crate) keys: Keys,
+    pub(crate) shards: Shards,
+}
+
+impl Store {
+    /// A store on the Redis that `settings` name. Nothing is sent yet.
+    ///
+    /// # Errors
+    ///
+    /// If the address cannot be read.
+    pub fn new(settings: &RedisSettings) -> Result<Self, Error> {
+        Ok(Self {
+            connections: Connections::new(settings)?,
+            keys: Keys::new(&settings.prefix),
+            shards: settings.shards,
+        })
+    }
+
+    /// The names of its keys.
+    #[must_use]
+    pub fn keys(&self) -> &Keys {
+        &self.keys
+    }
+
+    /// How many shards it has.
+    #[must_use]
+    pub fn shards(&self) -> Shards {
+        self.shards
+    }
+
+    /// Its connections.
+    #[must_use]
+    pub fn connections(&self) -> &Connections {
+        &self.connections
+    }
+
+    /// The bell that wakes a replica.
+    #[must_use]
+    pub fn replica_bell(&self, replica: &ReplicaId) -> Doorbell {
+        Doorbell::for_replica(&self.connections, &self.keys, self.shards, replica)
+    }
+
+    /// The bell that wakes a worker.
+    #[must_use]
+    pub fn worker_bell(&self, worker: &WorkerId) -> Doorbell {
+        Doorbell::for_worker(&self.connections, &self.keys, self.shards, worker)
+    }
+
+    /// Redis's clock, ms since the epoch.
+    ///
+    /// # Errors
+    ///
+    /// If Redis fails.
+    pub async fn now_ms(&self) -> Result<u64, Error> {
+        let (seconds, micros): (u64, u64) = self
+            .connections
+            .command("TIME", &redis::cmd("TIME"))
+            .await?;
+        Ok(seconds * 1000 + micros / 1000)
+    }
+
+    /// Whether Redis answers and has every transition loaded; loads those it lacks.
+    ///
+    /// # Errors
+    ///
+    /// If Redis fails.
+    pub async fn ready(&self) -> Result<(), Error> {
+        let all = TRANSITIONS.all();
+        let mut exists = redis::cmd("SCRIPT");
+        exists.arg("EXISTS");
+        for transition in &all {
+            exists.arg(transition.script.get_hash());
+        }
+        let loaded: Vec<bool> = self.connections.command("SCRIPT EXISTS", &exists).await?;
+        let missing = all.iter().zip(loaded).filter(|(_, loaded)| !loaded);
+        let mut load = redis::pipe();
+        let mut count = 0;
+        for (transition, _) in missing {
+            load.load_script(&transition.script).ignore();
+            count += 1;
+        }
+        if count > 0 {
+            self.connections
+                .pipeline::<()>("SCRIPT LOAD", &load)
+                .await?;
+        }
+        Ok(())
+    }
+
+    /// Whether this Redis can be trusted with jobs: version 7.0 or later, and no eviction, which would delete records
+    /// behind everyone's back.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Unsuitable`] with what to change; others if Redis fails.
+    pub async fn check_server(&self) -> Result<(), Error> {
+        let text: String = self
+            .connections
+            .command("INFO", &redis::cmd("INFO"))
+            .await?;
+        let field = |name: &str| {
+            text.lines()
+                .find_map(|line| line.strip_prefix(name)?.strip_prefix(':'))
+                .map(str::trim)
+        };
+        let version = field("redis_version").unwrap_or("unknown");
+        let major: u32 = version
+            .split('.')
+            .next()
+            .and_then(|n| n.parse().ok())
+            .unwrap_or(0);
+        if major < 7 {
+            return Err(Error::Unsuitable(format!(
+                "it is version {version}; use Redis 7.0 or later, or Valkey"
+            )));
+        }
+        let policy = field("maxmemory_policy").unwrap_or("noeviction");
+        if policy != "noeviction" {
+            return Err(Error::Unsuitable(format!(
+                "maxmemory-policy is {policy}, which deletes jobs when memory runs out; run: redis-cli CONFIG SET maxmemory-policy noeviction"
+            )));
+        }
+        Ok(())
+    }
+
+    /// Makes the group of a queue if it is missing. It starts at the first entry, so that jobs queued before it was
+    /// made, or after Redis lost it, are read.
+    ///
+    /// # Errors
+    ///
+    /// If Redis fails.
+    pub async fn ensure_group(&self, shard: Shard, queue: &QueueName) -> Result<(), Error> {
+        let mut create = redis::cmd("XGROUP");
+        create
+            .arg("CREATE")
+            .arg(self.keys.queue(shard, queue))
+            .arg("workers")
+            .arg("0")
+            .arg("MKSTREAM");
+        match self
+            .connections
+            .command::<()>("XGROUP CREATE", &create)
+            .await
+        {
+            Err(Error::Redis { source, .. }) if source.code() == Some("BUSYGROUP") => Ok(()),
+            outcome => outcome,
+        }
+    }
+
+    pub(crate) async fn call(
+        &self,
+        transition: &Transition,
+        keys: &[&str],
+        args: &[&str],
+    ) -> Result<Reply, Error> {
+        let value = self.connections.transition(transition, keys, args).await?;
+        Reply::new(transition.name, value)
+    }
+}
+
+/// Whole milliseconds, as Redis takes them.
+pub(crate) fn millis(duration: Duration) -> u64 {
+    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
+}

@@ -1,0 +1,257 @@
+//! Tool definitions: what MCP shows of a tool and what the bridge needs to run it.
+
+use serde::{Deserialize, Serialize};
+use serde_json::value::RawValue;
+
+use crate::ids::{QueueName, ToolName};
+
+/// Whether a tool's calls may, must or must not become tasks (2025-11-25, `execution.taskSupport`).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum TaskSupport {
+    /// Only as a task.
+    Required,
+    /// Either way. The default.
+    #[default]
+    Optional,
+    /// Never as a task.
+    Forbidden,
+}
+
+/// Between which bounds a task's ttl is chosen, ms.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TtlBounds {
+    /// When the caller asks for none. One hour.
+    pub default_ms: u64,
+    /// A shorter wish is raised to this. One second.
+    pub min_ms: u64,
+    /// A longer wish is cut to this. A day.
+    pub max_ms: u64,
+}
+
+impl TtlBounds {
+    /// The ttl for a wish.
+    #[must_use]
+    pub fn choose(self, wish_ms: Option<u64>) -> u64 {
+        let wish = wish_ms.unwrap_or(self.default_ms);
+        wish.min(self.max_ms).max(self.min_ms)
+    }
+}
+
+impl Default for TtlBounds {
+    fn default() -> Self {
+        Self {
+            default_ms: 3_600_000,
+            min_ms: 1_000,
+            max_ms: 86_400_000,
+        }
+    }
+}
+
+/// How long a retry waits: doubling from `initial_ms` to `max_ms`, with jitter.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Backoff {
+    /// Before the first retry. One second.
+    pub initial_ms: u64,
+    /// The longest wait. One minute.
+    pub max_ms: u64,
+}
+
+impl Backoff {
+    /// The delay before retry number `retry` (from 0), ms. `jitter` is a random number of 0 to 1: it takes away up to
+    /// half, so that jobs which failed together do not come back together.
+    #[must_use]
+    pub fn delay_ms(self, retry: u64, jitter: f64) -> u64 {
+        let doublings = u32::try_from(retry.min(32)).unwrap_or(32);
+        let full = self
+            .initial_ms
+            .saturating_mul(1_u64 << doublings)
+            .min(self.max_ms);
+        let per_mille = (jitter.clamp(0.0, 1.0) * 500.0).round();
+        let taken = (0..=500_u64)
+            .find(|n| f64::from(u32::try_from(*n).unwrap_or(0)) >= per_mille)
+            .unwrap_or(0);
+        full - full / 1000 * taken
+    }
+}
+
+impl Default for Backoff {
+    fn default() -> Self {
+        Self {
+            initial_ms: 1_000,
+            max_ms: 60_000,
+        }
+    }
+}
+
+/// A tool, as its worker registers it in Redis.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct ToolDefinition {
+    /// What clients call it.
+    pub name: ToolName,
+    /// A name for people.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub title: Option<String>,
+    /// What it does, for models and people.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub description: Option<String>,
+    /// JSON Schema of the arguments, verbatim; its root has `type: object`.
+    pub input_schema: Box<RawValue>,
+    /// JSON Schema of `structuredContent`, verbatim.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub output_schema: Option<Box<RawValue>>,
+    /// MCP tool annotations, verbatim.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub annotations: Option<Box<RawValue>>,
+    /// MCP icons, verbatim.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub icons: Option<Box<RawValue>>,
+    /// Whether its calls become tasks.
+    #[serde(default)]
+    pub task_support: TaskSupport,
+    /// tools/list sorts by rank, then name. 0.
+    #[serde(default)]
+    pub rank: i32,
+    /// The queue its jobs wait on.
+    #[serde(default = "QueueName::default_queue")]
+    pub queue: QueueName,
+    /// How long one attempt may take, ms. Ten minutes.
+    #[serde(default = "default_timeout_ms")]
+    pub timeout_ms: u64,
+    /// The bounds of a task's ttl.
+    #[serde(default)]
+    pub ttl: TtlBounds,
+    /// How long a finished modern task stays readable at least, ms: the ttl grows at the end if it must. Five minutes.
+    #[serde(default = "default_keep_ms")]
+    pub keep_ms: u64,
+    /// How often a caller should poll, ms. One second.
+    #[serde(default = "default_poll_ms")]
+    pub poll_interval_ms: u64,
+    /// How often a job may be attempted when attempts end in retryable errors, 1 or more. Three.
+    #[serde(default = "default_attempts")]
+    pub attempts: u32,
+    /// How many attempts may die with their worker before the job is failed, 1 or more. Three.
+    #[serde(default = "default_attempts")]
+    pub crash_limit: u32,
+    /// How long a retry waits.
+    #[serde(default)]
+    pub backoff: Backoff,
+    /// How many jobs of this tool may run at once, on all workers together; no limit if absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub concurrency: Option<u32>,
+}
+
+impl ToolDefinition {
+    /// A definition with a name, a schema, and the default of everything else.
+    #[must_use]
+    pub fn new(name: ToolName, input_schema: Box<RawValue>) -> Self {
+        Self {
+            name,
+            title: None,
+            description: None,
+            input_schema,
+            output_schema: None,
+            annotations: None,
+            icons: None,
+            task_support: TaskSupport::default(),
+            rank: 0,
+            queue: QueueName::default_queue(),
+            timeout_ms: default_timeout_ms(),
+            ttl: TtlBounds::default(),
+            keep_ms: default_keep_ms(),
+            poll_interval_ms: default_poll_ms(),
+            attempts: default_attempts(),
+            crash_limit: default_attempts(),
+            backoff: Backoff::default(),
+            concurrency: None,
+        }
+    }
+}
+
+fn default_timeout_ms() -> u64 {
+    600_000
+}
+
+fn default_keep_ms() -> u64 {
+    300_000
+}
+
+fn default_poll_ms() -> u64 {
+    1_000
+}
+
+fn default_attempts() -> u32 {
+    3
+}
+
+impl<'de> Deserialize<'de> for ToolName {
+    fn deserialize<D: serde::Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
+        String::deserialize(from)?
+            .parse()
+            .map_err(serde::de::Error::custom)
+    }
+}
+
+impl Serialize for ToolName {
+    fn serialize<S: serde::Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
+        to.serialize_str(self.as_str())
+    }
+}
+
+impl<'de> Deserialize<'de> for QueueName {
+    fn deserialize<D: serde::Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
+        String::deserialize(from)?
+            .parse()
+            .map_err(serde::de::Error::custom)
+    }
+}
+
+impl Serialize for QueueName {
+    fn serialize<S: serde::Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
+        to.serialize_str(self.as_str())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_ttl_is_chosen_within_the_bounds() {
+        let bounds = TtlBounds {
+            default_ms: 500,
+            min_ms: 100,
+            max_ms: 1_000,
+        };
+        let chosen: Vec<u64> = [None, Some(1), Some(700), Some(5_000)]
+            .into_iter()
+            .map(|wish| bounds.choose(wish))
+            .collect();
+        assert_eq!(chosen, [500, 100, 700, 1_000]);
+    }
+
+    #[test]
+    fn backoff_doubles_up_to_its_maximum_and_jitter_halves_at_most() {
+        let backoff = Backoff {
+            initial_ms: 1_000,
+            max_ms: 6_000,
+        };
+        let full: Vec<u64> = (0..5).map(|retry| backoff.delay_ms(retry, 0.0)).collect();
+        assert_eq!(full, [1_000, 2_000, 4_000, 6_000, 6_000]);
+        assert_eq!(backoff.delay_ms(1, 1.0), 1_000);
+        assert_eq!(backoff.delay_ms(u64::MAX, 0.0), 6_000);
+    }
+
+    #[test]
+    fn a_schema_keeps_its_bytes() {
+        let text = r#"{"name":"t","input_schema":{ "type":"object",  "b":1,"a":2 }}"#;
+        let tool: ToolDefinition = serde_json::from_str(text).unwrap();
+        assert_eq!(
+            tool.input_schema.get(),
+            r#"{ "type":"object",  "b":1,"a":2 }"#
+        );
+        let back: ToolDefinition =
+            serde_json::from_str(&serde_json::to_string(&tool).unwrap()).unwrap();
+        assert_eq!(back.input_schema.get(), tool.input_schema.get());
+    }
+}

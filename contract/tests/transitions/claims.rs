@@ -1,0 +1,277 @@
+//! claim: who may start an attempt, and when.
+
+use std::time::Duration;
+
+use taskferry_contract::{ClaimReply, FinishReply, Progress, RetryReply, Status, WorkerId};
+
+use crate::rig::{LEASE, Rig, completed, job_in, started};
+
+fn other() -> WorkerId {
+    "w2".parse().unwrap()
+}
+
+#[tokio::test]
+async fn refuses_a_job_whose_lease_runs_and_gives_the_entry_back_to_its_holder() {
+    let mut rig = Rig::new().await;
+    let hold = rig.running().await;
+    let held_until: u64 = rig.record(hold.claimed.id).await["lease_ms"]
+        .parse()
+        .unwrap();
+
+    // The entry looks idle, the lease of the record runs on: a reclaim came between delivery and claim.
+    rig.lapse(&hold).await;
+    let record = rig.store.keys().task(hold.claimed.id);
+    rig.raw::<()>("HSET", (record, "lease_ms", held_until))
+        .await;
+    let claimed = job_in(rig.reclaim_by(&other()).await);
+    let reply = rig.claim_by(&claimed, &other()).await;
+    assert!(
+        matches!(reply, ClaimReply::Busy { until_ms } if until_ms == held_until),
+        "{reply:?}"
+    );
+
+    let queue = rig.store.keys().queue(rig.shard, &hold.claimed.queue);
+    let pending: Vec<(String, String, u64, u64)> =
+        rig.raw("XPENDING", (queue, "workers", "-", "+", 10)).await;
+    assert_eq!(pending.len(), 1);
+    let (_, holder, idle_ms, _) = &pending[0];
+    assert_eq!(holder, "w1");
+    let left = held_until - rig.store.now_ms().await.unwrap();
+    let lease = u64::try_from(LEASE.as_millis()).unwrap();
+    assert!(
+        (idle_ms + left).abs_diff(lease) < 1_000,
+        "reclaimable when the lease ends: idle {idle_ms}, left {left}"
+    );
+    assert_eq!(rig.finish(&hold).await, FinishReply::Stored);
+    rig.check_drained().await;
+}
+
+#[tokio::test]
+async fn a_repeated_claim_starts_no_second_attempt() {
+    let mut rig = Rig::new().await;
+    rig.submit().await;
+    let claimed = rig.next().await;
+    let first = rig.claim(&claimed).await;
+    let (hold, _) = started(claimed.clone(), &rig.worker, first);
+    let before = rig.record(claimed.id).await;
+    let again = rig.claim(&claimed).await;
+    assert!(matches!(again, ClaimReply::Busy { .. }), "{again:?}");
+    assert_eq!(rig.record(claimed.id).await, before);
+    assert_eq!(rig.finish(&hold).await, FinishReply::Stored);
+    rig.check_drained().await;
+}
+
+#[tokio::test]
+async fn drops_an_entry_that_another_one_superseded() {
+    let mut rig = Rig::new().await;
+    let id = rig.submit().await;
+    let queue = rig.store.keys().queue(rig.shard, &rig.tool.queue);
+    let text = id.to_string();
+    rig.raw::<String>("XADD", (&queue, "*", "id", &text, "tool", "report"))
+        .await;
+    let (hold, _) = rig.start().await;
+    let duplicate = rig.next().await;
+    let reply = rig.claim(&duplicate).await;
+    assert!(matches!(reply, ClaimReply::Stale), "{reply:?}");
+    assert_eq!((rig.queue_length().await, rig.pending().await), (1, 1));
+    rig.finish(&hold).await;
+    rig.check_drained().await;
+}
+
+#[tokio::test]
+async fn drops_the_entry_of_a_job_that_has_ended() {
+    let mut rig = Rig::new().await;
+    let hold = rig.running().await;
+    rig.finish(&hold).await;
+    let queue = rig.store.keys().queue(rig.shard, &rig.tool.queue);
+    let text = hold.claimed.id.to_string();
+    rig.raw::<String>("XADD", (&queue, "*", "id", &text, "tool", "report"))
+        .await;
+    let late = rig.next().await;
+    let reply = rig.claim(&late).await;
+    assert!(matches!(reply, ClaimReply::AlreadyTerminal), "{reply:?}");
+    assert_eq!(rig.status(late.id).await, Some(Status::Completed));
+    rig.check_drained().await;
+}
+
+#[tokio::test]
+async fn starts_the_next_attempt_when_the_worker_died() {
+    let mut rig = Rig::new().await;
+    let first = rig.running().await;
+    let report = Progress {
+        progress: Some(0.5),
+        total: Some(2.0),
+        message: Some("half".to_owned()),
+    };
+    rig.store
+        .report_progress(&first, &report)
+        .await
+        .unwrap()
+        .unwrap();
+    rig.lapse(&first).await;
+    let claimed = job_in(rig.reclaim_by(&other()).await);
+    let reply = rig.claim_by(&claimed, &other()).await;
+    let (second, job) = started(claimed, &other(), reply);
+    assert_eq!((job.attempt.0, job.crashes, job.retries), (2, 1, 0));
+    let view = rig.view(job.id).await.unwrap();
+    assert_eq!(
+        (view.progress, view.total, view.message),
+        (None, None, None)
+    );
+    assert_eq!(rig.finish(&second).await, FinishReply::Stored);
+    rig.check_drained().await;
+}
+
+#[tokio::test]
+async fn fails_and_buries_a_job_that_kills_its_workers() {
+    let mut rig = Rig::new().await;
+    rig.tool.crash_limit = 2;
+    let first = rig.running().await;
+    let second = rig.crash(&first).await;
+    rig.lapse(&second).await;
+    let claimed = job_in(rig.reclaim_by(&rig.worker.clone()).await);
+    let reply = rig.claim(&claimed).await;
+    assert!(
+        matches!(reply, ClaimReply::Poison { crashes: 2 }),
+        "{reply:?}"
+    );
+
+    let view = rig.view(claimed.id).await.unwrap();
+    assert_eq!(view.status, Status::Failed);
+    let message = "the worker died during attempt 2; the crash limit of 2 is reached";
+    assert_eq!(view.message.as_deref(), Some(message));
+    let error: serde_json::Value = serde_json::from_str(&view.error.unwrap()).unwrap();
+    assert_eq!(
+        error,
+        serde_json::json!({ "code": -32603, "message": message })
+    );
+    let dead = rig.dead_letters().await;
+    assert_eq!(dead.len(), 1);
+    assert_eq!(
+        (dead[0]["reason"].as_str(), dead[0]["attempts"].as_str()),
+        ("crash limit", "2")
+    );
+    rig.check_drained().await;
+}
+
+#[tokio::test]
+async fn counts_crashes_apart_from_retries_and_releases() {
+    let mut rig = Rig::new().await;
+    rig.tool.crash_limit = 2;
+    rig.tool.attempts = 2;
+    let first = rig.running().await;
+    let second = rig.crash(&first).await;
+    let released = rig.store.release(&second, Duration::ZERO, None).await;
+    assert_eq!(released.unwrap(), FinishReply::Stored);
+    let (third, job) = rig.start().await;
+    assert_eq!((job.attempt.0, job.crashes, job.retries), (3, 1, 0));
+    assert!(matches!(
+        rig.retry(&third).await,
+        RetryReply::Scheduled { .. }
+    ));
+    rig.store.forward(rig.shard, 10).await.unwrap();
+    let (fourth, job) = rig.start().await;
+    assert_eq!((job.attempt.0, job.crashes, job.retries), (4, 1, 1));
+    assert_eq!(rig.finish(&fourth).await, FinishReply::Stored);
+    rig.check_drained().await;
+}
+
+#[tokio::test]
+async fn a_job_that_was_read_but_never_claimed_is_no_crash() {
+    let mut rig = Rig::new().await;
+    rig.tool.crash_limit = 1;
+    rig.submit().await;
+    let claimed = rig.next().await;
+    let queue = rig.store.keys().queue(rig.shard, &claimed.queue);
+    let idle = (
+        queue,
+        "workers",
+        "w1",
+        0,
+        claimed.entry.as_str(),
+        "IDLE",
+        3_600_000,
+        "JUSTID",
+    );
+    rig.raw::<Vec<String>>("XCLAIM", idle).await;
+    let taken = job_in(rig.reclaim_by(&other()).await);
+    let reply = rig.claim_by(&taken, &other()).await;
+    let (hold, job) = started(taken, &other(), reply);
+    assert_eq!((job.attempt.0, job.crashes), (1, 0));
+    rig.finish(&hold).await;
+    rig.check_drained().await;
+}
+
+#[tokio::test]
+async fn keeps_a_tool_within_its_concurrency_limit() {
+    let mut rig = Rig::new().await;
+    rig.tool.concurrency = Some(1);
+    let running = rig.running().await;
+    let waiting = rig.submit().await;
+    let claimed = rig.next().await;
+    let reply = rig.claim(&claimed).await;
+    let ClaimReply::Busy { until_ms } = reply else {
+        panic!("{reply:?}");
+    };
+    // Deferred: off the stream, due, and no attempt used up.
+    assert_eq!((rig.queue_length().await, rig.pending().await), (1, 1));
+    let due = rig.store.keys().due(rig.shard);
+    let score: u64 = rig.raw("ZSCORE", (&due, waiting.to_string())).await;
+    assert_eq!(score, until_ms);
+    assert_eq!(rig.view(waiting).await.unwrap().attempt, 0);
+
+    // Another worker may hold the slot past its lease; then the slot is free.
+    rig.raw::<()>("ZADD", (&due, 1, waiting.to_string())).await;
+    rig.store.forward(rig.shard, 10).await.unwrap();
+    let slots = format!("tf:{{0}}:running:{}", rig.tool.name);
+    rig.raw::<()>("ZADD", (&slots, 1, running.claimed.id.to_string()))
+        .await;
+    let (second, _) = rig.start().await;
+    assert_eq!(second.claimed.id, waiting);
+
+    rig.finish(&running).await;
+    rig.finish(&second).await;
+    let left: usize = rig.raw("ZCARD", &slots).await;
+    assert_eq!(left, 0);
+    rig.check_drained().await;
+}
+
+#[tokio::test]
+async fn every_way_out_of_an_attempt_frees_its_slot() {
+    let mut rig = Rig::new().await;
+    rig.tool.concurrency = Some(1);
+    rig.submit().await;
+    let slots = format!("tf:{{0}}:running:{}", rig.tool.name);
+
+    let (hold, _) = rig.start().await;
+    rig.store
+        .release(&hold, Duration::ZERO, None)
+        .await
+        .unwrap();
+    let (hold, _) = rig.start().await;
+    rig.store
+        .schedule_retry(&hold, Duration::ZERO, "later", &completed())
+        .await
+        .unwrap();
+    rig.store.forward(rig.shard, 10).await.unwrap();
+    let (hold, _) = rig.start().await;
+    rig.store
+        .ask_input(&hold, "k", crate::rig::QUESTION)
+        .await
+        .unwrap();
+    rig.store.park(&hold).await.unwrap();
+    let left: usize = rig.raw("ZCARD", &slots).await;
+    assert_eq!(left, 0, "after release, retry and park");
+    let answer = rig
+        .store
+        .answer_input(hold.claimed.id, &rig.owner, "k", "1");
+    answer.await.unwrap();
+    let (hold, _) = rig.start().await;
+    rig.store
+        .cancel(hold.claimed.id, &rig.owner, "no")
+        .await
+        .unwrap();
+    let left: usize = rig.raw("ZCARD", &slots).await;
+    assert_eq!(left, 0, "after cancel");
+    rig.check_drained().await;
+}

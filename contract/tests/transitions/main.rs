@@ -1,0 +1,28 @@
+//! The transitions against a real server: every reply of every script, and what is left in Redis after it.
+//!
+//! Each test starts a server of its own; `TASKFERRY_TEST_REDIS` names another binary than the redis-server on PATH.
+#![expect(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "a test fails by panicking, also in its helpers"
+)]
+
+mod rig;
+
+mod answers;
+mod cancels;
+mod checks;
+mod claims;
+mod fences;
+mod finishes;
+mod full_memory;
+mod lists;
+mod outages;
+mod reclaims;
+mod registers;
+mod renews;
+mod retries;
+mod rings;
+mod sessions;
+mod submits;

@@ -1,0 +1,341 @@
+//! reclaim, `dead_letter` and reading: entries of silent workers, entries nobody can read, and what is rebuilt when
+//! Redis lost something.
+
+use std::time::Duration;
+
+use taskferry_contract::{Delivery, FinishReply, Refused, RenewReply, Source, Status, WorkerId};
+use taskferry_testing::eventually_some;
+
+use crate::rig::{LEASE, Rig, SOON, completed, job_in};
+
+fn other() -> WorkerId {
+    "w2".parse().unwrap()
+}
+
+#[tokio::test]
+async fn leaves_entries_of_workers_that_are_heard_of() {
+    let mut rig = Rig::new().await;
+    let silent = rig.running().await;
+    let heard = rig.running().await;
+    rig.lapse(&silent).await;
+    let reclaimed = rig.reclaim_by(&other()).await;
+    assert_eq!(job_in(reclaimed), silent.claimed);
+    assert_eq!(rig.reclaim_by(&other()).await, [], "it is idle no more");
+    rig.finish(&silent).await;
+    rig.finish(&heard).await;
+    rig.check_drained().await;
+}
+
+#[tokio::test]
+async fn reclaims_at_most_what_was_asked_for() {
+    let mut rig = Rig::new().await;
+    for _ in 0..5 {
+        let hold = rig.running().await;
+        rig.lapse(&hold).await;
+    }
+    let from = (rig.shard, &rig.tool.queue);
+    let (two, all) = (
+        rig.store.reclaim(&other(), from, LEASE, 2).await.unwrap(),
+        rig.store.reclaim(&other(), from, LEASE, 100).await.unwrap(),
+    );
+    assert_eq!((two.len(), all.len()), (2, 3));
+    rig.check().await;
+}
+
+#[tokio::test]
+async fn a_lease_of_milliseconds_runs_out_by_itself() {
+    let mut rig = Rig::new().await;
+    rig.submit().await;
+    let claimed = rig.next().await;
+    let short = Duration::from_millis(20);
+    rig.store.claim(&claimed, &rig.worker, short).await.unwrap();
+    let from = (rig.shard, &rig.tool.queue);
+    let second = eventually_some(SOON, "the next attempt starts", async || {
+        let reclaimed = rig.store.reclaim(&other(), from, short, 10).await.unwrap();
+        let Some(Delivery::Job(claimed)) = reclaimed.into_iter().next() else {
+            return None;
+        };
+        match rig.store.claim(&claimed, &other(), LEASE).await.unwrap() {
+            taskferry_contract::ClaimReply::Started(job) => Some(job),
+            taskferry_contract::ClaimReply::Busy { .. } => None,
+            reply => panic!("{reply:?}"),
+        }
+    })
+    .await;
+    assert_eq!((second.attempt.0, second.crashes), (2, 1));
+    rig.store
+        .cancel(second.id, &rig.owner, "enough")
+        .await
+        .unwrap();
+    rig.pending().await;
+    rig.check_drained().await;
+}
+
+#[tokio::test]
+async fn buries_an_entry_that_cannot_be_read_and_goes_on() {
+    let mut rig = Rig::new().await;
+    let queue = rig.store.keys().queue(rig.shard, &rig.tool.queue);
+    rig.raw::<String>("XADD", (&queue, "*", "hello", "world"))
+        .await;
+    rig.raw::<String>("XADD", (&queue, "*", "id", "7-nonsense", "tool", "x"))
+        .await;
+    let elsewhere = "5-00000000-0000-4000-8000-000000000000";
+    rig.raw::<String>("XADD", (&queue, "*", "id", elsewhere, "tool", "report"))
+        .await;
+    rig.submit().await;
+
+    let mut jobs = Vec::new();
+    let mut found = Vec::new();
+    loop {
+        match rig.deliveries().await.pop() {
+            None => break,
+            Some(Delivery::Job(claimed)) => jobs.push(claimed),
+            Some(Delivery::Unreadable {
+                queue,
+                entry,
+                id,
+                tool,
+            }) => {
+                // Twice: the second finds nothing to bury.
+                for _ in 0..2 {
+                    let bury = rig.store.dead_letter(
+                        (rig.shard, &queue),
+                        &entry,
+                        (&id, &tool),
+                        "unreadable",
+                    );
+                    bury.await.unwrap();
+                }
+                found.push((id, tool));
+            }
+        }
+    }
+    assert_eq!(jobs.len(), 1);
+    let expected = [("", ""), ("7-nonsense", "x"), (elsewhere, "report")];
+    assert_eq!(
+        found,
+        expected.map(|(id, tool)| (id.to_owned(), tool.to_owned()))
+    );
+    let dead = rig.dead_letters().await;
+    assert_eq!(dead.len(), 3);
+    assert!(
+        dead.iter().all(|letter| letter["reason"] == "unreadable"),
+        "{dead:?}"
+    );
+
+    let reply = rig.claim(&jobs[0]).await;
+    let (hold, _) = crate::rig::started(jobs.remove(0), &rig.worker, reply);
+    rig.finish(&hold).await;
+    rig.check_drained().await;
+}
+
+#[tokio::test]
+async fn a_reclaimed_entry_that_cannot_be_read_is_told_as_such() {
+    let mut rig = Rig::new().await;
+    let queue = rig.store.keys().queue(rig.shard, &rig.tool.queue);
+    let entry: String = rig.raw("XADD", (&queue, "*", "hello", "world")).await;
+    rig.deliveries().await;
+    let idle = (
+        &queue, "workers", "w1", 0, &entry, "IDLE", 3_600_000, "JUSTID",
+    );
+    rig.raw::<Vec<String>>("XCLAIM", idle).await;
+    let reclaimed = rig.reclaim_by(&other()).await;
+    let [Delivery::Unreadable { entry, .. }] = &reclaimed[..] else {
+        panic!("{reclaimed:?}");
+    };
+    let from = (rig.shard, &rig.tool.queue);
+    rig.store
+        .dead_letter(from, entry, ("", ""), "unreadable")
+        .await
+        .unwrap();
+    rig.check_drained().await;
+}
+
+#[tokio::test]
+async fn entries_deleted_behind_our_back_leave_the_pending_list() {
+    let mut rig = Rig::new().await;
+    let hold = rig.running().await;
+    let lost = rig.running().await;
+    let queue = rig.store.keys().queue(rig.shard, &rig.tool.queue);
+    rig.lapse(&lost).await;
+    rig.raw::<i64>("XDEL", (&queue, lost.claimed.entry.as_str()))
+        .await;
+    assert_eq!(rig.reclaim_by(&other()).await, []);
+    assert_eq!(rig.pending().await, 1);
+
+    rig.raw::<i64>("XDEL", (&queue, hold.claimed.entry.as_str()))
+        .await;
+    let source = Source {
+        worker: &rig.worker,
+        shard: rig.shard,
+        queues: std::slice::from_ref(&rig.tool.queue),
+    };
+    let pending = rig.store.read_pending(source, 10).await.unwrap();
+    let [Delivery::Unreadable { entry, .. }] = &pending[..] else {
+        panic!("{pending:?}");
+    };
+    assert_eq!(entry, &hold.claimed.entry);
+    assert_eq!(rig.finish(&hold).await, FinishReply::Stored);
+    assert_eq!(rig.pending().await, 0);
+}
+
+#[tokio::test]
+async fn reads_its_own_pending_entries_again() {
+    let rig = Rig::new().await;
+    rig.submit().await;
+    let claimed = rig.next().await;
+    let source = Source {
+        worker: &rig.worker,
+        shard: rig.shard,
+        queues: std::slice::from_ref(&rig.tool.queue),
+    };
+    let pending = rig.store.read_pending(source, 10).await.unwrap();
+    assert_eq!(job_in(pending), claimed);
+    let someone = Source {
+        worker: &other(),
+        ..source
+    };
+    assert_eq!(rig.store.read_pending(someone, 10).await.unwrap(), []);
+    let reply = rig.claim(&claimed).await;
+    let (hold, _) = crate::rig::started(claimed, &rig.worker, reply);
+    rig.finish(&hold).await;
+    rig.check_drained().await;
+}
+
+#[tokio::test]
+async fn reads_several_queues_and_can_be_woken() {
+    let mut rig = Rig::new().await;
+    let queues = ["default", "slow"].map(crate::rig::queue);
+    rig.store.ensure_group(rig.shard, &queues[1]).await.unwrap();
+    rig.submit().await;
+    rig.tool.queue = queues[1].clone();
+    rig.submit().await;
+    let mut connection = rig.store.connections().blocking().await.unwrap();
+    let worker = rig.worker.clone();
+    let source = Source {
+        worker: &worker,
+        shard: rig.shard,
+        queues: &queues,
+    };
+    let block = Some(Duration::from_secs(60));
+    let read = rig
+        .store
+        .read_new(&mut connection, source, 5, block)
+        .await
+        .unwrap();
+    let from: Vec<_> = read
+        .into_iter()
+        .map(|delivery| match delivery {
+            Delivery::Job(claimed) => claimed.queue,
+            other => panic!("{other:?}"),
+        })
+        .collect();
+    assert_eq!(from, queues);
+
+    // A read that blocks returns empty-handed when it is told to.
+    let client_id = connection.client_id();
+    let (store, connections) = (rig.store.clone(), rig.store.connections().clone());
+    let (read, ()) = tokio::join!(store.read_new(&mut connection, source, 5, block), async {
+        let mut redis = rig.redis.clone();
+        eventually_some(SOON, "the read blocks", async || {
+            let mut list = redis::cmd("CLIENT");
+            list.arg("LIST").arg("ID").arg(client_id);
+            let line: String = list.query_async(&mut redis).await.unwrap();
+            line.contains("flags=b").then_some(())
+        })
+        .await;
+        connections.unblock(client_id).await.unwrap();
+    });
+    assert_eq!(read.unwrap(), []);
+    rig.check().await;
+}
+
+#[tokio::test]
+async fn everything_comes_back_after_redis_lost_its_data() {
+    let mut rig = Rig::new().await;
+    let hold = rig.running().await;
+    rig.raw::<()>("FLUSHALL", "SYNC").await;
+    rig.raw::<()>("SCRIPT", "FLUSH").await;
+    let renewed = rig.store.renew_lease(&hold, LEASE).await.unwrap();
+    assert_eq!(renewed, RenewReply::Refused(Refused::Gone));
+    assert_eq!(rig.finish(&hold).await, FinishReply::Refused(Refused::Gone));
+
+    let id = rig.submit().await;
+    let mut connection = rig.store.connections().blocking().await.unwrap();
+    let worker = rig.worker.clone();
+    let source = Source {
+        worker: &worker,
+        shard: rig.shard,
+        queues: std::slice::from_ref(&rig.tool.queue),
+    };
+    let error = rig
+        .store
+        .read_new(&mut connection, source, 1, None)
+        .await
+        .unwrap_err();
+    assert!(error.is_no_group() && error.is_transient(), "{error}");
+    let error = rig.store.read_pending(source, 1).await.unwrap_err();
+    assert!(error.is_no_group(), "{error}");
+    let from = (rig.shard, &rig.tool.queue);
+    let error = rig
+        .store
+        .reclaim(&other(), from, LEASE, 1)
+        .await
+        .unwrap_err();
+    assert!(error.is_no_group() && error.is_transient(), "{error}");
+
+    // Twice: the second finds it there.
+    rig.ensure_group().await;
+    rig.ensure_group().await;
+    let (hold, job) = rig.start().await;
+    assert_eq!(job.id, id, "queued before the group was made again");
+    rig.store.finish(&hold, &completed()).await.unwrap();
+    assert_eq!(rig.status(id).await, Some(Status::Completed));
+    rig.check_drained().await;
+}
+
+#[tokio::test]
+async fn a_blocked_read_learns_that_its_stream_is_gone() {
+    let rig = Rig::new().await;
+    let mut connection = rig.store.connections().blocking().await.unwrap();
+    let client_id = connection.client_id();
+    let source = Source {
+        worker: &rig.worker,
+        shard: rig.shard,
+        queues: std::slice::from_ref(&rig.tool.queue),
+    };
+    let block = Some(Duration::from_secs(60));
+    let (read, ()) = tokio::join!(
+        rig.store.read_new(&mut connection, source, 1, block),
+        async {
+            let mut redis = rig.redis.clone();
+            eventually_some(SOON, "the read blocks", async || {
+                let mut list = redis::cmd("CLIENT");
+                list.arg("LIST").arg("ID").arg(client_id);
+                let line: String = list.query_async(&mut redis).await.unwrap();
+                line.contains("flags=b").then_some(())
+            })
+            .await;
+            redis::cmd("FLUSHALL")
+                .query_async::<()>(&mut redis)
+                .await
+                .unwrap();
+        }
+    );
+    let error = read.unwrap_err();
+    assert!(error.is_transient(), "{error}");
+}
+
+#[tokio::test]
+async fn scripts_that_redis_forgot_are_loaded_again() {
+    let mut rig = Rig::new().await;
+    rig.store.ready().await.unwrap();
+    rig.raw::<()>("SCRIPT", "FLUSH").await;
+    let hold = rig.running().await;
+    rig.raw::<()>("SCRIPT", "FLUSH").await;
+    assert_eq!(rig.finish(&hold).await, FinishReply::Stored);
+    rig.raw::<()>("SCRIPT", "FLUSH").await;
+    rig.store.ready().await.unwrap();
+    rig.store.ready().await.unwrap();
+    rig.check_drained().await;
+}

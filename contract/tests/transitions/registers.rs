@@ -1,0 +1,75 @@
+//! The registry: tools and workers.
+
+use taskferry_contract::{TaskSupport, WorkerInfo};
+
+use crate::rig::{Rig, tool};
+
+fn worker(id: &str) -> WorkerInfo {
+    WorkerInfo {
+        id: id.parse().unwrap(),
+        host: "host-a".to_owned(),
+        pid: 7,
+        version: "0.1.0".to_owned(),
+        slots: 4,
+        busy: 1,
+        tools: "a,b".to_owned(),
+    }
+}
+
+#[tokio::test]
+async fn tools_come_back_by_rank_and_name_as_they_were_registered() {
+    let mut rig = Rig::new().await;
+    let (mut first, mut second) = (tool("zeta"), tool("alpha"));
+    first.rank = -1;
+    second.task_support = TaskSupport::Required;
+    second.concurrency = Some(2);
+    let third = tool("beta");
+    let all = [third, second, first];
+    assert_eq!(rig.store.register_tools(&all).await.unwrap(), 3);
+    assert_eq!(rig.store.register_tools(&[]).await.unwrap(), 0);
+    let listed = rig.store.tools().await.unwrap();
+    let names: Vec<&str> = listed.iter().map(|tool| tool.name.as_str()).collect();
+    assert_eq!(names, ["zeta", "alpha", "beta"]);
+    assert_eq!(listed[1].task_support, TaskSupport::Required);
+    assert_eq!(listed[1].concurrency, Some(2));
+
+    // Only what differs is stored again; what cannot be read hides no other.
+    let mut changed = all;
+    changed[0].rank = 5;
+    assert_eq!(rig.store.register_tools(&changed).await.unwrap(), 1);
+    rig.raw::<()>("HSET", ("tf:tools", "broken", "{")).await;
+    assert_eq!(rig.store.tools().await.unwrap().len(), 3);
+    assert!(rig.store.remove_tool("alpha").await.unwrap());
+    assert!(!rig.store.remove_tool("alpha").await.unwrap());
+    assert_eq!(rig.store.tools().await.unwrap().len(), 2);
+    rig.check_drained().await;
+}
+
+#[tokio::test]
+async fn a_worker_is_listed_while_it_beats() {
+    let mut rig = Rig::new().await;
+    rig.store.beat(&worker("w1")).await.unwrap();
+    rig.store.beat(&worker("w2")).await.unwrap();
+    rig.raw::<()>("ZADD", ("tf:workers", 1, "w0")).await;
+    rig.store.beat(&worker("w1")).await.unwrap();
+    let mut listed: Vec<String> = rig.raw("ZRANGE", ("tf:workers", 0, -1)).await;
+    listed.sort();
+    assert_eq!(listed, ["w1", "w2"], "a silent one is forgotten");
+    let told: std::collections::BTreeMap<String, String> = rig.raw("HGETALL", "tf:worker:w1").await;
+    let told: Vec<(&str, &str)> = told.iter().map(|(k, v)| (k.as_str(), v.as_str())).collect();
+    let expected = [
+        ("busy", "1"),
+        ("host", "host-a"),
+        ("pid", "7"),
+        ("slots", "4"),
+        ("tools", "a,b"),
+        ("version", "0.1.0"),
+    ];
+    assert_eq!(told, expected);
+
+    rig.store.leave(&"w1".parse().unwrap()).await.unwrap();
+    let left: Vec<String> = rig.raw("ZRANGE", ("tf:workers", 0, -1)).await;
+    assert_eq!(left, ["w2"]);
+    assert_eq!(rig.raw::<i64>("EXISTS", "tf:worker:w1").await, 0);
+    rig.check_drained().await;
+}

@@ -1,0 +1,302 @@
+//! What most tests start with: a server, a store on it, a tool, an owner and a worker.
+
+use std::collections::HashMap;
+use std::time::Duration;
+
+use redis::aio::MultiplexedConnection;
+use redis::{FromRedisValue, ToRedisArgs};
+use taskferry_contract::{
+    ClaimReply, Claimed, Delivery, FinishReply, Hold, Job, Outcome, Owner, QueueName,
+    RedisSettings, RetryReply, Shard, Shards, Source, Status, Store, Submission, SubmitReply,
+    TaskId, TaskView, ToolDefinition, WorkerId,
+};
+use taskferry_testing::{ServerOptions, TestServer, eventually, invariants};
+
+/// A lease that no test outlives.
+pub(crate) const LEASE: Duration = Duration::from_secs(60);
+/// How long a test waits for what must come.
+pub(crate) const SOON: Duration = Duration::from_secs(10);
+/// A question, as a worker puts it.
+pub(crate) const QUESTION: &str =
+    r#"{"method":"elicitation/create","params":{"message":"which?"}}"#;
+
+pub(crate) struct Rig {
+    pub(crate) server: TestServer,
+    pub(crate) store: Store,
+    pub(crate) redis: MultiplexedConnection,
+    pub(crate) tool: ToolDefinition,
+    pub(crate) owner: Owner,
+    pub(crate) worker: WorkerId,
+    pub(crate) shard: Shard,
+}
+
+impl Rig {
+    pub(crate) async fn new() -> Self {
+        Self::on(ServerOptions::default(), Shards::default()).await
+    }
+
+    pub(crate) async fn on(options: ServerOptions, shards: Shards) -> Self {
+        let server = TestServer::start_with(options).await;
+        let mut settings = RedisSettings::new(&server.url());
+        settings.shards = shards;
+        let owner = Owner::named("key:alice").unwrap();
+        let rig = Self {
+            store: Store::new(&settings).unwrap(),
+            redis: server.raw().await,
+            server,
+            tool: tool("report"),
+            worker: "w1".parse().unwrap(),
+            shard: shards.of(&owner),
+            owner,
+        };
+        rig.ensure_group().await;
+        rig
+    }
+
+    pub(crate) async fn ensure_group(&self) {
+        let made = self.store.ensure_group(self.shard, &self.tool.queue);
+        made.await.unwrap();
+    }
+
+    /// A submission with nothing special about it.
+    pub(crate) fn submission(&self) -> Submission<'_> {
+        Submission {
+            tool: &self.tool,
+            id: TaskId::random(self.shard),
+            owner: &self.owner,
+            arguments: r#"{"month":"2026-07"}"#,
+            plain: false,
+            ttl: Duration::from_secs(600),
+            keep: Duration::ZERO,
+            idempotency_key: None,
+            capabilities: None,
+            trace: None,
+            waiter: None,
+            queue_cap: 0,
+            owner_cap: 0,
+        }
+    }
+
+    /// Queues a job.
+    pub(crate) async fn submit(&self) -> TaskId {
+        self.submit_as(self.submission()).await
+    }
+
+    pub(crate) async fn submit_as(&self, submission: Submission<'_>) -> TaskId {
+        let reply = self.store.submit(&submission).await.unwrap();
+        assert!(matches!(reply, SubmitReply::Queued { .. }), "{reply:?}");
+        submission.id
+    }
+
+    /// Reads one new entry; the test fails if there is none.
+    pub(crate) async fn next(&self) -> Claimed {
+        match self.deliveries().await.pop() {
+            Some(Delivery::Job(claimed)) => claimed,
+            other => panic!("no entry of a job, but {other:?}"),
+        }
+    }
+
+    /// Reads up to one new entry.
+    pub(crate) async fn deliveries(&self) -> Vec<Delivery> {
+        let mut connection = self.store.connections().blocking().await.unwrap();
+        let source = Source {
+            worker: &self.worker,
+            shard: self.shard,
+            queues: std::slice::from_ref(&self.tool.queue),
+        };
+        let read = self.store.read_new(&mut connection, source, 1, None);
+        read.await.unwrap()
+    }
+
+    pub(crate) async fn claim(&self, claimed: &Claimed) -> ClaimReply {
+        self.claim_by(claimed, &self.worker).await
+    }
+
+    pub(crate) async fn claim_by(&self, claimed: &Claimed, worker: &WorkerId) -> ClaimReply {
+        self.store.claim(claimed, worker, LEASE).await.unwrap()
+    }
+
+    /// Reads the next entry and starts its attempt.
+    pub(crate) async fn start(&self) -> (Hold, Job) {
+        let claimed = self.next().await;
+        let reply = self.claim(&claimed).await;
+        started(claimed, &self.worker, reply)
+    }
+
+    /// Queues a job and starts its first attempt.
+    pub(crate) async fn running(&self) -> Hold {
+        self.running_as(self.submission()).await
+    }
+
+    pub(crate) async fn running_as(&self, submission: Submission<'_>) -> Hold {
+        self.submit_as(submission).await;
+        self.start().await.0
+    }
+
+    /// Lets the lease of a job run out, as it does when its worker died a lease ago.
+    pub(crate) async fn lapse(&mut self, hold: &Hold) {
+        let record = self.store.keys().task(hold.claimed.id);
+        self.raw::<()>("HSET", (record, "lease_ms", 1)).await;
+        self.lapse_entry(hold).await;
+    }
+
+    /// Lets the entry of an attempt look as if its worker had been silent for an hour.
+    pub(crate) async fn lapse_entry(&mut self, hold: &Hold) {
+        let claimed = &hold.claimed;
+        let queue = self.store.keys().queue(self.shard, &claimed.queue);
+        let worker = hold.worker.as_str();
+        let entry = claimed.entry.as_str();
+        let idle = (
+            queue, "workers", worker, 0, entry, "IDLE", 3_600_000, "JUSTID",
+        );
+        self.raw::<Vec<String>>("XCLAIM", idle).await;
+    }
+
+    /// Takes over what silent workers held.
+    pub(crate) async fn reclaim_by(&self, worker: &WorkerId) -> Vec<Delivery> {
+        let from = (self.shard, &self.tool.queue);
+        let reclaimed = self.store.reclaim(worker, from, LEASE, 100);
+        reclaimed.await.unwrap()
+    }
+
+    /// Lets the worker of an attempt die and another one, `w2`, start the next.
+    pub(crate) async fn crash(&mut self, hold: &Hold) -> Hold {
+        self.lapse(hold).await;
+        let other: WorkerId = "w2".parse().unwrap();
+        let claimed = job_in(self.reclaim_by(&other).await);
+        let reply = self.claim_by(&claimed, &other).await;
+        started(claimed, &other, reply).0
+    }
+
+    /// Lets a record expire now, as if its time had come.
+    pub(crate) async fn expire(&mut self, id: TaskId) {
+        let record = self.store.keys().task(id);
+        for index in ["active", "owned"] {
+            let index = format!(
+                "{}{index}:{}",
+                self.store.keys().base(self.shard),
+                self.owner
+            );
+            let ended = (index, "XX", 1, id.to_string());
+            self.raw::<()>("ZADD", ended).await;
+        }
+        assert_eq!(self.raw::<i64>("PEXPIRE", (&record, 1)).await, 1);
+        let mut redis = self.redis.clone();
+        eventually(SOON, "the record expires", async || {
+            let exists = redis::cmd("EXISTS").arg(&record).to_owned();
+            exists.query_async::<i64>(&mut redis).await.unwrap() == 0
+        })
+        .await;
+    }
+
+    pub(crate) async fn finish(&self, hold: &Hold) -> FinishReply {
+        self.store.finish(hold, &completed()).await.unwrap()
+    }
+
+    /// Fails the attempt in a way that another one may mend.
+    pub(crate) async fn retry(&self, hold: &Hold) -> RetryReply {
+        let retry = self
+            .store
+            .schedule_retry(hold, Duration::ZERO, "later", &failed("no"))
+            .await;
+        retry.unwrap()
+    }
+
+    pub(crate) async fn view(&self, id: TaskId) -> Option<TaskView> {
+        self.store.view_with_outcome(id).await.unwrap()
+    }
+
+    pub(crate) async fn status(&self, id: TaskId) -> Option<Status> {
+        self.view(id).await.map(|view| view.status)
+    }
+
+    /// The whole record, as redis-cli would show it.
+    pub(crate) async fn record(&mut self, id: TaskId) -> HashMap<String, String> {
+        let record = self.store.keys().task(id);
+        self.raw("HGETALL", record).await
+    }
+
+    /// How many entries the queue holds.
+    pub(crate) async fn queue_length(&mut self) -> usize {
+        let queue = self.store.keys().queue(self.shard, &self.tool.queue);
+        self.raw("XLEN", queue).await
+    }
+
+    /// How many entries of the queue are pending.
+    pub(crate) async fn pending(&mut self) -> usize {
+        let queue = self.store.keys().queue(self.shard, &self.tool.queue);
+        let (count, ..): (usize, Option<String>, Option<String>, redis::Value) =
+            self.raw("XPENDING", (queue, "workers")).await;
+        count
+    }
+
+    /// The dead letters: reason and attempts of each.
+    pub(crate) async fn dead_letters(&mut self) -> Vec<HashMap<String, String>> {
+        let dead = format!("{}dead", self.store.keys().base(self.shard));
+        let entries: Vec<(String, HashMap<String, String>)> =
+            self.raw("XRANGE", (dead, "-", "+")).await;
+        entries.into_iter().map(|(_, fields)| fields).collect()
+    }
+
+    /// Sends a command behind the store's back.
+    pub(crate) async fn raw<T: FromRedisValue>(&mut self, name: &str, args: impl ToRedisArgs) -> T {
+        let mut command = redis::cmd(name);
+        command.arg(args);
+        command.query_async(&mut self.redis).await.unwrap()
+    }
+
+    /// Ends a test: nothing may be broken, jobs may live.
+    pub(crate) async fn check(mut self) {
+        invariants::assert_live(&mut self.redis, "tf").await;
+    }
+
+    /// Ends a test after which no job is live.
+    pub(crate) async fn check_drained(mut self) {
+        invariants::assert_drained(&mut self.redis, "tf").await;
+    }
+}
+
+pub(crate) fn tool(name: &str) -> ToolDefinition {
+    let schema = serde_json::value::RawValue::from_string(r#"{"type":"object"}"#.to_owned());
+    ToolDefinition::new(name.parse().unwrap(), schema.unwrap())
+}
+
+pub(crate) fn completed() -> Outcome {
+    Outcome::Completed {
+        result: r#"{"content":[ ],"n":1}"#.to_owned(),
+        is_error: false,
+        message: None,
+    }
+}
+
+pub(crate) fn failed(message: &str) -> Outcome {
+    Outcome::Failed {
+        error: r#"{"code":-32000,"message":"no"}"#.to_owned(),
+        message: message.to_owned(),
+    }
+}
+
+pub(crate) fn started(claimed: Claimed, worker: &WorkerId, reply: ClaimReply) -> (Hold, Job) {
+    let ClaimReply::Started(job) = reply else {
+        panic!("the attempt did not start: {reply:?}");
+    };
+    let hold = Hold {
+        claimed,
+        attempt: job.attempt,
+        worker: worker.clone(),
+    };
+    (hold, *job)
+}
+
+/// The one job in what was delivered.
+pub(crate) fn job_in(mut deliveries: Vec<Delivery>) -> Claimed {
+    assert_eq!(deliveries.len(), 1, "{deliveries:?}");
+    match deliveries.pop() {
+        Some(Delivery::Job(claimed)) => claimed,
+        other => panic!("not a job: {other:?}"),
+    }
+}
+
+pub(crate) fn queue(name: &str) -> QueueName {
+    name.parse().unwrap()
+}

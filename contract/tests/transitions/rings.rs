@@ -1,0 +1,276 @@
+//! Doorbells: who waits is rung, once per change, and nobody else.
+
+use std::time::Duration;
+
+use taskferry_contract::{
+    Doorbell, Owner, Progress, ReplicaId, Ring, Submission, TaskId, TaskView,
+};
+use taskferry_testing::eventually_some;
+use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
+use tokio::task::JoinHandle;
+use tokio_util::sync::{CancellationToken, DropGuard};
+
+use crate::rig::{LEASE, QUESTION, Rig, SOON, tool};
+
+/// A bell with someone at it.
+struct Listener {
+    rings: UnboundedReceiver<Ring>,
+    _stop: DropGuard,
+    _task: JoinHandle<()>,
+}
+
+impl Listener {
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "the guard beside the handle ends the task with the test"
+    )]
+    async fn at(bell: Doorbell) -> Self {
+        let (ring, rings) = unbounded_channel();
+        let stop = CancellationToken::new();
+        let guard = stop.clone().drop_guard();
+        let task = tokio::spawn(async move {
+            bell.listen(&stop, |why| {
+                // Fails when the test is over and nobody listens any more.
+                let _over = ring.send(why);
+            })
+            .await;
+        });
+        let mut listener = Self {
+            rings,
+            _stop: guard,
+            _task: task,
+        };
+        assert_eq!(listener.next().await, Ring::Connected);
+        listener
+    }
+
+    async fn next(&mut self) -> Ring {
+        let next = tokio::time::timeout(SOON, self.rings.recv()).await;
+        next.expect("the bell rings soon").unwrap()
+    }
+
+    /// What rang until now: up to a ring that the caller made last.
+    async fn until(&mut self, last: TaskId) -> usize {
+        let mut before = 0;
+        while self.next().await != Ring::Task(last) {
+            before += 1;
+        }
+        before
+    }
+}
+
+/// Publishes behind everything that was published before, and counts what came for the channel since the last time.
+async fn rung(rig: &mut Rig, listener: &mut Listener, channel: &str) -> usize {
+    let mark = TaskId::random(rig.shard);
+    let channel = format!("{}{channel}", rig.store.keys().base(rig.shard));
+    rig.raw::<i64>("PUBLISH", (channel, mark.to_string())).await;
+    listener.until(mark).await
+}
+
+async fn watch(rig: &Rig, id: TaskId, replica: &ReplicaId) -> Option<TaskView> {
+    rig.store.watch(id, &rig.owner, replica).await.unwrap()
+}
+
+#[tokio::test]
+async fn rings_who_waits_once_per_change() {
+    let mut rig = Rig::new().await;
+    let replica: ReplicaId = "r1".parse().unwrap();
+    let mut at = Listener::at(rig.store.replica_bell(&replica)).await;
+    let id = rig
+        .submit_as(Submission {
+            waiter: Some(&replica),
+            ..rig.submission()
+        })
+        .await;
+    let (hold, _) = rig.start().await;
+    rig.store.renew_lease(&hold, LEASE).await.unwrap();
+    assert_eq!(
+        rung(&mut rig, &mut at, "bell:r1").await,
+        0,
+        "nothing a caller sees changed"
+    );
+
+    rig.store
+        .report_progress(&hold, &Progress::default())
+        .await
+        .unwrap()
+        .unwrap();
+    assert_eq!(rung(&mut rig, &mut at, "bell:r1").await, 1, "progress");
+    rig.store.ask_input(&hold, "a", QUESTION).await.unwrap();
+    assert_eq!(rung(&mut rig, &mut at, "bell:r1").await, 1, "a question");
+    rig.store
+        .answer_input(id, &rig.owner, "a", "1")
+        .await
+        .unwrap();
+    assert_eq!(rung(&mut rig, &mut at, "bell:r1").await, 1, "an answer");
+    rig.store
+        .answer_input(id, &rig.owner, "a", "1")
+        .await
+        .unwrap();
+    assert_eq!(
+        rung(&mut rig, &mut at, "bell:r1").await,
+        0,
+        "an answer that is ignored"
+    );
+    let released = rig.store.release(&hold, Duration::ZERO, Some("draining"));
+    released.await.unwrap();
+    assert_eq!(
+        rung(&mut rig, &mut at, "bell:r1").await,
+        1,
+        "a release that says why"
+    );
+    let (hold, _) = rig.start().await;
+    rig.retry(&hold).await;
+    assert_eq!(rung(&mut rig, &mut at, "bell:r1").await, 1, "a retry");
+    rig.store.forward(rig.shard, 10).await.unwrap();
+    let (hold, _) = rig.start().await;
+    rig.finish(&hold).await;
+    assert_eq!(rung(&mut rig, &mut at, "bell:r1").await, 1, "the end");
+    rig.finish(&hold).await;
+    rig.store.cancel(id, &rig.owner, "late").await.unwrap();
+    assert_eq!(
+        rung(&mut rig, &mut at, "bell:r1").await,
+        0,
+        "nothing after the end"
+    );
+    rig.check_drained().await;
+}
+
+#[tokio::test]
+async fn rings_every_way_a_job_can_end() {
+    let mut rig = Rig::new().await;
+    rig.tool.attempts = 1;
+    rig.tool.crash_limit = 1;
+    let replica: ReplicaId = "r1".parse().unwrap();
+    let mut at = Listener::at(rig.store.replica_bell(&replica)).await;
+
+    let cancelled = rig.submit().await;
+    watch(&rig, cancelled, &replica).await.unwrap();
+    rig.store.cancel(cancelled, &rig.owner, "no").await.unwrap();
+    assert_eq!(rung(&mut rig, &mut at, "bell:r1").await, 1, "a cancel");
+
+    let dead = rig.running().await;
+    watch(&rig, dead.claimed.id, &replica).await.unwrap();
+    rig.retry(&dead).await;
+    assert_eq!(
+        rung(&mut rig, &mut at, "bell:r1").await,
+        1,
+        "the last retry"
+    );
+
+    let poison = rig.running().await;
+    watch(&rig, poison.claimed.id, &replica).await.unwrap();
+    rig.lapse(&poison).await;
+    let claimed = crate::rig::job_in(rig.reclaim_by(&"w2".parse().unwrap()).await);
+    rig.claim(&claimed).await;
+    assert_eq!(
+        rung(&mut rig, &mut at, "bell:r1").await,
+        1,
+        "the crash limit"
+    );
+    rig.check_drained().await;
+}
+
+#[tokio::test]
+async fn watching_notes_a_replica_once_and_shows_the_task() {
+    let mut rig = Rig::new().await;
+    let id = rig.submit().await;
+    let replicas: Vec<ReplicaId> = ["r1", "r11", "1"].map(|id| id.parse().unwrap()).into();
+    for replica in replicas.iter().chain(&replicas) {
+        let seen = watch(&rig, id, replica).await;
+        assert_eq!(seen, rig.view(id).await);
+    }
+    assert_eq!(rig.record(id).await["waiters"], "r1,r11,1");
+
+    let replica = &replicas[0];
+    let bob = Owner::named("bob").unwrap();
+    assert_eq!(rig.store.watch(id, &bob, replica).await.unwrap(), None);
+    assert_eq!(watch(&rig, TaskId::random(rig.shard), replica).await, None);
+
+    let (hold, _) = rig.start().await;
+    rig.finish(&hold).await;
+    let late: ReplicaId = "r3".parse().unwrap();
+    let seen = watch(&rig, id, &late).await.unwrap();
+    assert!(seen.result.is_some());
+    assert_eq!(
+        rig.record(id).await["waiters"],
+        "r1,r11,1",
+        "nothing rings after the end"
+    );
+    rig.expire(id).await;
+    assert_eq!(watch(&rig, id, replica).await, None);
+    assert_eq!(rig.record(id).await.len(), 0);
+    rig.check_drained().await;
+}
+
+#[tokio::test]
+async fn rings_the_worker_that_holds_the_job_on_answers_and_cancels() {
+    let mut rig = Rig::new().await;
+    let mut inbox = Listener::at(rig.store.worker_bell(&rig.worker)).await;
+    let hold = rig.running().await;
+    let id = hold.claimed.id;
+    for key in ["a", "b"] {
+        rig.store.ask_input(&hold, key, QUESTION).await.unwrap();
+    }
+    assert_eq!(rung(&mut rig, &mut inbox, "inbox:w1").await, 0);
+    rig.store
+        .answer_input(id, &rig.owner, "a", "1")
+        .await
+        .unwrap();
+    assert_eq!(inbox.next().await, Ring::Task(id));
+    rig.store.park(&hold).await.unwrap();
+    rig.store
+        .answer_input(id, &rig.owner, "b", "2")
+        .await
+        .unwrap();
+    assert_eq!(
+        rung(&mut rig, &mut inbox, "inbox:w1").await,
+        0,
+        "a parked job has no holder"
+    );
+
+    let (_hold, _) = rig.start().await;
+    rig.store.cancel(id, &rig.owner, "no").await.unwrap();
+    assert_eq!(inbox.next().await, Ring::Task(id));
+    rig.store.cancel(id, &rig.owner, "no").await.unwrap();
+    assert_eq!(
+        rung(&mut rig, &mut inbox, "inbox:w1").await,
+        0,
+        "it was told"
+    );
+    rig.check_drained().await;
+}
+
+#[tokio::test]
+async fn rings_when_tools_change() {
+    let rig = Rig::new().await;
+    let replica = ReplicaId::random();
+    let mut at = Listener::at(rig.store.replica_bell(&replica)).await;
+    let tools = [tool("a"), tool("b")];
+    assert_eq!(rig.store.register_tools(&tools).await.unwrap(), 2);
+    assert_eq!(at.next().await, Ring::Tools);
+    assert_eq!(rig.store.register_tools(&tools).await.unwrap(), 0);
+    assert!(rig.store.remove_tool("a").await.unwrap());
+    assert_eq!(at.next().await, Ring::Tools);
+    rig.check_drained().await;
+}
+
+#[tokio::test]
+async fn a_bell_mends_itself_and_says_so() {
+    let mut rig = Rig::new().await;
+    let replica: ReplicaId = "r1".parse().unwrap();
+    let mut at = Listener::at(rig.store.replica_bell(&replica)).await;
+    rig.server.restart().await;
+    assert_eq!(at.next().await, Ring::Connected);
+    rig.redis = rig.server.raw().await;
+    let id = TaskId::random(rig.shard);
+    let mut redis = rig.redis.clone();
+    let heard = eventually_some(SOON, "the bell is heard", async || {
+        let mut publish = redis::cmd("PUBLISH");
+        publish.arg("tf:{0}:bell:r1").arg(id.to_string());
+        let heard: i64 = publish.query_async(&mut redis).await.unwrap();
+        (heard > 0).then_some(heard)
+    });
+    assert_eq!(heard.await, 1);
+    assert_eq!(at.next().await, Ring::Task(id));
+}

@@ -1,0 +1,317 @@
+//! submit: a job appears whole, once, and within its limits.
+
+use std::collections::HashMap;
+use std::time::Duration;
+
+use taskferry_contract::{FinishReply, Owner, ReplicaId, Status, Submission, SubmitReply, TaskId};
+
+use crate::rig::Rig;
+
+#[tokio::test]
+async fn carries_a_job_from_submit_to_its_result() {
+    let mut rig = Rig::new().await;
+    let id = rig.submit().await;
+    assert_eq!(rig.status(id).await, Some(Status::Queued));
+    assert_eq!((rig.queue_length().await, rig.pending().await), (1, 0));
+
+    let (hold, job) = rig.start().await;
+    assert_eq!((job.id, job.attempt.0), (id, 1));
+    assert_eq!(job.arguments, r#"{"month":"2026-07"}"#);
+    assert_eq!((job.retries, job.crashes, job.timeout_ms), (0, 0, 600_000));
+    assert_eq!(
+        (job.tool, job.queue),
+        (rig.tool.name.clone(), rig.tool.queue.clone())
+    );
+    assert_eq!(rig.status(id).await, Some(Status::Working));
+    assert_eq!((rig.queue_length().await, rig.pending().await), (1, 1));
+
+    assert_eq!(rig.finish(&hold).await, FinishReply::Stored);
+    let view = rig.view(id).await.unwrap();
+    assert_eq!(view.status, Status::Completed);
+    assert_eq!(view.result.as_deref(), Some(r#"{"content":[ ],"n":1}"#));
+    assert_eq!((rig.queue_length().await, rig.pending().await), (0, 0));
+    rig.check_drained().await;
+}
+
+#[tokio::test]
+async fn writes_record_expiry_entry_and_indexes_together() {
+    let mut rig = Rig::new().await;
+    let replica: ReplicaId = "r1".parse().unwrap();
+    let id = rig
+        .submit_as(Submission {
+            capabilities: Some(r#"{"elicitation":{}}"#),
+            trace: Some("00-1-2-01"),
+            waiter: Some(&replica),
+            keep: Duration::from_secs(7),
+            ..rig.submission()
+        })
+        .await;
+    let record = rig.record(id).await;
+    let entry = record["entry"].clone();
+    let created = record["created_ms"].clone();
+    let expected: HashMap<String, String> = [
+        ("status", "queued"),
+        ("tool", "report"),
+        ("queue", "default"),
+        ("owner", "key:alice"),
+        ("created_ms", &created),
+        ("updated_ms", &created),
+        ("ttl_ms", "600000"),
+        ("plain", "0"),
+        ("attempt", "0"),
+        ("retries", "0"),
+        ("crashes", "0"),
+        ("entry", &entry),
+        ("arguments", r#"{"month":"2026-07"}"#),
+        ("poll_ms", "1000"),
+        ("timeout_ms", "600000"),
+        ("max_attempts", "3"),
+        ("max_crashes", "3"),
+        ("keep_ms", "7000"),
+        ("capabilities", r#"{"elicitation":{}}"#),
+        ("trace", "00-1-2-01"),
+        ("waiters", "r1"),
+    ]
+    .into_iter()
+    .map(|(name, value)| (name.to_owned(), value.to_owned()))
+    .collect();
+    assert_eq!(record, expected);
+
+    let expires = created.parse::<i64>().unwrap() + 600_000;
+    for key in ["task", "active", "owned"] {
+        let key = match key {
+            "task" => rig.store.keys().task(id),
+            index => format!("tf:{{0}}:{index}:key:alice"),
+        };
+        let expiry: i64 = rig.raw("PEXPIRETIME", &key).await;
+        assert_eq!(expiry, expires, "{key}");
+    }
+    rig.check().await;
+}
+
+#[tokio::test]
+async fn a_repeated_submit_is_the_same_submit() {
+    let mut rig = Rig::new().await;
+    let submission = Submission {
+        idempotency_key: Some("k"),
+        queue_cap: 1,
+        owner_cap: 1,
+        ..rig.submission()
+    };
+    let first = rig.store.submit(&submission).await.unwrap();
+    assert_eq!(rig.store.submit(&submission).await.unwrap(), first);
+    assert_eq!(rig.queue_length().await, 1);
+
+    let (hold, _) = rig.start().await;
+    rig.finish(&hold).await;
+    assert_eq!(rig.status(hold.claimed.id).await, Some(Status::Completed));
+    rig.check_drained().await;
+}
+
+#[tokio::test]
+async fn an_idempotency_key_stands_for_its_task_as_long_as_the_record_lives() {
+    let mut rig = Rig::new().await;
+    let keyed = || Submission {
+        idempotency_key: Some("k:1"),
+        ..rig.submission()
+    };
+    let first = rig.submit_as(keyed()).await;
+    let duplicate = rig.store.submit(&keyed()).await.unwrap();
+    assert_eq!(duplicate, SubmitReply::Duplicate(first));
+
+    let (hold, _) = rig.start().await;
+    rig.finish(&hold).await;
+    let duplicate = rig.store.submit(&keyed()).await.unwrap();
+    assert_eq!(
+        duplicate,
+        SubmitReply::Duplicate(first),
+        "also when it has ended"
+    );
+
+    rig.expire(first).await;
+    let second = rig.submit_as(Submission {
+        idempotency_key: Some("k:1"),
+        ..rig.submission()
+    });
+    assert_ne!(second.await, first);
+    assert_eq!(rig.queue_length().await, 1);
+    rig.check().await;
+}
+
+#[tokio::test]
+async fn no_two_owners_share_an_idempotency_key() {
+    let rig = Rig::new().await;
+    let (short, long) = (Owner::named("a").unwrap(), Owner::named("a:b").unwrap());
+    let of = |owner, key| Submission {
+        owner,
+        idempotency_key: Some(key),
+        ..rig.submission()
+    };
+    rig.submit_as(of(&short, "b:c")).await;
+    rig.submit_as(of(&long, "c")).await;
+    let anonymous = Owner::anonymous();
+    rig.submit_as(of(&anonymous, "b:c")).await;
+    rig.check().await;
+}
+
+#[tokio::test]
+async fn refuses_what_a_full_queue_cannot_hold() {
+    let mut rig = Rig::new().await;
+    let capped = || Submission {
+        queue_cap: 2,
+        ..rig.submission()
+    };
+    rig.submit_as(capped()).await;
+    rig.submit_as(capped()).await;
+    let refused = rig.store.submit(&capped()).await.unwrap();
+    assert_eq!(refused, SubmitReply::QueueFull { length: 2 });
+    rig.submit().await;
+
+    for _ in 0..2 {
+        let (hold, _) = rig.start().await;
+        rig.finish(&hold).await;
+    }
+    rig.submit_as(Submission {
+        queue_cap: 2,
+        ..rig.submission()
+    })
+    .await;
+    assert_eq!(rig.queue_length().await, 2);
+    rig.check().await;
+}
+
+#[tokio::test]
+async fn limits_the_live_jobs_of_an_owner() {
+    let mut rig = Rig::new().await;
+    let bob = Owner::named("bob").unwrap();
+    let capped = || Submission {
+        owner_cap: 2,
+        ..rig.submission()
+    };
+    let first = rig.submit_as(capped()).await;
+    let second = rig.submit_as(capped()).await;
+    let refused = rig.store.submit(&capped()).await.unwrap();
+    assert_eq!(refused, SubmitReply::OwnerLimit { live: 2 });
+    rig.submit_as(Submission {
+        owner: &bob,
+        ..capped()
+    })
+    .await;
+
+    // Room comes from a cancel, and from an expiry once its time has come.
+    rig.store.cancel(first, &rig.owner, "no").await.unwrap();
+    rig.submit_as(capped()).await;
+    rig.expire(second).await;
+    rig.submit_as(Submission {
+        owner_cap: 2,
+        ..rig.submission()
+    })
+    .await;
+    rig.check().await;
+}
+
+#[tokio::test]
+async fn an_anonymous_caller_is_in_no_index() {
+    let mut rig = Rig::new().await;
+    let nobody = Owner::anonymous();
+    let id = rig
+        .submit_as(Submission {
+            owner: &nobody,
+            owner_cap: 1,
+            ..rig.submission()
+        })
+        .await;
+    rig.submit_as(Submission {
+        owner: &nobody,
+        owner_cap: 1,
+        ..rig.submission()
+    })
+    .await;
+    let mut keys: Vec<String> = rig.raw("KEYS", "tf:*").await;
+    keys.retain(|key| !key.contains(":task:"));
+    assert_eq!(keys, ["tf:{0}:queue:default"]);
+    assert!(rig.view(id).await.unwrap().owner.is_anonymous());
+    rig.check().await;
+}
+
+#[tokio::test]
+async fn a_plain_call_is_in_no_list_and_goes_soon_after_its_end() {
+    let mut rig = Rig::new().await;
+    let id = rig
+        .submit_as(Submission {
+            plain: true,
+            keep: Duration::from_secs(30),
+            ..rig.submission()
+        })
+        .await;
+    let page = rig.store.list_owned(&rig.owner, None, 10).await.unwrap();
+    assert_eq!(page.tasks, []);
+    let (hold, _) = rig.start().await;
+    rig.finish(&hold).await;
+    let view = rig.view(id).await.unwrap();
+    assert!(view.plain && view.ttl_ms < 60_000, "{view:?}");
+    let left: i64 = rig.raw("PTTL", rig.store.keys().task(id)).await;
+    assert!((20_000..=30_000).contains(&left), "{left}");
+    rig.check_drained().await;
+}
+
+#[tokio::test]
+async fn a_plain_call_that_keeps_nothing_can_still_be_cancelled() {
+    let rig = Rig::new().await;
+    let id = rig
+        .submit_as(Submission {
+            plain: true,
+            ..rig.submission()
+        })
+        .await;
+    let reply = rig.store.cancel(id, &rig.owner, "no").await.unwrap();
+    assert!(
+        matches!(reply, taskferry_contract::CancelReply::Cancelled(_)),
+        "{reply:?}"
+    );
+    rig.check_drained().await;
+}
+
+#[tokio::test]
+async fn a_job_that_expires_in_its_queue_is_never_revived() {
+    let mut rig = Rig::new().await;
+    let id = rig.submit().await;
+    rig.expire(id).await;
+    assert_eq!(rig.view(id).await, None);
+    let claimed = rig.next().await;
+    let reply = rig.claim(&claimed).await;
+    assert!(
+        matches!(reply, taskferry_contract::ClaimReply::Gone),
+        "{reply:?}"
+    );
+    assert_eq!(rig.record(id).await.len(), 0);
+    let answer = rig.store.answer_input(id, &rig.owner, "k", "1").await;
+    assert_eq!(answer.unwrap(), taskferry_contract::AnswerReply::NotFound);
+    rig.check_drained().await;
+}
+
+#[tokio::test]
+async fn the_same_transitions_serve_every_shard() {
+    let shards = taskferry_contract::Shards::new(7).unwrap();
+    let mut rig = Rig::on(taskferry_testing::ServerOptions::default(), shards).await;
+    let mut seen = std::collections::BTreeSet::new();
+    for name in ["a", "b", "c", "d", "e", "f", "g", "h"] {
+        rig.owner = Owner::named(name).unwrap();
+        rig.shard = shards.of(&rig.owner);
+        seen.insert(rig.shard);
+        rig.ensure_group().await;
+        let id = TaskId::random(rig.shard);
+        rig.submit_as(Submission {
+            id,
+            ..rig.submission()
+        })
+        .await;
+        let (hold, _) = rig.start().await;
+        assert_eq!(hold.claimed.id, id);
+        assert_eq!(rig.finish(&hold).await, FinishReply::Stored);
+        let page = rig.store.list_owned(&rig.owner, None, 10).await.unwrap();
+        assert_eq!(page.tasks.len(), 1);
+    }
+    assert!(seen.len() > 2, "{seen:?}");
+    rig.check_drained().await;
+}

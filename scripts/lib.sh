@@ -1,0 +1,28 @@
+# Shared by the scripts: what a fresh Debian or Ubuntu machine may lack. Sourced, not run.
+
+say() { printf '%s\n' "$*" >&2; }
+
+# install PROGRAM PACKAGE…: installs the packages unless PROGRAM is there.
+install() {
+  program=$1
+  shift
+  command -v "$program" >/dev/null 2>&1 && return 0
+  say "installing $* (there is no $program)"
+  as_root=
+  [ "$(id -u)" = 0 ] || as_root=sudo
+  if ! command -v apt-get >/dev/null 2>&1; then
+    say "there is no apt-get here; install $* yourself and run this again"
+    exit 1
+  fi
+  # A lock held by another installation is waited for.
+  $as_root apt-get -o DPkg::Lock::Timeout=120 update -qq >&2
+  DEBIAN_FRONTEND=noninteractive $as_root apt-get -o DPkg::Lock::Timeout=120 install -y -qq "$@" >&2
+  # The package starts a Redis of the machine's own; nothing here uses or needs it.
+  command -v "$program" >/dev/null 2>&1 || { say "$* did not bring $program"; exit 1; }
+}
+
+need_rust() {
+  command -v cargo >/dev/null 2>&1 && return 0
+  say "there is no cargo; install Rust 1.95 or later (rustup, https://rustup.rs) and run this again"
+  exit 1
+}

@@ -1,0 +1,207 @@
+//! The tools that workers registered, as this replica knows them.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use arc_swap::ArcSwap;
+use serde_json::Value;
+use taskferry_contract::{Error, Store, ToolDefinition};
+use tokio::sync::{Mutex, Notify, watch};
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+
+/// A miss reads the registry again, but not more often than this.
+const MISS_REFRESH: Duration = Duration::from_millis(500);
+/// So many faults of one call's arguments are told.
+const FAULTS_TOLD: usize = 5;
+
+/// A registered tool, ready to be called.
+#[derive(Debug)]
+pub(crate) struct Tool {
+    /// What its worker registered.
+    pub(crate) definition: ToolDefinition,
+    validator: jsonschema::Validator,
+}
+
+impl Tool {
+    fn new(definition: ToolDefinition) -> Result<Self, String> {
+        let schema: Value = serde_json::from_str(definition.input_schema.get())
+            .map_err(|error| error.to_string())?;
+        let validator = jsonschema::validator_for(&schema).map_err(|error| error.to_string())?;
+        Ok(Self {
+            definition,
+            validator,
+        })
+    }
+
+    /// Whether `arguments`, a JSON text, fit the input schema; else what does not, and where.
+    pub(crate) fn check(&self, arguments: &str) -> Result<(), String> {
+        let name = &self.definition.name;
+        let arguments: Value = serde_json::from_str(arguments)
+            .map_err(|error| format!("the arguments of {name} cannot be read: {error}"))?;
+        if !arguments.is_object() {
+            return Err(format!("the arguments of {name} must be an object"));
+        }
+        if self.validator.is_valid(&arguments) {
+            return Ok(());
+        }
+        let mut faults: Vec<String> = self
+            .validator
+            .iter_errors(&arguments)
+            .take(FAULTS_TOLD + 1)
+            .map(|fault| match fault.instance_path().as_str() {
+                "" => fault.to_string(),
+                path => format!("{path}: {fault}"),
+            })
+            .collect();
+        if faults.len() > FAULTS_TOLD {
+            faults.truncate(FAULTS_TOLD);
+            faults.push("and more".to_owned());
+        }
+        Err(format!(
+            "invalid arguments for {name}: {}",
+            faults.join("; ")
+        ))
+    }
+}
+
+#[derive(Debug, Default)]
+struct Tools {
+    in_order: Vec<Arc<Tool>>,
+    by_name: HashMap<String, Arc<Tool>>,
+    /// The definitions as JSON, to see whether anything changed.
+    fingerprint: String,
+}
+
+/// The tools of this replica, refreshed in the background.
+#[derive(Debug)]
+pub(crate) struct Catalog {
+    store: Store,
+    tools: ArcSwap<Tools>,
+    changes: watch::Sender<u64>,
+    wake: Notify,
+    last_read: Mutex<Option<Instant>>,
+}
+
+impl Catalog {
+    pub(crate) fn new(store: Store) -> Self {
+        Self {
+            store,
+            tools: ArcSwap::default(),
+            changes: watch::Sender::new(0),
+            wake: Notify::new(),
+            last_read: Mutex::new(None),
+        }
+    }
+
+    /// Every tool, in the order clients see.
+    pub(crate) fn all(&self) -> Vec<Arc<Tool>> {
+        self.tools.load().in_order.clone()
+    }
+
+    /// A tool by name. One that is not known is looked for in the registry once more: its worker may just have come.
+    pub(crate) async fn find(&self, name: &str) -> Result<Option<Arc<Tool>>, Error> {
+        if let Some(tool) = self.tools.load().by_name.get(name) {
+            return Ok(Some(Arc::clone(tool)));
+        }
+        self.refresh(MISS_REFRESH).await?;
+        Ok(self.tools.load().by_name.get(name).cloned())
+    }
+
+    /// Counts changes of the list.
+    pub(crate) fn changes(&self) -> watch::Receiver<u64> {
+        self.changes.subscribe()
+    }
+
+    /// Makes the background refresh look now.
+    pub(crate) fn wake(&self) {
+        self.wake.notify_one();
+    }
+
+    /// Reads the registry when woken and every `period`, until `stop`.
+    pub(crate) async fn keep_fresh(&self, period: Duration, stop: &CancellationToken) {
+        loop {
+            if let Err(error) = self.refresh(Duration::ZERO).await {
+                tracing::warn!(%error, "the registered tools could not be read; the last known stay");
+            }
+            tokio::select! {
+                () = stop.cancelled() => return,
+                () = self.wake.notified() => {}
+                () = tokio::time::sleep(period) => {}
+            }
+        }
+    }
+
+    /// Reads the registry unless it was read within `tolerance`. One at a time: the others find it read.
+    async fn refresh(&self, tolerance: Duration) -> Result<(), Error> {
+        let mut last_read = self.last_read.lock().await;
+        if last_read.is_some_and(|at| at.elapsed() < tolerance) {
+            return Ok(());
+        }
+        let definitions = self.store.tools().await?;
+        *last_read = Some(Instant::now());
+        let fingerprint = serde_json::to_string(&definitions).unwrap_or_default();
+        if fingerprint == self.tools.load().fingerprint {
+            return Ok(());
+        }
+        let in_order: Vec<Arc<Tool>> = definitions.into_iter().filter_map(usable).collect();
+        tracing::info!(tools = in_order.len(), "the registered tools changed");
+        self.tools.store(Arc::new(Tools {
+            by_name: in_order
+                .iter()
+                .map(|tool| (tool.definition.name.to_string(), Arc::clone(tool)))
+                .collect(),
+            in_order,
+            fingerprint,
+        }));
+        self.changes.send_modify(|count| *count += 1);
+        Ok(())
+    }
+}
+
+fn usable(definition: ToolDefinition) -> Option<Arc<Tool>> {
+    let name = definition.name.clone();
+    match Tool::new(definition) {
+        Ok(tool) => Some(Arc::new(tool)),
+        Err(reason) => {
+            tracing::warn!(tool = %name, %reason, "the input schema cannot be used; the tool is not listed");
+            None
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn tool(schema: &str) -> Result<Tool, String> {
+        let schema = serde_json::value::RawValue::from_string(schema.to_owned()).unwrap();
+        Tool::new(ToolDefinition::new("t".parse().unwrap(), schema))
+    }
+
+    #[test]
+    fn arguments_that_do_not_fit_are_told_with_their_place() {
+        let tool = tool(
+            r#"{"type":"object","properties":{"month":{"enum":["May"]},"n":{"type":"integer"}},"required":["month"],"additionalProperties":false}"#,
+        )
+        .unwrap();
+        assert_eq!(tool.check(r#"{"month":"May","n":3}"#), Ok(()));
+        let faults = tool.check(r#"{"n":"x","more":1}"#).unwrap_err();
+        for part in ["month", "/n", "more"] {
+            assert!(faults.contains(part), "{part} is not in {faults}");
+        }
+        assert!(tool.check("[]").unwrap_err().contains("must be an object"));
+        let deep = format!("{{\"month\":{}1{}}}", "[".repeat(200), "]".repeat(200));
+        assert!(tool.check(&deep).unwrap_err().contains("cannot be read"));
+    }
+
+    #[test]
+    fn a_schema_that_points_elsewhere_is_refused_not_fetched() {
+        assert!(
+            tool(r#"{"type":"object","properties":{"a":{"$ref":"http://127.0.0.1:1/x"}}}"#)
+                .is_err()
+        );
+        assert!(tool(r#"{"type":7}"#).is_err());
+    }
+}

@@ -1,0 +1,267 @@
+//! What the product does, in no protocol's words: start a job, wait for it, poll, cancel, answer, list.
+
+mod catalog;
+mod error;
+mod waiters;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use taskferry_contract::{
+    AnswerReply, CancelReply, Owner, Page, Question, ReplicaId, Ring, Store, Submission,
+    SubmitReply, TaskId, TaskView,
+};
+use tokio_util::sync::CancellationToken;
+
+pub(crate) use catalog::{Catalog, Tool};
+pub(crate) use error::BridgeError;
+use waiters::Waiters;
+pub(crate) use waiters::Watch;
+
+/// The registry is read again this often, in case a bell was missed.
+const CATALOG_REFRESH: Duration = Duration::from_secs(5);
+
+/// Bounds on what callers may queue.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Limits {
+    /// The most entries a queue may hold, 0 for no limit.
+    pub(crate) queue_cap: u64,
+    /// The most live jobs an owner may have, 0 for no limit.
+    pub(crate) owner_cap: u64,
+    /// How long the record of a plain call stays after its end.
+    pub(crate) plain_keep: Duration,
+}
+
+/// A call to be carried to the workers.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Call<'a> {
+    /// The tool.
+    pub(crate) tool: &'a Tool,
+    /// The arguments, a JSON object that fits the tool's schema.
+    pub(crate) arguments: &'a str,
+    /// Who calls.
+    pub(crate) owner: &'a Owner,
+    /// What the client can be asked, a JSON object.
+    pub(crate) capabilities: &'a str,
+    /// W3C trace context of the call.
+    pub(crate) trace: Option<&'a str>,
+}
+
+/// The use cases of one replica. Cheap to clone.
+#[derive(Debug, Clone)]
+pub(crate) struct Bridge(Arc<Inner>);
+
+#[derive(Debug)]
+struct Inner {
+    store: Store,
+    replica: ReplicaId,
+    catalog: Catalog,
+    waiters: Arc<Waiters>,
+    limits: Limits,
+}
+
+impl Bridge {
+    pub(crate) fn new(store: Store, limits: Limits) -> Self {
+        Self(Arc::new(Inner {
+            catalog: Catalog::new(store.clone()),
+            store,
+            replica: ReplicaId::random(),
+            waiters: Arc::default(),
+            limits,
+        }))
+    }
+
+    /// Keeps the catalog and the waiters awake until `stop`.
+    pub(crate) async fn run(&self, stop: &CancellationToken) {
+        let bell = self.0.store.replica_bell(&self.0.replica);
+        let rings = bell.listen(stop, |ring| match ring {
+            Ring::Task(id) => self.0.waiters.wake(id),
+            Ring::Tools => self.0.catalog.wake(),
+            Ring::Connected => {
+                self.0.waiters.wake_all();
+                self.0.catalog.wake();
+            }
+        });
+        tokio::join!(rings, self.0.catalog.keep_fresh(CATALOG_REFRESH, stop));
+    }
+
+    /// The tools.
+    pub(crate) fn catalog(&self) -> &Catalog {
+        &self.0.catalog
+    }
+
+    /// Whether requests can be served: Redis answers and knows every transition.
+    pub(crate) async fn ready(&self) -> Result<(), BridgeError> {
+        Ok(self.0.store.ready().await?)
+    }
+
+    /// The store, for sessions.
+    pub(crate) fn store(&self) -> &Store {
+        &self.0.store
+    }
+
+    /// Queues a call as a task; it is durable when this returns. `keep` is how long the task stays readable after its
+    /// end at least, zero to leave the ttl alone.
+    pub(crate) async fn start(
+        &self,
+        call: &Call<'_>,
+        ttl_wish_ms: Option<u64>,
+        keep: Duration,
+    ) -> Result<TaskView, BridgeError> {
+        let definition = &call.tool.definition;
+        let ttl_ms = definition.ttl.choose(ttl_wish_ms);
+        let id = TaskId::random(self.0.store.shards().of(call.owner));
+        let submission = Submission {
+            plain: false,
+            ttl: Duration::from_millis(ttl_ms),
+            keep,
+            waiter: None,
+            ..self.submission(call, id)
+        };
+        let created_ms = self.submit(&submission).await?;
+        Ok(TaskView {
+            id,
+            status: taskferry_contract::Status::Queued,
+            tool: definition.name.to_string(),
+            owner: call.owner.clone(),
+            plain: false,
+            created_ms,
+            updated_ms: created_ms,
+            ttl_ms: i64::try_from(ttl_ms).unwrap_or(i64::MAX),
+            poll_ms: definition.poll_interval_ms,
+            message: None,
+            is_error: false,
+            progress: None,
+            total: None,
+            attempt: 0,
+            result: None,
+            error: None,
+        })
+    }
+
+    /// Queues a plain call and watches it.
+    pub(crate) async fn call(&self, call: &Call<'_>) -> Result<Watch, BridgeError> {
+        let id = TaskId::random(self.0.store.shards().of(call.owner));
+        let watch = self.0.waiters.watch(&self.0.store, id, call.owner);
+        let submission = Submission {
+            plain: true,
+            ttl: Duration::from_millis(call.tool.definition.ttl.default_ms),
+            keep: self.0.limits.plain_keep,
+            waiter: Some(&self.0.replica),
+            ..self.submission(call, id)
+        };
+        self.submit(&submission).await?;
+        Ok(watch)
+    }
+
+    /// Watches a task of `owner`; the first look is its state now.
+    pub(crate) async fn watch(&self, id: TaskId, owner: &Owner) -> Result<Watch, BridgeError> {
+        let mut watch = self.0.waiters.watch(&self.0.store, id, owner);
+        let now = self.0.store.watch(id, owner, &self.0.replica).await?;
+        watch.seed(owned(now, owner)?);
+        Ok(watch)
+    }
+
+    /// Reads a task of `owner`.
+    pub(crate) async fn poll(&self, id: TaskId, owner: &Owner) -> Result<TaskView, BridgeError> {
+        owned(self.0.store.view(id).await?, owner)
+    }
+
+    /// Reads a task of `owner` with its outcome.
+    pub(crate) async fn poll_with_outcome(
+        &self,
+        id: TaskId,
+        owner: &Owner,
+    ) -> Result<TaskView, BridgeError> {
+        owned(self.0.store.view_with_outcome(id).await?, owner)
+    }
+
+    /// The open questions of a task that `poll` showed to its owner.
+    pub(crate) async fn questions(&self, id: TaskId) -> Result<Vec<Question>, BridgeError> {
+        Ok(self.0.store.questions(id).await?)
+    }
+
+    /// Answers questions of a task; keys that nothing waits for are ignored.
+    pub(crate) async fn answer(
+        &self,
+        id: TaskId,
+        owner: &Owner,
+        answers: &[(&str, &str)],
+    ) -> Result<(), BridgeError> {
+        if answers.is_empty() {
+            return self.poll(id, owner).await.map(drop);
+        }
+        for (key, answer) in answers {
+            if self.0.store.answer_input(id, owner, key, answer).await? == AnswerReply::NotFound {
+                return Err(BridgeError::NotFound);
+            }
+        }
+        Ok(())
+    }
+
+    /// Cancels a task. `Err(view)` inside if it had ended before.
+    pub(crate) async fn cancel(
+        &self,
+        id: TaskId,
+        owner: &Owner,
+    ) -> Result<Result<TaskView, TaskView>, BridgeError> {
+        let message = "The task was cancelled by request.";
+        match self.0.store.cancel(id, owner, message).await? {
+            CancelReply::Cancelled(view) => {
+                tracing::info!(task = %id, tool = %view.tool, "cancelled");
+                Ok(Ok(view))
+            }
+            CancelReply::AlreadyTerminal(view) => Ok(Err(view)),
+            CancelReply::NotFound => Err(BridgeError::NotFound),
+        }
+    }
+
+    /// A page of the owner's tasks.
+    pub(crate) async fn list(
+        &self,
+        owner: &Owner,
+        after: Option<(u64, TaskId)>,
+        limit: usize,
+    ) -> Result<Page, BridgeError> {
+        Ok(self.0.store.list_owned(owner, after, limit).await?)
+    }
+
+    fn submission<'a>(&self, call: &Call<'a>, id: TaskId) -> Submission<'a> {
+        Submission {
+            tool: &call.tool.definition,
+            id,
+            owner: call.owner,
+            arguments: call.arguments,
+            plain: false,
+            ttl: Duration::ZERO,
+            keep: Duration::ZERO,
+            idempotency_key: None,
+            capabilities: Some(call.capabilities),
+            trace: call.trace,
+            waiter: None,
+            queue_cap: self.0.limits.queue_cap,
+            owner_cap: self.0.limits.owner_cap,
+        }
+    }
+
+    async fn submit(&self, job: &Submission<'_>) -> Result<i64, BridgeError> {
+        match self.0.store.submit(job).await? {
+            SubmitReply::Queued { created_ms } => {
+                tracing::debug!(task = %job.id, tool = %job.tool.name, plain = job.plain, "queued");
+                Ok(created_ms)
+            }
+            SubmitReply::QueueFull { length } => Err(BridgeError::QueueFull {
+                queue: job.tool.queue.to_string(),
+                length,
+            }),
+            SubmitReply::OwnerLimit { live } => Err(BridgeError::OwnerLimit { live }),
+            SubmitReply::Duplicate(id) => Err(BridgeError::Duplicate(id)),
+        }
+    }
+}
+
+/// Another owner's task is not found, just as one that never was. So is the record of a plain call: it is no task.
+fn owned(view: Option<TaskView>, owner: &Owner) -> Result<TaskView, BridgeError> {
+    view.filter(|view| view.owner == *owner && !view.plain)
+        .ok_or(BridgeError::NotFound)
+}

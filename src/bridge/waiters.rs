@@ -1,0 +1,126 @@
+//! Who waits here for which task. A bell only says "look"; a waiter also looks by itself every few seconds.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use taskferry_contract::{Owner, Store, TaskId, TaskView};
+use tokio::sync::watch;
+
+use super::BridgeError;
+
+/// How long a waiter trusts the bell before it looks by itself.
+const FALLBACK: Duration = Duration::from_secs(3);
+
+/// The bells of the tasks that something here waits for.
+#[derive(Debug, Default)]
+pub(crate) struct Waiters {
+    bells: Mutex<HashMap<TaskId, watch::Sender<()>>>,
+}
+
+impl Waiters {
+    /// Wakes those who wait for a task.
+    pub(crate) fn wake(&self, id: TaskId) {
+        if let Some(bell) = self.lock().get(&id) {
+            bell.send_replace(());
+        }
+    }
+
+    /// Wakes everyone.
+    pub(crate) fn wake_all(&self) {
+        for bell in self.lock().values() {
+            bell.send_replace(());
+        }
+    }
+
+    /// Waits for a task of `owner` from now on.
+    pub(crate) fn watch(self: &Arc<Self>, store: &Store, id: TaskId, owner: &Owner) -> Watch {
+        let bell = self
+            .lock()
+            .entry(id)
+            .or_insert_with(|| watch::Sender::new(()))
+            .subscribe();
+        Watch {
+            waiters: Arc::clone(self),
+            store: store.clone(),
+            id,
+            owner: owner.clone(),
+            bell: Some(bell),
+            seed: None,
+        }
+    }
+
+    fn lock(&self) -> std::sync::MutexGuard<'_, HashMap<TaskId, watch::Sender<()>>> {
+        self.bells.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn leave(&self, id: TaskId, bell: watch::Receiver<()>) {
+        let mut bells = self.lock();
+        drop(bell);
+        if bells
+            .get(&id)
+            .is_some_and(|bell| bell.receiver_count() == 0)
+        {
+            bells.remove(&id);
+        }
+    }
+}
+
+/// A task as it changes.
+#[derive(Debug)]
+pub(crate) struct Watch {
+    waiters: Arc<Waiters>,
+    store: Store,
+    id: TaskId,
+    owner: Owner,
+    bell: Option<watch::Receiver<()>>,
+    seed: Option<TaskView>,
+}
+
+impl Watch {
+    /// The task.
+    pub(crate) fn id(&self) -> TaskId {
+        self.id
+    }
+
+    /// Whose it is.
+    pub(crate) fn owner(&self) -> &Owner {
+        &self.owner
+    }
+
+    /// What the next look sees.
+    pub(crate) fn seed(&mut self, view: TaskView) {
+        self.seed = Some(view);
+    }
+
+    /// The next state worth a look: at once the first time if it is known, else after a bell or a few seconds. The same
+    /// state may be seen twice. An unreachable store is waited out: the job goes on without us.
+    pub(crate) async fn next(&mut self) -> Result<TaskView, BridgeError> {
+        if let Some(view) = self.seed.take() {
+            return Ok(view);
+        }
+        loop {
+            if let Some(bell) = &mut self.bell {
+                // A timeout is the fallback look; a closed bell cannot be, since the map keeps the sender while we wait.
+                let _bell_or_fallback = tokio::time::timeout(FALLBACK, bell.changed()).await;
+            }
+            match self.store.view_with_outcome(self.id).await {
+                Ok(Some(view)) if view.owner == self.owner => return Ok(view),
+                Ok(_) => return Err(BridgeError::NotFound),
+                Err(error) if error.is_transient() => {
+                    tracing::warn!(task = %self.id, %error, "looking at a task failed; trying again");
+                    tokio::time::sleep(Duration::from_millis(200)).await;
+                }
+                Err(error) => return Err(error.into()),
+            }
+        }
+    }
+}
+
+impl Drop for Watch {
+    fn drop(&mut self) {
+        if let Some(bell) = self.bell.take() {
+            self.waiters.leave(self.id, bell);
+        }
+    }
+}

@@ -1,0 +1,251 @@
+//! `taskferry dev`: everything on this machine with one command, gone without a trace after Ctrl-C.
+
+use std::net::{Ipv4Addr, TcpListener};
+use std::path::{Path, PathBuf};
+use std::process::Stdio;
+use std::time::Duration;
+
+use anyhow::{Context as _, bail};
+use clap::{Arg, ArgMatches, Command as Cli, value_parser};
+use rustix::process::{Pid, Signal, kill_process};
+use taskferry_contract::{RedisSettings, Store};
+use tokio::process::{Child, Command};
+use tokio_util::sync::CancellationToken;
+
+use super::logging;
+use super::serve::{Server, signalled};
+use crate::config::{self, ServeConfig};
+
+/// How long Redis, and then the worker's tools, may take to appear.
+const PATIENCE: Duration = Duration::from_secs(15);
+/// How long a child may take to end before it is killed.
+const CHILD_END: Duration = Duration::from_secs(10);
+
+/// What only `dev` can be told.
+#[derive(Debug)]
+pub(super) struct Options {
+    manifest: Option<PathBuf>,
+}
+
+impl From<&ArgMatches> for Options {
+    fn from(args: &ArgMatches) -> Self {
+        Self {
+            manifest: args.get_one("manifest").cloned(),
+        }
+    }
+}
+
+pub(super) fn with_options(command: Cli) -> Cli {
+    command.mut_arg("redis_url", |arg| arg.hide(true)).arg(
+        Arg::new("manifest")
+            .long("manifest")
+            .value_name("FILE")
+            .value_parser(value_parser!(PathBuf))
+            .help("The worker's manifest of tools [default: examples/tools.toml]"),
+    )
+}
+
+/// Runs everything until SIGTERM or SIGINT.
+pub(super) async fn run(mut config: ServeConfig, options: Options) -> anyhow::Result<()> {
+    logging::start(&config.log, config.log_format)?;
+    let signals = signalled()?;
+    let manifest = find_manifest(options.manifest)?;
+    let worker_binary = find_worker()?;
+    let folder = tempfile::Builder::new()
+        .prefix("taskferry-dev-")
+        .tempdir()
+        .context("no folder for Redis")?;
+    let redis = Redis::start(folder.path()).await?;
+    config.redis = RedisSettings {
+        url: redis.url.clone(),
+        ..config.redis
+    };
+    let prefix = config.redis.prefix.clone();
+    let server = Server::bind(config).await?;
+    let mut worker = Process::start(
+        "taskferry-worker",
+        Command::new(&worker_binary)
+            .args(["--redis-url", &redis.url, "--redis-prefix", &prefix])
+            .arg("--manifest")
+            .arg(&manifest),
+    )?;
+    let (address, bridge) = (server.address, server.bridge.clone());
+    let stop = CancellationToken::new();
+    let serving = server.run(stop.clone());
+    let living = async {
+        let tools = tokio::select! {
+            tools = registered(&bridge) => tools?,
+            ended = worker.ended() => bail!("the worker ended at its start: {ended}"),
+        };
+        logging::print(&format!("endpoint   http://{address}/mcp"));
+        logging::print(&format!("redis      redis-cli -p {}", redis.port));
+        logging::print(&format!("tools      {tools}"));
+        logging::print("ready; stop with Ctrl-C");
+        tokio::select! {
+            () = signals => Ok(()),
+            ended = worker.ended() => bail!("the worker ended: {ended}"),
+        }
+    };
+    let living = async {
+        let outcome = living.await;
+        stop.cancel();
+        outcome
+    };
+    let (lived, served) = tokio::join!(living, serving);
+    worker.end().await;
+    redis.process.end().await;
+    logging::print("stopped");
+    lived.and(served)
+}
+
+/// The names of the registered tools, once there are some.
+async fn registered(bridge: &crate::bridge::Bridge) -> anyhow::Result<String> {
+    let mut changes = bridge.catalog().changes();
+    let appear = async {
+        loop {
+            let tools = bridge.catalog().all();
+            if !tools.is_empty() || changes.changed().await.is_err() {
+                let names: Vec<&str> = tools
+                    .iter()
+                    .map(|tool| tool.definition.name.as_str())
+                    .collect();
+                return names.join(" ");
+            }
+        }
+    };
+    tokio::time::timeout(PATIENCE, appear)
+        .await
+        .context("the worker registered no tools")
+}
+
+/// A private Redis in `folder`.
+struct Redis {
+    process: Process,
+    port: u16,
+    url: String,
+}
+
+impl Redis {
+    async fn start(folder: &Path) -> anyhow::Result<Self> {
+        let binary = find_on_path(&["redis-server", "valkey-server"]).context(
+            "there is no redis-server on PATH; install it: apt-get install -y redis-server (Debian, Ubuntu), dnf install redis (Fedora), brew install redis (macOS)",
+        )?;
+        let port = free_port()?;
+        let mut command = Command::new(binary);
+        command.args([
+            "--port",
+            &port.to_string(),
+            "--bind",
+            "127.0.0.1",
+            "--save",
+            "",
+            "--appendonly",
+            "no",
+        ]);
+        command.args([
+            "--maxmemory-policy",
+            "noeviction",
+            "--hash-max-listpack-value",
+            "1024",
+            "--dir",
+        ]);
+        command.arg(folder).stdout(Stdio::null());
+        let mut process = Process::start("redis-server", &mut command)?;
+        let url = format!("redis://127.0.0.1:{port}/0");
+        let store = Store::new(&RedisSettings::new(&url))?;
+        let answers = async {
+            while store.ready().await.is_err() {
+                tokio::time::sleep(Duration::from_millis(20)).await;
+            }
+        };
+        tokio::select! {
+            answered = tokio::time::timeout(PATIENCE, answers) => answered.context("redis-server does not answer")?,
+            ended = process.ended() => bail!("redis-server ended at its start: {ended}"),
+        }
+        Ok(Self { process, port, url })
+    }
+}
+
+/// A child in a process group of its own, so that the terminal's Ctrl-C reaches only us and we end it in order.
+struct Process {
+    name: &'static str,
+    child: Child,
+}
+
+impl Process {
+    fn start(name: &'static str, command: &mut Command) -> anyhow::Result<Self> {
+        let child = command
+            .stdin(Stdio::null())
+            .process_group(0)
+            .kill_on_drop(true)
+            .spawn()
+            .with_context(|| format!("{name} cannot be started"))?;
+        Ok(Self { name, child })
+    }
+
+    async fn ended(&mut self) -> String {
+        match self.child.wait().await {
+            Ok(status) => status.to_string(),
+            Err(error) => error.to_string(),
+        }
+    }
+
+    async fn end(mut self) {
+        let pid = self
+            .child
+            .id()
+            .and_then(|id| Pid::from_raw(i32::try_from(id).ok()?));
+        if let Some(pid) = pid
+            && let Err(error) = kill_process(pid, Signal::TERM)
+        {
+            tracing::debug!(name = self.name, %error, "SIGTERM was not delivered");
+        }
+        if tokio::time::timeout(CHILD_END, self.child.wait())
+            .await
+            .is_err()
+        {
+            tracing::warn!(name = self.name, "it did not end in time and is killed");
+        }
+    }
+}
+
+fn find_manifest(given: Option<PathBuf>) -> anyhow::Result<PathBuf> {
+    if let Some(path) = given {
+        return Ok(path);
+    }
+    let below = Path::new("examples/tools.toml");
+    let executable = std::env::current_exe().unwrap_or_default();
+    let above = executable
+        .ancestors()
+        .skip(1)
+        .take(4)
+        .map(|folder| folder.join(below));
+    std::iter::once(below.to_path_buf())
+        .chain(above)
+        .find(|path| path.is_file())
+        .context("there is no examples/tools.toml here; name a manifest with --manifest FILE")
+}
+
+fn find_worker() -> anyhow::Result<PathBuf> {
+    let executable = std::env::current_exe().context("the folder of this program is unknown")?;
+    let beside = executable.with_file_name("taskferry-worker");
+    if beside.is_file() {
+        return Ok(beside);
+    }
+    find_on_path(&["taskferry-worker"]).context(
+        "there is no taskferry-worker beside this program or on PATH; build it: cargo build --workspace",
+    )
+}
+
+fn find_on_path(names: &[&str]) -> Option<PathBuf> {
+    let folders = config::search_path();
+    let places = names
+        .iter()
+        .flat_map(|name| folders.iter().map(move |folder| folder.join(name)));
+    places.into_iter().find(|path| path.is_file())
+}
+
+fn free_port() -> anyhow::Result<u16> {
+    let probe = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).context("no free port for Redis")?;
+    Ok(probe.local_addr().context("no free port for Redis")?.port())
+}

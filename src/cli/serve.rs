@@ -1,0 +1,179 @@
+//! `taskferry serve`: one front-end replica.
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use anyhow::Context as _;
+use axum::serve::ListenerExt as _;
+use taskferry_contract::{Error, Store};
+use tokio::net::TcpListener;
+use tokio::signal::unix::{SignalKind, signal};
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use super::logging;
+use crate::bridge::Bridge;
+use crate::config::ServeConfig;
+use crate::http;
+use crate::mcp::Mcp;
+
+/// Serves until SIGTERM or SIGINT.
+pub(super) async fn run(config: ServeConfig) -> anyhow::Result<()> {
+    logging::start(&config.log, config.log_format)?;
+    let stop = CancellationToken::new();
+    let server = Server::bind(config).await?;
+    tracing::info!(endpoint = %format!("http://{}/mcp", server.address), "listening");
+    let signals = signalled()?;
+    let until = stop.clone();
+    let winding_down = async move {
+        signals.await;
+        tracing::info!("winding down");
+        until.cancel();
+    };
+    let ((), outcome) = tokio::join!(
+        winding_down_or(&stop, winding_down),
+        server.run(stop.clone())
+    );
+    outcome
+}
+
+async fn winding_down_or(stop: &CancellationToken, winding_down: impl Future<Output = ()>) {
+    tokio::select! {
+        () = stop.cancelled() => {}
+        () = winding_down => {}
+    }
+}
+
+/// Resolves at SIGTERM or SIGINT.
+pub(super) fn signalled() -> anyhow::Result<impl Future<Output = ()>> {
+    let mut terminate = signal(SignalKind::terminate()).context("SIGTERM cannot be caught")?;
+    let mut interrupt = signal(SignalKind::interrupt()).context("SIGINT cannot be caught")?;
+    Ok(async move {
+        tokio::select! {
+            _ = terminate.recv() => {}
+            _ = interrupt.recv() => {}
+        }
+    })
+}
+
+/// A front end that listens but does not serve yet.
+pub(super) struct Server {
+    config: ServeConfig,
+    listener: TcpListener,
+    pub(super) address: SocketAddr,
+    pub(super) bridge: Bridge,
+}
+
+impl Server {
+    pub(super) async fn bind(config: ServeConfig) -> anyhow::Result<Self> {
+        let listener = TcpListener::bind(config.listen)
+            .await
+            .with_context(|| format!("cannot listen on {}", config.listen))?;
+        let address = listener
+            .local_addr()
+            .context("the listener has no address")?;
+        let store = Store::new(&config.redis).context("redis_url cannot be used")?;
+        let bridge = Bridge::new(store, config.limits);
+        Ok(Self {
+            config,
+            listener,
+            address,
+            bridge,
+        })
+    }
+
+    /// Serves until `stop`, then lets open requests end within the drain timeout.
+    pub(super) async fn run(self, stop: CancellationToken) -> anyhow::Result<()> {
+        let tracker = TaskTracker::new();
+        let background = CancellationToken::new();
+        let bridge = self.bridge.clone();
+        let keep = background.clone();
+        tracker.spawn(async move { bridge.run(&keep).await });
+        let bridge = self.bridge.clone();
+        let (checked, failed) = (stop.clone(), CancellationToken::new());
+        let refused = failed.clone();
+        let check = tracker.spawn(async move { check(&bridge, &checked, &refused).await });
+        let mcp = Mcp::new(
+            self.bridge.clone(),
+            self.config.mcp.clone(),
+            tracker.clone(),
+            stop.clone(),
+        );
+        let router = http::router(
+            mcp,
+            self.bridge.clone(),
+            self.config.http.clone(),
+            stop.clone(),
+        );
+        // Small writes must not wait for the acknowledgement of the last one: an event is worth a packet.
+        let listener = self.listener.tap_io(|connection| {
+            if let Err(error) = connection.set_nodelay(true) {
+                tracing::debug!(%error, "TCP_NODELAY cannot be set");
+            }
+        });
+        let until = stop.clone();
+        let unsuitable = failed.clone();
+        let serving = axum::serve(listener, router).with_graceful_shutdown(async move {
+            tokio::select! {
+                () = until.cancelled() => {}
+                () = unsuitable.cancelled() => until.cancel(),
+            }
+        });
+        let drained = tokio::select! {
+            ended = serving.into_future() => {
+                ended.context("serving failed")?;
+                true
+            }
+            () = overdue(&stop, self.config.drain_timeout) => false,
+        };
+        background.cancel();
+        tracker.close();
+        let left = tokio::time::timeout(Duration::from_secs(1), tracker.wait())
+            .await
+            .is_err();
+        if drained && !left {
+            tracing::info!("every open request ended");
+        } else {
+            tracing::warn!(timeout = ?self.config.drain_timeout, "requests were still open at the end of the drain timeout");
+        }
+        check.await.context("the check of Redis was lost")?
+    }
+}
+
+async fn overdue(stop: &CancellationToken, timeout: Duration) {
+    stop.cancelled().await;
+    tokio::time::sleep(timeout).await;
+}
+
+/// Waits for Redis and checks whether it can be used at all; if not, cancels `refused`.
+async fn check(
+    bridge: &Bridge,
+    stop: &CancellationToken,
+    refused: &CancellationToken,
+) -> anyhow::Result<()> {
+    loop {
+        let outcome = tokio::select! {
+            () = stop.cancelled() => return Ok(()),
+            outcome = check_once(bridge) => outcome,
+        };
+        match outcome {
+            Ok(()) => {
+                tracing::info!("Redis is reached and fit");
+                return Ok(());
+            }
+            Err(error) if error.is_transient() => {
+                tracing::warn!(%error, "waiting for Redis");
+                tokio::time::sleep(Duration::from_millis(500)).await;
+            }
+            Err(error) => {
+                refused.cancel();
+                return Err(error.into());
+            }
+        }
+    }
+}
+
+async fn check_once(bridge: &Bridge) -> Result<(), Error> {
+    bridge.store().check_server().await?;
+    bridge.store().ready().await
+}

@@ -1,0 +1,65 @@
+//! The front end's settings. The environment and the settings file are read here and nowhere else.
+
+mod serve;
+
+use std::path::PathBuf;
+
+use taskferry_contract::settings::{Problems, Settings};
+
+pub(crate) use serve::{LogFormat, ServeConfig, settings_of_serve};
+
+/// Names of settings that are not the front end's but may stand in a shared environment.
+const NAMES_OF_OTHERS: [&str; 2] = ["config", "test_redis"];
+
+/// The variable that names the settings file.
+const FILE_VARIABLE: &str = "TASKFERRY_CONFIG";
+
+/// Collects what flags, the environment and the settings file say.
+pub(crate) fn collect(flags: Vec<(&'static str, String)>, file: Option<PathBuf>) -> Settings {
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "this is the module that reads the environment"
+    )]
+    let variables: Vec<(String, String)> = std::env::vars_os()
+        .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))
+        .collect();
+    let mut settings = Settings::new(settings_of_serve());
+    let named = variables.iter().find(|(name, _)| name == FILE_VARIABLE);
+    let file = file.or_else(|| named.map(|(_, path)| PathBuf::from(path)));
+    if let Some(path) = file {
+        let shown = path.display().to_string();
+        match std::fs::read_to_string(&path) {
+            Ok(text) => settings.add_file(&shown, &text),
+            Err(error) => settings.refuse(format!(
+                "{shown}: the settings file cannot be read: {error}"
+            )),
+        }
+    }
+    let others: Vec<&str> = NAMES_OF_OTHERS
+        .into_iter()
+        .chain(taskferry_contract::settings::WORKER_NAMES)
+        .collect();
+    settings.add_environment(variables.into_iter(), &others);
+    for (name, value) in flags {
+        settings.add_flag(name, value);
+    }
+    settings
+}
+
+/// Where programs are looked for, as the shell does.
+pub(crate) fn search_path() -> Vec<PathBuf> {
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "this is the module that reads the environment"
+    )]
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    std::env::split_paths(&path).collect()
+}
+
+/// Reads the settings of `serve`.
+pub(crate) fn serve(
+    flags: Vec<(&'static str, String)>,
+    file: Option<PathBuf>,
+) -> Result<ServeConfig, Problems> {
+    ServeConfig::take(collect(flags, file))
+}

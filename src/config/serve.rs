@@ -1,0 +1,279 @@
+//! What `serve` (and `dev`, which serves too) can be told.
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use taskferry_contract::settings::{
+    Problems, REDIS_SETTINGS, Setting, Settings, bytes, duration, take_redis, truth, within,
+};
+use taskferry_contract::{Owner, RedisSettings};
+
+use crate::bridge::Limits;
+use crate::http::{Guard, HttpSettings};
+use crate::mcp::{Caller, McpSettings};
+
+/// The owner of every task when one user is meant.
+const SINGLE_USER: &str = "local";
+
+const OWN: [Setting; 15] = [
+    setting(
+        "listen",
+        "ADDR",
+        "Where to listen [default: 127.0.0.1:8080]",
+    ),
+    setting(
+        "allow_unauthenticated",
+        "BOOL",
+        "Listen beyond loopback although nothing tells callers apart: whoever reaches the port may call every tool [default: false]",
+    ),
+    setting(
+        "allowed_hosts",
+        "NAMES",
+        "Host names served beside loopback ones, comma-separated; * for any [default: none]",
+    ),
+    setting(
+        "allowed_origins",
+        "ORIGINS",
+        "Origins of web pages served beside loopback ones, comma-separated; * for any [default: none]",
+    ),
+    setting(
+        "single_user",
+        "BOOL",
+        "All callers are one user, who may list all tasks [default: false]",
+    ),
+    setting(
+        "max_body",
+        "SIZE",
+        "The largest request body [default: 4MiB]",
+    ),
+    setting(
+        "queue_cap",
+        "N",
+        "The most jobs a queue may hold, waiting and running; 0 for no limit [default: 100000]",
+    ),
+    setting(
+        "owner_cap",
+        "N",
+        "The most tasks a caller may have that have not ended; 0 for no limit [default: 10000]",
+    ),
+    setting(
+        "session_idle",
+        "DURATION",
+        "A legacy session ends when unused for this long [default: 1h]",
+    ),
+    setting(
+        "stream_after",
+        "DURATION",
+        "A request that waits longer than this is answered by an event stream [default: 1s]",
+    ),
+    setting(
+        "keep_alive",
+        "DURATION",
+        "How often a quiet stream says that it is alive [default: 15s]",
+    ),
+    setting(
+        "drain_timeout",
+        "DURATION",
+        "How long open requests may take to end after SIGTERM [default: 10s]",
+    ),
+    setting(
+        "instructions",
+        "TEXT",
+        "What models are told about this server [default: nothing]",
+    ),
+    setting(
+        "log",
+        "FILTER",
+        "What is logged: error, warn, info, debug, trace, or module=level,… [default: info]",
+    ),
+    setting("log_format", "FORMAT", "text or json [default: text]"),
+];
+
+const fn setting(name: &'static str, value: &'static str, help: &'static str) -> Setting {
+    Setting { name, value, help }
+}
+
+/// Every setting of `serve`.
+pub(crate) fn settings_of_serve() -> Vec<Setting> {
+    OWN.into_iter().chain(REDIS_SETTINGS).collect()
+}
+
+/// How log lines look.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum LogFormat {
+    /// For people.
+    Text,
+    /// For machines, one object a line.
+    Json,
+}
+
+/// A front end's configuration.
+#[derive(Debug, Clone)]
+pub(crate) struct ServeConfig {
+    /// Where to listen.
+    pub(crate) listen: SocketAddr,
+    /// How long open requests may take to end after SIGTERM.
+    pub(crate) drain_timeout: Duration,
+    /// Redis.
+    pub(crate) redis: RedisSettings,
+    /// What callers may queue.
+    pub(crate) limits: Limits,
+    /// The protocol.
+    pub(crate) mcp: McpSettings,
+    /// The transport.
+    pub(crate) http: HttpSettings,
+    /// What is logged.
+    pub(crate) log: String,
+    /// How.
+    pub(crate) log_format: LogFormat,
+}
+
+impl ServeConfig {
+    /// Takes every setting; refuses all problems at once.
+    pub(crate) fn take(mut settings: Settings) -> Result<Self, Problems> {
+        let all = &mut settings;
+        let listen = take_listen(all);
+        let config = Self {
+            listen,
+            drain_timeout: take_duration(all, "drain_timeout", Duration::from_secs(10)),
+            redis: take_redis(all),
+            limits: Limits {
+                queue_cap: all.take("queue_cap", 100_000, count),
+                owner_cap: all.take("owner_cap", 10_000, count),
+                plain_keep: Duration::from_secs(60),
+            },
+            mcp: McpSettings {
+                session_idle: take_duration(all, "session_idle", Duration::from_secs(3600)),
+                stream_after: take_duration(all, "stream_after", Duration::from_secs(1)),
+                instructions: all.take_optional("instructions", |text| Ok(text.to_owned())),
+            },
+            http: HttpSettings {
+                max_body_bytes: all.take("max_body", 4 << 20, |text| {
+                    bytes(text).and_then(within(1 << 10, 1 << 30))
+                }),
+                keep_alive: take_duration(all, "keep_alive", Duration::from_secs(15)),
+                guard: Guard {
+                    hosts: all.take("allowed_hosts", Vec::new(), names),
+                    origins: all.take("allowed_origins", Vec::new(), names),
+                },
+                caller: take_caller(all),
+            },
+            log: all.take("log", "info".to_owned(), |text| Ok(text.to_owned())),
+            log_format: all.take("log_format", LogFormat::Text, |text| match text {
+                "text" => Ok(LogFormat::Text),
+                "json" => Ok(LogFormat::Json),
+                _ => Err("must be text or json".to_owned()),
+            }),
+        };
+        settings.finish()?;
+        Ok(config)
+    }
+
+    /// The same configuration for one user on this machine.
+    pub(crate) fn for_one_user(mut self) -> Self {
+        self.http.caller = single_user();
+        self
+    }
+}
+
+fn take_listen(settings: &mut Settings) -> SocketAddr {
+    let loopback = SocketAddr::from(([127, 0, 0, 1], 8080));
+    let listen = settings.take("listen", loopback, |text| {
+        text.parse().map_err(|_not_an_address| {
+            "must be an address and a port, as in 127.0.0.1:8080".to_owned()
+        })
+    });
+    let allowed = settings.take("allow_unauthenticated", false, truth);
+    if !listen.ip().is_loopback() && !allowed {
+        settings.refuse(format!(
+            "listen: {listen} can be reached from other machines, and nothing tells callers apart; listen on 127.0.0.1, or say allow_unauthenticated = true"
+        ));
+    }
+    listen
+}
+
+fn take_caller(settings: &mut Settings) -> Caller {
+    if settings.take("single_user", false, truth) {
+        single_user()
+    } else {
+        Caller {
+            owner: Owner::anonymous(),
+        }
+    }
+}
+
+fn single_user() -> Caller {
+    Caller {
+        owner: Owner::named(SINGLE_USER).unwrap_or_default(),
+    }
+}
+
+fn take_duration(settings: &mut Settings, name: &str, default: Duration) -> Duration {
+    settings.take(name, default, |text| {
+        duration(text).and_then(within(
+            Duration::from_millis(1),
+            Duration::from_secs(7 * 86_400),
+        ))
+    })
+}
+
+fn count(text: &str) -> Result<u64, String> {
+    text.parse()
+        .map_err(|_not_a_number| "must be a whole number, 0 or more".to_owned())
+}
+
+fn names(text: &str) -> Result<Vec<String>, String> {
+    let names = text.split(',').map(|name| name.trim().to_owned());
+    Ok(names.filter(|name| !name.is_empty()).collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn config(flags: &[(&str, &str)]) -> Result<ServeConfig, Problems> {
+        let mut settings = Settings::new(settings_of_serve());
+        for (name, value) in flags {
+            settings.add_flag(name, (*value).to_owned());
+        }
+        ServeConfig::take(settings)
+    }
+
+    #[test]
+    fn the_defaults_are_loopback_and_nobody_lists() {
+        let config = config(&[]).unwrap();
+        assert!(config.listen.ip().is_loopback());
+        assert!(config.http.caller.owner.is_anonymous());
+        assert!(!config.for_one_user().http.caller.owner.is_anonymous());
+    }
+
+    #[test]
+    fn a_public_listener_must_be_asked_for_twice() {
+        let public = ("listen", "0.0.0.0:80");
+        let refused = config(&[public]).unwrap_err().to_string();
+        assert!(refused.contains("allow_unauthenticated"), "{refused}");
+        assert!(config(&[public, ("allow_unauthenticated", "true")]).is_ok());
+    }
+
+    #[test]
+    fn impossible_values_are_refused_together() {
+        let flags = [
+            ("listen", "here"),
+            ("max_body", "0B"),
+            ("queue_cap", "-1"),
+            ("log_format", "xml"),
+            ("keep_alive", "0ms"),
+        ];
+        let refused = config(&flags).unwrap_err();
+        assert_eq!(refused.0.len(), flags.len(), "{refused}");
+    }
+
+    #[test]
+    fn every_setting_is_known_to_the_contract() {
+        let own: Vec<&str> = settings_of_serve()
+            .iter()
+            .map(|setting| setting.name)
+            .collect();
+        assert_eq!(own, taskferry_contract::settings::FRONT_END_NAMES);
+    }
+}

@@ -1,0 +1,156 @@
+//! Which `Host` and `Origin` headers are served: a web page that makes a browser talk to a server on loopback, or
+//! rebinds its own name to it, is turned away (2026-07-28, Streamable HTTP, Security).
+
+use axum::http::{HeaderMap, StatusCode, header};
+
+use super::respond::Refused;
+
+/// Names that mean this machine.
+const LOOPBACK: [&str; 3] = ["localhost", "127.0.0.1", "[::1]"];
+
+/// The hosts and origins that are served, beside loopback ones.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Guard {
+    /// Host names without port; `*` for any.
+    pub(crate) hosts: Vec<String>,
+    /// Origins as browsers send them, `scheme://host[:port]`; `*` for any.
+    pub(crate) origins: Vec<String>,
+}
+
+impl Guard {
+    /// Refuses a request that names another host, or comes from a page of another origin.
+    pub(super) fn check(&self, headers: &HeaderMap) -> Result<(), Refused> {
+        let host = headers
+            .get(header::HOST)
+            .and_then(|host| host.to_str().ok())
+            .unwrap_or("");
+        if !self.serves_host(host) {
+            let text = format!(
+                "this server does not serve the host {host:?}; add it to allowed_hosts if it should"
+            );
+            return Err(Refused::new(StatusCode::FORBIDDEN, text));
+        }
+        for origin in headers.get_all(header::ORIGIN) {
+            let origin = origin.to_str().unwrap_or("");
+            if !self.serves_origin(origin) {
+                let text = format!(
+                    "this server does not serve pages of {origin:?}; add it to allowed_origins if it should"
+                );
+                return Err(Refused::new(StatusCode::FORBIDDEN, text));
+            }
+        }
+        Ok(())
+    }
+
+    fn serves_host(&self, host: &str) -> bool {
+        let name = without_port(host);
+        is_loopback(name)
+            || self
+                .hosts
+                .iter()
+                .any(|known| known == "*" || known.eq_ignore_ascii_case(name))
+    }
+
+    fn serves_origin(&self, origin: &str) -> bool {
+        let known = self
+            .origins
+            .iter()
+            .any(|known| known == "*" || known.eq_ignore_ascii_case(origin));
+        let name = origin
+            .strip_prefix("http://")
+            .or_else(|| origin.strip_prefix("https://"));
+        known || name.is_some_and(|name| is_loopback(without_port(name)))
+    }
+}
+
+fn is_loopback(name: &str) -> bool {
+    LOOPBACK
+        .iter()
+        .any(|known| known.eq_ignore_ascii_case(name))
+}
+
+/// A host without its port; whatever is no port stays, and matches nothing.
+fn without_port(host: &str) -> &str {
+    match host.rsplit_once(':') {
+        Some((name, port)) if !port.is_empty() && port.bytes().all(|b| b.is_ascii_digit()) => name,
+        _ => host,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn status(guard: &Guard, host: &str, origin: Option<&str>) -> StatusCode {
+        let mut headers = HeaderMap::new();
+        headers.insert(header::HOST, host.parse().unwrap());
+        if let Some(origin) = origin {
+            headers.insert(header::ORIGIN, origin.parse().unwrap());
+        }
+        guard
+            .check(&headers)
+            .err()
+            .map_or(StatusCode::OK, |refused| refused.status)
+    }
+
+    #[test]
+    fn only_loopback_is_served_unless_told_otherwise() {
+        let guard = Guard::default();
+        for host in [
+            "localhost",
+            "LOCALHOST:8080",
+            "127.0.0.1:80",
+            "[::1]:9",
+            "[::1]",
+        ] {
+            assert_eq!(status(&guard, host, None), StatusCode::OK, "{host}");
+        }
+        for host in [
+            "",
+            "evil.example",
+            "localhost.evil.example",
+            "127.0.0.1.evil.example:80",
+            "localhost:80:x",
+        ] {
+            assert_eq!(status(&guard, host, None), StatusCode::FORBIDDEN, "{host}");
+        }
+        assert_eq!(
+            status(&guard, "localhost", Some("http://localhost:5173")),
+            StatusCode::OK
+        );
+        for origin in [
+            "http://evil.example",
+            "null",
+            "",
+            "http://localhost.evil.example",
+            "file://localhost",
+        ] {
+            assert_eq!(
+                status(&guard, "localhost", Some(origin)),
+                StatusCode::FORBIDDEN,
+                "{origin}"
+            );
+        }
+    }
+
+    #[test]
+    fn configured_names_are_served_too() {
+        let guard = Guard {
+            hosts: vec!["tasks.example".to_owned()],
+            origins: vec!["https://app.example".to_owned()],
+        };
+        assert_eq!(
+            status(&guard, "tasks.example:443", Some("https://app.example")),
+            StatusCode::OK
+        );
+        assert_eq!(
+            status(&guard, "tasks.example", Some("http://app.example")),
+            StatusCode::FORBIDDEN
+        );
+        let any = Guard {
+            hosts: vec!["*".to_owned()],
+            origins: Vec::new(),
+        };
+        assert_eq!(status(&any, "whatever", None), StatusCode::OK);
+    }
+}

@@ -1,0 +1,38 @@
+//! Health: whether the process lives, and whether it can serve.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::extract::State;
+use axum::http::StatusCode;
+
+use super::Edge;
+
+/// How long Redis may take to say that it is there.
+const PATIENCE: Duration = Duration::from_secs(1);
+
+/// The process answers.
+pub(super) async fn alive() -> &'static str {
+    "alive\n"
+}
+
+/// Redis answers, it knows every transition, and the process is not winding down.
+pub(super) async fn ready(State(edge): State<Arc<Edge>>) -> (StatusCode, String) {
+    if edge.stop.is_cancelled() {
+        return (
+            StatusCode::SERVICE_UNAVAILABLE,
+            "not ready: winding down\n".to_owned(),
+        );
+    }
+    match tokio::time::timeout(PATIENCE, edge.bridge.ready()).await {
+        Ok(Ok(())) => (StatusCode::OK, "ready\n".to_owned()),
+        Ok(Err(error)) => (
+            StatusCode::SERVICE_UNAVAILABLE,
+            format!("not ready: {error}\n"),
+        ),
+        Err(_elapsed) => {
+            let text = "not ready: Redis did not answer within 1 s\n".to_owned();
+            (StatusCode::SERVICE_UNAVAILABLE, text)
+        }
+    }
+}

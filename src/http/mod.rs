@@ -1,0 +1,124 @@
+//! HTTP: the routes, what may come in, and how replies go out.
+
+mod guard;
+mod health;
+mod respond;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::Router;
+use axum::body::{Body, Bytes};
+use axum::extract::State;
+use axum::http::{HeaderMap, Request, StatusCode, header};
+use axum::response::Response;
+use axum::routing::get;
+use http_body_util::{BodyExt as _, LengthLimitError, Limited};
+use tokio_util::sync::CancellationToken;
+
+use crate::bridge::Bridge;
+use crate::mcp::{Caller, Mcp};
+pub(crate) use guard::Guard;
+use respond::{Refused, respond};
+
+/// What may come in and how answers go out.
+#[derive(Debug, Clone)]
+pub(crate) struct HttpSettings {
+    /// The largest body, bytes.
+    pub(crate) max_body_bytes: usize,
+    /// How often a quiet stream says that it is alive.
+    pub(crate) keep_alive: Duration,
+    /// Which `Host` and `Origin` headers are served.
+    pub(crate) guard: Guard,
+    /// Who everyone is, since nothing tells callers apart.
+    pub(crate) caller: Caller,
+}
+
+struct Edge {
+    mcp: Mcp,
+    bridge: Bridge,
+    settings: HttpSettings,
+    stop: CancellationToken,
+}
+
+/// The routes of a front end. `stop` says that it winds down: it is no longer ready.
+pub(crate) fn router(
+    mcp: Mcp,
+    bridge: Bridge,
+    settings: HttpSettings,
+    stop: CancellationToken,
+) -> Router {
+    let edge = Arc::new(Edge {
+        mcp,
+        bridge,
+        settings,
+        stop,
+    });
+    Router::new()
+        .route("/mcp", get(open).post(post).delete(end))
+        .route("/healthz", get(health::alive))
+        .route("/readyz", get(health::ready))
+        .with_state(edge)
+}
+
+async fn post(State(edge): State<Arc<Edge>>, request: Request<Body>) -> Response {
+    match take(&edge, request).await {
+        Ok((headers, body)) => {
+            let reply = edge.mcp.post(&edge.settings.caller, &headers, &body).await;
+            respond(reply, edge.settings.keep_alive)
+        }
+        Err(refused) => refused.respond(),
+    }
+}
+
+async fn open(State(edge): State<Arc<Edge>>, headers: HeaderMap) -> Response {
+    if let Err(refused) = edge.settings.guard.check(&headers) {
+        return refused.respond();
+    }
+    let reply = edge.mcp.get(&edge.settings.caller, &headers).await;
+    respond(reply, edge.settings.keep_alive)
+}
+
+async fn end(State(edge): State<Arc<Edge>>, headers: HeaderMap) -> Response {
+    if let Err(refused) = edge.settings.guard.check(&headers) {
+        return refused.respond();
+    }
+    let reply = edge.mcp.delete(&edge.settings.caller, &headers).await;
+    respond(reply, edge.settings.keep_alive)
+}
+
+/// Takes a message off the wire, if it may come in.
+async fn take(edge: &Edge, request: Request<Body>) -> Result<(HeaderMap, Bytes), Refused> {
+    let (parts, body) = request.into_parts();
+    edge.settings.guard.check(&parts.headers)?;
+    check_content_type(&parts.headers)?;
+    let body = read(body, edge.settings.max_body_bytes).await?;
+    Ok((parts.headers, body))
+}
+
+fn check_content_type(headers: &HeaderMap) -> Result<(), Refused> {
+    let given = headers
+        .get(header::CONTENT_TYPE)
+        .and_then(|value| value.to_str().ok());
+    let given = given.unwrap_or("");
+    let essence = given.split(';').next().unwrap_or("").trim();
+    if essence.eq_ignore_ascii_case("application/json") {
+        return Ok(());
+    }
+    let text = format!("the body must be JSON: send Content-Type: application/json, not {given:?}");
+    Err(Refused::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, text))
+}
+
+async fn read(body: Body, limit: usize) -> Result<Bytes, Refused> {
+    match Limited::new(body, limit).collect().await {
+        Ok(body) => Ok(body.to_bytes()),
+        Err(error) if error.is::<LengthLimitError>() => {
+            let text = format!("the body is larger than the {limit} bytes this server takes");
+            Err(Refused::new(StatusCode::PAYLOAD_TOO_LARGE, text))
+        }
+        Err(error) => {
+            let text = format!("the body ended early: {error}");
+            Err(Refused::new(StatusCode::BAD_REQUEST, text))
+        }
+    }
+}

@@ -1,0 +1,104 @@
+//! Which era a message belongs to.
+
+use axum::http::HeaderMap;
+use serde::Deserialize;
+
+use super::jsonrpc::Message;
+use super::{LEGACY, legacy, modern};
+
+/// An era of the protocol.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Era {
+    /// Sessions opened by `initialize`.
+    Legacy,
+    /// Every request stands for itself.
+    Modern,
+}
+
+/// A modern request says its revision in `_meta` or in the header; `initialize` and a session id are legacy. What says
+/// nothing is legacy too, and is told to `initialize`.
+pub(crate) fn of(headers: &HeaderMap, message: &Message<'_>) -> Era {
+    if let Message::Request(request) = message {
+        if request.method == "initialize" {
+            return Era::Legacy;
+        }
+        if request
+            .params
+            .is_some_and(|params| names_revision(params.get()))
+        {
+            return Era::Modern;
+        }
+    }
+    if headers.contains_key(legacy::SESSION_HEADER) {
+        return Era::Legacy;
+    }
+    match headers.get(modern::VERSION_HEADER) {
+        Some(version) if !LEGACY.iter().any(|legacy| version == legacy) => Era::Modern,
+        _ => Era::Legacy,
+    }
+}
+
+fn names_revision(params: &str) -> bool {
+    #[derive(Deserialize)]
+    struct Params {
+        #[serde(rename = "_meta")]
+        _meta: Meta,
+    }
+    #[derive(Deserialize)]
+    struct Meta {
+        #[serde(rename = "io.modelcontextprotocol/protocolVersion")]
+        _version: serde::de::IgnoredAny,
+    }
+    serde_json::from_str::<Params>(params).is_ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::jsonrpc;
+    use super::*;
+
+    fn era(headers: &[(&'static str, &str)], body: &str) -> Era {
+        let headers = headers
+            .iter()
+            .map(|(name, value)| (name.parse().unwrap(), value.parse().unwrap()))
+            .collect();
+        of(&headers, &jsonrpc::parse(body.as_bytes()).unwrap())
+    }
+
+    const META: &str = r#"{"jsonrpc":"2.0","id":1,"method":"ping","params":{"_meta":{"io.modelcontextprotocol/protocolVersion":"2026-07-28"}}}"#;
+    const BARE: &str = r#"{"jsonrpc":"2.0","id":1,"method":"ping"}"#;
+    const INITIALIZE: &str = r#"{"jsonrpc":"2.0","id":1,"method":"initialize","params":{}}"#;
+
+    #[test]
+    fn a_request_is_served_by_the_era_it_speaks() {
+        assert_eq!(era(&[], META), Era::Modern);
+        assert_eq!(era(&[("mcp-session-id", "x")], META), Era::Modern);
+        assert_eq!(
+            era(&[("mcp-protocol-version", "2026-07-28")], BARE),
+            Era::Modern
+        );
+        assert_eq!(
+            era(&[("mcp-protocol-version", "1900-01-01")], BARE),
+            Era::Modern
+        );
+        assert_eq!(
+            era(&[("mcp-protocol-version", "2025-11-25")], BARE),
+            Era::Legacy
+        );
+        assert_eq!(
+            era(
+                &[
+                    ("mcp-protocol-version", "1900-01-01"),
+                    ("mcp-session-id", "x")
+                ],
+                BARE
+            ),
+            Era::Legacy
+        );
+        assert_eq!(era(&[], BARE), Era::Legacy);
+        assert_eq!(
+            era(&[("mcp-protocol-version", "2026-07-28")], INITIALIZE),
+            Era::Legacy
+        );
+    }
+}

@@ -1,0 +1,320 @@
+//! JSON-RPC 2.0 as MCP uses it: one message a body, ids that are strings or integers.
+
+use std::borrow::Cow;
+
+use serde::{Deserialize, Deserializer, Serialize};
+use serde_json::value::RawValue;
+
+/// Error codes of JSON-RPC and of MCP (2026-07-28, basic, Error Codes).
+pub(crate) mod code {
+    pub(crate) const PARSE_ERROR: i64 = -32_700;
+    pub(crate) const INVALID_REQUEST: i64 = -32_600;
+    pub(crate) const METHOD_NOT_FOUND: i64 = -32_601;
+    pub(crate) const INVALID_PARAMS: i64 = -32_602;
+    pub(crate) const INTERNAL_ERROR: i64 = -32_603;
+    pub(crate) const HEADER_MISMATCH: i64 = -32_020;
+    pub(crate) const MISSING_CLIENT_CAPABILITY: i64 = -32_021;
+    pub(crate) const UNSUPPORTED_VERSION: i64 = -32_022;
+}
+
+/// A message from a client.
+#[derive(Debug)]
+pub(crate) enum Message<'a> {
+    /// Wants an answer.
+    Request(Request<'a>),
+    /// Wants none.
+    Notification,
+    /// Answers a request of ours.
+    Response,
+}
+
+/// A request from a client.
+#[derive(Debug)]
+pub(crate) struct Request<'a> {
+    /// A string or an integer, verbatim.
+    pub(crate) id: &'a RawValue,
+    /// What is asked.
+    pub(crate) method: Cow<'a, str>,
+    /// An object, verbatim, if present.
+    pub(crate) params: Option<&'a RawValue>,
+}
+
+impl<'a> Request<'a> {
+    /// Reads the parameters as `T`; absent ones as an empty object.
+    pub(crate) fn params<T: Deserialize<'a>>(&self) -> Result<T, RpcError> {
+        let text = self.params.map_or("{}", RawValue::get);
+        serde_json::from_str(text).map_err(|error| {
+            RpcError::invalid_params(format!("the params of {} do not fit: {error}", self.method))
+        })
+    }
+}
+
+/// A message that is not one, with the id to answer it by if that could be read.
+#[derive(Debug)]
+pub(crate) struct Malformed<'a> {
+    pub(crate) id: Option<&'a RawValue>,
+    pub(crate) error: RpcError,
+}
+
+/// A JSON-RPC error.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub(crate) struct RpcError {
+    pub(crate) code: i64,
+    pub(crate) message: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) data: Option<serde_json::Value>,
+}
+
+impl RpcError {
+    pub(crate) fn new(code: i64, message: impl Into<String>) -> Self {
+        Self {
+            code,
+            message: message.into(),
+            data: None,
+        }
+    }
+
+    pub(crate) fn invalid_params(message: impl Into<String>) -> Self {
+        Self::new(code::INVALID_PARAMS, message)
+    }
+
+    pub(crate) fn invalid_request(message: impl Into<String>) -> Self {
+        Self::new(code::INVALID_REQUEST, message)
+    }
+
+    pub(crate) fn internal(message: impl Into<String>) -> Self {
+        Self::new(code::INTERNAL_ERROR, message)
+    }
+
+    pub(crate) fn unknown_method(method: &str) -> Self {
+        Self::new(
+            code::METHOD_NOT_FOUND,
+            format!("there is no method {method:?} here"),
+        )
+    }
+
+    pub(crate) fn with_data(self, data: serde_json::Value) -> Self {
+        Self {
+            data: Some(data),
+            ..self
+        }
+    }
+}
+
+/// The members of a message, each unread: a wrong type is told by its name.
+#[derive(Deserialize)]
+struct Envelope<'a> {
+    #[serde(borrow, default, deserialize_with = "present")]
+    jsonrpc: Option<&'a RawValue>,
+    #[serde(borrow, default, deserialize_with = "present")]
+    id: Option<&'a RawValue>,
+    #[serde(borrow, default, deserialize_with = "present")]
+    method: Option<&'a RawValue>,
+    #[serde(borrow, default, deserialize_with = "present")]
+    params: Option<&'a RawValue>,
+    #[serde(borrow, default, deserialize_with = "present")]
+    result: Option<&'a RawValue>,
+    #[serde(borrow, default, deserialize_with = "present")]
+    error: Option<&'a RawValue>,
+}
+
+/// A member that is there, even as null.
+fn present<'de, D: Deserializer<'de>>(from: D) -> Result<Option<&'de RawValue>, D::Error> {
+    <&RawValue>::deserialize(from).map(Some)
+}
+
+/// Reads a body.
+pub(crate) fn parse(body: &[u8]) -> Result<Message<'_>, Malformed<'_>> {
+    let refuse = |error| Malformed { id: None, error };
+    let Ok(text) = std::str::from_utf8(body) else {
+        return Err(refuse(RpcError::new(
+            code::PARSE_ERROR,
+            "the body is not UTF-8",
+        )));
+    };
+    match text.trim_start().chars().next() {
+        Some('{') => {}
+        Some('[') => {
+            let message = "batches are not part of this protocol; send one message a request";
+            return Err(refuse(RpcError::invalid_request(message)));
+        }
+        _ => {
+            let message = "the body must be one JSON-RPC message, a JSON object";
+            return Err(refuse(RpcError::new(code::PARSE_ERROR, message)));
+        }
+    }
+    let envelope: Envelope<'_> = serde_json::from_str(text).map_err(|error| {
+        let code = if error.is_data() {
+            code::INVALID_REQUEST
+        } else {
+            code::PARSE_ERROR
+        };
+        refuse(RpcError::new(
+            code,
+            format!("the body is not a JSON-RPC message: {error}"),
+        ))
+    })?;
+    envelope.classify()
+}
+
+impl<'a> Envelope<'a> {
+    fn classify(self) -> Result<Message<'a>, Malformed<'a>> {
+        let id = self.id.filter(|id| is_valid_id(id.get()));
+        let refuse = |message: &str| Malformed {
+            id,
+            error: RpcError::invalid_request(message),
+        };
+        if self.jsonrpc.map(RawValue::get) != Some("\"2.0\"") {
+            return Err(refuse("jsonrpc must be \"2.0\""));
+        }
+        if self.id.is_some() && id.is_none() {
+            return Err(refuse("id must be a string or an integer"));
+        }
+        if self
+            .params
+            .is_some_and(|params| !params.get().starts_with('{'))
+        {
+            return Err(refuse("params must be an object"));
+        }
+        let method = self.method.map(|method| string(method.get()));
+        if method == Some(None) {
+            return Err(refuse("method must be a string"));
+        }
+        match (method.flatten(), id, self.result, self.error) {
+            (Some(method), Some(id), None, None) => Ok(Message::Request(Request {
+                id,
+                method,
+                params: self.params,
+            })),
+            (Some(_), None, None, None) => Ok(Message::Notification),
+            (None, Some(_), Some(_), None) | (None, _, None, Some(_)) => Ok(Message::Response),
+            _ => Err(refuse(
+                "a message has a method (a request if it has an id too), or an id with either a result or an error",
+            )),
+        }
+    }
+}
+
+/// A JSON string's text, borrowed unless it has escapes.
+fn string(json: &str) -> Option<Cow<'_, str>> {
+    let inner = json.strip_prefix('"')?.strip_suffix('"')?;
+    if inner.contains('\\') {
+        return serde_json::from_str(json).ok().map(Cow::Owned);
+    }
+    Some(Cow::Borrowed(inner))
+}
+
+fn is_valid_id(id: &str) -> bool {
+    id.starts_with('"') || id.parse::<i64>().is_ok()
+}
+
+/// A successful response as text.
+pub(crate) fn success(id: &RawValue, result: &impl Serialize) -> String {
+    #[derive(Serialize)]
+    struct Success<'a, T> {
+        jsonrpc: &'static str,
+        id: &'a RawValue,
+        result: &'a T,
+    }
+    text(&Success {
+        jsonrpc: "2.0",
+        id,
+        result,
+    })
+}
+
+/// An error response as text; without an id if that could not be read.
+pub(crate) fn failure(id: Option<&RawValue>, error: &impl Serialize) -> String {
+    #[derive(Serialize)]
+    struct Failure<'a, T> {
+        jsonrpc: &'static str,
+        id: Option<&'a RawValue>,
+        error: &'a T,
+    }
+    text(&Failure {
+        jsonrpc: "2.0",
+        id,
+        error,
+    })
+}
+
+/// A notification as text.
+pub(crate) fn notification(method: &str, params: &impl Serialize) -> String {
+    #[derive(Serialize)]
+    struct Notification<'a, T> {
+        jsonrpc: &'static str,
+        method: &'a str,
+        params: &'a T,
+    }
+    text(&Notification {
+        jsonrpc: "2.0",
+        method,
+        params,
+    })
+}
+
+fn text(message: &impl Serialize) -> String {
+    serde_json::to_string(message).unwrap_or_else(|error| {
+        tracing::error!(%error, "a message could not be written");
+        r#"{"jsonrpc":"2.0","id":null,"error":{"code":-32603,"message":"the answer could not be written"}}"#.to_owned()
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn refused(body: &str) -> RpcError {
+        parse(body.as_bytes()).expect_err(body).error
+    }
+
+    #[test]
+    fn tells_requests_notifications_and_responses_apart() {
+        let request = br#"{"jsonrpc":"2.0","id":"a","method":"ping","params":{"x":1}}"#;
+        assert!(
+            matches!(parse(request), Ok(Message::Request(request)) if request.id.get() == "\"a\"")
+        );
+        let notification = br#"{"jsonrpc":"2.0","method":"notifications/initialized"}"#;
+        assert!(matches!(parse(notification), Ok(Message::Notification)));
+        for response in [
+            r#"{"jsonrpc":"2.0","id":1,"result":{}}"#,
+            r#"{"jsonrpc":"2.0","id":1,"error":{"code":1,"message":"x"}}"#,
+        ] {
+            assert!(
+                matches!(parse(response.as_bytes()), Ok(Message::Response)),
+                "{response}"
+            );
+        }
+    }
+
+    #[test]
+    fn says_what_is_wrong_with_a_message() {
+        assert_eq!(refused("{").code, code::PARSE_ERROR);
+        assert_eq!(refused("").code, code::PARSE_ERROR);
+        assert_eq!(refused("\"x\"").code, code::PARSE_ERROR);
+        assert_eq!(refused("[]").code, code::INVALID_REQUEST);
+        for (body, part) in [
+            (r#"{"jsonrpc":"1.0","id":1,"method":"m"}"#, "jsonrpc"),
+            (r#"{"id":1,"method":"m"}"#, "jsonrpc"),
+            (r#"{"jsonrpc":"2.0","id":null,"method":"m"}"#, "id must"),
+            (r#"{"jsonrpc":"2.0","id":1.5,"method":"m"}"#, "id must"),
+            (r#"{"jsonrpc":"2.0","id":{},"method":"m"}"#, "id must"),
+            (r#"{"jsonrpc":"2.0","id":1,"method":7}"#, "method"),
+            (
+                r#"{"jsonrpc":"2.0","id":1,"method":"m","params":[1]}"#,
+                "params",
+            ),
+            (
+                r#"{"jsonrpc":"2.0","id":1,"id":2,"method":"m"}"#,
+                "duplicate",
+            ),
+            (r#"{"jsonrpc":"2.0","id":1}"#, "a message has"),
+        ] {
+            let error = refused(body);
+            assert_eq!(error.code, code::INVALID_REQUEST, "{body}");
+            assert!(error.message.contains(part), "{body}: {}", error.message);
+        }
+        let answerable = parse(br#"{"jsonrpc":"1.0","id":7,"method":"m"}"#).unwrap_err();
+        assert_eq!(answerable.id.map(RawValue::get), Some("7"));
+    }
+}

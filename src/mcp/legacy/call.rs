@@ -1,0 +1,162 @@
+//! Tool calls of the legacy era: the client decides whether a call becomes a task.
+
+use std::borrow::Cow;
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+use serde_json::value::RawValue;
+use taskferry_contract::{TaskSupport, TaskView};
+
+use super::super::follow::{Follow, OnDisconnect};
+use super::super::jsonrpc::{self, Request, RpcError, code};
+use super::super::reply::{Answer, Refusal, Reply};
+use super::super::wire::{self, Outcome};
+use super::super::{Caller, Mcp};
+use super::session::Opened;
+use super::task::LegacyTask;
+use crate::bridge::{BridgeError, Call, Tool};
+
+#[derive(Deserialize)]
+struct CallParams<'a> {
+    #[serde(borrow)]
+    name: Cow<'a, str>,
+    #[serde(borrow, default)]
+    arguments: Option<&'a RawValue>,
+    #[serde(default)]
+    task: Option<TaskWish>,
+    #[serde(borrow, rename = "_meta", default)]
+    meta: Option<Meta<'a>>,
+}
+
+#[derive(Deserialize)]
+struct TaskWish {
+    /// ms; a number in the schema, so a client may send a fraction.
+    #[serde(default)]
+    ttl: Option<f64>,
+}
+
+#[derive(Deserialize, Default)]
+struct Meta<'a> {
+    #[serde(borrow, rename = "progressToken", default)]
+    progress_token: Option<&'a RawValue>,
+    #[serde(borrow, default)]
+    traceparent: Option<Cow<'a, str>>,
+}
+
+impl Mcp {
+    pub(super) async fn legacy_call(
+        &self,
+        caller: &Caller,
+        session: &Opened,
+        request: &Request<'_>,
+    ) -> Result<Reply, Refusal> {
+        let params: CallParams<'_> = request.params()?;
+        let found = self
+            .bridge
+            .catalog()
+            .find(&params.name)
+            .await
+            .map_err(BridgeError::from)?;
+        let tool = found.ok_or_else(|| {
+            Refusal::from(RpcError::invalid_params(format!(
+                "unknown tool: {}",
+                params.name
+            )))
+        })?;
+        // Revisions without tasks never heard of `task`, nor of tools that need it.
+        let wish = params.task.filter(|_| session.has_tasks());
+        if session.has_tasks() {
+            check_support(&tool, wish.is_some())?;
+        }
+        let arguments = params.arguments.map_or("{}", RawValue::get);
+        if let Err(faults) = tool.check(arguments) {
+            if wish.is_some() || !session.has_tasks() {
+                return Err(RpcError::invalid_params(faults).into());
+            }
+            // An execution error, not a protocol error: a model can read it and mend its call.
+            let body = jsonrpc::success(request.id, &wire::tool_error(&faults));
+            return Ok(Reply::Json(Answer::ok(body)));
+        }
+        let meta = params.meta.unwrap_or_default();
+        let call = Call {
+            tool: &tool,
+            arguments,
+            owner: &caller.owner,
+            capabilities: &session.session.capabilities,
+            trace: meta.traceparent.as_deref(),
+        };
+        if let Some(wish) = wish {
+            let view = self
+                .bridge
+                .start(&call, wish.ttl_ms()?, Duration::ZERO)
+                .await?;
+            let created = Created {
+                task: LegacyTask::new(&view),
+            };
+            return Ok(Reply::Json(Answer::ok(jsonrpc::success(
+                request.id, &created,
+            ))));
+        }
+        let follow = Follow {
+            request: request.id.to_owned(),
+            watch: self.bridge.call(&call).await?,
+            progress_token: meta.progress_token.map(ToOwned::to_owned),
+            on_disconnect: OnDisconnect::Leave,
+            finish: call_answer,
+        };
+        Ok(self.follow(follow).await)
+    }
+}
+
+#[derive(Serialize)]
+struct Created<'a> {
+    task: LegacyTask<'a>,
+}
+
+impl TaskWish {
+    fn ttl_ms(&self) -> Result<Option<u64>, Refusal> {
+        let Some(ttl) = self.ttl else {
+            return Ok(None);
+        };
+        if !(0.0..=1e15).contains(&ttl) {
+            let text = "task.ttl must be a number of milliseconds, 0 or more";
+            return Err(RpcError::invalid_params(text).into());
+        }
+        Ok(Some(
+            Duration::from_secs_f64(ttl / 1000.0)
+                .as_millis()
+                .try_into()
+                .unwrap_or(u64::MAX),
+        ))
+    }
+}
+
+fn check_support(tool: &Tool, as_task: bool) -> Result<(), Refusal> {
+    let name = &tool.definition.name;
+    let text = match (tool.definition.task_support, as_task) {
+        (TaskSupport::Required, false) => {
+            format!("{name} runs only as a task: add \"task\": {{}} to the params")
+        }
+        (TaskSupport::Forbidden, true) => {
+            format!("{name} does not run as a task: leave \"task\" out of the params")
+        }
+        _ => return Ok(()),
+    };
+    Err(RpcError::new(code::METHOD_NOT_FOUND, text).into())
+}
+
+/// The answer to a plain call: the result as the worker wrote it.
+fn call_answer(id: &RawValue, view: &TaskView) -> Option<Answer> {
+    let body = match Outcome::of(view)? {
+        Outcome::Result(result) => match serde_json::from_str::<&RawValue>(result) {
+            Ok(result) => jsonrpc::success(id, &result),
+            Err(_unreadable) => jsonrpc::failure(
+                Some(id),
+                &RpcError::internal("the stored result is not JSON"),
+            ),
+        },
+        Outcome::Stored(error) => jsonrpc::failure(Some(id), &error),
+        Outcome::Missing(error) => jsonrpc::failure(Some(id), &error),
+    };
+    Some(Answer::ok(body))
+}

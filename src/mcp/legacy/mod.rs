@@ -1,0 +1,109 @@
+//! The legacy era (2025-11-25 and before): sessions opened by `initialize`, tasks asked for by the client.
+
+mod call;
+mod session;
+mod stream;
+mod task;
+
+use axum::http::{HeaderMap, StatusCode};
+use serde::Serialize;
+use serde_json::json;
+
+use super::jsonrpc::{self, Message, Request, RpcError};
+use super::reply::{Answer, Refusal, Reply};
+use super::wire::{self, Execution, ListedTool};
+use super::{Caller, LEGACY_WITH_TASKS, Mcp};
+use session::Opened;
+pub(crate) use session::{SESSION_HEADER, Sessions};
+
+impl Mcp {
+    pub(super) async fn legacy_message(
+        &self,
+        caller: &Caller,
+        headers: &HeaderMap,
+        message: Message<'_>,
+    ) -> Reply {
+        match message {
+            Message::Request(request) if request.method == "initialize" => {
+                self.legacy_initialize(caller, &request).await
+            }
+            Message::Request(request) => match self.legacy_session(caller, headers).await {
+                Ok(session) => self.legacy_request(caller, &session, &request).await,
+                Err(refusal) => Reply::to_request(request.id, Err(refusal)),
+            },
+            // Nothing of ours waits for either yet, but only a live session may send them.
+            Message::Notification | Message::Response => {
+                match self.legacy_session(caller, headers).await {
+                    Ok(_session) => Reply::Accepted,
+                    Err(refusal) => refused(refusal),
+                }
+            }
+        }
+    }
+
+    async fn legacy_request(
+        &self,
+        caller: &Caller,
+        session: &Opened,
+        request: &Request<'_>,
+    ) -> Reply {
+        let outcome = match request.method.as_ref() {
+            "ping" => Ok(jsonrpc::success(request.id, &json!({}))),
+            "tools/list" => self.legacy_tools(session, request),
+            "tools/call" => match self.legacy_call(caller, session, request).await {
+                Ok(reply) => return reply,
+                Err(refusal) => Err(refusal),
+            },
+            method if method.starts_with("tasks/") && session.has_tasks() => {
+                match self.legacy_task(caller, request).await {
+                    Ok(reply) => return reply,
+                    Err(refusal) => Err(refusal),
+                }
+            }
+            unknown => Err(RpcError::unknown_method(unknown).into()),
+        };
+        Reply::to_request(request.id, outcome)
+    }
+
+    fn legacy_tools(&self, session: &Opened, request: &Request<'_>) -> Result<String, Refusal> {
+        #[derive(Serialize)]
+        struct ListToolsResult<'a> {
+            tools: Vec<ListedTool<'a>>,
+        }
+        wire::refuse_cursor(request)?;
+        let tools = self.bridge.catalog().all();
+        let list = |tool| {
+            let mut listed = ListedTool::new(tool);
+            if session.has_tasks() {
+                listed.execution = Some(Execution::of(tool));
+            } else {
+                // Icons came with tasks (2025-11-25).
+                listed.icons = None;
+            }
+            listed
+        };
+        let result = ListToolsResult {
+            tools: tools.iter().map(|tool| list(tool)).collect(),
+        };
+        Ok(jsonrpc::success(request.id, &result))
+    }
+}
+
+impl Opened {
+    /// Whether the session's revision has tasks.
+    fn has_tasks(&self) -> bool {
+        self.session.revision == LEGACY_WITH_TASKS
+    }
+}
+
+/// A refusal where there is no request to answer: the status and an error without id.
+fn refused(refusal: Refusal) -> Reply {
+    let status = match refusal.status {
+        StatusCode::OK => StatusCode::BAD_REQUEST,
+        status => status,
+    };
+    Reply::Json(Answer {
+        retry_after: refusal.retry_after,
+        ..Answer::error(status, None, &refusal.error)
+    })
+}

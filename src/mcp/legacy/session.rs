@@ -1,0 +1,249 @@
+//! Sessions: opened by `initialize`, kept in Redis, ended by DELETE or by silence.
+
+use std::borrow::Cow;
+use std::collections::HashMap;
+use std::sync::{Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use axum::http::{HeaderMap, StatusCode};
+use serde::Deserialize;
+use serde_json::json;
+use serde_json::value::RawValue;
+use taskferry_contract::{Session, SessionId};
+
+use super::super::jsonrpc::{self, Request, RpcError};
+use super::super::reply::{Answer, Refusal, Reply};
+use super::super::wire::SERVER_INFO;
+use super::super::{Caller, LEGACY, LEGACY_WITH_TASKS, Mcp, modern};
+use crate::bridge::BridgeError;
+
+/// Names the session of a request.
+pub(crate) const SESSION_HEADER: &str = "mcp-session-id";
+
+/// A live session and its id.
+#[derive(Debug)]
+pub(super) struct Opened {
+    pub(super) id: SessionId,
+    pub(super) session: Session,
+}
+
+/// When this replica last told Redis that a session is in use: a request reads its session, but only a few write.
+#[derive(Debug)]
+pub(crate) struct Sessions {
+    idle: Duration,
+    touched: Mutex<HashMap<SessionId, Instant>>,
+    /// The newest GET stream of each session here; older ones stay silent.
+    streams: Mutex<HashMap<SessionId, u64>>,
+}
+
+impl Sessions {
+    pub(crate) fn new(idle: Duration) -> Self {
+        Self {
+            idle,
+            touched: Mutex::default(),
+            streams: Mutex::default(),
+        }
+    }
+
+    /// Whether the session's expiry should be moved now: at most ten times in its idle time.
+    fn is_due(&self, id: SessionId) -> bool {
+        let now = Instant::now();
+        let mut touched = self.touched.lock().unwrap_or_else(PoisonError::into_inner);
+        let every = self.idle / 10;
+        if touched
+            .get(&id)
+            .is_some_and(|at| now.duration_since(*at) < every)
+        {
+            return false;
+        }
+        if touched.len() >= 10_000 {
+            touched.retain(|_, at| now.duration_since(*at) < every);
+        }
+        touched.insert(id, now);
+        true
+    }
+
+    /// Makes a new GET stream the one that speaks; its number.
+    pub(super) fn open_stream(&self, id: SessionId) -> u64 {
+        let mut streams = self.streams.lock().unwrap_or_else(PoisonError::into_inner);
+        let number = streams.entry(id).or_insert(0);
+        *number += 1;
+        *number
+    }
+
+    /// Whether a GET stream is the newest of its session.
+    pub(super) fn is_newest(&self, id: SessionId, number: u64) -> bool {
+        let streams = self.streams.lock().unwrap_or_else(PoisonError::into_inner);
+        streams.get(&id) == Some(&number)
+    }
+
+    /// Forgets a GET stream that ended.
+    pub(super) fn close_stream(&self, id: SessionId, number: u64) {
+        let mut streams = self.streams.lock().unwrap_or_else(PoisonError::into_inner);
+        if streams.get(&id) == Some(&number) {
+            streams.remove(&id);
+        }
+    }
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct InitializeParams<'a> {
+    #[serde(borrow)]
+    protocol_version: Cow<'a, str>,
+    #[serde(borrow)]
+    capabilities: &'a RawValue,
+    #[serde(borrow, default)]
+    client_info: ClientInfo<'a>,
+}
+
+#[derive(Deserialize, Default)]
+struct ClientInfo<'a> {
+    #[serde(borrow, default)]
+    name: Cow<'a, str>,
+    #[serde(borrow, default)]
+    version: Cow<'a, str>,
+}
+
+impl Mcp {
+    pub(super) async fn legacy_initialize(&self, caller: &Caller, request: &Request<'_>) -> Reply {
+        match self.open(caller, request).await {
+            Ok(answer) => Reply::Json(answer),
+            Err(refusal) => Reply::Json(refusal.answer(request.id)),
+        }
+    }
+
+    async fn open(&self, caller: &Caller, request: &Request<'_>) -> Result<Answer, Refusal> {
+        let params: InitializeParams<'_> = request.params()?;
+        if !params.capabilities.get().starts_with('{') {
+            return Err(RpcError::invalid_params("capabilities must be an object").into());
+        }
+        // A client that asks for a revision we do not speak is offered our newest, and decides.
+        let revision = LEGACY
+            .into_iter()
+            .find(|revision| *revision == params.protocol_version)
+            .unwrap_or(LEGACY_WITH_TASKS);
+        let session = Session {
+            revision: revision.to_owned(),
+            owner: caller.owner.clone(),
+            capabilities: params.capabilities.get().to_owned(),
+            client: format!("{} {}", params.client_info.name, params.client_info.version),
+        };
+        let opened = self
+            .bridge
+            .store()
+            .open_session(&session, self.settings.session_idle)
+            .await;
+        let id = opened.map_err(BridgeError::from)?;
+        tracing::info!(session = %id, client = %session.client, revision, "session opened");
+        let mut result = json!({
+            "protocolVersion": revision,
+            "capabilities": capabilities(caller, revision),
+            "serverInfo": SERVER_INFO,
+        });
+        if let (Some(text), Some(object)) = (&self.settings.instructions, result.as_object_mut()) {
+            object.insert("instructions".to_owned(), json!(text));
+        }
+        Ok(Answer {
+            session: Some(id),
+            ..Answer::ok(jsonrpc::success(request.id, &result))
+        })
+    }
+
+    /// The live session that a request names, with its expiry moved on.
+    pub(super) async fn legacy_session(
+        &self,
+        caller: &Caller,
+        headers: &HeaderMap,
+    ) -> Result<Opened, Refusal> {
+        check_version(headers)?;
+        let id = named(headers)?;
+        let store = self.bridge.store();
+        let session = store.session(id).await.map_err(BridgeError::from)?;
+        let session = session
+            .filter(|session| session.owner == caller.owner)
+            .ok_or_else(ended)?;
+        if self.sessions.is_due(id) {
+            store
+                .touch_session(id, self.settings.session_idle)
+                .await
+                .map_err(BridgeError::from)?;
+        }
+        Ok(Opened { id, session })
+    }
+
+    pub(in super::super) async fn legacy_end(&self, caller: &Caller, headers: &HeaderMap) -> Reply {
+        let end = async {
+            let opened = self.legacy_session(caller, headers).await?;
+            let ended = self.bridge.store().end_session(opened.id).await;
+            Ok::<_, Refusal>(ended.map_err(BridgeError::from)?)
+        };
+        match end.await {
+            Ok(_was_there) => Reply::NoContent,
+            Err(refusal) => super::refused(refusal),
+        }
+    }
+}
+
+/// What this server offers a legacy client.
+fn capabilities(caller: &Caller, revision: &str) -> serde_json::Value {
+    let mut capabilities = json!({ "tools": { "listChanged": true } });
+    if revision == LEGACY_WITH_TASKS {
+        let mut tasks = json!({ "cancel": {}, "requests": { "tools": { "call": {} } } });
+        // Callers that cannot be told apart must not see each other's tasks.
+        if let (false, Some(tasks)) = (caller.owner.is_anonymous(), tasks.as_object_mut()) {
+            tasks.insert("list".to_owned(), json!({}));
+        }
+        if let Some(all) = capabilities.as_object_mut() {
+            all.insert("tasks".to_owned(), tasks);
+        }
+    }
+    capabilities
+}
+
+fn check_version(headers: &HeaderMap) -> Result<(), Refusal> {
+    let Some(version) = headers.get(modern::VERSION_HEADER) else {
+        return Ok(());
+    };
+    if LEGACY.iter().any(|legacy| version == legacy) {
+        return Ok(());
+    }
+    let text = format!(
+        "MCP-Protocol-Version must be one of {}, as initialize settled it",
+        LEGACY.join(", ")
+    );
+    Err(Refusal::new(
+        StatusCode::BAD_REQUEST,
+        RpcError::invalid_request(text),
+    ))
+}
+
+fn named(headers: &HeaderMap) -> Result<SessionId, Refusal> {
+    let mut values = headers.get_all(SESSION_HEADER).iter();
+    match (values.next(), values.next()) {
+        (None, _) => {
+            let text = "this request names no session: send initialize first and repeat its Mcp-Session-Id header, or send the header MCP-Protocol-Version: 2026-07-28 with params._meta";
+            Err(Refusal::new(
+                StatusCode::BAD_REQUEST,
+                RpcError::invalid_request(text),
+            ))
+        }
+        (Some(_), Some(_)) => {
+            let text = "the header Mcp-Session-Id is there more than once";
+            Err(Refusal::new(
+                StatusCode::BAD_REQUEST,
+                RpcError::invalid_request(text),
+            ))
+        }
+        (Some(id), None) => id
+            .to_str()
+            .ok()
+            .and_then(|id| id.parse().ok())
+            .ok_or_else(ended),
+    }
+}
+
+fn ended() -> Refusal {
+    let text = "this session ended, or never was; send initialize to open another";
+    Refusal::new(StatusCode::NOT_FOUND, RpcError::invalid_request(text))
+}

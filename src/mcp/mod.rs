@@ -1,0 +1,109 @@
+//! MCP: both eras on one endpoint, each request served by the era it speaks.
+
+mod era;
+mod follow;
+mod jsonrpc;
+mod legacy;
+mod modern;
+mod object;
+mod reply;
+mod wire;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::http::HeaderMap;
+use taskferry_contract::Owner;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use crate::bridge::Bridge;
+use era::Era;
+use jsonrpc::Message;
+pub(crate) use jsonrpc::RpcError;
+pub(crate) use reply::{Answer, Event, Reply};
+
+/// The revision of the modern era.
+pub(crate) const MODERN: &str = "2026-07-28";
+/// The revisions of the legacy era, newest first.
+pub(crate) const LEGACY: [&str; 3] = ["2025-11-25", "2025-06-18", "2025-03-26"];
+/// The legacy revision that has tasks.
+pub(crate) const LEGACY_WITH_TASKS: &str = "2025-11-25";
+/// The extension that has tasks in the modern era.
+pub(crate) const TASKS_EXTENSION: &str = "io.modelcontextprotocol/tasks";
+
+/// Who calls.
+#[derive(Debug, Clone)]
+pub(crate) struct Caller {
+    /// Whose tasks these are.
+    pub(crate) owner: Owner,
+}
+
+/// How the protocol is served.
+#[derive(Debug, Clone)]
+pub(crate) struct McpSettings {
+    /// A legacy session ends when it is not used for this long.
+    pub(crate) session_idle: Duration,
+    /// A call that takes longer than this becomes a stream.
+    pub(crate) stream_after: Duration,
+    /// What models are told about this server, if anything.
+    pub(crate) instructions: Option<String>,
+}
+
+/// The protocol edge of one replica.
+#[derive(Debug)]
+pub(crate) struct Mcp {
+    bridge: Bridge,
+    settings: McpSettings,
+    sessions: Arc<legacy::Sessions>,
+    /// Work that outlives the request that began it.
+    tracker: TaskTracker,
+    /// Set when the process winds down: streams that carry no answer end.
+    stop: CancellationToken,
+}
+
+impl Mcp {
+    pub(crate) fn new(
+        bridge: Bridge,
+        settings: McpSettings,
+        tracker: TaskTracker,
+        stop: CancellationToken,
+    ) -> Self {
+        Self {
+            sessions: Arc::new(legacy::Sessions::new(settings.session_idle)),
+            bridge,
+            settings,
+            tracker,
+            stop,
+        }
+    }
+
+    /// Serves a POST.
+    pub(crate) async fn post(&self, caller: &Caller, headers: &HeaderMap, body: &[u8]) -> Reply {
+        let message = match jsonrpc::parse(body) {
+            Ok(message) => message,
+            Err(malformed) => return Reply::malformed(malformed.id, &malformed.error),
+        };
+        match (era::of(headers, &message), message) {
+            (Era::Modern, Message::Request(request)) => {
+                self.modern_request(caller, headers, &request).await
+            }
+            (Era::Modern, Message::Notification) => Reply::Accepted,
+            (Era::Modern, Message::Response) => Reply::malformed(
+                None,
+                &RpcError::invalid_request("this revision has no responses from clients"),
+            ),
+            (Era::Legacy, message) => self.legacy_message(caller, headers, message).await,
+        }
+    }
+
+    /// Serves a GET: the legacy session's stream.
+    pub(crate) async fn get(&self, caller: &Caller, headers: &HeaderMap) -> Reply {
+        self.legacy_stream(caller, headers).await
+    }
+
+    /// Serves a DELETE: the end of a legacy session.
+    pub(crate) async fn delete(&self, caller: &Caller, headers: &HeaderMap) -> Reply {
+        self.legacy_end(caller, headers).await
+    }
+}

@@ -1,0 +1,107 @@
+//! Tool calls of the modern era: the server decides whether a call becomes a task.
+
+use std::borrow::Cow;
+use std::time::Duration;
+
+use axum::http::HeaderMap;
+use serde::Deserialize;
+use serde_json::value::RawValue;
+use taskferry_contract::{TaskSupport, TaskView};
+
+use super::super::follow::{Follow, OnDisconnect};
+use super::super::jsonrpc::{self, Request, RpcError};
+use super::super::object::RawObject;
+use super::super::reply::{Answer, Refusal, Reply};
+use super::super::wire::{self, Outcome};
+use super::super::{Caller, Mcp};
+use super::envelope::Envelope;
+use super::headers::{self, Presence};
+use super::task::ModernTask;
+use super::{RESULT_META, complete};
+use crate::bridge::{BridgeError, Call};
+
+#[derive(Deserialize)]
+struct CallParams<'a> {
+    #[serde(borrow)]
+    name: Cow<'a, str>,
+    #[serde(borrow, default)]
+    arguments: Option<&'a RawValue>,
+}
+
+impl Mcp {
+    pub(super) async fn modern_call(
+        &self,
+        caller: &Caller,
+        headers: &HeaderMap,
+        envelope: &Envelope<'_>,
+        request: &Request<'_>,
+    ) -> Result<Reply, Refusal> {
+        let params: CallParams<'_> = request.params()?;
+        headers::expect(headers, headers::NAME, &params.name, Presence::Required)?;
+        let found = self
+            .bridge
+            .catalog()
+            .find(&params.name)
+            .await
+            .map_err(BridgeError::from)?;
+        let tool = found.ok_or_else(|| {
+            Refusal::from(RpcError::invalid_params(format!(
+                "unknown tool: {}",
+                params.name
+            )))
+        })?;
+        let support = tool.definition.task_support;
+        if support == TaskSupport::Required {
+            envelope.require_tasks()?;
+        }
+        let arguments = params.arguments.map_or("{}", RawValue::get);
+        if let Err(faults) = tool.check(arguments) {
+            // An execution error, not a protocol error: a model can read it and mend its call.
+            let result = complete(wire::tool_error(&faults));
+            return Ok(Reply::Json(Answer::ok(jsonrpc::success(
+                request.id, &result,
+            ))));
+        }
+        let call = Call {
+            tool: &tool,
+            arguments,
+            owner: &caller.owner,
+            capabilities: envelope.capabilities.get(),
+            trace: envelope.trace.as_deref(),
+        };
+        if envelope.takes_tasks && support != TaskSupport::Forbidden {
+            let keep = Duration::from_millis(tool.definition.keep_ms);
+            let view = self.bridge.start(&call, None, keep).await?;
+            let task = ModernTask::new("task", &view);
+            return Ok(Reply::Json(Answer::ok(jsonrpc::success(request.id, &task))));
+        }
+        let follow = Follow {
+            request: request.id.to_owned(),
+            watch: self.bridge.call(&call).await?,
+            progress_token: envelope.progress_token.map(ToOwned::to_owned),
+            on_disconnect: OnDisconnect::Cancel,
+            finish: call_answer,
+        };
+        Ok(self.follow(follow).await)
+    }
+}
+
+/// The answer to a plain call.
+fn call_answer(id: &RawValue, view: &TaskView) -> Option<Answer> {
+    let body = match Outcome::of(view)? {
+        Outcome::Result(result) => match RawObject::parse(result) {
+            Ok(mut object) => {
+                object.set("resultType", &"complete");
+                object.set_meta("io.modelcontextprotocol/serverInfo", &RESULT_META.server);
+                jsonrpc::success(id, &object)
+            }
+            Err(_unreadable) => jsonrpc::failure(
+                Some(id),
+                &RpcError::internal("the stored result is not an object"),
+            ),
+        },
+        Outcome::Stored(error) => jsonrpc::failure(Some(id), &error),
+        Outcome::Missing(error) => jsonrpc::failure(Some(id), &error),
+    };
+    Some(Answer::ok(body))
+}

@@ -1,0 +1,179 @@
+//! What every modern request says of itself in `_meta`, checked against its headers.
+
+use std::borrow::Cow;
+use std::collections::HashMap;
+
+use axum::http::{HeaderMap, StatusCode};
+use serde::Deserialize;
+use serde::de::IgnoredAny;
+use serde_json::json;
+use serde_json::value::RawValue;
+
+use super::super::jsonrpc::{Request, RpcError, code};
+use super::super::reply::Refusal;
+use super::super::{LEGACY, MODERN, TASKS_EXTENSION};
+use super::VERSION_HEADER;
+use super::headers::{self, Presence};
+
+/// A request's own account of itself.
+#[derive(Debug)]
+pub(super) struct Envelope<'a> {
+    /// The client's capabilities, verbatim: an object.
+    pub(super) capabilities: &'a RawValue,
+    /// Whether it takes tasks.
+    pub(super) takes_tasks: bool,
+    /// Where it wants progress: a string or an integer, verbatim.
+    pub(super) progress_token: Option<&'a RawValue>,
+    /// W3C trace context.
+    pub(super) trace: Option<Cow<'a, str>>,
+}
+
+#[derive(Deserialize)]
+struct Params<'a> {
+    #[serde(borrow, rename = "_meta", default)]
+    meta: Option<Meta<'a>>,
+}
+
+#[derive(Deserialize, Default)]
+struct Meta<'a> {
+    #[serde(borrow, rename = "io.modelcontextprotocol/protocolVersion", default)]
+    version: Option<Cow<'a, str>>,
+    #[serde(borrow, rename = "io.modelcontextprotocol/clientCapabilities", default)]
+    capabilities: Option<&'a RawValue>,
+    #[serde(borrow, rename = "progressToken", default)]
+    progress_token: Option<&'a RawValue>,
+    #[serde(borrow, default)]
+    traceparent: Option<Cow<'a, str>>,
+}
+
+#[derive(Deserialize)]
+struct Capabilities<'a> {
+    #[serde(borrow, default)]
+    extensions: Option<HashMap<Cow<'a, str>, IgnoredAny>>,
+}
+
+impl<'a> Envelope<'a> {
+    /// Reads the envelope of `request` and checks the headers that repeat it.
+    pub(super) fn read(headers: &HeaderMap, request: &Request<'a>) -> Result<Self, Refusal> {
+        let params: Params<'a> = request.params().map_err(bad_request)?;
+        let meta = params.meta.unwrap_or_default();
+        check_version(headers, meta.version.as_deref())?;
+        headers::expect(
+            headers,
+            headers::METHOD,
+            &request.method,
+            Presence::Required,
+        )?;
+        let capabilities = meta
+            .capabilities
+            .ok_or_else(|| missing("clientCapabilities"))?;
+        let declared: Capabilities<'a> =
+            serde_json::from_str(capabilities.get()).map_err(|error| {
+                let text =
+                    format!("io.modelcontextprotocol/clientCapabilities does not fit: {error}");
+                bad_request(RpcError::invalid_params(text))
+            })?;
+        let extensions = declared.extensions.unwrap_or_default();
+        Ok(Self {
+            capabilities,
+            takes_tasks: extensions.contains_key(TASKS_EXTENSION),
+            progress_token: meta.progress_token,
+            trace: meta.traceparent,
+        })
+    }
+
+    /// Refuses a request that does not take tasks.
+    pub(super) fn require_tasks(&self) -> Result<(), Refusal> {
+        if self.takes_tasks {
+            return Ok(());
+        }
+        let text = format!("this needs the client capability extensions[{TASKS_EXTENSION:?}]");
+        let data = json!({ "requiredCapabilities": { "extensions": { TASKS_EXTENSION: {} } } });
+        let error = RpcError::new(code::MISSING_CLIENT_CAPABILITY, text).with_data(data);
+        Err(bad_request(error))
+    }
+}
+
+fn check_version(headers: &HeaderMap, version: Option<&str>) -> Result<(), Refusal> {
+    let version = version.ok_or_else(|| missing("protocolVersion"))?;
+    headers::expect(headers, VERSION_HEADER, version, Presence::Required)?;
+    if version == MODERN {
+        return Ok(());
+    }
+    let supported: Vec<&str> = std::iter::once(MODERN).chain(LEGACY).collect();
+    let text =
+        format!("protocol version {version:?} is not supported for a request without a session");
+    let data = json!({ "supported": supported, "requested": version });
+    Err(bad_request(
+        RpcError::new(code::UNSUPPORTED_VERSION, text).with_data(data),
+    ))
+}
+
+fn missing(field: &str) -> Refusal {
+    let text = format!("params._meta must have io.modelcontextprotocol/{field}");
+    bad_request(RpcError::invalid_params(text))
+}
+
+fn bad_request(error: RpcError) -> Refusal {
+    Refusal::new(StatusCode::BAD_REQUEST, error)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::super::jsonrpc::{self, Message};
+    use super::*;
+
+    fn read(version: &str, body: &str) -> Result<bool, i64> {
+        let mut headers = HeaderMap::new();
+        if !version.is_empty() {
+            headers.insert(VERSION_HEADER, version.parse().unwrap());
+        }
+        headers.insert(headers::METHOD, "tools/list".parse().unwrap());
+        match jsonrpc::parse(body.as_bytes()) {
+            Ok(Message::Request(request)) => Envelope::read(&headers, &request)
+                .map(|envelope| envelope.takes_tasks)
+                .map_err(|refusal| {
+                    assert_eq!(refusal.status, StatusCode::BAD_REQUEST);
+                    refusal.error.code
+                }),
+            other => panic!("{other:?}"),
+        }
+    }
+
+    fn body(meta: &str) -> String {
+        format!(
+            r#"{{"jsonrpc":"2.0","id":1,"method":"tools/list","params":{{"_meta":{{{meta}}}}}}}"#
+        )
+    }
+
+    #[test]
+    fn every_request_must_say_its_version_and_capabilities() {
+        let version = r#""io.modelcontextprotocol/protocolVersion":"2026-07-28""#;
+        let plain = r#""io.modelcontextprotocol/clientCapabilities":{}"#;
+        let tasks = r#""io.modelcontextprotocol/clientCapabilities":{"extensions":{"io.modelcontextprotocol/tasks":{}}}"#;
+        assert_eq!(
+            read(MODERN, &body(&format!("{version},{plain}"))),
+            Ok(false)
+        );
+        assert_eq!(read(MODERN, &body(&format!("{version},{tasks}"))), Ok(true));
+        assert_eq!(read(MODERN, &body(version)), Err(code::INVALID_PARAMS));
+        assert_eq!(read(MODERN, &body(plain)), Err(code::INVALID_PARAMS));
+        assert_eq!(
+            read("", &body(&format!("{version},{plain}"))),
+            Err(code::HEADER_MISMATCH)
+        );
+        assert_eq!(
+            read("2025-11-25", &body(&format!("{version},{plain}"))),
+            Err(code::HEADER_MISMATCH)
+        );
+    }
+
+    #[test]
+    fn an_unknown_version_is_told_the_known_ones() {
+        let meta = r#""io.modelcontextprotocol/protocolVersion":"1900-01-01","io.modelcontextprotocol/clientCapabilities":{}"#;
+        assert_eq!(
+            read("1900-01-01", &body(meta)),
+            Err(code::UNSUPPORTED_VERSION)
+        );
+    }
+}

@@ -1,0 +1,176 @@
+//! Tasks as the extension shows them, and the methods on them.
+
+use std::borrow::Cow;
+use std::collections::BTreeMap;
+
+use axum::http::HeaderMap;
+use serde::{Deserialize, Serialize};
+use serde_json::value::RawValue;
+use taskferry_contract::{Question, Status, TaskId, TaskView};
+
+use super::super::jsonrpc::{self, Request, RpcError};
+use super::super::reply::Refusal;
+use super::super::wire::{self, Outcome};
+use super::super::{Caller, Mcp};
+use super::envelope::Envelope;
+use super::headers::{self, Presence};
+use super::{RESULT_META, ResultMeta};
+
+/// A task as `tools/call` creates it and `tasks/get` shows it.
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct ModernTask<'a> {
+    result_type: &'static str,
+    task_id: String,
+    status: &'static str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    status_message: Option<&'a str>,
+    created_at: String,
+    last_updated_at: String,
+    ttl_ms: i64,
+    poll_interval_ms: u64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    input_requests: Option<BTreeMap<String, Box<RawValue>>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    result: Option<Box<RawValue>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    error: Option<Box<RawValue>>,
+    #[serde(rename = "_meta")]
+    meta: ResultMeta,
+}
+
+impl<'a> ModernTask<'a> {
+    /// The bare task, as `result_type` says.
+    pub(super) fn new(result_type: &'static str, view: &'a TaskView) -> Self {
+        Self {
+            result_type,
+            task_id: view.id.to_string(),
+            status: status(view.status),
+            status_message: view.message.as_deref(),
+            created_at: wire::timestamp(view.created_ms),
+            last_updated_at: wire::timestamp(view.updated_ms),
+            ttl_ms: view.ttl_ms,
+            poll_interval_ms: view.poll_ms,
+            input_requests: None,
+            result: None,
+            error: None,
+            meta: RESULT_META,
+        }
+    }
+
+    /// The task with what its status brings along.
+    fn detailed(view: &'a TaskView, questions: Vec<Question>) -> Self {
+        let mut task = Self::new("complete", view);
+        match (view.status, Outcome::of(view)) {
+            (Status::InputRequired, _) => task.input_requests = Some(input_requests(questions)),
+            (Status::Completed, Some(Outcome::Result(result))) => {
+                task.result = RawValue::from_string(result.to_owned()).ok();
+            }
+            (Status::Failed, Some(outcome)) => {
+                task.status_message = Some(wire::status_message(view));
+                task.error = match outcome {
+                    Outcome::Stored(error) => Some(error),
+                    Outcome::Missing(error) => serde_json::value::to_raw_value(&error).ok(),
+                    Outcome::Result(_) => None,
+                };
+            }
+            _ => {}
+        }
+        task
+    }
+}
+
+fn status(status: Status) -> &'static str {
+    match status {
+        Status::Queued | Status::Working => "working",
+        Status::InputRequired => "input_required",
+        Status::Completed => "completed",
+        Status::Failed => "failed",
+        Status::Cancelled => "cancelled",
+    }
+}
+
+fn input_requests(questions: Vec<Question>) -> BTreeMap<String, Box<RawValue>> {
+    questions
+        .into_iter()
+        .filter_map(|question| Some((question.key, RawValue::from_string(question.request).ok()?)))
+        .collect()
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct TaskParams<'a> {
+    #[serde(borrow)]
+    task_id: Cow<'a, str>,
+    #[serde(borrow, default)]
+    input_responses: Option<BTreeMap<Cow<'a, str>, &'a RawValue>>,
+}
+
+impl Mcp {
+    pub(super) async fn modern_task(
+        &self,
+        caller: &Caller,
+        headers: &HeaderMap,
+        envelope: &Envelope<'_>,
+        request: &Request<'_>,
+    ) -> Result<String, Refusal> {
+        let (id, _) = named_task(headers, envelope, request)?;
+        let view = self.bridge.poll_with_outcome(id, &caller.owner).await?;
+        let questions = if view.status == Status::InputRequired {
+            self.bridge.questions(id).await?
+        } else {
+            Vec::new()
+        };
+        Ok(jsonrpc::success(
+            request.id,
+            &ModernTask::detailed(&view, questions),
+        ))
+    }
+
+    pub(super) async fn modern_update(
+        &self,
+        caller: &Caller,
+        headers: &HeaderMap,
+        envelope: &Envelope<'_>,
+        request: &Request<'_>,
+    ) -> Result<(), Refusal> {
+        let (id, params) = named_task(headers, envelope, request)?;
+        let Some(responses) = params.input_responses else {
+            return Err(
+                RpcError::invalid_params("params must have inputResponses, an object").into(),
+            );
+        };
+        let answers: Vec<(&str, &str)> = responses
+            .iter()
+            .map(|(key, answer)| (key.as_ref(), answer.get()))
+            .collect();
+        Ok(self.bridge.answer(id, &caller.owner, &answers).await?)
+    }
+
+    pub(super) async fn modern_cancel(
+        &self,
+        caller: &Caller,
+        headers: &HeaderMap,
+        envelope: &Envelope<'_>,
+        request: &Request<'_>,
+    ) -> Result<(), Refusal> {
+        let (id, _) = named_task(headers, envelope, request)?;
+        // One that had ended before is acknowledged just the same.
+        self.bridge
+            .cancel(id, &caller.owner)
+            .await?
+            .map_or(Ok(()), |_cancelled| Ok(()))
+    }
+}
+
+/// The task a request names. A client that takes no tasks is told so before anything else, even for an unknown id.
+fn named_task<'a>(
+    headers: &HeaderMap,
+    envelope: &Envelope<'_>,
+    request: &Request<'a>,
+) -> Result<(TaskId, TaskParams<'a>), Refusal> {
+    envelope.require_tasks()?;
+    let params: TaskParams<'a> = request.params()?;
+    headers::expect(headers, headers::NAME, &params.task_id, Presence::Optional)?;
+    Ok((wire::task_id(&params.task_id)?, params))
+}

@@ -1,0 +1,140 @@
+//! What a request is answered with, before it becomes HTTP.
+
+use axum::http::StatusCode;
+use serde_json::value::RawValue;
+use taskferry_contract::SessionId;
+use tokio::sync::mpsc;
+
+use super::jsonrpc::{self, RpcError};
+use crate::bridge::BridgeError;
+
+/// One JSON body and its status.
+#[derive(Debug)]
+pub(crate) struct Answer {
+    pub(crate) status: StatusCode,
+    pub(crate) body: String,
+    /// A legacy session that this answer opens.
+    pub(crate) session: Option<SessionId>,
+    /// When the caller may try again, s.
+    pub(crate) retry_after: Option<u16>,
+}
+
+/// What a stream carries.
+#[derive(Debug)]
+pub(crate) enum Event {
+    /// A notification on the way.
+    Message(String),
+    /// The answer; the stream ends.
+    Last(Answer),
+}
+
+/// What a request is answered with.
+#[derive(Debug)]
+pub(crate) enum Reply {
+    /// One JSON body.
+    Json(Answer),
+    /// 202: taken, nothing to say.
+    Accepted,
+    /// 204: done, nothing to say.
+    NoContent,
+    /// Messages as they come.
+    Stream {
+        /// Those that are known already.
+        first: Option<Event>,
+        /// Those to come; the end of the channel ends the stream.
+        rest: mpsc::Receiver<Event>,
+    },
+}
+
+impl Answer {
+    /// A body with status 200.
+    pub(crate) fn ok(body: String) -> Self {
+        Self::with_status(StatusCode::OK, body)
+    }
+
+    pub(crate) fn with_status(status: StatusCode, body: String) -> Self {
+        Self {
+            status,
+            body,
+            session: None,
+            retry_after: None,
+        }
+    }
+
+    /// A JSON-RPC error.
+    pub(crate) fn error(status: StatusCode, id: Option<&RawValue>, error: &RpcError) -> Self {
+        Self::with_status(status, jsonrpc::failure(id, error))
+    }
+}
+
+/// A request that is answered with an error.
+#[derive(Debug)]
+pub(crate) struct Refusal {
+    pub(crate) status: StatusCode,
+    pub(crate) error: RpcError,
+    pub(crate) retry_after: Option<u16>,
+}
+
+impl Refusal {
+    pub(crate) fn new(status: StatusCode, error: RpcError) -> Self {
+        Self {
+            status,
+            error,
+            retry_after: None,
+        }
+    }
+
+    pub(crate) fn answer(self, id: &RawValue) -> Answer {
+        Answer {
+            retry_after: self.retry_after,
+            ..Answer::error(self.status, Some(id), &self.error)
+        }
+    }
+}
+
+/// A protocol error inside a well-formed exchange travels with status 200.
+impl From<RpcError> for Refusal {
+    fn from(error: RpcError) -> Self {
+        Self::new(StatusCode::OK, error)
+    }
+}
+
+/// The one place where a use case's failure becomes a JSON-RPC error.
+impl From<BridgeError> for Refusal {
+    fn from(error: BridgeError) -> Self {
+        let text = error.to_string();
+        let busy = |status, after| Self {
+            status,
+            error: RpcError::internal(text.clone()),
+            retry_after: Some(after),
+        };
+        match error {
+            BridgeError::NotFound | BridgeError::Duplicate(_) => {
+                RpcError::invalid_params(text).into()
+            }
+            BridgeError::QueueFull { .. } | BridgeError::StoreFull => {
+                busy(StatusCode::SERVICE_UNAVAILABLE, 5)
+            }
+            BridgeError::OwnerLimit { .. } => busy(StatusCode::TOO_MANY_REQUESTS, 5),
+            BridgeError::Unavailable(_) => busy(StatusCode::SERVICE_UNAVAILABLE, 1),
+            BridgeError::Broken(_) => {
+                Self::new(StatusCode::INTERNAL_SERVER_ERROR, RpcError::internal(text))
+            }
+        }
+    }
+}
+
+impl Reply {
+    /// A message that is not one: status 400.
+    pub(crate) fn malformed(id: Option<&RawValue>, error: &RpcError) -> Self {
+        Self::Json(Answer::error(StatusCode::BAD_REQUEST, id, error))
+    }
+
+    /// The answer to a request: a result's body, or why there is none.
+    pub(crate) fn to_request(id: &RawValue, outcome: Result<String, Refusal>) -> Self {
+        Self::Json(match outcome {
+            Ok(body) => Answer::ok(body),
+            Err(refusal) => refusal.answer(id),
+        })
+    }
+}

@@ -1,0 +1,172 @@
+//! What both eras write alike.
+
+use chrono::{DateTime, SecondsFormat};
+use serde::de::IgnoredAny;
+use serde::{Deserialize, Serialize};
+use serde_json::value::RawValue;
+use taskferry_contract::{Status, TaskId, TaskSupport, TaskView};
+
+use super::jsonrpc::{Request, RpcError};
+use super::reply::Refusal;
+use crate::bridge::{BridgeError, Tool};
+
+/// The name by which this server is known.
+pub(crate) const SERVER_NAME: &str = "taskferry";
+
+/// Who answers.
+#[derive(Debug, Clone, Copy, Serialize)]
+pub(crate) struct ServerInfo {
+    name: &'static str,
+    title: &'static str,
+    version: &'static str,
+}
+
+/// This server.
+pub(crate) const SERVER_INFO: ServerInfo = ServerInfo {
+    name: SERVER_NAME,
+    title: "Taskferry",
+    version: env!("CARGO_PKG_VERSION"),
+};
+
+/// A time as ISO 8601 with milliseconds, UTC.
+pub(crate) fn timestamp(ms: i64) -> String {
+    DateTime::from_timestamp_millis(ms)
+        .unwrap_or_default()
+        .to_rfc3339_opts(SecondsFormat::Millis, true)
+}
+
+/// A task id from a request. One that cannot be read names no task.
+pub(crate) fn task_id(text: &str) -> Result<TaskId, Refusal> {
+    text.parse()
+        .map_err(|_unreadable| BridgeError::NotFound.into())
+}
+
+/// A text as the content of a tool result that reports an error.
+pub(crate) fn tool_error(text: &str) -> serde_json::Value {
+    serde_json::json!({ "content": [{ "type": "text", "text": text }], "isError": true })
+}
+
+/// A tool as tools/list shows it.
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct ListedTool<'a> {
+    name: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    title: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    description: Option<&'a str>,
+    input_schema: &'a RawValue,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    output_schema: Option<&'a RawValue>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    annotations: Option<&'a RawValue>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) icons: Option<&'a RawValue>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) execution: Option<Execution>,
+}
+
+/// How a tool may be called (2025-11-25).
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct Execution {
+    task_support: TaskSupport,
+}
+
+impl Execution {
+    pub(crate) fn of(tool: &Tool) -> Self {
+        Self {
+            task_support: tool.definition.task_support,
+        }
+    }
+}
+
+/// Refuses a list request that names a page: all tools fit one, so no cursor was ever given out.
+pub(crate) fn refuse_cursor(request: &Request<'_>) -> Result<(), Refusal> {
+    #[derive(Deserialize)]
+    struct Params {
+        cursor: Option<IgnoredAny>,
+    }
+    match request.params::<Params>()?.cursor {
+        None => Ok(()),
+        Some(_) => Err(RpcError::invalid_params("this cursor was not given by this server").into()),
+    }
+}
+
+impl<'a> ListedTool<'a> {
+    pub(crate) fn new(tool: &'a Tool) -> Self {
+        let tool = &tool.definition;
+        Self {
+            name: tool.name.as_str(),
+            title: tool.title.as_deref(),
+            description: tool.description.as_deref(),
+            input_schema: &tool.input_schema,
+            output_schema: tool.output_schema.as_deref(),
+            annotations: tool.annotations.as_deref(),
+            icons: tool.icons.as_deref(),
+            execution: None,
+        }
+    }
+}
+
+/// What a task says of itself in words: the worker's last message, or what its status means.
+pub(crate) fn status_message(view: &TaskView) -> &str {
+    view.message.as_deref().unwrap_or(match view.status {
+        Status::Queued => "The task waits for a worker.",
+        Status::Working => "The task is being worked on.",
+        Status::InputRequired => "The task waits for your input.",
+        Status::Completed => "The task is complete.",
+        Status::Failed => "The task failed.",
+        Status::Cancelled => "The task was cancelled.",
+    })
+}
+
+/// The outcome of an ended job: its result object, or the JSON-RPC error the call would have had.
+pub(crate) enum Outcome<'a> {
+    /// The result, verbatim.
+    Result(&'a str),
+    /// The error, verbatim.
+    Stored(Box<RawValue>),
+    /// There is none stored.
+    Missing(RpcError),
+}
+
+impl<'a> Outcome<'a> {
+    /// Nothing while the job has not ended.
+    pub(crate) fn of(view: &'a TaskView) -> Option<Self> {
+        match view.status {
+            Status::Queued | Status::Working | Status::InputRequired => None,
+            Status::Completed => Some(view.result.as_deref().map_or_else(
+                || Self::Missing(RpcError::internal("the result was not stored")),
+                Self::Result,
+            )),
+            Status::Failed => Some(stored_error(view)),
+            Status::Cancelled => {
+                let text = format!("the call was cancelled: {}", status_message(view));
+                Some(Self::Missing(RpcError::internal(text)))
+            }
+        }
+    }
+}
+
+fn stored_error(view: &TaskView) -> Outcome<'_> {
+    let error = view
+        .error
+        .clone()
+        .and_then(|text| RawValue::from_string(text).ok());
+    error.map_or_else(
+        || Outcome::Missing(RpcError::internal(status_message(view))),
+        Outcome::Stored,
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn times_are_iso_8601_with_milliseconds() {
+        assert_eq!(timestamp(1_764_068_645_007), "2025-11-25T11:04:05.007Z");
+        assert_eq!(timestamp(i64::MAX), "1970-01-01T00:00:00.000Z");
+    }
+}

@@ -1,0 +1,37 @@
+//! Waiting for a condition, the only waiting a test does.
+
+use std::time::{Duration, Instant};
+
+/// How often the condition is looked at.
+const STEP: Duration = Duration::from_millis(5);
+
+/// Waits until `predicate` holds, at most for `deadline`.
+///
+/// # Panics
+///
+/// With `what`, if it never held.
+pub async fn eventually(deadline: Duration, what: &str, mut predicate: impl AsyncFnMut() -> bool) {
+    eventually_some(deadline, what, async || predicate().await.then_some(())).await;
+}
+
+/// Waits until `find` finds something, at most for `deadline`, and gives it.
+///
+/// # Panics
+///
+/// With `what`, if nothing was found.
+pub async fn eventually_some<T>(
+    deadline: Duration,
+    what: &str,
+    mut find: impl AsyncFnMut() -> Option<T>,
+) -> T {
+    let start = Instant::now();
+    loop {
+        if let Some(found) = find().await {
+            return found;
+        }
+        if start.elapsed() > deadline {
+            panic!("not within {deadline:?}: {what}");
+        }
+        tokio::time::sleep(STEP).await;
+    }
+}

@@ -1,0 +1,18 @@
+//! What the test suites share: private Redis servers, real processes, waiting for a condition, and the checks every
+//! test ends with. Everything here fails a test by panicking with what to do about it.
+#![expect(
+    clippy::panic,
+    reason = "a helper of tests tells what is wrong by failing the test"
+)]
+
+mod config;
+mod eventually;
+pub mod invariants;
+mod ports;
+mod process;
+mod server;
+
+pub use eventually::{eventually, eventually_some};
+pub use ports::free_port;
+pub use process::{Process, binary};
+pub use server::{AppendOnly, ServerOptions, TestServer};

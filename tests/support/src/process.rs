@@ -1,0 +1,179 @@
+//! The real binaries, as processes that a test starts, watches and kills.
+
+use std::fs::File;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::time::Duration;
+
+use rustix::process::{Pid, Signal, kill_process};
+use tempfile::TempDir;
+
+use crate::eventually::eventually_some;
+
+/// How much of a process's output a failing test shows.
+const LINES_SHOWN: usize = 60;
+
+/// The path of one of this workspace's binaries, next to the running test.
+///
+/// # Panics
+///
+/// If it has not been built.
+#[must_use]
+pub fn binary(name: &str) -> PathBuf {
+    let test = std::env::current_exe().expect("a running test knows its own path");
+    // target/<profile>/deps/<test> and target/<profile>/<name>
+    let profile = test.ancestors().nth(2).unwrap_or(Path::new("."));
+    let path = profile.join(name);
+    if !path.is_file() {
+        panic!(
+            "{} does not exist; build it first: cargo build --package {name} --bin {name}",
+            path.display()
+        );
+    }
+    path
+}
+
+/// A process whose output goes to files. It is killed with this value; a failing test then shows the end of its output.
+#[derive(Debug)]
+pub struct Process {
+    name: String,
+    child: Child,
+    output: TempDir,
+}
+
+impl Process {
+    /// Starts `command`; `name` is for messages.
+    ///
+    /// # Panics
+    ///
+    /// If it cannot be started.
+    #[must_use]
+    pub fn start(name: &str, mut command: Command) -> Self {
+        let output = tempfile::tempdir().expect("a temporary directory can be made");
+        let file = |stream: &str| {
+            File::create(output.path().join(stream)).expect("a file can be made in it")
+        };
+        let child = command
+            .stdin(Stdio::null())
+            .stdout(file("stdout"))
+            .stderr(file("stderr"))
+            .spawn()
+            .unwrap_or_else(|error| panic!("{name} cannot be started: {error}"));
+        Self {
+            name: name.to_owned(),
+            child,
+            output,
+        }
+    }
+
+    /// Its process id.
+    #[must_use]
+    pub fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// What it wrote to standard output so far.
+    #[must_use]
+    pub fn stdout(&self) -> String {
+        self.read("stdout")
+    }
+
+    /// What it wrote to standard error so far.
+    #[must_use]
+    pub fn stderr(&self) -> String {
+        self.read("stderr")
+    }
+
+    /// Waits until a line of its output, of either stream, contains `text`, and gives the line.
+    ///
+    /// # Panics
+    ///
+    /// If the line did not come before `deadline`, or the process ended without it.
+    pub async fn wait_for_line(&mut self, deadline: Duration, text: &str) -> String {
+        let what = format!("{} writes a line with {text:?}", self.name);
+        eventually_some(deadline, &what, async || {
+            let ended = matches!(self.child.try_wait(), Ok(Some(_)));
+            let output = [self.stdout(), self.stderr()];
+            let mut lines = output.iter().flat_map(|stream| stream.lines());
+            if let Some(line) = lines.find(|line| line.contains(text)) {
+                return Some(line.to_owned());
+            }
+            if ended {
+                panic!("{} ended without a line with {text:?}", self.name);
+            }
+            None
+        })
+        .await
+    }
+
+    /// Waits until it ended.
+    ///
+    /// # Panics
+    ///
+    /// If it did not before `deadline`.
+    pub async fn wait_for_exit(&mut self, deadline: Duration) -> ExitStatus {
+        let what = format!("{} ends", self.name);
+        eventually_some(deadline, &what, async || {
+            self.child.try_wait().ok().flatten()
+        })
+        .await
+    }
+
+    /// Whether it still runs.
+    pub fn is_running(&mut self) -> bool {
+        matches!(self.child.try_wait(), Ok(None))
+    }
+
+    /// Asks it to end: SIGTERM.
+    pub fn terminate(&mut self) {
+        self.signal(Signal::TERM);
+    }
+
+    /// Ends it as a power cut does: SIGKILL, and waits until it is gone.
+    pub fn kill9(&mut self) {
+        // Fails only if it is dead already.
+        drop(self.child.kill());
+        drop(self.child.wait());
+    }
+
+    /// Freezes it: SIGSTOP.
+    pub fn pause(&mut self) {
+        self.signal(Signal::STOP);
+    }
+
+    /// Thaws it: SIGCONT.
+    pub fn resume(&mut self) {
+        self.signal(Signal::CONT);
+    }
+
+    /// Sends a signal; none to a process that has ended, whose id may be another's by now.
+    fn signal(&mut self, signal: Signal) {
+        if self.is_running() {
+            kill_process(Pid::from_child(&self.child), signal)
+                .unwrap_or_else(|error| panic!("{} cannot be signalled: {error}", self.name));
+        }
+    }
+
+    fn read(&self, stream: &str) -> String {
+        let bytes = std::fs::read(self.output.path().join(stream)).unwrap_or_default();
+        String::from_utf8_lossy(&bytes).into_owned()
+    }
+}
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        self.kill9();
+        if std::thread::panicking() {
+            for stream in ["stdout", "stderr"] {
+                let text = self.read(stream);
+                let lines: Vec<&str> = text.lines().collect();
+                let shown = lines.get(lines.len().saturating_sub(LINES_SHOWN)..);
+                eprintln!(
+                    "--- {} {stream}\n{}",
+                    self.name,
+                    shown.unwrap_or_default().join("\n")
+                );
+            }
+        }
+    }
+}

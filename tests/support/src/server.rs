@@ -1,0 +1,222 @@
+//! A Redis server of the test's own.
+
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+use std::time::Duration;
+
+use redis::aio::MultiplexedConnection;
+use redis::{AsyncConnectionConfig, Client};
+use rustix::process::{Pid, Signal, kill_process};
+use tempfile::TempDir;
+
+use crate::config;
+use crate::eventually::eventually_some;
+use crate::ports::free_port;
+
+/// How long a server may take to answer.
+const START: Duration = Duration::from_secs(20);
+/// How often another port is tried when the first was taken meanwhile.
+const PORTS_TRIED: u32 = 5;
+
+/// What a server keeps on disk.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum AppendOnly {
+    /// Nothing: a restart is empty.
+    #[default]
+    No,
+    /// Every write before it is answered (`appendfsync always`).
+    Always,
+    /// Writes once a second (`appendfsync everysec`).
+    EverySecond,
+}
+
+/// How a server is started.
+#[derive(Debug, Clone, Default)]
+pub struct ServerOptions {
+    /// What it keeps on disk. Nothing.
+    pub append_only: AppendOnly,
+    /// `maxmemory` in bytes; no limit.
+    pub max_memory_bytes: Option<u64>,
+    /// Further arguments, as `--name`, `value`.
+    pub arguments: Vec<String>,
+}
+
+/// A private server on a free port of 127.0.0.1, with its own directory. It dies with this value.
+#[derive(Debug)]
+pub struct TestServer {
+    options: ServerOptions,
+    directory: TempDir,
+    port: u16,
+    child: Child,
+}
+
+impl TestServer {
+    /// Starts a server that keeps nothing on disk.
+    ///
+    /// # Panics
+    ///
+    /// If there is no server binary, or it does not start.
+    pub async fn start() -> Self {
+        Self::start_with(ServerOptions::default()).await
+    }
+
+    /// Starts a server.
+    ///
+    /// # Panics
+    ///
+    /// As [`Self::start`].
+    pub async fn start_with(options: ServerOptions) -> Self {
+        for _ in 0..PORTS_TRIED {
+            let directory = tempfile::tempdir().expect("a temporary directory can be made");
+            let port = free_port();
+            let child = spawn(&options, directory.path(), port);
+            let mut server = Self {
+                options: options.clone(),
+                directory,
+                port,
+                child,
+            };
+            if server.answers().await {
+                return server;
+            }
+        }
+        panic!("no server could be started on {PORTS_TRIED} ports");
+    }
+
+    /// Its address, database 0.
+    #[must_use]
+    pub fn url(&self) -> String {
+        format!("redis://127.0.0.1:{}/0", self.port)
+    }
+
+    /// The port it listens on.
+    #[must_use]
+    pub fn port(&self) -> u16 {
+        self.port
+    }
+
+    /// A plain connection, for assertions and sabotage.
+    ///
+    /// # Panics
+    ///
+    /// If the server does not answer.
+    pub async fn raw(&self) -> MultiplexedConnection {
+        self.connect().await.unwrap_or_else(|error| {
+            panic!(
+                "the test server on port {} does not answer: {error}",
+                self.port
+            )
+        })
+    }
+
+    /// Ends it at once, as a power cut does.
+    pub fn kill9(&mut self) {
+        // Fails only if it is dead already.
+        drop(self.child.kill());
+        drop(self.child.wait());
+    }
+
+    /// Starts it again on the same port: with its data if it keeps any, else empty. Kills it first if it still runs.
+    ///
+    /// # Panics
+    ///
+    /// If it does not start.
+    pub async fn restart(&mut self) {
+        self.kill9();
+        for _ in 0..PORTS_TRIED {
+            self.child = spawn(&self.options, self.directory.path(), self.port);
+            if self.answers().await {
+                return;
+            }
+        }
+        panic!("the test server did not start again on port {}", self.port);
+    }
+
+    /// Freezes it: connections stay open and nothing answers.
+    ///
+    /// # Panics
+    ///
+    /// If it is dead.
+    pub fn pause(&self) {
+        self.signal(Signal::STOP);
+    }
+
+    /// Thaws it.
+    ///
+    /// # Panics
+    ///
+    /// If it is dead.
+    pub fn resume(&self) {
+        self.signal(Signal::CONT);
+    }
+
+    fn signal(&self, signal: Signal) {
+        kill_process(Pid::from_child(&self.child), signal)
+            .unwrap_or_else(|error| panic!("the test server cannot be signalled: {error}"));
+    }
+
+    async fn connect(&self) -> redis::RedisResult<MultiplexedConnection> {
+        let config = AsyncConnectionConfig::new()
+            .set_connection_timeout(Some(Duration::from_secs(2)))
+            .set_response_timeout(Some(Duration::from_secs(20)));
+        Client::open(self.url())?
+            .get_multiplexed_async_connection_with_config(&config)
+            .await
+    }
+
+    /// Waits until this very process answers; false if it ended, as it does when the port is taken.
+    async fn answers(&mut self) -> bool {
+        let what = format!("the test server on port {} answers", self.port);
+        eventually_some(START, &what, async || {
+            if !matches!(self.child.try_wait(), Ok(None)) {
+                return Some(false);
+            }
+            let mut connection = self.connect().await.ok()?;
+            let info: String = redis::cmd("INFO")
+                .arg("server")
+                .query_async(&mut connection)
+                .await
+                .ok()?;
+            let ours = format!("process_id:{}", self.child.id());
+            let ping = redis::cmd("PING");
+            let loaded = ping.query_async::<String>(&mut connection).await.is_ok();
+            (loaded && info.lines().any(|line| line == ours)).then_some(true)
+        })
+        .await
+    }
+}
+
+impl Drop for TestServer {
+    fn drop(&mut self) {
+        self.kill9();
+    }
+}
+
+fn spawn(options: &ServerOptions, directory: &Path, port: u16) -> Child {
+    let binary = config::redis_server();
+    let port = port.to_string();
+    let mut command = Command::new(&binary);
+    command
+        .args(["--bind", "127.0.0.1", "--port", &port, "--save", ""])
+        .arg("--dir")
+        .arg(directory)
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .stderr(Stdio::null());
+    match options.append_only {
+        AppendOnly::No => command.args(["--appendonly", "no"]),
+        AppendOnly::Always => command.args(["--appendonly", "yes", "--appendfsync", "always"]),
+        AppendOnly::EverySecond => command.args(["--appendonly", "yes"]),
+    };
+    if let Some(bytes) = options.max_memory_bytes {
+        command.arg("--maxmemory").arg(bytes.to_string());
+    }
+    command.args(&options.arguments);
+    command.spawn().unwrap_or_else(|error| {
+        panic!(
+            "cannot start {}: {error}. Install a server (apt-get install -y redis-server), or name one in \
+             TASKFERRY_TEST_REDIS",
+            binary.display()
+        )
+    })
+}

@@ -1,0 +1,101 @@
+//! Why a command did not start.
+
+use std::io;
+use std::path::PathBuf;
+
+use super::output::ToolResult;
+use super::template::RenderError;
+
+/// The command could not be started, so nothing of it ran.
+///
+/// The text is for the caller: it names what the manifest names, and shows no
+/// arguments and no environment.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum StartError {
+    /// There is no such program, or no such interpreter for a script.
+    #[error(
+        "the command could not be started: `{program}`, or the interpreter it asks for, was not found"
+    )]
+    NotFound {
+        /// The program, as the manifest names it.
+        program: String,
+        /// What the operating system said.
+        #[source]
+        source: io::Error,
+    },
+    /// The program is there, but may not be run.
+    #[error("the command could not be started: `{program}` is not executable")]
+    NotExecutable {
+        /// The program, as the manifest names it.
+        program: String,
+        /// What the operating system said.
+        #[source]
+        source: io::Error,
+    },
+    /// The folder to run in is missing.
+    #[error("the command could not be started: its working directory `{}` is no directory", cwd.display())]
+    WorkingDirectory {
+        /// The folder.
+        cwd: PathBuf,
+    },
+    /// The operating system bounds the length of a command line.
+    #[error(
+        "the command could not be started: the arguments are too large for a command line; it can read them from its standard input instead"
+    )]
+    ArgumentsTooLarge {
+        /// What the operating system said.
+        #[source]
+        source: io::Error,
+    },
+    /// An argument cannot go onto a command line.
+    #[error("the command could not be started: {0}")]
+    Argument(#[from] RenderError),
+    /// The record's arguments are no JSON that can be read.
+    #[error("the command could not be started: its arguments cannot be read")]
+    Arguments(#[source] serde_json::Error),
+    /// Anything else, such as no free process or file descriptor.
+    #[error("the command could not be started: {source}")]
+    Other {
+        /// What the operating system said.
+        #[source]
+        source: io::Error,
+    },
+}
+
+impl StartError {
+    pub(super) fn from_spawn(program: &str, source: io::Error) -> Self {
+        let program = program.to_owned();
+        match source.kind() {
+            io::ErrorKind::NotFound => Self::NotFound { program, source },
+            io::ErrorKind::PermissionDenied => Self::NotExecutable { program, source },
+            io::ErrorKind::ArgumentListTooLong => Self::ArgumentsTooLarge { source },
+            _ if source.raw_os_error() == Some(rustix::io::Errno::NOEXEC.raw_os_error()) => {
+                Self::NotExecutable { program, source }
+            }
+            _ => Self::Other { source },
+        }
+    }
+
+    /// Whether another attempt may start where this one did not: true when
+    /// this machine was short of something, false when the manifest or the
+    /// arguments must change.
+    #[must_use]
+    pub fn is_transient(&self) -> bool {
+        match self {
+            Self::Other { .. } => true,
+            Self::NotFound { .. }
+            | Self::NotExecutable { .. }
+            | Self::WorkingDirectory { .. }
+            | Self::ArgumentsTooLarge { .. }
+            | Self::Argument(_)
+            | Self::Arguments(_) => false,
+        }
+    }
+
+    /// The error as the result of the tool.
+    #[must_use]
+    pub fn to_result(&self) -> ToolResult {
+        ToolResult::error(&self.to_string())
+    }
+}

@@ -1,0 +1,91 @@
+//! A JSON object whose values stay the bytes they were.
+
+use std::borrow::Cow;
+use std::fmt;
+
+use serde::de::{Deserialize, Deserializer, MapAccess, Visitor};
+use serde_json::value::RawValue;
+
+/// The entries of an object in their order.
+pub(super) struct JsonObject<'a>(Vec<(Cow<'a, str>, &'a RawValue)>);
+
+impl<'a> JsonObject<'a> {
+    pub(super) fn parse(json: &'a str) -> serde_json::Result<Self> {
+        serde_json::from_str(json)
+    }
+
+    /// The JSON of a value. Of a repeated name the last counts.
+    pub(super) fn get(&self, name: &str) -> Option<&'a str> {
+        let found = self.0.iter().rev().find(|(key, _)| key == name);
+        found.map(|(_, value)| value.get())
+    }
+
+    /// A value that is a string.
+    pub(super) fn string(&self, name: &str) -> Option<String> {
+        serde_json::from_str(self.get(name)?).ok()
+    }
+
+    /// The object as JSON with this entry at its end, in place of any other of
+    /// that name.
+    pub(super) fn with_last(&self, name: &str, json: &str) -> String {
+        let mut object = String::from("{");
+        for (key, value) in self.0.iter().filter(|(key, _)| key != name) {
+            object.push_str(&entry(key, value.get()));
+            object.push(',');
+        }
+        object.push_str(&entry(name, json));
+        object.push('}');
+        object
+    }
+}
+
+fn entry(key: &str, json: &str) -> String {
+    format!("{}:{json}", serde_json::Value::from(key))
+}
+
+impl<'de: 'a, 'a> Deserialize<'de> for JsonObject<'a> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Entries;
+
+        impl<'de> Visitor<'de> for Entries {
+            type Value = JsonObject<'de>;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a JSON object")
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
+                let mut entries = Vec::new();
+                while let Some(Key(key)) = map.next_key()? {
+                    entries.push((key, map.next_value()?));
+                }
+                Ok(JsonObject(entries))
+            }
+        }
+
+        deserializer.deserialize_map(Entries)
+    }
+}
+
+#[derive(serde::Deserialize)]
+struct Key<'a>(#[serde(borrow)] Cow<'a, str>);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn keeps_bytes_and_order() {
+        let object = JsonObject::parse(r#" {"z":1.0, "a\n" : [ 1 ], "z":2} "#).unwrap();
+        assert_eq!(object.get("z"), Some("2"));
+        assert_eq!(object.get("a\n"), Some("[ 1 ]"));
+        assert_eq!(object.with_last("z", "3"), r#"{"a\n":[ 1 ],"z":3}"#);
+    }
+
+    #[test]
+    fn takes_nothing_but_an_object() {
+        for json in ["[]", "1", "null", "\"{}\"", "", "{} {}", "{\"a\":}"] {
+            assert!(JsonObject::parse(json).is_err(), "{json}");
+        }
+    }
+}

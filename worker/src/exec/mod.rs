@@ -1,0 +1,28 @@
+//! Runs a tool that is a command: arguments in, result and progress out.
+//!
+//! The pure parts read text and know no process: [`template`] makes the
+//! command line, [`stderr`] reads what the command reports while it runs,
+//! [`output`] turns its standard output into a tool result. The [`Runner`]
+//! starts the command in a process group of its own, so that cancellation and
+//! timeout reach everything the command has started.
+
+mod environment;
+mod error;
+mod event;
+mod group;
+mod json_object;
+pub mod lines;
+pub mod output;
+mod pipes;
+mod process;
+pub mod stderr;
+pub mod template;
+mod verdict;
+
+pub use environment::Environment;
+pub use error::StartError;
+pub use event::ExecEvent;
+pub use output::{OutputMode, ToolResult};
+pub use process::{ExecCommand, Invocation, Outcome, Runner};
+pub use stderr::LogLevel;
+pub use template::CommandTemplate;

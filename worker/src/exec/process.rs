@@ -1,0 +1,301 @@
+//! Starts a command, watches over it, and stops it when it must end.
+
+use std::path::PathBuf;
+use std::process::Stdio;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use serde_json::Value;
+use serde_json::value::RawValue;
+use tokio::process::{Child, Command};
+use tokio::sync::mpsc;
+use tokio::time::{sleep, timeout};
+use tokio_util::sync::CancellationToken;
+
+use super::environment::Environment;
+use super::error::StartError;
+use super::event::{EventSink, ExecEvent};
+use super::group::ProcessGroup;
+use super::output::{OutputMode, ToolResult};
+use super::pipes::{Capture, Pump, Watch, feed};
+use super::template::CommandTemplate;
+use super::verdict::{Ending, Remains, outcome};
+
+/// How long the pipes may stay open after the command's exit, because a
+/// process it left behind holds them; and again after that one was killed.
+const DRAIN: Duration = Duration::from_secs(1);
+
+/// How long a killed command may take to be gone. One that hangs in the kernel
+/// is left to it.
+const REAP: Duration = Duration::from_secs(5);
+
+/// How long an outcome waits for a slow receiver to take the last events.
+const LAST_EVENTS: Duration = Duration::from_millis(100);
+
+/// A command as a manifest describes it.
+#[derive(Debug, Clone)]
+pub struct ExecCommand {
+    /// The program and its arguments.
+    pub template: CommandTemplate,
+    /// The folder it runs in.
+    pub cwd: PathBuf,
+    /// Variables beside the inherited ones.
+    pub env: Environment,
+    /// How its standard output becomes a result.
+    pub output: OutputMode,
+    /// The most standard output, in bytes.
+    pub max_output: usize,
+    /// How long it may go on after SIGTERM; zero kills at once.
+    pub stop_grace: Duration,
+}
+
+/// One attempt of one call.
+#[derive(Debug, Clone, Copy)]
+pub struct Invocation<'a> {
+    /// The id of the task.
+    pub task_id: &'a str,
+    /// The attempt, from 1.
+    pub attempt: u64,
+    /// The name of the tool.
+    pub tool: &'a str,
+    /// The owner of the task; empty for an anonymous caller.
+    pub owner: &'a str,
+    /// The arguments of the call, a JSON object.
+    pub arguments: &'a RawValue,
+    /// How long this attempt may run.
+    pub timeout: Duration,
+}
+
+/// How an attempt ended.
+#[derive(Debug)]
+pub enum Outcome {
+    /// The tool has a result, which may be an error.
+    Completed(ToolResult),
+    /// Another attempt may do better.
+    Retry {
+        /// What went wrong, for the status message.
+        message: String,
+        /// The result if this was the last attempt.
+        result: ToolResult,
+    },
+    /// The command was stopped because its result is not wanted any more.
+    Cancelled,
+}
+
+/// Runs commands with the environment they inherit.
+#[derive(Debug, Clone)]
+pub struct Runner {
+    inherited: Environment,
+}
+
+impl Runner {
+    /// A runner whose commands inherit these variables.
+    #[must_use]
+    pub fn new(inherited: Environment) -> Self {
+        Self { inherited }
+    }
+
+    /// Runs a command to its end, and ends whatever is left of its process
+    /// group. Dropping the future kills the group.
+    ///
+    /// A full or closed `events` never holds the command up.
+    ///
+    /// # Errors
+    ///
+    /// When the command could not be started.
+    pub async fn run(
+        &self,
+        command: &ExecCommand,
+        invocation: Invocation<'_>,
+        events: mpsc::Sender<ExecEvent>,
+        cancel: &CancellationToken,
+    ) -> Result<Outcome, StartError> {
+        let mut child = self.start(command, invocation)?;
+        let group = ProcessGroup::of_child(child.id());
+        let mut capture = Capture::new(command.max_output);
+        let mut watch = Watch::new(EventSink::new(events));
+        let overflow = capture.overflow.clone();
+        let pump = pump(&mut child, stdin_line(invocation), &mut capture, &mut watch);
+        let supervised = Supervised {
+            child,
+            group,
+            pump,
+            stop_grace: command.stop_grace,
+        };
+        let limits = Limits {
+            timeout: invocation.timeout,
+            max_output: command.max_output,
+            overflow: &overflow,
+            cancel,
+        };
+        let ending = supervised.run(limits).await;
+        let last_events = async {
+            while watch.events.has_waiting() {
+                watch.events.send_next().await;
+            }
+        };
+        let _elapsed = timeout(LAST_EVENTS, last_events).await;
+        let remains = Remains {
+            mode: command.output,
+            stdout: capture.bytes,
+            tail: watch.tail,
+        };
+        Ok(outcome(&ending, &remains))
+    }
+
+    fn start(
+        &self,
+        command: &ExecCommand,
+        invocation: Invocation<'_>,
+    ) -> Result<Child, StartError> {
+        let arguments: Value =
+            serde_json::from_str(invocation.arguments.get()).map_err(StartError::Arguments)?;
+        let program = command.template.program();
+        let args = command.template.render(&arguments)?;
+        let mut process = Command::new(program);
+        process
+            .args(args)
+            .current_dir(&command.cwd)
+            .env_clear()
+            .envs(self.inherited.iter())
+            .envs(command.env.iter())
+            .envs(facts(invocation))
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .process_group(0)
+            .kill_on_drop(true);
+        process.spawn().map_err(|source| {
+            if command.cwd.is_dir() {
+                StartError::from_spawn(program, source)
+            } else {
+                let cwd = command.cwd.clone();
+                StartError::WorkingDirectory { cwd }
+            }
+        })
+    }
+}
+
+/// What an attempt may use up, and what ends it early.
+struct Limits<'a> {
+    timeout: Duration,
+    max_output: usize,
+    overflow: &'a CancellationToken,
+    cancel: &'a CancellationToken,
+}
+
+/// A running command with its pipes. The fields are dropped in this order.
+struct Supervised<'a> {
+    pump: Pump<'a>,
+    group: ProcessGroup,
+    child: Child,
+    stop_grace: Duration,
+}
+
+impl Supervised<'_> {
+    async fn run(mut self, limits: Limits<'_>) -> Ending {
+        let child = &mut self.child;
+        let first = async {
+            tokio::select! {
+                biased;
+                status = child.wait() => Ending::Exited(status.ok()),
+                () = limits.cancel.cancelled() => Ending::Cancelled,
+                () = limits.overflow.cancelled() => Ending::TooMuchOutput(limits.max_output),
+                () = sleep(limits.timeout) => Ending::TimedOut(limits.timeout),
+            }
+        };
+        let ending = self.pump.until(first).await;
+        match ending {
+            Ending::Exited(_) => {}
+            Ending::TooMuchOutput(_) => self.kill().await,
+            Ending::Cancelled | Ending::TimedOut(_) => self.stop().await,
+        }
+        self.drain().await;
+        match ending {
+            Ending::Exited(_) if limits.overflow.is_cancelled() => {
+                Ending::TooMuchOutput(limits.max_output)
+            }
+            ending => ending,
+        }
+    }
+
+    /// SIGTERM, then SIGKILL after the grace.
+    async fn stop(&mut self) {
+        self.group.terminate();
+        let exit = timeout(self.stop_grace, self.child.wait());
+        if self.pump.until(exit).await.is_err() {
+            self.kill().await;
+        }
+    }
+
+    async fn kill(&mut self) {
+        self.group.kill();
+        let exit = timeout(REAP, self.child.wait());
+        if self.pump.until(exit).await.is_err() {
+            tracing::warn!(pid = self.child.id(), "a killed command does not end");
+        }
+    }
+
+    /// Reads what is still in the pipes and ends what the command left behind.
+    async fn drain(&mut self) {
+        if timeout(DRAIN, self.pump.finished()).await.is_ok() {
+            self.group.kill();
+            return;
+        }
+        self.group.kill();
+        if timeout(DRAIN, self.pump.finished()).await.is_err() {
+            tracing::warn!("a process outside the command's group holds its pipes");
+        }
+    }
+}
+
+fn pump<'a>(
+    child: &mut Child,
+    line: Vec<u8>,
+    capture: &'a mut Capture,
+    watch: &'a mut Watch,
+) -> Pump<'a> {
+    let (stdin, stdout, stderr) = (child.stdin.take(), child.stdout.take(), child.stderr.take());
+    Pump::new(async move {
+        tokio::join!(
+            async {
+                if let Some(stdin) = stdin {
+                    feed(stdin, line).await;
+                }
+            },
+            async {
+                if let Some(stdout) = stdout {
+                    capture.read(stdout).await;
+                }
+            },
+            async {
+                if let Some(stderr) = stderr {
+                    watch.read(stderr).await;
+                }
+            },
+        );
+    })
+}
+
+/// The arguments on one line: a line end in valid JSON can only stand between
+/// values, so a space may take its place.
+fn stdin_line(invocation: Invocation<'_>) -> Vec<u8> {
+    let mut line = invocation.arguments.get().replace(['\n', '\r'], " ");
+    line.push('\n');
+    line.into_bytes()
+}
+
+/// What a command is told about its attempt.
+fn facts(invocation: Invocation<'_>) -> [(&'static str, String); 5] {
+    let deadline = SystemTime::now() + invocation.timeout;
+    let deadline_ms = deadline
+        .duration_since(UNIX_EPOCH)
+        .unwrap_or_default()
+        .as_millis();
+    [
+        ("TASKFERRY_TASK_ID", invocation.task_id.to_owned()),
+        ("TASKFERRY_ATTEMPT", invocation.attempt.to_string()),
+        ("TASKFERRY_TOOL", invocation.tool.to_owned()),
+        ("TASKFERRY_OWNER", invocation.owner.to_owned()),
+        ("TASKFERRY_DEADLINE_MS", deadline_ms.to_string()),
+    ]
+}

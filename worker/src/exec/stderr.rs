@@ -1,0 +1,208 @@
+//! What a line on a command's standard error says.
+
+use std::fmt;
+
+/// One line of standard error.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Line {
+    /// `::progress 40/100 text`
+    Progress(Progress),
+    /// `::message text`: the new status message of the task.
+    Message(String),
+    /// `::log LEVEL text`
+    Log(LogLevel, String),
+    /// Anything else, a malformed or unknown `::` line too.
+    Plain(String),
+}
+
+/// How far the work has come. The numbers are finite.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Progress {
+    /// The work done so far.
+    pub progress: f64,
+    /// The whole work in the same unit, if it is known.
+    pub total: Option<f64>,
+    /// What is being done, for people.
+    pub message: Option<String>,
+}
+
+/// The log levels of MCP, which are those of RFC 5424.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum LogLevel {
+    /// For those who debug the tool.
+    Debug,
+    /// Normal operation.
+    Info,
+    /// Normal, but worth to be noticed.
+    Notice,
+    /// Something looks wrong.
+    Warning,
+    /// Something went wrong.
+    Error,
+    /// A part of the tool does not work.
+    Critical,
+    /// Someone must act now.
+    Alert,
+    /// The system is unusable.
+    Emergency,
+}
+
+impl LogLevel {
+    /// Every level, from the least to the most severe.
+    pub const ALL: [Self; 8] = [
+        Self::Debug,
+        Self::Info,
+        Self::Notice,
+        Self::Warning,
+        Self::Error,
+        Self::Critical,
+        Self::Alert,
+        Self::Emergency,
+    ];
+
+    /// The word of the protocol, in lower case.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Debug => "debug",
+            Self::Info => "info",
+            Self::Notice => "notice",
+            Self::Warning => "warning",
+            Self::Error => "error",
+            Self::Critical => "critical",
+            Self::Alert => "alert",
+            Self::Emergency => "emergency",
+        }
+    }
+
+    /// The level of a word of the protocol.
+    #[must_use]
+    pub fn from_word(word: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|level| level.as_str() == word)
+    }
+}
+
+impl fmt::Display for LogLevel {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+impl Line {
+    /// Reads one line without its line end. Never fails: what is not
+    /// understood is [`Line::Plain`], unchanged.
+    #[must_use]
+    pub fn parse(line: String) -> Self {
+        parse_directive(&line).unwrap_or(Self::Plain(line))
+    }
+}
+
+fn parse_directive(line: &str) -> Option<Line> {
+    let (word, rest) = first_word(line.strip_prefix("::")?);
+    match word {
+        "progress" => parse_progress(rest).map(Line::Progress),
+        "message" => (!rest.is_empty()).then(|| Line::Message(rest.to_owned())),
+        "log" => {
+            let (level, text) = first_word(rest);
+            LogLevel::from_word(level).map(|level| Line::Log(level, text.to_owned()))
+        }
+        _ => None,
+    }
+}
+
+fn parse_progress(text: &str) -> Option<Progress> {
+    let (numbers, message) = first_word(text);
+    let (progress, total) = match numbers.split_once('/') {
+        Some((progress, total)) => (finite(progress)?, Some(finite(total)?)),
+        None => (finite(numbers)?, None),
+    };
+    let message = (!message.is_empty()).then(|| message.to_owned());
+    Some(Progress {
+        progress,
+        total,
+        message,
+    })
+}
+
+fn finite(text: &str) -> Option<f64> {
+    text.parse().ok().filter(|number: &f64| number.is_finite())
+}
+
+/// The first word, and the rest without blank ends.
+fn first_word(text: &str) -> (&str, &str) {
+    let (word, rest) = text.split_once(char::is_whitespace).unwrap_or((text, ""));
+    (word, rest.trim())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parse(line: &str) -> Line {
+        Line::parse(line.to_owned())
+    }
+
+    fn progress(progress: f64, total: Option<f64>, message: Option<&str>) -> Line {
+        let message = message.map(str::to_owned);
+        Line::Progress(Progress {
+            progress,
+            total,
+            message,
+        })
+    }
+
+    #[test]
+    fn reads_progress() {
+        assert_eq!(
+            parse("::progress 40/100 reading the file"),
+            progress(40.0, Some(100.0), Some("reading the file"))
+        );
+        assert_eq!(parse("::progress 40"), progress(40.0, None, None));
+        assert_eq!(parse("::progress 0.5/1 "), progress(0.5, Some(1.0), None));
+        assert_eq!(
+            parse("::progress\t3 \u{20ac} done "),
+            progress(3.0, None, Some("\u{20ac} done"))
+        );
+    }
+
+    #[test]
+    fn reads_messages_and_logs() {
+        assert_eq!(
+            parse("::message almost there"),
+            Line::Message("almost there".into())
+        );
+        for level in LogLevel::ALL {
+            let line = parse(&format!("::log {level} some text"));
+            assert_eq!(line, Line::Log(level, "some text".into()));
+        }
+        assert_eq!(
+            parse("::log info"),
+            Line::Log(LogLevel::Info, String::new())
+        );
+    }
+
+    #[test]
+    fn everything_else_is_a_plain_line() {
+        for line in [
+            "",
+            "hello",
+            "::",
+            "::other 1",
+            " ::message indented",
+            ":: message x",
+            "::messages x",
+            "::message",
+            "::progress",
+            "::progress 40%",
+            "::progress 1/2/3",
+            "::progress nan",
+            "::progress 1/inf",
+            "::progress 1e999",
+            "::log warn text",
+            "::log INFO text",
+            "::log",
+        ] {
+            assert_eq!(parse(line), Line::Plain(line.to_owned()), "{line:?}");
+        }
+    }
+}

@@ -1,0 +1,386 @@
+//! Command lines with placeholders for a call's arguments.
+//!
+//! A template is rendered to a list of arguments that goes to the operating
+//! system as it is. No shell reads it, so no value needs quoting and none can
+//! become a second command.
+
+use serde_json::Value;
+
+/// One entry of a command as the manifest writes it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum ArgSource {
+    /// A command-line argument; left out when a placeholder in it has no value.
+    One(String),
+    /// Arguments that are left out together when any placeholder among them
+    /// has no value: `["--month", "{month}"]`.
+    Group(Vec<String>),
+}
+
+/// A parsed command: the program and the templates of its arguments.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CommandTemplate {
+    program: String,
+    groups: Vec<Vec<Element>>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Element(Vec<Piece>);
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum Piece {
+    Literal(String),
+    Placeholder(Vec<String>),
+}
+
+/// Why a command is no valid template.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum TemplateError {
+    /// There is no program to run.
+    #[error("is empty: the first entry is the program to run")]
+    Empty,
+    /// The first entry is a group.
+    #[error("starts with a group: the first entry is the program to run, as a plain string")]
+    ProgramIsGroup,
+    /// A caller must not choose what is run.
+    #[error("has a placeholder in its program `{0}`: a caller must not choose what is run")]
+    ProgramHasPlaceholder(String),
+    /// A brace without its partner.
+    #[error(
+        "has a `{brace}` without its partner in `{element}`: write `{brace}{brace}` for a literal brace"
+    )]
+    LoneBrace {
+        /// The entry.
+        element: String,
+        /// The brace that stands alone.
+        brace: char,
+    },
+    /// What stands between the braces names no argument.
+    #[error(
+        "has `{{{name}}}` in `{element}`, which names no argument: write `{{name}}` or `{{name.inner}}`, or `{{{{` and `}}}}` for literal braces"
+    )]
+    BadPlaceholder {
+        /// The entry.
+        element: String,
+        /// What stands between the braces.
+        name: String,
+    },
+    /// An operating system cannot carry this character in an argument.
+    #[error("has a NUL character in `{0}`, which no command line can carry")]
+    Nul(String),
+}
+
+/// An argument that cannot go onto a command line.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("the argument `{placeholder}` has a NUL character, which no command line can carry")]
+pub struct RenderError {
+    /// The path of the argument, as the template writes it.
+    pub placeholder: String,
+}
+
+impl CommandTemplate {
+    /// Parses a command as the manifest writes it.
+    ///
+    /// # Errors
+    ///
+    /// Every entry that is wrong, in the order of the command.
+    pub fn parse(command: &[ArgSource]) -> Result<Self, Vec<TemplateError>> {
+        let Some((program, args)) = command.split_first() else {
+            return Err(vec![TemplateError::Empty]);
+        };
+        let mut errors = Vec::new();
+        let program = parse_program(program).unwrap_or_else(|error| {
+            errors.push(error);
+            String::new()
+        });
+        let mut groups = Vec::with_capacity(args.len());
+        for arg in args {
+            let elements = match arg {
+                ArgSource::One(text) => std::slice::from_ref(text),
+                ArgSource::Group(texts) => texts.as_slice(),
+            };
+            let mut group = Vec::with_capacity(elements.len());
+            for text in elements {
+                match parse_element(text) {
+                    Ok(element) => group.push(element),
+                    Err(error) => errors.push(error),
+                }
+            }
+            groups.push(group);
+        }
+        if errors.is_empty() {
+            Ok(Self { program, groups })
+        } else {
+            Err(errors)
+        }
+    }
+
+    /// The program as written: a name that PATH resolves, or a path.
+    #[must_use]
+    pub fn program(&self) -> &str {
+        &self.program
+    }
+
+    /// The same arguments for another program: a relative path made absolute.
+    #[must_use]
+    pub fn with_program(self, program: String) -> Self {
+        Self { program, ..self }
+    }
+
+    /// The path of every placeholder, in the order of the command.
+    pub fn placeholders(&self) -> impl Iterator<Item = &[String]> {
+        let pieces = self.groups.iter().flatten().flat_map(|element| &element.0);
+        pieces.filter_map(|piece| match piece {
+            Piece::Placeholder(path) => Some(path.as_slice()),
+            Piece::Literal(_) => None,
+        })
+    }
+
+    /// The command-line arguments for one call, without the program.
+    ///
+    /// # Errors
+    ///
+    /// When a value has a NUL character.
+    pub fn render(&self, arguments: &Value) -> Result<Vec<String>, RenderError> {
+        let mut rendered = Vec::with_capacity(self.groups.len());
+        for group in &self.groups {
+            let elements: Option<Vec<String>> = group
+                .iter()
+                .map(|element| element.render(arguments).transpose())
+                .collect::<Option<Result<_, _>>>()
+                .transpose()?;
+            rendered.extend(elements.into_iter().flatten());
+        }
+        Ok(rendered)
+    }
+}
+
+impl Element {
+    /// Nothing when a placeholder has no value.
+    fn render(&self, arguments: &Value) -> Result<Option<String>, RenderError> {
+        let mut text = String::new();
+        for piece in &self.0 {
+            match piece {
+                Piece::Literal(literal) => text.push_str(literal),
+                Piece::Placeholder(path) => match value_text(arguments, path) {
+                    None => return Ok(None),
+                    Some(value) if value.contains('\0') => {
+                        let placeholder = path.join(".");
+                        return Err(RenderError { placeholder });
+                    }
+                    Some(value) => text.push_str(&value),
+                },
+            }
+        }
+        Ok(Some(text))
+    }
+}
+
+fn value_text(arguments: &Value, path: &[String]) -> Option<String> {
+    let value = path.iter().try_fold(arguments, |value, segment| {
+        value.as_object().and_then(|object| object.get(segment))
+    })?;
+    match value {
+        Value::Null => None,
+        Value::String(text) => Some(text.clone()),
+        other => Some(other.to_string()),
+    }
+}
+
+fn parse_program(source: &ArgSource) -> Result<String, TemplateError> {
+    let ArgSource::One(text) = source else {
+        return Err(TemplateError::ProgramIsGroup);
+    };
+    let Element(pieces) = parse_element(text)?;
+    match pieces.as_slice() {
+        [] => Err(TemplateError::Empty),
+        [Piece::Literal(program)] => Ok(program.clone()),
+        _ => Err(TemplateError::ProgramHasPlaceholder(text.clone())),
+    }
+}
+
+fn parse_element(text: &str) -> Result<Element, TemplateError> {
+    if text.contains('\0') {
+        return Err(TemplateError::Nul(text.replace('\0', "\\0")));
+    }
+    let lone = |brace| TemplateError::LoneBrace {
+        element: text.to_owned(),
+        brace,
+    };
+    let mut pieces = Vec::new();
+    let mut literal = String::new();
+    let mut rest = text;
+    while let Some((before, brace, after)) = split_at_brace(rest) {
+        literal.push_str(before);
+        if let Some(after) = after.strip_prefix(brace) {
+            literal.push(brace);
+            rest = after;
+            continue;
+        }
+        if brace == '}' {
+            return Err(lone('}'));
+        }
+        let (name, after) = after.split_once('}').ok_or_else(|| lone('{'))?;
+        let path = parse_path(name).ok_or_else(|| TemplateError::BadPlaceholder {
+            element: text.to_owned(),
+            name: name.to_owned(),
+        })?;
+        if !literal.is_empty() {
+            pieces.push(Piece::Literal(std::mem::take(&mut literal)));
+        }
+        pieces.push(Piece::Placeholder(path));
+        rest = after;
+    }
+    literal.push_str(rest);
+    if !literal.is_empty() {
+        pieces.push(Piece::Literal(literal));
+    }
+    Ok(Element(pieces))
+}
+
+fn split_at_brace(text: &str) -> Option<(&str, char, &str)> {
+    let position = text.find(['{', '}'])?;
+    let (before, from_brace) = text.split_at_checked(position)?;
+    let mut characters = from_brace.chars();
+    let brace = characters.next()?;
+    Some((before, brace, characters.as_str()))
+}
+
+fn parse_path(name: &str) -> Option<Vec<String>> {
+    let allowed = |c: char| c.is_alphanumeric() || matches!(c, '_' | '-' | '$' | '@' | ':');
+    name.split('.')
+        .map(|segment| {
+            let valid = !segment.is_empty() && segment.chars().all(allowed);
+            valid.then(|| segment.to_owned())
+        })
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    fn one(text: &str) -> ArgSource {
+        ArgSource::One(text.to_owned())
+    }
+
+    fn group(texts: &[&str]) -> ArgSource {
+        ArgSource::Group(texts.iter().map(|&text| text.to_owned()).collect())
+    }
+
+    fn render(args: &[ArgSource], arguments: &Value) -> Vec<String> {
+        let command = [&[one("program")], args].concat();
+        let template = CommandTemplate::parse(&command).unwrap();
+        template.render(arguments).unwrap()
+    }
+
+    fn first_error(command: &[ArgSource]) -> String {
+        CommandTemplate::parse(command).unwrap_err()[0].to_string()
+    }
+
+    #[test]
+    fn writes_each_kind_of_value() {
+        let arguments = json!({
+            "text": "a b; $(rm)", "integer": 7, "fraction": 1.5, "flag": false,
+            "list": [1, "x"], "object": {"k": 1, "deep": {"er": "down"}}, "empty": ""
+        });
+        let args = [
+            "{text}",
+            "{integer}",
+            "{fraction}",
+            "{flag}",
+            "{list}",
+            "{object}",
+            "{object.deep.er}",
+            "{empty}",
+            "--n={integer}/{flag}",
+        ];
+        assert_eq!(
+            render(&args.map(one), &arguments),
+            [
+                "a b; $(rm)",
+                "7",
+                "1.5",
+                "false",
+                r#"[1,"x"]"#,
+                r#"{"deep":{"er":"down"},"k":1}"#,
+                "down",
+                "",
+                "--n=7/false",
+            ]
+        );
+    }
+
+    #[test]
+    fn drops_an_element_without_a_value() {
+        let args = [one("keep"), one("--x={x}"), one("{a.b.c}"), one("{null}")];
+        let arguments = json!({"a": {"b": "not an object"}, "null": null});
+        assert_eq!(render(&args, &arguments), ["keep"]);
+        assert_eq!(render(&args, &Value::Null), ["keep"]);
+    }
+
+    #[test]
+    fn drops_a_group_as_a_whole() {
+        let args = [group(&["--from", "{from}", "--to", "{to}"]), group(&["-v"])];
+        assert_eq!(render(&args, &json!({"from": "a"})), ["-v"]);
+        assert_eq!(
+            render(&args, &json!({"from": "a", "to": "b"})),
+            ["--from", "a", "--to", "b", "-v"]
+        );
+    }
+
+    #[test]
+    fn a_value_is_not_a_template() {
+        let arguments = json!({"x": "{y}", "y": "no"});
+        assert_eq!(render(&[one("{x}")], &arguments), ["{y}"]);
+    }
+
+    #[test]
+    fn doubled_braces_are_literal() {
+        let arguments = json!({"x": 1});
+        assert_eq!(
+            render(&[one("{{x}}"), one("{{{x}}}"), one("")], &arguments),
+            ["{x}", "{1}", ""]
+        );
+    }
+
+    #[test]
+    fn a_nul_character_is_refused() {
+        let template = CommandTemplate::parse(&[one("p"), one("{a.b}")]).unwrap();
+        let error = template.render(&json!({"a": {"b": "x\0y"}})).unwrap_err();
+        assert_eq!(error.placeholder, "a.b");
+    }
+
+    #[test]
+    fn lists_its_placeholders() {
+        let command = [one("p"), one("{a.b}-{c}"), group(&["-d", "{d}"])];
+        let template = CommandTemplate::parse(&command).unwrap();
+        let paths: Vec<String> = template.placeholders().map(|path| path.join(".")).collect();
+        assert_eq!(paths, ["a.b", "c", "d"]);
+    }
+
+    #[test]
+    fn explains_what_is_wrong() {
+        assert!(first_error(&[]).contains("first entry"));
+        assert!(first_error(&[one("")]).contains("first entry"));
+        assert!(first_error(&[group(&["a"])]).contains("plain string"));
+        assert!(first_error(&[one("{shell}")]).contains("must not choose"));
+        assert!(first_error(&[one("p"), one("a}b")]).contains("`}}`"));
+        assert!(first_error(&[one("p"), one("a{b")]).contains("`{{`"));
+        let awk = first_error(&[one("awk"), one("{print $1}")]);
+        assert!(
+            awk.contains("`{print $1}`") && awk.contains("literal braces"),
+            "{awk}"
+        );
+        assert!(first_error(&[one("p"), one("{a..b}")]).contains("names no argument"));
+        assert!(first_error(&[one("p"), one("{}")]).contains("names no argument"));
+        assert!(first_error(&[one("p"), one("\0")]).contains("NUL"));
+    }
+
+    #[test]
+    fn reports_every_wrong_element() {
+        let command = [one("{p}"), one("ok"), group(&["{", "}"])];
+        assert_eq!(CommandTemplate::parse(&command).unwrap_err().len(), 3);
+    }
+}

@@ -1,0 +1,141 @@
+//! How a command ended, and what that means for the attempt.
+
+use std::os::unix::process::ExitStatusExt;
+use std::process::ExitStatus;
+use std::time::Duration;
+
+use super::lines::Tail;
+use super::output::{OutputMode, ToolResult};
+use super::process::Outcome;
+use crate::units::{format_duration, format_size};
+
+/// `EX_TEMPFAIL` of sysexits.h: try again later.
+const RETRY_CODE: i32 = 75;
+
+/// What made a command end.
+#[derive(Debug)]
+pub(super) enum Ending {
+    /// It ended by itself, with a status if that could be read.
+    Exited(Option<ExitStatus>),
+    /// Its output was larger than this bound in bytes.
+    TooMuchOutput(usize),
+    /// It ran longer than this.
+    TimedOut(Duration),
+    /// Nobody wants its result any more.
+    Cancelled,
+}
+
+/// What a command left behind.
+#[derive(Debug)]
+pub(super) struct Remains {
+    pub(super) mode: OutputMode,
+    pub(super) stdout: Vec<u8>,
+    pub(super) tail: Tail,
+}
+
+pub(super) fn outcome(ending: &Ending, remains: &Remains) -> Outcome {
+    match *ending {
+        Ending::Cancelled => Outcome::Cancelled,
+        Ending::TimedOut(timeout) => {
+            let text = format!("timed out after {}", format_duration(timeout));
+            Outcome::Completed(ToolResult::error(&text))
+        }
+        Ending::TooMuchOutput(limit) => {
+            let text = format!("output is larger than {}", format_size(limit));
+            Outcome::Completed(ToolResult::error(&text))
+        }
+        Ending::Exited(None) => retry("the exit status is unknown".to_owned(), &remains.tail),
+        Ending::Exited(Some(status)) => exited(status, remains),
+    }
+}
+
+fn exited(status: ExitStatus, remains: &Remains) -> Outcome {
+    let Some(code) = status.code() else {
+        let signal = status.signal().unwrap_or_default();
+        return retry(format!("killed by signal {signal}"), &remains.tail);
+    };
+    if code == 0 {
+        return Outcome::Completed(ToolResult::from_success(remains.mode, &remains.stdout));
+    }
+    let mut otherwise = remains.tail.text();
+    if otherwise.is_empty() {
+        otherwise = format!("exit code {code}");
+    }
+    let result = ToolResult::from_failure(remains.mode, &remains.stdout, &otherwise);
+    if code == RETRY_CODE {
+        let message = result.summary.clone().unwrap_or(otherwise);
+        return Outcome::Retry { message, result };
+    }
+    Outcome::Completed(result)
+}
+
+fn retry(message: String, tail: &Tail) -> Outcome {
+    let text = format!("{message}\n{}", tail.text());
+    let result = ToolResult::error(text.trim_end());
+    Outcome::Retry { message, result }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn judge(raw_status: i32, mode: OutputMode, stdout: &str, stderr: &str) -> Outcome {
+        let mut tail = Tail::default();
+        stderr.lines().for_each(|line| tail.push(line.to_owned()));
+        let stdout = stdout.as_bytes().to_vec();
+        let ending = Ending::Exited(Some(ExitStatus::from_raw(raw_status)));
+        outcome(&ending, &Remains { mode, stdout, tail })
+    }
+
+    fn completed(outcome: Outcome) -> (bool, String) {
+        match outcome {
+            Outcome::Completed(result) => (result.is_error, result.summary.unwrap_or_default()),
+            other => panic!("{other:?}"),
+        }
+    }
+
+    fn retried(outcome: Outcome) -> (String, String) {
+        match outcome {
+            Outcome::Retry { message, result } => {
+                assert!(result.is_error);
+                (message, result.summary.unwrap_or_default())
+            }
+            other => panic!("{other:?}"),
+        }
+    }
+
+    #[test]
+    fn zero_is_success_whatever_stderr_says() {
+        let outcome = judge(0, OutputMode::Auto, "fine", "warning");
+        assert_eq!(completed(outcome), (false, "fine".into()));
+    }
+
+    #[test]
+    fn another_code_is_a_tool_error() {
+        let judge = |stdout, stderr| completed(judge(3 << 8, OutputMode::Auto, stdout, stderr));
+        assert_eq!(judge("out", "err"), (true, "out".into()));
+        assert_eq!(judge("", "one\ntwo"), (true, "one\ntwo".into()));
+        assert_eq!(judge("", ""), (true, "exit code 3".into()));
+    }
+
+    #[test]
+    fn seventy_five_asks_for_another_attempt() {
+        let judge = |stdout, stderr| retried(judge(75 << 8, OutputMode::Json, stdout, stderr));
+        assert_eq!(judge("", "busy"), ("busy".into(), "busy".into()));
+        assert_eq!(
+            judge("", ""),
+            ("exit code 75".into(), "exit code 75".into())
+        );
+    }
+
+    #[test]
+    fn a_foreign_signal_asks_for_another_attempt() {
+        assert_eq!(
+            retried(judge(9, OutputMode::Auto, "half", "last words")),
+            (
+                "killed by signal 9".into(),
+                "killed by signal 9\nlast words".into()
+            )
+        );
+    }
+}

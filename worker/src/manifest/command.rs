@@ -1,0 +1,173 @@
+//! What a tool runs, and how.
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use toml::Value;
+
+use super::table::TableReader;
+use crate::exec::template::ArgSource;
+use crate::exec::{CommandTemplate, Environment, ExecCommand, OutputMode};
+use crate::units::LONGEST;
+
+const MIB: usize = 1 << 20;
+
+/// The settings of a command that `[defaults]` may give too.
+#[derive(Debug, Clone)]
+pub(super) struct CommandSettings {
+    cwd: PathBuf,
+    env: Environment,
+    pub(super) output: OutputMode,
+    max_output: usize,
+    stop_grace: Duration,
+}
+
+impl CommandSettings {
+    pub(super) fn built_in(folder: &Path) -> Self {
+        Self {
+            cwd: folder.to_owned(),
+            env: Environment::default(),
+            output: OutputMode::default(),
+            max_output: 4 * MIB,
+            stop_grace: Duration::from_secs(5),
+        }
+    }
+
+    /// What a table sets, and for the rest `base`. Variables of both are
+    /// merged; of one name the table's wins.
+    pub(super) fn read(reader: &mut TableReader<'_, '_>, base: &Self, folder: &Path) -> Self {
+        let cwd = reader.string("cwd").map(|cwd| folder.join(cwd));
+        let output = reader.choice("output", &OutputMode::WORDS);
+        let max_output = reader.size("max_output", 1..=64 * MIB);
+        let stop_grace = reader.duration("stop_grace", Duration::ZERO..=LONGEST);
+        let mut env = base.env.clone();
+        read_env(reader, &mut env);
+        Self {
+            cwd: cwd.unwrap_or_else(|| base.cwd.clone()),
+            env,
+            output: output.unwrap_or(base.output),
+            max_output: max_output.unwrap_or(base.max_output),
+            stop_grace: stop_grace.unwrap_or(base.stop_grace),
+        }
+    }
+
+    pub(super) fn with_template(self, template: CommandTemplate) -> ExecCommand {
+        ExecCommand {
+            template,
+            cwd: self.cwd,
+            env: self.env,
+            output: self.output,
+            max_output: self.max_output,
+            stop_grace: self.stop_grace,
+        }
+    }
+
+    /// Reads `command` and finds its program if it is a relative path.
+    pub(super) fn read_template(
+        &self,
+        reader: &mut TableReader<'_, '_>,
+    ) -> Option<CommandTemplate> {
+        let Some(value) = reader.value("command") else {
+            reader.problem(
+                "command",
+                "is required: a list of the program and its arguments, such as [\"python3\", \"run.py\"]",
+            );
+            return None;
+        };
+        let Some(sources) = arg_sources(value) else {
+            reader.problem(
+                "command",
+                "must be a list of strings and of lists of strings, such as [\"python3\", \"run.py\", [\"--month\", \"{month}\"]]",
+            );
+            return None;
+        };
+        match CommandTemplate::parse(&sources) {
+            Ok(template) => self.find_program(template, reader),
+            Err(errors) => {
+                for error in errors {
+                    reader.problem("command", error.to_string());
+                }
+                None
+            }
+        }
+    }
+
+    /// A program that is a relative path starts at `cwd` and must be there. A
+    /// bare name is looked up in PATH when the command is run, and an absolute
+    /// path may be mounted later.
+    fn find_program(
+        &self,
+        template: CommandTemplate,
+        reader: &mut TableReader<'_, '_>,
+    ) -> Option<CommandTemplate> {
+        let program = Path::new(template.program());
+        if program.is_absolute() || !template.program().contains('/') {
+            return Some(template);
+        }
+        let path = self.cwd.join(program);
+        if !path.is_file() {
+            let (program, cwd) = (program.display(), self.cwd.display());
+            reader.problem("command", format!("there is no file `{program}` in {cwd}"));
+            return None;
+        }
+        if !is_executable(&path) {
+            let program = program.display();
+            reader.problem(
+                "command",
+                format!(
+                    "`{program}` is not executable: run chmod +x, or name its interpreter first"
+                ),
+            );
+            return None;
+        }
+        let Some(absolute) = path.to_str() else {
+            reader.problem("command", "its program's path is not UTF-8");
+            return None;
+        };
+        let absolute = absolute.to_owned();
+        Some(template.with_program(absolute))
+    }
+}
+
+fn is_executable(path: &Path) -> bool {
+    use std::os::unix::fs::PermissionsExt;
+    path.metadata()
+        .is_ok_and(|metadata| metadata.permissions().mode() & 0o111 != 0)
+}
+
+fn arg_sources(value: &Value) -> Option<Vec<ArgSource>> {
+    let entries = value.as_array()?.iter();
+    let sources = entries.map(|entry| match entry {
+        Value::String(text) => Some(ArgSource::One(text.clone())),
+        Value::Array(texts) => {
+            let texts = texts.iter().map(|text| text.as_str().map(str::to_owned));
+            texts.collect::<Option<_>>().map(ArgSource::Group)
+        }
+        _ => None,
+    });
+    sources.collect()
+}
+
+fn read_env(reader: &mut TableReader<'_, '_>, env: &mut Environment) {
+    for (name, value) in reader.table("env").into_iter().flatten() {
+        let key = format!("env.{name}");
+        if name.is_empty() || name.contains(['=', '\0']) {
+            reader.problem(
+                &key,
+                "is no name for a variable: it is empty, or has `=` or NUL",
+            );
+        } else if name.starts_with(Environment::RESERVED_PREFIX) {
+            let prefix = Environment::RESERVED_PREFIX;
+            reader.problem(
+                &key,
+                format!("names that start with {prefix} are set by the worker"),
+            );
+        } else {
+            match value.as_str() {
+                Some(text) if !text.contains('\0') => env.set(name, text),
+                Some(_) => reader.problem(&key, "has a NUL character, which no variable can carry"),
+                None => reader.problem(&key, "must be a string: put the value in quotes"),
+            }
+        }
+    }
+}

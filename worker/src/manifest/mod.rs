@@ -1,0 +1,127 @@
+//! The manifest: a TOML file that maps tools to commands.
+//!
+//! A manifest is read once, as a whole. Whatever is wrong with it is reported
+//! at once, each problem with its tool, its key and what would be right.
+
+mod command;
+mod near;
+mod policy;
+mod problem;
+mod schema;
+mod table;
+mod tool;
+
+use std::collections::HashSet;
+use std::path::{Path, PathBuf};
+
+use serde_json::value::RawValue;
+
+use crate::exec::ExecCommand;
+pub use policy::{Policy, TaskSupport};
+use problem::Problems;
+pub use problem::{ManifestError, Place, Problem};
+use table::TableReader;
+use tool::Settings;
+
+/// The tools of a manifest, in its order.
+#[derive(Debug, Clone)]
+pub struct Manifest {
+    /// At least one.
+    pub tools: Vec<ExecTool>,
+}
+
+/// A tool that is a command.
+#[derive(Debug, Clone)]
+pub struct ExecTool {
+    /// 1 to 64 letters, digits, `_`, `.` or `-`; unique in the manifest.
+    pub name: String,
+    /// A name for people.
+    pub title: Option<String>,
+    /// What the tool does, for the model that chooses it.
+    pub description: String,
+    /// A JSON Schema whose root has the type `object`. Default: an object
+    /// without properties.
+    pub input_schema: Box<RawValue>,
+    /// The JSON Schema of the structured content, if it is promised.
+    pub output_schema: Option<Box<RawValue>>,
+    /// The annotations of MCP, a JSON object.
+    pub annotations: Option<Box<RawValue>>,
+    /// How its jobs are queued, bounded and retried.
+    pub policy: Policy,
+    /// What runs.
+    pub command: ExecCommand,
+}
+
+impl Manifest {
+    /// Reads a manifest from a file; its folder is where relative paths start.
+    ///
+    /// # Errors
+    ///
+    /// When the file cannot be read, or with every problem it has.
+    pub fn load(path: &Path) -> Result<Self, ManifestError> {
+        let absolute = std::path::absolute(path).and_then(|absolute| {
+            let text = std::fs::read_to_string(&absolute)?;
+            Ok((absolute, text))
+        });
+        let (absolute, text) = absolute.map_err(|source| ManifestError::Unreadable {
+            path: path.to_owned(),
+            source,
+        })?;
+        let folder = absolute.parent().map_or_else(PathBuf::new, Path::to_owned);
+        Self::parse(&text, &folder).map_err(|error| error.in_file(path))
+    }
+
+    /// Reads a manifest's text; relative paths start at `folder`, which is
+    /// absolute.
+    ///
+    /// # Errors
+    ///
+    /// With every problem the manifest has.
+    pub fn parse(text: &str, folder: &Path) -> Result<Self, ManifestError> {
+        let mut problems = Problems::default();
+        let tools = match text.parse::<toml::Table>() {
+            Ok(root) => read_tools(&root, folder, &mut problems),
+            Err(error) => {
+                problems.add(&Place::Root, "", error.to_string().trim_end());
+                Vec::new()
+            }
+        };
+        problems.into_result(Self { tools })
+    }
+}
+
+fn read_tools(root: &toml::Table, folder: &Path, problems: &mut Problems) -> Vec<ExecTool> {
+    let mut reader = TableReader::new(root, Place::Root, problems);
+    let defaults = reader.table("defaults");
+    let entries = reader.tables("tool");
+    if entries.as_ref().is_some_and(Vec::is_empty) {
+        reader.problem("tool", "there is none: add a `[[tool]]`");
+    }
+    reader.deny_unknown();
+
+    let mut base = Settings::built_in(folder);
+    if let Some(defaults) = defaults {
+        let mut reader = TableReader::new(defaults, Place::Defaults, problems);
+        base = Settings::read(&mut reader, &base, folder);
+        reader.deny_unknown();
+    }
+    let mut names = HashSet::new();
+    let mut tools = Vec::new();
+    for (index, entry) in entries.into_iter().flatten().enumerate() {
+        let name = entry.get("name").and_then(toml::Value::as_str);
+        let place = Place::tool(index, name);
+        let mut reader = TableReader::new(entry, place, problems);
+        if name.is_some_and(|name| !names.insert(name)) {
+            reader.problem(
+                "name",
+                "an earlier tool has the same name; every name must be unique",
+            );
+        }
+        tools.extend(tool::read(&mut reader, &base, folder));
+        reader.deny_unknown();
+    }
+    tools
+}
+
+#[cfg(test)]
+mod tests;

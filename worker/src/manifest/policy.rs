@@ -1,0 +1,159 @@
+//! How the jobs of a tool are queued, bounded and retried.
+
+use std::time::Duration;
+
+use super::table::TableReader;
+use super::tool::check_name;
+use crate::units::{LONGEST, format_duration};
+
+const SHORTEST: Duration = Duration::from_millis(1);
+const MOST: u32 = 1_000_000;
+
+/// Whether a call of the tool becomes an MCP task.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum TaskSupport {
+    /// It must.
+    Required,
+    /// As the client asks.
+    #[default]
+    Optional,
+    /// It must not.
+    Forbidden,
+}
+
+impl TaskSupport {
+    /// The choices with their words in MCP and in a manifest.
+    pub const WORDS: [(&str, Self); 3] = [
+        ("required", Self::Required),
+        ("optional", Self::Optional),
+        ("forbidden", Self::Forbidden),
+    ];
+}
+
+/// How the jobs of a tool are queued, bounded and retried.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Policy {
+    /// The queue that its jobs go to. Default: `default`.
+    pub queue: String,
+    /// Tools are listed by rank, then by name. Default: 0.
+    pub rank: i64,
+    /// Whether a call becomes an MCP task. Default: optional.
+    pub task_support: TaskSupport,
+    /// How long one attempt may run; at least 1 ms. Default: 10 minutes.
+    pub timeout: Duration,
+    /// The ttl of a task whose caller asks for none, within `ttl_min` and
+    /// `ttl_max`. Default: 1 hour.
+    pub ttl: Duration,
+    /// The shortest ttl a caller gets; at least 1 ms. Default: 1 second.
+    pub ttl_min: Duration,
+    /// The longest ttl a caller gets. Default: 24 hours.
+    pub ttl_max: Duration,
+    /// How often a client is asked to poll; at least 1 ms. Default: 1 second.
+    pub poll_interval: Duration,
+    /// How many attempts a job has; 1 is at most once. Default: 3.
+    pub attempts: u32,
+    /// How many of its workers a job may kill. Default: 3, and 1 if there is
+    /// one attempt.
+    pub crash_limit: u32,
+    /// The delay before the second attempt. Default: 1 second.
+    pub backoff_initial: Duration,
+    /// The longest delay before another attempt. Default: 1 minute.
+    pub backoff_max: Duration,
+    /// How many jobs of the tool may run at a time in the whole fleet; none
+    /// is no limit, the default.
+    pub concurrency: Option<u32>,
+}
+
+impl Default for Policy {
+    fn default() -> Self {
+        Self {
+            queue: "default".to_owned(),
+            rank: 0,
+            task_support: TaskSupport::default(),
+            timeout: Duration::from_mins(10),
+            ttl: Duration::from_hours(1),
+            ttl_min: Duration::from_secs(1),
+            ttl_max: Duration::from_hours(24),
+            poll_interval: Duration::from_secs(1),
+            attempts: 3,
+            crash_limit: 3,
+            backoff_initial: Duration::from_secs(1),
+            backoff_max: Duration::from_mins(1),
+            concurrency: None,
+        }
+    }
+}
+
+impl Policy {
+    /// What a table sets, and for the rest `base`.
+    pub(super) fn read(reader: &mut TableReader<'_, '_>, base: &Self) -> Self {
+        let queue = reader.string("queue");
+        if let Some(queue) = queue {
+            check_name(reader, "queue", queue);
+        }
+        let mut some = |key| reader.duration(key, SHORTEST..=LONGEST);
+        let timeout = some("timeout").unwrap_or(base.timeout);
+        let ttl = some("ttl").unwrap_or(base.ttl);
+        let ttl_min = some("ttl_min").unwrap_or(base.ttl_min);
+        let ttl_max = some("ttl_max").unwrap_or(base.ttl_max);
+        let poll_interval = some("poll_interval").unwrap_or(base.poll_interval);
+        let mut any = |key| reader.duration(key, Duration::ZERO..=LONGEST);
+        let backoff_initial = any("backoff_initial").unwrap_or(base.backoff_initial);
+        let backoff_max = any("backoff_max").unwrap_or(base.backoff_max);
+        let mut count = |key| reader.count(key, 1..=MOST);
+        let attempts = count("attempts").unwrap_or(base.attempts);
+        let crash_limit = count("crash_limit").unwrap_or(base.crash_limit);
+        let concurrency = count("concurrency").or(base.concurrency);
+        let rank = reader.integer("rank", i64::from(i32::MIN)..=i64::from(i32::MAX));
+        let task_support = reader.choice("task_support", &TaskSupport::WORDS);
+        Self {
+            queue: queue.unwrap_or(&base.queue).to_owned(),
+            rank: rank.unwrap_or(base.rank),
+            task_support: task_support.unwrap_or(base.task_support),
+            timeout,
+            ttl,
+            ttl_min,
+            ttl_max,
+            poll_interval,
+            attempts,
+            crash_limit,
+            backoff_initial,
+            backoff_max,
+            concurrency,
+        }
+    }
+
+    /// Checks how the settings of a tool go together.
+    pub(super) fn settle(&mut self, reader: &mut TableReader<'_, '_>) {
+        at_most(reader, ("ttl_min", self.ttl_min), ("ttl", self.ttl));
+        at_most(reader, ("ttl", self.ttl), ("ttl_max", self.ttl_max));
+        at_most(
+            reader,
+            ("backoff_initial", self.backoff_initial),
+            ("backoff_max", self.backoff_max),
+        );
+        if self.attempts == 1 {
+            if self.crash_limit != 1 && reader.value("crash_limit").is_some() {
+                reader.problem(
+                    "crash_limit",
+                    "must be 1 here: a tool with attempts = 1 runs at most once",
+                );
+            }
+            self.crash_limit = 1;
+        }
+    }
+}
+
+fn at_most(
+    reader: &mut TableReader<'_, '_>,
+    (low_key, low): (&str, Duration),
+    (high_key, high): (&str, Duration),
+) {
+    if low > high {
+        let (low, high) = (format_duration(low), format_duration(high));
+        reader.problem(
+            low_key,
+            format!("must be at most {high_key}, but {low} is more than {high}"),
+        );
+    }
+}

@@ -1,0 +1,181 @@
+//! Reads a TOML table key by key and notes what is wrong with it.
+
+use std::ops::RangeInclusive;
+use std::time::Duration;
+
+use toml::{Table, Value};
+
+use super::near::hint;
+use super::problem::{Place, Problems};
+use crate::units::{format_duration, format_size, parse_duration, parse_size};
+
+/// A table whose keys are asked for one by one. A value of the wrong kind is
+/// noted as a problem and read as if it were absent.
+#[derive(Debug)]
+pub(super) struct TableReader<'a, 'p> {
+    table: &'a Table,
+    place: Place,
+    asked: Vec<&'static str>,
+    problems: &'p mut Problems,
+}
+
+impl<'a, 'p> TableReader<'a, 'p> {
+    pub(super) fn new(table: &'a Table, place: Place, problems: &'p mut Problems) -> Self {
+        Self {
+            table,
+            place,
+            asked: Vec::new(),
+            problems,
+        }
+    }
+
+    pub(super) fn problem(&mut self, key: &str, message: impl Into<String>) {
+        self.problems.add(&self.place, key, message);
+    }
+
+    /// Notes every key that nobody asked for.
+    pub(super) fn deny_unknown(mut self) {
+        let known = std::mem::take(&mut self.asked);
+        for key in self.table.keys() {
+            if !known.contains(&key.as_str()) {
+                let hint = hint(key, known.iter().copied());
+                self.problem(key, format!("unknown key{hint}"));
+            }
+        }
+    }
+
+    pub(super) fn value(&mut self, key: &'static str) -> Option<&'a Value> {
+        if !self.asked.contains(&key) {
+            self.asked.push(key);
+        }
+        self.table.get(key)
+    }
+
+    pub(super) fn string(&mut self, key: &'static str) -> Option<&'a str> {
+        let value = self.value(key)?;
+        let text = value.as_str();
+        if text.is_none() {
+            self.wrong_kind(key, value, "a string");
+        }
+        text
+    }
+
+    pub(super) fn integer(&mut self, key: &'static str, range: RangeInclusive<i64>) -> Option<i64> {
+        let value = self.value(key)?;
+        let Some(number) = value.as_integer() else {
+            self.wrong_kind(key, value, "a whole number");
+            return None;
+        };
+        if !range.contains(&number) {
+            let (least, most) = range.into_inner();
+            self.problem(
+                key,
+                format!("{number} is out of range: write {least} to {most}"),
+            );
+            return None;
+        }
+        Some(number)
+    }
+
+    /// A number of things.
+    pub(super) fn count(&mut self, key: &'static str, range: RangeInclusive<u32>) -> Option<u32> {
+        let (least, most) = range.into_inner();
+        let number = self.integer(key, i64::from(least)..=i64::from(most))?;
+        u32::try_from(number).ok()
+    }
+
+    pub(super) fn duration(
+        &mut self,
+        key: &'static str,
+        range: RangeInclusive<Duration>,
+    ) -> Option<Duration> {
+        let text = self.string(key)?;
+        self.in_range(
+            key,
+            parse_duration(text).map_err(|e| e.to_string()),
+            range,
+            format_duration,
+        )
+    }
+
+    pub(super) fn size(
+        &mut self,
+        key: &'static str,
+        range: RangeInclusive<usize>,
+    ) -> Option<usize> {
+        let text = self.string(key)?;
+        self.in_range(
+            key,
+            parse_size(text).map_err(|e| e.to_string()),
+            range,
+            format_size,
+        )
+    }
+
+    pub(super) fn choice<T: Copy>(&mut self, key: &'static str, words: &[(&str, T)]) -> Option<T> {
+        let text = self.string(key)?;
+        let found = words.iter().find(|(word, _)| *word == text);
+        if found.is_none() {
+            let list: Vec<&str> = words.iter().map(|(word, _)| *word).collect();
+            let hint = hint(text, list.iter().copied());
+            let list = list.join(", ");
+            self.problem(key, format!("`{text}` is none of {list}{hint}"));
+        }
+        found.map(|(_, choice)| *choice)
+    }
+
+    pub(super) fn table(&mut self, key: &'static str) -> Option<&'a Table> {
+        let value = self.value(key)?;
+        let table = value.as_table();
+        if table.is_none() {
+            self.wrong_kind(key, value, "a table");
+        }
+        table
+    }
+
+    /// An array of tables; empty if it is absent, nothing if it is wrong.
+    pub(super) fn tables(&mut self, key: &'static str) -> Option<Vec<&'a Table>> {
+        let Some(value) = self.value(key) else {
+            return Some(Vec::new());
+        };
+        let entries = value
+            .as_array()
+            .map(|entries| entries.iter().map(Value::as_table));
+        let tables = entries.and_then(Iterator::collect);
+        if tables.is_none() {
+            self.wrong_kind(
+                key,
+                value,
+                &format!("an array of tables, headed `[[{key}]]`"),
+            );
+        }
+        tables
+    }
+
+    fn in_range<T: PartialOrd + Copy>(
+        &mut self,
+        key: &'static str,
+        parsed: Result<T, String>,
+        range: RangeInclusive<T>,
+        format: impl Fn(T) -> String,
+    ) -> Option<T> {
+        match parsed {
+            Ok(value) if range.contains(&value) => return Some(value),
+            Ok(value) => {
+                let (least, most) = range.into_inner();
+                let [value, least, most] = [value, least, most].map(format);
+                self.problem(
+                    key,
+                    format!("{value} is out of range: write {least} to {most}"),
+                );
+            }
+            Err(message) => self.problem(key, message),
+        }
+        None
+    }
+
+    fn wrong_kind(&mut self, key: &str, value: &Value, right: &str) {
+        let kind = value.type_str();
+        self.problem(key, format!("must be {right}, but is of type {kind}"));
+    }
+}

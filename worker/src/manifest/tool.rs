@@ -1,0 +1,112 @@
+//! One `[[tool]]`, and the settings that `[defaults]` gives for all.
+
+use std::path::Path;
+
+use super::ExecTool;
+use super::command::CommandSettings;
+use super::policy::Policy;
+use super::schema::{Document, missing_property, read_annotations, read_schema};
+use super::table::TableReader;
+use crate::exec::OutputMode;
+
+/// The schema of a tool that has none: it takes no arguments.
+const NO_ARGUMENTS: &str = r#"{"type":"object","additionalProperties":false}"#;
+
+const LONGEST_NAME: usize = 64;
+
+/// What both `[defaults]` and a `[[tool]]` may set.
+#[derive(Debug, Clone)]
+pub(super) struct Settings {
+    policy: Policy,
+    command: CommandSettings,
+}
+
+impl Settings {
+    pub(super) fn built_in(folder: &Path) -> Self {
+        Self {
+            policy: Policy::default(),
+            command: CommandSettings::built_in(folder),
+        }
+    }
+
+    /// What a table sets, and for the rest `base`.
+    pub(super) fn read(reader: &mut TableReader<'_, '_>, base: &Self, folder: &Path) -> Self {
+        Self {
+            policy: Policy::read(reader, &base.policy),
+            command: CommandSettings::read(reader, &base.command, folder),
+        }
+    }
+}
+
+/// Reads a tool; nothing if something it cannot do without is wrong.
+pub(super) fn read(
+    reader: &mut TableReader<'_, '_>,
+    base: &Settings,
+    folder: &Path,
+) -> Option<ExecTool> {
+    let name = required(reader, "name");
+    if let Some(name) = name {
+        check_name(reader, "name", name);
+    }
+    let title = reader.string("title").map(str::to_owned);
+    let description = required(reader, "description");
+    let Settings {
+        mut policy,
+        command,
+    } = Settings::read(reader, base, folder);
+    policy.settle(reader);
+    let template = command.read_template(reader);
+    let declared = reader.value("input_schema").is_some();
+    let input_schema = if declared {
+        read_schema(reader, "input_schema")
+    } else {
+        Document::parse(NO_ARGUMENTS.to_owned()).ok()
+    };
+    let output_schema = read_schema(reader, "output_schema").map(|schema| schema.raw);
+    if output_schema.is_some() && command.output == OutputMode::Text {
+        reader.problem(
+            "output_schema",
+            "promises structured content, which output = \"text\" never has: use \"json\"",
+        );
+    }
+    if let (Some(template), Some(schema)) = (&template, &input_schema) {
+        for path in template.placeholders() {
+            if let Some(message) = missing_property(&schema.value, path) {
+                reader.problem("command", message);
+            }
+        }
+    }
+    let annotations = read_annotations(reader);
+    Some(ExecTool {
+        name: name?.to_owned(),
+        title,
+        description: description?.to_owned(),
+        input_schema: input_schema?.raw,
+        output_schema,
+        annotations,
+        policy,
+        command: command.with_template(template?),
+    })
+}
+
+/// A name of a tool or a queue: it stands in Redis keys and in HTTP headers.
+pub(super) fn check_name(reader: &mut TableReader<'_, '_>, key: &str, name: &str) {
+    let allowed = |c: char| c.is_ascii_alphanumeric() || matches!(c, '_' | '.' | '-');
+    if name.is_empty() || name.len() > LONGEST_NAME || !name.chars().all(allowed) {
+        reader.problem(
+            key,
+            format!("{name:?} is no valid name: write 1 to {LONGEST_NAME} of A-Z a-z 0-9 _ . -"),
+        );
+    }
+}
+
+fn required<'a>(reader: &mut TableReader<'a, '_>, key: &'static str) -> Option<&'a str> {
+    if reader.value(key).is_none() {
+        reader.problem(key, "is required");
+    }
+    let text = reader.string(key)?;
+    if key != "name" && text.trim().is_empty() {
+        reader.problem(key, "must not be empty");
+    }
+    Some(text)
+}

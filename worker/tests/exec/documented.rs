@@ -1,0 +1,57 @@
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
+
+use serde_json::{Value, json};
+use taskferry_worker::exec::ExecEvent;
+use taskferry_worker::manifest::Manifest;
+
+use crate::support::Case;
+
+/// The code blocks of a language in the guide, in their order.
+fn blocks(language: &str) -> Vec<String> {
+    let guide = Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/WORKERS.md");
+    let guide = fs::read_to_string(guide).expect("the guide for those who write tools");
+    let fence = format!("```{language}\n");
+    let blocks = guide.split(fence.as_str()).skip(1);
+    blocks
+        .filter_map(|block| block.split_once("\n```"))
+        .map(|(block, _)| block.to_owned())
+        .collect()
+}
+
+#[tokio::test]
+async fn the_first_python_tool_of_the_guide_works() {
+    let mut case = Case::sh("");
+    fs::write(case.path("tools.toml"), &blocks("toml")[0]).unwrap();
+    fs::write(case.path("report.py"), &blocks("python")[0]).unwrap();
+    let manifest = Manifest::load(&case.path("tools.toml")).unwrap();
+    case.command = manifest.tools[0].command.clone();
+    case.arguments = json!({"month": "2026-01"}).to_string();
+    let result = case.result().await;
+    let value: Value = serde_json::from_str(result.result.get()).unwrap();
+    assert_eq!(
+        value["structuredContent"],
+        json!({"month": "2026-01", "orders": 1250})
+    );
+    let Some(ExecEvent::Progress(progress)) = case.events.recv().await else {
+        panic!("no progress");
+    };
+    assert_eq!(progress.message.as_deref(), Some("reading part 1"));
+}
+
+#[test]
+fn the_first_shell_tool_of_the_guide_is_valid() {
+    let folder = tempfile::tempdir().unwrap();
+    let script = folder.path().join("disk_usage.sh");
+    fs::write(&script, &blocks("sh")[0]).unwrap();
+    fs::set_permissions(&script, PermissionsExt::from_mode(0o755)).unwrap();
+    let manifest = Manifest::parse(&blocks("toml")[1], folder.path()).unwrap();
+    let command = &manifest.tools[0].command;
+    let render = |arguments| command.template.render(&arguments).unwrap();
+    assert_eq!(render(json!({"folder": "/srv/x"})), ["/srv/x"]);
+    assert_eq!(
+        render(json!({"folder": "/srv/x", "depth": 2})),
+        ["/srv/x", "--depth", "2"]
+    );
+}
