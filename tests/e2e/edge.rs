@@ -1,0 +1,257 @@
+//! What comes in malformed, from elsewhere, or too large.
+
+use reqwest::{Method, StatusCode};
+use serde_json::json;
+use taskferry_testing::TestServer;
+
+use crate::client::{Legacy, http};
+use crate::fleet::Replica;
+
+const JSON: (&str, &str) = ("content-type", "application/json");
+
+#[tokio::test]
+async fn malformed_messages_are_refused_with_what_was_expected() {
+    let redis = TestServer::start().await;
+    let replica = Replica::start(&redis.url(), &[]).await;
+    for (body, code, part) in [
+        ("", -32700, "JSON object"),
+        ("{", -32700, "not a JSON-RPC message"),
+        ("nonsense", -32700, "JSON object"),
+        ("[]", -32600, "batches"),
+        (
+            r#"[{"jsonrpc":"2.0","id":1,"method":"ping"}]"#,
+            -32600,
+            "batches",
+        ),
+        (
+            r#"{"jsonrpc":"1.0","id":1,"method":"ping"}"#,
+            -32600,
+            "jsonrpc",
+        ),
+        (
+            r#"{"jsonrpc":"2.0","id":null,"method":"ping"}"#,
+            -32600,
+            "id must",
+        ),
+        (
+            r#"{"jsonrpc":"2.0","id":[1],"method":"ping"}"#,
+            -32600,
+            "id must",
+        ),
+        (
+            r#"{"jsonrpc":"2.0","id":1,"method":"ping","params":[]}"#,
+            -32600,
+            "params",
+        ),
+        (
+            r#"{"jsonrpc":"2.0","id":1,"method":"ping"}"#,
+            -32600,
+            "initialize",
+        ),
+    ] {
+        let answer = http(
+            Method::POST,
+            &replica.endpoint,
+            &[JSON],
+            Some(body.to_owned()),
+        )
+        .await;
+        assert_eq!(
+            (answer.status, answer.code()),
+            (StatusCode::BAD_REQUEST, code),
+            "{body}"
+        );
+        assert!(
+            answer.message().contains(part),
+            "{body}: {}",
+            answer.message()
+        );
+    }
+    let deep = format!(
+        r#"{{"jsonrpc":"2.0","id":1,"method":"ping","params":{{"a":{}{}}}}}"#,
+        "[".repeat(100_000),
+        "]".repeat(100_000)
+    );
+    let session = Legacy::open(&replica.endpoint).await;
+    let answer = session.send(Method::POST, Some(deep)).await;
+    assert!(
+        answer.status.is_success() || answer.status.is_client_error(),
+        "{}",
+        answer.text
+    );
+    assert_eq!(
+        *session.request("ping", json!({})).await.result(),
+        json!({})
+    );
+}
+
+#[tokio::test]
+async fn other_hosts_and_origins_are_turned_away_on_every_method() {
+    let redis = TestServer::start().await;
+    let replica = Replica::start(&redis.url(), &[]).await;
+    for method in [Method::POST, Method::GET, Method::DELETE] {
+        for header in [
+            ("host", "evil.example"),
+            ("origin", "http://evil.example"),
+            ("origin", "null"),
+        ] {
+            let answer = http(
+                method.clone(),
+                &replica.endpoint,
+                &[JSON, header],
+                Some("{}".to_owned()),
+            )
+            .await;
+            assert_eq!(answer.status, StatusCode::FORBIDDEN, "{method} {header:?}");
+            assert!(answer.message().contains("allowed_"), "{}", answer.text);
+        }
+    }
+    let page = ("origin", "http://localhost:3000");
+    let answer = http(
+        Method::POST,
+        &replica.endpoint,
+        &[JSON, page],
+        Some("{}".to_owned()),
+    )
+    .await;
+    assert_eq!(answer.status, StatusCode::BAD_REQUEST, "{}", answer.text);
+}
+
+#[tokio::test]
+async fn bodies_are_bounded_and_must_be_json() {
+    let redis = TestServer::start().await;
+    let replica = Replica::start(&redis.url(), &["--max-body", "2KiB"]).await;
+    let large = format!(
+        r#"{{"jsonrpc":"2.0","id":1,"method":"ping","params":{{"a":"{}"}}}}"#,
+        "x".repeat(3000)
+    );
+    let answer = http(Method::POST, &replica.endpoint, &[JSON], Some(large)).await;
+    assert_eq!(answer.status, StatusCode::PAYLOAD_TOO_LARGE);
+    assert!(answer.message().contains("2048"), "{}", answer.message());
+    for kind in ["text/plain", "application/jsonp", ""] {
+        let answer = http(
+            Method::POST,
+            &replica.endpoint,
+            &[("content-type", kind)],
+            Some("{}".to_owned()),
+        )
+        .await;
+        assert_eq!(answer.status, StatusCode::UNSUPPORTED_MEDIA_TYPE, "{kind}");
+    }
+    let utf8 = ("content-type", "application/json; charset=utf-8");
+    let answer = http(
+        Method::POST,
+        &replica.endpoint,
+        &[utf8],
+        Some("{}".to_owned()),
+    )
+    .await;
+    assert_eq!(answer.status, StatusCode::BAD_REQUEST);
+}
+
+#[tokio::test]
+async fn sessions_must_be_named_and_alive() {
+    let redis = TestServer::start().await;
+    let replica = Replica::start(&redis.url(), &[]).await;
+    let session = Legacy::open(&replica.endpoint).await;
+    for wrong in ["nonsense", "00000000-0000-4000-8000-000000000000"] {
+        let other = Legacy {
+            session: wrong.to_owned(),
+            ..session.clone()
+        };
+        assert_eq!(
+            other.request("ping", json!({})).await.status,
+            StatusCode::NOT_FOUND
+        );
+        assert_eq!(
+            other.send(Method::GET, None).await.status,
+            StatusCode::NOT_FOUND
+        );
+        assert_eq!(
+            other.send(Method::DELETE, None).await.status,
+            StatusCode::NOT_FOUND
+        );
+    }
+    let other = Legacy {
+        revision: "1999-01-01".to_owned(),
+        ..session.clone()
+    };
+    assert_eq!(
+        other.request("ping", json!({})).await.status,
+        StatusCode::BAD_REQUEST
+    );
+    assert_eq!(
+        session.request("no/such/method", json!({})).await.code(),
+        -32601
+    );
+    assert_eq!(
+        session
+            .request("tools/call", json!({ "name": 7 }))
+            .await
+            .code(),
+        -32602
+    );
+    assert_eq!(
+        session.request("tools/call", json!({})).await.code(),
+        -32602
+    );
+    assert_eq!(session.request("tasks/get", json!({})).await.code(), -32602);
+    let headers = [
+        ("accept", "application/json"),
+        ("mcp-session-id", session.session.as_str()),
+    ];
+    let answer = http(Method::GET, &replica.endpoint, &headers, None).await;
+    assert_eq!(answer.status, StatusCode::NOT_ACCEPTABLE);
+    let answer = http(
+        Method::GET,
+        &replica.endpoint,
+        &[("accept", "text/event-stream")],
+        None,
+    )
+    .await;
+    assert_eq!(answer.status, StatusCode::BAD_REQUEST);
+    let answer = http(
+        Method::PUT,
+        &replica.endpoint,
+        &[JSON],
+        Some("{}".to_owned()),
+    )
+    .await;
+    assert_eq!(answer.status, StatusCode::METHOD_NOT_ALLOWED);
+    let answer = http(
+        Method::GET,
+        &format!("{}/nothing", replica.origin),
+        &[],
+        None,
+    )
+    .await;
+    assert_eq!(answer.status, StatusCode::NOT_FOUND);
+}
+
+#[tokio::test]
+async fn a_silent_session_ends_and_one_in_use_does_not() {
+    let redis = TestServer::start().await;
+    let replica = Replica::start(&redis.url(), &["--session-idle", "1s"]).await;
+    let used = Legacy::open(&replica.endpoint).await;
+    let silent = Legacy::open(&replica.endpoint).await;
+    taskferry_testing::eventually(
+        std::time::Duration::from_secs(5),
+        "the silent session ended",
+        async || {
+            assert_eq!(used.request("ping", json!({})).await.status, StatusCode::OK);
+            let mut raw = redis.raw().await;
+            let key = format!("tf:session:{}", silent.session);
+            let there: bool = taskferry_testing::redis::cmd("EXISTS")
+                .arg(key)
+                .query_async(&mut raw)
+                .await
+                .unwrap();
+            !there
+        },
+    )
+    .await;
+    assert_eq!(
+        silent.request("ping", json!({})).await.status,
+        StatusCode::NOT_FOUND
+    );
+}

@@ -1,0 +1,204 @@
+//! The topology of docker-compose.yml as real processes: Redis, replicas, nginx in front of them, workers.
+
+use std::fmt::Write as _;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::time::Duration;
+
+use taskferry_testing::{Process, TestServer, binary, eventually, free_port, invariants};
+use tempfile::TempDir;
+
+/// How long a process may take to be ready.
+const START: Duration = Duration::from_secs(20);
+
+/// A path in this repository.
+pub(crate) fn in_tree(path: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join(path)
+}
+
+/// One front end.
+pub(crate) struct Replica {
+    pub(crate) process: Process,
+    pub(crate) origin: String,
+    pub(crate) endpoint: String,
+}
+
+impl Replica {
+    /// Starts one and waits until it is ready.
+    pub(crate) async fn start(redis_url: &str, more: &[&str]) -> Self {
+        let replica = Self::start_unready(redis_url, more).await;
+        replica.ready().await;
+        replica
+    }
+
+    /// Starts one and waits until it listens.
+    pub(crate) async fn start_unready(redis_url: &str, more: &[&str]) -> Self {
+        let mut command = Command::new(binary("taskferry"));
+        command
+            .args(["serve", "--listen", "127.0.0.1:0", "--redis-url", redis_url])
+            .args(more);
+        command.env_remove("TASKFERRY_TEST_REDIS");
+        let mut process = Process::start("taskferry serve", command);
+        let line = process.wait_for_line(START, "endpoint=").await;
+        let endpoint = line
+            .split("endpoint=")
+            .nth(1)
+            .unwrap()
+            .trim()
+            .trim_matches('"')
+            .to_owned();
+        Self {
+            process,
+            origin: endpoint.trim_end_matches("/mcp").to_owned(),
+            endpoint,
+        }
+    }
+
+    /// Waits until it can serve.
+    pub(crate) async fn ready(&self) {
+        let url = format!("{}/readyz", self.origin);
+        eventually(START, "the replica is ready", async || {
+            reqwest::get(&url)
+                .await
+                .is_ok_and(|answer| answer.status() == 200)
+        })
+        .await;
+    }
+}
+
+/// Starts a worker with a manifest of this repository and waits until it takes jobs.
+pub(crate) async fn worker(redis_url: &str, manifest: &str, more: &[&str]) -> Process {
+    let mut command = Command::new(binary("taskferry-worker"));
+    command
+        .args(["--redis-url", redis_url, "--manifest"])
+        .arg(in_tree(manifest))
+        .args(more);
+    command.env_remove("TASKFERRY_TEST_REDIS");
+    let mut process = Process::start("taskferry-worker", command);
+    process.wait_for_line(START, "taking jobs").await;
+    process
+}
+
+/// nginx with the shipped configuration, on free ports of this machine.
+pub(crate) struct Balancer {
+    _process: Process,
+    _folder: TempDir,
+    pub(crate) endpoint: String,
+}
+
+impl Balancer {
+    pub(crate) async fn start(replicas: &[Replica]) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let port = free_port();
+        let text = shipped(folder.path(), port, replicas);
+        let path = folder.path().join("nginx.conf");
+        std::fs::write(&path, text).unwrap();
+        let mut command = Command::new("nginx");
+        command
+            .arg("-p")
+            .arg(folder.path())
+            .arg("-c")
+            .arg(&path)
+            .args(["-e", "stderr", "-g", "daemon off;"]);
+        let process = Process::start("nginx", command);
+        let endpoint = format!("http://127.0.0.1:{port}/mcp");
+        let health = format!("http://127.0.0.1:{port}/healthz");
+        eventually(
+            START,
+            "nginx answers (apt-get install -y nginx-light)",
+            async || {
+                reqwest::get(&health)
+                    .await
+                    .is_ok_and(|answer| answer.status() == 200)
+            },
+        )
+        .await;
+        Self {
+            _process: process,
+            _folder: folder,
+            endpoint,
+        }
+    }
+}
+
+/// deploy/nginx.conf with its names replaced by addresses here; its options stay as shipped.
+fn shipped(folder: &Path, port: u16, replicas: &[Replica]) -> String {
+    let conf = std::fs::read_to_string(in_tree("deploy/nginx.conf")).unwrap();
+    let mut text = format!("pid {}/pid;\nuser root;\n", folder.display());
+    let mut servers = replicas
+        .iter()
+        .map(|replica| replica.origin.trim_start_matches("http://"));
+    for line in conf.lines() {
+        let start = line.trim_start();
+        if start.starts_with("resolver ") {
+            for kind in ["client_body", "proxy", "fastcgi", "uwsgi", "scgi"] {
+                writeln!(text, "    {kind}_temp_path {}/{kind};", folder.display()).unwrap();
+            }
+            writeln!(text, "    access_log off;").unwrap();
+        } else if start.starts_with("listen ") {
+            writeln!(text, "        listen 127.0.0.1:{port};").unwrap();
+        } else if start.starts_with("server ") && start.contains(" resolve ") {
+            let address = servers
+                .next()
+                .expect("as many replicas as the shipped configuration has");
+            writeln!(
+                text,
+                "        server {address} max_fails=2 fail_timeout=2s;"
+            )
+            .unwrap();
+        } else {
+            writeln!(text, "{line}").unwrap();
+        }
+    }
+    text
+}
+
+/// Everything, with two of each.
+pub(crate) struct Fleet {
+    pub(crate) redis: TestServer,
+    pub(crate) replicas: Vec<Replica>,
+    pub(crate) workers: Vec<Process>,
+    pub(crate) balancer: Balancer,
+}
+
+impl Fleet {
+    pub(crate) async fn start() -> Self {
+        Self::start_with(&[], &[]).await
+    }
+
+    pub(crate) async fn start_with(replica: &[&str], worker_flags: &[&str]) -> Self {
+        let redis = TestServer::start().await;
+        let url = redis.url();
+        let replicas = vec![
+            Replica::start(&url, replica).await,
+            Replica::start(&url, replica).await,
+        ];
+        let workers = vec![
+            worker(&url, "tests/e2e/tools.toml", worker_flags).await,
+            worker(&url, "tests/e2e/tools.toml", worker_flags).await,
+        ];
+        let balancer = Balancer::start(&replicas).await;
+        Self {
+            redis,
+            replicas,
+            workers,
+            balancer,
+        }
+    }
+
+    /// The balancer's endpoint.
+    pub(crate) fn endpoint(&self) -> &str {
+        &self.balancer.endpoint
+    }
+
+    /// What must hold when no job is left.
+    pub(crate) async fn check_idle(&self) {
+        let mut redis = self.redis.raw().await;
+        eventually(
+            START,
+            "every stream, pending list and index is empty",
+            async || invariants::drained(&mut redis, "tf").await.is_empty(),
+        )
+        .await;
+    }
+}

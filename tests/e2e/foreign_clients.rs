@@ -1,0 +1,43 @@
+//! Clients that nobody here wrote run tasks end to end.
+
+use std::process::Command;
+use std::time::Duration;
+
+use taskferry_testing::Process;
+
+use crate::fleet::{Fleet, in_tree};
+
+async fn passes(script: &str) {
+    let fleet = Fleet::start().await;
+    let modules = in_tree("tests/clients/node_modules");
+    assert!(
+        modules.is_dir(),
+        "the clients are not installed; run: cd tests/clients && npm ci"
+    );
+    let folder = tempfile::tempdir().unwrap();
+    let mut command = Command::new("node");
+    command
+        .arg(in_tree("tests/clients").join(script))
+        .arg(fleet.endpoint())
+        .arg(folder.path());
+    let mut client = Process::start(script, command);
+    let status = client.wait_for_exit(Duration::from_secs(60)).await;
+    assert!(
+        status.success(),
+        "{script}: {status}\n{}{}",
+        client.stdout(),
+        client.stderr()
+    );
+    assert_eq!(client.stdout().trim(), "ok");
+    fleet.check_idle().await;
+}
+
+#[tokio::test]
+async fn the_typescript_sdk_runs_legacy_tasks() {
+    passes("legacy.mjs").await;
+}
+
+#[tokio::test]
+async fn the_extensions_own_client_runs_modern_tasks() {
+    passes("modern.mjs").await;
+}

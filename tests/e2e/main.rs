@@ -1,0 +1,18 @@
+//! End to end: the real binaries, two front ends behind a round-robin balancer, two workers, a real Redis.
+#![expect(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    reason = "what is missing fails the test that needs it"
+)]
+
+mod client;
+mod fleet;
+
+mod edge;
+mod faults;
+mod foreign_clients;
+mod legacy;
+mod modern;
+mod replicas;
+mod settings;

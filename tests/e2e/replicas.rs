@@ -1,0 +1,173 @@
+//! Any replica answers anything.
+
+use std::time::{Duration, Instant};
+
+use futures_util::future::join_all;
+use reqwest::StatusCode;
+use serde_json::json;
+use taskferry_testing::{TestServer, eventually};
+
+use crate::client::{Legacy, Modern};
+use crate::fleet::{Fleet, Replica, worker};
+
+#[tokio::test]
+async fn a_task_created_on_one_replica_is_polled_on_the_other() {
+    let fleet = Fleet::start().await;
+    let [first, second] = [0, 1].map(|n| Modern::with_tasks(&fleet.replicas[n].endpoint));
+    let id = first.start("echo", json!({ "text": "over there" })).await;
+    let done = second.until(&id, "completed").await;
+    assert_eq!(done["result"]["content"][0]["text"], "over there");
+    fleet.check_idle().await;
+}
+
+#[tokio::test]
+async fn one_who_waits_on_one_replica_is_woken_at_once_by_the_worker() {
+    let fleet = Fleet::start().await;
+    let session = Legacy::open(&fleet.replicas[0].endpoint).await;
+    let elsewhere = session.at(&fleet.replicas[1].endpoint);
+    let folder = tempfile::tempdir().unwrap();
+    let id = session
+        .start(
+            "nap",
+            json!({ "seconds": 1, "folder": folder.path() }),
+            60_000,
+        )
+        .await;
+    let waiting = async {
+        let answer = elsewhere.result_of(&id).await;
+        (answer, Instant::now())
+    };
+    // The script's last act is to write this line.
+    let log = folder.path().join("log");
+    let working = async {
+        eventually(Duration::from_secs(20), "the command is done", async || {
+            log.exists()
+        })
+        .await;
+        Instant::now()
+    };
+    let ((answer, answered), done) = tokio::join!(waiting, working);
+    assert_eq!(answer.result()["isError"], false);
+    // Far below the seconds after which a waiter looks by itself.
+    let late = answered.saturating_duration_since(done);
+    assert!(
+        late < Duration::from_millis(1500),
+        "woken {late:?} after the end"
+    );
+    fleet.check_idle().await;
+}
+
+#[tokio::test]
+async fn many_clients_through_the_balancer_get_each_their_own_result() {
+    let fleet = Fleet::start().await;
+    let client = Modern::with_tasks(fleet.endpoint());
+    let calls = (0..40).map(|n| {
+        let client = client.clone();
+        async move {
+            let text = format!("number {n}");
+            let id = client.start("echo", json!({ "text": text })).await;
+            let done = client.until(&id, "completed").await;
+            assert_eq!(done["result"]["content"][0]["text"], text);
+        }
+    });
+    join_all(calls).await;
+    fleet.check_idle().await;
+}
+
+#[tokio::test]
+async fn tools_appear_when_their_worker_starts() {
+    let redis = TestServer::start().await;
+    let replica = Replica::start(&redis.url(), &[]).await;
+    let client = Modern::with_tasks(&replica.endpoint);
+    let before = client.request("tools/list", json!({})).await;
+    assert_eq!(before.result()["tools"], json!([]));
+    let _worker = worker(&redis.url(), "tests/e2e/tools.toml", &[]).await;
+    eventually(Duration::from_secs(3), "the tools are listed", async || {
+        let tools = client.request("tools/list", json!({})).await;
+        tools.result()["tools"]
+            .to_string()
+            .contains("generate_report")
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn sigterm_lets_an_open_request_end_and_exits_cleanly() {
+    let mut fleet = Fleet::start().await;
+    let folder = tempfile::tempdir().unwrap();
+    let session = Legacy::open(&fleet.replicas[0].endpoint).await;
+    let arguments = json!({ "seconds": 2, "folder": folder.path() });
+    let started = folder.path().join("1");
+    let process = &mut fleet.replicas[0].process;
+    let winding_down = async {
+        eventually(Duration::from_secs(10), "the command runs", async || {
+            started.exists()
+        })
+        .await;
+        process.terminate();
+        process
+            .wait_for_line(Duration::from_secs(5), "winding down")
+            .await;
+    };
+    let (answer, ()) = tokio::join!(session.call("nap", arguments), winding_down);
+    assert_eq!(
+        (answer.status, &answer.result()["isError"]),
+        (StatusCode::OK, &json!(false))
+    );
+    let status = process.wait_for_exit(Duration::from_secs(5)).await;
+    assert!(status.success(), "{status}");
+    // The other one goes on with the same session.
+    let elsewhere = session.at(&fleet.replicas[1].endpoint);
+    assert_eq!(
+        *elsewhere.request("ping", json!({})).await.result(),
+        json!({})
+    );
+    fleet.check_idle().await;
+}
+
+#[tokio::test]
+async fn sigterm_does_not_wait_longer_than_it_was_told() {
+    let mut fleet = Fleet::start_with(&["--drain-timeout", "300ms"], &[]).await;
+    let folder = tempfile::tempdir().unwrap();
+    let session = Legacy::open(&fleet.replicas[0].endpoint).await;
+    let id = session
+        .start(
+            "nap",
+            json!({ "seconds": 5, "folder": folder.path() }),
+            60_000,
+        )
+        .await;
+    let waiting = async {
+        let body = json!({ "jsonrpc": "2.0", "id": 1, "method": "tasks/result", "params": { "taskId": id } });
+        let client = reqwest::Client::builder().no_proxy().build().unwrap();
+        let request = client
+            .post(&session.endpoint)
+            .header("content-type", "application/json");
+        let request = request
+            .header("mcp-session-id", &session.session)
+            .body(body.to_string());
+        match request.send().await {
+            Ok(stream) => stream.text().await.is_ok(),
+            Err(_cut) => false,
+        }
+    };
+    let started = folder.path().join("1");
+    let process = &mut fleet.replicas[0].process;
+    let ending = async {
+        eventually(Duration::from_secs(10), "the command runs", async || {
+            started.exists()
+        })
+        .await;
+        process.terminate();
+        process.wait_for_exit(Duration::from_secs(4)).await
+    };
+    let (finished, status) = tokio::join!(waiting, ending);
+    assert!(
+        !finished,
+        "a stream without its answer was ended as if it were complete"
+    );
+    assert!(status.success(), "{status}");
+    let elsewhere = session.at(&fleet.replicas[1].endpoint);
+    assert_eq!(elsewhere.result_of(&id).await.result()["isError"], false);
+    fleet.check_idle().await;
+}

@@ -1,0 +1,122 @@
+//! Settings that cannot be used, and servers that cannot.
+
+use std::process::Command;
+use std::time::Duration;
+
+use taskferry_testing::{Process, ServerOptions, TestServer, binary};
+
+fn serve(args: &[&str]) -> Command {
+    let mut command = Command::new(binary("taskferry"));
+    command
+        .arg("serve")
+        .args(args)
+        .env_remove("TASKFERRY_TEST_REDIS");
+    command
+}
+
+#[test]
+fn every_wrong_setting_is_named_at_once() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("settings.toml");
+    std::fs::write(&file, "lisen = \"x\"\nqueue_cap = \"many\"\n").unwrap();
+    let mut command = serve(&["--listen", "nowhere", "--config", file.to_str().unwrap()]);
+    let output = command
+        .env("TASKFERRY_MAX_BODI", "1")
+        .env("TASKFERRY_KEEP_ALIVE", "soon")
+        .output()
+        .unwrap();
+    assert_eq!(output.status.code(), Some(2));
+    let told = String::from_utf8_lossy(&output.stderr).into_owned();
+    for part in [
+        "lisen",
+        "queue_cap",
+        "--listen",
+        "TASKFERRY_MAX_BODI",
+        "TASKFERRY_KEEP_ALIVE",
+    ] {
+        assert!(told.contains(part), "{part} is not in: {told}");
+    }
+}
+
+#[test]
+fn a_public_listener_must_be_asked_for_twice() {
+    let output = serve(&["--listen", "0.0.0.0:0"]).output().unwrap();
+    assert_eq!(output.status.code(), Some(2));
+    let told = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(told.contains("allow_unauthenticated"), "{told}");
+}
+
+#[tokio::test]
+async fn a_redis_that_evicts_is_refused_with_the_remedy() {
+    let options = ServerOptions {
+        arguments: vec!["--maxmemory-policy".to_owned(), "allkeys-lru".to_owned()],
+        ..ServerOptions::default()
+    };
+    let redis = TestServer::start_with(options).await;
+    let mut process = Process::start(
+        "taskferry serve",
+        serve(&["--listen", "127.0.0.1:0", "--redis-url", &redis.url()]),
+    );
+    let status = process.wait_for_exit(Duration::from_secs(10)).await;
+    assert_eq!(status.code(), Some(1));
+    assert!(
+        process
+            .stderr()
+            .contains("CONFIG SET maxmemory-policy noeviction"),
+        "{}",
+        process.stderr()
+    );
+}
+
+#[tokio::test]
+async fn dev_runs_everything_and_leaves_nothing() {
+    let mut command = Command::new(binary("taskferry"));
+    command
+        .args(["dev", "--listen", "127.0.0.1:0", "--log", "warn"])
+        .env_remove("TASKFERRY_TEST_REDIS");
+    command
+        .arg("--manifest")
+        .arg(crate::fleet::in_tree("examples/tools.toml"));
+    let mut dev = Process::start("taskferry dev", command);
+    dev.wait_for_line(Duration::from_secs(30), "ready").await;
+    let told = dev.stdout();
+    let endpoint = told
+        .lines()
+        .find_map(|line| line.strip_prefix("endpoint"))
+        .unwrap()
+        .trim()
+        .to_owned();
+    let session = crate::client::Legacy::open(&endpoint).await;
+    let answer = session
+        .call("generate_report", serde_json::json!({ "month": "January" }))
+        .await;
+    assert_eq!(answer.result()["isError"], false);
+    let children = children_of(dev.pid());
+    assert_eq!(
+        children.len(),
+        2,
+        "redis-server and taskferry-worker: {children:?}"
+    );
+    dev.terminate();
+    let status = dev.wait_for_exit(Duration::from_secs(10)).await;
+    assert!(status.success(), "{status}");
+    for child in children {
+        assert!(
+            !std::path::Path::new(&format!("/proc/{child}")).exists(),
+            "{child} was left behind"
+        );
+    }
+}
+
+fn children_of(parent: u32) -> Vec<u32> {
+    let entries = std::fs::read_dir("/proc").unwrap().filter_map(Result::ok);
+    let ids = entries.filter_map(|entry| entry.file_name().to_str()?.parse::<u32>().ok());
+    let is_child = |id: &u32| {
+        let stat = std::fs::read_to_string(format!("/proc/{id}/stat")).unwrap_or_default();
+        stat.rsplit(')')
+            .next()
+            .and_then(|rest| rest.split_whitespace().nth(1))
+            == Some(parent.to_string().as_str())
+    };
+    ids.filter(is_child).collect()
+}

@@ -1,0 +1,231 @@
+//! What a handler knows of its job, and what it can tell and ask.
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::SystemTime;
+
+use serde::de::DeserializeOwned;
+use serde_json::Value;
+use serde_json::value::RawValue;
+use taskferry_contract::{AskReply, Attempt as AttemptNumber, Owner, Progress, TaskId, ToolName};
+use tokio_util::sync::CancellationToken;
+
+use crate::ask::{AskError, AskRequest, check_key};
+use crate::exec::LogLevel;
+use crate::handler::ToolError;
+use crate::runtime::Runtime;
+use crate::runtime::attempt::Attempt;
+use crate::runtime::backoff::Backoff;
+
+/// One attempt of one job, as its handler sees it. Cheap to clone.
+#[derive(Clone)]
+pub struct JobContext {
+    attempt: Arc<Attempt>,
+    runtime: Arc<Runtime>,
+}
+
+impl fmt::Debug for JobContext {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("JobContext")
+            .field("task_id", &self.attempt.job.id)
+            .field("attempt", &self.attempt.job.attempt)
+            .finish_non_exhaustive()
+    }
+}
+
+impl JobContext {
+    pub(crate) fn new(attempt: Arc<Attempt>, runtime: Arc<Runtime>) -> Self {
+        Self { attempt, runtime }
+    }
+
+    /// The arguments, which fit the tool's input schema.
+    ///
+    /// # Errors
+    ///
+    /// A tool error that says what does not fit `T`.
+    pub fn arguments<T: DeserializeOwned>(&self) -> Result<T, ToolError> {
+        serde_json::from_str(self.attempt.arguments.get())
+            .map_err(|error| ToolError::tool(format!("the arguments do not fit: {error}")))
+    }
+
+    /// The arguments as the caller wrote them, a JSON object.
+    #[must_use]
+    pub fn raw_arguments(&self) -> &RawValue {
+        &self.attempt.arguments
+    }
+
+    /// The task's id: the same in every attempt, so what a tool does once per job it does under this key.
+    #[must_use]
+    pub fn task_id(&self) -> TaskId {
+        self.attempt.job.id
+    }
+
+    /// The number of this attempt, from 1.
+    #[must_use]
+    pub fn attempt(&self) -> u64 {
+        let AttemptNumber(number) = self.attempt.job.attempt;
+        number
+    }
+
+    /// The tool that was called.
+    #[must_use]
+    pub fn tool(&self) -> &ToolName {
+        &self.attempt.job.tool
+    }
+
+    /// Whose task it is; anonymous when callers cannot be told apart.
+    #[must_use]
+    pub fn owner(&self) -> &Owner {
+        &self.attempt.job.owner
+    }
+
+    /// The W3C `traceparent` of the call, if it had one.
+    #[must_use]
+    pub fn trace(&self) -> Option<&str> {
+        self.attempt.job.trace.as_deref()
+    }
+
+    /// When this attempt times out. Time spent waiting in [`JobContext::ask`] does not count.
+    #[must_use]
+    pub fn deadline(&self) -> SystemTime {
+        SystemTime::now() + self.attempt.clock.left()
+    }
+
+    /// Cancelled when the attempt must stop: the caller cancelled the task, it timed out, its lease is lost, or the
+    /// worker shuts down. A handler that does not look is dropped at its next await, [`Handler::stop_grace`] later.
+    ///
+    /// [`Handler::stop_grace`]: crate::Handler::stop_grace
+    #[must_use]
+    pub fn cancelled(&self) -> &CancellationToken {
+        &self.attempt.cancel
+    }
+
+    /// Shows pollers how far the work is. Call it as often as you like: the newest report wins, and at most one per
+    /// 100 ms goes out.
+    pub fn progress<'a>(
+        &self,
+        progress: f64,
+        total: impl Into<Option<f64>>,
+        message: impl Into<Option<&'a str>>,
+    ) {
+        self.report(Progress {
+            progress: Some(progress),
+            total: total.into(),
+            message: message.into().map(str::to_owned),
+        });
+    }
+
+    /// Sets the task's status message.
+    pub fn message(&self, text: impl Into<String>) {
+        self.report(Progress {
+            message: Some(text.into()),
+            ..Progress::default()
+        });
+    }
+
+    pub(crate) fn report(&self, report: Progress) {
+        self.attempt.reports.add(report);
+    }
+
+    /// Writes a line to the worker's log, with the task's id.
+    pub fn log(&self, level: LogLevel, text: impl AsRef<str>) {
+        let (task, tool, text) = (self.task_id(), self.tool(), text.as_ref());
+        match level {
+            LogLevel::Debug => tracing::debug!(%task, %tool, "{text}"),
+            LogLevel::Info | LogLevel::Notice => tracing::info!(%task, %tool, "{text}"),
+            LogLevel::Warning => tracing::warn!(%task, %tool, "{text}"),
+            LogLevel::Error | LogLevel::Critical | LogLevel::Alert | LogLevel::Emergency => {
+                tracing::error!(%task, %tool, "{text}");
+            }
+        }
+    }
+
+    /// Puts a question to the client and waits for its answer, the JSON of the response's `result`. The key stands for
+    /// this question for the job's whole life: an answer that an earlier attempt got is returned at once.
+    ///
+    /// The slot is free for another job meanwhile. After a bound (a minute, unless the worker was built otherwise), and
+    /// when the worker shuts down, the attempt is dropped here and its job parked; once the answer is there, the handler
+    /// runs again from its start and finds it.
+    ///
+    /// # Errors
+    ///
+    /// If the client does not declare that it can be asked, if the key or method is not valid, or if the attempt must
+    /// stop.
+    pub async fn ask(&self, key: &str, request: AskRequest) -> Result<Value, AskError> {
+        check_key(key)?;
+        let known = self.attempt.answers.borrow().get(key).cloned();
+        let answer = match known {
+            Some(answer) => answer,
+            None => {
+                request.check(self.attempt.job.capabilities.as_deref())?;
+                self.put(key, &request).await?
+            }
+        };
+        serde_json::from_str(&answer).map_err(AskError::Answer)
+    }
+
+    async fn put(&self, key: &str, request: &AskRequest) -> Result<String, AskError> {
+        let request = request.to_json();
+        let mut backoff = Backoff::default();
+        loop {
+            let store = &self.runtime.store;
+            match store.ask_input(&self.attempt.hold, key, &request).await {
+                Ok(AskReply::Asked) => return self.wait_for(key).await,
+                Ok(AskReply::Answered(answer)) => return Ok(answer),
+                Ok(AskReply::Refused(refused)) => {
+                    self.attempt.refuse(refused);
+                    return Err(AskError::Stopped);
+                }
+                Err(error) if error.is_transient() => {
+                    tracing::warn!(%error, "a question could not be put; trying again");
+                }
+                Err(error) => return Err(AskError::Store(error)),
+            }
+            tokio::select! {
+                () = self.attempt.cancel.cancelled() => return Err(AskError::Stopped),
+                () = backoff.wait() => {}
+            }
+        }
+    }
+
+    async fn wait_for(&self, key: &str) -> Result<String, AskError> {
+        let away = Away::from_the_slot_of(self);
+        let mut answers = self.attempt.answers.subscribe();
+        let answer = tokio::select! {
+            answers = answers.wait_for(|all| all.contains_key(key)) => {
+                answers.ok().and_then(|all| all.get(key).cloned())
+            }
+            () = self.attempt.cancel.cancelled() => None,
+        };
+        away.back().await;
+        answer.ok_or(AskError::Stopped)
+    }
+}
+
+/// A handler that waits for an answer. A question that is dropped unanswered, as by a `select!`, gets the slot back too,
+/// though it cannot wait for it.
+struct Away(Option<JobContext>);
+
+impl Away {
+    fn from_the_slot_of(job: &JobContext) -> Self {
+        job.attempt.begin_wait();
+        Self(Some(job.clone()))
+    }
+
+    async fn back(mut self) {
+        if let Some(job) = self.0.take() {
+            job.attempt.end_wait(&job.runtime).await;
+        }
+    }
+}
+
+impl Drop for Away {
+    fn drop(&mut self) {
+        if let Some(job) = self.0.take()
+            && !job.attempt.cancel.is_cancelled()
+        {
+            let handlers = job.runtime.handlers.clone();
+            handlers.spawn(async move { job.attempt.end_wait(&job.runtime).await });
+        }
+    }
+}

@@ -1,0 +1,126 @@
+//! One attempt while it runs: what its handler, its heartbeat and its executor share.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, OnceLock};
+use std::time::Duration;
+
+use serde_json::value::RawValue;
+use taskferry_contract::{Hold, Job, Refused};
+use tokio::sync::{Notify, watch};
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+
+use super::clock::Clock;
+use super::progress::Reports;
+use super::slots::Permit;
+use super::{Runtime, lock};
+
+/// An attempt under way.
+pub(crate) struct Attempt {
+    pub(crate) hold: Hold,
+    pub(crate) job: Job,
+    pub(crate) arguments: Box<RawValue>,
+    /// When the record expires at the latest, by this machine's monotonic clock, unless it ends before.
+    pub(crate) expires: Instant,
+    /// Tells the handler to stop.
+    pub(crate) cancel: CancellationToken,
+    /// Rung when the record is worth a look.
+    pub(crate) bell: Arc<Notify>,
+    /// The answers that came so far: key to JSON.
+    pub(crate) answers: watch::Sender<HashMap<String, String>>,
+    pub(crate) reports: Reports,
+    pub(crate) clock: Clock,
+    pub(crate) seat: Seat,
+    refused: OnceLock<Refused>,
+    is_refused: CancellationToken,
+}
+
+impl Attempt {
+    pub(crate) fn new(
+        hold: Hold,
+        job: Job,
+        arguments: Box<RawValue>,
+        bell: Arc<Notify>,
+        permit: Permit,
+    ) -> Self {
+        let limit = Duration::from_millis(job.timeout_ms);
+        let ttl = Duration::from_millis(u64::try_from(job.ttl_ms).unwrap_or(0));
+        let now = Instant::now();
+        Self {
+            hold,
+            arguments,
+            // The ttl runs since the task was created, so this is late rather than early.
+            expires: now.checked_add(ttl).unwrap_or(now),
+            cancel: CancellationToken::new(),
+            bell,
+            answers: watch::Sender::new(job.answers.clone()),
+            reports: Reports::default(),
+            clock: Clock::start(limit),
+            seat: Seat(Mutex::new(Seated::Here(permit))),
+            refused: OnceLock::new(),
+            is_refused: CancellationToken::new(),
+            job,
+        }
+    }
+
+    /// Notes that none of its writes counts any more, and stops the handler.
+    pub(crate) fn refuse(&self, refused: Refused) {
+        if self.refused.set(refused).is_ok() {
+            self.is_refused.cancel();
+            self.cancel.cancel();
+        }
+    }
+
+    /// Waits until the attempt is refused, and says why.
+    pub(crate) async fn refused(&self) -> Refused {
+        self.is_refused.cancelled().await;
+        *self.refused.get().unwrap_or(&Refused::LeaseLost)
+    }
+
+    /// Gives the slot back while the handler waits for an answer.
+    pub(crate) fn begin_wait(&self) {
+        if self.clock.begin_wait() {
+            self.seat.step_out();
+        }
+    }
+
+    /// Takes a slot again once the handler waits for nothing any more.
+    pub(crate) async fn end_wait(&self, runtime: &Runtime) {
+        if self.clock.end_wait() {
+            let permit = runtime.slots.acquire_now().await;
+            self.seat.step_in(permit);
+        }
+    }
+}
+
+/// The slot of an attempt, which it may leave and take again, but not after its end.
+#[derive(Debug)]
+pub(crate) struct Seat(Mutex<Seated>);
+
+#[derive(Debug)]
+enum Seated {
+    Here(#[expect(dead_code, reason = "it is held, not used")] Permit),
+    Out,
+    Over,
+}
+
+impl Seat {
+    fn step_out(&self) {
+        let mut seat = lock(&self.0);
+        if matches!(*seat, Seated::Here(_)) {
+            *seat = Seated::Out;
+        }
+    }
+
+    fn step_in(&self, permit: Permit) {
+        let mut seat = lock(&self.0);
+        if matches!(*seat, Seated::Out) {
+            *seat = Seated::Here(permit);
+        }
+    }
+
+    /// Gives the slot back for good.
+    pub(crate) fn leave(&self) {
+        *lock(&self.0) = Seated::Over;
+    }
+}

@@ -1,0 +1,53 @@
+//! The pause after a failure.
+
+use std::time::Duration;
+
+const FIRST: Duration = Duration::from_millis(50);
+const LONGEST: Duration = Duration::from_secs(2);
+
+/// Doubles from 50 ms to 2 s, with jitter, so that a fleet that lost Redis at one moment does not come back at one.
+#[derive(Debug)]
+pub(crate) struct Backoff(Duration);
+
+impl Default for Backoff {
+    fn default() -> Self {
+        Self(FIRST)
+    }
+}
+
+impl Backoff {
+    /// The next pause.
+    pub(crate) fn next(&mut self) -> Duration {
+        let pause = self.0;
+        self.0 = (pause * 2).min(LONGEST);
+        jittered(pause)
+    }
+
+    /// Waits for the next pause.
+    pub(crate) async fn wait(&mut self) {
+        tokio::time::sleep(self.next()).await;
+    }
+}
+
+/// A random time from half of `full` to all of it.
+pub(crate) fn jittered(full: Duration) -> Duration {
+    full.mul_f64(rand::random_range(0.5..=1.0))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn doubles_up_to_two_seconds_and_jitter_halves_at_most() {
+        let mut backoff = Backoff::default();
+        for full in [50, 100, 200, 400, 800, 1_600, 2_000, 2_000] {
+            let full = Duration::from_millis(full);
+            let pause = backoff.next();
+            assert!(
+                pause >= full / 2 && pause <= full,
+                "{pause:?} is not half to all of {full:?}"
+            );
+        }
+    }
+}

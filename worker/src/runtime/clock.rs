@@ -1,0 +1,145 @@
+//! How long an attempt has left. Its time stands still while its handler waits for an answer.
+
+use std::time::Duration;
+
+use tokio::sync::watch;
+use tokio::time::{Instant, sleep_until};
+use tokio_util::sync::CancellationToken;
+
+/// The clock of one attempt.
+#[derive(Debug)]
+pub(crate) struct Clock(watch::Sender<State>);
+
+#[derive(Debug, Clone, Copy)]
+struct State {
+    deadline: Instant,
+    /// Questions the handler waits for.
+    waits: u32,
+    /// Since when it waits for one or more.
+    since: Option<Instant>,
+}
+
+impl Clock {
+    /// A clock that runs for `limit` from now.
+    pub(crate) fn start(limit: Duration) -> Self {
+        let now = Instant::now();
+        // A limit beyond what the machine can count is no limit.
+        let deadline = now.checked_add(limit);
+        let deadline = deadline.unwrap_or_else(|| now + Duration::from_secs(u32::MAX.into()));
+        Self(watch::Sender::new(State {
+            deadline,
+            waits: 0,
+            since: None,
+        }))
+    }
+
+    /// Begins to wait for an answer; true if the handler did not wait for one yet.
+    pub(crate) fn begin_wait(&self) -> bool {
+        let mut first = false;
+        self.0.send_modify(|state| {
+            first = state.waits == 0;
+            state.waits += 1;
+            state.since.get_or_insert_with(Instant::now);
+        });
+        first
+    }
+
+    /// Ends the wait for an answer; true if the handler waits for none any more.
+    pub(crate) fn end_wait(&self) -> bool {
+        let mut last = false;
+        self.0.send_modify(|state| {
+            state.waits = state.waits.saturating_sub(1);
+            last = state.waits == 0;
+            if last && let Some(since) = state.since.take() {
+                state.deadline += since.elapsed();
+            }
+        });
+        last
+    }
+
+    /// What is left if nothing is waited for from now on.
+    pub(crate) fn left(&self) -> Duration {
+        let state = *self.0.borrow();
+        let waited = state.since.map_or(Duration::ZERO, |since| since.elapsed());
+        (state.deadline + waited).saturating_duration_since(Instant::now())
+    }
+
+    /// Waits until the time is up.
+    pub(crate) async fn expired(&self) {
+        let mut changes = self.0.subscribe();
+        loop {
+            let state = *changes.borrow_and_update();
+            let up = async {
+                match state.since {
+                    None => sleep_until(state.deadline).await,
+                    Some(_) => std::future::pending().await,
+                }
+            };
+            tokio::select! {
+                () = up => return,
+                _changed = changes.changed() => {}
+            }
+        }
+    }
+
+    /// Waits until the handler has waited for an answer for `bound`, or waits for one at all once `at_once` is
+    /// cancelled.
+    pub(crate) async fn waited(&self, bound: Duration, at_once: &CancellationToken) {
+        let mut changes = self.0.subscribe();
+        loop {
+            let state = *changes.borrow_and_update();
+            let due = async {
+                match state.since {
+                    Some(since) => tokio::select! {
+                        () = sleep_until(since + bound) => {}
+                        () = at_once.cancelled() => {}
+                    },
+                    None => std::future::pending().await,
+                }
+            };
+            tokio::select! {
+                () = due => return,
+                _changed = changes.changed() => {}
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn stands_still_while_an_answer_is_waited_for() {
+        let clock = Clock::start(Duration::from_secs(10));
+        tokio::time::advance(Duration::from_secs(4)).await;
+        assert!(clock.begin_wait());
+        assert!(!clock.begin_wait());
+        tokio::time::advance(Duration::from_secs(100)).await;
+        assert_eq!(clock.left(), Duration::from_secs(6));
+        assert!(!clock.end_wait());
+        assert!(clock.end_wait());
+        let start = Instant::now();
+        clock.expired().await;
+        assert_eq!(start.elapsed(), Duration::from_secs(6));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn tells_when_an_answer_takes_too_long() {
+        let clock = Clock::start(Duration::from_secs(10));
+        let (bound, stop) = (Duration::from_secs(60), CancellationToken::new());
+        clock.begin_wait();
+        let start = Instant::now();
+        clock.waited(bound, &stop).await;
+        assert_eq!(start.elapsed(), bound);
+        clock.end_wait();
+        stop.cancel();
+        assert!(
+            tokio::time::timeout(bound, clock.waited(bound, &stop))
+                .await
+                .is_err()
+        );
+        clock.begin_wait();
+        clock.waited(bound, &stop).await;
+    }
+}

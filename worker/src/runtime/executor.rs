@@ -1,0 +1,302 @@
+//! Runs one job: claims it, runs its handler, and writes how it ended.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use serde_json::value::RawValue;
+use taskferry_contract::{Claimed, Delivery, Hold, Job, Outcome, ParkReply, Refused, Shard};
+use tokio::task::JoinError;
+use tokio::time::{Instant, sleep, timeout};
+use tokio_util::task::AbortOnDropHandle;
+use tracing::Instrument as _;
+
+use super::attempt::Attempt;
+use super::in_flight::Taken;
+use super::settle::{self, Settlement, settle};
+use super::slots::Permit;
+use super::{Runtime, Tool, claim, heartbeat, progress};
+use crate::context::JobContext;
+use crate::exec::ToolResult;
+use crate::handler::{Failure, HandlerResult, ToolError};
+use crate::units::format_duration;
+
+/// The shortest and the longest time after which a job of an unknown tool is offered again.
+const UNKNOWN_TOOL: [Duration; 2] = [Duration::from_secs(1), Duration::from_secs(30)];
+/// Between two looks at a parking that was met by an answer.
+const ANSWER_COMES: Duration = Duration::from_millis(100);
+
+/// Takes deliveries up, each on its own. Those beyond `permits` wait for a slot before they are claimed.
+pub(crate) fn take_up(
+    runtime: &Arc<Runtime>,
+    shard: Shard,
+    deliveries: Vec<Delivery>,
+    mut permits: Option<Permit>,
+) {
+    for delivery in deliveries {
+        let own = Arc::clone(runtime);
+        match delivery {
+            Delivery::Job(claimed) => {
+                let Some(taken) = runtime.in_flight.take(claimed) else {
+                    continue;
+                };
+                let permit = permits.as_mut().and_then(|permits| permits.split(1));
+                let span = tracing::info_span!("job", task = %taken.claimed.id, attempt = tracing::field::Empty, tool = tracing::field::Empty);
+                let job = async move { execute(&own, taken, permit).await };
+                runtime.jobs.spawn(job.instrument(span));
+            }
+            Delivery::Unreadable {
+                queue,
+                entry,
+                id,
+                tool,
+            } => {
+                runtime.jobs.spawn(async move {
+                    claim::bury(&own, (shard, &queue), &entry, (&id, &tool)).await;
+                });
+            }
+        }
+    }
+}
+
+async fn execute(runtime: &Arc<Runtime>, taken: Taken, permit: Option<Permit>) {
+    let permit = match permit {
+        Some(permit) => Some(permit),
+        None => tokio::select! {
+            permit = runtime.slots.acquire_now() => Some(permit),
+            () = runtime.phase.stop.cancelled() => None,
+        },
+    };
+    let Some(job) = claim::claim(runtime, &taken.claimed).await else {
+        return;
+    };
+    tracing::Span::current()
+        .record("attempt", job.attempt.0)
+        .record("tool", job.tool.as_str());
+    let hold = Hold {
+        claimed: taken.claimed.clone(),
+        attempt: job.attempt,
+        worker: runtime.worker.clone(),
+    };
+    match permit {
+        Some(permit) if !runtime.is_stopping() => {
+            Box::pin(attempt(runtime, hold, *job, &taken, permit)).await;
+        }
+        _ => give_back(runtime, &hold, &job).await,
+    }
+}
+
+/// Gives back what was delivered although the worker begins nothing any more.
+async fn give_back(runtime: &Runtime, hold: &Hold, job: &Job) {
+    let given = settle::release(runtime, hold, expiry(job), Duration::ZERO, None).await;
+    count(runtime, given);
+}
+
+fn count(runtime: &Runtime, given: bool) {
+    if given {
+        runtime.ended.count_released();
+    } else {
+        runtime.ended.count_abandoned();
+    }
+}
+
+fn expiry(job: &Job) -> Instant {
+    Instant::now() + Duration::from_millis(u64::try_from(job.ttl_ms).unwrap_or(0)).min(FAR)
+}
+
+/// Far enough for any lease or ttl that matters to a running process.
+const FAR: Duration = Duration::from_secs(400 * 86_400);
+
+async fn attempt(runtime: &Arc<Runtime>, hold: Hold, job: Job, taken: &Taken, permit: Permit) {
+    let Some(tool) = runtime.tools.get(&job.tool) else {
+        return unknown_tool(runtime, &hold, &job).await;
+    };
+    let arguments = RawValue::from_string(job.arguments.clone());
+    let bell = Arc::clone(&taken.bell);
+    let (arguments, readable) = match arguments {
+        Ok(arguments) => (arguments, Ok(())),
+        Err(error) => (RawValue::NULL.to_owned(), Err(error)),
+    };
+    let attempt = Arc::new(Attempt::new(hold, job, arguments, bell, permit));
+    let work = async {
+        let ending = match readable {
+            Ok(()) => Box::pin(supervise(runtime, tool, &attempt)).await,
+            Err(error) => Ending::Handler(Err(ToolError::tool(format!(
+                "the arguments cannot be read: {error}"
+            )))),
+        };
+        conclude(runtime, tool, &attempt, ending).await;
+    };
+    // The lease is kept until the end is written: a finish that is repeated needs it too.
+    tokio::select! {
+        biased;
+        () = work => {}
+        () = keep(heartbeat::run(&attempt, runtime)) => {}
+    }
+    attempt.seat.leave();
+}
+
+/// Drives a loop beside something else, which decides when both end.
+async fn keep(role: impl Future<Output = ()>) {
+    role.await;
+    std::future::pending::<()>().await;
+}
+
+async fn unknown_tool(runtime: &Runtime, hold: &Hold, job: &Job) {
+    let [shortest, longest] = UNKNOWN_TOOL;
+    let doublings = u32::try_from(job.attempt.0.saturating_sub(1).min(10)).unwrap_or(10);
+    let delay = (shortest * 2_u32.pow(doublings)).min(longest);
+    let (queue, name) = (&hold.claimed.queue, &job.tool);
+    let message = format!("no worker on queue {queue} knows tool {name}");
+    tracing::warn!(?delay, "{message}; released");
+    settle::release(runtime, hold, expiry(job), delay, Some(&message)).await;
+}
+
+/// How the run of a handler ended.
+enum Ending {
+    /// By itself.
+    Handler(HandlerResult),
+    /// By a panic.
+    Panicked,
+    /// Its time was up.
+    TimedOut,
+    /// Its word no longer counts.
+    Refused(Refused),
+    /// The worker shuts down.
+    Halted,
+    /// It waits for an answer too long to hold on to it.
+    Parked,
+}
+
+/// Why a handler is told to stop.
+enum Stop {
+    TimedOut,
+    Refused(Refused),
+    Halted,
+    Parked,
+}
+
+async fn supervise(runtime: &Arc<Runtime>, tool: &Tool, attempt: &Arc<Attempt>) -> Ending {
+    let context = JobContext::new(Arc::clone(attempt), Arc::clone(runtime));
+    let handler = Arc::clone(&tool.handler);
+    let future = async move { handler.run(context).await };
+    let mut handler =
+        AbortOnDropHandle::new(runtime.handlers.spawn(future.in_current_span()));
+    let stop = tokio::select! {
+        biased;
+        ended = &mut handler => return ended.into(),
+        refused = attempt.refused() => Stop::Refused(refused),
+        () = runtime.phase.halt.cancelled() => Stop::Halted,
+        () = runtime.phase.kill.cancelled() => Stop::Halted,
+        () = attempt.clock.expired() => Stop::TimedOut,
+        () = park(runtime, attempt) => Stop::Parked,
+        () = progress::run(attempt, runtime) => Stop::Halted,
+    };
+    attempt.cancel.cancel();
+    let ended = if matches!(stop, Stop::Parked) {
+        // It waits in `ask` and has nothing to tidy up there.
+        None
+    } else {
+        tokio::select! {
+            ended = timeout(tool.handler.stop_grace(), &mut handler) => ended.ok(),
+            () = runtime.phase.kill.cancelled() => None,
+        }
+    };
+    match (stop, ended) {
+        (Stop::TimedOut, _) => Ending::TimedOut,
+        (Stop::Refused(refused), _) => Ending::Refused(refused),
+        (Stop::Parked, _) => Ending::Parked,
+        // It came to its end within the grace after all.
+        (Stop::Halted, Some(Ok(Ok(output)))) => Ending::Handler(Ok(output)),
+        (Stop::Halted, _) => Ending::Halted,
+    }
+}
+
+impl From<Result<HandlerResult, JoinError>> for Ending {
+    fn from(joined: Result<HandlerResult, JoinError>) -> Self {
+        match joined {
+            Ok(Err(ToolError(Failure::Stopped))) => Self::Halted,
+            Ok(result) => Self::Handler(result),
+            Err(_panic) => Self::Panicked,
+        }
+    }
+}
+
+/// Waits until the job was parked.
+async fn park(runtime: &Runtime, attempt: &Attempt) {
+    loop {
+        let stop = &runtime.phase.stop;
+        attempt.clock.waited(runtime.park_after, stop).await;
+        match runtime.store.park(&attempt.hold).await {
+            Ok(ParkReply::Parked) => return,
+            Ok(ParkReply::Answered) => attempt.bell.notify_one(),
+            Ok(ParkReply::Refused(refused)) => attempt.refuse(refused),
+            Err(error) => tracing::warn!(%error, "the job could not be parked; trying again"),
+        }
+        sleep(ANSWER_COMES).await;
+    }
+}
+
+async fn conclude(runtime: &Runtime, tool: &Tool, attempt: &Attempt, ending: Ending) {
+    let settlement = match ending {
+        Ending::Handler(Ok(output)) => Settlement::Finish(completed(output.0)),
+        Ending::Handler(Err(ToolError(failure))) => failed(tool, attempt, failure),
+        Ending::Panicked => {
+            let text = "the handler panicked";
+            retry(tool, attempt, text.to_owned(), ToolResult::error(text))
+        }
+        Ending::TimedOut => {
+            let limit = Duration::from_millis(attempt.job.timeout_ms);
+            let text = format!("timed out after {}", format_duration(limit));
+            Settlement::Finish(completed(ToolResult::error(&text)))
+        }
+        Ending::Halted => release_now(),
+        Ending::Refused(refused) => {
+            return tracing::info!(?refused, "stopped; nothing is written");
+        }
+        Ending::Parked => return tracing::info!("parked until its questions are answered"),
+    };
+    if !matches!(settlement, Settlement::Release { .. }) {
+        progress::flush(attempt, runtime).await;
+    }
+    let settled = settle(runtime, attempt, &settlement).await;
+    if matches!(settlement, Settlement::Release { .. }) || !settled {
+        count(runtime, settled);
+    }
+}
+
+fn release_now() -> Settlement {
+    Settlement::Release {
+        delay: Duration::ZERO,
+        message: None,
+    }
+}
+
+fn failed(tool: &Tool, attempt: &Attempt, failure: Failure) -> Settlement {
+    match failure {
+        Failure::Tool(result) => Settlement::Finish(completed(result)),
+        Failure::Retry { message, last } => retry(tool, attempt, message, last),
+        Failure::Rpc { code, message } => Settlement::Finish(Outcome::Failed {
+            error: serde_json::json!({ "code": code, "message": message }).to_string(),
+            message,
+        }),
+        Failure::Stopped => release_now(),
+    }
+}
+
+fn retry(tool: &Tool, attempt: &Attempt, message: String, last: ToolResult) -> Settlement {
+    let backoff = tool.definition.backoff;
+    let delay = backoff.delay_ms(attempt.job.retries, rand::random());
+    Settlement::Retry {
+        delay: Duration::from_millis(delay),
+        message,
+        last: completed(last),
+    }
+}
+
+fn completed(result: ToolResult) -> Outcome {
+    Outcome::Completed {
+        result: Box::<str>::from(result.result).into(),
+        is_error: result.is_error,
+        message: result.summary.filter(|_| result.is_error),
+    }
+}

@@ -1,0 +1,184 @@
+//! Takes new entries off the streams of one shard.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use taskferry_contract::{BlockingConnection, Delivery, Error, QueueName, Shard, Source};
+
+use super::Runtime;
+use super::backoff::Backoff;
+use super::executor::take_up;
+use super::slots::Permit;
+
+/// How long a read waits for an entry.
+const BLOCK: Duration = Duration::from_secs(5);
+/// The same with several shards: the permit that a fetcher holds while it waits may be wanted by another shard's.
+const BLOCK_AMONG_SHARDS: Duration = Duration::from_millis(500);
+
+/// The fetcher of one shard. It holds a permit before it reads, so nothing is taken off a stream that cannot run.
+pub(crate) struct Fetcher {
+    runtime: Arc<Runtime>,
+    shard: Shard,
+    /// In rotating order, so that no queue always comes first.
+    queues: Vec<QueueName>,
+    connection: Option<BlockingConnection>,
+    /// Entries may have been delivered that never arrived here.
+    lost: bool,
+}
+
+impl Fetcher {
+    pub(crate) fn new(runtime: Arc<Runtime>, shard: Shard) -> Self {
+        Self {
+            queues: runtime.queues.clone(),
+            runtime,
+            shard,
+            connection: None,
+            lost: false,
+        }
+    }
+
+    /// Fetches until the worker stops; whoever stops it ends the blocking read.
+    pub(crate) async fn run(mut self) {
+        let stop = self.runtime.phase.stop.clone();
+        let mut backoff = Backoff::default();
+        while !stop.is_cancelled() {
+            match self.round().await {
+                Ok(()) => backoff = Backoff::default(),
+                Err(error) => {
+                    tracing::warn!(%error, shard = %self.shard, "reading failed; trying again");
+                    self.connection = None;
+                    self.lost = true;
+                    tokio::select! {
+                        () = backoff.wait() => {}
+                        () = stop.cancelled() => {}
+                    }
+                }
+            }
+        }
+        if self.lost {
+            // What was delivered unseen is given back now, rather than after its lease.
+            if let Err(error) = self.look_for_lost().await {
+                tracing::debug!(%error, "entries that were delivered unseen are left to the reclaimers");
+            }
+        }
+    }
+
+    async fn round(&mut self) -> Result<(), Error> {
+        if self.lost {
+            self.look_for_lost().await?;
+            self.lost = false;
+        }
+        let permit = tokio::select! {
+            biased;
+            () = self.runtime.phase.stop.cancelled() => return Ok(()),
+            permit = self.runtime.slots.acquire() => permit,
+        };
+        if self.connection.is_none() {
+            let connections = self.runtime.store.connections();
+            self.connection = Some(connections.blocking().await?);
+        }
+        match self.queues.len() {
+            1 => self.read_one(permit).await,
+            _ => self.read_several(permit).await,
+        }
+    }
+
+    /// Waits on the one queue with as many permits as are free, but for one: it is the reclaimer's.
+    async fn read_one(&mut self, mut permits: Permit) -> Result<(), Error> {
+        let slots = &self.runtime.slots;
+        permits.merge_some(slots.take_free(1));
+        let queues = self.queues.clone();
+        let deliveries = self.read(&queues, permits.num_permits(), true).await?;
+        take_up(&self.runtime, self.shard, deliveries, Some(permits));
+        Ok(())
+    }
+
+    /// Looks into each queue, and waits on all together only if all were empty. A read over several queues may bring one
+    /// entry of each: those without a permit wait for one before they are claimed.
+    async fn read_several(&mut self, mut permits: Permit) -> Result<(), Error> {
+        self.queues.rotate_left(1);
+        permits.merge_some(self.runtime.slots.take_free(0));
+        let mut found = false;
+        for queue in self.queues.clone() {
+            let count = permits.num_permits();
+            if count == 0 {
+                return Ok(());
+            }
+            let deliveries = self.read(std::slice::from_ref(&queue), count, false).await?;
+            found |= !deliveries.is_empty();
+            let permits = permits.split(deliveries.len());
+            take_up(&self.runtime, self.shard, deliveries, permits);
+        }
+        if found {
+            return Ok(());
+        }
+        let one = permits.split(1);
+        drop(permits);
+        let queues = self.queues.clone();
+        let deliveries = self.read(&queues, 1, true).await?;
+        take_up(&self.runtime, self.shard, deliveries, one);
+        Ok(())
+    }
+
+    /// Reads new entries. A read that blocks is never dropped halfway: the server may have handed an entry out already.
+    async fn read(
+        &mut self,
+        queues: &[QueueName],
+        count: usize,
+        block: bool,
+    ) -> Result<Vec<Delivery>, Error> {
+        let (runtime, shard) = (&self.runtime, self.shard);
+        let Some(connection) = &mut self.connection else {
+            return Ok(Vec::new());
+        };
+        let source = Source {
+            worker: &runtime.worker,
+            shard,
+            queues,
+        };
+        let store = &runtime.store;
+        if !block {
+            return store.read_new(connection, source, count, None).await;
+        }
+        let several = runtime.store.shards().all().nth(1).is_some();
+        let wait = if several { BLOCK_AMONG_SHARDS } else { BLOCK };
+        let _blocking = runtime.slots.blocking(shard, connection.client_id(), count);
+        if runtime.is_stopping() {
+            return Ok(Vec::new());
+        }
+        store.read_new(connection, source, count, Some(wait)).await
+    }
+
+    /// Makes the groups that are missing, and takes up entries that were delivered to this worker and are not in hand.
+    async fn look_for_lost(&self) -> Result<(), Error> {
+        let (runtime, shard) = (&self.runtime, self.shard);
+        for queue in &self.queues {
+            runtime.store.ensure_group(shard, queue).await?;
+        }
+        // Redis may have lost more than the groups.
+        runtime.wake.janitor.notify_one();
+        let source = Source {
+            worker: &runtime.worker,
+            shard,
+            queues: &self.queues,
+        };
+        // Those in hand come too, and no more than the slots were ever asked for.
+        let count = runtime.in_flight.len() + runtime.slots.total();
+        let deliveries = runtime.store.read_pending(source, count).await?;
+        take_up(runtime, shard, deliveries, None);
+        Ok(())
+    }
+}
+
+/// Permits that may come on top of others.
+trait MergeSome {
+    fn merge_some(&mut self, more: Option<Permit>);
+}
+
+impl MergeSome for Permit {
+    fn merge_some(&mut self, more: Option<Permit>) {
+        if let Some(more) = more {
+            self.merge(more);
+        }
+    }
+}

@@ -1,0 +1,52 @@
+//! Moves jobs whose time has come to their streams.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use taskferry_contract::{Error, Shard};
+
+use super::Runtime;
+use super::backoff::{Backoff, jittered};
+
+/// Jobs moved by one call.
+const BATCH: u32 = 100;
+/// The longest sleep: another process may have planned a job meanwhile.
+const LONGEST: Duration = Duration::from_secs(1);
+/// A fleet that wakes for one job wakes over this time.
+const SPREAD: Duration = Duration::from_millis(20);
+
+/// Forwards on one shard until the worker stops.
+pub(crate) async fn run(runtime: Arc<Runtime>, shard: Shard) {
+    let mut backoff = Backoff::default();
+    loop {
+        let pause = match forward(&runtime, shard).await {
+            Ok(pause) => {
+                backoff = Backoff::default();
+                pause
+            }
+            Err(error) => {
+                tracing::debug!(%error, %shard, "forwarding failed; trying again");
+                backoff.next()
+            }
+        };
+        tokio::select! {
+            () = runtime.phase.stop.cancelled() => return,
+            () = tokio::time::sleep(pause) => {}
+            () = runtime.wake.forwarder.notified() => {}
+        }
+    }
+}
+
+/// Moves all that is due and says how long there is nothing to do.
+async fn forward(runtime: &Runtime, shard: Shard) -> Result<Duration, Error> {
+    let reply = runtime.store.forward(shard, BATCH).await?;
+    if reply.moved >= u64::from(BATCH) {
+        return Ok(Duration::ZERO);
+    }
+    let Some(due_ms) = reply.next_due_ms else {
+        return Ok(jittered(LONGEST));
+    };
+    let now_ms = runtime.store.now_ms().await?;
+    let wait = Duration::from_millis(due_ms.saturating_sub(now_ms));
+    Ok(wait.min(LONGEST) + SPREAD.mul_f64(rand::random()))
+}

@@ -1,0 +1,89 @@
+//! The entries this worker has in hand, from their delivery until they are settled.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex};
+
+use taskferry_contract::{Claimed, EntryId, TaskId};
+use tokio::sync::Notify;
+
+use super::lock;
+
+/// The entries in hand, each with the bell that its heartbeat listens to.
+#[derive(Debug, Default)]
+pub(crate) struct InFlight(Mutex<HashMap<(TaskId, EntryId), Arc<Notify>>>);
+
+/// An entry in hand; it is put down when this is dropped.
+#[derive(Debug)]
+pub(crate) struct Taken {
+    pub(crate) claimed: Claimed,
+    pub(crate) bell: Arc<Notify>,
+    all: Arc<InFlight>,
+}
+
+impl InFlight {
+    /// Takes an entry in hand. Nothing if it is already: it was delivered twice, as by a re-read of what is pending, or
+    /// its lease ran out while Redis was away and this worker reclaimed it from itself. Then its heartbeat is rung, which
+    /// renews the lease or learns that it is lost.
+    pub(crate) fn take(self: &Arc<Self>, claimed: Claimed) -> Option<Taken> {
+        let key = (claimed.id, claimed.entry.clone());
+        let mut all = lock(&self.0);
+        if let Some(bell) = all.get(&key) {
+            bell.notify_one();
+            return None;
+        }
+        let bell = Arc::new(Notify::new());
+        all.insert(key, Arc::clone(&bell));
+        Some(Taken {
+            claimed,
+            bell,
+            all: Arc::clone(self),
+        })
+    }
+
+    /// How many entries are in hand.
+    pub(crate) fn len(&self) -> usize {
+        lock(&self.0).len()
+    }
+
+    /// Rings the heartbeats of a task.
+    pub(crate) fn ring(&self, task: TaskId) {
+        let all = lock(&self.0);
+        let bells = all.iter().filter(|((id, _), _)| *id == task);
+        bells.for_each(|(_, bell)| bell.notify_one());
+    }
+
+    /// Rings every heartbeat.
+    pub(crate) fn ring_all(&self) {
+        lock(&self.0).values().for_each(|bell| bell.notify_one());
+    }
+}
+
+impl Drop for Taken {
+    fn drop(&mut self) {
+        let key = (self.claimed.id, self.claimed.entry.clone());
+        lock(&self.all.0).remove(&key);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use taskferry_contract::{QueueName, Shards};
+
+    #[tokio::test]
+    async fn an_entry_is_in_hand_once_and_a_second_delivery_rings_it() {
+        let shard = Shards::default().all().next().unwrap();
+        let claimed = Claimed {
+            id: TaskId::random(shard),
+            queue: QueueName::default_queue(),
+            entry: "1-1".to_owned().into(),
+        };
+        let all = Arc::new(InFlight::default());
+        let first = all.take(claimed.clone()).unwrap();
+        assert!(all.take(claimed.clone()).is_none());
+        first.bell.notified().await;
+        drop(first);
+        assert_eq!(all.len(), 0);
+        assert!(all.take(claimed).is_some());
+    }
+}
