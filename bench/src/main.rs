@@ -1,2 +1,64 @@
-//! .
-fn main() {}
+//! Taskferry's load generator: starts a private Redis, a front end and the yardsticks it is measured against, loads them
+//! in turn, and prints what each request costs. README.md says what the figures mean.
+
+mod aims;
+mod bare;
+mod child;
+mod cli;
+mod clients;
+mod consumer;
+mod direct;
+mod http;
+mod load;
+mod messages;
+mod print;
+mod redis_stats;
+mod report;
+mod rig;
+mod row;
+mod run;
+mod stats;
+mod work;
+
+use std::process::ExitCode;
+
+use anyhow::Context as _;
+use tokio::signal::unix::{SignalKind, signal};
+
+use cli::Command;
+
+#[tokio::main]
+async fn main() -> ExitCode {
+    let outcome = match cli::read() {
+        Command::Run(options) => tokio::select! {
+            biased;
+            outcome = interrupted() => outcome,
+            outcome = run::run(&options) => outcome,
+        },
+        Command::Bare(part) => bare::run(&part).await,
+        Command::Consumer(part) => consumer::run(&part).await,
+    };
+    match outcome {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            print::say(&format!("taskferry-bench: {error:#}"));
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// Ends the run early; dropping it kills every child.
+async fn interrupted() -> anyhow::Result<()> {
+    let catch = |kind| signal(kind).context("a signal cannot be caught");
+    let (mut interrupt, mut terminate, mut hangup) = (
+        catch(SignalKind::interrupt())?,
+        catch(SignalKind::terminate())?,
+        catch(SignalKind::hangup())?,
+    );
+    tokio::select! {
+        _ = interrupt.recv() => {}
+        _ = terminate.recv() => {}
+        _ = hangup.recv() => {}
+    }
+    anyhow::bail!("interrupted")
+}

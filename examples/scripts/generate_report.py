@@ -331,7 +331,8 @@ def main():
     progress(2, STEPS, "figures computed")
     report = markdown(figures)
     progress(3, STEPS, "report written")
-    print_json({"content": [{"type": "text", "text": report}], "structuredContent": figures})
+    content = [{"type": "text", "text": report}]
+    print_json({"content": content, "structuredContent": figures, "isError": False})
     progress(STEPS, STEPS, "done")
     message(f"Report of {month_name} {year} is ready")
 

@@ -202,7 +202,7 @@ async fn a_killed_workers_job_is_finished_by_another_within_its_lease_and_a_seco
     let killed = Instant::now();
     running(folder.path(), 2).await;
     let taken_over = killed.elapsed();
-    // Half a second for a machine that builds something else meanwhile; the measured time is in docs/OPERATIONS.md.
+    // The aim is a second; half a second more is for a machine that is busy with other tests.
     assert!(
         taken_over < lease + Duration::from_millis(1500),
         "taken over after {taken_over:?}"

@@ -75,7 +75,7 @@ pub(crate) async fn worker(redis_url: &str, manifest: &str, more: &[&str]) -> Pr
         .args(more);
     command.env_remove("TASKFERRY_TEST_REDIS");
     let mut process = Process::start("taskferry-worker", command);
-    process.wait_for_line(START, "taking jobs").await;
+    process.wait_for_line(START, "slots=").await;
     process
 }
 

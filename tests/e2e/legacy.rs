@@ -261,7 +261,7 @@ async fn a_results_bytes_pass_through() {
 #[tokio::test]
 async fn a_plain_call_that_takes_long_becomes_a_stream_with_progress() {
     let fleet = Fleet::start_with(&["--stream-after", "200ms", "--keep-alive", "300ms"], &[]).await;
-    let session = Legacy::open(fleet.endpoint()).await;
+    let session = Legacy::open(&fleet.replicas[0].endpoint).await;
     let folder = tempfile::tempdir().unwrap();
     let arguments = json!({ "seconds": 1.5, "folder": folder.path() });
     let params =

@@ -57,8 +57,7 @@ impl AskRequest {
             "roots/list" => "roots",
             _ => return Err(AskError::UnknownMethod(self.method.clone())),
         };
-        let declared: Option<Value> =
-            capabilities.and_then(|json| serde_json::from_str(json).ok());
+        let declared: Option<Value> = capabilities.and_then(|json| serde_json::from_str(json).ok());
         if declared.is_some_and(|all| all.get(capability).is_some_and(Value::is_object)) {
             Ok(())
         } else {
@@ -93,9 +92,7 @@ pub enum AskError {
     )]
     UnknownMethod(String),
     /// The key is not valid.
-    #[error(
-        "{0:?} cannot be the key of a question: write 1 to {LONGEST_KEY} of A-Z a-z 0-9 _ . -"
-    )]
+    #[error("{0:?} cannot be the key of a question: write 1 to {LONGEST_KEY} of A-Z a-z 0-9 _ . -")]
     Key(String),
     /// The attempt must stop: the task was cancelled, or another attempt holds it.
     #[error("the attempt was stopped before the answer came")]
@@ -116,7 +113,12 @@ mod tests {
     fn only_what_the_client_declares_is_asked() {
         let ask = AskRequest::elicitation("Go on?", json!({"type": "object"}));
         assert!(ask.check(Some(r#"{"elicitation":{}}"#)).is_ok());
-        for capabilities in [None, Some("{}"), Some(r#"{"sampling":{}}"#), Some("nonsense")] {
+        for capabilities in [
+            None,
+            Some("{}"),
+            Some(r#"{"sampling":{}}"#),
+            Some("nonsense"),
+        ] {
             let refused = ask.check(capabilities).unwrap_err().to_string();
             assert!(refused.contains("elicitation"), "{refused}");
         }

@@ -1,8 +1,22 @@
 //! The worker runtime of Taskferry.
 //!
 //! Two ways lead to a tool: a [`manifest`] maps a tool to a command that
-//! [`exec`] runs, and a Rust handler is an async function.
+//! [`exec`] runs, and a Rust [`Handler`] is an async function.
 
+mod ask;
+pub mod cli;
+mod config;
+mod context;
 pub mod exec;
+mod exec_tool;
+mod handler;
 pub mod manifest;
+mod runtime;
 pub mod units;
+mod worker;
+
+pub use ask::{AskError, AskRequest};
+pub use context::JobContext;
+pub use handler::{Handler, HandlerFuture, HandlerResult, ToolError, ToolOutput};
+pub use taskferry_contract as contract;
+pub use worker::{BuildError, Builder, Drained, LONGEST_LEASE, MOST_SLOTS, SHORTEST_LEASE, Worker};

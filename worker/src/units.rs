@@ -17,54 +17,8 @@ const BYTES_PER: [(&str, usize); 4] = [
     ("B", 1),
 ];
 
-/// The longest duration that [`parse_duration`] accepts: 365 days.
+/// The longest duration a manifest may say: 365 days.
 pub const LONGEST: Duration = Duration::from_secs(365 * 86_400);
-
-/// Why a text is no duration or size, with what would be right.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("{0}")]
-pub struct UnitError(String);
-
-/// Reads a whole number with a unit: `"500ms"`, `"5s"`, `"10m"`, `"2h"`, `"1d"`.
-///
-/// # Errors
-///
-/// When the number or the unit is missing, the unit is unknown, or the
-/// duration is beyond [`LONGEST`].
-pub fn parse_duration(text: &str) -> Result<Duration, UnitError> {
-    let refuse = || {
-        UnitError(format!(
-            "`{text}` is not a duration: write a whole number with ms, s, m, h or d, such as \"10m\""
-        ))
-    };
-    let (number, unit) = split_unit(text).ok_or_else(refuse)?;
-    let scale = scale_of(&MILLIS_PER, unit).ok_or_else(refuse)?;
-    number
-        .checked_mul(scale)
-        .map(Duration::from_millis)
-        .filter(|duration| *duration <= LONGEST)
-        .ok_or_else(|| UnitError(format!("`{text}` is too long: the most is 365d")))
-}
-
-/// Reads a whole number with a unit: `"1000B"`, `"64KiB"`, `"4MiB"`, `"1GiB"`.
-///
-/// # Errors
-///
-/// When the number or the unit is missing, the unit is unknown, or the size
-/// does not fit this machine's memory.
-pub fn parse_size(text: &str) -> Result<usize, UnitError> {
-    let refuse = || {
-        UnitError(format!(
-            "`{text}` is not a size: write a whole number with B, KiB, MiB or GiB, such as \"4MiB\""
-        ))
-    };
-    let (number, unit) = split_unit(text).ok_or_else(refuse)?;
-    let scale = scale_of(&BYTES_PER, unit).ok_or_else(refuse)?;
-    usize::try_from(number)
-        .ok()
-        .and_then(|number| number.checked_mul(scale))
-        .ok_or_else(|| UnitError(format!("`{text}` is too large")))
-}
 
 /// Writes a duration with the largest unit that needs no fraction; what is
 /// below a millisecond is left out.
@@ -93,58 +47,24 @@ pub fn format_size(bytes: usize) -> String {
         )
 }
 
-fn split_unit(text: &str) -> Option<(u64, &str)> {
-    let digits = text.find(|c: char| !c.is_ascii_digit())?;
-    let (number, unit) = text.split_at_checked(digits)?;
-    Some((number.parse().ok()?, unit))
-}
-
-fn scale_of<T: Copy>(units: &[(&str, T)], unit: &str) -> Option<T> {
-    units
-        .iter()
-        .find(|(name, _)| *name == unit)
-        .map(|(_, scale)| *scale)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use taskferry_contract::settings::{bytes, duration};
 
     #[test]
-    fn reads_and_writes_the_same_duration() {
+    fn writes_a_duration_as_it_is_read() {
         for text in ["500ms", "5s", "10m", "2h", "1d", "90s", "1500ms", "365d"] {
-            assert_eq!(format_duration(parse_duration(text).unwrap()), text);
+            assert_eq!(format_duration(duration(text).unwrap()), text);
         }
-        assert_eq!(format_duration(parse_duration("60s").unwrap()), "1m");
-        assert_eq!(parse_duration("0s").unwrap(), Duration::ZERO);
+        assert_eq!(format_duration(duration("60s").unwrap()), "1m");
         assert_eq!(format_duration(Duration::ZERO), "0s");
     }
 
     #[test]
-    fn reads_and_writes_the_same_size() {
+    fn writes_a_size_as_it_is_read() {
         for text in ["1000B", "64KiB", "4MiB", "2GiB"] {
-            assert_eq!(format_size(parse_size(text).unwrap()), text);
+            assert_eq!(format_size(bytes(text).unwrap()), text);
         }
-        assert_eq!(parse_size("4MiB").unwrap(), 4_194_304);
-    }
-
-    #[test]
-    fn says_what_would_be_right() {
-        for text in ["", "10", "m", "1.5s", "-1s", "10 m", "10M", "1h30m"] {
-            let error = parse_duration(text).unwrap_err().to_string();
-            assert!(error.contains("such as \"10m\""), "{text}: {error}");
-        }
-        for text in ["", "10", "4MB", "4 MiB", "4mib"] {
-            let error = parse_size(text).unwrap_err().to_string();
-            assert!(error.contains("such as \"4MiB\""), "{text}: {error}");
-        }
-    }
-
-    #[test]
-    fn refuses_what_overflows() {
-        assert!(parse_duration("366d").is_err());
-        assert!(parse_duration("18446744073709551615d").is_err());
-        assert!(parse_size("18446744073709551615GiB").is_err());
-        assert!(parse_size("99999999999999999999B").is_err());
     }
 }

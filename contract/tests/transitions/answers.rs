@@ -1,4 +1,4 @@
-//! `ask_input`, park and answer_input: questions to the client.
+//! `ask_input`, park and `answer_input`: questions to the client.
 
 use taskferry_contract::{
     AnswerReply, AskReply, CancelReply, ClaimReply, FinishReply, Owner, ParkReply, Question, Status,

@@ -1,4 +1,4 @@
-//! check_server: which servers are refused, and what the refusal says.
+//! `check_server`: which servers are refused, and what the refusal says.
 
 use std::time::Duration;
 

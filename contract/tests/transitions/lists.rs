@@ -1,4 +1,4 @@
-//! list_owned: every task of an owner once, page by page.
+//! `list_owned`: every task of an owner once, page by page.
 
 use std::time::Duration;
 

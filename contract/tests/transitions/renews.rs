@@ -1,4 +1,4 @@
-//! `renew_lease` and report_progress: what an attempt says while it runs.
+//! `renew_lease` and `report_progress`: what an attempt says while it runs.
 
 use std::time::Duration;
 

@@ -144,13 +144,15 @@ fn plain(stdout: &[u8]) -> ToolResult {
     ToolResult::text(without_line_end(&text))
 }
 
-fn structured(stdout: &[u8]) -> Result<ToolResult, String> {
+/// A JSON object as structured content.
+pub(crate) fn structured(stdout: &[u8]) -> Result<ToolResult, String> {
     let text = json_text(stdout)?;
     JsonObject::parse(text).map_err(|error| error.to_string())?;
     Ok(ToolResult::build(text, Some(text), false))
 }
 
-fn passed_through(stdout: &[u8]) -> Result<ToolResult, String> {
+/// A `CallToolResult` as it is.
+pub(crate) fn passed_through(stdout: &[u8]) -> Result<ToolResult, String> {
     let text = json_text(stdout)?;
     let object = JsonObject::parse(text).map_err(|error| error.to_string())?;
     let content = object.get("content").ok_or("it has no `content`")?;

@@ -17,7 +17,7 @@ use std::path::{Path, PathBuf};
 use serde_json::value::RawValue;
 
 use crate::exec::ExecCommand;
-pub use policy::{Policy, TaskSupport};
+pub use policy::Policy;
 use problem::Problems;
 pub use problem::{ManifestError, Place, Problem};
 use table::TableReader;

@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use taskferry_contract::TaskSupport;
+
 use super::table::TableReader;
 use super::tool::check_name;
 use crate::units::{LONGEST, format_duration};
@@ -9,26 +11,12 @@ use crate::units::{LONGEST, format_duration};
 const SHORTEST: Duration = Duration::from_millis(1);
 const MOST: u32 = 1_000_000;
 
-/// Whether a call of the tool becomes an MCP task.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub enum TaskSupport {
-    /// It must.
-    Required,
-    /// As the client asks.
-    #[default]
-    Optional,
-    /// It must not.
-    Forbidden,
-}
-
-impl TaskSupport {
-    /// The choices with their words in MCP and in a manifest.
-    pub const WORDS: [(&str, Self); 3] = [
-        ("required", Self::Required),
-        ("optional", Self::Optional),
-        ("forbidden", Self::Forbidden),
-    ];
-}
+/// The choices of `task_support`, with their words.
+const TASK_SUPPORT: [(&str, TaskSupport); 3] = [
+    ("required", TaskSupport::Required),
+    ("optional", TaskSupport::Optional),
+    ("forbidden", TaskSupport::Forbidden),
+];
 
 /// How the jobs of a tool are queued, bounded and retried.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -36,7 +24,7 @@ pub struct Policy {
     /// The queue that its jobs go to. Default: `default`.
     pub queue: String,
     /// Tools are listed by rank, then by name. Default: 0.
-    pub rank: i64,
+    pub rank: i32,
     /// Whether a call becomes an MCP task. Default: optional.
     pub task_support: TaskSupport,
     /// How long one attempt may run; at least 1 ms. Default: 10 minutes.
@@ -105,10 +93,12 @@ impl Policy {
         let crash_limit = count("crash_limit").unwrap_or(base.crash_limit);
         let concurrency = count("concurrency").or(base.concurrency);
         let rank = reader.integer("rank", i64::from(i32::MIN)..=i64::from(i32::MAX));
-        let task_support = reader.choice("task_support", &TaskSupport::WORDS);
+        let task_support = reader.choice("task_support", &TASK_SUPPORT);
         Self {
             queue: queue.unwrap_or(&base.queue).to_owned(),
-            rank: rank.unwrap_or(base.rank),
+            rank: rank
+                .and_then(|rank| i32::try_from(rank).ok())
+                .unwrap_or(base.rank),
             task_support: task_support.unwrap_or(base.task_support),
             timeout,
             ttl,

@@ -3,11 +3,12 @@
 use std::ops::RangeInclusive;
 use std::time::Duration;
 
+use taskferry_contract::settings;
 use toml::{Table, Value};
 
 use super::near::hint;
 use super::problem::{Place, Problems};
-use crate::units::{format_duration, format_size, parse_duration, parse_size};
+use crate::units::{format_duration, format_size};
 
 /// A table whose keys are asked for one by one. A value of the wrong kind is
 /// noted as a problem and read as if it were absent.
@@ -92,7 +93,7 @@ impl<'a, 'p> TableReader<'a, 'p> {
         let text = self.string(key)?;
         self.in_range(
             key,
-            parse_duration(text).map_err(|e| e.to_string()),
+            settings::duration(text).map_err(|rule| format!("`{text}` {rule}")),
             range,
             format_duration,
         )
@@ -106,7 +107,7 @@ impl<'a, 'p> TableReader<'a, 'p> {
         let text = self.string(key)?;
         self.in_range(
             key,
-            parse_size(text).map_err(|e| e.to_string()),
+            settings::bytes(text).map_err(|rule| format!("`{text}` {rule}")),
             range,
             format_size,
         )

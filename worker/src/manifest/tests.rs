@@ -4,6 +4,8 @@ use std::time::Duration;
 use serde_json::{Value, json};
 
 use super::*;
+use taskferry_contract::TaskSupport;
+
 use crate::exec::OutputMode;
 
 fn folder() -> &'static Path {
@@ -284,13 +286,16 @@ fn values_are_checked() {
     for (lines, expected) in [
         (
             "timeout = \"5 minutes\"",
-            "timeout: `5 minutes` is not a duration",
+            "timeout: `5 minutes` must be a whole number and a unit",
         ),
         (
             "timeout = \"0s\"",
             "timeout: 0s is out of range: write 1ms to 365d",
         ),
-        ("max_output = \"4MB\"", "max_output: `4MB` is not a size"),
+        (
+            "max_output = \"4MB\"",
+            "max_output: `4MB` must be a whole number and a unit",
+        ),
         (
             "max_output = \"1GiB\"",
             "max_output: 1GiB is out of range: write 1B to 64MiB",

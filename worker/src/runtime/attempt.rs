@@ -35,6 +35,16 @@ pub(crate) struct Attempt {
     is_refused: CancellationToken,
 }
 
+/// When the record of a job that was just claimed expires at the latest. Its ttl has run since the task was created, so
+/// this is late rather than early.
+pub(crate) fn expires(job: &Job) -> Instant {
+    let ttl = Duration::from_millis(u64::try_from(job.ttl_ms).unwrap_or(0));
+    Instant::now() + ttl.min(FAR)
+}
+
+/// Longer than a process runs, and short enough to be counted.
+const FAR: Duration = Duration::from_secs(u32::MAX as u64);
+
 impl Attempt {
     pub(crate) fn new(
         hold: Hold,
@@ -44,13 +54,10 @@ impl Attempt {
         permit: Permit,
     ) -> Self {
         let limit = Duration::from_millis(job.timeout_ms);
-        let ttl = Duration::from_millis(u64::try_from(job.ttl_ms).unwrap_or(0));
-        let now = Instant::now();
         Self {
             hold,
             arguments,
-            // The ttl runs since the task was created, so this is late rather than early.
-            expires: now.checked_add(ttl).unwrap_or(now),
+            expires: expires(&job),
             cancel: CancellationToken::new(),
             bell,
             answers: watch::Sender::new(job.answers.clone()),

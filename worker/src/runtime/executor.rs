@@ -4,13 +4,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use serde_json::value::RawValue;
-use taskferry_contract::{Claimed, Delivery, Hold, Job, Outcome, ParkReply, Refused, Shard};
+use taskferry_contract::{Delivery, Hold, Job, Outcome, ParkReply, Refused, Shard};
 use tokio::task::JoinError;
-use tokio::time::{Instant, sleep, timeout};
+use tokio::time::{sleep, timeout};
 use tokio_util::task::AbortOnDropHandle;
 use tracing::Instrument as _;
 
-use super::attempt::Attempt;
+use super::attempt::{Attempt, expires};
 use super::in_flight::Taken;
 use super::settle::{self, Settlement, settle};
 use super::slots::Permit;
@@ -87,7 +87,7 @@ async fn execute(runtime: &Arc<Runtime>, taken: Taken, permit: Option<Permit>) {
 
 /// Gives back what was delivered although the worker begins nothing any more.
 async fn give_back(runtime: &Runtime, hold: &Hold, job: &Job) {
-    let given = settle::release(runtime, hold, expiry(job), Duration::ZERO, None).await;
+    let given = settle::release(runtime, hold, expires(job), Duration::ZERO, None).await;
     count(runtime, given);
 }
 
@@ -98,13 +98,6 @@ fn count(runtime: &Runtime, given: bool) {
         runtime.ended.count_abandoned();
     }
 }
-
-fn expiry(job: &Job) -> Instant {
-    Instant::now() + Duration::from_millis(u64::try_from(job.ttl_ms).unwrap_or(0)).min(FAR)
-}
-
-/// Far enough for any lease or ttl that matters to a running process.
-const FAR: Duration = Duration::from_secs(400 * 86_400);
 
 async fn attempt(runtime: &Arc<Runtime>, hold: Hold, job: Job, taken: &Taken, permit: Permit) {
     let Some(tool) = runtime.tools.get(&job.tool) else {
@@ -148,7 +141,7 @@ async fn unknown_tool(runtime: &Runtime, hold: &Hold, job: &Job) {
     let (queue, name) = (&hold.claimed.queue, &job.tool);
     let message = format!("no worker on queue {queue} knows tool {name}");
     tracing::warn!(?delay, "{message}; released");
-    settle::release(runtime, hold, expiry(job), delay, Some(&message)).await;
+    settle::release(runtime, hold, expires(job), delay, Some(&message)).await;
 }
 
 /// How the run of a handler ended.
@@ -179,17 +172,16 @@ async fn supervise(runtime: &Arc<Runtime>, tool: &Tool, attempt: &Arc<Attempt>) 
     let context = JobContext::new(Arc::clone(attempt), Arc::clone(runtime));
     let handler = Arc::clone(&tool.handler);
     let future = async move { handler.run(context).await };
-    let mut handler =
-        AbortOnDropHandle::new(runtime.handlers.spawn(future.in_current_span()));
+    let mut handler = AbortOnDropHandle::new(runtime.handlers.spawn(future.in_current_span()));
     let stop = tokio::select! {
         biased;
-        ended = &mut handler => return ended.into(),
         refused = attempt.refused() => Stop::Refused(refused),
+        ended = &mut handler => return ended.into(),
         () = runtime.phase.halt.cancelled() => Stop::Halted,
         () = runtime.phase.kill.cancelled() => Stop::Halted,
         () = attempt.clock.expired() => Stop::TimedOut,
         () = park(runtime, attempt) => Stop::Parked,
-        () = progress::run(attempt, runtime) => Stop::Halted,
+        never = progress::run(attempt, runtime) => match never {},
     };
     attempt.cancel.cancel();
     let ended = if matches!(stop, Stop::Parked) {

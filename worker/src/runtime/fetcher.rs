@@ -104,7 +104,9 @@ impl Fetcher {
             if count == 0 {
                 return Ok(());
             }
-            let deliveries = self.read(std::slice::from_ref(&queue), count, false).await?;
+            let deliveries = self
+                .read(std::slice::from_ref(&queue), count, false)
+                .await?;
             found |= !deliveries.is_empty();
             let permits = permits.split(deliveries.len());
             take_up(&self.runtime, self.shard, deliveries, permits);

@@ -1,5 +1,6 @@
 //! Progress on its way to the record: the newest wins, at most one report per 100 ms.
 
+use std::convert::Infallible;
 use std::sync::Mutex;
 use std::time::Duration;
 
@@ -57,7 +58,7 @@ fn over(newer: Progress, older: Progress) -> Progress {
 }
 
 /// Sends what is reported until it is dropped.
-pub(crate) async fn run(attempt: &Attempt, runtime: &Runtime) {
+pub(crate) async fn run(attempt: &Attempt, runtime: &Runtime) -> Infallible {
     loop {
         attempt.reports.added.notified().await;
         send(attempt, runtime).await;

@@ -1,0 +1,193 @@
+//! The command line.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::{Arg, ArgMatches, Command as Cli, value_parser};
+
+use crate::row::Group;
+
+/// What this process is to do.
+#[derive(Debug)]
+pub(crate) enum Command {
+    /// Measure.
+    Run(Options),
+    /// Be the bare yardstick.
+    Bare(Part),
+    /// Work jobs off.
+    Consumer(Part),
+}
+
+/// How a run is made.
+#[derive(Debug, Clone)]
+pub(crate) struct Options {
+    /// Requests or lifecycles under way at once, where it is not one.
+    pub(crate) concurrency: usize,
+    /// How long each row is measured in each round.
+    pub(crate) length: Duration,
+    /// How often all rows are measured.
+    pub(crate) rounds: usize,
+    /// The text in the arguments and in the result of a job, bytes.
+    pub(crate) payload_bytes: usize,
+    /// What is measured.
+    pub(crate) groups: Vec<Group>,
+    /// A program and its arguments under which the front end runs; empty for none.
+    pub(crate) wrapper: Vec<String>,
+    /// Where the figures go as JSON.
+    pub(crate) json: Option<PathBuf>,
+}
+
+/// What a child of a run is told.
+#[derive(Debug, Clone)]
+pub(crate) struct Part {
+    /// Redis.
+    pub(crate) redis_url: String,
+    /// As in [`Options`].
+    pub(crate) payload_bytes: usize,
+    /// Where the bare yardstick listens.
+    pub(crate) listen: SocketAddr,
+    /// How many jobs the consumer runs at once.
+    pub(crate) slots: usize,
+}
+
+/// Reads the command line; ends the process if it is wrong, or asks for help.
+pub(crate) fn read() -> Command {
+    let matches = command().get_matches();
+    match matches.subcommand() {
+        Some(("bare", args)) => Command::Bare(part(args)),
+        Some(("consumer", args)) => Command::Consumer(part(args)),
+        _ => Command::Run(options(&matches)),
+    }
+}
+
+fn command() -> Cli {
+    Cli::new("taskferry-bench")
+        .version(env!("CARGO_PKG_VERSION"))
+        .about("Measures the front end against two yardsticks in one run")
+        .args([
+            number("concurrency", "32", "Requests or lifecycles under way at once, 1 to 60"),
+            Arg::new("seconds")
+                .long("seconds")
+                .value_name("S")
+                .default_value("4")
+                .value_parser(seconds)
+                .help("How long each row is measured in each round"),
+            number("rounds", "3", "How often all rows are measured, in turn"),
+            number("payload", "200", "The text in a job's arguments and in its result, bytes"),
+            Arg::new("only")
+                .long("only")
+                .value_name("GROUPS")
+                .value_delimiter(',')
+                .default_values(Group::ALL.map(Group::name))
+                .value_parser(Group::ALL.map(Group::name))
+                .help("What is measured, comma-separated"),
+            Arg::new("wrap-server")
+                .long("wrap-server")
+                .value_name("COMMAND")
+                .default_value("")
+                .help("Run the front end under this, as in 'valgrind --tool=callgrind'; its figures then mean nothing"),
+            Arg::new("json")
+                .long("json")
+                .value_name("FILE")
+                .value_parser(value_parser!(PathBuf))
+                .help("Also write the figures here"),
+        ])
+        .subcommands(["bare", "consumer"].map(|name| Cli::new(name).hide(true).args(parts())))
+}
+
+fn number(name: &'static str, default: &'static str, help: &'static str) -> Arg {
+    let range = if name == "concurrency" {
+        1..=60
+    } else {
+        1..=1_000_000
+    };
+    Arg::new(name)
+        .long(name)
+        .value_name("N")
+        .default_value(default)
+        .value_parser(value_parser!(u32).range(range))
+        .help(help)
+}
+
+fn parts() -> [Arg; 4] {
+    let needed = |name: &'static str| Arg::new(name).long(name).required(true);
+    [
+        needed("redis-url"),
+        needed("listen").value_parser(value_parser!(SocketAddr)),
+        number("payload", "200", ""),
+        number("slots", "1", ""),
+    ]
+}
+
+fn seconds(text: &str) -> Result<Duration, String> {
+    let seconds: Option<f64> = text.parse().ok();
+    seconds
+        .filter(|seconds| (0.1..=600.0).contains(seconds))
+        .map(Duration::from_secs_f64)
+        .ok_or_else(|| "must be 0.1 to 600".to_owned())
+}
+
+fn count(args: &ArgMatches, name: &str) -> usize {
+    let given = args.get_one::<u32>(name).copied().unwrap_or(1);
+    usize::try_from(given).unwrap_or(1)
+}
+
+fn options(args: &ArgMatches) -> Options {
+    let only: Vec<&String> = args.get_many("only").into_iter().flatten().collect();
+    let wrapper = args.get_one::<String>("wrap-server");
+    Options {
+        concurrency: count(args, "concurrency"),
+        length: args.get_one("seconds").copied().unwrap_or_default(),
+        rounds: count(args, "rounds"),
+        payload_bytes: count(args, "payload"),
+        groups: Group::ALL
+            .into_iter()
+            .filter(|group| only.iter().any(|name| *name == group.name()))
+            .collect(),
+        wrapper: wrapper
+            .into_iter()
+            .flat_map(|text| text.split_whitespace().map(ToOwned::to_owned))
+            .collect(),
+        json: args.get_one("json").cloned(),
+    }
+}
+
+fn part(args: &ArgMatches) -> Part {
+    Part {
+        redis_url: args
+            .get_one::<String>("redis-url")
+            .cloned()
+            .unwrap_or_default(),
+        payload_bytes: count(args, "payload"),
+        listen: args
+            .get_one("listen")
+            .copied()
+            .unwrap_or_else(|| SocketAddr::from(([127, 0, 0, 1], 0))),
+        slots: count(args, "slots"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_command_line_is_sound_and_has_its_defaults() {
+        command().debug_assert();
+        let options = options(&command().get_matches_from(["taskferry-bench"]));
+        assert_eq!((options.concurrency, options.rounds), (32, 3));
+        assert_eq!(options.length, Duration::from_secs(4));
+        assert_eq!(options.groups, Group::ALL);
+        assert!(options.wrapper.is_empty());
+    }
+
+    #[test]
+    fn what_is_measured_can_be_narrowed() {
+        let args = ["taskferry-bench", "--only", "poll", "--seconds", "0.5"];
+        let options = options(&command().get_matches_from(args));
+        assert_eq!(options.groups, [Group::Poll]);
+        assert_eq!(options.length, Duration::from_millis(500));
+        assert!(seconds("0").is_err() && seconds("x").is_err() && seconds("NaN").is_err());
+    }
+}

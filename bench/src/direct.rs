@@ -1,0 +1,89 @@
+//! The yardstick `direct`: a lifecycle by the contract alone, without HTTP, protocol or waiting for anyone.
+
+use anyhow::bail;
+use taskferry_contract::{
+    BlockingConnection, ClaimReply, Claimed, Delivery, FinishReply, Hold, Outcome, Source, Status,
+    Store, ToolDefinition, WorkerId,
+};
+
+use crate::consumer::LEASE;
+use crate::load::Client;
+use crate::work::{self, Kind};
+
+/// Submits a job, takes one off the queue, works it off and reads it.
+#[derive(Debug)]
+pub(crate) struct Direct {
+    store: Store,
+    connection: BlockingConnection,
+    tool: ToolDefinition,
+    worker: WorkerId,
+    arguments: String,
+    result: String,
+}
+
+impl Direct {
+    /// `count` clients, each with a connection to read from the stream; the other commands share one, as everywhere.
+    pub(crate) async fn several(
+        count: usize,
+        store: &Store,
+        payload_bytes: usize,
+    ) -> anyhow::Result<Vec<Self>> {
+        let mut clients = Vec::with_capacity(count);
+        for number in 0..count {
+            clients.push(Self {
+                connection: store.connections().blocking().await?,
+                store: store.clone(),
+                tool: Kind::Direct.definition()?,
+                worker: format!("direct-{number}").parse()?,
+                arguments: work::arguments(payload_bytes),
+                result: work::result(payload_bytes),
+            });
+        }
+        Ok(clients)
+    }
+
+    /// Takes the next entry. There is one: each client takes one after it put one in.
+    async fn next(&mut self) -> anyhow::Result<Claimed> {
+        let source = Source {
+            worker: &self.worker,
+            shard: work::shard(&self.store)?,
+            queues: std::slice::from_ref(&self.tool.queue),
+        };
+        let read = self.store.read_new(&mut self.connection, source, 1, None);
+        match read.await?.pop() {
+            Some(Delivery::Job(claimed)) => Ok(claimed),
+            other => bail!("no entry of a job, but {other:?}"),
+        }
+    }
+}
+
+impl Client for Direct {
+    async fn once(&mut self) -> anyhow::Result<()> {
+        work::submit(&self.store, &self.tool, &self.arguments).await?;
+        let claimed = self.next().await?;
+        let id = claimed.id;
+        let job = match self.store.claim(&claimed, &self.worker, LEASE).await? {
+            ClaimReply::Started(job) => job,
+            other => bail!("an attempt did not start: {other:?}"),
+        };
+        let hold = Hold {
+            claimed,
+            attempt: job.attempt,
+            worker: self.worker.clone(),
+        };
+        let outcome = Outcome::Completed {
+            result: self.result.clone(),
+            is_error: false,
+            message: None,
+        };
+        let finished = self.store.finish(&hold, &outcome).await?;
+        if finished != FinishReply::Stored {
+            bail!("a result was not stored: {finished:?}");
+        }
+        let view = self.store.view_with_outcome(id).await?;
+        match view {
+            Some(view) if view.status == Status::Completed => Ok(()),
+            other => bail!("a job is not complete: {other:?}"),
+        }
+    }
+}

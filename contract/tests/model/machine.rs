@@ -1,0 +1,457 @@
+//! The model: what every transition does, in memory, without Redis. It knows no time; the case makes time pass.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use taskferry_contract::{Refused, Status};
+
+use crate::operation::{End, Submit, TOOLS};
+use crate::reply::Reply;
+
+/// How often a job of either tool may be attempted, and how many of its workers may die.
+pub(crate) const ATTEMPTS: [u32; TOOLS] = [2, 3];
+pub(crate) const CRASH_LIMITS: [u32; TOOLS] = [3, 2];
+/// The tool that may run once at a time.
+pub(crate) const LIMITED: usize = 1;
+
+/// An entry of the stream; the number it has in `Machine::entries` is its place in the order.
+#[derive(Debug, Default)]
+pub(crate) struct Entry {
+    /// None for one that cannot be read.
+    pub(crate) job: Option<usize>,
+    pub(crate) pending: Option<Pending>,
+}
+
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Pending {
+    pub(crate) worker: usize,
+    /// Whether nobody was heard of for a lease.
+    pub(crate) idle: bool,
+}
+
+#[derive(Debug)]
+pub(crate) struct Job {
+    pub(crate) submit: Submit,
+    /// As it sorts among the due.
+    pub(crate) id: String,
+    pub(crate) gone: bool,
+    pub(crate) status: Status,
+    pub(crate) entry: Option<usize>,
+    pub(crate) worker: Option<usize>,
+    pub(crate) lapsed: bool,
+    pub(crate) attempt: u64,
+    pub(crate) retries: u64,
+    pub(crate) crashes: u64,
+    /// Questions by key, with the answers that came.
+    pub(crate) asked: BTreeMap<String, Option<String>>,
+}
+
+impl Job {
+    pub(crate) fn open(&self) -> usize {
+        self.asked
+            .values()
+            .filter(|answer| answer.is_none())
+            .count()
+    }
+
+    fn answers(&self) -> BTreeMap<String, String> {
+        let answers = self.asked.iter();
+        answers
+            .filter_map(|(key, answer)| Some((key.clone(), answer.clone()?)))
+            .collect()
+    }
+
+    fn limited(&self) -> bool {
+        self.submit.tool == LIMITED
+    }
+
+    fn is_live(&self) -> bool {
+        !self.gone && !self.status.is_terminal()
+    }
+}
+
+/// An attempt, as its worker remembers it.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Held {
+    pub(crate) job: usize,
+    pub(crate) entry: usize,
+    pub(crate) worker: usize,
+    pub(crate) attempt: u64,
+}
+
+#[derive(Debug, Default)]
+pub(crate) struct Machine {
+    pub(crate) jobs: Vec<Job>,
+    pub(crate) entries: BTreeMap<usize, Entry>,
+    entries_made: usize,
+    /// Jobs that wait for a time, and whether it is far.
+    pub(crate) due: BTreeMap<usize, bool>,
+    /// Slots of the limited tool, and whether their lease has run out.
+    pub(crate) slots: BTreeMap<usize, bool>,
+    keys: BTreeMap<(usize, u8), usize>,
+    pub(crate) dead_letters: usize,
+}
+
+impl Machine {
+    pub(crate) fn submit(&mut self, submit: &Submit, id: String) -> Reply {
+        let key = (submit.owner, submit.key);
+        if submit.key != 0
+            && let Some(first) = self.keys.get(&key)
+            && !self.jobs[*first].gone
+        {
+            return Reply::Duplicate(*first);
+        }
+        let length = self.entries.len() as u64;
+        if submit.queue_cap > 0 && length >= submit.queue_cap {
+            return Reply::QueueFull(length);
+        }
+        let anonymous = submit.owner + 1 == crate::operation::OWNERS;
+        let of_owner = |job: &&Job| job.is_live() && job.submit.owner == submit.owner;
+        let live = self.jobs.iter().filter(of_owner).count() as u64;
+        if !anonymous && submit.owner_cap > 0 && live >= submit.owner_cap {
+            return Reply::OwnerLimit(live);
+        }
+        let job = self.jobs.len();
+        let entry = self.append(Some(job));
+        if submit.key != 0 {
+            self.keys.insert(key, job);
+        }
+        self.jobs.push(Job {
+            submit: submit.clone(),
+            id,
+            gone: false,
+            status: Status::Queued,
+            entry: Some(entry),
+            worker: None,
+            lapsed: false,
+            attempt: 0,
+            retries: 0,
+            crashes: 0,
+            asked: BTreeMap::new(),
+        });
+        Reply::Queued
+    }
+
+    /// Adds an entry at the end of the stream.
+    pub(crate) fn append(&mut self, job: Option<usize>) -> usize {
+        let number = self.entries_made;
+        self.entries_made += 1;
+        let entry = Entry { job, pending: None };
+        self.entries.insert(number, entry);
+        number
+    }
+
+    /// Delivers the first entry that was not delivered before; its number.
+    pub(crate) fn read(&mut self, worker: usize) -> Option<usize> {
+        let mut waiting = self.entries.iter_mut();
+        let (number, entry) = waiting.find(|(_, entry)| entry.pending.is_none())?;
+        entry.pending = Some(Pending {
+            worker,
+            idle: false,
+        });
+        Some(*number)
+    }
+
+    pub(crate) fn bury(&mut self, entry: usize) {
+        self.entries.remove(&entry);
+        self.dead_letters += 1;
+    }
+
+    /// Hands every idle entry to `worker`; their numbers.
+    pub(crate) fn reclaim(&mut self, worker: usize) -> Vec<usize> {
+        let mut taken = Vec::new();
+        for (number, entry) in &mut self.entries {
+            if entry.pending.is_some_and(|pending| pending.idle) {
+                entry.pending = Some(Pending {
+                    worker,
+                    idle: false,
+                });
+                taken.push(*number);
+            }
+        }
+        taken
+    }
+
+    pub(crate) fn claim(&mut self, job: usize, entry: usize, worker: usize) -> Reply {
+        let of = &mut self.jobs[job];
+        let dropped = if of.gone {
+            Some(Reply::Gone)
+        } else if of.status.is_terminal() {
+            Some(Reply::Terminal)
+        } else if of.entry != Some(entry) {
+            Some(Reply::Stale)
+        } else {
+            None
+        };
+        if let Some(reply) = dropped {
+            self.entries.remove(&entry);
+            return reply;
+        }
+        if let Some(holder) = of.worker {
+            if !of.lapsed {
+                let given_back = Pending {
+                    worker: holder,
+                    idle: false,
+                };
+                self.entries.entry(entry).or_default().pending = Some(given_back);
+                return Reply::Busy;
+            }
+            of.crashes += 1;
+            if of.crashes >= u64::from(CRASH_LIMITS[of.submit.tool]) {
+                let crashes = of.crashes;
+                self.close(job, Status::Failed);
+                self.dead_letters += 1;
+                return Reply::Poison(crashes);
+            }
+        }
+        self.begin(job, entry, worker)
+    }
+
+    /// Starts an attempt, if the tool has a slot.
+    fn begin(&mut self, job: usize, entry: usize, worker: usize) -> Reply {
+        let of = &mut self.jobs[job];
+        if of.limited() {
+            self.slots.retain(|_, lapsed| !*lapsed);
+            if !self.slots.contains_key(&job) && !self.slots.is_empty() {
+                self.give_back(job);
+                self.due.insert(job, true);
+                return Reply::Busy;
+            }
+            self.slots.insert(job, false);
+        }
+        let of = &mut self.jobs[job];
+        of.status = Status::Working;
+        of.attempt += 1;
+        of.worker = Some(worker);
+        of.lapsed = false;
+        debug_assert_eq!(of.entry, Some(entry));
+        Reply::Started {
+            attempt: of.attempt,
+            retries: of.retries,
+            crashes: of.crashes,
+            answers: of.answers(),
+        }
+    }
+
+    /// Takes the job from its worker and off its stream; it is queued.
+    fn give_back(&mut self, job: usize) {
+        let of = &mut self.jobs[job];
+        if let Some(entry) = of.entry.take() {
+            self.entries.remove(&entry);
+        }
+        of.worker = None;
+        of.status = Status::Queued;
+    }
+
+    fn close(&mut self, job: usize, status: Status) {
+        self.give_back(job);
+        self.jobs[job].status = status;
+        self.due.remove(&job);
+        self.slots.remove(&job);
+    }
+
+    /// Why an attempt may not write. Those that end a hold, or renew it, drop the entry of an expired record.
+    fn refused(&mut self, held: Held, drops: bool) -> Option<Reply> {
+        let job = &self.jobs[held.job];
+        let why = if job.gone {
+            if drops {
+                self.entries.remove(&held.entry);
+            }
+            Refused::Gone
+        } else if job.attempt != held.attempt {
+            Refused::LeaseLost
+        } else if job.status == Status::Cancelled {
+            Refused::Cancelled
+        } else if job.status.is_terminal() {
+            Refused::AlreadyTerminal
+        } else if job.worker.is_none() {
+            Refused::LeaseLost
+        } else {
+            return None;
+        };
+        Some(Reply::Refused(why))
+    }
+
+    pub(crate) fn renew(&mut self, held: Held) -> Reply {
+        if let Some(reply) = self.refused(held, true) {
+            return reply;
+        }
+        let job = &mut self.jobs[held.job];
+        job.lapsed = false;
+        if job.limited() {
+            self.slots.insert(held.job, false);
+        }
+        let renewed = Pending {
+            worker: held.worker,
+            idle: false,
+        };
+        self.entries.entry(held.entry).or_default().pending = Some(renewed);
+        Reply::Renewed(self.jobs[held.job].answers())
+    }
+
+    pub(crate) fn report(&mut self, held: Held) -> Reply {
+        self.refused(held, false).unwrap_or(Reply::Told)
+    }
+
+    pub(crate) fn ask(&mut self, held: Held, key: &str) -> Reply {
+        if let Some(reply) = self.refused(held, false) {
+            return reply;
+        }
+        let job = &mut self.jobs[held.job];
+        if let Some(Some(answer)) = job.asked.get(key) {
+            return Reply::Answered(answer.clone());
+        }
+        job.asked.insert(key.to_owned(), None);
+        job.status = Status::InputRequired;
+        Reply::Asked
+    }
+
+    pub(crate) fn park(&mut self, held: Held) -> Reply {
+        if let Some(reply) = self.refused(held, false) {
+            return reply;
+        }
+        if self.jobs[held.job].open() == 0 {
+            return Reply::NothingOpen;
+        }
+        self.give_back(held.job);
+        self.slots.remove(&held.job);
+        self.jobs[held.job].status = Status::InputRequired;
+        Reply::Parked
+    }
+
+    pub(crate) fn finish(&mut self, held: Held, end: End) -> Reply {
+        match self.refused(held, true) {
+            Some(Reply::Refused(Refused::Cancelled)) => Reply::Refused(Refused::AlreadyTerminal),
+            Some(reply) => reply,
+            None => {
+                self.close(held.job, status(end));
+                Reply::Finished
+            }
+        }
+    }
+
+    pub(crate) fn retry(&mut self, held: Held, later: bool, end: End) -> Reply {
+        if let Some(reply) = self.refused(held, true) {
+            return reply;
+        }
+        let job = &mut self.jobs[held.job];
+        if job.retries + 1 >= u64::from(ATTEMPTS[job.submit.tool]) {
+            self.close(held.job, status(end));
+            self.dead_letters += 1;
+            return Reply::Dead;
+        }
+        job.retries += 1;
+        self.give_back(held.job);
+        self.slots.remove(&held.job);
+        self.due.insert(held.job, later);
+        Reply::Scheduled
+    }
+
+    pub(crate) fn release(&mut self, held: Held, later: bool) -> Reply {
+        if let Some(reply) = self.refused(held, true) {
+            return reply;
+        }
+        self.give_back(held.job);
+        self.slots.remove(&held.job);
+        if later {
+            self.due.insert(held.job, true);
+        } else {
+            self.jobs[held.job].entry = Some(self.append(Some(held.job)));
+        }
+        Reply::Finished
+    }
+
+    pub(crate) fn answer(&mut self, job: usize, owner: usize, key: &str, text: &str) -> Reply {
+        let of = &mut self.jobs[job];
+        if of.gone || of.submit.owner != owner {
+            return Reply::Gone;
+        }
+        let terminal = of.status.is_terminal();
+        let Some(answer @ None) = of.asked.get_mut(key).filter(|_| !terminal) else {
+            return Reply::Ignored;
+        };
+        *answer = Some(text.to_owned());
+        let open = of.open();
+        if open == 0 && of.status == Status::InputRequired {
+            if of.worker.is_some() {
+                of.status = Status::Working;
+            } else {
+                of.status = Status::Queued;
+                self.jobs[job].entry = Some(self.append(Some(job)));
+            }
+        }
+        Reply::Stored(open as u64)
+    }
+
+    pub(crate) fn cancel(&mut self, job: usize, owner: usize) -> Reply {
+        let of = &self.jobs[job];
+        if of.gone || of.submit.owner != owner {
+            Reply::Gone
+        } else if of.status.is_terminal() {
+            Reply::Terminal
+        } else {
+            self.close(job, Status::Cancelled);
+            Reply::Cancelled
+        }
+    }
+
+    pub(crate) fn watch(&self, job: usize, owner: usize) -> Reply {
+        let of = &self.jobs[job];
+        if of.gone || of.submit.owner != owner {
+            Reply::Gone
+        } else {
+            Reply::Found
+        }
+    }
+
+    /// Moves due jobs, of equal time, in the order of their ids; `all` if the far times have come as well.
+    pub(crate) fn forward(&mut self, all: bool, limit: u32) -> Reply {
+        let ready = self.due.iter().filter(|(_, far)| all || !**far);
+        let mut ready: Vec<usize> = ready.map(|(job, _)| *job).collect();
+        ready.sort_by(|a, b| self.jobs[*a].id.cmp(&self.jobs[*b].id));
+        ready.truncate(limit as usize);
+        let mut moved = 0;
+        for job in ready {
+            self.due.remove(&job);
+            if !self.jobs[job].gone {
+                self.jobs[job].entry = Some(self.append(Some(job)));
+                moved += 1;
+            }
+        }
+        Reply::Forwarded {
+            moved,
+            more: !self.due.is_empty(),
+        }
+    }
+
+    /// Which of the live jobs nobody can bring on but a caller.
+    pub(crate) fn parked(&self) -> BTreeSet<usize> {
+        let jobs = self.jobs.iter().enumerate();
+        jobs.filter(|(_, job)| {
+            job.is_live() && job.status == Status::InputRequired && job.entry.is_none()
+        })
+        .map(|(number, _)| number)
+        .collect()
+    }
+
+    /// Whether the stream holds entries that no transition made, and that no worker has met yet.
+    pub(crate) fn has_foreign_entries(&self) -> bool {
+        let mut entries = self.entries.iter();
+        entries.any(|(number, entry)| {
+            let job = entry.job.map(|job| &self.jobs[job]);
+            job.is_none_or(|job| !job.gone && job.entry != Some(*number))
+        })
+    }
+
+    pub(crate) fn is_drained(&self) -> bool {
+        let live = self.jobs.iter().any(Job::is_live);
+        !live && self.entries.is_empty() && self.due.is_empty()
+    }
+}
+
+fn status(end: End) -> Status {
+    match end {
+        End::Completed => Status::Completed,
+        End::Failed => Status::Failed,
+        End::Cancelled => Status::Cancelled,
+    }
+}

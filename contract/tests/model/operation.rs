@@ -1,0 +1,220 @@
+//! What can happen to jobs. Jobs, deliveries and holds are meant by a number that is taken modulo how many there are.
+
+use proptest::collection::vec;
+use proptest::prelude::{Just, Strategy, any};
+use proptest::prop_oneof;
+
+/// How many workers there are.
+pub(crate) const WORKERS: usize = 3;
+/// How many owners there are; the last is anonymous.
+pub(crate) const OWNERS: usize = 3;
+/// How many tools there are; the last has a concurrency limit of 1.
+pub(crate) const TOOLS: usize = 2;
+
+#[derive(Debug, Clone)]
+pub(crate) struct Submit {
+    pub(crate) tool: usize,
+    pub(crate) owner: usize,
+    /// An idempotency key; 0 is none.
+    pub(crate) key: u8,
+    pub(crate) plain: bool,
+    /// Whether the record lives on after the end for longer than its ttl.
+    pub(crate) keep: bool,
+    pub(crate) queue_cap: u64,
+    pub(crate) owner_cap: u64,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum End {
+    Completed,
+    Failed,
+    Cancelled,
+}
+
+/// Which deadlines of a job pass.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Passes {
+    /// The worker died a lease ago.
+    Lease,
+    /// The entry was delivered long before it was claimed.
+    Idle,
+    Both,
+}
+
+#[derive(Debug, Clone)]
+pub(crate) enum Operation {
+    Submit(Submit),
+    SubmitAgain {
+        job: usize,
+    },
+    Read {
+        worker: usize,
+    },
+    ReadAndClaim {
+        worker: usize,
+    },
+    Claim {
+        delivery: usize,
+        worker: usize,
+    },
+    Reclaim {
+        worker: usize,
+    },
+    Renew {
+        hold: usize,
+    },
+    Report {
+        hold: usize,
+        text: bool,
+    },
+    Ask {
+        hold: usize,
+        key: u8,
+    },
+    Park {
+        hold: usize,
+    },
+    Finish {
+        hold: usize,
+        end: End,
+    },
+    Retry {
+        hold: usize,
+        later: bool,
+        end: End,
+    },
+    Release {
+        hold: usize,
+        later: bool,
+    },
+    Answer {
+        job: usize,
+        owner: Option<usize>,
+        key: u8,
+    },
+    Cancel {
+        job: usize,
+        owner: Option<usize>,
+    },
+    Watch {
+        job: usize,
+        owner: Option<usize>,
+    },
+    Forward {
+        all: bool,
+        limit: u32,
+    },
+    Lapse {
+        job: usize,
+        passes: Passes,
+    },
+    Expire {
+        job: usize,
+    },
+    Duplicate {
+        job: usize,
+    },
+    Malformed,
+}
+
+/// A sequence of operations.
+pub(crate) fn operations() -> impl Strategy<Value = Vec<Operation>> {
+    vec(operation(), 1..120)
+}
+
+fn operation() -> impl Strategy<Value = Operation> {
+    prop_oneof![
+        60 => coming(),
+        100 => held(),
+        60 => seen(),
+    ]
+}
+
+fn some() -> std::ops::Range<usize> {
+    0..8
+}
+
+/// Half of the time the latest hold, which is the likeliest to be live.
+fn hold() -> impl Strategy<Value = usize> {
+    prop_oneof![Just(usize::MAX), some()]
+}
+
+fn owner() -> impl Strategy<Value = Option<usize>> {
+    prop_oneof![5 => Just(None), 1 => (0..OWNERS).prop_map(Some)]
+}
+
+fn end() -> impl Strategy<Value = End> {
+    prop_oneof![
+        Just(End::Completed),
+        Just(End::Failed),
+        Just(End::Cancelled)
+    ]
+}
+
+/// How jobs come to workers.
+fn coming() -> impl Strategy<Value = Operation> {
+    let cap = || prop_oneof![4 => Just(0_u64), 1 => 1..4_u64];
+    let submit = (
+        0..TOOLS,
+        0..OWNERS,
+        0..3_u8,
+        any::<bool>(),
+        any::<bool>(),
+        cap(),
+        cap(),
+    );
+    let submit = submit.prop_map(|(tool, owner, key, plain, keep, queue_cap, owner_cap)| {
+        Operation::Submit(Submit {
+            tool,
+            owner,
+            key,
+            plain,
+            keep,
+            queue_cap,
+            owner_cap,
+        })
+    });
+    prop_oneof![
+        15 => submit,
+        2 => some().prop_map(|job| Operation::SubmitAgain { job }),
+        5 => (0..WORKERS).prop_map(|worker| Operation::Read { worker }),
+        20 => (0..WORKERS).prop_map(|worker| Operation::ReadAndClaim { worker }),
+        8 => (some(), 0..WORKERS)
+            .prop_map(|(delivery, worker)| Operation::Claim { delivery, worker }),
+        6 => (0..WORKERS).prop_map(|worker| Operation::Reclaim { worker }),
+        6 => (any::<bool>(), 1..4_u32).prop_map(|(all, limit)| Operation::Forward { all, limit }),
+        1 => Just(Operation::Malformed),
+        2 => some().prop_map(|job| Operation::Duplicate { job }),
+    ]
+}
+
+/// What workers do with the jobs they hold, or once held.
+fn held() -> impl Strategy<Value = Operation> {
+    prop_oneof![
+        4 => hold().prop_map(|hold| Operation::Renew { hold }),
+        2 => (hold(), any::<bool>()).prop_map(|(hold, text)| Operation::Report { hold, text }),
+        6 => (hold(), 0..3_u8).prop_map(|(hold, key)| Operation::Ask { hold, key }),
+        4 => hold().prop_map(|hold| Operation::Park { hold }),
+        4 => (hold(), end()).prop_map(|(hold, end)| Operation::Finish { hold, end }),
+        4 => (hold(), any::<bool>(), end())
+            .prop_map(|(hold, later, end)| Operation::Retry { hold, later, end }),
+        3 => (hold(), any::<bool>()).prop_map(|(hold, later)| Operation::Release { hold, later }),
+    ]
+}
+
+/// What callers do, and what happens to everyone.
+fn seen() -> impl Strategy<Value = Operation> {
+    let passes = prop_oneof![
+        4 => Just(Passes::Both),
+        1 => Just(Passes::Lease),
+        1 => Just(Passes::Idle),
+    ];
+    prop_oneof![
+        6 => (some(), owner(), 0..3_u8)
+            .prop_map(|(job, owner, key)| Operation::Answer { job, owner, key }),
+        2 => (some(), owner()).prop_map(|(job, owner)| Operation::Cancel { job, owner }),
+        1 => (some(), owner()).prop_map(|(job, owner)| Operation::Watch { job, owner }),
+        6 => (some(), passes).prop_map(|(job, passes)| Operation::Lapse { job, passes }),
+        1 => some().prop_map(|job| Operation::Expire { job }),
+    ]
+}

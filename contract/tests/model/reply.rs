@@ -1,0 +1,153 @@
+//! What the store replied, and what the model says it should have: one type for both.
+
+use std::collections::BTreeMap;
+
+use taskferry_contract::{
+    AnswerReply, AskReply, CancelReply, ClaimReply, FinishReply, ParkReply, Refused, RenewReply,
+    RetryReply,
+};
+
+/// Times are left out; tasks and entries are those of the operation.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Reply {
+    /// There was nothing to do it with.
+    Nothing,
+    Queued,
+    /// The number of the job that the idempotency key stands for.
+    Duplicate(usize),
+    QueueFull(u64),
+    OwnerLimit(u64),
+    /// The number of the job, none for an entry that cannot be read.
+    Delivered(Vec<Option<usize>>),
+    Started {
+        attempt: u64,
+        retries: u64,
+        crashes: u64,
+        answers: BTreeMap<String, String>,
+    },
+    Poison(u64),
+    Busy,
+    Gone,
+    Stale,
+    Terminal,
+    Renewed(BTreeMap<String, String>),
+    Told,
+    Asked,
+    Answered(String),
+    Parked,
+    NothingOpen,
+    Finished,
+    Scheduled,
+    Dead,
+    Refused(Refused),
+    Stored(u64),
+    Ignored,
+    Cancelled,
+    Found,
+    Forwarded {
+        moved: u64,
+        more: bool,
+    },
+}
+
+impl Reply {
+    /// Whether it says that this call ended the job.
+    pub(crate) fn ends(&self) -> bool {
+        matches!(
+            self,
+            Self::Finished | Self::Dead | Self::Cancelled | Self::Poison(_)
+        )
+    }
+}
+
+impl From<&ClaimReply> for Reply {
+    fn from(reply: &ClaimReply) -> Self {
+        match reply {
+            ClaimReply::Started(job) => Self::Started {
+                attempt: job.attempt.0,
+                retries: job.retries,
+                crashes: job.crashes,
+                answers: job.answers.clone().into_iter().collect(),
+            },
+            ClaimReply::Gone => Self::Gone,
+            ClaimReply::Stale => Self::Stale,
+            ClaimReply::AlreadyTerminal => Self::Terminal,
+            ClaimReply::Poison { crashes } => Self::Poison(*crashes),
+            ClaimReply::Busy { .. } => Self::Busy,
+        }
+    }
+}
+
+impl From<RenewReply> for Reply {
+    fn from(reply: RenewReply) -> Self {
+        match reply {
+            RenewReply::Renewed(answers) => Self::Renewed(answers.into_iter().collect()),
+            RenewReply::Refused(why) => Self::Refused(why),
+        }
+    }
+}
+
+impl From<Result<(), Refused>> for Reply {
+    fn from(reply: Result<(), Refused>) -> Self {
+        reply.map_or_else(Self::Refused, |()| Self::Told)
+    }
+}
+
+impl From<AskReply> for Reply {
+    fn from(reply: AskReply) -> Self {
+        match reply {
+            AskReply::Asked => Self::Asked,
+            AskReply::Answered(answer) => Self::Answered(answer),
+            AskReply::Refused(why) => Self::Refused(why),
+        }
+    }
+}
+
+impl From<ParkReply> for Reply {
+    fn from(reply: ParkReply) -> Self {
+        match reply {
+            ParkReply::Parked => Self::Parked,
+            ParkReply::Answered => Self::NothingOpen,
+            ParkReply::Refused(why) => Self::Refused(why),
+        }
+    }
+}
+
+impl From<FinishReply> for Reply {
+    fn from(reply: FinishReply) -> Self {
+        match reply {
+            FinishReply::Stored => Self::Finished,
+            FinishReply::Refused(why) => Self::Refused(why),
+        }
+    }
+}
+
+impl From<RetryReply> for Reply {
+    fn from(reply: RetryReply) -> Self {
+        match reply {
+            RetryReply::Scheduled { .. } => Self::Scheduled,
+            RetryReply::Dead => Self::Dead,
+            RetryReply::Refused(why) => Self::Refused(why),
+        }
+    }
+}
+
+impl From<AnswerReply> for Reply {
+    fn from(reply: AnswerReply) -> Self {
+        match reply {
+            AnswerReply::Stored { open } => Self::Stored(open),
+            AnswerReply::Ignored => Self::Ignored,
+            AnswerReply::NotFound => Self::Gone,
+        }
+    }
+}
+
+impl From<CancelReply> for Reply {
+    fn from(reply: CancelReply) -> Self {
+        match reply {
+            CancelReply::Cancelled(_) => Self::Cancelled,
+            CancelReply::AlreadyTerminal(_) => Self::Terminal,
+            CancelReply::NotFound => Self::Gone,
+        }
+    }
+}

@@ -1,0 +1,199 @@
+//! The command line of a worker: settings, logging, signals. A worker of your own gets the same with
+//! `Program::new("my-worker", "1.0.0").run(|worker| worker.tool(…)).await`.
+
+use std::io::Write as _;
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::{Arg, ArgMatches, Command, value_parser};
+use taskferry_contract::Store;
+use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio_util::sync::CancellationToken;
+use tracing_subscriber::EnvFilter;
+
+use crate::config::{self, LogFormat, WorkerConfig};
+use crate::manifest::Manifest;
+use crate::worker::{Builder, Worker};
+
+/// A worker's binary.
+#[derive(Debug, Clone, Copy)]
+pub struct Program {
+    name: &'static str,
+    version: &'static str,
+    manifest_required: bool,
+}
+
+impl Program {
+    /// A binary with tools of its own; with `--manifest` it also has those of a manifest.
+    #[must_use]
+    pub fn new(name: &'static str, version: &'static str) -> Self {
+        Self {
+            name,
+            version,
+            manifest_required: false,
+        }
+    }
+
+    /// A binary whose tools all come from a manifest.
+    #[must_use]
+    pub fn of_manifest(name: &'static str, version: &'static str) -> Self {
+        Self {
+            manifest_required: true,
+            ..Self::new(name, version)
+        }
+    }
+
+    /// Reads the settings, runs the worker until SIGTERM or SIGINT, and drains. `extend` adds the tools.
+    ///
+    /// The exit code is 0 after a drain, 1 if Redis cannot be used or a second signal ended the drain, 2 if settings or
+    /// manifest cannot be used; all their problems are on standard error then.
+    pub async fn run(self, extend: impl FnOnce(Builder) -> Builder) -> ExitCode {
+        let (config, worker) = match self.prepare(extend) {
+            Ok(prepared) => prepared,
+            Err(problem) => {
+                self.say(&problem);
+                return ExitCode::from(2);
+            }
+        };
+        if let Err(problem) = start_logging(&config) {
+            self.say(&problem);
+            return ExitCode::FAILURE;
+        }
+        let (stop, second) = (CancellationToken::new(), CancellationToken::new());
+        let kill = worker.kill_token();
+        let signals = match Signals::catch() {
+            Ok(signals) => signals,
+            Err(error) => {
+                self.say(&format!("signals cannot be caught: {error}"));
+                return ExitCode::FAILURE;
+            }
+        };
+        let outcome = tokio::select! {
+            outcome = Box::pin(worker.run(stop.clone())) => outcome,
+            () = signals.pass_on(&stop, &second, &kill) => return ExitCode::FAILURE,
+        };
+        match outcome {
+            Ok(_drained) if second.is_cancelled() => ExitCode::FAILURE,
+            Ok(_drained) => ExitCode::SUCCESS,
+            Err(error) => {
+                self.say(&error.to_string());
+                ExitCode::FAILURE
+            }
+        }
+    }
+
+    fn prepare(
+        self,
+        extend: impl FnOnce(Builder) -> Builder,
+    ) -> Result<(WorkerConfig, Worker), String> {
+        let matches = self.command().get_matches();
+        let file = matches.get_one::<PathBuf>("config");
+        let config = WorkerConfig::read(
+            flags(&matches),
+            file.map(PathBuf::as_path),
+            self.manifest_required,
+        )
+        .map_err(|problems| problems.to_string())?;
+        let store = Store::new(&config.redis).map_err(|error| error.to_string())?;
+        let mut builder = Worker::builder(store)
+            .lease(config.lease)
+            .drain_timeout(config.drain_timeout);
+        if let Some(slots) = config.slots {
+            builder = builder.slots(slots);
+        }
+        if let Some(path) = &config.manifest {
+            let manifest = Manifest::load(path).map_err(|error| error.to_string())?;
+            builder = builder.exec_manifest(&manifest, &config::inherited_environment());
+        }
+        let worker = extend(builder).build().map_err(|error| error.to_string())?;
+        Ok((config, worker))
+    }
+
+    fn command(self) -> Command {
+        let file = Arg::new("config")
+            .long("config")
+            .value_name("FILE")
+            .value_parser(value_parser!(PathBuf))
+            .help("A TOML file of settings");
+        let command = Command::new(self.name)
+            .version(self.version)
+            .about("Takes jobs from Redis, runs them, and writes status and results back")
+            .after_help("Every setting can also be given as TASKFERRY_<NAME> in the environment, or in the file that --config or TASKFERRY_CONFIG names.")
+            .arg(file);
+        config::all_settings()
+            .into_iter()
+            .fold(command, |command, setting| {
+                command.arg(
+                    Arg::new(setting.name)
+                        .long(setting.flag())
+                        .value_name(setting.value)
+                        .help(setting.help),
+                )
+            })
+    }
+
+    /// A line for whoever started the process.
+    fn say(self, line: &str) {
+        let _closed_stderr = writeln!(std::io::stderr(), "{}: {line}", self.name);
+    }
+}
+
+fn flags(matches: &ArgMatches) -> Vec<(&'static str, String)> {
+    config::all_settings()
+        .into_iter()
+        .filter_map(|setting| {
+            let value = matches.get_one::<String>(setting.name)?;
+            Some((setting.name, value.clone()))
+        })
+        .collect()
+}
+
+fn start_logging(config: &WorkerConfig) -> Result<(), String> {
+    let filter = EnvFilter::try_new(&config.log).map_err(|error| error.to_string())?;
+    let lines = tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(std::io::stderr);
+    let started = match config.log_format {
+        LogFormat::Text => lines.with_ansi(false).try_init(),
+        LogFormat::Json => lines.json().try_init(),
+    };
+    started.map_err(|error| format!("logging cannot be started: {error}"))
+}
+
+/// SIGTERM and SIGINT.
+struct Signals {
+    terminate: Signal,
+    interrupt: Signal,
+}
+
+impl Signals {
+    fn catch() -> std::io::Result<Self> {
+        Ok(Self {
+            terminate: signal(SignalKind::terminate())?,
+            interrupt: signal(SignalKind::interrupt())?,
+        })
+    }
+
+    /// The first signal drains, the second kills, the third does not wait for anything.
+    async fn pass_on(
+        mut self,
+        stop: &CancellationToken,
+        second: &CancellationToken,
+        kill: &CancellationToken,
+    ) {
+        self.next().await;
+        stop.cancel();
+        self.next().await;
+        second.cancel();
+        tracing::warn!("a second signal: what still runs is killed");
+        kill.cancel();
+        self.next().await;
+    }
+
+    async fn next(&mut self) {
+        tokio::select! {
+            _ = self.terminate.recv() => {}
+            _ = self.interrupt.recv() => {}
+        }
+    }
+}

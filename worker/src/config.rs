@@ -1,0 +1,204 @@
+//! A worker's settings. The environment and the settings file are read here and nowhere else.
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use taskferry_contract::RedisSettings;
+use taskferry_contract::settings::{
+    FRONT_END_NAMES, Problems, REDIS_SETTINGS, Setting, Settings, duration, take_redis, within,
+};
+use tracing_subscriber::EnvFilter;
+
+use crate::exec::Environment;
+use crate::worker::{LONGEST_LEASE, MOST_SLOTS, SHORTEST_LEASE};
+
+/// Names of settings that are no binary's but may stand in a shared environment.
+const NAMES_OF_OTHERS: [&str; 2] = ["config", "test_redis"];
+
+/// The variable that names the settings file.
+const FILE_VARIABLE: &str = "TASKFERRY_CONFIG";
+
+const OWN: [Setting; 6] = [
+    setting("manifest", "FILE", "The manifest of tools"),
+    setting(
+        "slots",
+        "N",
+        "How many jobs run at once, 1 to 1024 [default: as many as there are processors]",
+    ),
+    setting(
+        "lease",
+        "DURATION",
+        "How long this worker may be silent until others take over its jobs, 1s to 10m [default: 15s]",
+    ),
+    setting(
+        "drain_timeout",
+        "DURATION",
+        "How long running jobs may go on after SIGTERM [default: 10s]",
+    ),
+    setting(
+        "log",
+        "FILTER",
+        "What is logged: error, warn, info, debug, trace, or module=level,… [default: info]",
+    ),
+    setting("log_format", "FORMAT", "text or json [default: text]"),
+];
+
+const fn setting(name: &'static str, value: &'static str, help: &'static str) -> Setting {
+    Setting { name, value, help }
+}
+
+/// Every setting of a worker.
+pub(crate) fn all_settings() -> Vec<Setting> {
+    OWN.into_iter().chain(REDIS_SETTINGS).collect()
+}
+
+/// How log lines look.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum LogFormat {
+    /// For people.
+    Text,
+    /// For machines, one object a line.
+    Json,
+}
+
+/// A worker's configuration.
+#[derive(Debug, Clone)]
+pub(crate) struct WorkerConfig {
+    pub(crate) manifest: Option<PathBuf>,
+    pub(crate) slots: Option<usize>,
+    pub(crate) lease: Duration,
+    pub(crate) drain_timeout: Duration,
+    pub(crate) log: String,
+    pub(crate) log_format: LogFormat,
+    pub(crate) redis: RedisSettings,
+}
+
+impl WorkerConfig {
+    /// Reads what flags, the environment and the settings file say; refuses all problems at once.
+    pub(crate) fn read(
+        flags: Vec<(&'static str, String)>,
+        file: Option<&Path>,
+        manifest_required: bool,
+    ) -> Result<Self, Problems> {
+        let mut settings = collect(flags, file);
+        let all = &mut settings;
+        let config = Self {
+            manifest: all.take_optional("manifest", |text| Ok(PathBuf::from(text))),
+            slots: all.take_optional("slots", |text| {
+                let number = text.parse().map_err(|_not_a_number| slots_rule())?;
+                within(1, MOST_SLOTS)(number).map_err(|_out_of_range| slots_rule())
+            }),
+            lease: all.take("lease", Duration::from_secs(15), |text| {
+                duration(text).and_then(within(SHORTEST_LEASE, LONGEST_LEASE))
+            }),
+            drain_timeout: all.take("drain_timeout", Duration::from_secs(10), |text| {
+                duration(text).and_then(within(Duration::ZERO, Duration::from_secs(86_400)))
+            }),
+            log: all.take("log", "info".to_owned(), |text| {
+                let filter = EnvFilter::try_new(text);
+                filter
+                    .map(|_valid| text.to_owned())
+                    .map_err(|error| format!("is no log filter: {error}"))
+            }),
+            log_format: all.take("log_format", LogFormat::Text, |text| match text {
+                "text" => Ok(LogFormat::Text),
+                "json" => Ok(LogFormat::Json),
+                _ => Err("must be text or json".to_owned()),
+            }),
+            redis: take_redis(all),
+        };
+        if manifest_required && config.manifest.is_none() {
+            settings.refuse("manifest: is required: it names the tools".to_owned());
+        }
+        settings.finish()?;
+        Ok(config)
+    }
+}
+
+fn slots_rule() -> String {
+    format!("must be a whole number from 1 to {MOST_SLOTS}")
+}
+
+fn collect(flags: Vec<(&'static str, String)>, file: Option<&Path>) -> Settings {
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "this is the module that reads the environment"
+    )]
+    let variables: Vec<(String, String)> = std::env::vars_os()
+        .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))
+        .collect();
+    let named = variables.iter().find(|(name, _)| name == FILE_VARIABLE);
+    let file = file.or_else(|| named.map(|(_, path)| Path::new(path)));
+    let mut settings = Settings::new(all_settings());
+    if let Some(path) = file {
+        let shown = path.display().to_string();
+        match std::fs::read_to_string(path) {
+            Ok(text) => settings.add_file(&shown, &text),
+            Err(error) => settings.refuse(format!(
+                "{shown}: the settings file cannot be read: {error}"
+            )),
+        }
+    }
+    let others: Vec<&str> = NAMES_OF_OTHERS.into_iter().chain(FRONT_END_NAMES).collect();
+    settings.add_environment(variables.into_iter(), &others);
+    for (name, value) in flags {
+        settings.add_flag(name, value);
+    }
+    settings
+}
+
+/// What commands inherit of this process's environment.
+pub(crate) fn inherited_environment() -> Environment {
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "this is the module that reads the environment"
+    )]
+    let variables = std::env::vars_os();
+    Environment::inherited(variables)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use taskferry_contract::settings::WORKER_NAMES;
+
+    fn config(flags: &[(&'static str, &str)]) -> Result<WorkerConfig, Problems> {
+        let flags = flags
+            .iter()
+            .map(|(name, value)| (*name, (*value).to_owned()));
+        WorkerConfig::read(flags.collect(), None, true)
+    }
+
+    #[test]
+    fn the_front_end_knows_every_name() {
+        let names: Vec<&str> = all_settings().iter().map(|setting| setting.name).collect();
+        assert_eq!(names, WORKER_NAMES);
+    }
+
+    #[test]
+    fn impossible_values_are_refused_together() {
+        let flags = [
+            ("slots", "0"),
+            ("lease", "999ms"),
+            ("drain_timeout", "soon"),
+            ("log", "worker=loud"),
+            ("log_format", "xml"),
+            ("redis_shards", "0"),
+        ];
+        let refused = config(&flags).unwrap_err();
+        assert_eq!(refused.0.len(), flags.len() + 1, "{refused}");
+        assert!(refused.to_string().contains("manifest"), "{refused}");
+    }
+
+    #[test]
+    fn the_ends_of_the_ranges_are_possible() {
+        for (slots, lease) in [("1", "1s"), ("1024", "10m")] {
+            let flags = [
+                ("manifest", "tools.toml"),
+                ("slots", slots),
+                ("lease", lease),
+            ];
+            assert!(config(&flags).is_ok());
+        }
+    }
+}

@@ -1,0 +1,12 @@
+//! `taskferry-worker`: runs the tools of a manifest.
+
+use std::process::ExitCode;
+
+use taskferry_worker::cli::Program;
+
+#[tokio::main]
+async fn main() -> ExitCode {
+    Program::of_manifest(env!("CARGO_BIN_NAME"), env!("CARGO_PKG_VERSION"))
+        .run(|worker| worker)
+        .await
+}

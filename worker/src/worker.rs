@@ -1,0 +1,361 @@
+//! A worker: how it is built, how it runs, and how it ends.
+
+use std::collections::HashMap;
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use taskferry_contract::{Error, InvalidId, Store, ToolDefinition, ToolName, WorkerId};
+use tokio::time::{sleep, timeout};
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use crate::exec::Environment;
+use crate::exec_tool::{self, ExecHandler};
+use crate::handler::Handler;
+use crate::manifest::Manifest;
+use crate::runtime::backoff::jittered;
+use crate::runtime::fetcher::Fetcher;
+use crate::runtime::in_flight::InFlight;
+use crate::runtime::slots::Slots;
+use crate::runtime::{Phase, Runtime, Tally, Tool, Wake, forwarder, heartbeat, janitor, reclaimer};
+
+/// The most jobs one worker runs at once.
+pub const MOST_SLOTS: usize = 1024;
+/// The shortest lease.
+pub const SHORTEST_LEASE: Duration = Duration::from_secs(1);
+/// The longest lease.
+pub const LONGEST_LEASE: Duration = Duration::from_secs(600);
+
+/// Between two looks for a Redis that does not answer at the start.
+const WAIT_FOR_REDIS: [Duration; 2] = [Duration::from_millis(500), Duration::from_secs(2)];
+/// Between two attempts to end the blocking reads, one of which may begin just now.
+const UNBLOCK_AGAIN: Duration = Duration::from_millis(50);
+/// How long jobs whose grace is over may take to be given back.
+const LAST_WORDS: Duration = Duration::from_secs(2);
+
+/// Takes jobs of its tools' queues and runs them.
+pub struct Worker {
+    runtime: Arc<Runtime>,
+    drain_timeout: Duration,
+}
+
+/// Collects what a worker is made of.
+pub struct Builder {
+    store: Store,
+    slots: usize,
+    lease: Duration,
+    drain_timeout: Duration,
+    park_after: Duration,
+    host: String,
+    tools: Vec<Tool>,
+    problems: Vec<String>,
+}
+
+/// Why a worker cannot be built: everything that is wrong.
+#[derive(Debug, thiserror::Error)]
+#[error("the worker cannot be built: {}", .0.join("; "))]
+pub struct BuildError(pub Vec<String>);
+
+/// How a worker's end went.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Drained {
+    /// Jobs that were given back, for others to take at once.
+    pub released: usize,
+    /// Jobs whose end could not be written: others take them over when their lease is over.
+    pub abandoned: usize,
+}
+
+impl Worker {
+    /// A worker on this store, with as many slots as the machine has processors, a lease of 15 seconds, and 10 seconds
+    /// to drain.
+    #[must_use]
+    pub fn builder(store: Store) -> Builder {
+        let processors = std::thread::available_parallelism();
+        Builder {
+            store,
+            slots: processors.map_or(1, usize::from).min(MOST_SLOTS),
+            lease: Duration::from_secs(15),
+            drain_timeout: Duration::from_secs(10),
+            park_after: Duration::from_secs(60),
+            host: rustix::system::uname()
+                .nodename()
+                .to_string_lossy()
+                .into_owned(),
+            tools: Vec::new(),
+            problems: Vec::new(),
+        }
+    }
+
+    /// Its name in Redis, made fresh at each start.
+    #[must_use]
+    pub fn id(&self) -> &WorkerId {
+        &self.runtime.worker
+    }
+
+    /// Cancel it to end the worker without waiting for its jobs: handlers are dropped, commands killed, and their jobs
+    /// released if Redis answers.
+    #[must_use]
+    pub fn kill_token(&self) -> CancellationToken {
+        self.runtime.phase.kill.clone()
+    }
+
+    /// Runs until `stop` is cancelled, and then drains: nothing new is begun, what runs may finish within the drain
+    /// timeout, the rest is stopped and released.
+    ///
+    /// Waits for a Redis that does not answer, also at the start.
+    ///
+    /// # Errors
+    ///
+    /// If Redis cannot be used: [`Error::Unsuitable`], or refused credentials.
+    pub async fn run(self, stop: CancellationToken) -> Result<Drained, Error> {
+        let runtime = &self.runtime;
+        let drained = |runtime: &Runtime| Drained {
+            released: runtime.ended.released(),
+            abandoned: runtime.ended.abandoned(),
+        };
+        tokio::select! {
+            ready = ready(runtime) => ready?,
+            () = stop.cancelled() => return Ok(drained(runtime)),
+        }
+        tracing::info!(
+            worker = %runtime.worker, slots = runtime.slots.total(), lease = ?runtime.lease,
+            tools = runtime.tools.len(), "working"
+        );
+        let loops = TaskTracker::new();
+        for shard in runtime.store.shards().all() {
+            loops.spawn(Fetcher::new(Arc::clone(runtime), shard).run());
+            loops.spawn(reclaimer::run(Arc::clone(runtime), shard));
+            loops.spawn(forwarder::run(Arc::clone(runtime), shard));
+        }
+        let (rest, end) = (TaskTracker::new(), CancellationToken::new());
+        rest.spawn(janitor::run(Arc::clone(runtime), end.clone()));
+        rest.spawn(heartbeat::listen(Arc::clone(runtime), end.clone()));
+        tokio::select! {
+            () = stop.cancelled() => {}
+            () = runtime.phase.kill.cancelled() => {}
+        }
+        self.drain(loops).await;
+        end.cancel();
+        rest.close();
+        let goodbye = async {
+            rest.wait().await;
+            runtime.store.leave(&runtime.worker).await
+        };
+        match timeout(LAST_WORDS, goodbye).await {
+            Ok(Ok(())) => {}
+            Ok(Err(error)) => tracing::warn!(%error, "Redis was not told that this worker left"),
+            Err(_elapsed) => tracing::warn!("Redis was not told that this worker left"),
+        }
+        let drained = drained(runtime);
+        tracing::info!(?drained, "stopped");
+        Ok(drained)
+    }
+
+    /// Ends the loops and the jobs, within the drain timeout and the graces of what runs then.
+    async fn drain(&self, loops: TaskTracker) {
+        let runtime = &self.runtime;
+        let phase = &runtime.phase;
+        phase.stop.cancel();
+        let running = runtime.in_flight.len();
+        tracing::info!(running, timeout = ?self.drain_timeout, "winding down");
+        let ended = async {
+            end_loops(runtime, loops).await;
+            runtime.jobs.close();
+            runtime.jobs.wait().await;
+        };
+        tokio::pin!(ended);
+        let graces = runtime.tools.values().map(|tool| tool.handler.stop_grace());
+        let grace = graces.max().unwrap_or_default() + LAST_WORDS;
+        for (step, patience) in [(&phase.halt, self.drain_timeout), (&phase.kill, grace)] {
+            tokio::select! {
+                () = &mut ended => return,
+                () = sleep(patience) => {
+                    tracing::warn!(running = runtime.in_flight.len(), "jobs still run; they are stopped");
+                    step.cancel();
+                }
+                () = phase.kill.cancelled() => {}
+            }
+        }
+        if timeout(LAST_WORDS, ended).await.is_err() {
+            for _ in 0..runtime.in_flight.len() {
+                runtime.ended.count_abandoned();
+            }
+            tracing::warn!("jobs are left to their leases");
+        }
+    }
+}
+
+/// Waits until fetchers, reclaimers and forwarders ended. A blocking read is ended from outside, again and again: it may
+/// begin just after.
+async fn end_loops(runtime: &Runtime, loops: TaskTracker) {
+    loops.close();
+    loop {
+        tokio::select! {
+            () = loops.wait() => return,
+            () = async {
+                runtime.slots.unblock().await;
+                sleep(UNBLOCK_AGAIN).await;
+            } => {}
+        }
+    }
+}
+
+/// Waits for Redis, checks it, and makes the worker and its tools known.
+async fn ready(runtime: &Runtime) -> Result<(), Error> {
+    let [mut pause, longest] = WAIT_FOR_REDIS;
+    loop {
+        match make_ready(runtime).await {
+            Err(error) if error.is_transient() => {
+                tracing::warn!(%error, "waiting for Redis");
+            }
+            outcome => return outcome,
+        }
+        sleep(jittered(pause).max(pause.mul_f64(0.8))).await;
+        pause = (pause * 2).min(longest);
+    }
+}
+
+async fn make_ready(runtime: &Runtime) -> Result<(), Error> {
+    runtime.store.check_server().await?;
+    runtime.store.ready().await?;
+    janitor::round(runtime).await
+}
+
+impl Builder {
+    /// How many jobs run at once: 1 to [`MOST_SLOTS`].
+    #[must_use]
+    pub fn slots(mut self, slots: usize) -> Self {
+        self.slots = slots;
+        self
+    }
+
+    /// How long a worker may be silent until others take over its jobs: [`SHORTEST_LEASE`] to [`LONGEST_LEASE`]. All
+    /// workers of a queue should have the same.
+    #[must_use]
+    pub fn lease(mut self, lease: Duration) -> Self {
+        self.lease = lease;
+        self
+    }
+
+    /// How long jobs may go on after the worker was told to stop.
+    #[must_use]
+    pub fn drain_timeout(mut self, timeout: Duration) -> Self {
+        self.drain_timeout = timeout;
+        self
+    }
+
+    /// How long a handler may wait in [`JobContext::ask`] until its job is parked. One minute.
+    ///
+    /// [`JobContext::ask`]: crate::JobContext::ask
+    #[must_use]
+    pub fn park_after(mut self, bound: Duration) -> Self {
+        self.park_after = bound;
+        self
+    }
+
+    /// Adds a tool.
+    #[must_use]
+    pub fn tool(mut self, definition: ToolDefinition, handler: impl Handler) -> Self {
+        self.add(definition, Arc::new(handler));
+        self
+    }
+
+    /// Adds the tools of a manifest; their commands inherit `environment`.
+    #[must_use]
+    pub fn exec_manifest(mut self, manifest: &Manifest, environment: &Environment) -> Self {
+        for tool in &manifest.tools {
+            match exec_tool::definition(tool) {
+                Ok(definition) => {
+                    self.add(definition, Arc::new(ExecHandler::new(tool, environment)));
+                }
+                Err(error) => self.refuse(&error),
+            }
+        }
+        self
+    }
+
+    fn add(&mut self, definition: ToolDefinition, handler: Arc<dyn Handler>) {
+        self.tools.push(Tool {
+            definition,
+            handler,
+        });
+    }
+
+    fn refuse(&mut self, error: &InvalidId) {
+        self.problems.push(error.to_string());
+    }
+
+    /// The worker.
+    ///
+    /// # Errors
+    ///
+    /// Everything that is wrong: no tool, two tools of one name, slots or lease out of range.
+    pub fn build(mut self) -> Result<Worker, BuildError> {
+        let mut refuse = |problem: String| self.problems.push(problem);
+        if !(1..=MOST_SLOTS).contains(&self.slots) {
+            refuse(format!("slots must be from 1 to {MOST_SLOTS}"));
+        }
+        if !(SHORTEST_LEASE..=LONGEST_LEASE).contains(&self.lease) {
+            refuse(format!(
+                "the lease must be from {SHORTEST_LEASE:?} to {LONGEST_LEASE:?}"
+            ));
+        }
+        if self.tools.is_empty() {
+            refuse("it has no tool".to_owned());
+        }
+        let mut queues = Vec::new();
+        let mut tools: HashMap<ToolName, Tool> = HashMap::new();
+        for tool in self.tools {
+            if !queues.contains(&tool.definition.queue) {
+                queues.push(tool.definition.queue.clone());
+            }
+            let name = tool.definition.name.clone();
+            if tools.insert(name.clone(), tool).is_some() {
+                refuse(format!("two tools have the name {name}"));
+            }
+        }
+        if !self.problems.is_empty() {
+            return Err(BuildError(self.problems));
+        }
+        let connections = self.store.connections().clone();
+        let runtime = Runtime {
+            worker: WorkerId::random(&self.host),
+            store: self.store,
+            host: self.host,
+            lease: self.lease,
+            park_after: self.park_after,
+            tools,
+            queues,
+            slots: Arc::new(Slots::new(self.slots, connections)),
+            in_flight: Arc::new(InFlight::default()),
+            jobs: TaskTracker::new(),
+            handlers: TaskTracker::new(),
+            phase: Phase::default(),
+            wake: Wake::default(),
+            ended: Tally::default(),
+        };
+        Ok(Worker {
+            runtime: Arc::new(runtime),
+            drain_timeout: self.drain_timeout,
+        })
+    }
+}
+
+impl fmt::Debug for Worker {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Worker")
+            .field("id", &self.runtime.worker)
+            .finish_non_exhaustive()
+    }
+}
+
+impl fmt::Debug for Builder {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Builder")
+            .field("slots", &self.slots)
+            .field("lease", &self.lease)
+            .finish_non_exhaustive()
+    }
+}
