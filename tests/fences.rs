@@ -53,7 +53,11 @@ fn the_arrows_between_packages_run_one_way() {
         ("taskferry-testing", &["taskferry-contract"][..]),
         (
             "taskferry-bench",
-            &["taskferry-contract", "taskferry-testing"][..],
+            &[
+                "taskferry-contract",
+                "taskferry-testing",
+                "taskferry-worker",
+            ][..],
         ),
     ]);
     assert_eq!(

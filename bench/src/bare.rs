@@ -4,9 +4,9 @@ use std::sync::Arc;
 
 use anyhow::Context as _;
 use axum::Router;
-use axum::body::Bytes;
+use axum::body::{Body, Bytes, to_bytes};
 use axum::extract::State;
-use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
+use axum::http::{HeaderValue, Request, StatusCode, header};
 use axum::response::{IntoResponse as _, Response};
 use axum::routing::{get, post};
 use axum::serve::ListenerExt as _;
@@ -17,6 +17,9 @@ use tokio::net::TcpListener;
 use crate::child;
 use crate::cli::Part;
 use crate::work::{self, Kind};
+
+/// The largest body, bytes.
+const MAX_BODY: usize = 2 << 20;
 
 struct Bare {
     store: Store,
@@ -51,8 +54,15 @@ pub(crate) async fn run(part: &Part) -> anyhow::Result<()> {
 }
 
 /// The header names the task, so the body is read but not parsed.
-async fn poll(State(bare): State<Arc<Bare>>, headers: HeaderMap, _body: Bytes) -> Response {
-    let name = headers.get("mcp-name").and_then(|name| name.to_str().ok());
+async fn poll(State(bare): State<Arc<Bare>>, request: Request<Body>) -> Response {
+    let (parts, body) = request.into_parts();
+    if to_bytes(body, MAX_BODY).await.is_err() {
+        return failed("the body ended early");
+    }
+    let name = parts
+        .headers
+        .get("mcp-name")
+        .and_then(|name| name.to_str().ok());
     let Some(id) = name.and_then(|name| name.parse::<TaskId>().ok()) else {
         return failed("the header Mcp-Name is no task id");
     };

@@ -16,7 +16,7 @@ pub(crate) enum Command {
     /// Be the bare yardstick.
     Bare(Part),
     /// Work jobs off.
-    Consumer(Part),
+    Worker(Part),
 }
 
 /// How a run is made.
@@ -47,7 +47,7 @@ pub(crate) struct Part {
     pub(crate) payload_bytes: usize,
     /// Where the bare yardstick listens.
     pub(crate) listen: SocketAddr,
-    /// How many jobs the consumer runs at once.
+    /// How many jobs the worker runs at once.
     pub(crate) slots: usize,
 }
 
@@ -56,7 +56,7 @@ pub(crate) fn read() -> Command {
     let matches = command().get_matches();
     match matches.subcommand() {
         Some(("bare", args)) => Command::Bare(part(args)),
-        Some(("consumer", args)) => Command::Consumer(part(args)),
+        Some(("worker", args)) => Command::Worker(part(args)),
         _ => Command::Run(options(&matches)),
     }
 }
@@ -93,7 +93,7 @@ fn command() -> Cli {
                 .value_parser(value_parser!(PathBuf))
                 .help("Also write the figures here"),
         ])
-        .subcommands(["bare", "consumer"].map(|name| Cli::new(name).hide(true).args(parts())))
+        .subcommands(["bare", "worker"].map(|name| Cli::new(name).hide(true).args(parts())))
 }
 
 fn number(name: &'static str, default: &'static str, help: &'static str) -> Arg {

@@ -1,14 +1,18 @@
 //! The yardstick `direct`: a lifecycle by the contract alone, without HTTP, protocol or waiting for anyone.
 
+use std::time::Duration;
+
 use anyhow::bail;
 use taskferry_contract::{
     BlockingConnection, ClaimReply, Claimed, Delivery, FinishReply, Hold, Outcome, Source, Status,
     Store, ToolDefinition, WorkerId,
 };
 
-use crate::consumer::LEASE;
 use crate::load::Client;
 use crate::work::{self, Kind};
+
+/// A lease that no job here outlives.
+const LEASE: Duration = Duration::from_secs(60);
 
 /// Submits a job, takes one off the queue, works it off and reads it.
 #[derive(Debug)]

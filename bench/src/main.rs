@@ -6,7 +6,6 @@ mod bare;
 mod child;
 mod cli;
 mod clients;
-mod consumer;
 mod direct;
 mod http;
 mod load;
@@ -19,6 +18,7 @@ mod row;
 mod run;
 mod stats;
 mod work;
+mod worker;
 
 use std::process::ExitCode;
 
@@ -36,7 +36,7 @@ async fn main() -> ExitCode {
             outcome = run::run(&options) => outcome,
         },
         Command::Bare(part) => bare::run(&part).await,
-        Command::Consumer(part) => consumer::run(&part).await,
+        Command::Worker(part) => worker::run(&part).await,
     };
     match outcome {
         Ok(()) => ExitCode::SUCCESS,

@@ -21,8 +21,8 @@ pub(crate) struct Figures {
     pub(crate) p99_ms: f64,
     /// CPU of the process that serves it, if one does.
     pub(crate) server_cpu_us: Option<f64>,
-    /// CPU of the consumer, if it has work.
-    pub(crate) consumer_cpu_us: Option<f64>,
+    /// CPU of the worker, if it has work.
+    pub(crate) worker_cpu_us: Option<f64>,
     /// CPU of Redis.
     pub(crate) redis_cpu_us: f64,
     /// Commands that Redis ran, those inside scripts included, by name.
@@ -85,7 +85,7 @@ impl Report {
             "p50 ms",
             "p99 ms",
             "server µs",
-            "consumer µs",
+            "worker µs",
             "redis µs",
             "redis cmds",
         ];
@@ -131,7 +131,7 @@ impl Line {
             cell(3, |figures| Some(figures.p50_ms)),
             cell(3, |figures| Some(figures.p99_ms)),
             cell(1, |figures| figures.server_cpu_us),
-            cell(1, |figures| figures.consumer_cpu_us),
+            cell(1, |figures| figures.worker_cpu_us),
             cell(1, |figures| Some(figures.redis_cpu_us)),
             cell(1, |figures| Some(figures.redis_commands.values().sum())),
         ]

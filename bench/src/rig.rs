@@ -1,4 +1,4 @@
-//! What a run needs around it: Redis, the front end, the bare yardstick and the consumer.
+//! What a run needs around it: Redis, the front end, the bare yardstick and the worker.
 
 use std::net::SocketAddr;
 use std::path::Path;
@@ -27,8 +27,8 @@ pub(crate) struct Rig {
     pub(crate) bare: Child,
     /// Where it serves.
     pub(crate) bare_address: SocketAddr,
-    /// The consumer.
-    pub(crate) consumer: Child,
+    /// The worker.
+    pub(crate) worker: Child,
     /// The same Redis, for this process.
     pub(crate) store: Store,
     /// What that Redis says of itself.
@@ -63,7 +63,7 @@ impl Rig {
             legacy: Endpoint::legacy(address).await?,
             bare,
             bare_address,
-            consumer: part("consumer")?,
+            worker: part("worker")?,
             store,
             stats: RedisStats::connect(redis.port()).await?,
             _redis: redis,

@@ -135,15 +135,15 @@ async fn timed<C: Client>(
     length: Duration,
 ) -> anyhow::Result<Figures> {
     let (clients, _warm) = drive(clients, length / WARM_UP).await?;
-    let before = (cpu_us(rig, row)?, rig.consumer.cpu_us()?);
+    let before = (cpu_us(rig, row)?, rig.worker.cpu_us()?);
     let redis_before = rig.stats.counters().await?;
     let (_clients, load) = drive(clients, length).await?;
     let redis = rig.stats.counters().await?.since(&redis_before);
-    let after = (cpu_us(rig, row)?, rig.consumer.cpu_us()?);
+    let after = (cpu_us(rig, row)?, rig.worker.cpu_us()?);
     let server = after.0.zip(before.0).map(|(after, before)| after - before);
     let works = matches!(row, Row::LifecycleModern | Row::AlonePlain);
-    let consumer = works.then_some(after.1 - before.1);
-    Ok(Figures::new(&load, (server, consumer), &redis))
+    let worker = works.then_some(after.1 - before.1);
+    Ok(Figures::new(&load, (server, worker), &redis))
 }
 
 /// What the process that serves a row took so far; nothing if none does.
@@ -168,7 +168,7 @@ impl Figures {
     /// The figures of a load.
     fn new(
         load: &Load,
-        (server_us, consumer_us): (Option<f64>, Option<f64>),
+        (server_us, worker_us): (Option<f64>, Option<f64>),
         redis: &crate::redis_stats::Counters,
     ) -> Self {
         use crate::stats::percentile;
@@ -179,7 +179,7 @@ impl Figures {
             p50_ms: ms(50),
             p99_ms: ms(99),
             server_cpu_us: server_us.map(|us| us / count),
-            consumer_cpu_us: consumer_us.map(|us| us / count),
+            worker_cpu_us: worker_us.map(|us| us / count),
             redis_cpu_us: redis.cpu_us / count,
             redis_commands: redis
                 .calls

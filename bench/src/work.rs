@@ -20,7 +20,7 @@ const SCHEMA: &str = r#"{"type":"object","properties":{"text":{"type":"string"}}
 pub(crate) enum Kind {
     /// Nobody works its jobs off.
     Parked,
-    /// The consumer does.
+    /// The worker does.
     Noop,
     /// Whoever submits also works off, without HTTP.
     Direct,

@@ -67,6 +67,12 @@ async fn malformed_messages_are_refused_with_what_was_expected() {
             answer.message()
         );
     }
+}
+
+#[tokio::test]
+async fn deep_json_breaks_nothing() {
+    let redis = TestServer::start().await;
+    let replica = Replica::start(&redis.url(), &[]).await;
     let deep = format!(
         r#"{{"jsonrpc":"2.0","id":1,"method":"ping","params":{{"a":{}{}}}}}"#,
         "[".repeat(100_000),
@@ -180,52 +186,46 @@ async fn sessions_must_be_named_and_alive() {
         other.request("ping", json!({})).await.status,
         StatusCode::BAD_REQUEST
     );
-    assert_eq!(
-        session.request("no/such/method", json!({})).await.code(),
-        -32601
-    );
-    assert_eq!(
-        session
-            .request("tools/call", json!({ "name": 7 }))
-            .await
-            .code(),
-        -32602
-    );
-    assert_eq!(
-        session.request("tools/call", json!({})).await.code(),
-        -32602
-    );
-    assert_eq!(session.request("tasks/get", json!({})).await.code(), -32602);
-    let headers = [
-        ("accept", "application/json"),
-        ("mcp-session-id", session.session.as_str()),
-    ];
-    let answer = http(Method::GET, &replica.endpoint, &headers, None).await;
-    assert_eq!(answer.status, StatusCode::NOT_ACCEPTABLE);
-    let answer = http(
-        Method::GET,
-        &replica.endpoint,
-        &[("accept", "text/event-stream")],
-        None,
-    )
-    .await;
-    assert_eq!(answer.status, StatusCode::BAD_REQUEST);
-    let answer = http(
-        Method::PUT,
-        &replica.endpoint,
-        &[JSON],
-        Some("{}".to_owned()),
-    )
-    .await;
-    assert_eq!(answer.status, StatusCode::METHOD_NOT_ALLOWED);
-    let answer = http(
-        Method::GET,
-        &format!("{}/nothing", replica.origin),
-        &[],
-        None,
-    )
-    .await;
-    assert_eq!(answer.status, StatusCode::NOT_FOUND);
+}
+
+#[tokio::test]
+async fn methods_params_and_ways_that_do_not_exist_have_their_codes() {
+    let redis = TestServer::start().await;
+    let replica = Replica::start(&redis.url(), &[]).await;
+    let session = Legacy::open(&replica.endpoint).await;
+    for (method, params, code) in [
+        ("no/such/method", json!({}), -32601),
+        ("tools/call", json!({ "name": 7 }), -32602),
+        ("tools/call", json!({}), -32602),
+        ("tools/list", json!({ "cursor": "x" }), -32602),
+        ("tasks/get", json!({}), -32602),
+    ] {
+        let refused = session.request(method, params.clone()).await;
+        assert_eq!(refused.code(), code, "{method} {params}");
+    }
+    let session = ("mcp-session-id", session.session.as_str());
+    let stream = ("accept", "text/event-stream");
+    let nowhere = format!("{}/nothing", replica.origin);
+    let endpoint = replica.endpoint.as_str();
+    for (method, url, headers, status) in [
+        (
+            Method::GET,
+            endpoint,
+            vec![("accept", "application/json"), session],
+            StatusCode::NOT_ACCEPTABLE,
+        ),
+        (Method::GET, endpoint, vec![stream], StatusCode::BAD_REQUEST),
+        (
+            Method::PUT,
+            endpoint,
+            vec![JSON],
+            StatusCode::METHOD_NOT_ALLOWED,
+        ),
+        (Method::GET, &nowhere, vec![], StatusCode::NOT_FOUND),
+    ] {
+        let answer = http(method.clone(), url, &headers, None).await;
+        assert_eq!(answer.status, status, "{method} {url} {headers:?}");
+    }
 }
 
 #[tokio::test]

@@ -280,9 +280,7 @@ async fn a_question_is_answered_by_tasks_update_on_the_other_replica() {
         .env_remove("TASKFERRY_TEST_REDIS");
     command.current_dir(in_tree("examples"));
     let mut asker = Process::start("rust_worker", command);
-    asker
-        .wait_for_line(Duration::from_secs(20), "slots=")
-        .await;
+    asker.wait_for_line(Duration::from_secs(20), "slots=").await;
     let capabilities = json!({ "elicitation": {}, "extensions": { TASKS: {} } });
     let client = Modern::with(&fleet.replicas[0].endpoint, capabilities);
     let elsewhere = Modern {

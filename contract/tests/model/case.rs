@@ -118,10 +118,10 @@ impl Case {
     /// Brings every job to its end by what workers and time do anyway; then nothing may be left.
     async fn drain(&mut self) -> Checked<()> {
         for _ in 0..ROUNDS {
+            self.lapse_all().await;
             if self.model.is_drained() {
                 break;
             }
-            self.lapse_all().await;
             let (deliveries, holdings) = (self.deliveries.len(), self.holdings.len());
             self.step(&Operation::Reclaim { worker: 0 }).await?;
             self.step(&Operation::Forward {
@@ -137,13 +137,7 @@ impl Case {
             {
                 self.step(&Operation::Read { worker: 0 }).await?;
             }
-            for delivery in deliveries..self.deliveries.len() {
-                self.step(&Operation::Claim {
-                    delivery,
-                    worker: 0,
-                })
-                .await?;
-            }
+            self.claim_since(deliveries, 0).await?;
             for hold in holdings..self.holdings.len() {
                 let end = End::Completed;
                 self.step(&Operation::Finish { hold, end }).await?;
@@ -172,13 +166,9 @@ impl Case {
             Operation::Read { worker } => self.read(*worker).await?,
             Operation::ReadAndClaim { worker } => {
                 let before = self.deliveries.len();
-                let (job, real, expected) = self.read(*worker).await?;
-                if self.deliveries.len() > before {
-                    equal("reply", &real, &expected)?;
-                    self.claim(before, *worker).await
-                } else {
-                    (job, real, expected)
-                }
+                let read = self.read(*worker).await?;
+                self.claim_since(before, *worker).await?;
+                read
             }
             Operation::Claim { delivery, worker } => {
                 match index(*delivery, self.deliveries.len()) {
@@ -187,6 +177,12 @@ impl Case {
                 }
             }
             Operation::Reclaim { worker } => self.reclaim(*worker).await?,
+            Operation::ReclaimAndClaim { worker } => {
+                let before = self.deliveries.len();
+                let reclaimed = self.reclaim(*worker).await?;
+                self.claim_since(before, *worker).await?;
+                reclaimed
+            }
             Operation::Forward { all, limit } => self.forward(*all, *limit).await,
             Operation::Malformed => {
                 let key = self.stream();
@@ -216,7 +212,6 @@ impl Case {
             },
         };
         equal("reply", &real, &expected)?;
-        { let w=|s:String| s.split(|c:char| !c.is_alphanumeric()).next().unwrap().to_owned(); let mut r=format!("{real:?}"); if let Some(x)=r.strip_prefix("Refused(") { r=format!("Ref{x}"); } eprintln!("STAT {} {}", w(format!("{operation:?}")), w(r)); }
         let Some(job) = job else { return Ok(()) };
         let ends = self.ends.entry(job).or_default();
         *ends += u32::from(real.ends() && !matches!(operation, Operation::Release { .. }));
@@ -345,6 +340,14 @@ impl Case {
             real.push(job);
         }
         Ok((None, Reply::Delivered(real), expected_jobs))
+    }
+
+    /// Claims what was delivered since there were `before` deliveries.
+    async fn claim_since(&mut self, before: usize, worker: usize) -> Checked<()> {
+        for delivery in before..self.deliveries.len() {
+            Box::pin(self.step(&Operation::Claim { delivery, worker })).await?;
+        }
+        Ok(())
     }
 
     async fn claim(&mut self, delivery: usize, worker: usize) -> (Option<usize>, Reply, Reply) {

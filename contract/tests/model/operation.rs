@@ -60,6 +60,9 @@ pub(crate) enum Operation {
     Reclaim {
         worker: usize,
     },
+    ReclaimAndClaim {
+        worker: usize,
+    },
     Renew {
         hold: usize,
     },
@@ -119,24 +122,20 @@ pub(crate) enum Operation {
 
 /// A sequence of operations.
 pub(crate) fn operations() -> impl Strategy<Value = Vec<Operation>> {
-    vec(operation(), 1..120)
+    vec(operation(), 1..160)
 }
 
 fn operation() -> impl Strategy<Value = Operation> {
     prop_oneof![
-        60 => coming(),
-        100 => held(),
-        60 => seen(),
+        4 => coming(),
+        5 => held(),
+        3 => seen(),
     ]
 }
 
-fn some() -> std::ops::Range<usize> {
-    0..8
-}
-
-/// Half of the time the latest hold, which is the likeliest to be live.
-fn hold() -> impl Strategy<Value = usize> {
-    prop_oneof![Just(usize::MAX), some()]
+/// Mostly the latest, which is the likeliest to be live.
+fn some() -> impl Strategy<Value = usize> {
+    prop_oneof![4 => Just(usize::MAX), 1 => 0..8_usize]
 }
 
 fn owner() -> impl Strategy<Value = Option<usize>> {
@@ -175,13 +174,14 @@ fn coming() -> impl Strategy<Value = Operation> {
         })
     });
     prop_oneof![
-        15 => submit,
+        8 => submit,
         2 => some().prop_map(|job| Operation::SubmitAgain { job }),
         5 => (0..WORKERS).prop_map(|worker| Operation::Read { worker }),
         20 => (0..WORKERS).prop_map(|worker| Operation::ReadAndClaim { worker }),
         8 => (some(), 0..WORKERS)
             .prop_map(|(delivery, worker)| Operation::Claim { delivery, worker }),
-        6 => (0..WORKERS).prop_map(|worker| Operation::Reclaim { worker }),
+        3 => (0..WORKERS).prop_map(|worker| Operation::Reclaim { worker }),
+        12 => (0..WORKERS).prop_map(|worker| Operation::ReclaimAndClaim { worker }),
         6 => (any::<bool>(), 1..4_u32).prop_map(|(all, limit)| Operation::Forward { all, limit }),
         1 => Just(Operation::Malformed),
         2 => some().prop_map(|job| Operation::Duplicate { job }),
@@ -191,14 +191,14 @@ fn coming() -> impl Strategy<Value = Operation> {
 /// What workers do with the jobs they hold, or once held.
 fn held() -> impl Strategy<Value = Operation> {
     prop_oneof![
-        4 => hold().prop_map(|hold| Operation::Renew { hold }),
-        2 => (hold(), any::<bool>()).prop_map(|(hold, text)| Operation::Report { hold, text }),
-        6 => (hold(), 0..3_u8).prop_map(|(hold, key)| Operation::Ask { hold, key }),
-        4 => hold().prop_map(|hold| Operation::Park { hold }),
-        4 => (hold(), end()).prop_map(|(hold, end)| Operation::Finish { hold, end }),
-        4 => (hold(), any::<bool>(), end())
+        4 => some().prop_map(|hold| Operation::Renew { hold }),
+        2 => (some(), any::<bool>()).prop_map(|(hold, text)| Operation::Report { hold, text }),
+        10 => (some(), 0..2_u8).prop_map(|(hold, key)| Operation::Ask { hold, key }),
+        4 => some().prop_map(|hold| Operation::Park { hold }),
+        1 => (some(), end()).prop_map(|(hold, end)| Operation::Finish { hold, end }),
+        5 => (some(), any::<bool>(), end())
             .prop_map(|(hold, later, end)| Operation::Retry { hold, later, end }),
-        3 => (hold(), any::<bool>()).prop_map(|(hold, later)| Operation::Release { hold, later }),
+        3 => (some(), any::<bool>()).prop_map(|(hold, later)| Operation::Release { hold, later }),
     ]
 }
 
@@ -210,11 +210,11 @@ fn seen() -> impl Strategy<Value = Operation> {
         1 => Just(Passes::Idle),
     ];
     prop_oneof![
-        6 => (some(), owner(), 0..3_u8)
+        18 => (some(), owner(), 0..2_u8)
             .prop_map(|(job, owner, key)| Operation::Answer { job, owner, key }),
-        2 => (some(), owner()).prop_map(|(job, owner)| Operation::Cancel { job, owner }),
+        1 => (some(), owner()).prop_map(|(job, owner)| Operation::Cancel { job, owner }),
         1 => (some(), owner()).prop_map(|(job, owner)| Operation::Watch { job, owner }),
-        6 => (some(), passes).prop_map(|(job, passes)| Operation::Lapse { job, passes }),
+        12 => (some(), passes).prop_map(|(job, passes)| Operation::Lapse { job, passes }),
         1 => some().prop_map(|job| Operation::Expire { job }),
     ]
 }

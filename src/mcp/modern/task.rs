@@ -9,6 +9,7 @@ use serde_json::value::RawValue;
 use taskferry_contract::{Question, Status, TaskId, TaskView};
 
 use super::super::jsonrpc::{self, Request, RpcError};
+use super::super::object::RawObject;
 use super::super::reply::Refusal;
 use super::super::wire::{self, Outcome};
 use super::super::{Caller, Mcp};
@@ -63,9 +64,7 @@ impl<'a> ModernTask<'a> {
         let mut task = Self::new("complete", view);
         match (view.status, Outcome::of(view)) {
             (Status::InputRequired, _) => task.input_requests = Some(input_requests(questions)),
-            (Status::Completed, Some(Outcome::Result(result))) => {
-                task.result = RawValue::from_string(result.to_owned()).ok();
-            }
+            (Status::Completed, Some(Outcome::Result(result))) => task.result = inlined(result),
             (Status::Failed, Some(outcome)) => {
                 task.status_message = Some(wire::status_message(view));
                 task.error = match outcome {
@@ -88,6 +87,15 @@ fn status(status: Status) -> &'static str {
         Status::Failed => "failed",
         Status::Cancelled => "cancelled",
     }
+}
+
+/// A result as the call would have returned it: in this era every result says what type it is.
+fn inlined(result: &str) -> Option<Box<RawValue>> {
+    let mut object = RawObject::parse(result).ok()?;
+    if object.get("resultType").is_none() {
+        object.set("resultType", &"complete");
+    }
+    serde_json::value::to_raw_value(&object).ok()
 }
 
 fn input_requests(questions: Vec<Question>) -> BTreeMap<String, Box<RawValue>> {
