@@ -26,3 +26,11 @@ need_rust() {
   say "there is no cargo; install Rust 1.95 or later (rustup, https://rustup.rs) and run this again"
   exit 1
 }
+
+# free_port: a TCP port of loopback that nothing listens on now.
+free_port() {
+  python3 -c 'import socket
+probe = socket.socket()
+probe.bind(("127.0.0.1", 0))
+print(probe.getsockname()[1])'
+}

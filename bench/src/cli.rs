@@ -86,7 +86,7 @@ fn command() -> Cli {
                 .long("wrap-server")
                 .value_name("COMMAND")
                 .default_value("")
-                .help("Run the front end under this, as in 'valgrind --tool=callgrind'; its figures then mean nothing"),
+                .help("Run the front end under this, as in 'valgrind --tool=callgrind'; its figures then mean nothing, and no aim is judged"),
             Arg::new("json")
                 .long("json")
                 .value_name("FILE")

@@ -90,6 +90,8 @@ pub(crate) async fn submit(
         capabilities: Some(CAPABILITIES),
         trace: None,
         waiter: None,
+        session: None,
+        progress_token: None,
         queue_cap: 1_000_000_000,
         owner_cap: 10_000,
     };

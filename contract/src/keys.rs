@@ -77,6 +77,12 @@ impl Keys {
         format!("{}:tools:changed", self.prefix)
     }
 
+    /// The key that signs what clients carry for us: string.
+    #[must_use]
+    pub fn secret(&self) -> String {
+        format!("{}:secret", self.prefix)
+    }
+
     /// Live workers: sorted set by last beat, ms.
     #[must_use]
     pub fn workers(&self) -> String {
@@ -87,6 +93,18 @@ impl Keys {
     #[must_use]
     pub fn worker(&self, id: &WorkerId) -> String {
         format!("{}:worker:{id}", self.prefix)
+    }
+
+    /// The tasks a legacy session asked for: sorted set by expiry, ms.
+    #[must_use]
+    pub fn session_tasks(&self, id: SessionId) -> String {
+        format!("{}:session:{id}:tasks", self.prefix)
+    }
+
+    /// The replica that holds a legacy session's own stream: string, gone soon after the stream.
+    #[must_use]
+    pub fn session_stream(&self, id: SessionId) -> String {
+        format!("{}:session:{id}:stream", self.prefix)
     }
 
     /// A legacy session: hash.

@@ -39,5 +39,7 @@ pub use store::attempt::{
     RenewReply, RetryReply,
 };
 pub use store::flow::{Delivery, ForwardReply, Source};
-pub use store::request::{AnswerReply, CancelReply, Page, Submission, SubmitReply};
+pub use store::request::{
+    AnswerReply, Asker, CancelReply, DeliverReply, Page, Submission, SubmitReply,
+};
 pub use tool::{Backoff, TaskSupport, ToolDefinition, TtlBounds};

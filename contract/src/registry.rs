@@ -123,6 +123,31 @@ impl Store {
         Ok(removed == 1)
     }
 
+    /// The key that signs what clients carry for us: 64 hexadecimal digits, made once and then the same for every replica.
+    ///
+    /// # Errors
+    ///
+    /// If Redis fails.
+    pub async fn secret(&self) -> Result<String, Error> {
+        let made = format!(
+            "{:032x}{:032x}",
+            rand::random::<u128>(),
+            rand::random::<u128>()
+        );
+        let key = self.keys.secret();
+        let mut both = redis::pipe();
+        both.atomic()
+            .cmd("SET")
+            .arg(&key)
+            .arg(made)
+            .arg("NX")
+            .ignore()
+            .cmd("GET")
+            .arg(&key);
+        let (secret,): (String,) = self.connections.pipeline("secret", &both).await?;
+        Ok(secret)
+    }
+
     /// Notes that a worker is alive.
     ///
     /// # Errors

@@ -65,6 +65,8 @@ transitions! {
     ask_input Refuse,
     park Run,
     answer_input Run,
+    deliver_input Run,
+    recall_input Run,
     finish Run,
     schedule_retry Run,
     release Run,

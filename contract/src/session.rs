@@ -8,7 +8,7 @@ use std::time::Duration;
 use uuid::Uuid;
 
 use crate::error::Error;
-use crate::ids::{InvalidId, Owner};
+use crate::ids::{InvalidId, Owner, ReplicaId, TaskId};
 use crate::store::{Store, millis};
 
 /// The id a client echoes in `Mcp-Session-Id`: a UUID of version 4.
@@ -143,5 +143,101 @@ impl Store {
         let mut end = redis::cmd("DEL");
         end.arg(self.keys.session(id));
         Ok(self.connections.command::<i64>("end_session", &end).await? == 1)
+    }
+
+    /// Says for `valid` that `replica` holds the session's own stream.
+    ///
+    /// # Errors
+    ///
+    /// If Redis fails.
+    pub async fn hold_session_stream(
+        &self,
+        id: SessionId,
+        replica: &ReplicaId,
+        valid: Duration,
+    ) -> Result<(), Error> {
+        let mut hold = redis::cmd("SET");
+        hold.arg(self.keys.session_stream(id))
+            .arg(replica.as_str())
+            .arg("PX")
+            .arg(millis(valid));
+        self.connections.command("hold_session_stream", &hold).await
+    }
+
+    /// Says that the session's own stream closed.
+    ///
+    /// # Errors
+    ///
+    /// If Redis fails.
+    pub async fn drop_session_stream(&self, id: SessionId) -> Result<(), Error> {
+        let mut drop = redis::cmd("DEL");
+        drop.arg(self.keys.session_stream(id));
+        self.connections
+            .command::<i64>("drop_session_stream", &drop)
+            .await
+            .map(std::mem::drop)
+    }
+
+    /// The replica that holds the session's own stream, if one is open anywhere.
+    ///
+    /// # Errors
+    ///
+    /// If Redis fails.
+    pub async fn session_stream(&self, id: SessionId) -> Result<Option<ReplicaId>, Error> {
+        let mut read = redis::cmd("GET");
+        read.arg(self.keys.session_stream(id));
+        let replica: Option<String> = self.connections.command("session_stream", &read).await?;
+        Ok(replica.and_then(|replica| replica.parse().ok()))
+    }
+
+    /// Notes that a session asked for a task, which lives until `expires_ms`.
+    ///
+    /// # Errors
+    ///
+    /// If Redis fails.
+    pub async fn note_session_task(
+        &self,
+        id: SessionId,
+        task: TaskId,
+        expires_ms: i64,
+    ) -> Result<(), Error> {
+        let key = self.keys.session_tasks(id);
+        let mut note = redis::pipe();
+        note.cmd("ZADD")
+            .arg(&key)
+            .arg(expires_ms)
+            .arg(task.to_string())
+            .ignore()
+            .cmd("PEXPIREAT")
+            .arg(&key)
+            .arg(expires_ms)
+            .arg("NX")
+            .ignore()
+            .cmd("PEXPIREAT")
+            .arg(&key)
+            .arg(expires_ms)
+            .arg("GT")
+            .ignore();
+        self.connections.pipeline("note_session_task", &note).await
+    }
+
+    /// The tasks a session asked for that have not expired, at most `limit` of those that live longest.
+    ///
+    /// # Errors
+    ///
+    /// If Redis fails.
+    pub async fn session_tasks(&self, id: SessionId, limit: usize) -> Result<Vec<TaskId>, Error> {
+        let now = self.now_ms().await?;
+        let mut read = redis::cmd("ZRANGE");
+        read.arg(self.keys.session_tasks(id))
+            .arg("+inf")
+            .arg(now)
+            .arg("BYSCORE")
+            .arg("REV")
+            .arg("LIMIT")
+            .arg(0)
+            .arg(limit);
+        let tasks: Vec<String> = self.connections.command("session_tasks", &read).await?;
+        Ok(tasks.iter().filter_map(|task| task.parse().ok()).collect())
     }
 }

@@ -2,6 +2,7 @@
 
 mod catalog;
 mod error;
+mod seal;
 mod waiters;
 
 use std::sync::Arc;
@@ -15,6 +16,8 @@ use tokio_util::sync::CancellationToken;
 
 pub(crate) use catalog::{Catalog, Tool};
 pub(crate) use error::BridgeError;
+use seal::Seal;
+pub(crate) use seal::{Unsealed, digest};
 use waiters::Waiters;
 pub(crate) use waiters::Watch;
 
@@ -57,6 +60,7 @@ struct Inner {
     replica: ReplicaId,
     catalog: Catalog,
     waiters: Arc<Waiters>,
+    seal: Seal,
     limits: Limits,
 }
 
@@ -64,6 +68,7 @@ impl Bridge {
     pub(crate) fn new(store: Store, limits: Limits) -> Self {
         Self(Arc::new(Inner {
             catalog: Catalog::new(store.clone()),
+            seal: Seal::new(store.clone()),
             store,
             replica: ReplicaId::random(),
             waiters: Arc::default(),
@@ -162,6 +167,42 @@ impl Bridge {
         Ok(watch)
     }
 
+    /// Watches the job of a plain call that waited for its caller's answers, after storing them.
+    pub(crate) async fn resume(
+        &self,
+        id: TaskId,
+        owner: &Owner,
+        answers: &[(&str, &str)],
+    ) -> Result<Watch, BridgeError> {
+        for (key, answer) in answers {
+            self.0.store.answer_input(id, owner, key, answer).await?;
+        }
+        let mut watch = self.0.waiters.watch(&self.0.store, id, owner);
+        let now = self.0.store.watch(id, owner, &self.0.replica).await?;
+        watch.seed(now.filter(|view| view.plain).ok_or(BridgeError::NotFound)?);
+        Ok(watch)
+    }
+
+    /// Seals the job of a plain call for its caller to bring back with the answers.
+    pub(crate) async fn seal(
+        &self,
+        id: TaskId,
+        owner: &Owner,
+        call: &str,
+    ) -> Result<String, BridgeError> {
+        Ok(self.0.seal.seal(Some(id), owner, call).await?)
+    }
+
+    /// Opens what a caller brought back: the job that waits.
+    pub(crate) async fn unseal(
+        &self,
+        sealed: &str,
+        owner: &Owner,
+        call: &str,
+    ) -> Result<Option<TaskId>, Unsealed> {
+        self.0.seal.open(sealed, owner, call).await
+    }
+
     /// Reads a task of `owner`.
     pub(crate) async fn poll(&self, id: TaskId, owner: &Owner) -> Result<TaskView, BridgeError> {
         owned(self.0.store.view(id).await?, owner)
@@ -239,6 +280,8 @@ impl Bridge {
             capabilities: Some(call.capabilities),
             trace: call.trace,
             waiter: None,
+            session: None,
+            progress_token: None,
             queue_cap: self.0.limits.queue_cap,
             owner_cap: self.0.limits.owner_cap,
         }

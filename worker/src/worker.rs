@@ -172,17 +172,19 @@ impl Worker {
             tokio::select! {
                 () = &mut ended => return,
                 () = sleep(patience) => {
-                    tracing::warn!(running = runtime.in_flight.len(), "jobs still run; they are stopped");
+                    tracing::warn!(running = runtime.in_flight.len(), "the end takes too long; what still runs is stopped");
                     step.cancel();
                 }
                 () = phase.kill.cancelled() => {}
             }
         }
         if timeout(LAST_WORDS, ended).await.is_err() {
-            for _ in 0..runtime.in_flight.len() {
-                runtime.ended.count_abandoned();
-            }
-            tracing::warn!("jobs are left to their leases");
+            let left = runtime.in_flight.len();
+            (0..left).for_each(|_| runtime.ended.count_abandoned());
+            tracing::warn!(
+                left,
+                "the end is not waited for any longer; jobs are left to their leases"
+            );
         }
     }
 }
@@ -220,7 +222,7 @@ async fn ready(runtime: &Runtime) -> Result<(), Error> {
 async fn make_ready(runtime: &Runtime) -> Result<(), Error> {
     runtime.store.check_server().await?;
     runtime.store.ready().await?;
-    janitor::round(runtime).await
+    janitor::introduce(runtime).await
 }
 
 impl Builder {

@@ -6,7 +6,9 @@ use std::time::Duration;
 use crate::error::Error;
 use crate::ids::{Owner, ReplicaId, TaskId};
 use crate::record::{Question, TaskView, VIEW_FIELDS};
-use crate::script::TRANSITIONS;
+use crate::reply::Reply;
+use crate::script::{TRANSITIONS, Transition};
+use crate::session::SessionId;
 use crate::store::{Store, millis};
 use crate::tool::ToolDefinition;
 
@@ -35,6 +37,10 @@ pub struct Submission<'a> {
     pub trace: Option<&'a str>,
     /// A replica that waits for the outcome from the start.
     pub waiter: Option<&'a ReplicaId>,
+    /// The legacy session that asked for it, which is told how it goes.
+    pub session: Option<&'a str>,
+    /// Under which token the session is told of progress: a JSON string or integer.
+    pub progress_token: Option<&'a str>,
     /// The most entries the queue may hold, 0 for no limit.
     pub queue_cap: u64,
     /// The most live jobs the owner may have, 0 for no limit.
@@ -83,6 +89,28 @@ pub enum AnswerReply {
         open: u64,
     },
     /// Nothing waits for this key.
+    Ignored,
+    /// There is no such task for this owner.
+    NotFound,
+}
+
+/// Who asked for a task.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Asker {
+    /// The legacy session.
+    pub session: SessionId,
+    /// Under which token it wants progress: a JSON string or integer.
+    pub progress_token: Option<String>,
+}
+
+/// What became of a wish to send a question.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum DeliverReply {
+    /// It is the caller's to send: a JSON object of method and params.
+    Send(String),
+    /// Another carrier has it.
+    Taken,
+    /// It is not open.
     Ignored,
     /// There is no such task for this owner.
     NotFound,
@@ -282,6 +310,84 @@ impl Store {
         }
     }
 
+    /// Asks for the right to send an open question to the client over the connection `carrier`.
+    ///
+    /// # Errors
+    ///
+    /// If Redis fails; then the right may have been given, and is until [`Self::recall_input`].
+    pub async fn deliver_input(
+        &self,
+        id: TaskId,
+        owner: &Owner,
+        key: &str,
+        carrier: &str,
+    ) -> Result<DeliverReply, Error> {
+        let args = [owner.as_str(), key, carrier];
+        let mut reply = self
+            .on_record(&TRANSITIONS.deliver_input, id, &args)
+            .await?;
+        match reply.tag.as_str() {
+            "OK" => Ok(DeliverReply::Send(reply.text()?)),
+            "TAKEN" => Ok(DeliverReply::Taken),
+            "IGNORED" => Ok(DeliverReply::Ignored),
+            "GONE" => Ok(DeliverReply::NotFound),
+            _ => Err(reply.unknown()),
+        }
+    }
+
+    /// Gives the unanswered questions of a connection that closed to whoever has another.
+    ///
+    /// # Errors
+    ///
+    /// If Redis fails; the same call again is safe.
+    pub async fn recall_input(
+        &self,
+        id: TaskId,
+        owner: &Owner,
+        carrier: &str,
+    ) -> Result<u64, Error> {
+        let args = [owner.as_str(), carrier];
+        let mut reply = self.on_record(&TRANSITIONS.recall_input, id, &args).await?;
+        match reply.tag.as_str() {
+            "OK" => reply.integer(),
+            "GONE" => Ok(0),
+            _ => Err(reply.unknown()),
+        }
+    }
+
+    /// Calls a transition that needs the record alone: base, id and `args`.
+    async fn on_record(
+        &self,
+        transition: &Transition,
+        id: TaskId,
+        args: &[&str],
+    ) -> Result<Reply, Error> {
+        let (base, text) = (self.keys.base(id.shard()), id.to_string());
+        let mut all = vec![base.as_str(), &text];
+        all.extend(args);
+        self.call(transition, &[&self.keys.task(id)], &all).await
+    }
+
+    /// The session that asked for a task and the token of the progress it wants; nothing if the record is gone or was
+    /// asked for by no session.
+    ///
+    /// # Errors
+    ///
+    /// If Redis fails.
+    pub async fn asker(&self, id: TaskId) -> Result<Option<Asker>, Error> {
+        let mut read = redis::cmd("HMGET");
+        read.arg(self.keys.task(id))
+            .arg("session")
+            .arg("progress_token");
+        let (session, progress_token): (Option<String>, Option<String>) =
+            self.connections.command("asker", &read).await?;
+        let session = session.and_then(|session| session.parse().ok());
+        Ok(session.map(|session| Asker {
+            session,
+            progress_token,
+        }))
+    }
+
     async fn queue_of(&self, id: TaskId) -> Result<Option<String>, Error> {
         let mut read = redis::cmd("HGET");
         read.arg(self.keys.task(id)).arg("queue");
@@ -370,7 +476,7 @@ fn submit_args<'a>(job: &Submission<'a>, base: String) -> Vec<Cow<'a, str>> {
         job.queue_cap.to_string().into(),
         job.owner_cap.to_string().into(),
     ];
-    let fields: [(&str, Option<Cow<'a, str>>); 10] = [
+    let fields: [(&str, Option<Cow<'a, str>>); 12] = [
         ("arguments", Some(job.arguments.into())),
         ("poll_ms", Some(tool.poll_interval_ms.to_string().into())),
         ("timeout_ms", Some(tool.timeout_ms.to_string().into())),
@@ -380,6 +486,8 @@ fn submit_args<'a>(job: &Submission<'a>, base: String) -> Vec<Cow<'a, str>> {
         ("limit", tool.concurrency.map(|n| n.to_string().into())),
         ("capabilities", job.capabilities.map(Into::into)),
         ("trace", job.trace.map(Into::into)),
+        ("session", job.session.map(Into::into)),
+        ("progress_token", job.progress_token.map(Into::into)),
         ("waiters", job.waiter.map(|replica| replica.as_str().into())),
     ];
     for (name, value) in fields {

@@ -2,7 +2,7 @@
 //! duplicates, expiries and foreign entries. Every reply, and the record after it, must be what the model says; at the
 //! end, once every job has been brought to its end, nothing may be left.
 //!
-//! `PROPTEST_CASES` sets how many sequences are tried (256; 20000 takes about an hour), `PROPTEST_RNG_SEED` repeats a
+//! `PROPTEST_CASES` sets how many sequences are tried (256, some twenty seconds; 20000 take half an hour), `PROPTEST_RNG_SEED` repeats a
 //! run. A failure prints the shortest sequence that shows it. `TASKFERRY_TEST_REDIS` names another server.
 #![expect(
     clippy::unwrap_used,

@@ -1,13 +1,14 @@
-//! `check_server`: which servers are refused, and what the refusal says.
+//! `check_server`: which servers are refused, and what the refusal says; and what a server must allow.
 
 use std::time::Duration;
 
-use taskferry_contract::{Error, RedisSettings, Store};
+use taskferry_contract::{Error, FinishReply, RedisSettings, ReplicaId, Store};
 use taskferry_testing::free_port;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpListener;
+use tokio_util::sync::CancellationToken;
 
-use crate::rig::Rig;
+use crate::rig::{LEASE, QUESTION, Rig, SOON};
 
 async fn refusal(store: &Store) -> String {
     match store.check_server().await.unwrap_err() {
@@ -76,6 +77,46 @@ async fn a_server_that_is_too_old_is_refused() {
             checked = tokio::time::timeout(Duration::from_secs(10), checked) => checked.unwrap(),
         }
     }
+}
+
+/// The rules that docs/REDIS.md gives for a user of its own.
+const RULES: &str = "on >pw ~tf:* &tf:* +@all -@admin -@dangerous +info +client|unblock";
+
+#[tokio::test]
+async fn a_user_without_dangerous_commands_is_enough() {
+    let mut rig = Rig::new().await;
+    let mut user = vec!["SETUSER", "taskferry"];
+    user.extend(RULES.split(' '));
+    rig.raw::<()>("ACL", user).await;
+    let url = rig.server.url().replace("://", "://taskferry:pw@");
+    rig.store = Store::new(&RedisSettings::new(&url)).unwrap();
+    rig.store.check_server().await.unwrap();
+    rig.store.ready().await.unwrap();
+    rig.ensure_group().await;
+
+    let hold = rig.running().await;
+    let hold = rig.crash(&hold).await;
+    rig.store.ask_input(&hold, "k", QUESTION).await.unwrap();
+    rig.store.renew_lease(&hold, LEASE).await.unwrap();
+    rig.retry(&hold).await;
+    rig.store.forward(rig.shard, 10).await.unwrap();
+    let (hold, _) = rig.start().await;
+    assert_eq!(rig.finish(&hold).await, FinishReply::Stored);
+    let page = rig.store.list_owned(&rig.owner, None, 10).await.unwrap();
+    assert_eq!(page.tasks.len(), 1);
+    rig.store.register_tools(&[rig.tool.clone()]).await.unwrap();
+    assert_eq!(rig.store.tools().await.unwrap().len(), 1);
+    let connection = rig.store.connections().blocking().await.unwrap();
+    let unblock = rig.store.connections().unblock(connection.client_id());
+    unblock.await.unwrap();
+    let bell = rig.store.replica_bell(&ReplicaId::random());
+    let stop = CancellationToken::new();
+    let heard = stop.clone();
+    let listen = bell.listen(&stop, move |_| heard.cancel());
+    tokio::time::timeout(SOON, listen)
+        .await
+        .expect("it may subscribe");
+    rig.check_drained().await;
 }
 
 #[tokio::test]

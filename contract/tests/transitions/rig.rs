@@ -72,6 +72,8 @@ impl Rig {
             capabilities: None,
             trace: None,
             waiter: None,
+            session: None,
+            progress_token: None,
             queue_cap: 0,
             owner_cap: 0,
         }

@@ -72,7 +72,7 @@ impl Mcp {
         if envelope.takes_tasks && support != TaskSupport::Forbidden {
             let keep = Duration::from_millis(tool.definition.keep_ms);
             let view = self.bridge.start(&call, None, keep).await?;
-            let task = ModernTask::new("task", &view);
+            let task = ModernTask::created(&view);
             return Ok(Reply::Json(Answer::ok(jsonrpc::success(request.id, &task))));
         }
         let follow = Follow {

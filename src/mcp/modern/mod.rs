@@ -4,6 +4,7 @@
 mod call;
 mod envelope;
 mod headers;
+mod listen;
 mod task;
 
 use axum::http::{HeaderMap, StatusCode};
@@ -87,6 +88,10 @@ impl Mcp {
                     .await;
                 self.modern_answer(request, outcome.map(|()| complete(json!({}))))
             }
+            "subscriptions/listen" => match self.modern_listen(caller, &envelope, request).await {
+                Ok(reply) => reply,
+                Err(refusal) => Reply::to_request(request.id, Err(refusal)),
+            },
             unknown => {
                 let refusal =
                     Refusal::new(StatusCode::NOT_FOUND, RpcError::unknown_method(unknown));
@@ -108,7 +113,7 @@ impl Mcp {
         let versions: Vec<&str> = std::iter::once(MODERN).chain(LEGACY).collect();
         let mut discovery = json!({
             "supportedVersions": versions,
-            "capabilities": { "tools": {}, "extensions": { TASKS_EXTENSION: {} } },
+            "capabilities": { "tools": { "listChanged": true }, "extensions": { TASKS_EXTENSION: {} } },
             "ttlMs": DISCOVER_TTL_MS,
             "cacheScope": "public",
         });

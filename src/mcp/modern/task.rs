@@ -17,11 +17,13 @@ use super::envelope::Envelope;
 use super::headers::{self, Presence};
 use super::{RESULT_META, ResultMeta};
 
-/// A task as `tools/call` creates it and `tasks/get` shows it.
+/// A task as `tools/call` creates it, `tasks/get` shows it, and a subscription tells of it.
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
-pub(super) struct ModernTask<'a> {
-    result_type: &'static str,
+pub(super) struct ModernTask<'a, M = ResultMeta> {
+    /// Absent in a notification, which is no result.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    result_type: Option<&'static str>,
     task_id: String,
     status: &'static str,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -37,12 +39,18 @@ pub(super) struct ModernTask<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     error: Option<Box<RawValue>>,
     #[serde(rename = "_meta")]
-    meta: ResultMeta,
+    meta: M,
 }
 
 impl<'a> ModernTask<'a> {
-    /// The bare task, as `result_type` says.
-    pub(super) fn new(result_type: &'static str, view: &'a TaskView) -> Self {
+    /// The task that a call became.
+    pub(super) fn created(view: &'a TaskView) -> Self {
+        Self::new(Some("task"), view, RESULT_META)
+    }
+}
+
+impl<'a, M> ModernTask<'a, M> {
+    fn new(result_type: Option<&'static str>, view: &'a TaskView, meta: M) -> Self {
         Self {
             result_type,
             task_id: view.id.to_string(),
@@ -55,13 +63,18 @@ impl<'a> ModernTask<'a> {
             input_requests: None,
             result: None,
             error: None,
-            meta: RESULT_META,
+            meta,
         }
     }
 
+    /// The task as a subscription tells of it.
+    pub(super) fn notified(view: &'a TaskView, questions: Vec<Question>, meta: M) -> Self {
+        Self::new(None, view, meta).detailed(view, questions)
+    }
+
     /// The task with what its status brings along.
-    fn detailed(view: &'a TaskView, questions: Vec<Question>) -> Self {
-        let mut task = Self::new("complete", view);
+    fn detailed(self, view: &'a TaskView, questions: Vec<Question>) -> Self {
+        let mut task = self;
         match (view.status, Outcome::of(view)) {
             (Status::InputRequired, _) => task.input_requests = Some(input_requests(questions)),
             (Status::Completed, Some(Outcome::Result(result))) => task.result = inlined(result),
@@ -129,9 +142,10 @@ impl Mcp {
         } else {
             Vec::new()
         };
+        let task = ModernTask::new(Some("complete"), &view, RESULT_META);
         Ok(jsonrpc::success(
             request.id,
-            &ModernTask::detailed(&view, questions),
+            &task.detailed(&view, questions),
         ))
     }
 

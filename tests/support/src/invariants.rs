@@ -27,8 +27,9 @@ pub async fn assert_drained(redis: &mut MultiplexedConnection, prefix: &str) {
     fail_with(&drained(redis, prefix).await);
 }
 
-/// The broken laws among those that hold at any moment: keys expire unless they may stay, a record and its entry point
-/// at each other, XLEN is the number of queued and running jobs, and the indexes agree with the records.
+/// The broken laws among those that hold at any moment: keys expire unless they may stay, records when they say they
+/// do; a record and its entry point at each other, so that XLEN is the number of queued and running jobs; the indexes
+/// agree with the records. Nobody may write meanwhile.
 ///
 /// # Panics
 ///
@@ -36,6 +37,7 @@ pub async fn assert_drained(redis: &mut MultiplexedConnection, prefix: &str) {
 pub async fn live(redis: &mut MultiplexedConnection, prefix: &str) -> Vec<String> {
     let keys = Keyspace::read(redis, prefix).await;
     let mut broken = keys.without_expiry();
+    broken.extend(keys.wrong_expiry());
     broken.extend(keys.entries_and_records());
     broken.extend(keys.indexes());
     broken
@@ -139,6 +141,19 @@ impl Keyspace {
             .iter()
             .filter(|(key, (_, expiry))| *expiry == -1 && !stays(key))
             .map(|(key, (kind, _))| format!("{key} ({kind}) never expires"))
+            .collect()
+    }
+
+    /// Records whose expiry is not what they say to those who poll.
+    fn wrong_expiry(&self) -> Vec<String> {
+        let number = |record: &Record, name| field(record, name).parse::<i64>().unwrap_or_default();
+        self.records
+            .iter()
+            .filter_map(|(key, record)| {
+                let promised = number(record, "created_ms") + number(record, "ttl_ms");
+                let (_, expiry) = self.keys.get(key)?;
+                (*expiry != promised).then(|| format!("{key} expires at {expiry}, not {promised}"))
+            })
             .collect()
     }
 

@@ -14,6 +14,6 @@ mod server;
 
 pub use eventually::{eventually, eventually_some};
 pub use ports::free_port;
-pub use redis;
 pub use process::{Process, binary};
+pub use redis;
 pub use server::{AppendOnly, ServerOptions, TestServer};

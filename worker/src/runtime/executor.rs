@@ -22,6 +22,8 @@ use crate::units::format_duration;
 
 /// The shortest and the longest time after which a job of an unknown tool is offered again.
 const UNKNOWN_TOOL: [Duration; 2] = [Duration::from_secs(1), Duration::from_secs(30)];
+/// How long a handler that was dropped may take to be gone; one that blocks its thread is not waited for.
+const ABORT: Duration = Duration::from_secs(1);
 /// Between two looks at a parking that was met by an answer.
 const ANSWER_COMES: Duration = Duration::from_millis(100);
 
@@ -184,15 +186,20 @@ async fn supervise(runtime: &Arc<Runtime>, tool: &Tool, attempt: &Arc<Attempt>) 
         never = progress::run(attempt, runtime) => match never {},
     };
     attempt.cancel.cancel();
-    let ended = if matches!(stop, Stop::Parked) {
-        // It waits in `ask` and has nothing to tidy up there.
-        None
-    } else {
-        tokio::select! {
-            ended = timeout(tool.handler.stop_grace(), &mut handler) => ended.ok(),
-            () = runtime.phase.kill.cancelled() => None,
-        }
+    // A parked handler waits in `ask`, where it has nothing to tidy up.
+    let grace = match stop {
+        Stop::Parked => Duration::ZERO,
+        _ => tool.handler.stop_grace(),
     };
+    let ended = tokio::select! {
+        ended = timeout(grace, &mut handler) => ended.ok(),
+        () = runtime.phase.kill.cancelled() => None,
+    };
+    if ended.is_none() {
+        // It must be gone before another attempt can begin.
+        handler.abort();
+        let _ended_or_blocked = timeout(ABORT, &mut handler).await;
+    }
     match (stop, ended) {
         (Stop::TimedOut, _) => Ending::TimedOut,
         (Stop::Refused(refused), _) => Ending::Refused(refused),

@@ -1,14 +1,15 @@
-//! Keeps what others need to see of this worker: that it lives, its tools, and the groups of its queues.
+//! Keeps what others need to see of this worker: that it lives, and its tools.
 
+use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::Duration;
 
-use taskferry_contract::{Error, ToolDefinition, WorkerInfo};
+use taskferry_contract::{Error, ToolDefinition, ToolName, WorkerInfo};
 use tokio_util::sync::CancellationToken;
 
 use super::Runtime;
 
-/// Between two rounds. A Redis that lost its data has its tools and groups again after this.
+/// Between two rounds. A Redis that lost its data has its tools again after this.
 const ROUND: Duration = Duration::from_secs(5);
 
 /// Tidies until `end`.
@@ -26,25 +27,37 @@ pub(crate) async fn run(runtime: Arc<Runtime>, end: CancellationToken) {
     }
 }
 
-/// Makes tools, groups and the worker itself known, as far as they are not.
-pub(crate) async fn round(runtime: &Runtime) -> Result<(), Error> {
-    if !runtime.is_stopping() {
-        let tools: Vec<ToolDefinition> = runtime
-            .tools
-            .values()
-            .map(|tool| tool.definition.clone())
-            .collect();
-        let registered = runtime.store.register_tools(&tools).await?;
-        if registered > 0 {
-            tracing::info!(registered, "tools registered");
-        }
-        for shard in runtime.store.shards().all() {
-            for queue in &runtime.queues {
-                runtime.store.ensure_group(shard, queue).await?;
-            }
+/// Makes the worker known, with its tools as they are now and the groups of its queues. Groups that are lost later are
+/// made again by the fetcher or the reclaimer that misses them.
+pub(crate) async fn introduce(runtime: &Runtime) -> Result<(), Error> {
+    register(runtime, |_every| true).await?;
+    for shard in runtime.store.shards().all() {
+        for queue in &runtime.queues {
+            runtime.store.ensure_group(shard, queue).await?;
         }
     }
     runtime.store.beat(&info(runtime)).await
+}
+
+/// Registers what the registry lacks, and only that: a tool that is there in another form was registered by a newer
+/// worker, and two that wrote over each other would have every client read its tools again and again.
+async fn round(runtime: &Runtime) -> Result<(), Error> {
+    if !runtime.is_stopping() {
+        let known = runtime.store.tools().await?;
+        let known: HashSet<ToolName> = known.into_iter().map(|tool| tool.name).collect();
+        register(runtime, |name| !known.contains(name)).await?;
+    }
+    runtime.store.beat(&info(runtime)).await
+}
+
+async fn register(runtime: &Runtime, wanted: impl Fn(&ToolName) -> bool) -> Result<(), Error> {
+    let own = runtime.tools.values().map(|tool| &tool.definition);
+    let tools: Vec<ToolDefinition> = own.filter(|tool| wanted(&tool.name)).cloned().collect();
+    let registered = runtime.store.register_tools(&tools).await?;
+    if registered > 0 {
+        tracing::info!(registered, "tools registered");
+    }
+    Ok(())
 }
 
 fn info(runtime: &Runtime) -> WorkerInfo {

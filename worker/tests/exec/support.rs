@@ -40,6 +40,10 @@ impl Case {
         let template = CommandTemplate::parse(&sources).expect("a valid command");
         let cwd = folder.path().to_owned();
         let (sender, events) = mpsc::channel(64);
+        #[expect(
+            clippy::disallowed_methods,
+            reason = "commands need a PATH, and this test has no settings"
+        )]
         let path = std::env::var_os("PATH").and_then(|path| path.into_string().ok());
         let path = (
             "PATH".to_owned(),

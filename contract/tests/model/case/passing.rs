@@ -1,0 +1,76 @@
+//! How time passes for a job.
+
+use super::{Case, LONG_MS};
+use crate::machine::LIMITED;
+use crate::operation::Passes;
+
+impl Case {
+    /// Lets deadlines of a job pass.
+    pub(super) async fn lapse(&mut self, job: usize, passes: Passes) {
+        let of = &mut self.model.jobs[job];
+        let (held, entry) = (of.worker.is_some() && !of.gone, of.entry);
+        if passes != Passes::Idle {
+            if held {
+                of.lapsed = true;
+                let record = self.store.keys().task(self.ids[job]);
+                self.raw::<()>("HSET", (record, "lease_ms", 1)).await;
+            }
+            if let Some(lapsed) = self.model.slots.get_mut(&job) {
+                *lapsed = true;
+                let slots = self.key(&format!("running:{}", self.tools[LIMITED].name));
+                let lapsed = (slots, "XX", 1, self.ids[job].to_string());
+                self.raw::<()>("ZADD", lapsed).await;
+            }
+        }
+        if passes != Passes::Lease
+            && let Some(entry) = entry
+        {
+            self.lapse_entry(entry).await;
+        }
+    }
+
+    /// Makes an entry look as if nobody had been heard of for a lease.
+    async fn lapse_entry(&mut self, number: usize) {
+        let entry = self.model.entries.get_mut(&number);
+        let Some(pending) = entry.and_then(|entry| entry.pending.as_mut()) else {
+            return;
+        };
+        pending.idle = true;
+        let worker = self.workers[pending.worker].as_str().to_owned();
+        let entry = self.entries[&number].clone();
+        let idle = (
+            self.stream(),
+            "workers",
+            worker,
+            0,
+            entry,
+            "IDLE",
+            LONG_MS,
+            "JUSTID",
+        );
+        self.raw::<Vec<String>>("XCLAIM", idle).await;
+    }
+
+    pub(super) async fn lapse_all(&mut self) {
+        for job in 0..self.ids.len() {
+            self.lapse(job, Passes::Lease).await;
+        }
+        let entries: Vec<usize> = self.model.entries.keys().copied().collect();
+        for entry in entries {
+            self.lapse_entry(entry).await;
+        }
+    }
+
+    /// Lets a record expire, as if its time had come.
+    pub(super) async fn expire(&mut self, job: usize) {
+        let of = &mut self.model.jobs[job];
+        of.gone = true;
+        let (owner, id) = (self.owners[of.submit.owner].clone(), self.ids[job]);
+        self.raw::<i64>("DEL", self.store.keys().task(id)).await;
+        for index in ["active", "owned"] {
+            let index = self.key(&format!("{index}:{owner}"));
+            self.raw::<()>("ZADD", (index, "XX", 1, id.to_string()))
+                .await;
+        }
+    }
+}

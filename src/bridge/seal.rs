@@ -1,0 +1,161 @@
+//! State that a client carries for us between two requests: signed, so that nobody can change it or make it up, bound to
+//! who may bring it back and with which call, and good for a limited time.
+
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use arc_swap::ArcSwapOption;
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use hmac::{Hmac, KeyInit as _, Mac as _};
+use serde::{Deserialize, Serialize};
+use sha2::{Digest as _, Sha256};
+use taskferry_contract::{Error, Owner, Store, TaskId};
+use tokio::time::Instant;
+
+/// How long a sealed state is good.
+const GOOD_FOR: Duration = Duration::from_secs(3600);
+/// The key is read again after this long: Redis may have lost it, and another replica made a new one.
+const KEY_FRESH: Duration = Duration::from_secs(10);
+
+/// What is sealed.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+struct State {
+    /// The task that waits, if there is one yet.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    task: Option<String>,
+    /// Who may bring it back.
+    owner: String,
+    /// Which call it belongs to.
+    call: String,
+    /// Until when it is good, ms since the epoch.
+    until: u64,
+    /// Makes no two states the same.
+    nonce: u64,
+}
+
+/// Why a state was not taken.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum Unsealed {
+    /// It was made up, changed, expired, or belongs to another caller or call.
+    #[error("requestState is not valid here: {0}; make the call again without it")]
+    Refused(&'static str),
+    /// The key cannot be read.
+    #[error(transparent)]
+    Store(#[from] Error),
+}
+
+/// Seals and opens states with the key that all replicas share.
+#[derive(Debug)]
+pub(crate) struct Seal {
+    store: Store,
+    key: ArcSwapOption<(String, Instant)>,
+}
+
+impl Seal {
+    pub(crate) fn new(store: Store) -> Self {
+        Self {
+            store,
+            key: ArcSwapOption::empty(),
+        }
+    }
+
+    /// Seals the task that waits for the answers of `owner` to a call.
+    pub(crate) async fn seal(
+        &self,
+        task: Option<TaskId>,
+        owner: &Owner,
+        call: &str,
+    ) -> Result<String, Error> {
+        let state = State {
+            task: task.map(|task| task.to_string()),
+            owner: owner.to_string(),
+            call: call.to_owned(),
+            until: now_ms().saturating_add(millis(GOOD_FOR)),
+            nonce: rand::random(),
+        };
+        let body = serde_json::to_vec(&state).unwrap_or_default();
+        let tag = sign(&self.key(KEY_FRESH).await?, &body).finalize().into_bytes();
+        Ok(format!("{}.{}", URL_SAFE_NO_PAD.encode(body), URL_SAFE_NO_PAD.encode(tag)))
+    }
+
+    /// Opens what `owner` brought back with a call: the task that waits, if there is one.
+    pub(crate) async fn open(
+        &self,
+        sealed: &str,
+        owner: &Owner,
+        call: &str,
+    ) -> Result<Option<TaskId>, Unsealed> {
+        let read = || {
+            let (body, tag) = sealed.split_once('.')?;
+            Some((URL_SAFE_NO_PAD.decode(body).ok()?, URL_SAFE_NO_PAD.decode(tag).ok()?))
+        };
+        let (body, tag) = read().ok_or(Unsealed::Refused("it was not made by this server"))?;
+        let mut genuine = sign(&self.key(KEY_FRESH).await?, &body).verify_slice(&tag).is_ok();
+        if !genuine {
+            // Another replica may have met a new key first.
+            genuine = sign(&self.key(Duration::ZERO).await?, &body).verify_slice(&tag).is_ok();
+        }
+        let state: Option<State> = genuine.then(|| serde_json::from_slice(&body).ok()).flatten();
+        let state = state.ok_or(Unsealed::Refused("it was changed, or not made by this server"))?;
+        if state.until < now_ms() {
+            return Err(Unsealed::Refused("it expired"));
+        }
+        if state.owner != owner.as_str() || state.call != call {
+            return Err(Unsealed::Refused("it belongs to another call"));
+        }
+        match state.task.map(|task| task.parse()) {
+            None => Ok(None),
+            Some(Ok(task)) => Ok(Some(task)),
+            Some(Err(_unreadable)) => Err(Unsealed::Refused("it names no task")),
+        }
+    }
+
+    async fn key(&self, fresh: Duration) -> Result<String, Error> {
+        let known = self.key.load();
+        if let Some(known) = known.as_ref()
+            && known.1.elapsed() < fresh
+        {
+            return Ok(known.0.clone());
+        }
+        let key = self.store.secret().await?;
+        self.key.store(Some(std::sync::Arc::new((key.clone(), Instant::now()))));
+        Ok(key)
+    }
+}
+
+/// A digest of what makes a call the same call: its tool and its arguments, however they are spelled.
+pub(crate) fn digest(tool: &str, arguments: &str) -> String {
+    let canonical: serde_json::Value = serde_json::from_str(arguments).unwrap_or_default();
+    let mut hash = Sha256::new();
+    hash.update(tool.as_bytes());
+    hash.update([0]);
+    hash.update(canonical.to_string().as_bytes());
+    URL_SAFE_NO_PAD.encode(hash.finalize())
+}
+
+fn sign(key: &str, body: &[u8]) -> Hmac<Sha256> {
+    let mut mac = Hmac::<Sha256>::new_from_slice(key.as_bytes())
+        .expect("HMAC takes keys of any length");
+    mac.update(body);
+    mac
+}
+
+fn now_ms() -> u64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, millis)
+}
+
+fn millis(duration: Duration) -> u64 {
+    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_same_call_has_the_same_digest_however_it_is_spelled() {
+        assert_eq!(digest("t", r#"{"a":1,"b":[2]}"#), digest("t", r#"{ "b":[2], "a":1 }"#));
+        assert_ne!(digest("t", r#"{"a":1}"#), digest("t", r#"{"a":2}"#));
+        assert_ne!(digest("t", "{}"), digest("u", "{}"));
+    }
+}

@@ -1,0 +1,241 @@
+//! `subscriptions/listen`: a stream of changes that the client asked for (2026-07-28, Subscriptions; the tasks
+//! extension, Task Status Notifications).
+
+use futures_util::StreamExt as _;
+use futures_util::stream::FuturesUnordered;
+use serde::{Deserialize, Serialize};
+use serde_json::json;
+use serde_json::value::RawValue;
+use taskferry_contract::{Question, Status, TaskView};
+use tokio::sync::{mpsc, watch};
+use tokio_util::sync::CancellationToken;
+
+use super::super::jsonrpc::{self, Request, RpcError};
+use super::super::reply::{Answer, Event, Refusal, Reply};
+use super::super::wire::{self, SERVER_INFO, ServerInfo};
+use super::super::{Caller, Mcp};
+use super::envelope::Envelope;
+use super::task::ModernTask;
+use crate::bridge::{Bridge, BridgeError, Watch};
+
+/// The most tasks that one stream follows.
+const TASKS_FOLLOWED: usize = 1000;
+
+#[derive(Deserialize)]
+struct ListenParams {
+    notifications: Filter,
+}
+
+/// What the client wants to hear of, and what of it was granted; types this server has nothing of are left out.
+#[derive(Debug, Default, Deserialize, Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Filter {
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    tools_list_changed: bool,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    task_ids: Option<Vec<String>>,
+}
+
+/// Which subscription a message belongs to.
+#[derive(Debug, Clone, Copy, Serialize)]
+pub(super) struct SubscriptionMeta<'a> {
+    #[serde(rename = "io.modelcontextprotocol/subscriptionId")]
+    id: &'a RawValue,
+}
+
+impl Mcp {
+    pub(super) async fn modern_listen(
+        &self,
+        caller: &Caller,
+        envelope: &Envelope<'_>,
+        request: &Request<'_>,
+    ) -> Result<Reply, Refusal> {
+        let wanted = request.params::<ListenParams>()?.notifications;
+        if wanted.task_ids.is_some() {
+            envelope.require_tasks()?;
+        }
+        let (task_ids, watches) = self.follow_tasks(caller, wanted.task_ids).await?;
+        let granted = Filter {
+            tools_list_changed: wanted.tools_list_changed,
+            task_ids,
+        };
+        let id = request.id.to_owned();
+        let acknowledged = jsonrpc::notification(
+            "notifications/subscriptions/acknowledged",
+            &json!({ "notifications": granted, "_meta": SubscriptionMeta { id: &id } }),
+        );
+        let (events, rest) = mpsc::channel(64);
+        let subscription = Subscription {
+            id,
+            bridge: self.bridge.clone(),
+            changes: granted
+                .tools_list_changed
+                .then(|| self.bridge.catalog().changes()),
+            events,
+        };
+        self.tracker
+            .spawn(subscription.run(watches, self.stop.clone()));
+        Ok(Reply::Stream {
+            first: Some(Event::Message(acknowledged)),
+            rest,
+        })
+    }
+
+    /// Watches the caller's tasks among `wanted`; the others are simply not granted.
+    async fn follow_tasks(
+        &self,
+        caller: &Caller,
+        wanted: Option<Vec<String>>,
+    ) -> Result<(Option<Vec<String>>, Vec<Watch>), Refusal> {
+        let Some(wanted) = wanted else {
+            return Ok((None, Vec::new()));
+        };
+        if wanted.len() > TASKS_FOLLOWED {
+            let text = format!("a stream follows at most {TASKS_FOLLOWED} tasks; open several");
+            return Err(RpcError::invalid_params(text).into());
+        }
+        let (mut granted, mut watches) = (Vec::new(), Vec::new());
+        for id in wanted {
+            let Ok(task) = wire::task_id(&id) else {
+                continue;
+            };
+            match self.bridge.watch(task, &caller.owner).await {
+                Ok(watch) => {
+                    granted.push(id);
+                    watches.push(watch);
+                }
+                Err(BridgeError::NotFound) => {}
+                Err(error) => return Err(error.into()),
+            }
+        }
+        Ok((Some(granted), watches))
+    }
+}
+
+/// One open stream.
+struct Subscription {
+    id: Box<RawValue>,
+    bridge: Bridge,
+    changes: Option<watch::Receiver<u64>>,
+    events: mpsc::Sender<Event>,
+}
+
+impl Subscription {
+    async fn run(mut self, watches: Vec<Watch>, stop: CancellationToken) {
+        let mut changes = self.changes.take();
+        let gone = self.events.clone();
+        tokio::select! {
+            () = gone.closed() => {}
+            () = stop.cancelled() => self.end().await,
+            () = self.tell_tasks(watches) => {}
+            () = self.tell_changes(changes.as_mut()) => {}
+        }
+    }
+
+    async fn tell_changes(&self, changes: Option<&mut watch::Receiver<u64>>) {
+        if let Some(changes) = changes {
+            while changes.changed().await.is_ok() {
+                let params = json!({ "_meta": self.meta() });
+                self.tell("notifications/tools/list_changed", &params).await;
+            }
+        }
+        std::future::pending().await
+    }
+
+    /// Shows each task as it is now and whenever its status or message changes, until it ended or expired.
+    async fn tell_tasks(&self, watches: Vec<Watch>) {
+        let mut following: FuturesUnordered<_> = watches
+            .into_iter()
+            .map(|watch| self.tell_task(watch))
+            .collect();
+        while following.next().await.is_some() {}
+        std::future::pending().await
+    }
+
+    async fn tell_task(&self, mut watch: Watch) {
+        let mut told = None;
+        while let Ok(view) = watch.next().await {
+            let asks = view.status == Status::InputRequired;
+            let questions = if asks {
+                self.bridge.questions(view.id).await
+            } else {
+                Ok(Vec::new())
+            };
+            // A store that cannot be read is looked at again by the next turn.
+            let Ok(questions) = questions else { continue };
+            let state = Shown::of(&view, &questions);
+            if told.as_ref() == Some(&state) {
+                continue;
+            }
+            let task = ModernTask::notified(&view, questions, self.meta());
+            self.tell("notifications/tasks", &task).await;
+            if view.status.is_terminal() {
+                return;
+            }
+            told = Some(state);
+        }
+    }
+
+    async fn tell(&self, method: &str, params: &impl Serialize) {
+        let message = jsonrpc::notification(method, params);
+        // If the client left, `run` sees that.
+        let _client_left = self.events.send(Event::Message(message)).await;
+    }
+
+    /// Says that the stream ends on purpose: the answer to the request that opened it.
+    async fn end(&self) {
+        #[derive(Serialize)]
+        #[serde(rename_all = "camelCase")]
+        struct Ended<'a> {
+            result_type: &'static str,
+            #[serde(rename = "_meta")]
+            meta: EndedMeta<'a>,
+        }
+        #[derive(Serialize)]
+        struct EndedMeta<'a> {
+            #[serde(flatten)]
+            subscription: SubscriptionMeta<'a>,
+            #[serde(rename = "io.modelcontextprotocol/serverInfo")]
+            server: ServerInfo,
+        }
+        let ended = Ended {
+            result_type: "complete",
+            meta: EndedMeta {
+                subscription: self.meta(),
+                server: SERVER_INFO,
+            },
+        };
+        let answer = Answer::ok(jsonrpc::success(&self.id, &ended));
+        let _client_left = self.events.send(Event::Last(answer)).await;
+    }
+
+    fn meta(&self) -> SubscriptionMeta<'_> {
+        SubscriptionMeta { id: &self.id }
+    }
+}
+
+/// What a change must touch to be told: progress alone is none.
+#[derive(PartialEq)]
+struct Shown {
+    status: Status,
+    message: Option<String>,
+    keys: Vec<String>,
+}
+
+impl Shown {
+    fn of(view: &TaskView, questions: &[Question]) -> Self {
+        // Whether a job waits for a worker or has one is nothing a client sees.
+        let status = match view.status {
+            Status::Queued => Status::Working,
+            status => status,
+        };
+        Self {
+            status,
+            message: view.message.clone(),
+            keys: questions
+                .iter()
+                .map(|question| question.key.clone())
+                .collect(),
+        }
+    }
+}

@@ -1,0 +1,14 @@
+//! The worker against a real Redis, fed as a front end feeds it and checked as a poll sees it.
+#![expect(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    reason = "a missing value fails the test"
+)]
+
+mod asks;
+mod ends;
+mod faults;
+mod flow;
+mod outcomes;
+mod processes;
+mod rig;

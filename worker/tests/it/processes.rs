@@ -1,0 +1,191 @@
+//! The real binary: signals, crashes, settings.
+
+use std::process::Command;
+use std::time::{Duration, Instant};
+
+use taskferry_contract::{AnswerReply, Status};
+use taskferry_testing::{Process, ServerOptions, eventually};
+
+use crate::rig::{Rig, SOON, Scripts, binary, end_group, group_lives, owner, text, tool};
+
+const LEASE: &[&str] = &["--lease", "1s"];
+
+#[tokio::test]
+async fn the_job_of_a_killed_worker_runs_elsewhere_within_a_lease_and_a_second() {
+    let (rig, scripts) = (Rig::new().await, Scripts::new());
+    // With one slot, which the fetcher holds while it waits: the reclaimer must get it nevertheless.
+    let one = ["--lease", "1s", "--slots", "1"];
+    let mut first = rig.start_binary(scripts.path(), &one);
+    let id = rig.submit(&tool("nap"), "{}").await;
+    let (orphan, _) = scripts.running(1).await;
+    let mut second = rig.start_binary(scripts.path(), &one);
+    second.wait_for_line(SOON, "working").await;
+    first.kill9();
+    let killed = Instant::now();
+    let (_, begun) = scripts.running(2).await;
+    let took = begun - killed;
+    // A lease and a second, and slack for a busy machine.
+    assert!(
+        took < Duration::from_secs(3),
+        "the next attempt began after {took:?}"
+    );
+    println!("kill -9 to the next attempt: {took:?}");
+    let task = rig.end_of(id).await;
+    assert_eq!((text(&task).as_str(), task.attempt), ("by 2", 2));
+    end_group(orphan);
+    rig.check().await;
+}
+
+#[tokio::test]
+async fn the_result_of_a_worker_that_froze_past_its_lease_is_refused() {
+    let (rig, scripts) = (Rig::new().await, Scripts::new());
+    let mut frozen = rig.start_binary(scripts.path(), LEASE);
+    let id = rig.submit(&tool("nap"), "{}").await;
+    let (leader, _) = scripts.running(1).await;
+    frozen.pause();
+    let _second = rig.start_binary(scripts.path(), LEASE);
+    assert_eq!(text(&rig.end_of(id).await), "by 2");
+    // The sleep in the frozen attempt ends, and its command with it: the worker finds a result when it thaws.
+    let stat = |pid: u32| std::fs::read_to_string(format!("/proc/{pid}/task/{pid}/children"));
+    for child in stat(leader).unwrap().split_whitespace() {
+        let child = rustix::process::Pid::from_raw(child.parse().unwrap()).unwrap();
+        rustix::process::kill_process(child, rustix::process::Signal::KILL).unwrap();
+    }
+    frozen.resume();
+    let refused = ["the outcome was not needed", "the attempt must stop"];
+    eventually(SOON, "the stale result is refused", async || {
+        refused.iter().any(|line| frozen.stderr().contains(line))
+    })
+    .await;
+    assert_eq!(text(&rig.view(id).await), "by 2");
+    eventually(SOON, "nothing is left of it", async || !group_lives(leader)).await;
+    rig.check().await;
+}
+
+#[tokio::test]
+async fn sigterm_releases_what_does_not_finish_in_time() {
+    let (rig, scripts) = (Rig::new().await, Scripts::new());
+    // With a long lease only a release can explain that another worker takes over soon.
+    let long = ["--lease", "10m", "--drain-timeout", "200ms"];
+    let mut first = rig.start_binary(scripts.path(), &long);
+    let id = rig.submit(&tool("nap"), "{}").await;
+    let (leader, _) = scripts.running(1).await;
+    let mut second = rig.start_binary(scripts.path(), &long);
+    second.wait_for_line(SOON, "working").await;
+    first.terminate();
+    let (_, begun) = scripts.running(2).await;
+    let status = first.wait_for_exit(SOON).await;
+    assert_eq!(status.code(), Some(0), "{}", first.stderr());
+    assert!(!group_lives(leader));
+    assert!(begun.elapsed() < SOON);
+    let task = rig.end_of(id).await;
+    assert_eq!((text(&task).as_str(), task.attempt), ("by 2", 2));
+    rig.check().await;
+}
+
+#[tokio::test]
+async fn a_second_signal_ends_the_worker_at_once_and_gives_its_jobs_back() {
+    let (rig, scripts) = (Rig::new().await, Scripts::new());
+    let long = ["--lease", "10m", "--drain-timeout", "10m"];
+    let mut worker = rig.start_binary(scripts.path(), &long);
+    let id = rig.submit(&tool("nap"), "{}").await;
+    let (leader, _) = scripts.running(1).await;
+    worker.terminate();
+    worker.wait_for_line(SOON, "winding down").await;
+    worker.terminate();
+    let status = worker.wait_for_exit(SOON).await;
+    assert_eq!(status.code(), Some(1), "{}", worker.stderr());
+    assert_eq!(rig.view(id).await.status, Status::Queued);
+    eventually(SOON, "the command is killed", async || !group_lives(leader)).await;
+    rig.store.cancel_any(id, "no").await.unwrap();
+    rig.check().await;
+}
+
+#[tokio::test]
+async fn a_worker_waits_for_a_redis_that_is_not_there_yet() {
+    let (mut rig, scripts) = (Rig::new().await, Scripts::new());
+    rig.server.kill9();
+    let mut worker = rig.start_binary(scripts.path(), LEASE);
+    worker.wait_for_line(SOON, "waiting for Redis").await;
+    rig.server.restart().await;
+    worker.wait_for_line(SOON, "working").await;
+    let id = rig.submit(&tool("echo"), r#"{"text":"hello"}"#).await;
+    assert_eq!(text(&rig.end_of(id).await), "hello");
+    rig.check().await;
+}
+
+#[tokio::test]
+async fn a_redis_that_evicts_is_refused_with_what_to_change() {
+    let options = ServerOptions {
+        arguments: vec!["--maxmemory-policy".to_owned(), "allkeys-lru".to_owned()],
+        ..ServerOptions::default()
+    };
+    let (rig, scripts) = (Rig::on(options, 1).await, Scripts::new());
+    let mut worker = rig.start_binary(scripts.path(), LEASE);
+    assert_eq!(worker.wait_for_exit(SOON).await.code(), Some(1));
+    let said = worker.stderr();
+    assert!(said.contains("maxmemory-policy noeviction"), "{said}");
+}
+
+#[tokio::test]
+async fn settings_that_cannot_be_used_are_told_together() {
+    let mut command = binary("http://wrong");
+    command.args(["--slots", "0", "--lease", "1h"]);
+    command.env("TASKFERRY_DRAIN_TIMEOUT", "soon");
+    command.env("TASKFERRY_SLOT", "3");
+    command.env("TASKFERRY_LISTEN", "127.0.0.1:1");
+    let mut worker = Process::start("taskferry-worker", command);
+    assert_eq!(worker.wait_for_exit(SOON).await.code(), Some(2));
+    let said = worker.stderr();
+    let expected = [
+        "--slots",
+        "--lease",
+        "TASKFERRY_DRAIN_TIMEOUT",
+        "TASKFERRY_SLOT",
+        "--redis-url",
+        "manifest",
+    ];
+    for name in expected {
+        assert!(said.contains(name), "{name} is not in {said}");
+    }
+    assert!(!said.contains("TASKFERRY_LISTEN"), "{said}");
+}
+
+#[tokio::test]
+async fn a_manifest_that_cannot_be_used_is_told_as_a_whole() {
+    let (rig, scripts) = (Rig::new().await, Scripts::new());
+    let manifest = "[[tool]]\nname = 'a b'\ncomand = ['x']\n";
+    std::fs::write(scripts.path().join("tools.toml"), manifest).unwrap();
+    let mut worker = rig.start_binary(scripts.path(), &[]);
+    assert_eq!(worker.wait_for_exit(SOON).await.code(), Some(2));
+    let said = worker.stderr();
+    for problem in ["name", "comand", "description", "is required"] {
+        assert!(said.contains(problem), "{problem} is not in {said}");
+    }
+}
+
+#[tokio::test]
+async fn the_example_in_rust_asks_and_then_adds_up() {
+    let rig = Rig::new().await;
+    let test = std::env::current_exe().unwrap();
+    let example = test
+        .ancestors()
+        .nth(2)
+        .unwrap()
+        .join("examples/rust_worker");
+    let mut command = Command::new(example);
+    command.args(["--redis-url", &rig.server.url()]);
+    let _worker = Process::start("rust_worker", command);
+    rig.until_registered("summarize_orders").await;
+    let definition = rig.store.tools().await.unwrap().remove(0);
+    let arguments = r#"{"region":"North","confirm":true}"#;
+    let id = rig.submit(&definition, arguments).await;
+    rig.has_status(id, Status::InputRequired).await;
+    let (owner, yes) = (owner(), r#"{"action":"accept","content":{}}"#);
+    let answered = rig.store.answer_input(id, &owner, "confirm", yes).await;
+    assert_eq!(answered.unwrap(), AnswerReply::Stored { open: 0 });
+    let task = rig.end_of(id).await;
+    assert!(text(&task).contains(r#""2024-12":6345.62"#), "{task:?}");
+    assert_eq!(task.message.as_deref(), Some("adding up"));
+    rig.check().await;
+}
