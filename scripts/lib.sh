@@ -34,3 +34,7 @@ probe = socket.socket()
 probe.bind(("127.0.0.1", 0))
 print(probe.getsockname()[1])'
 }
+
+# with_us: what goes before a command that must not outlive the script, even if that is killed.
+with_us=()
+if command -v setpriv >/dev/null 2>&1; then with_us=(setpriv --pdeathsig TERM --); fi

@@ -20,6 +20,8 @@ use crate::script::Transition;
 const MAX_AGE: Duration = Duration::from_secs(600);
 /// How long may be spent on getting a connection.
 const CONNECT: Duration = Duration::from_secs(2);
+/// Each shard has a reader that blocks; so many exclusive connections may be wanted beside those.
+const SPARE_EXCLUSIVE: usize = 64;
 /// A peer that vanished without a word is noticed after about this long.
 const SILENT_PEER: Duration = Duration::from_secs(10);
 
@@ -109,7 +111,7 @@ impl Connections {
         };
         let (client, config, shared, manager) = prepare().map_err(unreadable)?;
         let exclusive = deadpool_redis::Pool::builder(manager)
-            .max_size(64)
+            .max_size(usize::from(settings.shards.count()) + SPARE_EXCLUSIVE)
             .runtime(deadpool_redis::Runtime::Tokio1)
             .wait_timeout(Some(CONNECT))
             .create_timeout(Some(CONNECT))

@@ -48,6 +48,12 @@ impl Shards {
         (1..=Self::MAX).contains(&count).then_some(Self(count))
     }
 
+    /// How many.
+    #[must_use]
+    pub fn count(self) -> u16 {
+        self.0
+    }
+
     /// Every shard.
     pub fn all(self) -> impl Iterator<Item = Shard> {
         (0..self.0).map(Shard)

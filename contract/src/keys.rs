@@ -101,6 +101,12 @@ impl Keys {
         format!("{}:session:{id}:tasks", self.prefix)
     }
 
+    /// The job behind a plain call of a legacy session, by a digest of the request's id: string.
+    #[must_use]
+    pub fn session_call(&self, id: SessionId, request: &str) -> String {
+        format!("{}:session:{id}:call:{request}", self.prefix)
+    }
+
     /// The replica that holds a legacy session's own stream: string, gone soon after the stream.
     #[must_use]
     pub fn session_stream(&self, id: SessionId) -> String {

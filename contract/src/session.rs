@@ -240,4 +240,40 @@ impl Store {
         let tasks: Vec<String> = self.connections.command("session_tasks", &read).await?;
         Ok(tasks.iter().filter_map(|task| task.parse().ok()).collect())
     }
+
+    /// Notes for `kept` which job stands behind a plain call of a session.
+    ///
+    /// # Errors
+    ///
+    /// If Redis fails.
+    pub async fn note_session_call(
+        &self,
+        id: SessionId,
+        request: &str,
+        task: TaskId,
+        kept: Duration,
+    ) -> Result<(), Error> {
+        let mut note = redis::cmd("SET");
+        note.arg(self.keys.session_call(id, request))
+            .arg(task.to_string())
+            .arg("PX")
+            .arg(millis(kept));
+        self.connections.command("note_session_call", &note).await
+    }
+
+    /// The job behind a plain call of a session.
+    ///
+    /// # Errors
+    ///
+    /// If Redis fails.
+    pub async fn session_call(
+        &self,
+        id: SessionId,
+        request: &str,
+    ) -> Result<Option<TaskId>, Error> {
+        let mut read = redis::cmd("GET");
+        read.arg(self.keys.session_call(id, request));
+        let task: Option<String> = self.connections.command("session_call", &read).await?;
+        Ok(task.and_then(|task| task.parse().ok()))
+    }
 }

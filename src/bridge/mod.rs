@@ -9,9 +9,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use taskferry_contract::{
-    AnswerReply, CancelReply, Owner, Page, Question, ReplicaId, Ring, Store, Submission,
-    SubmitReply, TaskId, TaskView,
+    AnswerReply, Asker, CancelReply, DeliverReply, Owner, Page, Question, ReplicaId, Ring, Store,
+    Submission, SubmitReply, TaskId, TaskView,
 };
+use tokio::sync::broadcast;
 use tokio_util::sync::CancellationToken;
 
 pub(crate) use catalog::{Catalog, Tool};
@@ -23,6 +24,9 @@ pub(crate) use waiters::Watch;
 
 /// The registry is read again this often, in case a bell was missed.
 const CATALOG_REFRESH: Duration = Duration::from_secs(5);
+
+/// So many rings wait for one who listens to all of them.
+const RINGS_KEPT: usize = 4096;
 
 /// Bounds on what callers may queue.
 #[derive(Debug, Clone, Copy)]
@@ -50,6 +54,17 @@ pub(crate) struct Call<'a> {
     pub(crate) trace: Option<&'a str>,
 }
 
+/// What a caller wants of a task.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Wanted<'a> {
+    /// How long it should live, ms; the tool's bounds decide.
+    pub(crate) ttl_ms: Option<u64>,
+    /// How long it stays readable after its end at least, zero to leave the ttl alone.
+    pub(crate) keep: Duration,
+    /// The session that is told how it goes.
+    pub(crate) asker: Option<&'a Asker>,
+}
+
 /// The use cases of one replica. Cheap to clone.
 #[derive(Debug, Clone)]
 pub(crate) struct Bridge(Arc<Inner>);
@@ -60,6 +75,7 @@ struct Inner {
     replica: ReplicaId,
     catalog: Catalog,
     waiters: Arc<Waiters>,
+    rings: broadcast::Sender<TaskId>,
     seal: Seal,
     limits: Limits,
 }
@@ -72,6 +88,7 @@ impl Bridge {
             store,
             replica: ReplicaId::random(),
             waiters: Arc::default(),
+            rings: broadcast::Sender::new(RINGS_KEPT),
             limits,
         }))
     }
@@ -80,7 +97,11 @@ impl Bridge {
     pub(crate) async fn run(&self, stop: &CancellationToken) {
         let bell = self.0.store.replica_bell(&self.0.replica);
         let rings = bell.listen(stop, |ring| match ring {
-            Ring::Task(id) => self.0.waiters.wake(id),
+            Ring::Task(id) => {
+                self.0.waiters.wake(id);
+                // Without a receiver there is nobody to tell.
+                let _nobody = self.0.rings.send(id);
+            }
             Ring::Tools => self.0.catalog.wake(),
             Ring::Connected => {
                 self.0.waiters.wake_all();
@@ -100,30 +121,76 @@ impl Bridge {
         Ok(self.0.store.ready().await?)
     }
 
+    /// This replica.
+    pub(crate) fn replica(&self) -> &ReplicaId {
+        &self.0.replica
+    }
+
+    /// Every ring of this replica's bell.
+    pub(crate) fn rings(&self) -> broadcast::Receiver<TaskId> {
+        self.0.rings.subscribe()
+    }
+
+    /// A name for a connection over which questions are sent.
+    pub(crate) fn new_carrier(&self) -> String {
+        format!("{}:{:08x}", self.0.replica, rand::random::<u32>())
+    }
+
+    /// Asks for the right to send an open question over the connection `carrier`.
+    pub(crate) async fn deliver(
+        &self,
+        id: TaskId,
+        owner: &Owner,
+        key: &str,
+        carrier: &str,
+    ) -> Result<DeliverReply, BridgeError> {
+        Ok(self.0.store.deliver_input(id, owner, key, carrier).await?)
+    }
+
+    /// Gives the unanswered questions of a connection that closed to whoever has another.
+    pub(crate) async fn recall(&self, id: TaskId, owner: &Owner, carrier: &str) {
+        if let Err(error) = self.0.store.recall_input(id, owner, carrier).await {
+            tracing::warn!(task = %id, %error, "questions that were sent over a closed connection could not be recalled");
+        }
+    }
+
     /// The store, for sessions.
     pub(crate) fn store(&self) -> &Store {
         &self.0.store
     }
 
-    /// Queues a call as a task; it is durable when this returns. `keep` is how long the task stays readable after its
-    /// end at least, zero to leave the ttl alone.
+    /// Queues a call as a task; it is durable when this returns.
     pub(crate) async fn start(
         &self,
         call: &Call<'_>,
-        ttl_wish_ms: Option<u64>,
-        keep: Duration,
+        wanted: &Wanted<'_>,
     ) -> Result<TaskView, BridgeError> {
         let definition = &call.tool.definition;
-        let ttl_ms = definition.ttl.choose(ttl_wish_ms);
+        let ttl_ms = definition.ttl.choose(wanted.ttl_ms);
         let id = TaskId::random(self.0.store.shards().of(call.owner));
+        let session = wanted.asker.map(|asker| asker.session);
+        let listener = match session {
+            Some(session) => self.0.store.session_stream(session).await?,
+            None => None,
+        };
+        let session_text = session.map(|session| session.to_string());
         let submission = Submission {
             plain: false,
             ttl: Duration::from_millis(ttl_ms),
-            keep,
-            waiter: None,
+            keep: wanted.keep,
+            waiter: listener.as_ref(),
+            session: session_text.as_deref(),
+            progress_token: wanted
+                .asker
+                .and_then(|asker| asker.progress_token.as_deref()),
             ..self.submission(call, id)
         };
         let created_ms = self.submit(&submission).await?;
+        let lives_ms = i64::try_from(ttl_ms).unwrap_or(i64::MAX);
+        if let Some(session) = session {
+            let expires = created_ms.saturating_add(lives_ms);
+            self.0.store.note_session_task(session, id, expires).await?;
+        }
         Ok(TaskView {
             id,
             status: taskferry_contract::Status::Queued,
@@ -132,7 +199,7 @@ impl Bridge {
             plain: false,
             created_ms,
             updated_ms: created_ms,
-            ttl_ms: i64::try_from(ttl_ms).unwrap_or(i64::MAX),
+            ttl_ms: lives_ms,
             poll_ms: definition.poll_interval_ms,
             message: None,
             is_error: false,

@@ -74,8 +74,14 @@ impl Seal {
             nonce: rand::random(),
         };
         let body = serde_json::to_vec(&state).unwrap_or_default();
-        let tag = sign(&self.key(KEY_FRESH).await?, &body).finalize().into_bytes();
-        Ok(format!("{}.{}", URL_SAFE_NO_PAD.encode(body), URL_SAFE_NO_PAD.encode(tag)))
+        let tag = sign(&self.key(KEY_FRESH).await?, &body)
+            .finalize()
+            .into_bytes();
+        Ok(format!(
+            "{}.{}",
+            URL_SAFE_NO_PAD.encode(body),
+            URL_SAFE_NO_PAD.encode(tag)
+        ))
     }
 
     /// Opens what `owner` brought back with a call: the task that waits, if there is one.
@@ -87,16 +93,27 @@ impl Seal {
     ) -> Result<Option<TaskId>, Unsealed> {
         let read = || {
             let (body, tag) = sealed.split_once('.')?;
-            Some((URL_SAFE_NO_PAD.decode(body).ok()?, URL_SAFE_NO_PAD.decode(tag).ok()?))
+            Some((
+                URL_SAFE_NO_PAD.decode(body).ok()?,
+                URL_SAFE_NO_PAD.decode(tag).ok()?,
+            ))
         };
         let (body, tag) = read().ok_or(Unsealed::Refused("it was not made by this server"))?;
-        let mut genuine = sign(&self.key(KEY_FRESH).await?, &body).verify_slice(&tag).is_ok();
+        let mut genuine = sign(&self.key(KEY_FRESH).await?, &body)
+            .verify_slice(&tag)
+            .is_ok();
         if !genuine {
             // Another replica may have met a new key first.
-            genuine = sign(&self.key(Duration::ZERO).await?, &body).verify_slice(&tag).is_ok();
+            genuine = sign(&self.key(Duration::ZERO).await?, &body)
+                .verify_slice(&tag)
+                .is_ok();
         }
-        let state: Option<State> = genuine.then(|| serde_json::from_slice(&body).ok()).flatten();
-        let state = state.ok_or(Unsealed::Refused("it was changed, or not made by this server"))?;
+        let state: Option<State> = genuine
+            .then(|| serde_json::from_slice(&body).ok())
+            .flatten();
+        let state = state.ok_or(Unsealed::Refused(
+            "it was changed, or not made by this server",
+        ))?;
         if state.until < now_ms() {
             return Err(Unsealed::Refused("it expired"));
         }
@@ -118,7 +135,8 @@ impl Seal {
             return Ok(known.0.clone());
         }
         let key = self.store.secret().await?;
-        self.key.store(Some(std::sync::Arc::new((key.clone(), Instant::now()))));
+        self.key
+            .store(Some(std::sync::Arc::new((key.clone(), Instant::now()))));
         Ok(key)
     }
 }
@@ -134,14 +152,16 @@ pub(crate) fn digest(tool: &str, arguments: &str) -> String {
 }
 
 fn sign(key: &str, body: &[u8]) -> Hmac<Sha256> {
-    let mut mac = Hmac::<Sha256>::new_from_slice(key.as_bytes())
-        .expect("HMAC takes keys of any length");
+    let mut mac =
+        Hmac::<Sha256>::new_from_slice(key.as_bytes()).expect("HMAC takes keys of any length");
     mac.update(body);
     mac
 }
 
 fn now_ms() -> u64 {
-    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, millis)
+    SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .map_or(0, millis)
 }
 
 fn millis(duration: Duration) -> u64 {
@@ -154,7 +174,10 @@ mod tests {
 
     #[test]
     fn the_same_call_has_the_same_digest_however_it_is_spelled() {
-        assert_eq!(digest("t", r#"{"a":1,"b":[2]}"#), digest("t", r#"{ "b":[2], "a":1 }"#));
+        assert_eq!(
+            digest("t", r#"{"a":1,"b":[2]}"#),
+            digest("t", r#"{ "b":[2], "a":1 }"#)
+        );
         assert_ne!(digest("t", r#"{"a":1}"#), digest("t", r#"{"a":2}"#));
         assert_ne!(digest("t", "{}"), digest("u", "{}"));
     }

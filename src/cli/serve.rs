@@ -1,6 +1,7 @@
 //! `taskferry serve`: one front-end replica.
 
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context as _;
@@ -93,12 +94,14 @@ impl Server {
         let (checked, failed) = (stop.clone(), CancellationToken::new());
         let refused = failed.clone();
         let check = tracker.spawn(async move { check(&bridge, &checked, &refused).await });
-        let mcp = Mcp::new(
+        let mcp = Arc::new(Mcp::new(
             self.bridge.clone(),
             self.config.mcp.clone(),
             tracker.clone(),
             stop.clone(),
-        );
+        ));
+        let (sessions, keep) = (Arc::clone(&mcp), background.clone());
+        tracker.spawn(async move { sessions.run(&keep).await });
         let router = http::router(
             mcp,
             self.bridge.clone(),

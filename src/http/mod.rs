@@ -35,7 +35,7 @@ pub(crate) struct HttpSettings {
 }
 
 struct Edge {
-    mcp: Mcp,
+    mcp: Arc<Mcp>,
     bridge: Bridge,
     settings: HttpSettings,
     stop: CancellationToken,
@@ -43,7 +43,7 @@ struct Edge {
 
 /// The routes of a front end. `stop` says that it winds down: it is no longer ready.
 pub(crate) fn router(
-    mcp: Mcp,
+    mcp: Arc<Mcp>,
     bridge: Bridge,
     settings: HttpSettings,
     stop: CancellationToken,

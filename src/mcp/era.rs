@@ -16,17 +16,18 @@ pub(crate) enum Era {
 }
 
 /// A modern request says its revision in `_meta` or in the header; `initialize` and a session id are legacy. What says
-/// nothing is legacy too, and is told to `initialize`.
+/// nothing is legacy too, and is told to `initialize`. An `initialize` with a modern `_meta` asks the modern era for a
+/// method that it does not have.
 pub(crate) fn of(headers: &HeaderMap, message: &Message<'_>) -> Era {
     if let Message::Request(request) = message {
-        if request.method == "initialize" {
-            return Era::Legacy;
-        }
         if request
             .params
             .is_some_and(|params| names_revision(params.get()))
         {
             return Era::Modern;
+        }
+        if request.method == "initialize" {
+            return Era::Legacy;
         }
     }
     if headers.contains_key(legacy::SESSION_HEADER) {
@@ -100,5 +101,6 @@ mod tests {
             era(&[("mcp-protocol-version", "2026-07-28")], INITIALIZE),
             Era::Legacy
         );
+        assert_eq!(era(&[], &META.replace("ping", "initialize")), Era::Modern);
     }
 }

@@ -1,17 +1,19 @@
 //! Following a job to its end on behalf of a request that waits: as one JSON answer if it ends soon, else as a stream
-//! with progress on the way.
+//! with what happens on the way.
 
 use std::time::Duration;
 
-use serde::Serialize;
 use serde_json::value::RawValue;
-use taskferry_contract::TaskView;
+use taskferry_contract::{SessionId, Status, TaskView};
 use tokio::sync::mpsc;
 
-use super::Mcp;
-use super::jsonrpc;
+use super::progress::ProgressTeller;
 use super::reply::{Answer, Event, Refusal, Reply};
-use crate::bridge::{Bridge, Watch};
+use super::{Mcp, legacy, modern};
+use crate::bridge::{Bridge, BridgeError, Watch};
+
+/// How often a job whose client left is tried to be cancelled while the store fails.
+const CANCELS_TRIED: u32 = 5;
 
 /// What happens to the job when the client goes away.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -22,6 +24,18 @@ pub(crate) enum OnDisconnect {
     Cancel,
 }
 
+/// How the job's questions reach the client.
+#[derive(Debug)]
+pub(crate) enum OnQuestion {
+    /// They end the request, which the client makes again with the answers. `call` says which call that is.
+    Return { call: String },
+    /// They go out as requests on this request's stream; where a session is named, only if it has no stream of its own.
+    Send {
+        /// The session whose own stream comes first, for a task.
+        session: Option<SessionId>,
+    },
+}
+
 /// Makes the answer of an ended job; nothing while it has not ended.
 pub(crate) type Finish = fn(&RawValue, &TaskView) -> Option<Answer>;
 
@@ -30,14 +44,15 @@ pub(crate) type Finish = fn(&RawValue, &TaskView) -> Option<Answer>;
 pub(crate) struct Follow {
     pub(crate) request: Box<RawValue>,
     pub(crate) watch: Watch,
-    /// The token of the progress the caller wants, if it does: a string or an integer, verbatim.
-    pub(crate) progress_token: Option<Box<RawValue>>,
+    /// The progress the caller wants, if it does.
+    pub(crate) progress: Option<ProgressTeller>,
     pub(crate) on_disconnect: OnDisconnect,
+    pub(crate) on_question: OnQuestion,
     pub(crate) finish: Finish,
 }
 
 impl Mcp {
-    /// Answers when the job ends; as a stream if that takes longer than a moment, or progress comes first.
+    /// Answers when the job ends; as a stream if that takes longer than a moment, or a message comes first.
     pub(crate) async fn follow(&self, follow: Follow) -> Reply {
         let (events, mut rest) = mpsc::channel(16);
         self.tracker.spawn(follow.run(self.bridge.clone(), events));
@@ -52,72 +67,98 @@ impl Mcp {
 
 impl Follow {
     async fn run(mut self, bridge: Bridge, events: mpsc::Sender<Event>) {
+        let carrier = bridge.new_carrier();
         let gone = tokio::select! {
             () = events.closed() => true,
-            last = self.answer_at_end(&events) => events.send(Event::Last(last)).await.is_err(),
+            last = self.answer(&bridge, &carrier, &events) => {
+                events.send(Event::Last(last)).await.is_err()
+            }
         };
-        if gone && self.on_disconnect == OnDisconnect::Cancel {
-            self.cancel(&bridge).await;
+        if !gone {
+            return;
+        }
+        match self.on_disconnect {
+            OnDisconnect::Cancel => self.cancel(&bridge).await,
+            OnDisconnect::Leave => {
+                bridge
+                    .recall(self.watch.id(), self.watch.owner(), &carrier)
+                    .await;
+            }
         }
     }
 
-    async fn answer_at_end(&mut self, events: &mpsc::Sender<Event>) -> Answer {
-        let mut told = f64::NEG_INFINITY;
+    async fn answer(
+        &mut self,
+        bridge: &Bridge,
+        carrier: &str,
+        events: &mpsc::Sender<Event>,
+    ) -> Answer {
         loop {
             let view = match self.watch.next().await {
                 Ok(view) => view,
                 Err(error) => return Refusal::from(error).answer(&self.request),
             };
-            if let Some(progress) = self.progress(&view, &mut told)
-                && events.send(Event::Message(progress)).await.is_err()
-            {
-                // The reader is gone; `run` sees that too.
-                std::future::pending::<()>().await;
+            if let Some(progress) = self.progress.as_mut().and_then(|teller| teller.tell(&view)) {
+                send(events, progress).await;
             }
             if let Some(answer) = (self.finish)(&self.request, &view) {
                 return answer;
             }
+            if view.status != Status::InputRequired {
+                continue;
+            }
+            match self.ask(bridge, carrier, &view, events).await {
+                Ok(None) => {}
+                Ok(Some(answer)) => return answer,
+                // The questions stay open; the next look tries again.
+                Err(error) => tracing::warn!(task = %view.id, %error, "questions could not be put"),
+            }
         }
     }
 
-    /// Progress that the caller wants and has not been told; it only ever grows.
-    fn progress(&self, view: &TaskView, told: &mut f64) -> Option<String> {
-        #[derive(Serialize)]
-        #[serde(rename_all = "camelCase")]
-        struct Progress<'a> {
-            progress_token: &'a RawValue,
-            progress: f64,
-            #[serde(skip_serializing_if = "Option::is_none")]
-            total: Option<f64>,
-            #[serde(skip_serializing_if = "Option::is_none")]
-            message: Option<&'a str>,
+    async fn ask(
+        &self,
+        bridge: &Bridge,
+        carrier: &str,
+        view: &TaskView,
+        events: &mpsc::Sender<Event>,
+    ) -> Result<Option<Answer>, BridgeError> {
+        match &self.on_question {
+            OnQuestion::Return { call } => {
+                modern::input_required(bridge, &self.request, view, call).await
+            }
+            OnQuestion::Send { session } => {
+                let elsewhere = match session {
+                    Some(session) => bridge.store().session_stream(*session).await?.is_some(),
+                    None => false,
+                };
+                if !elsewhere {
+                    for message in legacy::questions(bridge, view, carrier).await? {
+                        send(events, message).await;
+                    }
+                }
+                Ok(None)
+            }
         }
-        let token = self.progress_token.as_deref()?;
-        let progress: f64 = view.progress.as_deref()?.parse().ok()?;
-        if progress <= *told {
-            return None;
-        }
-        *told = progress;
-        let params = Progress {
-            progress_token: token,
-            progress,
-            total: view.total.as_deref().and_then(|total| total.parse().ok()),
-            message: view.message.as_deref(),
-        };
-        Some(jsonrpc::notification("notifications/progress", &params))
     }
 
     async fn cancel(&self, bridge: &Bridge) {
         let (id, owner) = (self.watch.id(), self.watch.owner());
-        for _ in 0..5 {
+        for _ in 0..CANCELS_TRIED {
             match bridge.cancel(id, owner).await {
-                Ok(_) => return,
-                Err(crate::bridge::BridgeError::NotFound) => return,
+                Ok(_) | Err(BridgeError::NotFound) => return,
                 Err(error) => {
-                    tracing::warn!(task = %id, %error, "a call whose client left could not be cancelled")
+                    tracing::warn!(task = %id, %error, "a call whose client left could not be cancelled");
                 }
             }
             tokio::time::sleep(Duration::from_millis(500)).await;
         }
+    }
+}
+
+/// Sends a message; if the reader is gone, waits for whoever sees that to end this.
+async fn send(events: &mpsc::Sender<Event>, message: String) {
+    if events.send(Event::Message(message)).await.is_err() {
+        std::future::pending::<()>().await;
     }
 }

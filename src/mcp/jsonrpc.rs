@@ -23,9 +23,27 @@ pub(crate) enum Message<'a> {
     /// Wants an answer.
     Request(Request<'a>),
     /// Wants none.
-    Notification,
+    Notification(Notification<'a>),
     /// Answers a request of ours.
-    Response,
+    Response(Response<'a>),
+}
+
+/// A notification from a client.
+#[derive(Debug)]
+pub(crate) struct Notification<'a> {
+    /// What it is about.
+    pub(crate) method: Cow<'a, str>,
+    /// An object, verbatim, if present.
+    pub(crate) params: Option<&'a RawValue>,
+}
+
+/// An answer from a client to a request of ours.
+#[derive(Debug)]
+pub(crate) struct Response<'a> {
+    /// The id of the request, verbatim; absent if the client could not read it.
+    pub(crate) id: Option<&'a RawValue>,
+    /// The result, or the error.
+    pub(crate) outcome: Result<&'a RawValue, &'a RawValue>,
 }
 
 /// A request from a client.
@@ -186,8 +204,18 @@ impl<'a> Envelope<'a> {
                 method,
                 params: self.params,
             })),
-            (Some(_), None, None, None) => Ok(Message::Notification),
-            (None, Some(_), Some(_), None) | (None, _, None, Some(_)) => Ok(Message::Response),
+            (Some(method), None, None, None) => Ok(Message::Notification(Notification {
+                method,
+                params: self.params,
+            })),
+            (None, Some(id), Some(result), None) => Ok(Message::Response(Response {
+                id: Some(id),
+                outcome: Ok(result),
+            })),
+            (None, id, None, Some(error)) => Ok(Message::Response(Response {
+                id,
+                outcome: Err(error),
+            })),
             _ => Err(refuse(
                 "a message has a method (a request if it has an id too), or an id with either a result or an error",
             )),
@@ -238,6 +266,23 @@ pub(crate) fn failure(id: Option<&RawValue>, error: &impl Serialize) -> String {
     })
 }
 
+/// A request of ours as text.
+pub(crate) fn request(id: &str, method: &str, params: &impl Serialize) -> String {
+    #[derive(Serialize)]
+    struct Outgoing<'a, T> {
+        jsonrpc: &'static str,
+        id: &'a str,
+        method: &'a str,
+        params: &'a T,
+    }
+    text(&Outgoing {
+        jsonrpc: "2.0",
+        id,
+        method,
+        params,
+    })
+}
+
 /// A notification as text.
 pub(crate) fn notification(method: &str, params: &impl Serialize) -> String {
     #[derive(Serialize)]
@@ -275,13 +320,13 @@ mod tests {
             matches!(parse(request), Ok(Message::Request(request)) if request.id.get() == "\"a\"")
         );
         let notification = br#"{"jsonrpc":"2.0","method":"notifications/initialized"}"#;
-        assert!(matches!(parse(notification), Ok(Message::Notification)));
+        assert!(matches!(parse(notification), Ok(Message::Notification(_))));
         for response in [
             r#"{"jsonrpc":"2.0","id":1,"result":{}}"#,
             r#"{"jsonrpc":"2.0","id":1,"error":{"code":1,"message":"x"}}"#,
         ] {
             assert!(
-                matches!(parse(response.as_bytes()), Ok(Message::Response)),
+                matches!(parse(response.as_bytes()), Ok(Message::Response(_))),
                 "{response}"
             );
         }

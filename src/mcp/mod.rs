@@ -6,6 +6,7 @@ mod jsonrpc;
 mod legacy;
 mod modern;
 mod object;
+mod progress;
 mod reply;
 mod wire;
 
@@ -78,6 +79,11 @@ impl Mcp {
         }
     }
 
+    /// Keeps the streams of sessions awake until `stop`.
+    pub(crate) async fn run(&self, stop: &CancellationToken) {
+        self.legacy_rings(stop).await;
+    }
+
     /// Serves a POST.
     pub(crate) async fn post(&self, caller: &Caller, headers: &HeaderMap, body: &[u8]) -> Reply {
         let message = match jsonrpc::parse(body) {
@@ -88,8 +94,8 @@ impl Mcp {
             (Era::Modern, Message::Request(request)) => {
                 self.modern_request(caller, headers, &request).await
             }
-            (Era::Modern, Message::Notification) => Reply::Accepted,
-            (Era::Modern, Message::Response) => Reply::malformed(
+            (Era::Modern, Message::Notification(_)) => Reply::Accepted,
+            (Era::Modern, Message::Response(_)) => Reply::malformed(
                 None,
                 &RpcError::invalid_request("this revision has no responses from clients"),
             ),

@@ -114,8 +114,12 @@ impl Legacy {
     }
 
     pub(crate) async fn open_as(endpoint: &str, revision: &str) -> Self {
+        Self::open_with(endpoint, revision, json!({})).await
+    }
+
+    pub(crate) async fn open_with(endpoint: &str, revision: &str, capabilities: Value) -> Self {
         let params = json!({
-            "protocolVersion": revision, "capabilities": {}, "clientInfo": { "name": "test", "version": "1" },
+            "protocolVersion": revision, "capabilities": capabilities, "clientInfo": { "name": "test", "version": "1" },
         });
         let body = json!({ "jsonrpc": "2.0", "id": 0, "method": "initialize", "params": params });
         let headers = [("content-type", "application/json")];
@@ -266,6 +270,22 @@ impl Modern {
             Some(body.to_string()),
         )
         .await
+    }
+
+    /// Opens a request's event stream.
+    pub(crate) async fn open(&self, method: &str, mut params: Value) -> reqwest::Response {
+        params["_meta"] = json!({
+            "io.modelcontextprotocol/protocolVersion": "2026-07-28",
+            "io.modelcontextprotocol/clientCapabilities": self.capabilities,
+        });
+        let body = json!({ "jsonrpc": "2.0", "id": 1, "method": method, "params": params });
+        let client = reqwest::Client::builder().no_proxy().build().unwrap();
+        let request = client
+            .post(&self.endpoint)
+            .header("content-type", "application/json")
+            .header("mcp-protocol-version", "2026-07-28")
+            .header("mcp-method", method);
+        request.body(body.to_string()).send().await.unwrap()
     }
 
     pub(crate) async fn call(&self, tool: &str, arguments: Value) -> Answer {

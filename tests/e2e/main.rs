@@ -14,5 +14,6 @@ mod faults;
 mod foreign_clients;
 mod legacy;
 mod modern;
+mod questions;
 mod replicas;
 mod settings;

@@ -76,6 +76,28 @@ pub(crate) fn check_key(key: &str) -> Result<(), AskError> {
     }
 }
 
+/// Reads a stored answer. One that consists of an `error` alone is what a client says in place of a result.
+pub(crate) fn read_answer(answer: &str) -> Result<Value, AskError> {
+    let answer: Value = serde_json::from_str(answer).map_err(AskError::Answer)?;
+    let error = answer
+        .get("error")
+        .filter(|_| answer.as_object().is_some_and(|all| all.len() == 1));
+    match error {
+        None => Ok(answer),
+        Some(error) => Err(AskError::Client {
+            code: error
+                .get("code")
+                .and_then(Value::as_i64)
+                .unwrap_or_default(),
+            message: error
+                .get("message")
+                .and_then(Value::as_str)
+                .unwrap_or_default()
+                .to_owned(),
+        }),
+    }
+}
+
 /// Why there is no answer.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
@@ -85,6 +107,14 @@ pub enum AskError {
     NotDeclared {
         /// What it would have to declare.
         capability: &'static str,
+    },
+    /// The client answered with a JSON-RPC error.
+    #[error("the client answered with an error: {message} ({code})")]
+    Client {
+        /// The error's code.
+        code: i64,
+        /// The error's message.
+        message: String,
     },
     /// No client is asked by this method.
     #[error(
@@ -125,6 +155,16 @@ mod tests {
         assert!(AskRequest::roots().check(Some(r#"{"roots":{}}"#)).is_ok());
         let unknown = AskRequest::new("tools/call", json!({}));
         assert!(unknown.check(Some(r#"{"tools":{}}"#)).is_err());
+    }
+
+    #[test]
+    fn an_error_alone_is_no_answer() {
+        assert!(read_answer(r#"{"action":"accept","error":{"code":1}}"#).is_ok());
+        let refused = read_answer(r#"{"error":{"code":-32000,"message":"nobody is here"}}"#);
+        assert!(
+            matches!(refused, Err(AskError::Client { code: -32000, message }) if message == "nobody is here")
+        );
+        assert!(matches!(read_answer("nonsense"), Err(AskError::Answer(_))));
     }
 
     #[test]

@@ -11,9 +11,10 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 use tracing_subscriber::EnvFilter;
 
+use crate::builder::Builder;
 use crate::config::{self, LogFormat, WorkerConfig};
 use crate::manifest::Manifest;
-use crate::worker::{Builder, Worker};
+use crate::worker::Worker;
 
 /// A worker's binary.
 #[derive(Debug, Clone, Copy)]

@@ -9,8 +9,8 @@ use taskferry_contract::settings::{
 };
 use tracing_subscriber::EnvFilter;
 
+use crate::builder::{LONGEST_LEASE, MOST_SLOTS, SHORTEST_LEASE};
 use crate::exec::Environment;
-use crate::worker::{LONGEST_LEASE, MOST_SLOTS, SHORTEST_LEASE};
 
 /// Names of settings that are no binary's but may stand in a shared environment.
 const NAMES_OF_OTHERS: [&str; 2] = ["config", "test_redis"];

@@ -10,7 +10,7 @@ use serde_json::value::RawValue;
 use taskferry_contract::{AskReply, Attempt as AttemptNumber, Owner, Progress, TaskId, ToolName};
 use tokio_util::sync::CancellationToken;
 
-use crate::ask::{AskError, AskRequest, check_key};
+use crate::ask::{AskError, AskRequest, check_key, read_answer};
 use crate::exec::LogLevel;
 use crate::handler::ToolError;
 use crate::runtime::Runtime;
@@ -149,8 +149,8 @@ impl JobContext {
     ///
     /// # Errors
     ///
-    /// If the client does not declare that it can be asked, if the key or method is not valid, or if the attempt must
-    /// stop.
+    /// If the client does not declare that it can be asked, if it answered with an error, if the key or method is not
+    /// valid, or if the attempt must stop.
     pub async fn ask(&self, key: &str, request: AskRequest) -> Result<Value, AskError> {
         check_key(key)?;
         let known = self.attempt.answers.borrow().get(key).cloned();
@@ -161,7 +161,7 @@ impl JobContext {
                 self.put(key, &request).await?
             }
         };
-        serde_json::from_str(&answer).map_err(AskError::Answer)
+        read_answer(&answer)
     }
 
     async fn put(&self, key: &str, request: &AskRequest) -> Result<String, AskError> {

@@ -129,3 +129,72 @@ pub(crate) fn definition(tool: &ExecTool) -> Result<ToolDefinition, InvalidId> {
 fn millis(duration: Duration) -> u64 {
     u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::manifest::Manifest;
+    use taskferry_contract::TaskSupport;
+
+    #[test]
+    fn a_tool_is_registered_as_its_manifest_says() {
+        let text = r#"
+            [[tool]]
+            name = "report"
+            title = "Report"
+            description = "Makes it"
+            command = ["true"]
+            queue = "slow"
+            rank = -3
+            task_support = "required"
+            timeout = "5m"
+            ttl = "2h"
+            ttl_min = "1m"
+            ttl_max = "3h"
+            poll_interval = "500ms"
+            attempts = 5
+            crash_limit = 2
+            backoff_initial = "2s"
+            backoff_max = "9s"
+            concurrency = 7
+            input_schema = '{ "type":"object" }'
+            annotations = { readOnlyHint = true }
+        "#;
+        let manifest = Manifest::parse(text, std::path::Path::new("/")).unwrap();
+        let tool = definition(&manifest.tools[0]).unwrap();
+        assert_eq!(
+            (tool.name.as_str(), tool.queue.as_str()),
+            ("report", "slow")
+        );
+        assert_eq!(tool.title.as_deref(), Some("Report"));
+        assert_eq!(tool.description.as_deref(), Some("Makes it"));
+        assert_eq!(tool.input_schema.get(), r#"{ "type":"object" }"#);
+        assert_eq!(tool.annotations.unwrap().get(), r#"{"readOnlyHint":true}"#);
+        assert_eq!((tool.rank, tool.task_support), (-3, TaskSupport::Required));
+        assert_eq!((tool.timeout_ms, tool.poll_interval_ms), (300_000, 500));
+        let ttl = tool.ttl;
+        assert_eq!(
+            (ttl.default_ms, ttl.min_ms, ttl.max_ms),
+            (7_200_000, 60_000, 10_800_000)
+        );
+        assert_eq!(
+            (tool.attempts, tool.crash_limit, tool.concurrency),
+            (5, 2, Some(7))
+        );
+        assert_eq!(
+            (tool.backoff.initial_ms, tool.backoff.max_ms),
+            (2_000, 9_000)
+        );
+    }
+
+    #[test]
+    fn what_a_manifest_leaves_out_is_what_a_definition_leaves_out() {
+        let text = "[[tool]]\nname = 'a'\ndescription = 'b'\ncommand = ['true']";
+        let manifest = Manifest::parse(text, std::path::Path::new("/")).unwrap();
+        let mut tool = definition(&manifest.tools[0]).unwrap();
+        tool.description = None;
+        let plain = ToolDefinition::new(tool.name.clone(), tool.input_schema.clone());
+        let json = |tool: &ToolDefinition| serde_json::to_value(tool).unwrap();
+        assert_eq!(json(&tool), json(&plain));
+    }
+}

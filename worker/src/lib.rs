@@ -3,7 +3,13 @@
 //! Two ways lead to a tool: a [`manifest`] maps a tool to a command that
 //! [`exec`] runs, and a Rust [`Handler`] is an async function.
 
+/// The examples in the handbook compile.
+#[cfg(doctest)]
+#[doc = include_str!("../../docs/WORKERS.md")]
+struct Handbook;
+
 mod ask;
+mod builder;
 pub mod cli;
 mod config;
 mod context;
@@ -16,7 +22,8 @@ pub mod units;
 mod worker;
 
 pub use ask::{AskError, AskRequest};
+pub use builder::{BuildError, Builder, LONGEST_LEASE, MOST_SLOTS, SHORTEST_LEASE};
 pub use context::JobContext;
 pub use handler::{Handler, HandlerFuture, HandlerResult, ToolError, ToolOutput};
 pub use taskferry_contract as contract;
-pub use worker::{BuildError, Builder, Drained, LONGEST_LEASE, MOST_SLOTS, SHORTEST_LEASE, Worker};
+pub use worker::{Drained, Worker};

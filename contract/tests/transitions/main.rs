@@ -14,6 +14,7 @@ mod answers;
 mod cancels;
 mod checks;
 mod claims;
+mod delivers;
 mod fences;
 mod finishes;
 mod full_memory;

@@ -73,3 +73,14 @@ async fn a_worker_is_listed_while_it_beats() {
     assert_eq!(rig.raw::<i64>("EXISTS", "tf:worker:w1").await, 0);
     rig.check_drained().await;
 }
+
+#[tokio::test]
+async fn every_replica_signs_with_the_same_secret() {
+    let mut rig = Rig::new().await;
+    let (first, second) = tokio::join!(rig.store.secret(), rig.store.secret());
+    let secret = first.unwrap();
+    assert_eq!(second.unwrap(), secret);
+    assert!(secret.len() == 64 && secret.bytes().all(|b| b.is_ascii_hexdigit()));
+    assert_eq!(rig.raw::<String>("GET", "tf:secret").await, secret);
+    rig.check_drained().await;
+}

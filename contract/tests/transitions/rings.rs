@@ -137,6 +137,28 @@ async fn rings_who_waits_once_per_change() {
 }
 
 #[tokio::test]
+async fn rings_when_a_question_may_be_sent_again() {
+    let mut rig = Rig::new().await;
+    let replica: ReplicaId = "r1".parse().unwrap();
+    let hold = rig.running().await;
+    let id = hold.claimed.id;
+    rig.store.ask_input(&hold, "a", QUESTION).await.unwrap();
+    watch(&rig, id, &replica).await.unwrap();
+    let mut at = Listener::at(rig.store.replica_bell(&replica)).await;
+    let sent = rig.store.deliver_input(id, &rig.owner, "a", "c1").await;
+    sent.unwrap();
+    assert_eq!(rung(&mut rig, &mut at, "bell:r1").await, 0, "it was sent");
+    for rings in [1, 0] {
+        let recalled = rig.store.recall_input(id, &rig.owner, "c1").await;
+        assert_eq!(recalled.unwrap(), rings);
+        let rung = rung(&mut rig, &mut at, "bell:r1").await;
+        assert_eq!(rung as u64, rings, "it was given back");
+    }
+    rig.finish(&hold).await;
+    rig.check_drained().await;
+}
+
+#[tokio::test]
 async fn rings_every_way_a_job_can_end() {
     let mut rig = Rig::new().await;
     rig.tool.attempts = 1;

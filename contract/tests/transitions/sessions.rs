@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use taskferry_contract::{Owner, Session, SessionId};
+use taskferry_contract::{Asker, Owner, ReplicaId, Session, SessionId, Submission, TaskId};
 
 use crate::rig::Rig;
 
@@ -64,4 +64,84 @@ async fn a_session_whose_owner_cannot_be_read_is_nobodys() {
     rig.raw::<()>("HSET", (key, "owner", "two words")).await;
     let owner = rig.store.session(id).await.unwrap().unwrap().owner;
     assert!(owner != rig.owner && !owner.is_anonymous() && owner.as_str() != "*");
+}
+
+#[tokio::test]
+async fn a_sessions_stream_is_where_it_was_last_opened() {
+    let mut rig = Rig::new().await;
+    let id = SessionId::random();
+    assert_eq!(rig.store.session_stream(id).await.unwrap(), None);
+    for replica in ["r1", "r2"] {
+        let replica: ReplicaId = replica.parse().unwrap();
+        let hold = rig.store.hold_session_stream(id, &replica, IDLE);
+        hold.await.unwrap();
+        assert_eq!(rig.store.session_stream(id).await.unwrap(), Some(replica));
+    }
+    let left: u64 = rig.raw("PTTL", rig.store.keys().session_stream(id)).await;
+    assert!((50_000..=60_000).contains(&left), "{left}");
+    rig.store.drop_session_stream(id).await.unwrap();
+    assert_eq!(rig.store.session_stream(id).await.unwrap(), None);
+    rig.check_drained().await;
+}
+
+#[tokio::test]
+async fn a_session_knows_the_tasks_it_asked_for_until_they_expire() {
+    let mut rig = Rig::new().await;
+    let id = SessionId::random();
+    let now = i64::try_from(rig.store.now_ms().await.unwrap()).unwrap();
+    let tasks: Vec<TaskId> = (0..3).map(|_| TaskId::random(rig.shard)).collect();
+    for (task, expires) in tasks.iter().zip([now + 60_000, now + 90_000, now - 1]) {
+        let note = rig.store.note_session_task(id, *task, expires);
+        note.await.unwrap();
+    }
+    let live = rig.store.session_tasks(id, 10).await.unwrap();
+    assert_eq!(live, [tasks[1], tasks[0]], "those that live longest first");
+    assert_eq!(rig.store.session_tasks(id, 1).await.unwrap(), [tasks[1]]);
+    let expiry: i64 = rig
+        .raw("PEXPIRETIME", rig.store.keys().session_tasks(id))
+        .await;
+    assert_eq!(expiry, now + 90_000);
+    let none = rig.store.session_tasks(SessionId::random(), 10).await;
+    assert_eq!(none.unwrap(), []);
+    rig.check_drained().await;
+}
+
+#[tokio::test]
+async fn a_record_tells_which_session_asked_for_it() {
+    let rig = Rig::new().await;
+    let session = SessionId::random();
+    let text = session.to_string();
+    let id = rig
+        .submit_as(Submission {
+            session: Some(&text),
+            progress_token: Some("7"),
+            ..rig.submission()
+        })
+        .await;
+    let asker = Asker {
+        session,
+        progress_token: Some("7".to_owned()),
+    };
+    assert_eq!(rig.store.asker(id).await.unwrap(), Some(asker));
+    let other = rig.submit().await;
+    assert_eq!(rig.store.asker(other).await.unwrap(), None);
+    rig.check().await;
+}
+
+#[tokio::test]
+async fn the_job_behind_a_plain_call_is_found_by_its_session_alone() {
+    let mut rig = Rig::new().await;
+    let (session, task) = (SessionId::random(), TaskId::random(rig.shard));
+    let note = rig.store.note_session_call(session, "d1", task, IDLE);
+    note.await.unwrap();
+    let found = rig.store.session_call(session, "d1").await.unwrap();
+    assert_eq!(found, Some(task));
+    for (session, request) in [(session, "d2"), (SessionId::random(), "d1")] {
+        let found = rig.store.session_call(session, request).await.unwrap();
+        assert_eq!(found, None);
+    }
+    let key = rig.store.keys().session_call(session, "d1");
+    let left: u64 = rig.raw("PTTL", key).await;
+    assert!((50_000..=60_000).contains(&left), "{left}");
+    rig.check_drained().await;
 }

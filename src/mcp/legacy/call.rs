@@ -5,16 +5,18 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
-use taskferry_contract::{TaskSupport, TaskView};
+use taskferry_contract::{Asker, TaskSupport, TaskView};
 
-use super::super::follow::{Follow, OnDisconnect};
+use super::super::follow::{Follow, OnDisconnect, OnQuestion};
 use super::super::jsonrpc::{self, Request, RpcError, code};
+use super::super::progress::ProgressTeller;
 use super::super::reply::{Answer, Refusal, Reply};
 use super::super::wire::{self, Outcome};
 use super::super::{Caller, Mcp};
+use super::cancel;
 use super::session::Opened;
 use super::task::LegacyTask;
-use crate::bridge::{BridgeError, Call, Tool};
+use crate::bridge::{BridgeError, Call, Tool, Wanted};
 
 #[derive(Deserialize)]
 struct CallParams<'a> {
@@ -85,23 +87,59 @@ impl Mcp {
             capabilities: &session.session.capabilities,
             trace: meta.traceparent.as_deref(),
         };
-        if let Some(wish) = wish {
-            let view = self
-                .bridge
-                .start(&call, wish.ttl_ms()?, Duration::ZERO)
-                .await?;
-            let created = Created {
-                task: LegacyTask::new(&view),
-            };
-            return Ok(Reply::Json(Answer::ok(jsonrpc::success(
-                request.id, &created,
-            ))));
+        let token = meta.progress_token;
+        match wish {
+            Some(wish) => {
+                self.legacy_start(session, request, &call, (wish, token))
+                    .await
+            }
+            None => self.legacy_wait(session, request, &call, token).await,
         }
+    }
+
+    /// Makes the call a task.
+    async fn legacy_start(
+        &self,
+        session: &Opened,
+        request: &Request<'_>,
+        call: &Call<'_>,
+        (wish, token): (TaskWish, Option<&RawValue>),
+    ) -> Result<Reply, Refusal> {
+        let asker = Asker {
+            session: session.id,
+            progress_token: token.map(|token| token.get().to_owned()),
+        };
+        let wanted = Wanted {
+            ttl_ms: wish.ttl_ms()?,
+            keep: Duration::ZERO,
+            asker: Some(&asker),
+        };
+        let view = self.bridge.start(call, &wanted).await?;
+        let created = Created {
+            task: LegacyTask::new(&view),
+        };
+        Ok(Reply::Json(Answer::ok(jsonrpc::success(
+            request.id, &created,
+        ))))
+    }
+
+    /// Waits for the call's result.
+    async fn legacy_wait(
+        &self,
+        session: &Opened,
+        request: &Request<'_>,
+        call: &Call<'_>,
+        token: Option<&RawValue>,
+    ) -> Result<Reply, Refusal> {
+        let watch = self.bridge.call(call).await?;
+        let kept = Duration::from_millis(call.tool.definition.ttl.default_ms);
+        cancel::remember(&self.bridge, session.id, request.id, (watch.id(), kept)).await?;
         let follow = Follow {
             request: request.id.to_owned(),
-            watch: self.bridge.call(&call).await?,
-            progress_token: meta.progress_token.map(ToOwned::to_owned),
+            watch,
+            progress: token.map(|token| ProgressTeller::new(token.to_owned())),
             on_disconnect: OnDisconnect::Leave,
+            on_question: OnQuestion::Send { session: None },
             finish: call_answer,
         };
         Ok(self.follow(follow).await)

@@ -1,6 +1,8 @@
 //! The legacy era (2025-11-25 and before): sessions opened by `initialize`, tasks asked for by the client.
 
 mod call;
+mod cancel;
+mod question;
 mod session;
 mod stream;
 mod task;
@@ -13,6 +15,7 @@ use super::jsonrpc::{self, Message, Request, RpcError};
 use super::reply::{Answer, Refusal, Reply};
 use super::wire::{self, Execution, ListedTool};
 use super::{Caller, LEGACY_WITH_TASKS, Mcp};
+pub(super) use question::questions;
 use session::Opened;
 pub(crate) use session::{SESSION_HEADER, Sessions};
 
@@ -31,12 +34,21 @@ impl Mcp {
                 Ok(session) => self.legacy_request(caller, &session, &request).await,
                 Err(refusal) => Reply::to_request(request.id, Err(refusal)),
             },
-            // Nothing of ours waits for either yet, but only a live session may send them.
-            Message::Notification | Message::Response => {
-                match self.legacy_session(caller, headers).await {
-                    Ok(_session) => Reply::Accepted,
-                    Err(refusal) => refused(refusal),
-                }
+            Message::Notification(notification) => {
+                let take = async {
+                    let session = self.legacy_session(caller, headers).await?;
+                    cancel::notified(&self.bridge, caller, session.id, &notification).await?;
+                    Ok(())
+                };
+                taken(take.await)
+            }
+            Message::Response(response) => {
+                let take = async {
+                    self.legacy_session(caller, headers).await?;
+                    question::answered(&self.bridge, caller, &response).await?;
+                    Ok(())
+                };
+                taken(take.await)
             }
         }
     }
@@ -55,7 +67,7 @@ impl Mcp {
                 Err(refusal) => Err(refusal),
             },
             method if method.starts_with("tasks/") && session.has_tasks() => {
-                match self.legacy_task(caller, request).await {
+                match self.legacy_task(caller, session, request).await {
                     Ok(reply) => return reply,
                     Err(refusal) => Err(refusal),
                 }
@@ -93,6 +105,14 @@ impl Opened {
     /// Whether the session's revision has tasks.
     fn has_tasks(&self) -> bool {
         self.session.revision == LEGACY_WITH_TASKS
+    }
+}
+
+/// The reply to a message that wants no answer.
+fn taken(outcome: Result<(), Refusal>) -> Reply {
+    match outcome {
+        Ok(()) => Reply::Accepted,
+        Err(refusal) => refused(refusal),
     }
 }
 

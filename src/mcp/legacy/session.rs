@@ -2,14 +2,15 @@
 
 use std::borrow::Cow;
 use std::collections::HashMap;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use axum::http::{HeaderMap, StatusCode};
 use serde::Deserialize;
 use serde_json::json;
 use serde_json::value::RawValue;
-use taskferry_contract::{Session, SessionId};
+use taskferry_contract::{Session, SessionId, TaskId};
+use tokio::sync::mpsc;
 
 use super::super::jsonrpc::{self, Request, RpcError};
 use super::super::reply::{Answer, Refusal, Reply};
@@ -33,7 +34,14 @@ pub(crate) struct Sessions {
     idle: Duration,
     touched: Mutex<HashMap<SessionId, Instant>>,
     /// The newest GET stream of each session here; older ones stay silent.
-    streams: Mutex<HashMap<SessionId, u64>>,
+    streams: Mutex<HashMap<SessionId, OpenStream>>,
+}
+
+/// A GET stream that speaks for its session.
+#[derive(Debug)]
+struct OpenStream {
+    number: u64,
+    rings: mpsc::Sender<TaskId>,
 }
 
 impl Sessions {
@@ -63,26 +71,43 @@ impl Sessions {
         true
     }
 
-    /// Makes a new GET stream the one that speaks; its number.
-    pub(super) fn open_stream(&self, id: SessionId) -> u64 {
-        let mut streams = self.streams.lock().unwrap_or_else(PoisonError::into_inner);
-        let number = streams.entry(id).or_insert(0);
-        *number += 1;
-        *number
+    /// Makes a new GET stream the one that speaks and is rung; its number.
+    pub(super) fn open_stream(&self, id: SessionId, rings: mpsc::Sender<TaskId>) -> u64 {
+        let number = rand::random();
+        self.streams().insert(id, OpenStream { number, rings });
+        number
     }
 
     /// Whether a GET stream is the newest of its session.
     pub(super) fn is_newest(&self, id: SessionId, number: u64) -> bool {
-        let streams = self.streams.lock().unwrap_or_else(PoisonError::into_inner);
-        streams.get(&id) == Some(&number)
+        self.streams()
+            .get(&id)
+            .is_some_and(|open| open.number == number)
     }
 
-    /// Forgets a GET stream that ended.
-    pub(super) fn close_stream(&self, id: SessionId, number: u64) {
-        let mut streams = self.streams.lock().unwrap_or_else(PoisonError::into_inner);
-        if streams.get(&id) == Some(&number) {
-            streams.remove(&id);
+    /// Whether any GET stream is open here.
+    pub(super) fn has_streams(&self) -> bool {
+        !self.streams().is_empty()
+    }
+
+    /// Tells the session's stream, if it is here, to look at a task. One that is too busy looks by itself soon.
+    pub(super) fn ring(&self, id: SessionId, task: TaskId) {
+        if let Some(open) = self.streams().get(&id) {
+            let _looks_by_itself = open.rings.try_send(task);
         }
+    }
+
+    /// Forgets a GET stream that ended; says whether it was the newest.
+    pub(super) fn close_stream(&self, id: SessionId, number: u64) -> bool {
+        let newest = self.is_newest(id, number);
+        if newest {
+            self.streams().remove(&id);
+        }
+        newest
+    }
+
+    fn streams(&self) -> MutexGuard<'_, HashMap<SessionId, OpenStream>> {
+        self.streams.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

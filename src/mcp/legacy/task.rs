@@ -9,24 +9,25 @@ use serde_json::json;
 use serde_json::value::RawValue;
 use taskferry_contract::{Status, TaskId, TaskView};
 
-use super::super::follow::{Follow, OnDisconnect};
+use super::super::follow::{Follow, OnDisconnect, OnQuestion};
 use super::super::jsonrpc::{self, Request, RpcError};
 use super::super::object::RawObject;
 use super::super::reply::{Answer, Refusal, Reply};
 use super::super::wire::{self, Outcome};
 use super::super::{Caller, Mcp};
+use super::session::Opened;
 
 /// How many tasks a page of tasks/list shows.
 const PAGE: usize = 50;
 /// Says which task a message belongs to.
-const RELATED_TASK: &str = "io.modelcontextprotocol/related-task";
+pub(super) const RELATED_TASK: &str = "io.modelcontextprotocol/related-task";
 
 /// A task.
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
 pub(super) struct LegacyTask<'a> {
     task_id: String,
-    status: &'static str,
+    pub(super) status: &'static str,
     status_message: &'a str,
     created_at: String,
     last_updated_at: String,
@@ -82,6 +83,7 @@ impl Mcp {
     pub(super) async fn legacy_task(
         &self,
         caller: &Caller,
+        session: &Opened,
         request: &Request<'_>,
     ) -> Result<Reply, Refusal> {
         let body = match request.method.as_ref() {
@@ -92,7 +94,7 @@ impl Mcp {
                     .await?;
                 jsonrpc::success(request.id, &LegacyTask::new(&view))
             }
-            "tasks/result" => return self.legacy_result(caller, request).await,
+            "tasks/result" => return self.legacy_result(caller, session, request).await,
             "tasks/cancel" => self.legacy_cancel(caller, request).await?,
             "tasks/list" if !caller.owner.is_anonymous() => {
                 self.legacy_list(caller, request).await?
@@ -105,6 +107,7 @@ impl Mcp {
     async fn legacy_result(
         &self,
         caller: &Caller,
+        session: &Opened,
         request: &Request<'_>,
     ) -> Result<Reply, Refusal> {
         let id = named_task(request)?;
@@ -113,8 +116,11 @@ impl Mcp {
         let follow = Follow {
             request: request.id.to_owned(),
             watch,
-            progress_token: None,
+            progress: None,
             on_disconnect: OnDisconnect::Leave,
+            on_question: OnQuestion::Send {
+                session: Some(session.id),
+            },
             finish: result_answer,
         };
         Ok(self.follow(follow).await)

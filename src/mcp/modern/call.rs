@@ -8,17 +8,19 @@ use serde::Deserialize;
 use serde_json::value::RawValue;
 use taskferry_contract::{TaskSupport, TaskView};
 
-use super::super::follow::{Follow, OnDisconnect};
+use super::super::follow::{Follow, OnDisconnect, OnQuestion};
 use super::super::jsonrpc::{self, Request, RpcError};
 use super::super::object::RawObject;
+use super::super::progress::ProgressTeller;
 use super::super::reply::{Answer, Refusal, Reply};
 use super::super::wire::{self, Outcome};
 use super::super::{Caller, Mcp};
 use super::envelope::Envelope;
 use super::headers::{self, Presence};
+use super::input::Retry;
 use super::task::ModernTask;
 use super::{RESULT_META, complete};
-use crate::bridge::{BridgeError, Call};
+use crate::bridge::{BridgeError, Call, Wanted, digest};
 
 #[derive(Deserialize)]
 struct CallParams<'a> {
@@ -37,6 +39,7 @@ impl Mcp {
         request: &Request<'_>,
     ) -> Result<Reply, Refusal> {
         let params: CallParams<'_> = request.params()?;
+        let retry: Retry<'_> = request.params()?;
         headers::expect(headers, headers::NAME, &params.name, Presence::Required)?;
         let found = self
             .bridge
@@ -62,6 +65,8 @@ impl Mcp {
                 request.id, &result,
             ))));
         }
+        let call_digest = digest(&params.name, arguments);
+        let resumed = retry.resume(&self.bridge, caller, &call_digest).await?;
         let call = Call {
             tool: &tool,
             arguments,
@@ -69,20 +74,38 @@ impl Mcp {
             capabilities: envelope.capabilities.get(),
             trace: envelope.trace.as_deref(),
         };
-        if envelope.takes_tasks && support != TaskSupport::Forbidden {
-            let keep = Duration::from_millis(tool.definition.keep_ms);
-            let view = self.bridge.start(&call, None, keep).await?;
-            let task = ModernTask::created(&view);
-            return Ok(Reply::Json(Answer::ok(jsonrpc::success(request.id, &task))));
+        if resumed.is_none() && envelope.takes_tasks && support != TaskSupport::Forbidden {
+            return self.modern_start(request, &call).await;
         }
+        let watch = match resumed {
+            Some(watch) => watch,
+            None => self.bridge.call(&call).await?,
+        };
         let follow = Follow {
             request: request.id.to_owned(),
-            watch: self.bridge.call(&call).await?,
-            progress_token: envelope.progress_token.map(ToOwned::to_owned),
+            watch,
+            progress: envelope
+                .progress_token
+                .map(|token| ProgressTeller::new(token.to_owned())),
             on_disconnect: OnDisconnect::Cancel,
+            on_question: OnQuestion::Return { call: call_digest },
             finish: call_answer,
         };
         Ok(self.follow(follow).await)
+    }
+}
+
+impl Mcp {
+    /// Makes the call a task.
+    async fn modern_start(&self, request: &Request<'_>, call: &Call<'_>) -> Result<Reply, Refusal> {
+        let wanted = Wanted {
+            ttl_ms: None,
+            keep: Duration::from_millis(call.tool.definition.keep_ms),
+            asker: None,
+        };
+        let view = self.bridge.start(call, &wanted).await?;
+        let task = ModernTask::created(&view);
+        Ok(Reply::Json(Answer::ok(jsonrpc::success(request.id, &task))))
     }
 }
 

@@ -33,7 +33,7 @@ pub(super) struct ModernTask<'a, M = ResultMeta> {
     ttl_ms: i64,
     poll_interval_ms: u64,
     #[serde(skip_serializing_if = "Option::is_none")]
-    input_requests: Option<BTreeMap<String, Box<RawValue>>>,
+    input_requests: Option<InputRequests>,
     #[serde(skip_serializing_if = "Option::is_none")]
     result: Option<Box<RawValue>>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -111,7 +111,10 @@ fn inlined(result: &str) -> Option<Box<RawValue>> {
     serde_json::value::to_raw_value(&object).ok()
 }
 
-fn input_requests(questions: Vec<Question>) -> BTreeMap<String, Box<RawValue>> {
+/// Questions by key.
+pub(super) type InputRequests = BTreeMap<String, Box<RawValue>>;
+
+pub(super) fn input_requests(questions: Vec<Question>) -> InputRequests {
     questions
         .into_iter()
         .filter_map(|question| Some((question.key, RawValue::from_string(question.request).ok()?)))

@@ -177,3 +177,45 @@ impl Drop for Process {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SOON: Duration = Duration::from_secs(10);
+
+    fn shell(script: &str) -> Process {
+        let mut command = Command::new("sh");
+        command.args(["-c", script]);
+        Process::start("sh", command)
+    }
+
+    #[tokio::test]
+    async fn waits_for_a_line_of_either_stream_and_for_the_end() {
+        let mut process = shell("echo out: ready; echo err: ready >&2; exec sleep 600");
+        assert_eq!(process.wait_for_line(SOON, "out:").await, "out: ready");
+        assert_eq!(process.wait_for_line(SOON, "err:").await, "err: ready");
+        assert_eq!(process.stderr(), "err: ready\n");
+        process.pause();
+        process.terminate();
+        assert!(
+            process.is_running(),
+            "a frozen process does not act on a signal"
+        );
+        process.resume();
+        assert!(!process.wait_for_exit(SOON).await.success());
+        process.terminate();
+    }
+
+    #[tokio::test]
+    #[should_panic(expected = "ended without a line")]
+    async fn a_process_that_ended_is_not_waited_for() {
+        shell("echo other").wait_for_line(SOON, "ready").await;
+    }
+
+    #[test]
+    #[should_panic(expected = "cargo build --package nothing --bin nothing")]
+    fn a_binary_that_was_not_built_is_named_with_its_command() {
+        drop(binary("nothing"));
+    }
+}

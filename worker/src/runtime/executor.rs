@@ -4,28 +4,21 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use serde_json::value::RawValue;
-use taskferry_contract::{Delivery, Hold, Job, Outcome, ParkReply, Refused, Shard};
-use tokio::task::JoinError;
-use tokio::time::{sleep, timeout};
-use tokio_util::task::AbortOnDropHandle;
+use taskferry_contract::{Delivery, Hold, Job, Outcome, Shard};
 use tracing::Instrument as _;
 
 use super::attempt::{Attempt, expires};
 use super::in_flight::Taken;
 use super::settle::{self, Settlement, settle};
 use super::slots::Permit;
+use super::supervise::{Ending, supervise};
 use super::{Runtime, Tool, claim, heartbeat, progress};
-use crate::context::JobContext;
 use crate::exec::ToolResult;
-use crate::handler::{Failure, HandlerResult, ToolError};
+use crate::handler::{Failure, ToolError};
 use crate::units::format_duration;
 
 /// The shortest and the longest time after which a job of an unknown tool is offered again.
 const UNKNOWN_TOOL: [Duration; 2] = [Duration::from_secs(1), Duration::from_secs(30)];
-/// How long a handler that was dropped may take to be gone; one that blocks its thread is not waited for.
-const ABORT: Duration = Duration::from_secs(1);
-/// Between two looks at a parking that was met by an answer.
-const ANSWER_COMES: Duration = Duration::from_millis(100);
 
 /// Takes deliveries up, each on its own. Those beyond `permits` wait for a slot before they are claimed.
 pub(crate) fn take_up(
@@ -144,95 +137,6 @@ async fn unknown_tool(runtime: &Runtime, hold: &Hold, job: &Job) {
     let message = format!("no worker on queue {queue} knows tool {name}");
     tracing::warn!(?delay, "{message}; released");
     settle::release(runtime, hold, expires(job), delay, Some(&message)).await;
-}
-
-/// How the run of a handler ended.
-enum Ending {
-    /// By itself.
-    Handler(HandlerResult),
-    /// By a panic.
-    Panicked,
-    /// Its time was up.
-    TimedOut,
-    /// Its word no longer counts.
-    Refused(Refused),
-    /// The worker shuts down.
-    Halted,
-    /// It waits for an answer too long to hold on to it.
-    Parked,
-}
-
-/// Why a handler is told to stop.
-enum Stop {
-    TimedOut,
-    Refused(Refused),
-    Halted,
-    Parked,
-}
-
-async fn supervise(runtime: &Arc<Runtime>, tool: &Tool, attempt: &Arc<Attempt>) -> Ending {
-    let context = JobContext::new(Arc::clone(attempt), Arc::clone(runtime));
-    let handler = Arc::clone(&tool.handler);
-    let future = async move { handler.run(context).await };
-    let mut handler = AbortOnDropHandle::new(runtime.handlers.spawn(future.in_current_span()));
-    let stop = tokio::select! {
-        biased;
-        refused = attempt.refused() => Stop::Refused(refused),
-        ended = &mut handler => return ended.into(),
-        () = runtime.phase.halt.cancelled() => Stop::Halted,
-        () = runtime.phase.kill.cancelled() => Stop::Halted,
-        () = attempt.clock.expired() => Stop::TimedOut,
-        () = park(runtime, attempt) => Stop::Parked,
-        never = progress::run(attempt, runtime) => match never {},
-    };
-    attempt.cancel.cancel();
-    // A parked handler waits in `ask`, where it has nothing to tidy up.
-    let grace = match stop {
-        Stop::Parked => Duration::ZERO,
-        _ => tool.handler.stop_grace(),
-    };
-    let ended = tokio::select! {
-        ended = timeout(grace, &mut handler) => ended.ok(),
-        () = runtime.phase.kill.cancelled() => None,
-    };
-    if ended.is_none() {
-        // It must be gone before another attempt can begin.
-        handler.abort();
-        let _ended_or_blocked = timeout(ABORT, &mut handler).await;
-    }
-    match (stop, ended) {
-        (Stop::TimedOut, _) => Ending::TimedOut,
-        (Stop::Refused(refused), _) => Ending::Refused(refused),
-        (Stop::Parked, _) => Ending::Parked,
-        // It came to its end within the grace after all.
-        (Stop::Halted, Some(Ok(Ok(output)))) => Ending::Handler(Ok(output)),
-        (Stop::Halted, _) => Ending::Halted,
-    }
-}
-
-impl From<Result<HandlerResult, JoinError>> for Ending {
-    fn from(joined: Result<HandlerResult, JoinError>) -> Self {
-        match joined {
-            Ok(Err(ToolError(Failure::Stopped))) => Self::Halted,
-            Ok(result) => Self::Handler(result),
-            Err(_panic) => Self::Panicked,
-        }
-    }
-}
-
-/// Waits until the job was parked.
-async fn park(runtime: &Runtime, attempt: &Attempt) {
-    loop {
-        let stop = &runtime.phase.stop;
-        attempt.clock.waited(runtime.park_after, stop).await;
-        match runtime.store.park(&attempt.hold).await {
-            Ok(ParkReply::Parked) => return,
-            Ok(ParkReply::Answered) => attempt.bell.notify_one(),
-            Ok(ParkReply::Refused(refused)) => attempt.refuse(refused),
-            Err(error) => tracing::warn!(%error, "the job could not be parked; trying again"),
-        }
-        sleep(ANSWER_COMES).await;
-    }
 }
 
 async fn conclude(runtime: &Runtime, tool: &Tool, attempt: &Attempt, ending: Ending) {

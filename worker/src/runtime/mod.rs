@@ -14,6 +14,7 @@ pub(crate) mod progress;
 pub(crate) mod reclaimer;
 pub(crate) mod settle;
 pub(crate) mod slots;
+pub(crate) mod supervise;
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicUsize, Ordering};

@@ -46,11 +46,23 @@ mod futures {
 #[tokio::test]
 async fn tools_and_groups_come_back_after_redis_lost_everything() {
     let rig = Rig::new().await;
-    let worker = run(rig.builder().tool(tool("quick"), quick));
-    let id = rig.submit(&tool("quick"), "{}").await;
-    rig.end_of(id).await;
+    let stopped = Arc::new(Notify::new());
+    let tell = Arc::clone(&stopped);
+    let lost = move |job: JobContext| {
+        let tell = Arc::clone(&tell);
+        async move {
+            job.cancelled().cancelled().await;
+            tell.notify_one();
+            Ok(ToolOutput::text("nobody can ask for this"))
+        }
+    };
+    let worker = rig.builder().tool(tool("quick"), quick);
+    let worker = run(worker.tool(tool("lost"), lost));
+    let id = rig.submit(&tool("lost"), "{}").await;
+    rig.has_status(id, Status::Working).await;
     let _: String = rig.raw(&["FLUSHALL"]).await;
     let _: String = rig.raw(&["SCRIPT", "FLUSH"]).await;
+    stopped.notified().await;
     rig.until_registered("quick").await;
     let id = rig.submit(&tool("quick"), "{}").await;
     assert_eq!(text(&rig.end_of(id).await), "quick");

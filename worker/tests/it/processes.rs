@@ -37,6 +37,28 @@ async fn the_job_of_a_killed_worker_runs_elsewhere_within_a_lease_and_a_second()
 }
 
 #[tokio::test]
+async fn a_job_of_one_attempt_fails_with_its_worker() {
+    let (rig, scripts) = (Rig::new().await, Scripts::new());
+    scripts.replace("name = \"nap\"", "name = \"nap\"\nattempts = 1");
+    let mut first = rig.start_binary(scripts.path(), LEASE);
+    rig.until_registered("nap").await;
+    let tools = rig.store.tools().await.unwrap();
+    let nap = tools
+        .iter()
+        .find(|tool| tool.name.as_str() == "nap")
+        .unwrap();
+    let id = rig.submit(nap, "{}").await;
+    let (orphan, _) = scripts.running(1).await;
+    first.kill9();
+    let _second = rig.start_binary(scripts.path(), LEASE);
+    let task = rig.end_of(id).await;
+    assert_eq!((task.status, task.attempt), (Status::Failed, 1));
+    assert_eq!(rig.dead_letters().await, ["crash limit"]);
+    end_group(orphan);
+    rig.check().await;
+}
+
+#[tokio::test]
 async fn the_result_of_a_worker_that_froze_past_its_lease_is_refused() {
     let (rig, scripts) = (Rig::new().await, Scripts::new());
     let mut frozen = rig.start_binary(scripts.path(), LEASE);

@@ -272,6 +272,14 @@ impl Scripts {
         self.folder.path()
     }
 
+    /// Changes the manifest.
+    pub(crate) fn replace(&self, from: &str, to: &str) {
+        let path = self.path().join("tools.toml");
+        let text = std::fs::read_to_string(&path).unwrap();
+        assert!(text.contains(from));
+        std::fs::write(path, text.replace(from, to)).unwrap();
+    }
+
     pub(crate) fn manifest(&self) -> taskferry_worker::manifest::Manifest {
         taskferry_worker::manifest::Manifest::load(&self.path().join("tools.toml")).unwrap()
     }

@@ -1,0 +1,120 @@
+//! `deliver_input` and `recall_input`: a question goes out over one connection, whichever replicas have one.
+
+use taskferry_contract::{DeliverReply, Hold, Owner, TaskId};
+
+use crate::rig::{QUESTION, Rig};
+
+async fn deliver(rig: &Rig, id: TaskId, key: &str, carrier: &str) -> DeliverReply {
+    let deliver = rig.store.deliver_input(id, &rig.owner, key, carrier).await;
+    deliver.unwrap()
+}
+
+async fn recall(rig: &Rig, id: TaskId, carrier: &str) -> u64 {
+    let recall = rig.store.recall_input(id, &rig.owner, carrier).await;
+    recall.unwrap()
+}
+
+fn send() -> DeliverReply {
+    DeliverReply::Send(QUESTION.to_owned())
+}
+
+async fn asked(rig: &Rig) -> Hold {
+    let hold = rig.running().await;
+    for key in ["a", "b"] {
+        rig.store.ask_input(&hold, key, QUESTION).await.unwrap();
+    }
+    hold
+}
+
+#[tokio::test]
+async fn one_carrier_sends_an_open_question() {
+    let rig = Rig::new().await;
+    let hold = asked(&rig).await;
+    let id = hold.claimed.id;
+    assert_eq!(deliver(&rig, id, "a", "c1").await, send());
+    assert_eq!(deliver(&rig, id, "a", "c2").await, DeliverReply::Taken);
+    assert_eq!(deliver(&rig, id, "b", "c2").await, send());
+    assert_eq!(
+        deliver(&rig, id, "never", "c1").await,
+        DeliverReply::Ignored
+    );
+    let answer = rig.store.answer_input(id, &rig.owner, "a", "1").await;
+    answer.unwrap();
+    assert_eq!(
+        deliver(&rig, id, "a", "c2").await,
+        DeliverReply::Ignored,
+        "answered"
+    );
+    rig.finish(&hold).await;
+    assert_eq!(
+        deliver(&rig, id, "b", "c1").await,
+        DeliverReply::Ignored,
+        "ended"
+    );
+    rig.check_drained().await;
+}
+
+#[tokio::test]
+async fn a_carrier_that_closes_gives_back_what_was_not_answered() {
+    let rig = Rig::new().await;
+    let hold = asked(&rig).await;
+    let id = hold.claimed.id;
+    rig.store.ask_input(&hold, "c", QUESTION).await.unwrap();
+    for (key, carrier) in [("a", "c1"), ("b", "c1"), ("c", "c2")] {
+        assert_eq!(deliver(&rig, id, key, carrier).await, send());
+    }
+    let answer = rig.store.answer_input(id, &rig.owner, "a", "1").await;
+    answer.unwrap();
+    assert_eq!(recall(&rig, id, "c1").await, 1);
+    assert_eq!(
+        recall(&rig, id, "c1").await,
+        0,
+        "there is nothing left to give back"
+    );
+    assert_eq!(deliver(&rig, id, "b", "c3").await, send());
+    assert_eq!(deliver(&rig, id, "c", "c3").await, DeliverReply::Taken);
+    rig.finish(&hold).await;
+    rig.check_drained().await;
+}
+
+#[tokio::test]
+async fn a_question_that_was_sent_is_not_sent_again_by_the_next_attempt() {
+    let mut rig = Rig::new().await;
+    let hold = asked(&rig).await;
+    let id = hold.claimed.id;
+    assert_eq!(deliver(&rig, id, "a", "c1").await, send());
+    let second = rig.crash(&hold).await;
+    rig.store.ask_input(&second, "a", QUESTION).await.unwrap();
+    assert_eq!(deliver(&rig, id, "a", "c2").await, DeliverReply::Taken);
+    rig.finish(&second).await;
+    rig.check_drained().await;
+}
+
+#[tokio::test]
+async fn another_owner_can_neither_send_nor_recall() {
+    let mut rig = Rig::new().await;
+    let hold = asked(&rig).await;
+    let id = hold.claimed.id;
+    assert_eq!(deliver(&rig, id, "a", "c1").await, send());
+    let before = rig.record(id).await;
+    for owner in [Owner::named("bob").unwrap(), Owner::anonymous()] {
+        let sent = rig
+            .store
+            .deliver_input(id, &owner, "b", "c2")
+            .await
+            .unwrap();
+        assert_eq!(sent, DeliverReply::NotFound);
+        let recalled = rig.store.recall_input(id, &owner, "c1").await.unwrap();
+        assert_eq!(recalled, 0);
+    }
+    assert_eq!(rig.record(id).await, before);
+    rig.expire(id).await;
+    assert_eq!(deliver(&rig, id, "b", "c2").await, DeliverReply::NotFound);
+    assert_eq!(recall(&rig, id, "c1").await, 0);
+    assert_eq!(rig.record(id).await.len(), 0);
+    rig.store
+        .renew_lease(&hold, crate::rig::LEASE)
+        .await
+        .unwrap();
+    rig.check_drained().await;
+}

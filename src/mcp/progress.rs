@@ -1,0 +1,51 @@
+//! Progress notifications of one request: told once each, and only ever growing.
+
+use serde::Serialize;
+use serde_json::value::RawValue;
+use taskferry_contract::TaskView;
+
+use super::jsonrpc;
+
+/// Tells the progress of one job under one token.
+#[derive(Debug)]
+pub(crate) struct ProgressTeller {
+    /// A string or an integer, verbatim, as the caller chose it.
+    token: Box<RawValue>,
+    told: f64,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Progress<'a> {
+    progress_token: &'a RawValue,
+    progress: f64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    total: Option<f64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    message: Option<&'a str>,
+}
+
+impl ProgressTeller {
+    pub(crate) fn new(token: Box<RawValue>) -> Self {
+        Self {
+            token,
+            told: f64::NEG_INFINITY,
+        }
+    }
+
+    /// The notification of what has not been told yet, if there is anything.
+    pub(crate) fn tell(&mut self, view: &TaskView) -> Option<String> {
+        let progress: f64 = view.progress.as_deref()?.parse().ok()?;
+        if progress <= self.told {
+            return None;
+        }
+        self.told = progress;
+        let params = Progress {
+            progress_token: &self.token,
+            progress,
+            total: view.total.as_deref().and_then(|total| total.parse().ok()),
+            message: view.message.as_deref(),
+        };
+        Some(jsonrpc::notification("notifications/progress", &params))
+    }
+}

@@ -1,0 +1,405 @@
+//! Questions to the client while a job runs, in both eras, whichever replica has the connection.
+
+use std::process::Command;
+use std::time::Duration;
+
+use reqwest::{Method, StatusCode};
+use serde_json::{Value, json};
+use taskferry_testing::{Process, binary, eventually};
+
+use crate::client::{Legacy, Modern, TASKS, events};
+use crate::fleet::{Fleet, in_tree};
+
+/// How long a question may take to reach the client.
+const SOON: Duration = Duration::from_secs(20);
+
+/// A fleet with the Rust worker, whose `summarize_orders` asks first if it is told to.
+async fn asking_fleet() -> (Fleet, Process) {
+    let fleet = Fleet::start_with(&["--stream-after", "300ms"], &[]).await;
+    let mut command = Command::new(binary("examples/rust_worker"));
+    command
+        .args(["--redis-url", &fleet.redis.url()])
+        .env_remove("TASKFERRY_TEST_REDIS")
+        .current_dir(in_tree("examples"));
+    let mut asker = Process::start("rust_worker", command);
+    asker.wait_for_line(SOON, "slots=").await;
+    (fleet, asker)
+}
+
+fn asking() -> Value {
+    json!({ "confirm": true })
+}
+
+fn accepted() -> Value {
+    json!({ "action": "accept", "content": {} })
+}
+
+async fn session(endpoint: &str) -> Legacy {
+    Legacy::open_with(endpoint, "2025-11-25", json!({ "elicitation": {} })).await
+}
+
+/// The params of the asking call, made again with what is `extra`.
+fn call(extra: Value) -> Value {
+    let mut params = json!({ "name": "summarize_orders", "arguments": asking() });
+    let all = params.as_object_mut().unwrap();
+    all.extend(extra.as_object().unwrap().clone());
+    params
+}
+
+/// An open event stream, read message by message.
+struct Stream {
+    response: reqwest::Response,
+    text: String,
+    read: usize,
+}
+
+impl Stream {
+    async fn post(session: &Legacy, id: u64, method: &str, params: Value) -> Self {
+        let body = json!({ "jsonrpc": "2.0", "id": id, "method": method, "params": params });
+        Self::open(session, Method::POST, Some(body)).await
+    }
+
+    async fn get(session: &Legacy) -> Self {
+        Self::open(session, Method::GET, None).await
+    }
+
+    async fn open(session: &Legacy, method: Method, body: Option<Value>) -> Self {
+        let client = reqwest::Client::builder().no_proxy().build().unwrap();
+        let mut request = client
+            .request(method, &session.endpoint)
+            .header("content-type", "application/json")
+            .header("accept", "application/json, text/event-stream")
+            .header("mcp-session-id", &session.session)
+            .header("mcp-protocol-version", &session.revision);
+        if let Some(body) = body {
+            request = request.body(body.to_string());
+        }
+        let response = request.send().await.unwrap();
+        assert_eq!(response.status(), StatusCode::OK);
+        Self {
+            response,
+            text: String::new(),
+            read: 0,
+        }
+    }
+
+    async fn next(&mut self) -> Value {
+        let next = async {
+            loop {
+                let whole = self.text.rfind("\n\n").map_or("", |end| &self.text[..end]);
+                if let Some(message) = events(whole).into_iter().nth(self.read) {
+                    self.read += 1;
+                    return message;
+                }
+                let chunk = self
+                    .response
+                    .chunk()
+                    .await
+                    .unwrap()
+                    .expect("an open stream");
+                self.text += &String::from_utf8_lossy(&chunk);
+            }
+        };
+        tokio::time::timeout(SOON, next)
+            .await
+            .expect("a message in time")
+    }
+
+    /// The next message of a method, or the answer.
+    async fn until(&mut self, method: &str) -> Value {
+        loop {
+            let message = self.next().await;
+            if message["method"] == method || message.get("result").is_some() {
+                return message;
+            }
+        }
+    }
+}
+
+async fn answer(session: &Legacy, question: &Value, outcome: Value) {
+    let mut body = json!({ "jsonrpc": "2.0", "id": question["id"] });
+    body.as_object_mut()
+        .unwrap()
+        .extend(outcome.as_object().unwrap().clone());
+    let taken = session.send(Method::POST, Some(body.to_string())).await;
+    assert_eq!(taken.status, StatusCode::ACCEPTED, "{}", taken.text);
+}
+
+#[tokio::test]
+async fn a_legacy_plain_call_asks_on_its_stream_and_takes_the_answer_on_the_other_replica() {
+    let (fleet, _asker) = asking_fleet().await;
+    let here = session(&fleet.replicas[0].endpoint).await;
+    let params = json!({ "name": "summarize_orders", "arguments": asking() });
+    let mut stream = Stream::post(&here, 7, "tools/call", params).await;
+    let question = stream.next().await;
+    assert_eq!(question["method"], "elicitation/create");
+    assert!(
+        question["params"]["_meta"].is_null(),
+        "a plain call is no task: {question:#}"
+    );
+    answer(
+        &here.at(&fleet.replicas[1].endpoint),
+        &question,
+        json!({ "result": accepted() }),
+    )
+    .await;
+    let result = stream.until("result").await;
+    assert_eq!(
+        (&result["id"], &result["result"]["isError"]),
+        (&json!(7), &json!(false))
+    );
+    fleet.check_idle().await;
+}
+
+#[tokio::test]
+async fn a_task_asks_once_on_the_sessions_own_stream_and_tells_how_it_goes() {
+    let (fleet, _asker) = asking_fleet().await;
+    let here = session(&fleet.replicas[0].endpoint).await;
+    let elsewhere = here.at(&fleet.replicas[1].endpoint);
+    let mut own = Stream::get(&here).await;
+    let mut redis = fleet.redis.raw().await;
+    let key = format!("tf:session:{}:stream", here.session);
+    eventually(SOON, "the stream is known to every replica", async || {
+        taskferry_testing::redis::cmd("EXISTS")
+            .arg(&key)
+            .query_async(&mut redis)
+            .await
+            .unwrap()
+    })
+    .await;
+    let id = elsewhere.start("summarize_orders", asking(), 60_000).await;
+    let waiting = Stream::post(&elsewhere, 9, "tasks/result", json!({ "taskId": id }));
+    let question = async {
+        let mut asking = json!({});
+        while asking["params"]["status"] != "input_required" {
+            asking = own.until("notifications/tasks/status").await;
+            assert_eq!(asking["params"]["taskId"], id);
+        }
+        let question = own.until("elicitation/create").await;
+        assert_eq!(
+            question["params"]["_meta"]["io.modelcontextprotocol/related-task"]["taskId"],
+            id
+        );
+        answer(&elsewhere, &question, json!({ "result": accepted() })).await;
+    };
+    let (mut waiting, ()) = tokio::join!(waiting, question);
+    let result = waiting.next().await;
+    assert_eq!(
+        result["id"], 9,
+        "the question went out on the other stream only: {result:#}"
+    );
+    assert_eq!(result["result"]["isError"], false);
+    let told = own.until("notifications/tasks/status").await;
+    assert!(["working", "completed"].contains(&told["params"]["status"].as_str().unwrap()));
+    fleet.check_idle().await;
+}
+
+#[tokio::test]
+async fn without_a_stream_of_its_own_a_session_is_asked_on_a_blocked_tasks_result() {
+    let (fleet, _asker) = asking_fleet().await;
+    let here = session(&fleet.replicas[0].endpoint).await;
+    let elsewhere = here.at(&fleet.replicas[1].endpoint);
+    let id = here.start("summarize_orders", asking(), 60_000).await;
+    let params = json!({ "taskId": id });
+    let mut waiting = Stream::post(&elsewhere, 3, "tasks/result", params.clone()).await;
+    let question = waiting.next().await;
+    assert_eq!(question["method"], "elicitation/create");
+    // The client goes away without answering: the question goes to the next that waits.
+    drop(waiting);
+    let mut again = Stream::post(&here, 4, "tasks/result", params).await;
+    let repeated = again.next().await;
+    assert_eq!(repeated["id"], question["id"]);
+    answer(
+        &here,
+        &repeated,
+        json!({ "result": { "action": "decline" } }),
+    )
+    .await;
+    let result = again.until("result").await;
+    assert_eq!(
+        result["result"]["isError"], true,
+        "the tool was told that the person declined"
+    );
+    assert_eq!(here.task(&id).await["status"], "failed");
+    fleet.check_idle().await;
+}
+
+#[tokio::test]
+async fn an_error_in_place_of_an_answer_reaches_the_tool() {
+    let (fleet, _asker) = asking_fleet().await;
+    let here = session(fleet.endpoint()).await;
+    let params = json!({ "name": "summarize_orders", "arguments": asking() });
+    let mut stream = Stream::post(&here, 1, "tools/call", params).await;
+    let question = stream.next().await;
+    let error = json!({ "error": { "code": -32000, "message": "nobody is here" } });
+    answer(&here, &question, error).await;
+    let result = stream.until("result").await;
+    let text = result["result"]["content"][0]["text"].as_str().unwrap();
+    assert!(text.contains("nobody is here"), "{text}");
+    fleet.check_idle().await;
+}
+
+#[tokio::test]
+async fn a_client_that_cannot_be_asked_is_not_asked() {
+    let (fleet, _asker) = asking_fleet().await;
+    let here = Legacy::open(fleet.endpoint()).await;
+    let result = here.call("summarize_orders", asking()).await;
+    let text = result.result()["content"][0]["text"].as_str().unwrap();
+    assert!(
+        text.contains("does not declare the capability elicitation"),
+        "{text}"
+    );
+    fleet.check_idle().await;
+}
+
+#[tokio::test]
+async fn a_modern_plain_call_returns_its_questions_and_goes_on_with_the_answers() {
+    let (fleet, _asker) = asking_fleet().await;
+    let client = Modern::with(&fleet.replicas[0].endpoint, json!({ "elicitation": {} }));
+    let elsewhere = Modern {
+        endpoint: fleet.replicas[1].endpoint.clone(),
+        ..client.clone()
+    };
+    let asked = client
+        .request("tools/call", call(json!({})))
+        .await
+        .result()
+        .clone();
+    assert_eq!(asked["resultType"], "input_required");
+    let (key, request) = asked["inputRequests"]
+        .as_object()
+        .unwrap()
+        .iter()
+        .next()
+        .unwrap();
+    assert_eq!(request["method"], "elicitation/create");
+    let state = asked["requestState"].as_str().unwrap();
+
+    let wrong = json!({ "requestState": state, "inputResponses": { "other": accepted() } });
+    let again = elsewhere
+        .request("tools/call", call(wrong))
+        .await
+        .result()
+        .clone();
+    assert_eq!(
+        again["resultType"], "input_required",
+        "what is missing is asked again"
+    );
+    assert_ne!(again["requestState"], asked["requestState"]);
+
+    let changed = format!("{}x", &state[..state.len() - 1]);
+    for (state, arguments) in [
+        (changed.as_str(), asking()),
+        ("made.up", asking()),
+        (state, json!({})),
+    ] {
+        let mut params =
+            call(json!({ "requestState": state, "inputResponses": { key: accepted() } }));
+        params["arguments"] = arguments;
+        let refused = client.request("tools/call", params).await;
+        assert_eq!(refused.code(), -32602, "{}", refused.text);
+    }
+    let no_object = json!({ "requestState": state, "inputResponses": { key: "yes" } });
+    assert_eq!(
+        client.request("tools/call", call(no_object)).await.code(),
+        -32602
+    );
+
+    let answered = json!({ "requestState": state, "inputResponses": { key: accepted() } });
+    let done = elsewhere.request("tools/call", call(answered)).await;
+    assert_eq!(done.result()["resultType"], "complete");
+    assert_eq!(done.result()["isError"], false);
+    fleet.check_idle().await;
+}
+
+#[tokio::test]
+async fn a_subscription_tells_of_tasks_and_tools_and_ends_gracefully() {
+    let (mut fleet, _asker) = asking_fleet().await;
+    let capabilities = json!({ "elicitation": {}, "extensions": { TASKS: {} } });
+    let client = Modern::with(&fleet.replicas[0].endpoint, capabilities);
+    let elsewhere = Modern {
+        endpoint: fleet.replicas[1].endpoint.clone(),
+        ..client.clone()
+    };
+    let id = elsewhere.start("summarize_orders", asking()).await;
+    let wanted = json!({ "notifications": {
+        "toolsListChanged": true, "promptsListChanged": true, "taskIds": [id, "unknown"],
+    } });
+    let mut stream = Stream {
+        response: client.open("subscriptions/listen", wanted.clone()).await,
+        text: String::new(),
+        read: 0,
+    };
+    let acknowledged = stream.next().await;
+    assert_eq!(
+        acknowledged["method"],
+        "notifications/subscriptions/acknowledged"
+    );
+    assert_eq!(
+        acknowledged["params"]["notifications"],
+        json!({ "toolsListChanged": true, "taskIds": [id] })
+    );
+    let mut task = json!({});
+    while task["params"]["status"] != "input_required" {
+        task = stream.until("notifications/tasks").await;
+        assert_eq!(
+            task["params"]["_meta"]["io.modelcontextprotocol/subscriptionId"],
+            1
+        );
+    }
+    let key = task["params"]["inputRequests"]
+        .as_object()
+        .unwrap()
+        .keys()
+        .next()
+        .unwrap()
+        .clone();
+    let answers = json!({ "taskId": id, "inputResponses": { key: accepted() } });
+    elsewhere.request("tasks/update", answers).await.result();
+    while task["params"]["status"] != "completed" {
+        task = stream.until("notifications/tasks").await;
+    }
+    assert_eq!(task["params"]["result"]["isError"], false, "{task:#}");
+
+    let without = Modern::with(&fleet.replicas[0].endpoint, json!({}));
+    assert_eq!(
+        without.request("subscriptions/listen", wanted).await.code(),
+        -32021
+    );
+
+    fleet.replicas[0].process.terminate();
+    let end = stream.until("never").await;
+    assert_eq!(
+        end["result"]["_meta"]["io.modelcontextprotocol/subscriptionId"],
+        1
+    );
+    let status = fleet.replicas[0].process.wait_for_exit(SOON).await;
+    assert!(status.success(), "{status}");
+    fleet.check_idle().await;
+}
+
+#[tokio::test]
+async fn a_legacy_client_cancels_a_plain_call_on_any_replica() {
+    let fleet = Fleet::start_with(&["--stream-after", "100ms"], &[]).await;
+    let here = Legacy::open(&fleet.replicas[0].endpoint).await;
+    let folder = tempfile::tempdir().unwrap();
+    let arguments = json!({ "seconds": 60, "folder": folder.path() });
+    let params = json!({ "name": "nap", "arguments": arguments });
+    let mut stream = Stream::post(&here, 42, "tools/call", params).await;
+    let started = folder.path().join("1");
+    eventually(SOON, "the command runs", async || started.exists()).await;
+    let elsewhere = here.at(&fleet.replicas[1].endpoint);
+    let params = json!({ "requestId": 42, "reason": "enough" });
+    let body = json!({ "jsonrpc": "2.0", "method": "notifications/cancelled", "params": params });
+    let taken = elsewhere.send(Method::POST, Some(body.to_string())).await;
+    assert_eq!(taken.status, StatusCode::ACCEPTED);
+    let end = stream.next().await;
+    assert!(
+        end["error"]["message"]
+            .as_str()
+            .unwrap()
+            .contains("cancelled"),
+        "{end:#}"
+    );
+    fleet.check_idle().await;
+}

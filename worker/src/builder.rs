@@ -1,0 +1,185 @@
+//! What a worker is made of.
+
+use std::collections::HashMap;
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use taskferry_contract::{InvalidId, Store, ToolDefinition, ToolName, WorkerId};
+use tokio_util::task::TaskTracker;
+
+use crate::exec::Environment;
+use crate::exec_tool::{self, ExecHandler};
+use crate::handler::Handler;
+use crate::manifest::Manifest;
+use crate::runtime::in_flight::InFlight;
+use crate::runtime::slots::Slots;
+use crate::runtime::{Phase, Runtime, Tally, Tool, Wake};
+use crate::worker::Worker;
+
+/// The most jobs one worker runs at once.
+pub const MOST_SLOTS: usize = 1024;
+/// The shortest lease.
+pub const SHORTEST_LEASE: Duration = Duration::from_secs(1);
+/// The longest lease.
+pub const LONGEST_LEASE: Duration = Duration::from_secs(600);
+
+/// Collects what a worker is made of.
+pub struct Builder {
+    store: Store,
+    slots: usize,
+    lease: Duration,
+    drain_timeout: Duration,
+    park_after: Duration,
+    host: String,
+    tools: Vec<Tool>,
+    problems: Vec<String>,
+}
+
+/// Why a worker cannot be built: everything that is wrong.
+#[derive(Debug, thiserror::Error)]
+#[error("the worker cannot be built: {}", .0.join("; "))]
+pub struct BuildError(pub Vec<String>);
+
+impl Builder {
+    pub(crate) fn new(store: Store) -> Self {
+        let processors = std::thread::available_parallelism();
+        Self {
+            store,
+            slots: processors.map_or(1, usize::from).min(MOST_SLOTS),
+            lease: Duration::from_secs(15),
+            drain_timeout: Duration::from_secs(10),
+            park_after: Duration::from_secs(60),
+            host: rustix::system::uname()
+                .nodename()
+                .to_string_lossy()
+                .into_owned(),
+            tools: Vec::new(),
+            problems: Vec::new(),
+        }
+    }
+
+    /// How many jobs run at once: 1 to [`MOST_SLOTS`].
+    #[must_use]
+    pub fn slots(mut self, slots: usize) -> Self {
+        self.slots = slots;
+        self
+    }
+
+    /// How long a worker may be silent until others take over its jobs: [`SHORTEST_LEASE`] to [`LONGEST_LEASE`]. All
+    /// workers of a queue should have the same.
+    #[must_use]
+    pub fn lease(mut self, lease: Duration) -> Self {
+        self.lease = lease;
+        self
+    }
+
+    /// How long jobs may go on after the worker was told to stop.
+    #[must_use]
+    pub fn drain_timeout(mut self, timeout: Duration) -> Self {
+        self.drain_timeout = timeout;
+        self
+    }
+
+    /// How long a handler may wait in [`JobContext::ask`] until its job is parked. One minute.
+    ///
+    /// [`JobContext::ask`]: crate::JobContext::ask
+    #[must_use]
+    pub fn park_after(mut self, bound: Duration) -> Self {
+        self.park_after = bound;
+        self
+    }
+
+    /// Adds a tool.
+    #[must_use]
+    pub fn tool(mut self, definition: ToolDefinition, handler: impl Handler) -> Self {
+        self.add(definition, Arc::new(handler));
+        self
+    }
+
+    /// Adds the tools of a manifest; their commands inherit `environment`.
+    #[must_use]
+    pub fn exec_manifest(mut self, manifest: &Manifest, environment: &Environment) -> Self {
+        for tool in &manifest.tools {
+            match exec_tool::definition(tool) {
+                Ok(definition) => {
+                    self.add(definition, Arc::new(ExecHandler::new(tool, environment)));
+                }
+                Err(error) => self.refuse(&error),
+            }
+        }
+        self
+    }
+
+    fn add(&mut self, definition: ToolDefinition, handler: Arc<dyn Handler>) {
+        self.tools.push(Tool {
+            definition,
+            handler,
+        });
+    }
+
+    fn refuse(&mut self, error: &InvalidId) {
+        self.problems.push(error.to_string());
+    }
+
+    /// The worker.
+    ///
+    /// # Errors
+    ///
+    /// Everything that is wrong: no tool, two tools of one name, slots or lease out of range.
+    pub fn build(mut self) -> Result<Worker, BuildError> {
+        let mut refuse = |problem: String| self.problems.push(problem);
+        if !(1..=MOST_SLOTS).contains(&self.slots) {
+            refuse(format!("slots must be from 1 to {MOST_SLOTS}"));
+        }
+        if !(SHORTEST_LEASE..=LONGEST_LEASE).contains(&self.lease) {
+            refuse(format!(
+                "the lease must be from {SHORTEST_LEASE:?} to {LONGEST_LEASE:?}"
+            ));
+        }
+        if self.tools.is_empty() {
+            refuse("it has no tool".to_owned());
+        }
+        let mut queues = Vec::new();
+        let mut tools: HashMap<ToolName, Tool> = HashMap::new();
+        for tool in self.tools {
+            if !queues.contains(&tool.definition.queue) {
+                queues.push(tool.definition.queue.clone());
+            }
+            let name = tool.definition.name.clone();
+            if tools.insert(name.clone(), tool).is_some() {
+                refuse(format!("two tools have the name {name}"));
+            }
+        }
+        if !self.problems.is_empty() {
+            return Err(BuildError(self.problems));
+        }
+        let connections = self.store.connections().clone();
+        let runtime = Runtime {
+            worker: WorkerId::random(&self.host),
+            store: self.store,
+            host: self.host,
+            lease: self.lease,
+            park_after: self.park_after,
+            tools,
+            queues,
+            slots: Arc::new(Slots::new(self.slots, connections)),
+            in_flight: Arc::new(InFlight::default()),
+            jobs: TaskTracker::new(),
+            handlers: TaskTracker::new(),
+            phase: Phase::default(),
+            wake: Wake::default(),
+            ended: Tally::default(),
+        };
+        Ok(Worker::new(runtime, self.drain_timeout))
+    }
+}
+
+impl fmt::Debug for Builder {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Builder")
+            .field("slots", &self.slots)
+            .field("lease", &self.lease)
+            .finish_non_exhaustive()
+    }
+}
