@@ -3,7 +3,8 @@
 -- ARGV  base · id · entry · worker · lease_ms (integer > 0) · defer_ms (how long a job over its tool's concurrency limit
 --       waits, integer > 0)
 -- Replies
---   OK, attempt, field, value …   the attempt is the caller's; the whole record follows
+--   OK, attempt, field, value …   the attempt is the caller's; the whole record follows. Also for a repeated claim by
+--                                 the worker that holds the lease, which starts no other attempt
 --   GONE                          the record expired; the entry is dropped
 --   STALE                         another entry stands for the job; this one is dropped
 --   DONE                          the job is terminal; the entry is dropped
@@ -14,6 +15,13 @@
 local record, queue = KEYS[1], KEYS[2]
 local base, id, entry, worker = ARGV[1], ARGV[2], ARGV[3], ARGV[4]
 local lease, defer = tonumber(ARGV[5]), tonumber(ARGV[6])
+
+local function started(attempt)
+  local reply = redis.call('HGETALL', record)
+  table.insert(reply, 1, attempt)
+  table.insert(reply, 1, 'OK')
+  return reply
+end
 
 local job = read(record, CLOSING)
 if not job.status then
@@ -33,6 +41,10 @@ local now = now_ms()
 local crashes = tonumber(job.crashes)
 if job.worker and job.worker ~= '' then
   local held_until = tonumber(job.lease_ms)
+  if held_until > now and job.worker == worker then
+    -- The reply to this very claim was lost: a worker never claims an entry that it has in hand.
+    return started(job.attempt)
+  end
   if held_until > now then
     -- Whoever reclaimed the entry gives it back, idle so long that it can be reclaimed the moment the lease ends.
     local idle = math.max(0, lease - (held_until - now))
@@ -70,7 +82,4 @@ redis.call('HSET', record, 'status', 'working', 'attempt', attempt, 'crashes', i
 if attempt ~= '1' then
   redis.call('HDEL', record, 'progress', 'total', 'message')
 end
-local reply = redis.call('HGETALL', record)
-table.insert(reply, 1, attempt)
-table.insert(reply, 1, 'OK')
-return reply
+return started(attempt)

@@ -20,7 +20,7 @@ for i = 1, #fields, 2 do
 end
 for name, value in pairs(present) do
   local key = string.match(name, '^sent:(.*)$')
-  if key and value == carrier and not present['answer:' .. key] then
+  if key and string.match(value, ' (.*)$') == carrier and not present['answer:' .. key] then
     redis.call('HDEL', record, name)
     recalled = recalled + 1
   end

@@ -75,6 +75,7 @@ transitions! {
     forward Run,
     reclaim Run,
     dead_letter Run,
+    forget_worker Run,
 }
 
 pub(crate) static TRANSITIONS: LazyLock<Transitions> = LazyLock::new(Transitions::new);

@@ -25,6 +25,9 @@ pub(crate) use waiters::Watch;
 /// The registry is read again this often, in case a bell was missed.
 const CATALOG_REFRESH: Duration = Duration::from_secs(5);
 
+/// How long a connection that says nothing more of a question keeps the right to send it.
+const RIGHT_TO_SEND: Duration = Duration::from_secs(15);
+
 /// So many rings wait for one who listens to all of them.
 const RINGS_KEPT: usize = 4096;
 
@@ -136,7 +139,7 @@ impl Bridge {
         format!("{}:{:08x}", self.0.replica, rand::random::<u32>())
     }
 
-    /// Asks for the right to send an open question over the connection `carrier`.
+    /// Asks for the right to send an open question over the connection `carrier`, or to keep it.
     pub(crate) async fn deliver(
         &self,
         id: TaskId,
@@ -144,7 +147,8 @@ impl Bridge {
         key: &str,
         carrier: &str,
     ) -> Result<DeliverReply, BridgeError> {
-        Ok(self.0.store.deliver_input(id, owner, key, carrier).await?)
+        let right = (carrier, RIGHT_TO_SEND);
+        Ok(self.0.store.deliver_input(id, owner, key, right).await?)
     }
 
     /// Gives the unanswered questions of a connection that closed to whoever has another.

@@ -7,9 +7,10 @@ use serde_json::value::RawValue;
 use taskferry_contract::{SessionId, Status, TaskView};
 use tokio::sync::mpsc;
 
+use super::legacy::Carrier;
 use super::progress::ProgressTeller;
 use super::reply::{Answer, Event, Refusal, Reply};
-use super::{Mcp, legacy, modern};
+use super::{Mcp, modern};
 use crate::bridge::{Bridge, BridgeError, Watch};
 
 /// How often a job whose client left is tried to be cancelled while the store fails.
@@ -67,10 +68,10 @@ impl Mcp {
 
 impl Follow {
     async fn run(mut self, bridge: Bridge, events: mpsc::Sender<Event>) {
-        let carrier = bridge.new_carrier();
+        let mut carrier = Carrier::new(&bridge);
         let gone = tokio::select! {
             () = events.closed() => true,
-            last = self.answer(&bridge, &carrier, &events) => {
+            last = self.answer(&bridge, &mut carrier, &events) => {
                 events.send(Event::Last(last)).await.is_err()
             }
         };
@@ -81,7 +82,7 @@ impl Follow {
             OnDisconnect::Cancel => self.cancel(&bridge).await,
             OnDisconnect::Leave => {
                 bridge
-                    .recall(self.watch.id(), self.watch.owner(), &carrier)
+                    .recall(self.watch.id(), self.watch.owner(), &carrier.name)
                     .await;
             }
         }
@@ -90,7 +91,7 @@ impl Follow {
     async fn answer(
         &mut self,
         bridge: &Bridge,
-        carrier: &str,
+        carrier: &mut Carrier,
         events: &mpsc::Sender<Event>,
     ) -> Answer {
         loop {
@@ -119,7 +120,7 @@ impl Follow {
     async fn ask(
         &self,
         bridge: &Bridge,
-        carrier: &str,
+        carrier: &mut Carrier,
         view: &TaskView,
         events: &mpsc::Sender<Event>,
     ) -> Result<Option<Answer>, BridgeError> {
@@ -133,7 +134,7 @@ impl Follow {
                     None => false,
                 };
                 if !elsewhere {
-                    for message in legacy::questions(bridge, view, carrier).await? {
+                    for message in carrier.questions(bridge, view).await? {
                         send(events, message).await;
                     }
                 }

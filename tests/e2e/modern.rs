@@ -194,6 +194,7 @@ async fn versions_methods_and_envelopes_that_do_not_fit_have_their_codes() {
         "tasks/result",
         "tasks/list",
         "resources/list",
+        "initialize",
         "ping",
         "initialized",
     ] {

@@ -105,6 +105,7 @@ impl Worker {
         rest.close();
         let goodbye = async {
             rest.wait().await;
+            self.be_forgotten().await?;
             runtime.store.leave(&runtime.worker).await
         };
         match timeout(LAST_WORDS, goodbye).await {
@@ -115,6 +116,24 @@ impl Worker {
         let drained = drained(runtime);
         tracing::info!(?drained, "stopped");
         Ok(drained)
+    }
+
+    /// Takes this worker off the consumers of its queues, so that restarts do not pile up names.
+    async fn be_forgotten(&self) -> Result<(), Error> {
+        let runtime = &self.runtime;
+        for shard in runtime.store.shards().all() {
+            for queue in &runtime.queues {
+                let forgotten = runtime
+                    .store
+                    .forget_worker(&runtime.worker, (shard, queue))
+                    .await;
+                match forgotten {
+                    Err(error) if error.is_no_group() => {}
+                    outcome => _ = outcome?,
+                }
+            }
+        }
+        Ok(())
     }
 
     /// Ends the loops and the jobs, within the drain timeout and the graces of what runs then.

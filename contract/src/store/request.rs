@@ -310,19 +310,21 @@ impl Store {
         }
     }
 
-    /// Asks for the right to send an open question to the client over the connection `carrier`.
+    /// Asks for the right to send an open question to the client over the connection `carrier`, for `valid`. A carrier
+    /// that has it keeps it; one that does not ask again in time loses it.
     ///
     /// # Errors
     ///
-    /// If Redis fails; then the right may have been given, and is until [`Self::recall_input`].
+    /// If Redis fails; then the right may have been given, and the same call again is safe.
     pub async fn deliver_input(
         &self,
         id: TaskId,
         owner: &Owner,
         key: &str,
-        carrier: &str,
+        (carrier, valid): (&str, Duration),
     ) -> Result<DeliverReply, Error> {
-        let args = [owner.as_str(), key, carrier];
+        let valid = millis(valid).to_string();
+        let args = [owner.as_str(), key, carrier, &valid];
         let mut reply = self
             .on_record(&TRANSITIONS.deliver_input, id, &args)
             .await?;

@@ -53,6 +53,16 @@ impl Job {
             .count()
     }
 
+    /// The reply that gives an attempt to its worker.
+    fn started(&self) -> Reply {
+        Reply::Started {
+            attempt: self.attempt,
+            retries: self.retries,
+            crashes: self.crashes,
+            answers: self.answers(),
+        }
+    }
+
     fn answers(&self) -> BTreeMap<String, String> {
         let answers = self.asked.iter();
         answers
@@ -187,6 +197,9 @@ impl Machine {
             return reply;
         }
         if let Some(holder) = of.worker {
+            if !of.lapsed && holder == worker {
+                return of.started();
+            }
             if !of.lapsed {
                 let given_back = Pending {
                     worker: holder,
@@ -224,12 +237,7 @@ impl Machine {
         of.worker = Some(worker);
         of.lapsed = false;
         debug_assert_eq!(of.entry, Some(entry));
-        Reply::Started {
-            attempt: of.attempt,
-            retries: of.retries,
-            crashes: of.crashes,
-            answers: of.answers(),
-        }
+        of.started()
     }
 
     /// Takes the job from its worker and off its stream; it is queued.

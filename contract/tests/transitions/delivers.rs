@@ -1,11 +1,16 @@
 //! `deliver_input` and `recall_input`: a question goes out over one connection, whichever replicas have one.
 
+use std::time::Duration;
+
 use taskferry_contract::{DeliverReply, Hold, Owner, TaskId};
+
+use taskferry_testing::eventually;
 
 use crate::rig::{QUESTION, Rig};
 
 async fn deliver(rig: &Rig, id: TaskId, key: &str, carrier: &str) -> DeliverReply {
-    let deliver = rig.store.deliver_input(id, &rig.owner, key, carrier).await;
+    let right = (carrier, Duration::from_secs(60));
+    let deliver = rig.store.deliver_input(id, &rig.owner, key, right).await;
     deliver.unwrap()
 }
 
@@ -55,6 +60,26 @@ async fn one_carrier_sends_an_open_question() {
 }
 
 #[tokio::test]
+async fn a_carrier_keeps_its_right_by_asking_again_and_loses_it_by_silence() {
+    let rig = Rig::new().await;
+    let hold = asked(&rig).await;
+    let id = hold.claimed.id;
+    assert_eq!(deliver(&rig, id, "a", "c1").await, send());
+    assert_eq!(deliver(&rig, id, "a", "c1").await, send(), "its own");
+    assert_eq!(deliver(&rig, id, "a", "c2").await, DeliverReply::Taken);
+    let brief = ("c1", Duration::from_millis(1));
+    let kept = rig.store.deliver_input(id, &rig.owner, "a", brief).await;
+    assert_eq!(kept.unwrap(), send());
+    eventually(Duration::from_secs(5), "the right lapses", async || {
+        deliver(&rig, id, "a", "c2").await == send()
+    })
+    .await;
+    assert_eq!(recall(&rig, id, "c1").await, 0, "it is another's now");
+    rig.finish(&hold).await;
+    rig.check_drained().await;
+}
+
+#[tokio::test]
 async fn a_carrier_that_closes_gives_back_what_was_not_answered() {
     let rig = Rig::new().await;
     let hold = asked(&rig).await;
@@ -100,7 +125,7 @@ async fn another_owner_can_neither_send_nor_recall() {
     for owner in [Owner::named("bob").unwrap(), Owner::anonymous()] {
         let sent = rig
             .store
-            .deliver_input(id, &owner, "b", "c2")
+            .deliver_input(id, &owner, "b", ("c2", Duration::from_secs(60)))
             .await
             .unwrap();
         assert_eq!(sent, DeliverReply::NotFound);

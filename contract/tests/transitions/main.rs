@@ -17,6 +17,7 @@ mod claims;
 mod delivers;
 mod fences;
 mod finishes;
+mod forgets;
 mod full_memory;
 mod lists;
 mod outages;

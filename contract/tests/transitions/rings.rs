@@ -145,7 +145,8 @@ async fn rings_when_a_question_may_be_sent_again() {
     rig.store.ask_input(&hold, "a", QUESTION).await.unwrap();
     watch(&rig, id, &replica).await.unwrap();
     let mut at = Listener::at(rig.store.replica_bell(&replica)).await;
-    let sent = rig.store.deliver_input(id, &rig.owner, "a", "c1").await;
+    let right = ("c1", Duration::from_secs(60));
+    let sent = rig.store.deliver_input(id, &rig.owner, "a", right).await;
     sent.unwrap();
     assert_eq!(rung(&mut rig, &mut at, "bell:r1").await, 0, "it was sent");
     for rings in [1, 0] {

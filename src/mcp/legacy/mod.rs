@@ -15,7 +15,7 @@ use super::jsonrpc::{self, Message, Request, RpcError};
 use super::reply::{Answer, Refusal, Reply};
 use super::wire::{self, Execution, ListedTool};
 use super::{Caller, LEGACY_WITH_TASKS, Mcp};
-pub(super) use question::questions;
+pub(super) use question::Carrier;
 use session::Opened;
 pub(crate) use session::{SESSION_HEADER, Sessions};
 

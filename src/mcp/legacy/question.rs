@@ -1,5 +1,7 @@
 //! Questions to a legacy client: requests of ours, each sent once, whose answers may come in on any replica.
 
+use std::collections::HashSet;
+
 use serde_json::json;
 use serde_json::value::RawValue;
 use taskferry_contract::{DeliverReply, TaskId, TaskView};
@@ -10,26 +12,48 @@ use super::super::object::RawObject;
 use super::task::RELATED_TASK;
 use crate::bridge::{Bridge, BridgeError};
 
-/// The open questions of a job that nobody has sent yet, as requests for the connection `carrier` to send. The id of
-/// each says where its answer belongs: `<task id>/<key>`.
-pub(in super::super) async fn questions(
-    bridge: &Bridge,
-    view: &TaskView,
-    carrier: &str,
-) -> Result<Vec<String>, BridgeError> {
-    let mut messages = Vec::new();
-    for question in bridge.questions(view.id).await? {
-        let reply = bridge
-            .deliver(view.id, &view.owner, &question.key, carrier)
-            .await?;
-        if let DeliverReply::Send(request) = reply {
-            messages.extend(message(view, &question.key, &request));
-        }
-    }
-    Ok(messages)
+/// A connection over which questions go out.
+#[derive(Debug)]
+pub(in super::super) struct Carrier {
+    /// Its name among all replicas.
+    pub(in super::super) name: String,
+    /// What went out over it, by the id of the request.
+    sent: HashSet<String>,
 }
 
-fn message(view: &TaskView, key: &str, request: &str) -> Option<String> {
+impl Carrier {
+    pub(in super::super) fn new(bridge: &Bridge) -> Self {
+        Self {
+            name: bridge.new_carrier(),
+            sent: HashSet::new(),
+        }
+    }
+
+    /// The open questions of a job that nobody has sent yet, as requests for this connection to send. The id of each says
+    /// where its answer belongs: `<task id>/<key>`. To be called every few seconds while questions are open, or the right
+    /// to send them is lost.
+    pub(in super::super) async fn questions(
+        &mut self,
+        bridge: &Bridge,
+        view: &TaskView,
+    ) -> Result<Vec<String>, BridgeError> {
+        let mut messages = Vec::new();
+        for question in bridge.questions(view.id).await? {
+            let reply = bridge
+                .deliver(view.id, &view.owner, &question.key, &self.name)
+                .await?;
+            let id = format!("{}/{}", view.id, question.key);
+            if let DeliverReply::Send(request) = reply
+                && self.sent.insert(id.clone())
+            {
+                messages.extend(message(view, &id, &request));
+            }
+        }
+        Ok(messages)
+    }
+}
+
+fn message(view: &TaskView, id: &str, request: &str) -> Option<String> {
     let stored = RawObject::parse(request).ok()?;
     let method: String = serde_json::from_str(stored.get("method")?.get()).ok()?;
     let params = stored.get("params").map_or("{}", RawValue::get).to_owned();
@@ -37,11 +61,7 @@ fn message(view: &TaskView, key: &str, request: &str) -> Option<String> {
     if !view.plain {
         params.set_meta(RELATED_TASK, &json!({ "taskId": view.id.to_string() }));
     }
-    Some(jsonrpc::request(
-        &format!("{}/{key}", view.id),
-        &method,
-        &params,
-    ))
+    Some(jsonrpc::request(id, &method, &params))
 }
 
 /// Takes a client's answer. One that answers nothing of ours changes nothing.

@@ -17,7 +17,7 @@ use super::super::jsonrpc::{self, RpcError};
 use super::super::progress::ProgressTeller;
 use super::super::reply::{Event, Refusal, Reply};
 use super::super::{Caller, Mcp};
-use super::question::questions;
+use super::question::Carrier;
 use super::session::Sessions;
 use super::task::LegacyTask;
 use crate::bridge::{Bridge, BridgeError};
@@ -51,7 +51,7 @@ impl Mcp {
             number: self.sessions.open_stream(id, rings),
             idle: self.settings.session_idle,
             owner: caller.owner.clone(),
-            carrier: self.bridge.new_carrier(),
+            carrier: Carrier::new(&self.bridge),
             bridge: self.bridge.clone(),
             sessions: Arc::clone(&self.sessions),
             events,
@@ -100,7 +100,7 @@ struct Stream {
     number: u64,
     idle: Duration,
     owner: Owner,
-    carrier: String,
+    carrier: Carrier,
     bridge: Bridge,
     sessions: Arc<Sessions>,
     events: mpsc::Sender<Event>,
@@ -208,8 +208,8 @@ impl Stream {
         Ok(())
     }
 
-    async fn ask(&self, view: &TaskView) -> Result<(), BridgeError> {
-        for message in questions(&self.bridge, view, &self.carrier).await? {
+    async fn ask(&mut self, view: &TaskView) -> Result<(), BridgeError> {
+        for message in self.carrier.questions(&self.bridge, view).await? {
             self.send(message).await;
         }
         Ok(())
@@ -259,7 +259,9 @@ impl Stream {
         }
         for (task, told) in &self.told {
             if told.asked && !told.ended {
-                self.bridge.recall(*task, &self.owner, &self.carrier).await;
+                self.bridge
+                    .recall(*task, &self.owner, &self.carrier.name)
+                    .await;
             }
         }
     }

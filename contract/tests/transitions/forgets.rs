@@ -1,0 +1,37 @@
+//! `forget_worker`: a worker that left is no consumer any more, unless entries are pending for it.
+
+use taskferry_contract::QueueName;
+
+use crate::rig::Rig;
+
+async fn consumers(rig: &mut Rig) -> usize {
+    let queue = rig.store.keys().queue(rig.shard, &rig.tool.queue);
+    let all: Vec<redis::Value> = rig.raw("XINFO", ("CONSUMERS", queue, "workers")).await;
+    all.len()
+}
+
+#[tokio::test]
+async fn a_worker_without_entries_is_forgotten_and_one_with_some_stays() {
+    let mut rig = Rig::new().await;
+    let hold = rig.running().await;
+    let (shard, queue) = (rig.shard, hold.claimed.queue.clone());
+    let forget = async |rig: &Rig| rig.store.forget_worker(&rig.worker, (shard, &queue)).await;
+    assert!(!forget(&rig).await.unwrap(), "it runs a job");
+    assert_eq!(consumers(&mut rig).await, 1);
+    rig.finish(&hold).await;
+    assert!(forget(&rig).await.unwrap());
+    assert_eq!(consumers(&mut rig).await, 0);
+    assert!(forget(&rig).await.unwrap(), "nothing is left to forget");
+    rig.check_drained().await;
+}
+
+#[tokio::test]
+async fn a_queue_without_a_group_is_told_apart() {
+    let rig = Rig::new().await;
+    let queue: QueueName = "never-read".parse().unwrap();
+    let refused = rig
+        .store
+        .forget_worker(&rig.worker, (rig.shard, &queue))
+        .await;
+    assert!(refused.unwrap_err().is_no_group());
+}
