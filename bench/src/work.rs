@@ -92,6 +92,7 @@ pub(crate) async fn submit(
         waiter: None,
         session: None,
         progress_token: None,
+        log_level: None,
         queue_cap: 1_000_000_000,
         owner_cap: 10_000,
     };

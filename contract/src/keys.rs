@@ -35,6 +35,12 @@ impl Keys {
         format!("{}:{{{}}}:task:{id}", self.prefix, id.shard())
     }
 
+    /// The log lines of a job, for the client that wants them: stream.
+    #[must_use]
+    pub fn log(&self, id: TaskId) -> String {
+        format!("{}:{{{}}}:log:{id}", self.prefix, id.shard())
+    }
+
     /// The stream of a queue.
     #[must_use]
     pub fn queue(&self, shard: Shard, queue: &QueueName) -> String {

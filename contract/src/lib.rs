@@ -11,6 +11,7 @@ mod doorbell;
 mod error;
 mod ids;
 mod keys;
+mod log;
 mod record;
 mod registry;
 mod reply;
@@ -29,6 +30,7 @@ pub use ids::{
     WorkerId,
 };
 pub use keys::Keys;
+pub use log::{LogLevel, LogLine, UnknownLevel};
 pub use record::{Job, Question, TaskView};
 pub use registry::WorkerInfo;
 pub use session::{Session, SessionId};

@@ -4,6 +4,7 @@ use std::collections::HashMap;
 
 use crate::error::Error;
 use crate::ids::{Attempt, Owner, QueueName, TaskId, ToolName};
+use crate::log::LogLevel;
 use crate::state::Status;
 
 /// A record as a poll sees it.
@@ -144,6 +145,8 @@ pub struct Job {
     pub capabilities: Option<String>,
     /// W3C trace context of the call.
     pub trace: Option<String>,
+    /// From which level on the client hears of the log; of none if absent.
+    pub log_level: Option<LogLevel>,
     /// Answers stored by earlier attempts: key to JSON.
     pub answers: HashMap<String, String>,
 }
@@ -176,6 +179,7 @@ impl Job {
             timeout_ms: read(id, "timeout_ms", take("timeout_ms"))?,
             capabilities: take("capabilities"),
             trace: take("trace"),
+            log_level: take("log_level").and_then(|level| level.parse().ok()),
             answers,
         })
     }

@@ -62,6 +62,8 @@ transitions! {
     claim Run,
     renew_lease Run,
     report_progress Refuse,
+    report_log Refuse,
+    set_session_level Refuse,
     ask_input Refuse,
     park Run,
     answer_input Run,

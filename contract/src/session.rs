@@ -9,6 +9,7 @@ use uuid::Uuid;
 
 use crate::error::Error;
 use crate::ids::{InvalidId, Owner, ReplicaId, TaskId};
+use crate::log::LogLevel;
 use crate::store::{Store, millis};
 
 /// The id a client echoes in `Mcp-Session-Id`: a UUID of version 4.
@@ -55,6 +56,8 @@ pub struct Session {
     pub capabilities: String,
     /// The client's name and version, for operators.
     pub client: String,
+    /// From which level on it hears of its jobs' logs; of none until it says so.
+    pub log_level: Option<LogLevel>,
 }
 
 impl Store {
@@ -117,6 +120,9 @@ impl Store {
                 .remove("capabilities")
                 .unwrap_or_else(|| "{}".to_owned()),
             client: fields.remove("client").unwrap_or_default(),
+            log_level: fields
+                .remove("log_level")
+                .and_then(|level| level.parse().ok()),
         }))
     }
 

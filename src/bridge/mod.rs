@@ -9,8 +9,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use taskferry_contract::{
-    AnswerReply, Asker, CancelReply, DeliverReply, Owner, Page, Question, ReplicaId, Ring, Store,
-    Submission, SubmitReply, TaskId, TaskView,
+    AnswerReply, Asker, CancelReply, DeliverReply, LogLevel, LogLine, Owner, Page, Question,
+    ReplicaId, Ring, Store, Submission, SubmitReply, TaskId, TaskView,
 };
 use tokio::sync::broadcast;
 use tokio_util::sync::CancellationToken;
@@ -27,6 +27,9 @@ const CATALOG_REFRESH: Duration = Duration::from_secs(5);
 
 /// How long a connection that says nothing more of a question keeps the right to send it.
 const RIGHT_TO_SEND: Duration = Duration::from_secs(15);
+
+/// So many log lines are read at once.
+const LINES_AT_ONCE: usize = 100;
 
 /// So many rings wait for one who listens to all of them.
 const RINGS_KEPT: usize = 4096;
@@ -55,6 +58,8 @@ pub(crate) struct Call<'a> {
     pub(crate) capabilities: &'a str,
     /// W3C trace context of the call.
     pub(crate) trace: Option<&'a str>,
+    /// From which level on the caller hears of the job's log; of none if absent.
+    pub(crate) log_level: Option<LogLevel>,
 }
 
 /// What a caller wants of a task.
@@ -293,6 +298,15 @@ impl Bridge {
         Ok(self.0.store.questions(id).await?)
     }
 
+    /// Lines of a job's log after a place, a batch at a time.
+    pub(crate) async fn log_lines(
+        &self,
+        id: TaskId,
+        after: Option<&str>,
+    ) -> Result<Vec<LogLine>, BridgeError> {
+        Ok(self.0.store.log_lines(id, after, LINES_AT_ONCE).await?)
+    }
+
     /// Answers questions of a task; keys that nothing waits for are ignored.
     pub(crate) async fn answer(
         &self,
@@ -353,6 +367,7 @@ impl Bridge {
             waiter: None,
             session: None,
             progress_token: None,
+            log_level: call.log_level,
             queue_cap: self.0.limits.queue_cap,
             owner_cap: self.0.limits.owner_cap,
         }

@@ -8,6 +8,7 @@ use taskferry_contract::{SessionId, Status, TaskView};
 use tokio::sync::mpsc;
 
 use super::legacy::Carrier;
+use super::log::LogTeller;
 use super::progress::ProgressTeller;
 use super::reply::{Answer, Event, Refusal, Reply};
 use super::{Mcp, modern};
@@ -47,6 +48,8 @@ pub(crate) struct Follow {
     pub(crate) watch: Watch,
     /// The progress the caller wants, if it does.
     pub(crate) progress: Option<ProgressTeller>,
+    /// The log the caller wants, if it does.
+    pub(crate) log: Option<LogTeller>,
     pub(crate) on_disconnect: OnDisconnect,
     pub(crate) on_question: OnQuestion,
     pub(crate) finish: Finish,
@@ -102,6 +105,7 @@ impl Follow {
             if let Some(progress) = self.progress.as_mut().and_then(|teller| teller.tell(&view)) {
                 send(events, progress).await;
             }
+            self.tell_log(bridge, &view, events).await;
             if let Some(answer) = (self.finish)(&self.request, &view) {
                 return answer;
             }
@@ -114,6 +118,21 @@ impl Follow {
                 // The questions stay open; the next look tries again.
                 Err(error) => tracing::warn!(task = %view.id, %error, "questions could not be put"),
             }
+        }
+    }
+
+    async fn tell_log(&mut self, bridge: &Bridge, view: &TaskView, events: &mpsc::Sender<Event>) {
+        let Some(log) = &mut self.log else {
+            return;
+        };
+        match log.tell(bridge, view.id).await {
+            Ok(messages) => {
+                for message in messages {
+                    send(events, message).await;
+                }
+            }
+            // The next look tells what was missed.
+            Err(error) => tracing::warn!(task = %view.id, %error, "the log could not be read"),
         }
     }
 

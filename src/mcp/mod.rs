@@ -4,6 +4,7 @@ mod era;
 mod follow;
 mod jsonrpc;
 mod legacy;
+mod log;
 mod modern;
 mod object;
 mod progress;

@@ -4,7 +4,8 @@ import { existsSync, readFileSync, readdirSync } from "node:fs";
 import { join } from "node:path";
 
 const [name, folder] = process.argv.slice(2);
-const runs = existsSync(folder) ? readdirSync(folder).sort() : [];
+// A scenario that the revision does not have leaves an empty folder.
+const runs = readdirSync(folder).sort().filter((run) => existsSync(join(folder, run, "checks.json")));
 const counts = { SUCCESS: 0, FAILURE: 0, WARNING: 0, SKIPPED: 0 };
 const failed = [];
 for (const run of runs) {

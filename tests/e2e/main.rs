@@ -13,6 +13,7 @@ mod edge;
 mod faults;
 mod foreign_clients;
 mod legacy;
+mod logs;
 mod modern;
 mod questions;
 mod replicas;

@@ -127,9 +127,17 @@ impl JobContext {
         self.attempt.reports.add(report);
     }
 
-    /// Writes a line to the worker's log, with the task's id.
+    /// Writes a line to the worker's log, with the task's id, and to the client if it wants lines of this level.
     pub fn log(&self, level: LogLevel, text: impl AsRef<str>) {
         let (task, tool, text) = (self.task_id(), self.tool(), text.as_ref());
+        if self
+            .attempt
+            .job
+            .log_level
+            .is_some_and(|least| level >= least)
+        {
+            self.attempt.reports.add_line(level, text);
+        }
         match level {
             LogLevel::Debug => tracing::debug!(%task, %tool, "{text}"),
             LogLevel::Info | LogLevel::Notice => tracing::info!(%task, %tool, "{text}"),

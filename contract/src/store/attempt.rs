@@ -394,7 +394,7 @@ impl Store {
 /// How long a job over its tool's concurrency limit waits before it is offered again, ms.
 const DEFER_MS: &str = "1000";
 
-fn refused(reply: &Reply) -> Result<Refused, Error> {
+pub(crate) fn refused(reply: &Reply) -> Result<Refused, Error> {
     match reply.tag.as_str() {
         "CANCELLED" => Ok(Refused::Cancelled),
         "DONE" => Ok(Refused::AlreadyTerminal),

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use crate::error::Error;
 use crate::ids::{Owner, ReplicaId, TaskId};
+use crate::log::LogLevel;
 use crate::record::{Question, TaskView, VIEW_FIELDS};
 use crate::reply::Reply;
 use crate::script::{TRANSITIONS, Transition};
@@ -41,6 +42,8 @@ pub struct Submission<'a> {
     pub session: Option<&'a str>,
     /// Under which token the session is told of progress: a JSON string or integer.
     pub progress_token: Option<&'a str>,
+    /// From which level on the client hears of the job's log; of none if absent.
+    pub log_level: Option<LogLevel>,
     /// The most entries the queue may hold, 0 for no limit.
     pub queue_cap: u64,
     /// The most live jobs the owner may have, 0 for no limit.
@@ -478,7 +481,7 @@ fn submit_args<'a>(job: &Submission<'a>, base: String) -> Vec<Cow<'a, str>> {
         job.queue_cap.to_string().into(),
         job.owner_cap.to_string().into(),
     ];
-    let fields: [(&str, Option<Cow<'a, str>>); 12] = [
+    let fields: [(&str, Option<Cow<'a, str>>); 13] = [
         ("arguments", Some(job.arguments.into())),
         ("poll_ms", Some(tool.poll_interval_ms.to_string().into())),
         ("timeout_ms", Some(tool.timeout_ms.to_string().into())),
@@ -488,6 +491,10 @@ fn submit_args<'a>(job: &Submission<'a>, base: String) -> Vec<Cow<'a, str>> {
         ("limit", tool.concurrency.map(|n| n.to_string().into())),
         ("capabilities", job.capabilities.map(Into::into)),
         ("trace", job.trace.map(Into::into)),
+        (
+            "log_level",
+            job.log_level.map(|level| level.as_str().into()),
+        ),
         ("session", job.session.map(Into::into)),
         ("progress_token", job.progress_token.map(Into::into)),
         ("waiters", job.waiter.map(|replica| replica.as_str().into())),

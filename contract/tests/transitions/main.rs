@@ -20,6 +20,7 @@ mod finishes;
 mod forgets;
 mod full_memory;
 mod lists;
+mod logs;
 mod outages;
 mod reclaims;
 mod registers;

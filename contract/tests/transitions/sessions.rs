@@ -13,6 +13,7 @@ fn session(owner: Owner) -> Session {
         revision: "2025-11-25".to_owned(),
         owner,
         capabilities: r#"{"elicitation":{}}"#.to_owned(),
+        log_level: None,
         client: "inspector 1.0".to_owned(),
     }
 }

@@ -9,6 +9,7 @@ use taskferry_contract::{Asker, TaskSupport, TaskView};
 
 use super::super::follow::{Follow, OnDisconnect, OnQuestion};
 use super::super::jsonrpc::{self, Request, RpcError, code};
+use super::super::log::LogTeller;
 use super::super::progress::ProgressTeller;
 use super::super::reply::{Answer, Refusal, Reply};
 use super::super::wire::{self, Outcome};
@@ -86,6 +87,7 @@ impl Mcp {
             owner: &caller.owner,
             capabilities: &session.session.capabilities,
             trace: meta.traceparent.as_deref(),
+            log_level: session.session.log_level,
         };
         let token = meta.progress_token;
         match wish {
@@ -138,6 +140,9 @@ impl Mcp {
             request: request.id.to_owned(),
             watch,
             progress: token.map(|token| ProgressTeller::new(token.to_owned())),
+            log: call
+                .log_level
+                .map(|least| LogTeller::new(call.tool.definition.name.as_str(), least)),
             on_disconnect: OnDisconnect::Leave,
             on_question: OnQuestion::Send { session: None },
             finish: call_answer,

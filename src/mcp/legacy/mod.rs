@@ -8,13 +8,15 @@ mod stream;
 mod task;
 
 use axum::http::{HeaderMap, StatusCode};
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use serde_json::json;
+use taskferry_contract::UnknownLevel;
 
 use super::jsonrpc::{self, Message, Request, RpcError};
 use super::reply::{Answer, Refusal, Reply};
 use super::wire::{self, Execution, ListedTool};
 use super::{Caller, LEGACY_WITH_TASKS, Mcp};
+use crate::bridge::BridgeError;
 pub(super) use question::Carrier;
 use session::Opened;
 pub(crate) use session::{SESSION_HEADER, Sessions};
@@ -61,6 +63,7 @@ impl Mcp {
     ) -> Reply {
         let outcome = match request.method.as_ref() {
             "ping" => Ok(jsonrpc::success(request.id, &json!({}))),
+            "logging/setLevel" => self.legacy_set_level(session, request).await,
             "tools/list" => self.legacy_tools(session, request),
             "tools/call" => match self.legacy_call(caller, session, request).await {
                 Ok(reply) => return reply,
@@ -75,6 +78,28 @@ impl Mcp {
             unknown => Err(RpcError::unknown_method(unknown).into()),
         };
         Reply::to_request(request.id, outcome)
+    }
+
+    async fn legacy_set_level(
+        &self,
+        session: &Opened,
+        request: &Request<'_>,
+    ) -> Result<String, Refusal> {
+        #[derive(Deserialize)]
+        struct Params {
+            level: String,
+        }
+        let level = request.params::<Params>()?.level;
+        let level = level
+            .parse()
+            .map_err(|unknown: UnknownLevel| RpcError::invalid_params(unknown.to_string()))?;
+        let stored = self
+            .bridge
+            .store()
+            .set_session_level(session.id, level)
+            .await;
+        stored.map_err(BridgeError::from)?;
+        Ok(jsonrpc::success(request.id, &json!({})))
     }
 
     fn legacy_tools(&self, session: &Opened, request: &Request<'_>) -> Result<String, Refusal> {

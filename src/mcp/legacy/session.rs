@@ -152,6 +152,7 @@ impl Mcp {
             revision: revision.to_owned(),
             owner: caller.owner.clone(),
             capabilities: params.capabilities.get().to_owned(),
+            log_level: None,
             client: format!("{} {}", params.client_info.name, params.client_info.version),
         };
         let opened = self
@@ -212,7 +213,7 @@ impl Mcp {
 
 /// What this server offers a legacy client.
 fn capabilities(caller: &Caller, revision: &str) -> serde_json::Value {
-    let mut capabilities = json!({ "tools": { "listChanged": true } });
+    let mut capabilities = json!({ "tools": { "listChanged": true }, "logging": {} });
     if revision == LEGACY_WITH_TASKS {
         let mut tasks = json!({ "cancel": {}, "requests": { "tools": { "call": {} } } });
         // Callers that cannot be told apart must not see each other's tasks.

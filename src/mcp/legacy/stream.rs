@@ -14,6 +14,7 @@ use tokio::time::MissedTickBehavior;
 use tokio_util::sync::CancellationToken;
 
 use super::super::jsonrpc::{self, RpcError};
+use super::super::log::LogTeller;
 use super::super::progress::ProgressTeller;
 use super::super::reply::{Event, Refusal, Reply};
 use super::super::{Caller, Mcp};
@@ -114,6 +115,7 @@ struct Told {
     ended: bool,
     asked: bool,
     progress: Option<ProgressTeller>,
+    log: Option<LogTeller>,
 }
 
 impl Stream {
@@ -196,8 +198,12 @@ impl Stream {
         let progress = told.progress.as_mut().and_then(|teller| teller.tell(&view));
         let asks = view.status == Status::InputRequired;
         told.asked |= asks;
-        if let Some(progress) = progress {
-            self.send(progress).await;
+        let lines = match &mut told.log {
+            Some(log) => log.tell(&self.bridge, task).await?,
+            None => Vec::new(),
+        };
+        for message in progress.into_iter().chain(lines) {
+            self.send(message).await;
         }
         if changed {
             self.say("notifications/tasks/status", &shown).await;
@@ -219,9 +225,14 @@ impl Stream {
     async fn first_told(&self, task: TaskId) -> Result<Told, BridgeError> {
         let store = self.bridge.store();
         // From now on this replica is rung when the task changes, though it may have been created before.
-        store
+        let view = store
             .watch(task, &self.owner, self.bridge.replica())
             .await?;
+        let tool = view.map(|view| view.tool).unwrap_or_default();
+        let log_level = store
+            .session(self.id)
+            .await?
+            .and_then(|session| session.log_level);
         let asker = store.asker(task).await?;
         let token = asker.and_then(|asker| asker.progress_token);
         let token = token.and_then(|token| RawValue::from_string(token).ok());
@@ -231,6 +242,7 @@ impl Stream {
             ended: false,
             asked: false,
             progress: token.map(ProgressTeller::new),
+            log: log_level.map(|least| LogTeller::new(&tool, least)),
         })
     }
 

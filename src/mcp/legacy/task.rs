@@ -117,6 +117,7 @@ impl Mcp {
             request: request.id.to_owned(),
             watch,
             progress: None,
+            log: None,
             on_disconnect: OnDisconnect::Leave,
             on_question: OnQuestion::Send {
                 session: Some(session.id),

@@ -10,6 +10,7 @@ use taskferry_contract::{TaskSupport, TaskView};
 
 use super::super::follow::{Follow, OnDisconnect, OnQuestion};
 use super::super::jsonrpc::{self, Request, RpcError};
+use super::super::log::LogTeller;
 use super::super::object::RawObject;
 use super::super::progress::ProgressTeller;
 use super::super::reply::{Answer, Refusal, Reply};
@@ -73,6 +74,7 @@ impl Mcp {
             owner: &caller.owner,
             capabilities: envelope.capabilities.get(),
             trace: envelope.trace.as_deref(),
+            log_level: envelope.log_level,
         };
         if resumed.is_none() && envelope.takes_tasks && support != TaskSupport::Forbidden {
             return self.modern_start(request, &call).await;
@@ -87,6 +89,9 @@ impl Mcp {
             progress: envelope
                 .progress_token
                 .map(|token| ProgressTeller::new(token.to_owned())),
+            log: envelope
+                .log_level
+                .map(|least| LogTeller::new(&params.name, least)),
             on_disconnect: OnDisconnect::Cancel,
             on_question: OnQuestion::Return { call: call_digest },
             finish: call_answer,

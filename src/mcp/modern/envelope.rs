@@ -8,6 +8,7 @@ use serde::Deserialize;
 use serde::de::IgnoredAny;
 use serde_json::json;
 use serde_json::value::RawValue;
+use taskferry_contract::{LogLevel, UnknownLevel};
 
 use super::super::jsonrpc::{Request, RpcError, code};
 use super::super::reply::Refusal;
@@ -26,6 +27,8 @@ pub(super) struct Envelope<'a> {
     pub(super) progress_token: Option<&'a RawValue>,
     /// W3C trace context.
     pub(super) trace: Option<Cow<'a, str>>,
+    /// From which level on it hears of the job's log; of none if absent.
+    pub(super) log_level: Option<LogLevel>,
 }
 
 #[derive(Deserialize)]
@@ -44,6 +47,8 @@ struct Meta<'a> {
     progress_token: Option<&'a RawValue>,
     #[serde(borrow, default)]
     traceparent: Option<Cow<'a, str>>,
+    #[serde(borrow, rename = "io.modelcontextprotocol/logLevel", default)]
+    log_level: Option<Cow<'a, str>>,
 }
 
 #[derive(Deserialize)]
@@ -79,6 +84,7 @@ impl<'a> Envelope<'a> {
             takes_tasks: extensions.contains_key(TASKS_EXTENSION),
             progress_token: meta.progress_token,
             trace: meta.traceparent,
+            log_level: meta.log_level.as_deref().map(read_level).transpose()?,
         })
     }
 
@@ -92,6 +98,12 @@ impl<'a> Envelope<'a> {
         let error = RpcError::new(code::MISSING_CLIENT_CAPABILITY, text).with_data(data);
         Err(bad_request(error))
     }
+}
+
+fn read_level(level: &str) -> Result<LogLevel, Refusal> {
+    level
+        .parse()
+        .map_err(|unknown: UnknownLevel| bad_request(RpcError::invalid_params(unknown.to_string())))
 }
 
 fn check_version(headers: &HeaderMap, version: Option<&str>) -> Result<(), Refusal> {

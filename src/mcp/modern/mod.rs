@@ -115,7 +115,7 @@ impl Mcp {
         let versions: Vec<&str> = std::iter::once(MODERN).chain(LEGACY).collect();
         let mut discovery = json!({
             "supportedVersions": versions,
-            "capabilities": { "tools": { "listChanged": true }, "extensions": { TASKS_EXTENSION: {} } },
+            "capabilities": { "tools": { "listChanged": true }, "logging": {}, "extensions": { TASKS_EXTENSION: {} } },
             "ttlMs": DISCOVER_TTL_MS,
             "cacheScope": "public",
         });

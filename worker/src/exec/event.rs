@@ -5,7 +5,9 @@ use std::collections::VecDeque;
 use tokio::sync::mpsc;
 use tokio::sync::mpsc::error::TrySendError;
 
-use super::stderr::{Line, LogLevel, Progress};
+use taskferry_contract::LogLevel;
+
+use super::stderr::{Line, Progress};
 
 /// Log lines that wait for the receiver; beyond, the oldest goes.
 const WAITING_LOGS: usize = 256;

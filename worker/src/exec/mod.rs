@@ -24,5 +24,5 @@ pub use error::StartError;
 pub use event::ExecEvent;
 pub use output::{OutputMode, ToolResult};
 pub use process::{ExecCommand, Invocation, Outcome, Runner};
-pub use stderr::LogLevel;
+pub use taskferry_contract::LogLevel;
 pub use template::CommandTemplate;

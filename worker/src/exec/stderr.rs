@@ -1,6 +1,6 @@
 //! What a line on a command's standard error says.
 
-use std::fmt;
+use taskferry_contract::LogLevel;
 
 /// One line of standard error.
 #[derive(Debug, Clone, PartialEq)]
@@ -26,68 +26,6 @@ pub struct Progress {
     pub message: Option<String>,
 }
 
-/// The log levels of MCP, which are those of RFC 5424.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub enum LogLevel {
-    /// For those who debug the tool.
-    Debug,
-    /// Normal operation.
-    Info,
-    /// Normal, but worth to be noticed.
-    Notice,
-    /// Something looks wrong.
-    Warning,
-    /// Something went wrong.
-    Error,
-    /// A part of the tool does not work.
-    Critical,
-    /// Someone must act now.
-    Alert,
-    /// The system is unusable.
-    Emergency,
-}
-
-impl LogLevel {
-    /// Every level, from the least to the most severe.
-    pub const ALL: [Self; 8] = [
-        Self::Debug,
-        Self::Info,
-        Self::Notice,
-        Self::Warning,
-        Self::Error,
-        Self::Critical,
-        Self::Alert,
-        Self::Emergency,
-    ];
-
-    /// The word of the protocol, in lower case.
-    #[must_use]
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Debug => "debug",
-            Self::Info => "info",
-            Self::Notice => "notice",
-            Self::Warning => "warning",
-            Self::Error => "error",
-            Self::Critical => "critical",
-            Self::Alert => "alert",
-            Self::Emergency => "emergency",
-        }
-    }
-
-    /// The level of a word of the protocol.
-    #[must_use]
-    pub fn from_word(word: &str) -> Option<Self> {
-        Self::ALL.into_iter().find(|level| level.as_str() == word)
-    }
-}
-
-impl fmt::Display for LogLevel {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.as_str())
-    }
-}
-
 impl Line {
     /// Reads one line without its line end. Never fails: what is not
     /// understood is [`Line::Plain`], unchanged.
@@ -104,7 +42,10 @@ fn parse_directive(line: &str) -> Option<Line> {
         "message" => (!rest.is_empty()).then(|| Line::Message(rest.to_owned())),
         "log" => {
             let (level, text) = first_word(rest);
-            LogLevel::from_word(level).map(|level| Line::Log(level, text.to_owned()))
+            level
+                .parse()
+                .ok()
+                .map(|level| Line::Log(level, text.to_owned()))
         }
         _ => None,
     }

@@ -1,22 +1,27 @@
-//! Progress on its way to the record: the newest wins, at most one report per 100 ms.
+//! What a handler tells on its way to whoever waits: of progress the newest wins; of log lines all go, but for a flood.
+//! Both at most once in 40 ms.
 
+use std::collections::VecDeque;
 use std::convert::Infallible;
 use std::sync::Mutex;
 use std::time::Duration;
 
-use taskferry_contract::Progress;
+use taskferry_contract::{LogLevel, Progress};
 use tokio::sync::Notify;
 
 use super::attempt::Attempt;
 use super::{Runtime, lock};
 
 /// Between two reports of a job.
-const PACE: Duration = Duration::from_millis(100);
+const PACE: Duration = Duration::from_millis(40);
+/// So many log lines wait to be sent; beyond, the oldest goes.
+const LINES_WAITING: usize = 256;
 
 /// What a handler reported and pollers have not seen yet.
 #[derive(Debug, Default)]
 pub(crate) struct Reports {
     waiting: Mutex<Option<Progress>>,
+    lines: Mutex<VecDeque<(LogLevel, String)>>,
     added: Notify,
 }
 
@@ -28,6 +33,21 @@ impl Reports {
         *waiting = Some(over(report, older));
         drop(waiting);
         self.added.notify_one();
+    }
+
+    /// Adds a line for the client's log.
+    pub(crate) fn add_line(&self, level: LogLevel, text: &str) {
+        let mut lines = lock(&self.lines);
+        if lines.len() == LINES_WAITING {
+            lines.pop_front();
+        }
+        lines.push_back((level, text.to_owned()));
+        drop(lines);
+        self.added.notify_one();
+    }
+
+    fn take_lines(&self) -> Vec<(LogLevel, String)> {
+        lock(&self.lines).drain(..).collect()
     }
 
     fn take(&self) -> Option<Progress> {
@@ -72,6 +92,13 @@ pub(crate) async fn flush(attempt: &Attempt, runtime: &Runtime) {
 }
 
 async fn send(attempt: &Attempt, runtime: &Runtime) {
+    let lines = attempt.reports.take_lines();
+    match runtime.store.report_log(&attempt.hold, &lines).await {
+        Ok(Ok(())) => {}
+        Ok(Err(refused)) => attempt.refuse(refused),
+        // Sent again they might come twice; they are in the worker's log in any case.
+        Err(error) => tracing::debug!(%error, "log lines could not be sent"),
+    }
     let Some(report) = attempt.reports.take() else {
         return;
     };

@@ -76,6 +76,7 @@ impl Rig {
             waiter: None,
             session: None,
             progress_token: None,
+            log_level: None,
             queue_cap: 0,
             owner_cap: 0,
         }

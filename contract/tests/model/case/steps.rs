@@ -129,6 +129,7 @@ impl Case {
             waiter: None,
             session: None,
             progress_token: None,
+            log_level: None,
             queue_cap: submit.queue_cap,
             owner_cap: submit.owner_cap,
         }
