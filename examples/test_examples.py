@@ -285,7 +285,8 @@ class GenerateReport(ToolCase):
     def test_every_month_gives_a_result_that_fits_its_schema(self):
         for month in MONTHS:
             result = self.succeed({"month": month, "year": 2025}).json
-            self.assertEqual({"content", "structuredContent"}, set(result))
+            self.assertEqual({"content", "structuredContent", "isError"}, set(result))
+        self.assertIs(result["isError"], False)
             self.assertEqual("text", result["content"][0]["type"])
             self.assertIn(f"# Sales report: {month} 2025", result["content"][0]["text"])
             self.assert_fits_manifest(
