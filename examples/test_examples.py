@@ -286,7 +286,7 @@ class GenerateReport(ToolCase):
         for month in MONTHS:
             result = self.succeed({"month": month, "year": 2025}).json
             self.assertEqual({"content", "structuredContent", "isError"}, set(result))
-        self.assertIs(result["isError"], False)
+            self.assertIs(result["isError"], False)
             self.assertEqual("text", result["content"][0]["type"])
             self.assertIn(f"# Sales report: {month} 2025", result["content"][0]["text"])
             self.assert_fits_manifest(
