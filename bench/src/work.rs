@@ -93,6 +93,8 @@ pub(crate) async fn submit(
         session: None,
         progress_token: None,
         log_level: None,
+        answers: &[],
+        asks: &[],
         queue_cap: 1_000_000_000,
         owner_cap: 10_000,
     };

@@ -44,4 +44,4 @@ pub use store::flow::{Delivery, ForwardReply, Source};
 pub use store::request::{
     AnswerReply, Asker, CancelReply, DeliverReply, Page, Submission, SubmitReply,
 };
-pub use tool::{Backoff, TaskSupport, ToolDefinition, TtlBounds};
+pub use tool::{AskFirst, Backoff, TaskSupport, ToolDefinition, TtlBounds};

@@ -84,6 +84,17 @@ impl Default for Backoff {
     }
 }
 
+/// A question that comes before the job.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct AskFirst {
+    /// Under which the answer is stored.
+    pub key: String,
+    /// `elicitation/create`, `sampling/createMessage` or `roots/list`.
+    pub method: String,
+    /// The request's params, a JSON object.
+    pub params: Box<RawValue>,
+}
+
 /// A tool, as its worker registers it in Redis.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct ToolDefinition {
@@ -136,6 +147,10 @@ pub struct ToolDefinition {
     /// How long a retry waits.
     #[serde(default)]
     pub backoff: Backoff,
+    /// What the caller is asked before the job is queued, if it can be asked; a handler that asks under the same key gets
+    /// the answer at once.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub ask_first: Vec<AskFirst>,
     /// How many jobs of this tool may run at once, on all workers together; no limit if absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub concurrency: Option<u32>,
@@ -163,6 +178,7 @@ impl ToolDefinition {
             attempts: default_attempts(),
             crash_limit: default_attempts(),
             backoff: Backoff::default(),
+            ask_first: Vec::new(),
             concurrency: None,
         }
     }

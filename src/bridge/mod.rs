@@ -18,7 +18,7 @@ use tokio_util::sync::CancellationToken;
 pub(crate) use catalog::{Catalog, Tool};
 pub(crate) use error::BridgeError;
 use seal::Seal;
-pub(crate) use seal::{Unsealed, digest};
+pub(crate) use seal::{Carried, Unsealed, digest};
 use waiters::Waiters;
 pub(crate) use waiters::Watch;
 
@@ -60,6 +60,10 @@ pub(crate) struct Call<'a> {
     pub(crate) trace: Option<&'a str>,
     /// From which level on the caller hears of the job's log; of none if absent.
     pub(crate) log_level: Option<LogLevel>,
+    /// Answers that the caller gave before it was asked: key and JSON.
+    pub(crate) answers: &'a [(String, String)],
+    /// Questions to be answered before the job is queued: key and JSON of method and params.
+    pub(crate) asks: &'a [(String, String)],
 }
 
 /// What a caller wants of a task.
@@ -220,15 +224,22 @@ impl Bridge {
         })
     }
 
-    /// Queues a plain call and watches it.
-    pub(crate) async fn call(&self, call: &Call<'_>) -> Result<Watch, BridgeError> {
+    /// Queues a plain call and watches it. `asker` is the session that may go on watching it over another connection.
+    pub(crate) async fn call(
+        &self,
+        call: &Call<'_>,
+        asker: Option<&Asker>,
+    ) -> Result<Watch, BridgeError> {
         let id = TaskId::random(self.0.store.shards().of(call.owner));
         let watch = self.0.waiters.watch(&self.0.store, id, call.owner);
+        let session = asker.map(|asker| asker.session.to_string());
         let submission = Submission {
             plain: true,
             ttl: Duration::from_millis(call.tool.definition.ttl.default_ms),
             keep: self.0.limits.plain_keep,
             waiter: Some(&self.0.replica),
+            session: session.as_deref(),
+            progress_token: asker.and_then(|asker| asker.progress_token.as_deref()),
             ..self.submission(call, id)
         };
         self.submit(&submission).await?;
@@ -243,7 +254,7 @@ impl Bridge {
         Ok(watch)
     }
 
-    /// Watches the job of a plain call that waited for its caller's answers, after storing them.
+    /// Watches the job of a plain call again, after storing its caller's answers, if there are any.
     pub(crate) async fn resume(
         &self,
         id: TaskId,
@@ -259,23 +270,24 @@ impl Bridge {
         Ok(watch)
     }
 
-    /// Seals the job of a plain call for its caller to bring back with the answers.
+    /// Seals what a caller is to bring back with the answers: the job that waits, if there is one yet, and the answers
+    /// given so far.
     pub(crate) async fn seal(
         &self,
-        id: TaskId,
+        carried: &Carried,
         owner: &Owner,
         call: &str,
     ) -> Result<String, BridgeError> {
-        Ok(self.0.seal.seal(Some(id), owner, call).await?)
+        Ok(self.0.seal.seal(carried, owner, call).await?)
     }
 
-    /// Opens what a caller brought back: the job that waits.
+    /// Opens what a caller brought back.
     pub(crate) async fn unseal(
         &self,
         sealed: &str,
         owner: &Owner,
         call: &str,
-    ) -> Result<Option<TaskId>, Unsealed> {
+    ) -> Result<Carried, Unsealed> {
         self.0.seal.open(sealed, owner, call).await
     }
 
@@ -368,6 +380,8 @@ impl Bridge {
             session: None,
             progress_token: None,
             log_level: call.log_level,
+            answers: call.answers,
+            asks: call.asks,
             queue_cap: self.0.limits.queue_cap,
             owner_cap: self.0.limits.owner_cap,
         }

@@ -17,12 +17,22 @@ const GOOD_FOR: Duration = Duration::from_secs(3600);
 /// The key is read again after this long: Redis may have lost it, and another replica made a new one.
 const KEY_FRESH: Duration = Duration::from_secs(10);
 
+/// What a caller carries between two requests.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub(crate) struct Carried {
+    /// The task that waits, if there is one yet.
+    pub(crate) task: Option<TaskId>,
+    /// The answers given so far: key and JSON.
+    pub(crate) answers: Vec<(String, String)>,
+}
+
 /// What is sealed.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 struct State {
-    /// The task that waits, if there is one yet.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     task: Option<String>,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    answers: Vec<(String, String)>,
     /// Who may bring it back.
     owner: String,
     /// Which call it belongs to.
@@ -59,15 +69,16 @@ impl Seal {
         }
     }
 
-    /// Seals the task that waits for the answers of `owner` to a call.
+    /// Seals what `owner` is to bring back with a call.
     pub(crate) async fn seal(
         &self,
-        task: Option<TaskId>,
+        carried: &Carried,
         owner: &Owner,
         call: &str,
     ) -> Result<String, Error> {
         let state = State {
-            task: task.map(|task| task.to_string()),
+            task: carried.task.map(|task| task.to_string()),
+            answers: carried.answers.clone(),
             owner: owner.to_string(),
             call: call.to_owned(),
             until: now_ms().saturating_add(millis(GOOD_FOR)),
@@ -84,13 +95,13 @@ impl Seal {
         ))
     }
 
-    /// Opens what `owner` brought back with a call: the task that waits, if there is one.
+    /// Opens what `owner` brought back with a call.
     pub(crate) async fn open(
         &self,
         sealed: &str,
         owner: &Owner,
         call: &str,
-    ) -> Result<Option<TaskId>, Unsealed> {
+    ) -> Result<Carried, Unsealed> {
         let read = || {
             let (body, tag) = sealed.split_once('.')?;
             Some((
@@ -120,11 +131,11 @@ impl Seal {
         if state.owner != owner.as_str() || state.call != call {
             return Err(Unsealed::Refused("it belongs to another call"));
         }
-        match state.task.map(|task| task.parse()) {
-            None => Ok(None),
-            Some(Ok(task)) => Ok(Some(task)),
-            Some(Err(_unreadable)) => Err(Unsealed::Refused("it names no task")),
-        }
+        let task = state.task.map(|task| task.parse()).transpose();
+        Ok(Carried {
+            task: task.map_err(|_unreadable| Unsealed::Refused("it names no task"))?,
+            answers: state.answers,
+        })
     }
 
     async fn key(&self, fresh: Duration) -> Result<String, Error> {

@@ -1,5 +1,6 @@
 //! Replies as HTTP: JSON, nothing, or an event stream.
 
+use std::borrow::Cow;
 use std::convert::Infallible;
 use std::time::Duration;
 
@@ -10,11 +11,14 @@ use futures_util::stream;
 use tokio::sync::mpsc;
 use tokio::time::Instant;
 
-use crate::mcp::{Answer, Event, Reply, RpcError};
+use crate::mcp::{Answer, Event, Reply, RpcError, Says};
 
 const SESSION: HeaderName = HeaderName::from_static("mcp-session-id");
 /// Tells proxies to pass events on as they come.
 const ACCEL_BUFFERING: HeaderName = HeaderName::from_static("x-accel-buffering");
+
+/// How long a client whose stream broke waits before it comes back, ms.
+const RETRY_MS: u32 = 1000;
 
 /// Turns a reply into a response.
 pub(super) fn respond(reply: Reply, keep_alive: Duration) -> Response {
@@ -70,9 +74,9 @@ fn empty(status: StatusCode) -> Response {
     response
 }
 
-fn events(first: Option<Event>, rest: mpsc::Receiver<Event>, keep_alive: Duration) -> Response {
+fn events(first: Vec<Event>, rest: mpsc::Receiver<Event>, keep_alive: Duration) -> Response {
     let state = Stream {
-        first,
+        first: first.into_iter(),
         rest,
         keep_alive,
         ended: false,
@@ -96,7 +100,7 @@ fn events(first: Option<Event>, rest: mpsc::Receiver<Event>, keep_alive: Duratio
 }
 
 struct Stream {
-    first: Option<Event>,
+    first: std::vec::IntoIter<Event>,
     rest: mpsc::Receiver<Event>,
     keep_alive: Duration,
     ended: bool,
@@ -107,7 +111,7 @@ impl Stream {
         if self.ended {
             return None;
         }
-        let event = match self.first.take() {
+        let event = match self.first.next() {
             Some(event) => event,
             None => {
                 let quiet_until = Instant::now() + self.keep_alive;
@@ -117,23 +121,27 @@ impl Stream {
                 }
             }
         };
-        Some(match event {
-            Event::Message(text) => framed(&text),
-            Event::Last(answer) => {
-                self.ended = true;
-                framed(&answer.body)
-            }
-        })
+        self.ended = matches!(event.says, Says::Last(_));
+        Some(framed(&event))
     }
 }
 
-/// One event. A worker's result may hold line breaks between its JSON tokens: each line is a `data` field of its own.
-fn framed(text: &str) -> Bytes {
+fn framed(event: &Event) -> Bytes {
+    let id = event.id.as_ref().map_or_else(String::new, |id| format!("id: {id}\n"));
+    let text = match &event.says {
+        Says::Nothing => return Bytes::from(format!("{id}retry: {RETRY_MS}\ndata: \n\n")),
+        Says::Message(text) => text,
+        Says::Last(answer) => &answer.body,
+    };
+    Bytes::from(format!("event: message\n{id}data: {}\n\n", data(text)))
+}
+
+/// A worker's result may hold line breaks between its JSON tokens: each line is a `data` field of its own.
+fn data(text: &str) -> Cow<'_, str> {
     if text.contains(['\n', '\r']) {
-        let data = text.replace('\r', " ").replace('\n', "\ndata: ");
-        return Bytes::from(format!("event: message\ndata: {data}\n\n"));
+        return text.replace('\r', " ").replace('\n', "\ndata: ").into();
     }
-    Bytes::from(format!("event: message\ndata: {text}\n\n"))
+    text.into()
 }
 
 #[cfg(test)]
@@ -142,7 +150,19 @@ mod tests {
 
     #[test]
     fn text_of_several_lines_stays_one_event() {
+        let framed = |text: &str| framed(&Event::message(text.to_owned()));
         assert_eq!(framed("{}"), "event: message\ndata: {}\n\n");
         assert_eq!(framed("{\r\n}"), "event: message\ndata: { \ndata: }\n\n");
+    }
+
+    #[test]
+    fn a_stream_that_can_be_resumed_says_its_place_first_and_when_to_come_back() {
+        let primer = framed(&Event::primer("a.b".to_owned()));
+        assert_eq!(primer, "id: a.b\nretry: 1000\ndata: \n\n");
+        let numbered = Event {
+            id: Some("a.c".to_owned()),
+            ..Event::message("{}".to_owned())
+        };
+        assert_eq!(framed(&numbered), "event: message\nid: a.c\ndata: {}\n\n");
     }
 }

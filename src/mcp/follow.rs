@@ -7,10 +7,10 @@ use serde_json::value::RawValue;
 use taskferry_contract::{SessionId, Status, TaskView};
 use tokio::sync::mpsc;
 
-use super::legacy::Carrier;
+use super::legacy::{Carrier, Trail};
 use super::log::LogTeller;
 use super::progress::ProgressTeller;
-use super::reply::{Answer, Event, Refusal, Reply};
+use super::reply::{Answer, Event, Refusal, Reply, Says};
 use super::{Mcp, modern};
 use crate::bridge::{Bridge, BridgeError, Watch};
 
@@ -53,19 +53,37 @@ pub(crate) struct Follow {
     pub(crate) on_disconnect: OnDisconnect,
     pub(crate) on_question: OnQuestion,
     pub(crate) finish: Finish,
+    /// Makes the stream one that can be resumed.
+    pub(crate) trail: Option<Trail>,
 }
 
 impl Mcp {
     /// Answers when the job ends; as a stream if that takes longer than a moment, or a message comes first.
     pub(crate) async fn follow(&self, follow: Follow) -> Reply {
-        let (events, mut rest) = mpsc::channel(16);
-        self.tracker.spawn(follow.run(self.bridge.clone(), events));
-        let first = tokio::time::timeout(self.settings.stream_after, rest.recv()).await;
-        match first {
-            Ok(Some(Event::Last(answer))) => Reply::Json(answer),
-            Ok(first) => Reply::Stream { first, rest },
-            Err(_still_running) => Reply::Stream { first: None, rest },
+        let (mut first, mut rest) = self.begin(follow);
+        match tokio::time::timeout(self.settings.stream_after, rest.recv()).await {
+            Ok(Some(Event {
+                says: Says::Last(answer),
+                ..
+            })) => return Reply::Json(answer),
+            Ok(event) => first.extend(event),
+            Err(_still_running) => {}
         }
+        Reply::Stream { first, rest }
+    }
+
+    /// Answers as a stream, however soon the job ends.
+    pub(crate) fn follow_as_stream(&self, follow: Follow) -> Reply {
+        let (first, rest) = self.begin(follow);
+        Reply::Stream { first, rest }
+    }
+
+    /// What a stream begins with, and what comes then.
+    fn begin(&self, mut follow: Follow) -> (Vec<Event>, mpsc::Receiver<Event>) {
+        let primer = follow.trail.as_mut().and_then(Trail::primer);
+        let (events, rest) = mpsc::channel(16);
+        self.tracker.spawn(follow.run(self.bridge.clone(), events));
+        (primer.into_iter().collect(), rest)
     }
 }
 
@@ -74,8 +92,12 @@ impl Follow {
         let mut carrier = Carrier::new(&bridge);
         let gone = tokio::select! {
             () = events.closed() => true,
-            last = self.answer(&bridge, &mut carrier, &events) => {
-                events.send(Event::Last(last)).await.is_err()
+            last = self.answer(&bridge, &mut carrier, &events) => match last {
+                Some(last) => {
+                    let last = self.numbered(Event::last(last));
+                    events.send(last).await.is_err()
+                }
+                None => true,
             }
         };
         if !gone {
@@ -91,34 +113,65 @@ impl Follow {
         }
     }
 
+    /// The answer; none if the client waits for it over another connection.
     async fn answer(
         &mut self,
         bridge: &Bridge,
         carrier: &mut Carrier,
         events: &mpsc::Sender<Event>,
-    ) -> Answer {
+    ) -> Option<Answer> {
         loop {
             let view = match self.watch.next().await {
                 Ok(view) => view,
-                Err(error) => return Refusal::from(error).answer(&self.request),
+                Err(error) => return Some(Refusal::from(error).answer(&self.request)),
             };
-            if let Some(progress) = self.progress.as_mut().and_then(|teller| teller.tell(&view)) {
-                send(events, progress).await;
+            if !view.status.is_terminal() && self.is_taken_over(bridge).await {
+                return None;
             }
+            self.tell_progress(&view, events).await;
             self.tell_log(bridge, &view, events).await;
             if let Some(answer) = (self.finish)(&self.request, &view) {
-                return answer;
+                return Some(answer);
             }
             if view.status != Status::InputRequired {
                 continue;
             }
             match self.ask(bridge, carrier, &view, events).await {
                 Ok(None) => {}
-                Ok(Some(answer)) => return answer,
+                Ok(Some(answer)) => return Some(answer),
                 // The questions stay open; the next look tries again.
                 Err(error) => tracing::warn!(task = %view.id, %error, "questions could not be put"),
             }
         }
+    }
+
+    async fn is_taken_over(&self, bridge: &Bridge) -> bool {
+        let Some(trail) = &self.trail else {
+            return false;
+        };
+        // The next look asks again.
+        trail.is_taken_over(bridge).await.unwrap_or(false)
+    }
+
+    /// An event with its id, if this stream has ids.
+    fn numbered(&mut self, event: Event) -> Event {
+        Event {
+            id: self.trail.as_mut().map(Trail::next),
+            ..event
+        }
+    }
+
+    async fn tell_progress(&mut self, view: &TaskView, events: &mpsc::Sender<Event>) {
+        let Some(teller) = &mut self.progress else {
+            return;
+        };
+        let Some(progress) = teller.tell(view) else {
+            return;
+        };
+        if let Some(trail) = &mut self.trail {
+            trail.tells_progress(teller.told());
+        }
+        send(events, self.numbered(Event::message(progress))).await;
     }
 
     async fn tell_log(&mut self, bridge: &Bridge, view: &TaskView, events: &mpsc::Sender<Event>) {
@@ -126,9 +179,12 @@ impl Follow {
             return;
         };
         match log.tell(bridge, view.id).await {
-            Ok(messages) => {
-                for message in messages {
-                    send(events, message).await;
+            Ok(lines) => {
+                for line in lines {
+                    if let Some(trail) = &mut self.trail {
+                        trail.tells_line(line.place);
+                    }
+                    send(events, self.numbered(Event::message(line.message))).await;
                 }
             }
             // The next look tells what was missed.
@@ -137,7 +193,7 @@ impl Follow {
     }
 
     async fn ask(
-        &self,
+        &mut self,
         bridge: &Bridge,
         carrier: &mut Carrier,
         view: &TaskView,
@@ -154,7 +210,7 @@ impl Follow {
                 };
                 if !elsewhere {
                     for message in carrier.questions(bridge, view).await? {
-                        send(events, message).await;
+                        send(events, self.numbered(Event::message(message))).await;
                     }
                 }
                 Ok(None)
@@ -177,8 +233,8 @@ impl Follow {
 }
 
 /// Sends a message; if the reader is gone, waits for whoever sees that to end this.
-async fn send(events: &mpsc::Sender<Event>, message: String) {
-    if events.send(Event::Message(message)).await.is_err() {
+async fn send(events: &mpsc::Sender<Event>, event: Event) {
+    if events.send(event).await.is_err() {
         std::future::pending::<()>().await;
     }
 }

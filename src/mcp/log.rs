@@ -14,6 +14,15 @@ pub(crate) struct LogTeller {
     told: Option<String>,
 }
 
+/// A line to be told.
+#[derive(Debug)]
+pub(crate) struct Line {
+    /// Its place in the log.
+    pub(crate) place: String,
+    /// The notification.
+    pub(crate) message: String,
+}
+
 #[derive(Serialize)]
 struct Message<'a> {
     level: &'static str,
@@ -31,12 +40,17 @@ impl LogTeller {
         }
     }
 
+    /// With the place of the line that was told last.
+    pub(crate) fn after(self, told: Option<String>) -> Self {
+        Self { told, ..self }
+    }
+
     /// The notifications of what has not been told yet.
     pub(crate) async fn tell(
         &mut self,
         bridge: &Bridge,
         job: TaskId,
-    ) -> Result<Vec<String>, BridgeError> {
+    ) -> Result<Vec<Line>, BridgeError> {
         let mut messages = Vec::new();
         loop {
             let lines = bridge.log_lines(job, self.told.as_deref()).await?;
@@ -44,13 +58,16 @@ impl LogTeller {
                 return Ok(messages);
             };
             self.told = Some(last.place.clone());
-            for line in lines.iter().filter(|line| line.level >= self.least) {
+            for line in lines.into_iter().filter(|line| line.level >= self.least) {
                 let params = Message {
                     level: line.level.as_str(),
                     logger: &self.tool,
                     data: &line.text,
                 };
-                messages.push(jsonrpc::notification("notifications/message", &params));
+                messages.push(Line {
+                    message: jsonrpc::notification("notifications/message", &params),
+                    place: line.place,
+                });
             }
         }
     }

@@ -23,7 +23,7 @@ use crate::bridge::Bridge;
 use era::Era;
 use jsonrpc::Message;
 pub(crate) use jsonrpc::RpcError;
-pub(crate) use reply::{Answer, Event, Reply};
+pub(crate) use reply::{Answer, Event, Reply, Says};
 
 /// The revision of the modern era.
 pub(crate) const MODERN: &str = "2026-07-28";
@@ -104,7 +104,7 @@ impl Mcp {
         }
     }
 
-    /// Serves a GET: the legacy session's stream.
+    /// Serves a GET: the legacy session's stream, or a request's that is resumed.
     pub(crate) async fn get(&self, caller: &Caller, headers: &HeaderMap) -> Reply {
         self.legacy_stream(caller, headers).await
     }

@@ -33,6 +33,19 @@ impl ProgressTeller {
         }
     }
 
+    /// With what was told before.
+    pub(crate) fn after(self, told: Option<f64>) -> Self {
+        Self {
+            told: told.unwrap_or(self.told),
+            ..self
+        }
+    }
+
+    /// What was told last.
+    pub(crate) fn told(&self) -> f64 {
+        self.told
+    }
+
     /// The notification of what has not been told yet, if there is anything.
     pub(crate) fn tell(&mut self, view: &TaskView) -> Option<String> {
         let progress: f64 = view.progress.as_deref()?.parse().ok()?;

@@ -21,11 +21,45 @@ pub(crate) struct Answer {
 
 /// What a stream carries.
 #[derive(Debug)]
-pub(crate) enum Event {
-    /// A notification on the way.
+pub(crate) struct Event {
+    /// What a client goes on after, if the stream can be resumed.
+    pub(crate) id: Option<String>,
+    pub(crate) says: Says,
+}
+
+/// What an event says.
+#[derive(Debug)]
+pub(crate) enum Says {
+    /// Nothing, but its id is known from now on.
+    Nothing,
+    /// A notification, or a request of ours, on the way.
     Message(String),
     /// The answer; the stream ends.
     Last(Answer),
+}
+
+impl Event {
+    /// The start of a stream that can be resumed.
+    pub(crate) fn primer(id: String) -> Self {
+        Self {
+            id: Some(id),
+            says: Says::Nothing,
+        }
+    }
+
+    pub(crate) fn message(text: String) -> Self {
+        Self {
+            id: None,
+            says: Says::Message(text),
+        }
+    }
+
+    pub(crate) fn last(answer: Answer) -> Self {
+        Self {
+            id: None,
+            says: Says::Last(answer),
+        }
+    }
 }
 
 /// What a request is answered with.
@@ -40,7 +74,7 @@ pub(crate) enum Reply {
     /// Messages as they come.
     Stream {
         /// Those that are known already.
-        first: Option<Event>,
+        first: Vec<Event>,
         /// Those to come; the end of the channel ends the stream.
         rest: mpsc::Receiver<Event>,
     },

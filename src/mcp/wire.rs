@@ -7,6 +7,7 @@ use serde_json::value::RawValue;
 use taskferry_contract::{Status, TaskId, TaskSupport, TaskView};
 
 use super::jsonrpc::{Request, RpcError};
+use super::object::RawObject;
 use super::reply::Refusal;
 use crate::bridge::{BridgeError, Tool};
 
@@ -107,6 +108,36 @@ impl<'a> ListedTool<'a> {
             execution: None,
         }
     }
+}
+
+/// What is asked of a tool's callers before a job is queued and this client can be asked: key and JSON of method and
+/// params.
+pub(crate) fn asked_first(tool: &Tool, capabilities: &str) -> Vec<(String, String)> {
+    let declared = RawObject::parse(capabilities).unwrap_or_default();
+    let can_be_asked = |method: &str| {
+        let capability = match method {
+            "elicitation/create" => "elicitation",
+            "sampling/createMessage" => "sampling",
+            "roots/list" => "roots",
+            _ => return false,
+        };
+        declared
+            .get(capability)
+            .is_some_and(|value| value.get().starts_with('{'))
+    };
+    let asked = tool
+        .definition
+        .ask_first
+        .iter()
+        .filter(|ask| can_be_asked(&ask.method));
+    asked
+        .filter_map(|ask| {
+            let mut request = RawObject::default();
+            request.set("method", &ask.method);
+            request.set("params", &ask.params);
+            Some((ask.key.clone(), serde_json::to_string(&request).ok()?))
+        })
+        .collect()
 }
 
 /// What a task says of itself in words: the worker's last message, or what its status means.

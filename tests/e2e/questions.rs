@@ -312,6 +312,108 @@ async fn a_modern_plain_call_returns_its_questions_and_goes_on_with_the_answers(
     fleet.check_idle().await;
 }
 
+/// A fleet with the fixture worker, whose `test_tool_with_task` has its question asked before the job is queued.
+async fn fixture_fleet() -> (Fleet, Process) {
+    let fleet = Fleet::start_with(&["--stream-after", "300ms"], &[]).await;
+    let mut command = Command::new(binary("examples/fixture_worker"));
+    command
+        .args(["--redis-url", &fleet.redis.url()])
+        .env_remove("TASKFERRY_TEST_REDIS");
+    let mut worker = Process::start("fixture_worker", command);
+    worker.wait_for_line(SOON, "slots=").await;
+    (fleet, worker)
+}
+
+#[tokio::test]
+async fn what_is_asked_first_is_asked_before_a_modern_task_exists() {
+    let (fleet, _worker) = fixture_fleet().await;
+    let capabilities = json!({ "elicitation": {}, "extensions": { TASKS: {} } });
+    let client = Modern::with(&fleet.replicas[0].endpoint, capabilities);
+    let elsewhere = Modern {
+        endpoint: fleet.replicas[1].endpoint.clone(),
+        ..client.clone()
+    };
+    let asked = client
+        .call("test_tool_with_task", json!({}))
+        .await
+        .result()
+        .clone();
+    assert_eq!(asked["resultType"], "input_required");
+    assert!(asked["taskId"].is_null() && asked["inputRequests"]["user_name"].is_object());
+    let name = json!({ "action": "accept", "content": { "name": "Ada" } });
+    let params = json!({
+        "name": "test_tool_with_task", "arguments": {},
+        "requestState": asked["requestState"], "inputResponses": { "user_name": name },
+    });
+    let created = elsewhere
+        .request("tools/call", params)
+        .await
+        .result()
+        .clone();
+    assert_eq!(created["resultType"], "task", "{created:#}");
+    let done = client
+        .until(created["taskId"].as_str().unwrap(), "completed")
+        .await;
+    assert!(
+        done["result"]["content"][0]["text"]
+            .as_str()
+            .unwrap()
+            .contains("Ada")
+    );
+    // Answers may come with the first call, when a client knows what will be asked.
+    let params = json!({
+        "name": "test_tool_with_task", "arguments": {}, "inputResponses": { "user_name": name, "more": {} },
+    });
+    let created = client.request("tools/call", params).await.result().clone();
+    assert_eq!(created["resultType"], "task", "{created:#}");
+    client
+        .until(created["taskId"].as_str().unwrap(), "completed")
+        .await;
+    fleet.check_idle().await;
+}
+
+#[tokio::test]
+async fn what_is_asked_first_of_a_legacy_client_needs_no_worker() {
+    let (mut fleet, mut worker) = fixture_fleet().await;
+    let here = session(&fleet.replicas[0].endpoint).await;
+    let tools = here.request("tools/list", json!({})).await;
+    assert!(
+        tools.result()["tools"]
+            .to_string()
+            .contains("test_tool_with_task")
+    );
+    // Every worker is gone when the question is put.
+    for process in fleet.workers.iter_mut().chain([&mut worker]) {
+        process.terminate();
+        process.wait_for_exit(SOON).await;
+    }
+    let id = here.start("test_tool_with_task", json!({}), 60_000).await;
+    let mut waiting = Stream::post(&here, 5, "tasks/result", json!({ "taskId": id })).await;
+    let question = waiting.next().await;
+    assert_eq!(question["method"], "elicitation/create");
+    let name = json!({ "action": "accept", "content": { "name": "Ada" } });
+    answer(
+        &here.at(&fleet.replicas[1].endpoint),
+        &question,
+        json!({ "result": name }),
+    )
+    .await;
+    let mut command = Command::new(binary("examples/fixture_worker"));
+    command
+        .args(["--redis-url", &fleet.redis.url()])
+        .env_remove("TASKFERRY_TEST_REDIS");
+    let _back = Process::start("fixture_worker", command);
+    let result = waiting.until("result").await;
+    assert!(
+        result["result"]["content"][0]["text"]
+            .as_str()
+            .unwrap()
+            .contains("Ada"),
+        "{result:#}"
+    );
+    fleet.check_idle().await;
+}
+
 #[tokio::test]
 async fn a_subscription_tells_of_tasks_and_tools_and_ends_gracefully() {
     let (mut fleet, _asker) = asking_fleet().await;

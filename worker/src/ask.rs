@@ -1,6 +1,8 @@
 //! Questions to the client: elicitation, sampling, roots.
 
+use serde_json::value::RawValue;
 use serde_json::{Value, json};
+use taskferry_contract::AskFirst;
 
 /// The longest key of a question.
 const LONGEST_KEY: usize = 64;
@@ -42,6 +44,24 @@ impl AskRequest {
             method: method.into(),
             params,
         }
+    }
+
+    /// The same question as part of a tool's definition ([`ToolDefinition::ask_first`]): it is put before the job is
+    /// queued, and a handler that asks under this key gets the answer at once.
+    ///
+    /// [`ToolDefinition::ask_first`]: taskferry_contract::ToolDefinition::ask_first
+    ///
+    /// # Errors
+    ///
+    /// If the key is not valid.
+    pub fn first(self, key: &str) -> Result<AskFirst, AskError> {
+        check_key(key)?;
+        let params = RawValue::from_string(self.params.to_string()).map_err(AskError::Answer)?;
+        Ok(AskFirst {
+            key: key.to_owned(),
+            method: self.method,
+            params,
+        })
     }
 
     /// As the record holds it.

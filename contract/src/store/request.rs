@@ -42,6 +42,10 @@ pub struct Submission<'a> {
     pub session: Option<&'a str>,
     /// Under which token the session is told of progress: a JSON string or integer.
     pub progress_token: Option<&'a str>,
+    /// Answers that are there before anything was asked: key and JSON.
+    pub answers: &'a [(String, String)],
+    /// Questions, key and JSON of method and params, without whose answers the job is not queued.
+    pub asks: &'a [(String, String)],
     /// From which level on the client hears of the job's log; of none if absent.
     pub log_level: Option<LogLevel>,
     /// The most entries the queue may hold, 0 for no limit.
@@ -480,6 +484,7 @@ fn submit_args<'a>(job: &Submission<'a>, base: String) -> Vec<Cow<'a, str>> {
         millis(job.ttl).to_string().into(),
         job.queue_cap.to_string().into(),
         job.owner_cap.to_string().into(),
+        if job.asks.is_empty() { "0" } else { "1" }.into(),
     ];
     let fields: [(&str, Option<Cow<'a, str>>); 13] = [
         ("arguments", Some(job.arguments.into())),
@@ -506,6 +511,21 @@ fn submit_args<'a>(job: &Submission<'a>, base: String) -> Vec<Cow<'a, str>> {
                 .into_iter()
                 .flatten(),
         );
+    }
+    for (key, answer) in job.answers {
+        args.extend([format!("answer:{key}").into(), answer.into()]);
+    }
+    for (key, request) in job.asks {
+        args.extend([format!("ask:{key}").into(), request.into()]);
+    }
+    if !job.asks.is_empty() {
+        let open = job.asks.len().to_string();
+        args.extend([
+            "asked".into(),
+            open.clone().into(),
+            "open".into(),
+            open.into(),
+        ]);
     }
     args
 }

@@ -17,6 +17,7 @@ mod claims;
 mod delivers;
 mod fences;
 mod finishes;
+mod firsts;
 mod forgets;
 mod full_memory;
 mod lists;

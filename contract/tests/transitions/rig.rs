@@ -75,6 +75,8 @@ impl Rig {
             session: None,
             progress_token: None,
             log_level: None,
+            answers: &[],
+            asks: &[],
             queue_cap: 0,
             owner_cap: 0,
         }

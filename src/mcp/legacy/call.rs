@@ -15,6 +15,7 @@ use super::super::reply::{Answer, Refusal, Reply};
 use super::super::wire::{self, Outcome};
 use super::super::{Caller, Mcp};
 use super::cancel;
+use super::resume::{Awaited, Trail};
 use super::session::Opened;
 use super::task::LegacyTask;
 use crate::bridge::{BridgeError, Call, Tool, Wanted};
@@ -81,6 +82,7 @@ impl Mcp {
             return Ok(Reply::Json(Answer::ok(body)));
         }
         let meta = params.meta.unwrap_or_default();
+        let asks = wire::asked_first(&tool, &session.session.capabilities);
         let call = Call {
             tool: &tool,
             arguments,
@@ -88,6 +90,8 @@ impl Mcp {
             capabilities: &session.session.capabilities,
             trace: meta.traceparent.as_deref(),
             log_level: session.session.log_level,
+            answers: &[],
+            asks: &asks,
         };
         let token = meta.progress_token;
         match wish {
@@ -133,9 +137,14 @@ impl Mcp {
         call: &Call<'_>,
         token: Option<&RawValue>,
     ) -> Result<Reply, Refusal> {
-        let watch = self.bridge.call(call).await?;
+        let asker = Asker {
+            session: session.id,
+            progress_token: token.map(|token| token.get().to_owned()),
+        };
+        let watch = self.bridge.call(call, Some(&asker)).await?;
         let kept = Duration::from_millis(call.tool.definition.ttl.default_ms);
         cancel::remember(&self.bridge, session.id, request.id, (watch.id(), kept)).await?;
+        let trail = Trail::new(session, request.id, (watch.id(), Awaited::Call));
         let follow = Follow {
             request: request.id.to_owned(),
             watch,
@@ -146,6 +155,7 @@ impl Mcp {
             on_disconnect: OnDisconnect::Leave,
             on_question: OnQuestion::Send { session: None },
             finish: call_answer,
+            trail,
         };
         Ok(self.follow(follow).await)
     }
@@ -189,7 +199,7 @@ fn check_support(tool: &Tool, as_task: bool) -> Result<(), Refusal> {
 }
 
 /// The answer to a plain call: the result as the worker wrote it.
-fn call_answer(id: &RawValue, view: &TaskView) -> Option<Answer> {
+pub(super) fn call_answer(id: &RawValue, view: &TaskView) -> Option<Answer> {
     let body = match Outcome::of(view)? {
         Outcome::Result(result) => match serde_json::from_str::<&RawValue>(result) {
             Ok(result) => jsonrpc::success(id, &result),

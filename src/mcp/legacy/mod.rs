@@ -3,6 +3,7 @@
 mod call;
 mod cancel;
 mod question;
+mod resume;
 mod session;
 mod stream;
 mod task;
@@ -18,6 +19,7 @@ use super::wire::{self, Execution, ListedTool};
 use super::{Caller, LEGACY_WITH_TASKS, Mcp};
 use crate::bridge::BridgeError;
 pub(super) use question::Carrier;
+pub(super) use resume::Trail;
 use session::Opened;
 pub(crate) use session::{SESSION_HEADER, Sessions};
 

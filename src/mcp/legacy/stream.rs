@@ -19,6 +19,7 @@ use super::super::progress::ProgressTeller;
 use super::super::reply::{Event, Refusal, Reply};
 use super::super::{Caller, Mcp};
 use super::question::Carrier;
+use super::resume;
 use super::session::Sessions;
 use super::task::LegacyTask;
 use crate::bridge::{Bridge, BridgeError};
@@ -41,10 +42,15 @@ impl Mcp {
             let error = RpcError::invalid_request(text);
             return super::refused(Refusal::new(StatusCode::NOT_ACCEPTABLE, error));
         }
-        let id = match self.legacy_session(caller, headers).await {
-            Ok(session) => session.id,
+        let session = match self.legacy_session(caller, headers).await {
+            Ok(session) => session,
             Err(refusal) => return super::refused(refusal),
         };
+        if let Some(last) = resume::last_event_id(headers) {
+            let resumed = self.legacy_resume(caller, &session, last).await;
+            return resumed.unwrap_or_else(super::refused);
+        }
+        let id = session.id;
         let (rings, tasks) = mpsc::channel(256);
         let (events, rest) = mpsc::channel(64);
         let stream = Stream {
@@ -61,7 +67,10 @@ impl Mcp {
         let changes = self.bridge.catalog().changes();
         self.tracker
             .spawn(stream.run(tasks, changes, self.stop.clone()));
-        Reply::Stream { first: None, rest }
+        Reply::Stream {
+            first: Vec::new(),
+            rest,
+        }
     }
 
     /// Passes what the bell rings to the streams of the sessions that asked for it, until `stop`.
@@ -202,6 +211,7 @@ impl Stream {
             Some(log) => log.tell(&self.bridge, task).await?,
             None => Vec::new(),
         };
+        let lines = lines.into_iter().map(|line| line.message);
         for message in progress.into_iter().chain(lines) {
             self.send(message).await;
         }
@@ -259,7 +269,7 @@ impl Stream {
 
     async fn send(&self, message: String) {
         // If the client left, `run` sees that.
-        let _client_left = self.events.send(Event::Message(message)).await;
+        let _client_left = self.events.send(Event::message(message)).await;
     }
 
     /// Leaves the session to its next stream, with the questions that were sent here and not answered.

@@ -15,6 +15,7 @@ use super::super::object::RawObject;
 use super::super::reply::{Answer, Refusal, Reply};
 use super::super::wire::{self, Outcome};
 use super::super::{Caller, Mcp};
+use super::resume::{Awaited, Trail};
 use super::session::Opened;
 
 /// How many tasks a page of tasks/list shows.
@@ -113,6 +114,7 @@ impl Mcp {
         let id = named_task(request)?;
         // The record of a plain call is no task, though one may know its id.
         let watch = self.bridge.watch(id, &caller.owner).await?;
+        let trail = Trail::new(session, request.id, (id, Awaited::Result));
         let follow = Follow {
             request: request.id.to_owned(),
             watch,
@@ -123,6 +125,7 @@ impl Mcp {
                 session: Some(session.id),
             },
             finish: result_answer,
+            trail,
         };
         Ok(self.follow(follow).await)
     }
@@ -176,7 +179,7 @@ fn read_cursor(cursor: &str) -> Result<(u64, TaskId), Refusal> {
 }
 
 /// The answer to tasks/result: exactly what the call would have returned, and which task it belongs to.
-fn result_answer(id: &RawValue, view: &TaskView) -> Option<Answer> {
+pub(super) fn result_answer(id: &RawValue, view: &TaskView) -> Option<Answer> {
     let body = match Outcome::of(view)? {
         Outcome::Result(result) => match RawObject::parse(result) {
             Ok(mut object) => {

@@ -67,7 +67,7 @@ impl Mcp {
             ))));
         }
         let call_digest = digest(&params.name, arguments);
-        let resumed = retry.resume(&self.bridge, caller, &call_digest).await?;
+        let brought = retry.take(&self.bridge, caller, &call_digest).await?;
         let call = Call {
             tool: &tool,
             arguments,
@@ -75,13 +75,23 @@ impl Mcp {
             capabilities: envelope.capabilities.get(),
             trace: envelope.trace.as_deref(),
             log_level: envelope.log_level,
+            answers: &brought.answers,
+            asks: &[],
         };
-        if resumed.is_none() && envelope.takes_tasks && support != TaskSupport::Forbidden {
-            return self.modern_start(request, &call).await;
-        }
-        let watch = match resumed {
+        let watch = match brought.job {
             Some(watch) => watch,
-            None => self.bridge.call(&call).await?,
+            None => {
+                let asked = brought
+                    .ask_first(&self.bridge, request.id, &call, &call_digest)
+                    .await?;
+                if let Some(answer) = asked {
+                    return Ok(Reply::Json(answer));
+                }
+                if envelope.takes_tasks && support != TaskSupport::Forbidden {
+                    return self.modern_start(request, &call).await;
+                }
+                self.bridge.call(&call, None).await?
+            }
         };
         let follow = Follow {
             request: request.id.to_owned(),
@@ -95,6 +105,7 @@ impl Mcp {
             on_disconnect: OnDisconnect::Cancel,
             on_question: OnQuestion::Return { call: call_digest },
             finish: call_answer,
+            trail: None,
         };
         Ok(self.follow(follow).await)
     }

@@ -7,19 +7,26 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
-use taskferry_contract::TaskView;
+use taskferry_contract::{Owner, TaskView};
 
 use super::super::Caller;
 use super::super::jsonrpc::{self, RpcError};
 use super::super::reply::{Answer, Refusal};
+use super::super::wire;
 use super::task::{InputRequests, input_requests};
 use super::{RESULT_META, ResultMeta};
-use crate::bridge::{Bridge, BridgeError, Unsealed, Watch};
+use crate::bridge::{Bridge, BridgeError, Call, Carried, Unsealed, Watch};
 
 /// A tool that asks several things asks them one after the other; they are returned together.
 const MORE_QUESTIONS: Duration = Duration::from_millis(40);
 
-/// What a retried call brings along.
+/// Bounds on the answers that one call brings along.
+const MOST_ANSWERS: usize = 32;
+const LARGEST_ANSWERS: usize = 64 << 10;
+/// No question has a longer key.
+const LONGEST_KEY: usize = 64;
+
+/// What a call may bring along.
 #[derive(Debug, Default, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub(super) struct Retry<'a> {
@@ -51,45 +58,127 @@ pub(in super::super) async fn input_required(
     if questions.is_empty() {
         return Ok(None);
     }
+    let carried = Carried {
+        task: Some(view.id),
+        answers: Vec::new(),
+    };
+    let asked = input_requests(questions);
+    Ok(Some(
+        returned(bridge, request, asked, (&carried, &view.owner, call)).await?,
+    ))
+}
+
+/// The answer that ends a call with questions, and with what the caller is to bring back.
+async fn returned(
+    bridge: &Bridge,
+    request: &RawValue,
+    asked: InputRequests,
+    (carried, owner, call): (&Carried, &Owner, &str),
+) -> Result<Answer, BridgeError> {
     let result = InputRequired {
         result_type: "input_required",
-        input_requests: input_requests(questions),
-        request_state: bridge.seal(view.id, &view.owner, call).await?,
+        input_requests: asked,
+        request_state: bridge.seal(carried, owner, call).await?,
         meta: RESULT_META,
     };
-    Ok(Some(Answer::ok(jsonrpc::success(request, &result))))
+    Ok(Answer::ok(jsonrpc::success(request, &result)))
+}
+
+/// What a call brought along.
+pub(super) struct Brought {
+    /// The job that waits for the answers, which were delivered to it.
+    pub(super) job: Option<Watch>,
+    /// Answers that were given before there is a job: key and JSON.
+    pub(super) answers: Vec<(String, String)>,
+}
+
+impl Brought {
+    /// The answer that asks what is asked first of a tool's callers and was not answered yet; nothing if nothing is
+    /// missing, or the client cannot be asked it.
+    pub(super) async fn ask_first(
+        &self,
+        bridge: &Bridge,
+        request: &RawValue,
+        call: &Call<'_>,
+        digest: &str,
+    ) -> Result<Option<Answer>, BridgeError> {
+        let known = |key: &str| self.answers.iter().any(|(answered, _)| answered == key);
+        let missing: InputRequests = wire::asked_first(call.tool, call.capabilities)
+            .into_iter()
+            .filter(|(key, _)| !known(key))
+            .filter_map(|(key, asked)| Some((key, RawValue::from_string(asked).ok()?)))
+            .collect();
+        if missing.is_empty() {
+            return Ok(None);
+        }
+        let carried = Carried {
+            task: None,
+            answers: self.answers.clone(),
+        };
+        let answer = returned(bridge, request, missing, (&carried, call.owner, digest)).await?;
+        Ok(Some(answer))
+    }
 }
 
 impl Retry<'_> {
-    /// The job that this call waited for, with the answers delivered to it; nothing if the call is made for the first
-    /// time.
-    pub(super) async fn resume(
+    /// Takes what the call brought along: its state, and the answers to what it was asked.
+    pub(super) async fn take(
         &self,
         bridge: &Bridge,
         caller: &Caller,
         call: &str,
-    ) -> Result<Option<Watch>, Refusal> {
-        let Some(state) = &self.request_state else {
-            return Ok(None);
+    ) -> Result<Brought, Refusal> {
+        let mut carried = match &self.request_state {
+            None => Carried::default(),
+            Some(state) => match bridge.unseal(state, &caller.owner, call).await {
+                Ok(carried) => carried,
+                Err(Unsealed::Store(error)) => return Err(BridgeError::from(error).into()),
+                Err(refused) => return Err(RpcError::invalid_params(refused.to_string()).into()),
+            },
         };
-        let task = match bridge.unseal(state, &caller.owner, call).await {
-            Ok(Some(task)) => task,
-            Ok(None) => return Ok(None),
-            Err(Unsealed::Store(error)) => return Err(BridgeError::from(error).into()),
-            Err(refused) => return Err(RpcError::invalid_params(refused.to_string()).into()),
-        };
-        let responses = self.input_responses.as_ref();
-        let answers: Vec<(&str, &str)> = responses
-            .into_iter()
-            .flatten()
-            .map(|(key, answer)| (key.as_ref(), answer.get()))
-            .collect();
-        if let Some((key, _)) = answers.iter().find(|(_, answer)| !answer.starts_with('{')) {
+        let answers = self.answers()?;
+        if let Some(task) = carried.task {
+            let answers: Vec<(&str, &str)> = answers
+                .iter()
+                .map(|(key, answer)| (key.as_str(), answer.as_str()))
+                .collect();
+            return Ok(Brought {
+                job: Some(bridge.resume(task, &caller.owner, &answers).await?),
+                answers: Vec::new(),
+            });
+        }
+        carried
+            .answers
+            .retain(|(known, _)| !answers.iter().any(|(key, _)| key == known));
+        carried.answers.extend(answers);
+        Ok(Brought {
+            job: None,
+            answers: carried.answers,
+        })
+    }
+
+    /// The answers, each an object. What could be the key of no question is passed over.
+    fn answers(&self) -> Result<Vec<(String, String)>, Refusal> {
+        let responses = self.input_responses.as_ref().into_iter().flatten();
+        let mut answers = Vec::new();
+        for (key, answer) in responses {
+            if !answer.get().starts_with('{') {
+                let text = format!(
+                    "inputResponses.{key} must be an object: the result of the request {key:?}"
+                );
+                return Err(RpcError::invalid_params(text).into());
+            }
+            if key.len() <= LONGEST_KEY {
+                answers.push((key.to_string(), answer.get().to_owned()));
+            }
+        }
+        let size: usize = answers.iter().map(|(_, answer)| answer.len()).sum();
+        if answers.len() > MOST_ANSWERS || size > LARGEST_ANSWERS {
             let text = format!(
-                "inputResponses.{key} must be an object: the result of the request {key:?}"
+                "inputResponses must be at most {MOST_ANSWERS} answers of {LARGEST_ANSWERS} bytes together"
             );
             return Err(RpcError::invalid_params(text).into());
         }
-        Ok(Some(bridge.resume(task, &caller.owner, &answers).await?))
+        Ok(answers)
     }
 }

@@ -76,7 +76,7 @@ impl Mcp {
         self.tracker
             .spawn(subscription.run(watches, self.stop.clone()));
         Ok(Reply::Stream {
-            first: Some(Event::Message(acknowledged)),
+            first: vec![Event::message(acknowledged)],
             rest,
         })
     }
@@ -179,7 +179,7 @@ impl Subscription {
     async fn tell(&self, method: &str, params: &impl Serialize) {
         let message = jsonrpc::notification(method, params);
         // If the client left, `run` sees that.
-        let _client_left = self.events.send(Event::Message(message)).await;
+        let _client_left = self.events.send(Event::message(message)).await;
     }
 
     /// Says that the stream ends on purpose: the answer to the request that opened it.
@@ -206,7 +206,7 @@ impl Subscription {
             },
         };
         let answer = Answer::ok(jsonrpc::success(&self.id, &ended));
-        let _client_left = self.events.send(Event::Last(answer)).await;
+        let _client_left = self.events.send(Event::last(answer)).await;
     }
 
     fn meta(&self) -> SubscriptionMeta<'_> {

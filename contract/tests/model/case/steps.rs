@@ -130,6 +130,8 @@ impl Case {
             session: None,
             progress_token: None,
             log_level: None,
+            answers: &[],
+            asks: &[],
             queue_cap: submit.queue_cap,
             owner_cap: submit.owner_cap,
         }
