@@ -42,6 +42,6 @@ pub use store::attempt::{
 };
 pub use store::flow::{Delivery, ForwardReply, Source};
 pub use store::request::{
-    AnswerReply, Asker, CancelReply, DeliverReply, Page, Submission, SubmitReply,
+    AnswerReply, Asker, CancelReply, DeliverReply, HandOutReply, Page, Submission, SubmitReply,
 };
 pub use tool::{AskFirst, Backoff, TaskSupport, ToolDefinition, TtlBounds};

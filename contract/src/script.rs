@@ -74,6 +74,7 @@ transitions! {
     release Run,
     cancel Run,
     watch Run,
+    hand_out Run,
     forward Run,
     reclaim Run,
     dead_letter Run,

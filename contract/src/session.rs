@@ -247,7 +247,8 @@ impl Store {
         Ok(tasks.iter().filter_map(|task| task.parse().ok()).collect())
     }
 
-    /// Notes for `kept` which job stands behind a plain call of a session.
+    /// Notes for `kept` which job stands behind a plain call of a session. `request` is a digest of the request's id, or
+    /// another name that the caller chose.
     ///
     /// # Errors
     ///

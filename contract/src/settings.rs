@@ -40,7 +40,7 @@ impl Setting {
 }
 
 /// The names of the front end's settings: a shared environment may hold them, so a worker passes over them.
-pub const FRONT_END_NAMES: [&str; 19] = [
+pub const FRONT_END_NAMES: [&str; 20] = [
     "listen",
     "allow_unauthenticated",
     "allowed_hosts",
@@ -51,6 +51,7 @@ pub const FRONT_END_NAMES: [&str; 19] = [
     "owner_cap",
     "session_idle",
     "stream_after",
+    "handle_after",
     "keep_alive",
     "drain_timeout",
     "instructions",

@@ -147,6 +147,9 @@ pub struct ToolDefinition {
     /// How long a retry waits.
     #[serde(default)]
     pub backoff: Backoff,
+    /// What a client must declare to call it: a JSON object as in MCP client capabilities, such as `{"sampling":{}}`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub required_capabilities: Option<Box<RawValue>>,
     /// What the caller is asked before the job is queued, if it can be asked; a handler that asks under the same key gets
     /// the answer at once.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
@@ -178,6 +181,7 @@ impl ToolDefinition {
             attempts: default_attempts(),
             crash_limit: default_attempts(),
             backoff: Backoff::default(),
+            required_capabilities: None,
             ask_first: Vec::new(),
             concurrency: None,
         }

@@ -5,11 +5,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
-use serde_json::Value;
+use serde_json::{Map, Value};
 use taskferry_contract::{Error, Store, ToolDefinition};
 use tokio::sync::{Mutex, Notify, watch};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
+
+use super::mirrored::{self, Mirrored};
 
 /// A miss reads the registry again, but not more often than this.
 const MISS_REFRESH: Duration = Duration::from_millis(500);
@@ -21,15 +23,27 @@ const FAULTS_TOLD: usize = 5;
 pub(crate) struct Tool {
     /// What its worker registered.
     pub(crate) definition: ToolDefinition,
+    /// The client capabilities without which it cannot be called.
+    pub(crate) required_capabilities: Map<String, Value>,
+    /// Its parameters that headers repeat.
+    pub(crate) mirrored: Vec<Mirrored>,
     validator: jsonschema::Validator,
 }
 
 impl Tool {
-    fn new(definition: ToolDefinition) -> Result<Self, String> {
+    pub(crate) fn new(definition: ToolDefinition) -> Result<Self, String> {
         let schema: Value = serde_json::from_str(definition.input_schema.get())
             .map_err(|error| error.to_string())?;
         let validator = jsonschema::validator_for(&schema).map_err(|error| error.to_string())?;
+        let mirrored = mirrored::collect(&schema)?;
+        let required_capabilities = match &definition.required_capabilities {
+            None => Map::new(),
+            Some(required) => serde_json::from_str(required.get())
+                .map_err(|error| format!("required_capabilities: {error}"))?,
+        };
         Ok(Self {
+            required_capabilities,
+            mirrored,
             definition,
             validator,
         })
@@ -100,6 +114,11 @@ impl Catalog {
         self.tools.load().in_order.clone()
     }
 
+    /// Whether a worker registered a tool of this name, as far as this replica knows.
+    pub(crate) fn knows(&self, name: &str) -> bool {
+        self.tools.load().by_name.contains_key(name)
+    }
+
     /// A tool by name. One that is not known is looked for in the registry once more: its worker may just have come.
     pub(crate) async fn find(&self, name: &str) -> Result<Option<Arc<Tool>>, Error> {
         if let Some(tool) = self.tools.load().by_name.get(name) {
@@ -165,7 +184,7 @@ fn usable(definition: ToolDefinition) -> Option<Arc<Tool>> {
     match Tool::new(definition) {
         Ok(tool) => Some(Arc::new(tool)),
         Err(reason) => {
-            tracing::warn!(tool = %name, %reason, "the input schema cannot be used; the tool is not listed");
+            tracing::warn!(tool = %name, %reason, "the definition cannot be used; the tool is not listed");
             None
         }
     }
@@ -203,5 +222,6 @@ mod tests {
                 .is_err()
         );
         assert!(tool(r#"{"type":7}"#).is_err());
+        assert!(tool(r#"{"properties":{"a":{"type":"number","x-mcp-header":"A"}}}"#).is_err());
     }
 }

@@ -2,6 +2,7 @@
 
 mod catalog;
 mod error;
+mod mirrored;
 mod seal;
 mod waiters;
 
@@ -9,14 +10,15 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use taskferry_contract::{
-    AnswerReply, Asker, CancelReply, DeliverReply, LogLevel, LogLine, Owner, Page, Question,
-    ReplicaId, Ring, Store, Submission, SubmitReply, TaskId, TaskView,
+    AnswerReply, Asker, CancelReply, DeliverReply, HandOutReply, LogLevel, LogLine, Owner, Page,
+    Question, ReplicaId, Ring, Store, Submission, SubmitReply, TaskId, TaskView,
 };
 use tokio::sync::broadcast;
 use tokio_util::sync::CancellationToken;
 
 pub(crate) use catalog::{Catalog, Tool};
 pub(crate) use error::BridgeError;
+pub(crate) use mirrored::Mirrored;
 use seal::Seal;
 pub(crate) use seal::{Carried, Unsealed, digest};
 use waiters::Waiters;
@@ -41,7 +43,7 @@ pub(crate) struct Limits {
     pub(crate) queue_cap: u64,
     /// The most live jobs an owner may have, 0 for no limit.
     pub(crate) owner_cap: u64,
-    /// How long the record of a plain call stays after its end.
+    /// How long the record of a plain call stays after its end: so long a client whose stream broke can fetch the result.
     pub(crate) plain_keep: Duration,
 }
 
@@ -266,8 +268,38 @@ impl Bridge {
         }
         let mut watch = self.0.waiters.watch(&self.0.store, id, owner);
         let now = self.0.store.watch(id, owner, &self.0.replica).await?;
-        watch.seed(now.filter(|view| view.plain).ok_or(BridgeError::NotFound)?);
+        // It may have been handed out since; then it is a task of the same owner.
+        watch.seed(now.ok_or(BridgeError::NotFound)?);
         Ok(watch)
+    }
+
+    /// Makes the plain call that is watched a task, since its caller waits no longer. Nothing if it ended meanwhile: the
+    /// next look shows that.
+    pub(crate) async fn hand_out(
+        &self,
+        watch: &mut Watch,
+        keep: Duration,
+    ) -> Result<Option<TaskView>, BridgeError> {
+        let handed = self.0.store.hand_out(watch.id(), watch.owner(), keep);
+        match handed.await? {
+            HandOutReply::HandedOut(view) => {
+                tracing::info!(task = %view.id, tool = %view.tool, "handed out");
+                Ok(Some(view))
+            }
+            HandOutReply::AlreadyTerminal(view) => {
+                watch.seed(view);
+                Ok(None)
+            }
+            HandOutReply::NotFound => Err(BridgeError::NotFound),
+        }
+    }
+
+    /// Cancels a plain call of `owner`; one that was handed out is a task, and goes on.
+    pub(crate) async fn cancel_call(&self, id: TaskId, owner: &Owner) -> Result<(), BridgeError> {
+        match self.0.store.view(id).await? {
+            Some(view) if view.plain => self.cancel(id, owner).await.map(drop),
+            _ => Ok(()),
+        }
     }
 
     /// Seals what a caller is to bring back with the answers: the job that waits, if there is one yet, and the answers

@@ -15,7 +15,7 @@ use crate::mcp::{Caller, McpSettings};
 /// The owner of every task when one user is meant.
 const SINGLE_USER: &str = "local";
 
-const OWN: [Setting; 15] = [
+const OWN: [Setting; 16] = [
     setting(
         "listen",
         "ADDR",
@@ -65,6 +65,11 @@ const OWN: [Setting; 15] = [
         "stream_after",
         "DURATION",
         "A request that waits longer than this is answered by an event stream [default: 1s]",
+    ),
+    setting(
+        "handle_after",
+        "DURATION",
+        "A call by a client that knows no tasks and waits longer than this is answered by a task id and the tools task_status, task_result and task_cancel; off for never [default: 45s]",
     ),
     setting(
         "keep_alive",
@@ -145,6 +150,7 @@ impl ServeConfig {
             mcp: McpSettings {
                 session_idle: take_duration(all, "session_idle", Duration::from_secs(3600)),
                 stream_after: take_duration(all, "stream_after", Duration::from_secs(1)),
+                handle_after: all.take("handle_after", Some(Duration::from_secs(45)), handle_after),
                 instructions: all.take_optional("instructions", |text| Ok(text.to_owned())),
             },
             http: HttpSettings {
@@ -217,6 +223,17 @@ fn take_duration(settings: &mut Settings, name: &str, default: Duration) -> Dura
     })
 }
 
+/// A wait, or none at all.
+fn handle_after(text: &str) -> Result<Option<Duration>, String> {
+    if text == "off" {
+        return Ok(None);
+    }
+    let bounds = within(Duration::from_millis(1), Duration::from_secs(7 * 86_400));
+    let wait = duration(text).and_then(bounds);
+    wait.map(Some)
+        .map_err(|rule| format!("{rule}; or must be off"))
+}
+
 fn count(text: &str) -> Result<u64, String> {
     text.parse()
         .map_err(|_not_a_number| "must be a whole number, 0 or more".to_owned())
@@ -248,6 +265,13 @@ mod tests {
     }
 
     #[test]
+    fn handles_can_be_switched_off() {
+        let after = |flags: &[_]| config(flags).unwrap().mcp.handle_after;
+        assert_eq!(after(&[]), Some(Duration::from_secs(45)));
+        assert_eq!(after(&[("handle_after", "off")]), None);
+    }
+
+    #[test]
     fn a_public_listener_must_be_asked_for_twice() {
         let public = ("listen", "0.0.0.0:80");
         let refused = config(&[public]).unwrap_err().to_string();
@@ -263,6 +287,7 @@ mod tests {
             ("queue_cap", "-1"),
             ("log_format", "xml"),
             ("keep_alive", "0ms"),
+            ("handle_after", "0s"),
         ];
         let refused = config(&flags).unwrap_err();
         assert_eq!(refused.0.len(), flags.len(), "{refused}");

@@ -127,7 +127,10 @@ impl Stream {
 }
 
 fn framed(event: &Event) -> Bytes {
-    let id = event.id.as_ref().map_or_else(String::new, |id| format!("id: {id}\n"));
+    let id = event
+        .id
+        .as_ref()
+        .map_or_else(String::new, |id| format!("id: {id}\n"));
     let text = match &event.says {
         Says::Nothing => return Bytes::from(format!("{id}retry: {RETRY_MS}\ndata: \n\n")),
         Says::Message(text) => text,

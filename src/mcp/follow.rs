@@ -3,10 +3,13 @@
 
 use std::time::Duration;
 
+use serde_json::Value;
 use serde_json::value::RawValue;
 use taskferry_contract::{SessionId, Status, TaskView};
 use tokio::sync::mpsc;
+use tokio::time::Instant;
 
+use super::handle;
 use super::legacy::{Carrier, Trail};
 use super::log::LogTeller;
 use super::progress::ProgressTeller;
@@ -16,6 +19,9 @@ use crate::bridge::{Bridge, BridgeError, Watch};
 
 /// How often a job whose client left is tried to be cancelled while the store fails.
 const CANCELS_TRIED: u32 = 5;
+
+/// When a call is tried to be handed out again while the store fails.
+const HAND_OUT_AGAIN: Duration = Duration::from_secs(1);
 
 /// What happens to the job when the client goes away.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -41,6 +47,27 @@ pub(crate) enum OnQuestion {
 /// Makes the answer of an ended job; nothing while it has not ended.
 pub(crate) type Finish = fn(&RawValue, &TaskView) -> Option<Answer>;
 
+/// Makes the answer of a tool's result.
+pub(crate) type Write = fn(&RawValue, Value) -> Answer;
+
+/// What is answered when the job has not ended in time.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Late {
+    /// Its handle: from now on the job is a task, which stays for `keep` after its end at least. `typed` says whether its
+    /// tool has an output schema.
+    HandOut { keep: Duration, typed: bool },
+    /// How it stands.
+    Status,
+}
+
+/// Until when a request waits.
+#[derive(Debug)]
+pub(crate) struct Deadline {
+    pub(crate) at: Instant,
+    pub(crate) late: Late,
+    pub(crate) write: Write,
+}
+
 /// A request that waits for a job.
 #[derive(Debug)]
 pub(crate) struct Follow {
@@ -54,7 +81,9 @@ pub(crate) struct Follow {
     pub(crate) on_question: OnQuestion,
     pub(crate) finish: Finish,
     /// Makes the stream one that can be resumed.
-    pub(crate) trail: Option<Trail>,
+    pub(super) trail: Option<Trail>,
+    /// When it waits no longer, if that ever comes.
+    pub(crate) deadline: Option<Deadline>,
 }
 
 impl Mcp {
@@ -121,8 +150,13 @@ impl Follow {
         events: &mpsc::Sender<Event>,
     ) -> Option<Answer> {
         loop {
-            let view = match self.watch.next().await {
-                Ok(view) => view,
+            let view = match self.look().await {
+                Ok(Some(view)) => view,
+                Ok(None) if self.is_taken_over(bridge).await => return None,
+                Ok(None) => match self.give_up(bridge).await {
+                    Some(answer) => return Some(answer),
+                    None => continue,
+                },
                 Err(error) => return Some(Refusal::from(error).answer(&self.request)),
             };
             if !view.status.is_terminal() && self.is_taken_over(bridge).await {
@@ -145,6 +179,46 @@ impl Follow {
         }
     }
 
+    /// The next state of the job; nothing if it does not come in time.
+    async fn look(&mut self) -> Result<Option<TaskView>, BridgeError> {
+        let next = self.watch.next();
+        match &self.deadline {
+            None => next.await.map(Some),
+            Some(deadline) => match tokio::time::timeout_at(deadline.at, next).await {
+                Ok(view) => view.map(Some),
+                Err(_late) => Ok(None),
+            },
+        }
+    }
+
+    /// The answer to a caller who waits no longer; nothing if the next look has one, or if the store fails.
+    async fn give_up(&mut self, bridge: &Bridge) -> Option<Answer> {
+        let deadline = self.deadline.as_mut()?;
+        let view = match deadline.late {
+            Late::Status => bridge.poll(self.watch.id(), self.watch.owner()).await,
+            Late::HandOut { keep, .. } => match bridge.hand_out(&mut self.watch, keep).await {
+                Ok(Some(view)) => Ok(view),
+                Ok(None) => {
+                    self.deadline = None;
+                    return None;
+                }
+                Err(BridgeError::NotFound) => Err(BridgeError::NotFound),
+                Err(error) => {
+                    let task = self.watch.id();
+                    tracing::warn!(%task, %error, "a call could not be handed out; trying again");
+                    deadline.at = Instant::now() + HAND_OUT_AGAIN;
+                    return None;
+                }
+            },
+        };
+        let result = match (view, deadline.late) {
+            (Ok(view), Late::Status) => handle::status(&view),
+            (Ok(view), Late::HandOut { typed, .. }) => handle::handle(&view, typed),
+            (Err(error), _) => return Some(Refusal::from(error).answer(&self.request)),
+        };
+        Some((deadline.write)(&self.request, result))
+    }
+
     async fn is_taken_over(&self, bridge: &Bridge) -> bool {
         let Some(trail) = &self.trail else {
             return false;
@@ -156,7 +230,7 @@ impl Follow {
     /// An event with its id, if this stream has ids.
     fn numbered(&mut self, event: Event) -> Event {
         Event {
-            id: self.trail.as_mut().map(Trail::next),
+            id: self.trail.as_mut().map(Trail::next_id),
             ..event
         }
     }
@@ -221,8 +295,8 @@ impl Follow {
     async fn cancel(&self, bridge: &Bridge) {
         let (id, owner) = (self.watch.id(), self.watch.owner());
         for _ in 0..CANCELS_TRIED {
-            match bridge.cancel(id, owner).await {
-                Ok(_) | Err(BridgeError::NotFound) => return,
+            match bridge.cancel_call(id, owner).await {
+                Ok(()) | Err(BridgeError::NotFound) => return,
                 Err(error) => {
                     tracing::warn!(task = %id, %error, "a call whose client left could not be cancelled");
                 }

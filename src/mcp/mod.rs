@@ -1,7 +1,9 @@
 //! MCP: both eras on one endpoint, each request served by the era it speaks.
 
+mod capabilities;
 mod era;
 mod follow;
+mod handle;
 mod jsonrpc;
 mod legacy;
 mod log;
@@ -48,6 +50,8 @@ pub(crate) struct McpSettings {
     pub(crate) session_idle: Duration,
     /// A call that takes longer than this becomes a stream.
     pub(crate) stream_after: Duration,
+    /// A call by a client that knows no tasks is handed out after this wait; never if absent.
+    pub(crate) handle_after: Option<Duration>,
     /// What models are told about this server, if anything.
     pub(crate) instructions: Option<String>,
 }
@@ -58,6 +62,7 @@ pub(crate) struct Mcp {
     bridge: Bridge,
     settings: McpSettings,
     sessions: Arc<legacy::Sessions>,
+    handles: Option<handle::Handles>,
     /// Work that outlives the request that began it.
     tracker: TaskTracker,
     /// Set when the process winds down: streams that carry no answer end.
@@ -73,6 +78,7 @@ impl Mcp {
     ) -> Self {
         Self {
             sessions: Arc::new(legacy::Sessions::new(settings.session_idle)),
+            handles: settings.handle_after.map(handle::Handles::new),
             bridge,
             settings,
             tracker,

@@ -140,6 +140,17 @@ pub(crate) fn asked_first(tool: &Tool, capabilities: &str) -> Vec<(String, Strin
         .collect()
 }
 
+/// A status as both eras call it.
+pub(crate) fn status_word(status: Status) -> &'static str {
+    match status {
+        Status::Queued | Status::Working => "working",
+        Status::InputRequired => "input_required",
+        Status::Completed => "completed",
+        Status::Failed => "failed",
+        Status::Cancelled => "cancelled",
+    }
+}
+
 /// What a task says of itself in words: the worker's last message, or what its status means.
 pub(crate) fn status_message(view: &TaskView) -> &str {
     view.message.as_deref().unwrap_or(match view.status {

@@ -99,7 +99,7 @@ impl Balancer {
             .arg(folder.path())
             .arg("-c")
             .arg(&path)
-            .args(["-e", "stderr", "-g", "daemon off;"]);
+            .args(["-e", "stderr", "-g", "daemon off; master_process off;"]);
         let process = Process::start("nginx", command);
         let endpoint = format!("http://127.0.0.1:{port}/mcp");
         let health = format!("http://127.0.0.1:{port}/healthz");

@@ -8,13 +8,17 @@
 
 mod client;
 mod fleet;
+mod stream;
 
 mod edge;
 mod faults;
 mod foreign_clients;
+mod handles;
 mod legacy;
 mod logs;
 mod modern;
 mod questions;
 mod replicas;
+mod resume;
 mod settings;
+mod terms;

@@ -7,15 +7,21 @@ use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
 use taskferry_testing::{Process, binary, eventually};
 
-use crate::client::{Legacy, Modern, TASKS, events};
+use crate::client::{Legacy, Modern, TASKS};
 use crate::fleet::{Fleet, in_tree};
+use crate::stream::Stream;
 
 /// How long a question may take to reach the client.
-const SOON: Duration = Duration::from_secs(20);
+pub(crate) const SOON: Duration = Duration::from_secs(20);
 
 /// A fleet with the Rust worker, whose `summarize_orders` asks first if it is told to.
-async fn asking_fleet() -> (Fleet, Process) {
-    let fleet = Fleet::start_with(&["--stream-after", "300ms"], &[]).await;
+pub(crate) async fn asking_fleet() -> (Fleet, Process) {
+    asking_fleet_with(&["--stream-after", "300ms"]).await
+}
+
+/// The same with flags for its replicas.
+pub(crate) async fn asking_fleet_with(replica: &[&str]) -> (Fleet, Process) {
+    let fleet = Fleet::start_with(replica, &[]).await;
     let mut command = Command::new(binary("examples/rust_worker"));
     command
         .args(["--redis-url", &fleet.redis.url()])
@@ -26,15 +32,15 @@ async fn asking_fleet() -> (Fleet, Process) {
     (fleet, asker)
 }
 
-fn asking() -> Value {
+pub(crate) fn asking() -> Value {
     json!({ "confirm": true })
 }
 
-fn accepted() -> Value {
+pub(crate) fn accepted() -> Value {
     json!({ "action": "accept", "content": {} })
 }
 
-async fn session(endpoint: &str) -> Legacy {
+pub(crate) async fn session(endpoint: &str) -> Legacy {
     Legacy::open_with(endpoint, "2025-11-25", json!({ "elicitation": {} })).await
 }
 
@@ -46,77 +52,7 @@ fn call(extra: Value) -> Value {
     params
 }
 
-/// An open event stream, read message by message.
-struct Stream {
-    response: reqwest::Response,
-    text: String,
-    read: usize,
-}
-
-impl Stream {
-    async fn post(session: &Legacy, id: u64, method: &str, params: Value) -> Self {
-        let body = json!({ "jsonrpc": "2.0", "id": id, "method": method, "params": params });
-        Self::open(session, Method::POST, Some(body)).await
-    }
-
-    async fn get(session: &Legacy) -> Self {
-        Self::open(session, Method::GET, None).await
-    }
-
-    async fn open(session: &Legacy, method: Method, body: Option<Value>) -> Self {
-        let client = reqwest::Client::builder().no_proxy().build().unwrap();
-        let mut request = client
-            .request(method, &session.endpoint)
-            .header("content-type", "application/json")
-            .header("accept", "application/json, text/event-stream")
-            .header("mcp-session-id", &session.session)
-            .header("mcp-protocol-version", &session.revision);
-        if let Some(body) = body {
-            request = request.body(body.to_string());
-        }
-        let response = request.send().await.unwrap();
-        assert_eq!(response.status(), StatusCode::OK);
-        Self {
-            response,
-            text: String::new(),
-            read: 0,
-        }
-    }
-
-    async fn next(&mut self) -> Value {
-        let next = async {
-            loop {
-                let whole = self.text.rfind("\n\n").map_or("", |end| &self.text[..end]);
-                if let Some(message) = events(whole).into_iter().nth(self.read) {
-                    self.read += 1;
-                    return message;
-                }
-                let chunk = self
-                    .response
-                    .chunk()
-                    .await
-                    .unwrap()
-                    .expect("an open stream");
-                self.text += &String::from_utf8_lossy(&chunk);
-            }
-        };
-        tokio::time::timeout(SOON, next)
-            .await
-            .expect("a message in time")
-    }
-
-    /// The next message of a method, or the answer.
-    async fn until(&mut self, method: &str) -> Value {
-        loop {
-            let message = self.next().await;
-            if message["method"] == method || message.get("result").is_some() {
-                return message;
-            }
-        }
-    }
-}
-
-async fn answer(session: &Legacy, question: &Value, outcome: Value) {
+pub(crate) async fn answer(session: &Legacy, question: &Value, outcome: Value) {
     let mut body = json!({ "jsonrpc": "2.0", "id": question["id"] });
     body.as_object_mut()
         .unwrap()
@@ -427,11 +363,7 @@ async fn a_subscription_tells_of_tasks_and_tools_and_ends_gracefully() {
     let wanted = json!({ "notifications": {
         "toolsListChanged": true, "promptsListChanged": true, "taskIds": [id, "unknown"],
     } });
-    let mut stream = Stream {
-        response: client.open("subscriptions/listen", wanted.clone()).await,
-        text: String::new(),
-        read: 0,
-    };
+    let mut stream = Stream::of(client.open("subscriptions/listen", wanted.clone()).await);
     let acknowledged = stream.next().await;
     assert_eq!(
         acknowledged["method"],

@@ -12,6 +12,7 @@ use crate::exec::Environment;
 use crate::exec_tool::{self, ExecHandler};
 use crate::handler::Handler;
 use crate::manifest::Manifest;
+use crate::output_schema::OutputSchema;
 use crate::runtime::in_flight::InFlight;
 use crate::runtime::slots::Slots;
 use crate::runtime::{Phase, Runtime, Tally, Tool, Wake};
@@ -112,9 +113,24 @@ impl Builder {
     }
 
     fn add(&mut self, definition: ToolDefinition, handler: Arc<dyn Handler>) {
+        let name = &definition.name;
+        if let Some(required) = &definition.required_capabilities
+            && !required.get().starts_with('{')
+        {
+            self.problems.push(format!(
+                "the required_capabilities of tool {name} must be a JSON object"
+            ));
+        }
+        let output = OutputSchema::of(&definition).unwrap_or_else(|reason| {
+            self.problems.push(format!(
+                "the output schema of tool {name} cannot be used: {reason}"
+            ));
+            None
+        });
         self.tools.push(Tool {
             definition,
             handler,
+            output,
         });
     }
 
@@ -126,7 +142,8 @@ impl Builder {
     ///
     /// # Errors
     ///
-    /// Everything that is wrong: no tool, two tools of one name, slots or lease out of range.
+    /// Everything that is wrong: no tool, two tools of one name, an output schema that cannot be used, slots or lease out
+    /// of range.
     pub fn build(mut self) -> Result<Worker, BuildError> {
         let mut refuse = |problem: String| self.problems.push(problem);
         if !(1..=MOST_SLOTS).contains(&self.slots) {

@@ -104,6 +104,7 @@ pub(crate) fn definition(tool: &ExecTool) -> Result<ToolDefinition, InvalidId> {
         description: Some(tool.description.clone()),
         output_schema: tool.output_schema.clone(),
         annotations: tool.annotations.clone(),
+        required_capabilities: tool.required_capabilities.clone(),
         task_support: policy.task_support,
         rank: policy.rank,
         queue,
@@ -159,6 +160,7 @@ mod tests {
             concurrency = 7
             input_schema = '{ "type":"object" }'
             annotations = { readOnlyHint = true }
+            required_capabilities = { sampling = {} }
         "#;
         let manifest = Manifest::parse(text, std::path::Path::new("/")).unwrap();
         let tool = definition(&manifest.tools[0]).unwrap();
@@ -170,6 +172,10 @@ mod tests {
         assert_eq!(tool.description.as_deref(), Some("Makes it"));
         assert_eq!(tool.input_schema.get(), r#"{ "type":"object" }"#);
         assert_eq!(tool.annotations.unwrap().get(), r#"{"readOnlyHint":true}"#);
+        assert_eq!(
+            tool.required_capabilities.unwrap().get(),
+            r#"{"sampling":{}}"#
+        );
         assert_eq!((tool.rank, tool.task_support), (-3, TaskSupport::Required));
         assert_eq!((tool.timeout_ms, tool.poll_interval_ms), (300_000, 500));
         let ttl = tool.ttl;

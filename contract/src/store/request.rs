@@ -38,7 +38,7 @@ pub struct Submission<'a> {
     pub trace: Option<&'a str>,
     /// A replica that waits for the outcome from the start.
     pub waiter: Option<&'a ReplicaId>,
-    /// The legacy session that asked for it, which is told how it goes.
+    /// The legacy session that asked for it: it is told how a task goes, and may resume the stream of a plain call.
     pub session: Option<&'a str>,
     /// Under which token the session is told of progress: a JSON string or integer.
     pub progress_token: Option<&'a str>,
@@ -84,6 +84,17 @@ pub enum CancelReply {
     /// It had ended before.
     AlreadyTerminal(TaskView),
     /// There is no such task for this owner.
+    NotFound,
+}
+
+/// What became of a plain call whose caller waits no longer.
+#[derive(Debug, Clone, PartialEq)]
+pub enum HandOutReply {
+    /// It is a task.
+    HandedOut(TaskView),
+    /// It ended before; here is its outcome.
+    AlreadyTerminal(TaskView),
+    /// There is no such record for this owner.
     NotFound,
 }
 
@@ -234,6 +245,28 @@ impl Store {
         match reply.tag.as_str() {
             "OK" => TaskView::from_pairs(id, reply.pairs()?).map(Some),
             "GONE" => Ok(None),
+            _ => Err(reply.unknown()),
+        }
+    }
+
+    /// Makes the record of a plain call a task of `owner`, which stays for `keep` after its end at least.
+    ///
+    /// # Errors
+    ///
+    /// If Redis fails; the same call again is safe.
+    pub async fn hand_out(
+        &self,
+        id: TaskId,
+        owner: &Owner,
+        keep: Duration,
+    ) -> Result<HandOutReply, Error> {
+        let keep_ms = millis(keep).to_string();
+        let args = [owner.as_str(), &keep_ms];
+        let reply = self.on_record(&TRANSITIONS.hand_out, id, &args).await?;
+        match reply.tag.as_str() {
+            "OK" => TaskView::from_pairs(id, reply.pairs()?).map(HandOutReply::HandedOut),
+            "DONE" => TaskView::from_pairs(id, reply.pairs()?).map(HandOutReply::AlreadyTerminal),
+            "GONE" => Ok(HandOutReply::NotFound),
             _ => Err(reply.unknown()),
         }
     }

@@ -20,6 +20,7 @@ mod finishes;
 mod firsts;
 mod forgets;
 mod full_memory;
+mod hands_out;
 mod lists;
 mod logs;
 mod outages;

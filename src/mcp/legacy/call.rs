@@ -7,7 +7,9 @@ use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 use taskferry_contract::{Asker, TaskSupport, TaskView};
 
+use super::super::capabilities;
 use super::super::follow::{Follow, OnDisconnect, OnQuestion};
+use super::super::handle::{self, Called, Order, Voice};
 use super::super::jsonrpc::{self, Request, RpcError, code};
 use super::super::log::LogTeller;
 use super::super::progress::ProgressTeller;
@@ -18,7 +20,7 @@ use super::cancel;
 use super::resume::{Awaited, Trail};
 use super::session::Opened;
 use super::task::LegacyTask;
-use crate::bridge::{BridgeError, Call, Tool, Wanted};
+use crate::bridge::{Call, Tool, Wanted};
 
 #[derive(Deserialize)]
 struct CallParams<'a> {
@@ -47,6 +49,13 @@ struct Meta<'a> {
     traceparent: Option<Cow<'a, str>>,
 }
 
+/// This era's way to say it.
+pub(super) const VOICE: Voice = Voice {
+    result: call_answer,
+    status: status_answer,
+    write: |id, result| Answer::ok(jsonrpc::success(id, &result)),
+};
+
 impl Mcp {
     pub(super) async fn legacy_call(
         &self,
@@ -55,18 +64,7 @@ impl Mcp {
         request: &Request<'_>,
     ) -> Result<Reply, Refusal> {
         let params: CallParams<'_> = request.params()?;
-        let found = self
-            .bridge
-            .catalog()
-            .find(&params.name)
-            .await
-            .map_err(BridgeError::from)?;
-        let tool = found.ok_or_else(|| {
-            Refusal::from(RpcError::invalid_params(format!(
-                "unknown tool: {}",
-                params.name
-            )))
-        })?;
+        let Called { tool, built_in } = self.called(&params.name, session.knows_tasks()).await?;
         // Revisions without tasks never heard of `task`, nor of tools that need it.
         let wish = params.task.filter(|_| session.has_tasks());
         if session.has_tasks() {
@@ -81,7 +79,23 @@ impl Mcp {
             let body = jsonrpc::success(request.id, &wire::tool_error(&faults));
             return Ok(Reply::Json(Answer::ok(body)));
         }
+        if let Some(refused) = check_capabilities(&tool, session, request, wish.is_some()) {
+            return refused;
+        }
         let meta = params.meta.unwrap_or_default();
+        let token = meta.progress_token;
+        if let Some(built_in) = built_in {
+            let order = Order {
+                built_in,
+                arguments,
+                request: request.id,
+                progress: token.map(|token| ProgressTeller::new(token.to_owned())),
+                on_question: OnQuestion::Send { session: None },
+                resumed: None,
+                voice: &VOICE,
+            };
+            return self.order(caller, order).await;
+        }
         let asks = wire::asked_first(&tool, &session.session.capabilities);
         let call = Call {
             tool: &tool,
@@ -93,7 +107,6 @@ impl Mcp {
             answers: &[],
             asks: &asks,
         };
-        let token = meta.progress_token;
         match wish {
             Some(wish) => {
                 self.legacy_start(session, request, &call, (wish, token))
@@ -156,6 +169,7 @@ impl Mcp {
             on_question: OnQuestion::Send { session: None },
             finish: call_answer,
             trail,
+            deadline: self.hand_out_after(call.tool, session.knows_tasks(), &VOICE),
         };
         Ok(self.follow(follow).await)
     }
@@ -196,6 +210,31 @@ fn check_support(tool: &Tool, as_task: bool) -> Result<(), Refusal> {
         _ => return Ok(()),
     };
     Err(RpcError::new(code::METHOD_NOT_FOUND, text).into())
+}
+
+/// What answers a call of a tool that needs what this session's client did not declare.
+fn check_capabilities(
+    tool: &Tool,
+    session: &Opened,
+    request: &Request<'_>,
+    as_task: bool,
+) -> Option<Result<Reply, Refusal>> {
+    let missing = capabilities::missing(&tool.required_capabilities, &session.session.capabilities);
+    if missing.is_empty() {
+        return None;
+    }
+    let text = capabilities::text(tool.definition.name.as_str(), &missing);
+    if as_task {
+        return Some(Err(RpcError::invalid_params(text).into()));
+    }
+    let body = jsonrpc::success(request.id, &wire::tool_error(&text));
+    Some(Ok(Reply::Json(Answer::ok(body))))
+}
+
+/// The answer to `task_status` once the job ended.
+fn status_answer(id: &RawValue, view: &TaskView) -> Option<Answer> {
+    let ended = view.status.is_terminal();
+    ended.then(|| (VOICE.write)(id, handle::status(view)))
 }
 
 /// The answer to a plain call: the result as the worker wrote it.

@@ -53,8 +53,8 @@ pub(super) async fn notified(
     let Some(task) = bridge.store().session_call(session, &request).await? else {
         return Ok(());
     };
-    match bridge.cancel(task, &caller.owner).await {
-        Ok(_) | Err(BridgeError::NotFound) => Ok(()),
+    match bridge.cancel_call(task, &caller.owner).await {
+        Ok(()) | Err(BridgeError::NotFound) => Ok(()),
         Err(error) => Err(error),
     }
 }

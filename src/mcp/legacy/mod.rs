@@ -14,6 +14,7 @@ use serde_json::json;
 use taskferry_contract::UnknownLevel;
 
 use super::jsonrpc::{self, Message, Request, RpcError};
+use super::object::RawObject;
 use super::reply::{Answer, Refusal, Reply};
 use super::wire::{self, Execution, ListedTool};
 use super::{Caller, LEGACY_WITH_TASKS, Mcp};
@@ -110,7 +111,9 @@ impl Mcp {
             tools: Vec<ListedTool<'a>>,
         }
         wire::refuse_cursor(request)?;
-        let tools = self.bridge.catalog().all();
+        let mut tools = self.bridge.catalog().all();
+        let ours = self.built_ins(session.knows_tasks()).into_iter();
+        tools.extend(ours.map(|(_, tool)| tool));
         let list = |tool| {
             let mut listed = ListedTool::new(tool);
             if session.has_tasks() {
@@ -132,6 +135,12 @@ impl Opened {
     /// Whether the session's revision has tasks.
     fn has_tasks(&self) -> bool {
         self.session.revision == LEGACY_WITH_TASKS
+    }
+
+    /// Whether the client itself has to do with tasks. Its revision alone does not say so.
+    fn knows_tasks(&self) -> bool {
+        let declared = RawObject::parse(&self.session.capabilities).unwrap_or_default();
+        self.has_tasks() && declared.get("tasks").is_some()
     }
 }
 

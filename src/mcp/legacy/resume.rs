@@ -17,9 +17,9 @@ use super::super::follow::{Follow, OnDisconnect, OnQuestion};
 use super::super::jsonrpc::RpcError;
 use super::super::log::LogTeller;
 use super::super::progress::ProgressTeller;
-use super::super::reply::{Answer, Event, Refusal, Reply};
+use super::super::reply::{Event, Refusal, Reply};
 use super::super::{Caller, Mcp};
-use super::call::call_answer;
+use super::call::{VOICE, call_answer};
 use super::session::Opened;
 use super::task::result_answer;
 use crate::bridge::{Bridge, BridgeError};
@@ -95,11 +95,11 @@ impl Trail {
 
     /// The event that comes before all others, if this client knows it.
     pub(in super::super) fn primer(&mut self) -> Option<Event> {
-        self.primes.then(|| Event::primer(self.next()))
+        self.primes.then(|| Event::primer(self.next_id()))
     }
 
     /// The id of the next event.
-    pub(in super::super) fn next(&mut self) -> String {
+    pub(in super::super) fn next_id(&mut self) -> String {
         self.place.event += 1;
         self.place.write(self.session)
     }
@@ -115,7 +115,10 @@ impl Trail {
     }
 
     /// Whether the client went on with this stream over another connection.
-    pub(in super::super) async fn is_taken_over(&self, bridge: &Bridge) -> Result<bool, BridgeError> {
+    pub(in super::super) async fn is_taken_over(
+        &self,
+        bridge: &Bridge,
+    ) -> Result<bool, BridgeError> {
         let note = taken_over(self.place.stream);
         let noted = bridge.store().session_call(self.session, &note).await?;
         Ok(noted.is_some())
@@ -213,6 +216,7 @@ impl Mcp {
                 Awaited::Result => result_answer,
             },
             trail: None,
+            deadline: None,
         };
         let follow = match place.awaited {
             Awaited::Call => self.resumed_call(session, follow, &place).await?,
@@ -243,6 +247,9 @@ impl Mcp {
             .and_then(Result::ok)
             .map(|token| ProgressTeller::new(token).after(told));
         follow.log = log.map(|least| LogTeller::new(&now.tool, least).after(place.log.clone()));
+        if let Some(tool) = self.bridge.catalog().find(&now.tool).await? {
+            follow.deadline = self.hand_out_after(&tool, session.knows_tasks(), &VOICE);
+        }
         follow.watch.seed(now);
         Ok(follow)
     }

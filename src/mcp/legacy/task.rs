@@ -53,12 +53,8 @@ impl<'a> LegacyTask<'a> {
 /// A result that reports a tool error is a failure in this era (2025-11-25, tasks, Task Status).
 fn status(view: &TaskView) -> &'static str {
     match view.status {
-        Status::Queued | Status::Working => "working",
-        Status::InputRequired => "input_required",
         Status::Completed if view.is_error => "failed",
-        Status::Completed => "completed",
-        Status::Failed => "failed",
-        Status::Cancelled => "cancelled",
+        status => wire::status_word(status),
     }
 }
 
@@ -126,6 +122,7 @@ impl Mcp {
             },
             finish: result_answer,
             trail,
+            deadline: None,
         };
         Ok(self.follow(follow).await)
     }

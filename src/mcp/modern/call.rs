@@ -9,19 +9,19 @@ use serde_json::value::RawValue;
 use taskferry_contract::{TaskSupport, TaskView};
 
 use super::super::follow::{Follow, OnDisconnect, OnQuestion};
+use super::super::handle::{self, Called, Order, Voice};
 use super::super::jsonrpc::{self, Request, RpcError};
 use super::super::log::LogTeller;
 use super::super::object::RawObject;
-use super::super::progress::ProgressTeller;
 use super::super::reply::{Answer, Refusal, Reply};
 use super::super::wire::{self, Outcome};
 use super::super::{Caller, Mcp};
 use super::envelope::Envelope;
 use super::headers::{self, Presence};
-use super::input::Retry;
+use super::input::{Brought, Retry};
 use super::task::ModernTask;
 use super::{RESULT_META, complete};
-use crate::bridge::{BridgeError, Call, Wanted, digest};
+use crate::bridge::{Call, Wanted, Watch, digest};
 
 #[derive(Deserialize)]
 struct CallParams<'a> {
@@ -30,6 +30,13 @@ struct CallParams<'a> {
     #[serde(borrow, default)]
     arguments: Option<&'a RawValue>,
 }
+
+/// This era's way to say it.
+const VOICE: Voice = Voice {
+    result: call_answer,
+    status: status_answer,
+    write: |id, result| Answer::ok(jsonrpc::success(id, &complete(result))),
+};
 
 impl Mcp {
     pub(super) async fn modern_call(
@@ -42,23 +49,10 @@ impl Mcp {
         let params: CallParams<'_> = request.params()?;
         let retry: Retry<'_> = request.params()?;
         headers::expect(headers, headers::NAME, &params.name, Presence::Required)?;
-        let found = self
-            .bridge
-            .catalog()
-            .find(&params.name)
-            .await
-            .map_err(BridgeError::from)?;
-        let tool = found.ok_or_else(|| {
-            Refusal::from(RpcError::invalid_params(format!(
-                "unknown tool: {}",
-                params.name
-            )))
-        })?;
-        let support = tool.definition.task_support;
-        if support == TaskSupport::Required {
-            envelope.require_tasks()?;
-        }
+        let Called { tool, built_in } = self.called(&params.name, envelope.takes_tasks).await?;
+        envelope.require_for(&tool)?;
         let arguments = params.arguments.map_or("{}", RawValue::get);
+        headers::expect_mirrored(headers, &tool.mirrored, arguments)?;
         if let Err(faults) = tool.check(arguments) {
             // An execution error, not a protocol error: a model can read it and mend its call.
             let result = complete(wire::tool_error(&faults));
@@ -67,7 +61,20 @@ impl Mcp {
             ))));
         }
         let call_digest = digest(&params.name, arguments);
-        let brought = retry.take(&self.bridge, caller, &call_digest).await?;
+        let mut brought = retry.take(&self.bridge, caller, &call_digest).await?;
+        let job = brought.job.take();
+        if let Some(built_in) = built_in {
+            let order = Order {
+                built_in,
+                arguments,
+                request: request.id,
+                progress: envelope.progress_teller(),
+                on_question: OnQuestion::Return { call: call_digest },
+                resumed: job,
+                voice: &VOICE,
+            };
+            return self.order(caller, order).await;
+        }
         let call = Call {
             tool: &tool,
             arguments,
@@ -78,40 +85,50 @@ impl Mcp {
             answers: &brought.answers,
             asks: &[],
         };
-        let watch = match brought.job {
+        let brought = (job, &brought, call_digest);
+        self.modern_carry(request, envelope, &call, brought).await
+    }
+
+    /// Has the call carried out: by the job that waits for its answers, or by a new one.
+    async fn modern_carry(
+        &self,
+        request: &Request<'_>,
+        envelope: &Envelope<'_>,
+        call: &Call<'_>,
+        (job, brought, digest): (Option<Watch>, &Brought, String),
+    ) -> Result<Reply, Refusal> {
+        let definition = &call.tool.definition;
+        let watch = match job {
             Some(watch) => watch,
             None => {
                 let asked = brought
-                    .ask_first(&self.bridge, request.id, &call, &call_digest)
+                    .ask_first(&self.bridge, request.id, call, &digest)
                     .await?;
                 if let Some(answer) = asked {
                     return Ok(Reply::Json(answer));
                 }
-                if envelope.takes_tasks && support != TaskSupport::Forbidden {
-                    return self.modern_start(request, &call).await;
+                if envelope.takes_tasks && definition.task_support != TaskSupport::Forbidden {
+                    return self.modern_start(request, call).await;
                 }
-                self.bridge.call(&call, None).await?
+                self.bridge.call(call, None).await?
             }
         };
         let follow = Follow {
             request: request.id.to_owned(),
             watch,
-            progress: envelope
-                .progress_token
-                .map(|token| ProgressTeller::new(token.to_owned())),
-            log: envelope
+            progress: envelope.progress_teller(),
+            log: call
                 .log_level
-                .map(|least| LogTeller::new(&params.name, least)),
+                .map(|least| LogTeller::new(definition.name.as_str(), least)),
             on_disconnect: OnDisconnect::Cancel,
-            on_question: OnQuestion::Return { call: call_digest },
+            on_question: OnQuestion::Return { call: digest },
             finish: call_answer,
             trail: None,
+            deadline: self.hand_out_after(call.tool, envelope.takes_tasks, &VOICE),
         };
         Ok(self.follow(follow).await)
     }
-}
 
-impl Mcp {
     /// Makes the call a task.
     async fn modern_start(&self, request: &Request<'_>, call: &Call<'_>) -> Result<Reply, Refusal> {
         let wanted = Wanted {
@@ -123,6 +140,12 @@ impl Mcp {
         let task = ModernTask::created(&view);
         Ok(Reply::Json(Answer::ok(jsonrpc::success(request.id, &task))))
     }
+}
+
+/// The answer to `task_status` once the job ended.
+fn status_answer(id: &RawValue, view: &TaskView) -> Option<Answer> {
+    let ended = view.status.is_terminal();
+    ended.then(|| (VOICE.write)(id, handle::status(view)))
 }
 
 /// The answer to a plain call.

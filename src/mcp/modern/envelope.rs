@@ -8,13 +8,16 @@ use serde::Deserialize;
 use serde::de::IgnoredAny;
 use serde_json::json;
 use serde_json::value::RawValue;
-use taskferry_contract::{LogLevel, UnknownLevel};
+use taskferry_contract::{LogLevel, TaskSupport, UnknownLevel};
 
+use super::super::capabilities;
 use super::super::jsonrpc::{Request, RpcError, code};
+use super::super::progress::ProgressTeller;
 use super::super::reply::Refusal;
 use super::super::{LEGACY, MODERN, TASKS_EXTENSION};
 use super::VERSION_HEADER;
 use super::headers::{self, Presence};
+use crate::bridge::Tool;
 
 /// A request's own account of itself.
 #[derive(Debug)]
@@ -88,6 +91,12 @@ impl<'a> Envelope<'a> {
         })
     }
 
+    /// Tells the progress it wants, if it does.
+    pub(super) fn progress_teller(&self) -> Option<ProgressTeller> {
+        self.progress_token
+            .map(|token| ProgressTeller::new(token.to_owned()))
+    }
+
     /// Refuses a request that does not take tasks.
     pub(super) fn require_tasks(&self) -> Result<(), Refusal> {
         if self.takes_tasks {
@@ -95,6 +104,25 @@ impl<'a> Envelope<'a> {
         }
         let text = format!("this needs the client capability extensions[{TASKS_EXTENSION:?}]");
         let data = json!({ "requiredCapabilities": { "extensions": { TASKS_EXTENSION: {} } } });
+        let error = RpcError::new(code::MISSING_CLIENT_CAPABILITY, text).with_data(data);
+        Err(bad_request(error))
+    }
+
+    /// Refuses a call of a tool that needs what this client does not declare, and says all that is missing.
+    pub(super) fn require_for(&self, tool: &Tool) -> Result<(), Refusal> {
+        let mut missing =
+            capabilities::missing(&tool.required_capabilities, self.capabilities.get());
+        if tool.definition.task_support == TaskSupport::Required && !self.takes_tasks {
+            let extensions = missing.entry("extensions").or_insert_with(|| json!({}));
+            if let Some(extensions) = extensions.as_object_mut() {
+                extensions.insert(TASKS_EXTENSION.to_owned(), json!({}));
+            }
+        }
+        if missing.is_empty() {
+            return Ok(());
+        }
+        let text = capabilities::text(tool.definition.name.as_str(), &missing);
+        let data = json!({ "requiredCapabilities": missing });
         let error = RpcError::new(code::MISSING_CLIENT_CAPABILITY, text).with_data(data);
         Err(bad_request(error))
     }

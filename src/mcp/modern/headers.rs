@@ -5,9 +5,11 @@ use std::borrow::Cow;
 use axum::http::{HeaderMap, StatusCode};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
+use serde_json::Value;
 
 use super::super::jsonrpc::{RpcError, code};
 use super::super::reply::Refusal;
+use crate::bridge::Mirrored;
 
 /// Repeats `method`.
 pub(super) const METHOD: &str = "Mcp-Method";
@@ -65,6 +67,62 @@ pub(super) fn expect(
     }
 }
 
+/// Refuses headers that do not repeat the arguments' mirrored parameters.
+pub(super) fn expect_mirrored(
+    headers: &HeaderMap,
+    mirrored: &[Mirrored],
+    arguments: &str,
+) -> Result<(), Refusal> {
+    if mirrored.is_empty() {
+        return Ok(());
+    }
+    // What is not JSON is told by the check against the schema.
+    let Ok(arguments) = serde_json::from_str::<Value>(arguments) else {
+        return Ok(());
+    };
+    for parameter in mirrored {
+        expect_parameter(headers, &parameter.header, parameter.value(&arguments))?;
+    }
+    Ok(())
+}
+
+fn expect_parameter(
+    headers: &HeaderMap,
+    name: &str,
+    argument: Option<&Value>,
+) -> Result<(), Refusal> {
+    match argument {
+        None => match read(headers, name)? {
+            None => Ok(()),
+            Some(value) => Err(mismatch(format!(
+                "the header {name} is {value:?}, but the arguments have no such value"
+            ))),
+        },
+        Some(Value::String(text)) => expect(headers, name, text, Presence::Required),
+        Some(Value::Number(number)) => {
+            let expected = number.to_string();
+            match read(headers, name)? {
+                Some(value) if same_number(&value, &expected) => Ok(()),
+                _ => expect(headers, name, &expected, Presence::Required),
+            }
+        }
+        Some(Value::Bool(flag)) => expect(headers, name, &flag.to_string(), Presence::Required),
+        // The check against the schema refuses it: only plain values are mirrored.
+        Some(_) => Ok(()),
+    }
+}
+
+/// Whether two texts are the same number: exactly if both are written as whole numbers.
+fn same_number(one: &str, other: &str) -> bool {
+    if let (Ok(one), Ok(other)) = (one.parse::<i128>(), other.parse::<i128>()) {
+        return one == other;
+    }
+    match (one.parse::<f64>(), other.parse::<f64>()) {
+        (Ok(one), Ok(other)) => one.is_finite() && one == other,
+        _ => false,
+    }
+}
+
 pub(super) fn mismatch(message: String) -> Refusal {
     Refusal::new(
         StatusCode::BAD_REQUEST,
@@ -98,6 +156,51 @@ mod tests {
         assert!(expect(&headers, NAME, "hello", Presence::Optional).is_err());
         headers.insert(NAME, "=?base64?%%%?=".parse().unwrap());
         assert!(expect(&headers, NAME, "x", Presence::Optional).is_err());
+    }
+
+    #[test]
+    fn mirrored_parameters_are_repeated_and_nothing_else_is() {
+        let parameter = Mirrored {
+            path: vec!["v".to_owned()],
+            header: "Mcp-Param-V".to_owned(),
+        };
+        let fits = |header: Option<&str>, arguments: &str| {
+            let mut headers = HeaderMap::new();
+            if let Some(value) = header {
+                headers.insert("mcp-param-v", value.parse().unwrap());
+            }
+            expect_mirrored(&headers, std::slice::from_ref(&parameter), arguments).is_ok()
+        };
+        for (header, arguments) in [
+            (Some("a"), r#"{"v":"a"}"#),
+            (Some("=?base64?5LiW?="), r#"{"v":"世"}"#),
+            (Some("SGVsbG8="), r#"{"v":"SGVsbG8="}"#),
+            (Some("=?base64?SGVsbG8="), r#"{"v":"=?base64?SGVsbG8="}"#),
+            (Some(""), r#"{"v":""}"#),
+            (Some("42.0"), r#"{"v":42}"#),
+            (Some("100"), r#"{"v":1e2}"#),
+            (Some("true"), r#"{"v":true}"#),
+            (None, r#"{"v":null}"#),
+            (None, "{}"),
+            (None, "[]"),
+        ] {
+            assert!(fits(header, arguments), "{header:?} {arguments}");
+        }
+        for (header, arguments) in [
+            (None, r#"{"v":"a"}"#),
+            (None, r#"{"v":7}"#),
+            (Some("A"), r#"{"v":"a"}"#),
+            (Some("=?base64?SGVsbG8?="), r#"{"v":"Hello"}"#),
+            (Some("=?base64?SGVs!!!bG8=?="), r#"{"v":"Hello"}"#),
+            (Some("43"), r#"{"v":42}"#),
+            (Some("9007199254740993"), r#"{"v":9007199254740992}"#),
+            (Some("inf"), r#"{"v":42}"#),
+            (Some("True"), r#"{"v":true}"#),
+            (Some("a"), r#"{"v":null}"#),
+            (Some(""), "{}"),
+        ] {
+            assert!(!fits(header, arguments), "{header:?} {arguments}");
+        }
     }
 
     #[test]

@@ -69,7 +69,7 @@ impl Mcp {
         };
         match request.method.as_ref() {
             "server/discover" => self.modern_answer(request, Ok(complete(self.discovery()))),
-            "tools/list" => Reply::to_request(request.id, self.modern_tools(request)),
+            "tools/list" => Reply::to_request(request.id, self.modern_tools(&envelope, request)),
             "tools/call" => match self.modern_call(caller, headers, &envelope, request).await {
                 Ok(reply) => reply,
                 Err(refusal) => Reply::to_request(request.id, Err(refusal)),
@@ -126,14 +126,25 @@ impl Mcp {
         discovery
     }
 
-    fn modern_tools(&self, request: &Request<'_>) -> Result<String, Refusal> {
+    fn modern_tools(
+        &self,
+        envelope: &Envelope<'_>,
+        request: &Request<'_>,
+    ) -> Result<String, Refusal> {
         wire::refuse_cursor(request)?;
-        let tools = self.bridge.catalog().all();
+        let mut tools = self.bridge.catalog().all();
+        let ours = self.built_ins(envelope.takes_tasks).into_iter();
+        tools.extend(ours.map(|(_, tool)| tool));
         let result = ListToolsResult {
             result_type: "complete",
             tools: tools.iter().map(|tool| ListedTool::new(tool)).collect(),
             ttl_ms: TOOLS_TTL_MS,
-            cache_scope: "public",
+            // With tools of our own the list depends on what the client declares.
+            cache_scope: if self.handles.is_some() {
+                "private"
+            } else {
+                "public"
+            },
             meta: RESULT_META,
         };
         Ok(jsonrpc::success(request.id, &result))

@@ -54,7 +54,7 @@ impl<'a, M> ModernTask<'a, M> {
         Self {
             result_type,
             task_id: view.id.to_string(),
-            status: status(view.status),
+            status: wire::status_word(view.status),
             status_message: view.message.as_deref(),
             created_at: wire::timestamp(view.created_ms),
             last_updated_at: wire::timestamp(view.updated_ms),
@@ -89,16 +89,6 @@ impl<'a, M> ModernTask<'a, M> {
             _ => {}
         }
         task
-    }
-}
-
-fn status(status: Status) -> &'static str {
-    match status {
-        Status::Queued | Status::Working => "working",
-        Status::InputRequired => "input_required",
-        Status::Completed => "completed",
-        Status::Failed => "failed",
-        Status::Cancelled => "cancelled",
     }
 }
 

@@ -46,6 +46,9 @@ pub struct ExecTool {
     pub output_schema: Option<Box<RawValue>>,
     /// The annotations of MCP, a JSON object.
     pub annotations: Option<Box<RawValue>>,
+    /// What a client must declare to call it: MCP client capabilities, a JSON
+    /// object.
+    pub required_capabilities: Option<Box<RawValue>>,
     /// How its jobs are queued, bounded and retried.
     pub policy: Policy,
     /// What runs.

@@ -26,6 +26,14 @@ const ANNOTATIONS: [&str; 5] = [
     "openWorldHint",
 ];
 
+const CAPABILITIES: [&str; 5] = [
+    "elicitation",
+    "experimental",
+    "extensions",
+    "roots",
+    "sampling",
+];
+
 /// A JSON object with what it was read from.
 #[derive(Debug)]
 pub(super) struct Document {
@@ -81,6 +89,22 @@ pub(super) fn read_annotations(reader: &mut TableReader<'_, '_>) -> Option<Box<R
             reader.problem(&key, "must be a string");
         } else if name != "title" && !value.is_boolean() {
             reader.problem(&key, "must be true or false");
+        }
+    }
+    Some(object.raw)
+}
+
+/// Reads the capabilities that a client must declare: each is an object.
+/// Names that MCP does not know pass, unless they look like a slip.
+pub(super) fn read_capabilities(reader: &mut TableReader<'_, '_>) -> Option<Box<RawValue>> {
+    let object = read_object(reader, "required_capabilities")?;
+    for (name, value) in object.value.as_object().into_iter().flatten() {
+        let key = format!("required_capabilities.{name}");
+        let hint = hint(name, CAPABILITIES);
+        if !CAPABILITIES.contains(&name.as_str()) && !hint.is_empty() {
+            reader.problem(&key, format!("unknown capability{hint}"));
+        } else if !value.is_object() {
+            reader.problem(&key, "must be a table, such as {}");
         }
     }
     Some(object.raw)

@@ -352,6 +352,18 @@ fn keys_and_variables_are_checked() {
             "maxOutput: unknown key; did you mean `max_output`?",
         ),
         ("title = 1", "title: must be a string"),
+        (
+            "required_capabilities = { samplings = {} }",
+            "did you mean `sampling`?",
+        ),
+        (
+            "required_capabilities = { sampling = true }",
+            "required_capabilities.sampling: must be a table",
+        ),
+        (
+            "required_capabilities = 1",
+            "required_capabilities: must be a table",
+        ),
     ] {
         let problem = problem(lines);
         assert!(problem.starts_with("tool \"t\": "), "{problem}");

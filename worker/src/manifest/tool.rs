@@ -5,7 +5,7 @@ use std::path::Path;
 use super::ExecTool;
 use super::command::CommandSettings;
 use super::policy::Policy;
-use super::schema::{Document, missing_property, read_annotations, read_schema};
+use super::schema::{Document, missing_property, read_annotations, read_capabilities, read_schema};
 use super::table::TableReader;
 use crate::exec::OutputMode;
 
@@ -77,6 +77,7 @@ pub(super) fn read(
         }
     }
     let annotations = read_annotations(reader);
+    let required_capabilities = read_capabilities(reader);
     Some(ExecTool {
         name: name?.to_owned(),
         title,
@@ -84,6 +85,7 @@ pub(super) fn read(
         input_schema: input_schema?.raw,
         output_schema,
         annotations,
+        required_capabilities,
         policy,
         command: command.with_template(template?),
     })

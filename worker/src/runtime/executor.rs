@@ -141,7 +141,13 @@ async fn unknown_tool(runtime: &Runtime, hold: &Hold, job: &Job) {
 
 async fn conclude(runtime: &Runtime, tool: &Tool, attempt: &Attempt, ending: Ending) {
     let settlement = match ending {
-        Ending::Handler(Ok(output)) => Settlement::Finish(completed(output.0)),
+        Ending::Handler(Ok(output)) => {
+            let result = match &tool.output {
+                Some(schema) => schema.hold(output.0),
+                None => output.0,
+            };
+            Settlement::Finish(completed(result))
+        }
         Ending::Handler(Err(ToolError(failure))) => failed(tool, attempt, failure),
         Ending::Panicked => {
             let text = "the handler panicked";

@@ -27,6 +27,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::handler::Handler;
+use crate::output_schema::OutputSchema;
 use in_flight::InFlight;
 use slots::Slots;
 
@@ -34,6 +35,8 @@ use slots::Slots;
 pub(crate) struct Tool {
     pub(crate) definition: ToolDefinition,
     pub(crate) handler: Arc<dyn Handler>,
+    /// What its results are held to, if it promises anything.
+    pub(crate) output: Option<OutputSchema>,
 }
 
 /// What all loops of a worker share.

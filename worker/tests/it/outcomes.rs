@@ -5,7 +5,7 @@ use std::time::Duration;
 use serde::Deserialize;
 use serde_json::json;
 use serde_json::value::RawValue;
-use taskferry_contract::Status;
+use taskferry_contract::{Status, ToolDefinition};
 use taskferry_worker::exec::Environment;
 use taskferry_worker::{HandlerResult, JobContext, ToolError, ToolOutput};
 
@@ -92,6 +92,45 @@ async fn a_tool_error_is_a_result_and_an_rpc_error_is_none() {
     );
     worker.stop().await;
     rig.check().await;
+}
+
+#[tokio::test]
+async fn a_handlers_result_is_held_to_the_output_schema() {
+    async fn answer(job: JobContext) -> HandlerResult {
+        ToolOutput::json(&job.arguments::<serde_json::Value>()?)
+    }
+    async fn fail(_job: JobContext) -> HandlerResult {
+        Err(ToolError::tool("no such month"))
+    }
+    let promising = |name: &str, schema: &str| ToolDefinition {
+        output_schema: Some(RawValue::from_string(schema.to_owned()).unwrap()),
+        ..tool(name)
+    };
+    let schema = r#"{"type":"object","properties":{"n":{"type":"integer"}}}"#;
+    let (answers, fails) = (promising("answer", schema), promising("fail", schema));
+    let rig = Rig::new().await;
+    let worker = run(rig
+        .builder()
+        .tool(answers.clone(), answer)
+        .tool(fails.clone(), fail));
+    let task = rig.end_of(rig.submit(&answers, r#"{"n":1}"#).await).await;
+    assert!(!task.is_error, "{task:?}");
+    let task = rig.end_of(rig.submit(&answers, r#"{"n":"x"}"#).await).await;
+    assert!(task.is_error);
+    assert!(text(&task).contains("output schema: structuredContent/n: "));
+    let task = rig.end_of(rig.submit(&fails, "{}").await).await;
+    assert_eq!(text(&task), "no such month");
+    worker.stop().await;
+    rig.check().await;
+
+    let unusable = promising("odd", r#"{"type":7}"#);
+    let refused = rig.builder().tool(unusable, answer).build().unwrap_err();
+    assert!(
+        refused
+            .to_string()
+            .contains("the output schema of tool odd"),
+        "{refused}"
+    );
 }
 
 async fn flaky(job: JobContext) -> HandlerResult {

@@ -1,0 +1,29 @@
+-- hand_out: changes no status. A plain call whose caller waits no longer becomes a task: its caller has the id.
+-- KEYS  record
+-- ARGV  base · id · owner · keep_ms (integer, how long the record stays after the end at least)
+-- Replies
+--   OK, field, value …     it is a task, also by this very call made twice; the record as a poll shows it
+--   DONE, field, value …   terminal before; unchanged; the record as a poll shows it, with result and error if there is one
+--   GONE                   no such record for this owner
+-- Effects  the record keeps its ttl; owned gets the id (owners only); the token of the call's progress is spent
+local record = KEYS[1]
+local base, id, owner, keep = ARGV[1], ARGV[2], ARGV[3], ARGV[4]
+
+local job = read(record, { 'status', 'owner', 'plain', 'created_ms', 'ttl_ms' })
+if not job.status or job.owner ~= owner then
+  return { 'GONE' }
+end
+if TERMINAL[job.status] then
+  return append_fields(append_fields({ 'DONE' }, record, VIEW), record, { 'result', 'error' })
+end
+if job.plain == '1' then
+  redis.call('HSET', record, 'plain', '0', 'keep_ms', keep)
+  redis.call('HDEL', record, 'progress_token')
+  if owner ~= '' then
+    local owned, expires = base .. 'owned:' .. owner, tonumber(job.created_ms) + tonumber(job.ttl_ms)
+    redis.call('ZREMRANGEBYSCORE', owned, '-inf', int(now_ms()))
+    redis.call('ZADD', owned, int(expires), id)
+    outlive(owned, expires)
+  end
+end
+return append_fields({ 'OK' }, record, VIEW)

@@ -1,0 +1,172 @@
+//! What models are told.
+
+use serde::Serialize;
+use serde_json::{Value, json};
+use taskferry_contract::{Status, TaskView};
+
+use super::super::wire;
+
+/// What a model is told to wait at a time, s.
+const WAIT_TOLD: u64 = 30;
+
+/// The result that a call is answered with when its caller waits no longer. The result of a tool with an output schema
+/// must either fit it or be an error, or clients throw it away unread.
+pub(in super::super) fn handle(view: &TaskView, typed: bool) -> Value {
+    let id = view.id.to_string();
+    let text = format!(
+        "This call of {} has not finished yet. It goes on in the background as task {id}: nothing is lost, so do not make the call again.\n\n{}\n\nTo stop it, call the tool task_cancel with {{\"task_id\": \"{id}\"}}.",
+        view.tool,
+        how_to_wait(view),
+    );
+    if typed {
+        return wire::tool_error(&text);
+    }
+    said(&text, view, false)
+}
+
+fn how_to_wait(view: &TaskView) -> String {
+    let id = view.id;
+    format!(
+        "To wait for it, call the tool task_status with {{\"task_id\": \"{id}\", \"wait_seconds\": {WAIT_TOLD}}}, again and again until the status is completed, failed or cancelled. When it is completed or failed, call the tool task_result with {{\"task_id\": \"{id}\"}} to get the result."
+    )
+}
+
+/// How a task stands, as the result of a tool.
+pub(in super::super) fn status(view: &TaskView) -> Value {
+    let id = view.id;
+    let next = match view.status {
+        Status::Queued | Status::Working | Status::InputRequired => how_to_wait(view),
+        Status::Completed | Status::Failed => format!(
+            "It has ended. To get the result, call the tool task_result with {{\"task_id\": \"{id}\"}}."
+        ),
+        Status::Cancelled => "It has ended, and there is no result.".to_owned(),
+    };
+    let progress = match (&view.progress, &view.total) {
+        (Some(progress), Some(total)) => format!(" Progress: {progress} of {total}."),
+        (Some(progress), None) => format!(" Progress: {progress}."),
+        _ => String::new(),
+    };
+    let text = format!(
+        "Task {id} ({}) is {}: {}{progress}\n\n{next}",
+        view.tool,
+        wire::status_word(view.status),
+        wire::status_message(view),
+    );
+    said(&text, view, false)
+}
+
+/// What `task_result` says before there is a result.
+pub(super) fn unfinished(view: &TaskView) -> Value {
+    let text = format!(
+        "Task {} has no result yet: it is {}.\n\n{}",
+        view.id,
+        wire::status_word(view.status),
+        how_to_wait(view)
+    );
+    said(&text, view, true)
+}
+
+/// What the words say, for programs.
+#[derive(Serialize)]
+struct Facts<'a> {
+    task_id: String,
+    status: &'static str,
+    status_message: &'a str,
+    tool: &'a str,
+    created_at: String,
+    expires_at: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    progress: Option<f64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    total: Option<f64>,
+}
+
+fn said(text: &str, view: &TaskView, is_error: bool) -> Value {
+    let number = |text: &Option<String>| text.as_deref().and_then(|text| text.parse().ok());
+    let facts = Facts {
+        task_id: view.id.to_string(),
+        status: wire::status_word(view.status),
+        status_message: wire::status_message(view),
+        tool: &view.tool,
+        created_at: wire::timestamp(view.created_ms),
+        expires_at: wire::timestamp(view.created_ms.saturating_add(view.ttl_ms)),
+        progress: number(&view.progress),
+        total: number(&view.total),
+    };
+    json!({
+        "content": [{ "type": "text", "text": text }],
+        "structuredContent": facts,
+        "isError": is_error,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use taskferry_contract::{Owner, Shards, TaskId};
+
+    use super::*;
+
+    fn view(status: Status) -> TaskView {
+        TaskView {
+            id: TaskId::random(Shards::default().all().next().unwrap()),
+            status,
+            tool: "report".to_owned(),
+            owner: Owner::anonymous(),
+            plain: false,
+            created_ms: 0,
+            updated_ms: 0,
+            ttl_ms: 1_000,
+            poll_ms: 100,
+            message: None,
+            is_error: false,
+            progress: Some("2".to_owned()),
+            total: None,
+            attempt: 1,
+            result: None,
+            error: None,
+        }
+    }
+
+    #[test]
+    fn a_handle_says_what_to_do_next() {
+        let view = view(Status::Queued);
+        let told = handle(&view, false);
+        let text = told["content"][0]["text"].as_str().unwrap();
+        let id = view.id.to_string();
+        for part in [
+            format!("task_status with {{\"task_id\": \"{id}\", \"wait_seconds\": 30}}"),
+            format!("task_result with {{\"task_id\": \"{id}\"}}"),
+            format!("task_cancel with {{\"task_id\": \"{id}\"}}"),
+        ] {
+            assert!(text.contains(&part), "{part} is not in {text}");
+        }
+        let facts = &told["structuredContent"];
+        assert_eq!(
+            (&facts["task_id"], &facts["status"]),
+            (&json!(id), &json!("working"))
+        );
+        assert_eq!(facts["expires_at"], "1970-01-01T00:00:01.000Z");
+        assert_eq!(told["isError"], false);
+    }
+
+    #[test]
+    fn a_handle_breaks_no_output_schema() {
+        let told = handle(&view(Status::Working), true);
+        assert!(told["structuredContent"].is_null());
+        assert_eq!(told["isError"], true);
+    }
+
+    #[test]
+    fn a_status_leads_to_the_result_once_there_is_one() {
+        for (state, part) in [
+            (Status::Working, "task_status"),
+            (Status::InputRequired, "task_status"),
+            (Status::Completed, "task_result"),
+            (Status::Failed, "task_result"),
+            (Status::Cancelled, "no result"),
+        ] {
+            let told = status(&view(state)).to_string();
+            assert!(told.contains(part), "{part} is not in {told}");
+        }
+    }
+}
