@@ -41,7 +41,7 @@ pub use store::attempt::{
     RenewReply, RetryReply,
 };
 pub use store::flow::{Delivery, ForwardReply, Source};
-pub use store::request::{
-    AnswerReply, Asker, CancelReply, DeliverReply, HandOutReply, Page, Submission, SubmitReply,
-};
+pub use store::input::{AnswerReply, Asker, DeliverReply};
+pub use store::request::{CancelReply, HandOutReply, Page};
+pub use store::submit::{Submission, SubmitReply};
 pub use tool::{AskFirst, Backoff, TaskSupport, ToolDefinition, TtlBounds};

@@ -1,18 +1,20 @@
 //! The store: typed calls of the transitions, and the reads beside them.
 //!
-//! [`request`] is what a front end calls, [`attempt`] what a worker calls for the job it holds, [`flow`] what keeps
-//! jobs moving between streams, `due` and workers.
+//! [`submit`], [`input`] and [`request`] are what a front end calls, [`attempt`] what a worker calls for the job it holds,
+//! [`flow`] what keeps jobs moving between streams, `due` and workers.
 
 pub(crate) mod attempt;
 pub(crate) mod flow;
+pub(crate) mod input;
 pub(crate) mod request;
+pub(crate) mod submit;
 
 use std::time::Duration;
 
 use crate::connection::{Connections, RedisSettings};
 use crate::doorbell::Doorbell;
 use crate::error::Error;
-use crate::ids::{QueueName, ReplicaId, Shard, Shards, WorkerId};
+use crate::ids::{QueueName, ReplicaId, Shard, Shards, TaskId, WorkerId};
 use crate::keys::Keys;
 use crate::reply::Reply;
 use crate::script::{TRANSITIONS, Transition};
@@ -168,6 +170,19 @@ impl Store {
             Err(Error::Redis { source, .. }) if source.code() == Some("BUSYGROUP") => Ok(()),
             outcome => outcome,
         }
+    }
+
+    /// Calls a transition that needs the record alone: base, id and `args`.
+    pub(crate) async fn on_record(
+        &self,
+        transition: &Transition,
+        id: TaskId,
+        args: &[&str],
+    ) -> Result<Reply, Error> {
+        let (base, text) = (self.keys.base(id.shard()), id.to_string());
+        let mut all = vec![base.as_str(), &text];
+        all.extend(args);
+        self.call(transition, &[&self.keys.task(id)], &all).await
     }
 
     pub(crate) async fn call(

@@ -1,0 +1,167 @@
+//! Queueing a job.
+
+use std::borrow::Cow;
+use std::time::Duration;
+
+use crate::error::Error;
+use crate::ids::{Owner, ReplicaId, TaskId};
+use crate::log::LogLevel;
+use crate::script::TRANSITIONS;
+use crate::store::{Store, millis};
+use crate::tool::ToolDefinition;
+
+/// A job to be queued.
+#[derive(Debug, Clone)]
+pub struct Submission<'a> {
+    /// The tool to run; its limits go into the record.
+    pub tool: &'a ToolDefinition,
+    /// The id, made by the caller so that a repeated submit is the same submit.
+    pub id: TaskId,
+    /// Whose task it is.
+    pub owner: &'a Owner,
+    /// The arguments, a JSON object that fits the tool's input schema.
+    pub arguments: &'a str,
+    /// Whether it stands behind a plain call: then it is in no list, and its record goes soon after the end.
+    pub plain: bool,
+    /// How long the record lives.
+    pub ttl: Duration,
+    /// How long it stays after the end: at least, for a task; at most, for a plain call. Zero leaves a task's ttl alone.
+    pub keep: Duration,
+    /// A second submit by the same owner with the same key finds the first.
+    pub idempotency_key: Option<&'a str>,
+    /// The MCP client capabilities, a JSON object.
+    pub capabilities: Option<&'a str>,
+    /// The W3C `traceparent` of the call.
+    pub trace: Option<&'a str>,
+    /// A replica that waits for the outcome from the start.
+    pub waiter: Option<&'a ReplicaId>,
+    /// The legacy session that asked for it: it is told how a task goes, and may resume the stream of a plain call.
+    pub session: Option<&'a str>,
+    /// Under which token the session is told of progress: a JSON string or integer.
+    pub progress_token: Option<&'a str>,
+    /// Answers that are there before anything was asked: key and JSON.
+    pub answers: &'a [(String, String)],
+    /// Questions, key and JSON of method and params, without whose answers the job is not queued.
+    pub asks: &'a [(String, String)],
+    /// From which level on the client hears of the job's log; of none if absent.
+    pub log_level: Option<LogLevel>,
+    /// The most entries the queue may hold, 0 for no limit.
+    pub queue_cap: u64,
+    /// The most live jobs the owner may have, 0 for no limit.
+    pub owner_cap: u64,
+}
+
+/// What became of a submit.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum SubmitReply {
+    /// Queued at this time, ms since the epoch.
+    Queued {
+        /// The record's `created_ms`.
+        created_ms: i64,
+    },
+    /// The idempotency key stands for this task already.
+    Duplicate(TaskId),
+    /// The queue is full.
+    QueueFull {
+        /// Its entries.
+        length: u64,
+    },
+    /// The owner has too many live jobs.
+    OwnerLimit {
+        /// How many.
+        live: u64,
+    },
+}
+
+impl Store {
+    /// Queues a job: record, expiry and entry together, or nothing.
+    ///
+    /// # Errors
+    ///
+    /// If Redis fails; then the job may have been queued, and the same call again is safe.
+    pub async fn submit(&self, job: &Submission<'_>) -> Result<SubmitReply, Error> {
+        let shard = job.id.shard();
+        let (record, queue) = (
+            self.keys.task(job.id),
+            self.keys.queue(shard, &job.tool.queue),
+        );
+        let args = submit_args(job, self.keys.base(shard));
+        let args: Vec<&str> = args.iter().map(AsRef::as_ref).collect();
+        let mut reply = self
+            .call(&TRANSITIONS.submit, &[&record, &queue], &args)
+            .await?;
+        match reply.tag.as_str() {
+            "OK" => Ok(SubmitReply::Queued {
+                created_ms: reply.integer()?,
+            }),
+            "DUPLICATE" => Ok(SubmitReply::Duplicate(reply.integer()?)),
+            "QUEUE_FULL" => Ok(SubmitReply::QueueFull {
+                length: reply.integer()?,
+            }),
+            "LIMIT" => Ok(SubmitReply::OwnerLimit {
+                live: reply.integer()?,
+            }),
+            _ => Err(reply.unknown()),
+        }
+    }
+}
+
+/// The arguments of `submit`, in the order of its header.
+fn submit_args<'a>(job: &Submission<'a>, base: String) -> Vec<Cow<'a, str>> {
+    let tool = job.tool;
+    let mut args: Vec<Cow<'a, str>> = vec![
+        base.into(),
+        job.id.to_string().into(),
+        tool.name.as_str().into(),
+        tool.queue.as_str().into(),
+        job.owner.as_str().into(),
+        job.idempotency_key.unwrap_or("").into(),
+        if job.plain { "1" } else { "0" }.into(),
+        millis(job.ttl).to_string().into(),
+        job.queue_cap.to_string().into(),
+        job.owner_cap.to_string().into(),
+        if job.asks.is_empty() { "0" } else { "1" }.into(),
+    ];
+    let fields: [(&str, Option<Cow<'a, str>>); 13] = [
+        ("arguments", Some(job.arguments.into())),
+        ("poll_ms", Some(tool.poll_interval_ms.to_string().into())),
+        ("timeout_ms", Some(tool.timeout_ms.to_string().into())),
+        ("max_attempts", Some(tool.attempts.to_string().into())),
+        ("max_crashes", Some(tool.crash_limit.to_string().into())),
+        ("keep_ms", Some(millis(job.keep).to_string().into())),
+        ("limit", tool.concurrency.map(|n| n.to_string().into())),
+        ("capabilities", job.capabilities.map(Into::into)),
+        ("trace", job.trace.map(Into::into)),
+        (
+            "log_level",
+            job.log_level.map(|level| level.as_str().into()),
+        ),
+        ("session", job.session.map(Into::into)),
+        ("progress_token", job.progress_token.map(Into::into)),
+        ("waiters", job.waiter.map(|replica| replica.as_str().into())),
+    ];
+    for (name, value) in fields {
+        args.extend(
+            value
+                .map(|value| [name.into(), value])
+                .into_iter()
+                .flatten(),
+        );
+    }
+    for (key, answer) in job.answers {
+        args.extend([format!("answer:{key}").into(), answer.into()]);
+    }
+    for (key, request) in job.asks {
+        args.extend([format!("ask:{key}").into(), request.into()]);
+    }
+    if !job.asks.is_empty() {
+        let open = job.asks.len().to_string();
+        args.extend([
+            "asked".into(),
+            open.clone().into(),
+            "open".into(),
+            open.into(),
+        ]);
+    }
+    args
+}
