@@ -79,9 +79,19 @@ impl Child {
         }
     }
 
+    /// Asks it to end: SIGTERM.
+    pub(crate) fn terminate(&self) -> anyhow::Result<()> {
+        Ok(kill_process_group(self.group, Signal::TERM)?)
+    }
+
+    /// Ends it as a power cut does: SIGKILL.
+    pub(crate) fn kill(&self) -> anyhow::Result<()> {
+        Ok(kill_process_group(self.group, Signal::KILL)?)
+    }
+
     /// Asks it to end, and waits until it did.
     pub(crate) async fn end(mut self) -> anyhow::Result<()> {
-        kill_process_group(self.group, Signal::TERM)?;
+        self.terminate()?;
         match tokio::time::timeout(END, self.child.wait()).await {
             Ok(ended) => {
                 ended?;

@@ -13,6 +13,10 @@ use crate::row::Group;
 pub(crate) enum Command {
     /// Measure.
     Run(Options),
+    /// Measure how long recovery takes.
+    Recovery(Recovery),
+    /// Be the worker of a recovery.
+    Holder(Holder),
     /// Be the bare yardstick.
     Bare(Part),
     /// Work jobs off.
@@ -38,6 +42,26 @@ pub(crate) struct Options {
     pub(crate) json: Option<PathBuf>,
 }
 
+/// How recovery is measured.
+#[derive(Debug, Clone)]
+pub(crate) struct Recovery {
+    /// How often each fault is made.
+    pub(crate) runs: usize,
+    /// Where the figures go as JSON.
+    pub(crate) json: Option<PathBuf>,
+}
+
+/// What the worker of a recovery is told.
+#[derive(Debug, Clone)]
+pub(crate) struct Holder {
+    /// Redis.
+    pub(crate) redis_url: String,
+    /// What its keys begin with.
+    pub(crate) prefix: String,
+    /// Its lease.
+    pub(crate) lease: Duration,
+}
+
 /// What a child of a run is told.
 #[derive(Debug, Clone)]
 pub(crate) struct Part {
@@ -55,6 +79,11 @@ pub(crate) struct Part {
 pub(crate) fn read() -> Command {
     let matches = command().get_matches();
     match matches.subcommand() {
+        Some(("recovery", args)) => Command::Recovery(Recovery {
+            runs: count(args, "runs"),
+            json: args.get_one("json").cloned(),
+        }),
+        Some(("holder", args)) => Command::Holder(holder(args)),
         Some(("bare", args)) => Command::Bare(part(args)),
         Some(("worker", args)) => Command::Worker(part(args)),
         _ => Command::Run(options(&matches)),
@@ -87,12 +116,20 @@ fn command() -> Cli {
                 .value_name("COMMAND")
                 .default_value("")
                 .help("Run the front end under this, as in 'valgrind --tool=callgrind'; its figures then mean nothing, and no aim is judged"),
-            Arg::new("json")
-                .long("json")
-                .value_name("FILE")
-                .value_parser(value_parser!(PathBuf))
-                .help("Also write the figures here"),
+            json(),
         ])
+        .subcommand(
+            Cli::new("recovery")
+                .about("Measures how long it takes until work goes on after a fault")
+                .args([number("runs", "20", "How often each fault is made"), json()]),
+        )
+        .subcommand(
+            Cli::new("holder").hide(true).args([
+                needed("redis-url"),
+                needed("prefix"),
+                needed("lease-ms").value_parser(value_parser!(u64)),
+            ]),
+        )
         .subcommands(["bare", "worker"].map(|name| Cli::new(name).hide(true).args(parts())))
 }
 
@@ -110,8 +147,19 @@ fn number(name: &'static str, default: &'static str, help: &'static str) -> Arg 
         .help(help)
 }
 
+fn json() -> Arg {
+    Arg::new("json")
+        .long("json")
+        .value_name("FILE")
+        .value_parser(value_parser!(PathBuf))
+        .help("Also write the figures here")
+}
+
+fn needed(name: &'static str) -> Arg {
+    Arg::new(name).long(name).required(true)
+}
+
 fn parts() -> [Arg; 4] {
-    let needed = |name: &'static str| Arg::new(name).long(name).required(true);
     [
         needed("redis-url"),
         needed("listen").value_parser(value_parser!(SocketAddr)),
@@ -153,12 +201,22 @@ fn options(args: &ArgMatches) -> Options {
     }
 }
 
+fn text(args: &ArgMatches, name: &str) -> String {
+    args.get_one::<String>(name).cloned().unwrap_or_default()
+}
+
+fn holder(args: &ArgMatches) -> Holder {
+    let lease_ms = args.get_one("lease-ms").copied().unwrap_or_default();
+    Holder {
+        redis_url: text(args, "redis-url"),
+        prefix: text(args, "prefix"),
+        lease: Duration::from_millis(lease_ms),
+    }
+}
+
 fn part(args: &ArgMatches) -> Part {
     Part {
-        redis_url: args
-            .get_one::<String>("redis-url")
-            .cloned()
-            .unwrap_or_default(),
+        redis_url: text(args, "redis-url"),
         payload_bytes: count(args, "payload"),
         listen: args
             .get_one("listen")
@@ -180,6 +238,9 @@ mod tests {
         assert_eq!(options.length, Duration::from_secs(4));
         assert_eq!(options.groups, Group::ALL);
         assert!(options.wrapper.is_empty());
+        let recovery = command().get_matches_from(["taskferry-bench", "recovery"]);
+        let (_, args) = recovery.subcommand().unwrap();
+        assert_eq!(count(args, "runs"), 20);
     }
 
     #[test]

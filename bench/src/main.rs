@@ -11,12 +11,14 @@ mod http;
 mod load;
 mod messages;
 mod print;
+mod recovery;
 mod redis_stats;
 mod report;
 mod rig;
 mod row;
 mod run;
 mod stats;
+mod table;
 mod work;
 mod worker;
 
@@ -35,6 +37,12 @@ async fn main() -> ExitCode {
             outcome = interrupted() => outcome,
             outcome = run::run(&options) => outcome,
         },
+        Command::Recovery(options) => tokio::select! {
+            biased;
+            outcome = interrupted() => outcome,
+            outcome = recovery::run(&options) => outcome,
+        },
+        Command::Holder(holder) => recovery::holder::run(&holder).await,
         Command::Bare(part) => bare::run(&part).await,
         Command::Worker(part) => worker::run(&part).await,
     };

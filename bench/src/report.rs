@@ -9,6 +9,7 @@ use crate::cli::Options;
 use crate::print::print;
 use crate::row::{Group, Row};
 use crate::stats::Spread;
+use crate::table::print_table;
 
 /// What one row came to in one round. Costs are per request, or per lifecycle.
 #[derive(Debug, Clone, Default, PartialEq, Serialize)]
@@ -173,30 +174,6 @@ fn cells_of_aim(verdict: &Verdict) -> Vec<String> {
         format!("{least:.2} to {most:.2}"),
         if verdict.pass { "pass" } else { "miss" }.to_owned(),
     ]
-}
-
-/// Prints rows of cells; the first `left` columns are flush left, the others right.
-fn print_table(table: &[Vec<String>], left: usize) {
-    let columns = table.iter().map(Vec::len).max().unwrap_or(0);
-    let widths: Vec<usize> = (0..columns)
-        .map(|column| {
-            let cells = table.iter().filter_map(|row| row.get(column));
-            cells.map(|cell| cell.chars().count()).max().unwrap_or(0)
-        })
-        .collect();
-    for row in table {
-        let cells = row.iter().zip(&widths).enumerate();
-        let line: Vec<String> = cells
-            .map(|(column, (cell, width))| {
-                if column < left {
-                    format!("{cell:<width$}")
-                } else {
-                    format!("{cell:>width$}")
-                }
-            })
-            .collect();
-        print(line.join("  ").trim_end());
-    }
 }
 
 #[cfg(test)]
