@@ -198,29 +198,6 @@ impl Store {
         }
     }
 
-    /// Takes a worker that left off a queue's consumers; says whether that could be done, since one with entries that
-    /// nobody has taken over stays.
-    ///
-    /// # Errors
-    ///
-    /// If Redis fails. If the group is lost, [`Error::is_no_group`].
-    pub async fn forget_worker(
-        &self,
-        worker: &WorkerId,
-        from: (Shard, &QueueName),
-    ) -> Result<bool, Error> {
-        let (shard, queue) = from;
-        let key = self.keys.queue(shard, queue);
-        let reply = self
-            .call(&TRANSITIONS.forget_worker, &[&key], &[worker.as_str()])
-            .await?;
-        match reply.tag.as_str() {
-            "OK" => Ok(true),
-            "PENDING" => Ok(false),
-            _ => Err(reply.unknown()),
-        }
-    }
-
     /// Buries an entry that cannot be read as a job.
     ///
     /// # Errors

@@ -1,9 +1,10 @@
 //! The store: typed calls of the transitions, and the reads beside them.
 //!
 //! [`submit`], [`input`] and [`request`] are what a front end calls, [`attempt`] what a worker calls for the job it holds,
-//! [`flow`] what keeps jobs moving between streams, `due` and workers.
+//! [`flow`] what keeps jobs moving between streams, `due` and workers, [`consumers`] who reads the streams.
 
 pub(crate) mod attempt;
+pub(crate) mod consumers;
 pub(crate) mod flow;
 pub(crate) mod input;
 pub(crate) mod request;

@@ -1,6 +1,6 @@
 //! `forget_worker`: a worker that left is no consumer any more, unless entries are pending for it.
 
-use taskferry_contract::QueueName;
+use taskferry_contract::{QueueName, WorkerInfo};
 
 use crate::rig::Rig;
 
@@ -34,4 +34,41 @@ async fn a_queue_without_a_group_is_told_apart() {
         .forget_worker(&rig.worker, (rig.shard, &queue))
         .await;
     assert!(refused.unwrap_err().is_no_group());
+}
+
+#[tokio::test]
+async fn silent_workers_are_forgotten_but_not_those_that_beat_or_hold_something() {
+    let mut rig = Rig::new().await;
+    let hold = rig.running().await;
+    let (shard, queue) = (rig.shard, hold.claimed.queue.clone());
+    let key = rig.store.keys().queue(shard, &queue);
+    for name in ["beating", "killed-1", "killed-2"] {
+        let create = ("CREATECONSUMER", &key, "workers", name);
+        assert_eq!(rig.raw::<i64>("XGROUP", create).await, 1);
+    }
+    let beating = WorkerInfo {
+        id: "beating".parse().unwrap(),
+        host: String::new(),
+        pid: 1,
+        version: String::new(),
+        slots: 1,
+        busy: 0,
+        tools: String::new(),
+    };
+    rig.store.beat(&beating).await.unwrap();
+    let forget = async |rig: &Rig| rig.store.forget_silent_workers((shard, &queue)).await;
+    assert_eq!(forget(&rig).await.unwrap(), 2);
+    assert_eq!(
+        consumers(&mut rig).await,
+        2,
+        "one beats, one holds an entry"
+    );
+    rig.finish(&hold).await;
+    assert_eq!(forget(&rig).await.unwrap(), 1);
+    rig.store.leave(&beating.id).await.unwrap();
+    assert_eq!(forget(&rig).await.unwrap(), 1);
+    let never: QueueName = "never-read".parse().unwrap();
+    let refused = rig.store.forget_silent_workers((shard, &never)).await;
+    assert!(refused.is_err());
+    rig.check_drained().await;
 }

@@ -12,9 +12,12 @@ use super::Runtime;
 /// Between two rounds. A Redis that lost its data has its tools again after this.
 const ROUND: Duration = Duration::from_secs(5);
 
+/// After so many rounds, about a minute, the names of workers that were killed are taken off the queues.
+const SWEEP_EVERY: u32 = 12;
+
 /// Tidies until `end`.
 pub(crate) async fn run(runtime: Arc<Runtime>, end: CancellationToken) {
-    loop {
+    for number in 1_u32.. {
         let pause = ROUND.mul_f64(rand::random_range(0.8..=1.0));
         tokio::select! {
             () = end.cancelled() => return,
@@ -23,6 +26,8 @@ pub(crate) async fn run(runtime: Arc<Runtime>, end: CancellationToken) {
         }
         if let Err(error) = round(&runtime).await {
             tracing::warn!(%error, "this worker could not be made known; trying again");
+        } else if number % SWEEP_EVERY == 0 {
+            sweep(&runtime).await;
         }
     }
 }
@@ -36,7 +41,26 @@ pub(crate) async fn introduce(runtime: &Runtime) -> Result<(), Error> {
             runtime.store.ensure_group(shard, queue).await?;
         }
     }
-    runtime.store.beat(&info(runtime)).await
+    runtime.store.beat(&info(runtime)).await?;
+    sweep(runtime).await;
+    Ok(())
+}
+
+/// Takes workers that were killed off the consumers of this worker's queues, so that their names do not pile up.
+async fn sweep(runtime: &Runtime) {
+    for shard in runtime.store.shards().all() {
+        for queue in &runtime.queues {
+            match runtime.store.forget_silent_workers((shard, queue)).await {
+                Ok(0) => {}
+                Ok(forgotten) => {
+                    tracing::info!(forgotten, %queue, "silent workers are no longer consumers");
+                }
+                Err(error) => {
+                    tracing::debug!(%error, %queue, "the names of silent workers stay for now");
+                }
+            }
+        }
+    }
 }
 
 /// Registers what the registry lacks, and only that: a tool that is there in another form was registered by a newer

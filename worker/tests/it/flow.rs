@@ -239,3 +239,26 @@ async fn an_entry_whose_record_is_gone_is_dropped() {
     worker.stop().await;
     rig.check().await;
 }
+
+#[tokio::test]
+async fn a_worker_takes_the_names_of_killed_ones_off_its_queues() {
+    let rig = Rig::new().await;
+    let queue = rig.store.keys().queue(
+        rig.settings.shards.all().next().unwrap(),
+        &tool("quick").queue,
+    );
+    rig.raw::<()>(&["XGROUP", "CREATE", &queue, "workers", "0", "MKSTREAM"])
+        .await;
+    rig.raw::<i64>(&["XGROUP", "CREATECONSUMER", &queue, "workers", "killed"])
+        .await;
+    let worker = run(rig.builder().tool(tool("quick"), quick));
+    eventually(SOON, "the killed worker is forgotten", async || {
+        let consumers: Vec<HashMap<String, redis::Value>> =
+            rig.raw(&["XINFO", "CONSUMERS", &queue, "workers"]).await;
+        let killed = redis::Value::BulkString(b"killed".to_vec());
+        consumers.iter().all(|all| all["name"] != killed)
+    })
+    .await;
+    worker.stop().await;
+    rig.check().await;
+}
