@@ -8,6 +8,7 @@
 
 mod connection;
 mod doorbell;
+mod durability;
 mod error;
 mod ids;
 mod keys;
@@ -24,6 +25,7 @@ mod tool;
 
 pub use connection::{BlockingConnection, Connections, RedisSettings};
 pub use doorbell::{Doorbell, Ring};
+pub use durability::{Durability, UnknownDurability};
 pub use error::Error;
 pub use ids::{
     Attempt, EntryId, InvalidId, Owner, QueueName, ReplicaId, Shard, Shards, TaskId, ToolName,
