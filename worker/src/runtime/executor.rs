@@ -158,7 +158,7 @@ async fn conclude(runtime: &Runtime, tool: &Tool, attempt: &Attempt, ending: End
             let text = format!("timed out after {}", format_duration(limit));
             Settlement::Finish(completed(ToolResult::error(&text)))
         }
-        Ending::Halted => release_now(),
+        Ending::Halted => stopped(tool, attempt),
         Ending::Refused(refused) => {
             return tracing::info!(?refused, "stopped; nothing is written");
         }
@@ -173,10 +173,26 @@ async fn conclude(runtime: &Runtime, tool: &Tool, attempt: &Attempt, ending: End
     }
 }
 
-fn release_now() -> Settlement {
-    Settlement::Release {
+/// What becomes of a job whose handler was stopped because its worker ends: it goes back to be run by another, unless it
+/// may be run only once.
+fn stopped(tool: &Tool, attempt: &Attempt) -> Settlement {
+    if tool.definition.attempts > 1 || tool.definition.crash_limit > 1 {
+        return Settlement::Release {
+            delay: Duration::ZERO,
+            message: None,
+        };
+    }
+    let message = format!(
+        "the worker was stopped during attempt {}: the job is not run again, and its work may be done in part",
+        attempt.job.attempt
+    );
+    Settlement::Retry {
         delay: Duration::ZERO,
-        message: None,
+        last: Outcome::Failed {
+            error: serde_json::json!({ "code": -32603, "message": message }).to_string(),
+            message: message.clone(),
+        },
+        message,
     }
 }
 
@@ -188,7 +204,7 @@ fn failed(tool: &Tool, attempt: &Attempt, failure: Failure) -> Settlement {
             error: serde_json::json!({ "code": code, "message": message }).to_string(),
             message,
         }),
-        Failure::Stopped => release_now(),
+        Failure::Stopped => stopped(tool, attempt),
     }
 }
 

@@ -102,6 +102,47 @@ async fn what_does_not_finish_in_time_is_released_for_others() {
 }
 
 #[tokio::test]
+async fn what_may_run_once_is_not_released_but_failed() {
+    async fn forever(_job: JobContext) -> HandlerResult {
+        std::future::pending().await
+    }
+    let rig = Rig::new().await;
+    let mut once = tool("once");
+    (once.attempts, once.crash_limit) = (1, 1);
+    let worker = rig.builder().drain_timeout(Duration::from_millis(100));
+    let worker = run(worker.tool(once.clone(), forever));
+    let id = rig.submit(&once, "{}").await;
+    rig.has_status(id, Status::Working).await;
+    let drained = worker.stop().await;
+    assert_eq!((drained.released, drained.abandoned), (0, 0));
+    let task = rig.view(id).await;
+    assert_eq!((task.status, task.attempt), (Status::Failed, 1));
+    let told = "the worker was stopped during attempt 1: the job is not run again, and its work may be done in part";
+    assert_eq!(task.message.as_deref(), Some(told));
+    assert_eq!(rig.dead_letters().await, [told]);
+    rig.check().await;
+}
+
+#[tokio::test]
+async fn what_may_run_once_is_given_back_if_it_was_not_begun() {
+    let rig = Rig::new().await;
+    let mut once = tool("once");
+    (once.attempts, once.crash_limit) = (1, 1);
+    // A worker that does not know the tool gives the job back; that is no run.
+    let other = run(rig.builder().tool(tool("other"), until_told));
+    let id = rig.submit(&once, "{}").await;
+    rig.when(id, "it is told", |task| task.message.is_some())
+        .await;
+    assert_eq!(other.stop().await.abandoned, 0);
+    let able = run(rig
+        .builder()
+        .tool(once, async |_job: JobContext| Ok(ToolOutput::text("once"))));
+    assert_eq!(text(&rig.end_of(id).await), "once");
+    able.stop().await;
+    rig.check().await;
+}
+
+#[tokio::test]
 async fn a_handler_that_ends_within_its_grace_is_finished() {
     let rig = Rig::new().await;
     let worker = rig.builder().drain_timeout(Duration::from_millis(100));

@@ -5,7 +5,7 @@ use std::time::Duration;
 use serde::Deserialize;
 use serde_json::json;
 use serde_json::value::RawValue;
-use taskferry_contract::{Status, ToolDefinition};
+use taskferry_contract::{Status, TaskView, ToolDefinition};
 use taskferry_worker::exec::Environment;
 use taskferry_worker::{HandlerResult, JobContext, ToolError, ToolOutput};
 
@@ -165,6 +165,48 @@ async fn a_job_out_of_attempts_ends_and_is_a_dead_letter() {
     assert_eq!((task.status, task.is_error), (Status::Completed, true));
     assert_eq!(text(&task), "still locked");
     assert_eq!(rig.dead_letters().await, ["still locked"]);
+    worker.stop().await;
+    rig.check().await;
+}
+
+#[tokio::test]
+async fn retries_wait_longer_each_time_and_as_long_as_their_tool_says() {
+    async fn never(_job: JobContext) -> HandlerResult {
+        Err(ToolError::retry("not today"))
+    }
+    let rig = Rig::new().await;
+    let with_backoff = |name: &str, initial_ms: u64, max_ms: u64| {
+        let mut tool = tool(name);
+        tool.attempts = 4;
+        (tool.backoff.initial_ms, tool.backoff.max_ms) = (initial_ms, max_ms);
+        tool
+    };
+    let patient = with_backoff("patient", 60_000, 200_000);
+    let hasty = with_backoff("hasty", 1, 1);
+    let worker = run(rig
+        .builder()
+        .tool(patient.clone(), never)
+        .tool(hasty.clone(), never));
+    let id = rig.submit(&patient, "{}").await;
+    let mut delays = Vec::new();
+    for attempt in 1..=3_u64 {
+        let waits = |task: &TaskView| task.attempt == attempt && task.status == Status::Queued;
+        rig.when(id, "it waits for its next attempt", waits).await;
+        let due: u64 = rig.raw(&["ZSCORE", "tf:{0}:due", &id.to_string()]).await;
+        delays.push(due - rig.store.now_ms().await.unwrap());
+        // Its time comes now.
+        rig.raw::<i64>(&["ZADD", "tf:{0}:due", "1", &id.to_string()])
+            .await;
+    }
+    // Jitter takes away up to half; a few seconds may have passed since.
+    for (delay, full) in delays.into_iter().zip([60_000, 120_000, 200_000]) {
+        let range = full / 2 - 5_000..=full;
+        assert!(range.contains(&delay), "{delay} is not in {range:?}");
+    }
+    assert_eq!(text(&rig.end_of(id).await), "not today");
+    let id = rig.submit(&hasty, "{}").await;
+    assert_eq!(rig.end_of(id).await.attempt, 4);
+    assert_eq!(rig.dead_letters().await.len(), 2);
     worker.stop().await;
     rig.check().await;
 }
