@@ -55,10 +55,13 @@ if job.worker and job.worker ~= '' then
   if crashes >= tonumber(job.max_crashes) then
     local text = 'the worker died during attempt ' .. job.attempt .. '; the crash limit of ' .. job.max_crashes
       .. ' is reached'
+    if job.max_crashes == '1' then
+      text = text .. ': it is not run again, and its work may be done in part'
+    end
     close(base, record, id, job, 'failed', {
       'crashes', int(crashes), 'message', text, 'error', cjson.encode({ code = -32603, message = text }),
     })
-    bury(base, id, job.tool, 'crash limit', job.attempt)
+    bury_job(base, record, id, job, 'crash limit', job.attempt)
     return { 'POISON', int(crashes) }
   end
 end

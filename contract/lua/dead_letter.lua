@@ -6,7 +6,8 @@ local queue = KEYS[1]
 local base, entry, id, tool, reason = ARGV[1], ARGV[2], ARGV[3], ARGV[4], ARGV[5]
 
 if redis.call('XDEL', queue, entry) == 1 then
-  bury(base, id, tool, reason, '0')
+  local name = string.match(queue, ':queue:(.*)$') or ''
+  bury(base, { 'id', id, 'tool', tool, 'reason', reason, 'attempts', '0', 'queue', name })
 end
 redis.call('XACK', queue, GROUP, entry)
 return { 'OK' }

@@ -7,8 +7,14 @@
 
 local GROUP = 'workers'
 
--- Dead letters are kept for people, about this many a shard.
+-- Dead letters are kept for people, about this many a shard, for 30 days: older ones go when the next is buried, and all
+-- of them 30 days after the last.
 local DEAD_LETTERS_KEPT = 10000
+local DEAD_LETTERS_KEPT_MS = 30 * 86400 * 1000
+
+-- A letter repeats arguments and capabilities up to this size together, so that the job can be retried once its record
+-- is gone.
+local LETTER_BYTES = 4096
 
 -- The fields of a record that a poll shows; never the arguments.
 local VIEW = {
@@ -149,8 +155,24 @@ local function outcome_fields(field, payload, is_error, message)
   return outcome
 end
 
--- Keeps a job that will not be retried where people find it.
-local function bury(base, id, tool, reason, attempts)
-  redis.call('XADD', base .. 'dead', 'MAXLEN', '~', DEAD_LETTERS_KEPT, '*', 'id', id, 'tool', tool, 'reason', reason,
-    'attempts', attempts)
+-- Keeps a letter where people find it. `letter` is a flat field, value list.
+local function bury(base, letter)
+  local dead = base .. 'dead'
+  redis.call('XADD', dead, 'MAXLEN', '~', DEAD_LETTERS_KEPT, '*', unpack(letter))
+  redis.call('XTRIM', dead, 'MINID', int(now_ms() - DEAD_LETTERS_KEPT_MS))
+  redis.call('PEXPIRE', dead, DEAD_LETTERS_KEPT_MS)
+end
+
+-- Buries a job that will not be retried, with what a person needs to queue it again. `job` is the record as it was
+-- before `close`, which may shorten the ttl.
+local function bury_job(base, record, id, job, reason, attempts)
+  local letter = {
+    'id', id, 'tool', job.tool, 'reason', reason, 'attempts', attempts, 'queue', job.queue, 'owner', job.owner,
+    'ttl_ms', job.ttl_ms,
+  }
+  local bytes = redis.call('HSTRLEN', record, 'arguments') + redis.call('HSTRLEN', record, 'capabilities')
+  if bytes <= LETTER_BYTES then
+    append_fields(letter, record, { 'arguments', 'capabilities' })
+  end
+  bury(base, letter)
 end

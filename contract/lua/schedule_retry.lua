@@ -24,7 +24,7 @@ end
 local retries = tonumber(job.retries)
 if retries + 1 >= tonumber(job.max_attempts) then
   close(base, record, id, job, status, outcome_fields(field, payload, is_error, message))
-  bury(base, id, job.tool, message, attempt)
+  bury_job(base, record, id, job, message, attempt)
   return { 'DEAD', int(retries) }
 end
 

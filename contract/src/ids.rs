@@ -25,8 +25,15 @@ impl InvalidId {
 }
 
 /// One slice of the key space: all keys a transition touches carry the same shard as their hash tag.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Shard(u16);
+
+impl Shard {
+    /// The shard of this number, if there can be one.
+    pub(crate) fn numbered(number: u16) -> Option<Self> {
+        (number < Shards::MAX).then_some(Self(number))
+    }
+}
 
 impl fmt::Display for Shard {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -129,7 +136,7 @@ impl FromStr for TaskId {
         let read = || {
             let (shard, uuid) = text.split_once('-')?;
             let id = Self {
-                shard: Shard(shard.parse().ok().filter(|n| *n < Shards::MAX)?),
+                shard: Shard::numbered(shard.parse().ok()?)?,
                 uuid: Uuid::try_parse(uuid).ok()?,
             };
             // One spelling per task: other forms of the same UUID are other keys.

@@ -23,6 +23,12 @@ impl Keys {
         }
     }
 
+    /// What every key begins with.
+    #[must_use]
+    pub fn prefix(&self) -> &str {
+        &self.prefix
+    }
+
     /// What the keys of a shard begin with; its braces make the hash tag.
     #[must_use]
     pub fn base(&self, shard: Shard) -> String {
@@ -45,6 +51,12 @@ impl Keys {
     #[must_use]
     pub fn queue(&self, shard: Shard, queue: &QueueName) -> String {
         format!("{}:{{{shard}}}:queue:{queue}", self.prefix)
+    }
+
+    /// Dead letters: stream.
+    #[must_use]
+    pub fn dead(&self, shard: Shard) -> String {
+        format!("{}:{{{shard}}}:dead", self.prefix)
     }
 
     /// Jobs that wait for a time: sorted set by due time, ms.
@@ -87,6 +99,12 @@ impl Keys {
     #[must_use]
     pub fn secret(&self) -> String {
         format!("{}:secret", self.prefix)
+    }
+
+    /// The version of the contract that the processes on this Redis keep: string.
+    #[must_use]
+    pub fn contract(&self) -> String {
+        format!("{}:contract", self.prefix)
     }
 
     /// Live workers: sorted set by last beat, ms.

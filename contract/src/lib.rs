@@ -7,12 +7,15 @@
 //! docs/REDIS.md describes every key and transition as an operator meets them.
 
 mod connection;
+mod dead;
+mod doctor;
 mod doorbell;
 mod durability;
 mod error;
 mod ids;
 mod keys;
 mod log;
+mod overview;
 mod record;
 mod registry;
 mod reply;
@@ -22,8 +25,11 @@ pub mod settings;
 mod state;
 mod store;
 mod tool;
+mod version;
 
 pub use connection::{BlockingConnection, Connections, RedisSettings};
+pub use dead::{DeadLetter, InvalidLetterId, LetterFilter, LetterId, Remains, ReviveReply};
+pub use doctor::{Finding, Verdict};
 pub use doorbell::{Doorbell, Ring};
 pub use durability::{Durability, UnknownDurability};
 pub use error::Error;
@@ -33,6 +39,7 @@ pub use ids::{
 };
 pub use keys::Keys;
 pub use log::{LogLevel, LogLine, UnknownLevel};
+pub use overview::{QueueOverview, ServerOverview, ShardOverview};
 pub use record::{Job, Question, TaskView};
 pub use registry::WorkerInfo;
 pub use session::{Session, SessionId};
@@ -47,3 +54,4 @@ pub use store::input::{AnswerReply, Asker, DeliverReply};
 pub use store::request::{CancelReply, HandOutReply, Page};
 pub use store::submit::{Submission, SubmitReply};
 pub use tool::{AskFirst, Backoff, TaskSupport, ToolDefinition, TtlBounds};
+pub use version::{CONTRACT_VERSION, ContractVersion};

@@ -79,6 +79,8 @@ transitions! {
     reclaim Run,
     dead_letter Run,
     forget_worker Run,
+    revive Refuse,
+    agree_version Run,
 }
 
 pub(crate) static TRANSITIONS: LazyLock<Transitions> = LazyLock::new(Transitions::new);

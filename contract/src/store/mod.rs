@@ -85,11 +85,12 @@ impl Store {
         Ok(seconds * 1000 + micros / 1000)
     }
 
-    /// Whether Redis answers and has every transition loaded; loads those it lacks.
+    /// Whether Redis answers, has every transition loaded, and is used with a contract that this binary can keep; loads
+    /// the transitions it lacks, and stores the contract's version if there is none.
     ///
     /// # Errors
     ///
-    /// If Redis fails.
+    /// If Redis fails; [`Error::Unsuitable`] if the contract's version is incompatible.
     pub async fn ready(&self) -> Result<(), Error> {
         let all = TRANSITIONS.all();
         let mut exists = redis::cmd("SCRIPT");
@@ -110,43 +111,7 @@ impl Store {
                 .pipeline::<()>("SCRIPT LOAD", &load)
                 .await?;
         }
-        Ok(())
-    }
-
-    /// Whether this Redis can be trusted with jobs: version 7.0 or later, and no eviction, which would delete records
-    /// behind everyone's back.
-    ///
-    /// # Errors
-    ///
-    /// [`Error::Unsuitable`] with what to change; others if Redis fails.
-    pub async fn check_server(&self) -> Result<(), Error> {
-        let text: String = self
-            .connections
-            .command("INFO", &redis::cmd("INFO"))
-            .await?;
-        let field = |name: &str| {
-            text.lines()
-                .find_map(|line| line.strip_prefix(name)?.strip_prefix(':'))
-                .map(str::trim)
-        };
-        let version = field("redis_version").unwrap_or("unknown");
-        let major: u32 = version
-            .split('.')
-            .next()
-            .and_then(|n| n.parse().ok())
-            .unwrap_or(0);
-        if major < 7 {
-            return Err(Error::Unsuitable(format!(
-                "it is version {version}; use Redis 7.0 or later, or Valkey"
-            )));
-        }
-        let policy = field("maxmemory_policy").unwrap_or("noeviction");
-        if policy != "noeviction" {
-            return Err(Error::Unsuitable(format!(
-                "maxmemory-policy is {policy}, which deletes jobs when memory runs out; run: redis-cli CONFIG SET maxmemory-policy noeviction"
-            )));
-        }
-        Ok(())
+        self.agree_version().await.map(drop)
     }
 
     /// Makes the group of a queue if it is missing. It starts at the first entry, so that jobs queued before it was

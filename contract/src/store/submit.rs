@@ -122,6 +122,14 @@ fn submit_args<'a>(job: &Submission<'a>, base: String) -> Vec<Cow<'a, str>> {
         job.owner_cap.to_string().into(),
         if job.asks.is_empty() { "0" } else { "1" }.into(),
     ];
+    args.extend(record_fields(job));
+    args
+}
+
+/// What a record says of a job beside its identity, as field, value …
+pub(crate) fn record_fields<'a>(job: &Submission<'a>) -> Vec<Cow<'a, str>> {
+    let tool = job.tool;
+    let mut args: Vec<Cow<'a, str>> = Vec::new();
     let fields: [(&str, Option<Cow<'a, str>>); 13] = [
         ("arguments", Some(job.arguments.into())),
         ("poll_ms", Some(tool.poll_interval_ms.to_string().into())),

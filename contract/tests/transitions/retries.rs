@@ -94,6 +94,10 @@ async fn the_last_attempt_leaves_its_outcome_and_a_dead_letter() {
             ("tool", "report".to_owned()),
             ("reason", "second".to_owned()),
             ("attempts", "2".to_owned()),
+            ("queue", "default".to_owned()),
+            ("owner", "key:alice".to_owned()),
+            ("ttl_ms", "600000".to_owned()),
+            ("arguments", r#"{"month":"2026-07"}"#.to_owned()),
         ];
         assert_eq!(letter, expected.map(|(k, v)| (k.to_owned(), v)).into());
     }

@@ -135,7 +135,7 @@ impl Keyspace {
     /// Keys that never expire although they are none of those that may stay.
     fn without_expiry(&self) -> Vec<String> {
         let stays = |key: &str| {
-            ["queue", "due", "running", "dead", "tools", "secret"].contains(&part_of(key))
+            ["queue", "due", "running", "tools", "secret", "contract"].contains(&part_of(key))
         };
         self.keys
             .iter()

@@ -1,0 +1,145 @@
+//! A dead letter, and what it is called.
+
+use std::collections::HashMap;
+use std::fmt;
+use std::str::FromStr;
+
+use crate::ids::{Owner, Shard, TaskId};
+
+/// `<shard>:<entry>`: where a letter stands. The later one is the greater one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct LetterId {
+    ms: u64,
+    sequence: u64,
+    shard: Shard,
+}
+
+impl LetterId {
+    pub(super) fn new(shard: Shard, entry: &str) -> Option<Self> {
+        let (ms, sequence) = entry.split_once('-')?;
+        Some(Self {
+            ms: ms.parse().ok()?,
+            sequence: sequence.parse().ok()?,
+            shard,
+        })
+    }
+
+    pub(super) fn shard(self) -> Shard {
+        self.shard
+    }
+
+    /// The entry of the stream.
+    pub(super) fn entry(self) -> String {
+        format!("{}-{}", self.ms, self.sequence)
+    }
+}
+
+impl fmt::Display for LetterId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}:{}", self.shard, self.entry())
+    }
+}
+
+/// The text is not the id of a letter.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("a dead letter's id is <shard>:<entry>, as in 0:1795405088549-0")]
+pub struct InvalidLetterId;
+
+impl FromStr for LetterId {
+    type Err = InvalidLetterId;
+
+    fn from_str(text: &str) -> Result<Self, InvalidLetterId> {
+        let read = || {
+            let (shard, entry) = text.split_once(':')?;
+            Self::new(Shard::numbered(shard.parse().ok()?)?, entry)
+        };
+        read().ok_or(InvalidLetterId)
+    }
+}
+
+/// A job that will not be retried by itself, or an entry that was no job.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct DeadLetter {
+    /// Where it stands.
+    pub id: LetterId,
+    /// The job; nothing if the entry named none that can be read.
+    pub task: Option<TaskId>,
+    /// What the entry gave as the job, readable or not.
+    pub named: String,
+    /// The tool; empty if the entry named none.
+    pub tool: String,
+    /// The queue, unless an earlier release buried it.
+    pub queue: Option<String>,
+    /// Why it will not be retried.
+    pub reason: String,
+    /// How many attempts were started.
+    pub attempts: u64,
+    /// Whose task it is; nothing if the letter does not say.
+    pub owner: Option<Owner>,
+    /// How long the task was to live, ms.
+    pub ttl_ms: Option<u64>,
+    /// The arguments, unless they are long.
+    pub arguments: Option<String>,
+    /// The client capabilities.
+    pub capabilities: Option<String>,
+    /// Whether the job's record is there still.
+    pub record_exists: bool,
+}
+
+impl DeadLetter {
+    pub(super) fn from_entry(
+        shard: Shard,
+        entry: &str,
+        fields: Vec<(String, String)>,
+    ) -> Option<Self> {
+        let mut fields: HashMap<String, String> = fields.into_iter().collect();
+        let mut take = |name: &str| fields.remove(name);
+        let named = take("id").unwrap_or_default();
+        Some(Self {
+            id: LetterId::new(shard, entry)?,
+            // A transition finds every key of a job in its own shard.
+            task: named.parse().ok().filter(|id: &TaskId| id.shard() == shard),
+            named,
+            tool: take("tool").unwrap_or_default(),
+            queue: take("queue").filter(|queue| !queue.is_empty()),
+            reason: take("reason").unwrap_or_default(),
+            attempts: take("attempts")
+                .and_then(|n| n.parse().ok())
+                .unwrap_or_default(),
+            owner: take("owner").and_then(|name| owner(&name)),
+            ttl_ms: take("ttl_ms").and_then(|ms| ms.parse().ok()),
+            arguments: take("arguments"),
+            capabilities: take("capabilities"),
+            record_exists: false,
+        })
+    }
+
+    /// When it was buried, ms since the epoch.
+    #[must_use]
+    pub fn buried_ms(&self) -> u64 {
+        self.id.ms
+    }
+}
+
+pub(super) fn owner(name: &str) -> Option<Owner> {
+    if name.is_empty() {
+        Some(Owner::anonymous())
+    } else {
+        Owner::named(name).ok()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_id_reads_back_and_orders_by_time() {
+        let id = |text: &str| text.parse::<LetterId>().unwrap();
+        assert_eq!(id("3:17-2").to_string(), "3:17-2");
+        assert!(id("9:17-2") < id("0:18-0") && id("0:9-0") < id("0:17-0"));
+        for wrong in ["", "17-2", "0:17", "1024:17-0", "0:a-0", "0:1-2-3"] {
+            assert_eq!(wrong.parse::<LetterId>(), Err(InvalidLetterId), "{wrong}");
+        }
+    }
+}

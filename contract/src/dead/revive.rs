@@ -1,0 +1,146 @@
+//! A dead letter becomes a new job.
+
+use std::borrow::Cow;
+use std::time::Duration;
+
+use super::letter::{DeadLetter, owner};
+use crate::error::Error;
+use crate::ids::{Owner, TaskId};
+use crate::script::TRANSITIONS;
+use crate::store::submit::{Submission, record_fields};
+use crate::store::{Store, millis};
+use crate::tool::ToolDefinition;
+
+/// What became of a revival.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ReviveReply {
+    /// The new job is queued; the letter is gone.
+    Queued,
+    /// The letter was revived or purged meanwhile.
+    Gone,
+}
+
+/// What is known of a job that died: what its caller asked for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Remains {
+    /// Whose task it was.
+    pub owner: Owner,
+    /// The arguments, a JSON object.
+    pub arguments: String,
+    capabilities: Option<String>,
+    answers: Vec<(String, String)>,
+}
+
+impl Store {
+    /// What is left of a dead job to revive it with: its record, or what the letter repeats of it. Nothing if the letter
+    /// names no job, or the record is gone and the arguments were too long for the letter.
+    ///
+    /// # Errors
+    ///
+    /// If Redis fails.
+    pub async fn remains(&self, letter: &DeadLetter) -> Result<Option<Remains>, Error> {
+        let Some(task) = letter.task else {
+            return Ok(None);
+        };
+        let mut read = redis::cmd("HGETALL");
+        read.arg(self.keys.task(task));
+        let record: Vec<(String, String)> = self.connections.command("remains", &read).await?;
+        if record.is_empty() {
+            return Ok(repeated(letter));
+        }
+        let field = |name: &str| {
+            let found = record.iter().find(|(field, _)| field == name);
+            found.map(|(_, value)| value.clone())
+        };
+        let remains = |owner| Remains {
+            owner,
+            arguments: field("arguments").unwrap_or_else(|| "{}".to_owned()),
+            capabilities: field("capabilities"),
+            answers: record
+                .iter()
+                .filter_map(|(field, value)| {
+                    Some((field.strip_prefix("answer:")?.to_owned(), value.clone()))
+                })
+                .collect(),
+        };
+        Ok(owner(&field("owner").unwrap_or_default()).map(remains))
+    }
+
+    /// Queues the job `id` in place of `letter`, with the limits `tool` has now. The caller makes the id, in the shard of
+    /// the letter's job, so that a repeated call is the same revival.
+    ///
+    /// # Errors
+    ///
+    /// If Redis fails; then the job may have been queued, and the same call again is safe.
+    pub async fn revive(
+        &self,
+        letter: &DeadLetter,
+        remains: &Remains,
+        tool: &ToolDefinition,
+        id: TaskId,
+    ) -> Result<ReviveReply, Error> {
+        let shard = id.shard();
+        let job = submission(letter, remains, tool, id);
+        let mut args: Vec<Cow<'_, str>> = vec![
+            self.keys.base(shard).into(),
+            id.to_string().into(),
+            tool.name.as_str().into(),
+            tool.queue.as_str().into(),
+            remains.owner.as_str().into(),
+            letter.id.entry().into(),
+            millis(job.ttl).to_string().into(),
+        ];
+        args.extend(record_fields(&job));
+        let args: Vec<&str> = args.iter().map(AsRef::as_ref).collect();
+        let keys = [
+            self.keys.task(id),
+            self.keys.queue(shard, &tool.queue),
+            self.keys.dead(shard),
+        ];
+        let keys: Vec<&str> = keys.iter().map(String::as_str).collect();
+        let reply = self.call(&TRANSITIONS.revive, &keys, &args).await?;
+        match reply.tag.as_str() {
+            "OK" => Ok(ReviveReply::Queued),
+            "GONE" => Ok(ReviveReply::Gone),
+            _ => Err(reply.unknown()),
+        }
+    }
+}
+
+fn repeated(letter: &DeadLetter) -> Option<Remains> {
+    Some(Remains {
+        owner: letter.owner.clone()?,
+        arguments: letter.arguments.clone()?,
+        capabilities: letter.capabilities.clone(),
+        answers: Vec::new(),
+    })
+}
+
+/// The job as its caller would submit it today, as a task: nobody waits for the answer to a plain call any more.
+fn submission<'a>(
+    letter: &DeadLetter,
+    remains: &'a Remains,
+    tool: &'a ToolDefinition,
+    id: TaskId,
+) -> Submission<'a> {
+    Submission {
+        tool,
+        id,
+        owner: &remains.owner,
+        arguments: &remains.arguments,
+        plain: false,
+        ttl: Duration::from_millis(tool.ttl.choose(letter.ttl_ms)),
+        keep: Duration::from_millis(tool.keep_ms),
+        idempotency_key: None,
+        capabilities: remains.capabilities.as_deref(),
+        trace: None,
+        waiter: None,
+        session: None,
+        progress_token: None,
+        answers: &remains.answers,
+        asks: &[],
+        log_level: None,
+        queue_cap: 0,
+        owner_cap: 0,
+    }
+}

@@ -1,0 +1,62 @@
+//! What a server says of itself.
+
+use std::collections::HashMap;
+
+use super::is_forbidden;
+use crate::error::Error;
+use crate::store::Store;
+
+/// The fields of `INFO`; none if the user may not read it.
+#[derive(Debug, Default)]
+pub(crate) struct Info(HashMap<String, String>);
+
+impl Info {
+    pub(crate) async fn read(store: &Store) -> Result<Self, Error> {
+        let info = redis::cmd("INFO");
+        let read = store.connections.command::<String>("INFO", &info);
+        match read.await {
+            Ok(text) => Ok(Self::parse(&text)),
+            Err(error) if is_forbidden(&error) => Ok(Self::default()),
+            Err(error) => Err(error),
+        }
+    }
+
+    pub(super) fn parse(text: &str) -> Self {
+        let fields = text.lines().filter_map(|line| {
+            let (name, value) = line.split_once(':')?;
+            Some((name.to_owned(), value.trim().to_owned()))
+        });
+        Self(fields.collect())
+    }
+
+    pub(crate) fn text(&self, name: &str) -> Option<&str> {
+        self.0.get(name).map(String::as_str)
+    }
+
+    pub(crate) fn number(&self, name: &str) -> Option<u64> {
+        self.text(name)?.parse().ok()
+    }
+
+    /// Product and version, as in `Redis 7.0.15`.
+    pub(crate) fn product(&self) -> Option<String> {
+        match (self.text("valkey_version"), self.text("redis_version")) {
+            (Some(valkey), _) => Some(format!("Valkey {valkey}")),
+            (None, Some(redis)) => Some(format!("Redis {redis}")),
+            (None, None) => None,
+        }
+    }
+
+    /// Replicas that follow this server and are up to date but for what is under way.
+    pub(super) fn replicas_online(&self) -> usize {
+        let online = self
+            .0
+            .iter()
+            .filter(|(name, value)| is_replica(name) && value.contains("state=online"));
+        online.count()
+    }
+}
+
+fn is_replica(name: &str) -> bool {
+    let number = name.strip_prefix("slave");
+    number.is_some_and(|n| !n.is_empty() && n.bytes().all(|b| b.is_ascii_digit()))
+}

@@ -1,0 +1,182 @@
+//! Whether the user may run every command that the contract needs, on the keys and channels of the prefix.
+//!
+//! Redis looks at permissions before it looks at a command's arguments, so each command is sent in a form that does
+//! nothing: on keys that do not exist, or with arguments that it refuses.
+
+use redis::{Cmd, Value};
+
+use super::{Finding, is_forbidden, is_refusal};
+use crate::durability::Durability;
+use crate::error::Error;
+use crate::ids::{ReplicaId, Shard};
+use crate::store::Store;
+
+/// So many missing rights are named.
+const NAMED: usize = 10;
+
+/// Every command but those below, with the arguments after its key.
+const ON_A_KEY: &[(&str, &str)] = &[
+    ("DEL", ""),
+    ("EXISTS", ""),
+    ("GET", ""),
+    // An odd number of fields and values.
+    ("HSET", "f v g"),
+    ("HDEL", "f"),
+    ("HGET", "f"),
+    ("HGETALL", ""),
+    ("HINCRBY", "f none"),
+    ("HMGET", "f"),
+    ("HSTRLEN", "f"),
+    ("PEXPIRE", "1"),
+    ("PEXPIREAT", "1"),
+    ("PEXPIRETIME", ""),
+    ("SET", "v XX"),
+    ("XACK", "workers 1-1"),
+    ("XADD", "NOMKSTREAM 1-1 f v"),
+    ("XCLAIM", "workers w 0 1-1"),
+    ("XDEL", "1-1"),
+    ("XLEN", ""),
+    ("XPENDING", "workers"),
+    ("XRANGE", "- +"),
+    ("XREVRANGE", "+ -"),
+    ("XTRIM", "MAXLEN 1"),
+    ("ZADD", "XX 1 m"),
+    ("ZCARD", ""),
+    ("ZRANGE", "0 0"),
+    ("ZRANGEBYSCORE", "0 0"),
+    ("ZREM", "m"),
+    ("ZREMRANGEBYSCORE", "0 0"),
+    ("ZSCORE", "m"),
+];
+
+/// Checks every command; one by one, since the first refusal must not hide the others.
+pub(super) async fn check(store: &Store, wanted: Option<Durability>) -> Result<Finding, Error> {
+    let mut missing = Vec::new();
+    for (name, command) in probes(store, wanted) {
+        let outcome = store.connections.command::<Value>("permissions", &command);
+        note(&mut missing, name, outcome.await.map(drop))?;
+    }
+    if !missing.contains(&"EXEC") {
+        note(&mut missing, "MULTI", transaction(store).await)?;
+    }
+    note(&mut missing, "SUBSCRIBE", subscription(store).await)?;
+    if missing.is_empty() {
+        return Ok(Finding::ok("permissions", "every command is permitted"));
+    }
+    let more = missing.len().saturating_sub(NAMED);
+    missing.truncate(NAMED);
+    let mut named = missing.join(", ");
+    if more > 0 {
+        named.push_str(&format!(" and {more} more"));
+    }
+    let prefix = store.keys.prefix();
+    let user = user(store).await;
+    Ok(Finding::fail(
+        "permissions",
+        format!("user {user} may not run {named} on the keys and channels of {prefix}:"),
+        &format!(
+            "run as an administrator: redis-cli ACL SETUSER {user} '~{prefix}:*' '&{prefix}:*' +@all -@admin -@dangerous +info '+client|unblock'"
+        ),
+    ))
+}
+
+/// Any answer but that the user may not is good: most of these commands are refused for their arguments.
+fn note(
+    missing: &mut Vec<&'static str>,
+    name: &'static str,
+    outcome: Result<(), Error>,
+) -> Result<(), Error> {
+    match outcome {
+        Err(error) if is_forbidden(&error) => missing.push(name),
+        Err(error) if !is_refusal(&error) => return Err(error),
+        _ => {}
+    }
+    Ok(())
+}
+
+fn probes(store: &Store, wanted: Option<Durability>) -> Vec<(&'static str, Cmd)> {
+    let key = scratch(store);
+    let command = |words: &[&str]| {
+        let mut command = Cmd::new();
+        for word in words {
+            command.arg(*word);
+        }
+        command
+    };
+    let mut probes: Vec<(&'static str, Cmd)> = ON_A_KEY
+        .iter()
+        .map(|(name, rest)| {
+            let mut probe = command(&[name, &key]);
+            for word in rest.split_whitespace() {
+                probe.arg(word);
+            }
+            (*name, probe)
+        })
+        .collect();
+    let nothing = "0000000000000000000000000000000000000000";
+    let channel = store.keys.bell(first(store), &ReplicaId::random());
+    probes.extend([
+        ("INFO", command(&["INFO", "server"])),
+        ("TIME", command(&["TIME"])),
+        // There is no MULTI before it.
+        ("EXEC", command(&["EXEC"])),
+        ("CLIENT ID", command(&["CLIENT", "ID"])),
+        ("CLIENT UNBLOCK", command(&["CLIENT", "UNBLOCK", "0"])),
+        ("EVALSHA", command(&["EVALSHA", nothing, "1", &key])),
+        ("SCRIPT EXISTS", command(&["SCRIPT", "EXISTS", nothing])),
+        // No Lua.
+        ("SCRIPT LOAD", command(&["SCRIPT", "LOAD", "("])),
+        ("PUBLISH", command(&["PUBLISH", &channel, ""])),
+        (
+            "XGROUP CREATE",
+            command(&["XGROUP", "CREATE", &key, "workers", "0"]),
+        ),
+        (
+            "XGROUP DELCONSUMER",
+            command(&["XGROUP", "DELCONSUMER", &key, "workers", "w"]),
+        ),
+        (
+            "XREADGROUP",
+            command(&["XREADGROUP", "GROUP", "workers", "w", "STREAMS", &key, ">"]),
+        ),
+    ]);
+    if wanted.is_some_and(|level| level.replicas() > 0) {
+        probes.push(("WAIT", command(&["WAIT", "0", "1"])));
+    }
+    probes
+}
+
+/// On a connection of its own: others would be queued by it. EXEC is known to be permitted, so the connection goes back as
+/// it came.
+async fn transaction(store: &Store) -> Result<(), Error> {
+    let mut connection = store.connections.blocking().await?;
+    for word in ["MULTI", "EXEC"] {
+        let command = redis::cmd(word);
+        connection.command::<Value>(word, &command).await?;
+    }
+    Ok(())
+}
+
+async fn subscription(store: &Store) -> Result<(), Error> {
+    let mut connection = store.connections.pubsub().await?;
+    let channel = store.keys.bell(first(store), &ReplicaId::random());
+    let subscribed = connection.subscribe(channel).await;
+    subscribed.map_err(Error::redis("SUBSCRIBE"))
+}
+
+/// A key that does not exist.
+fn scratch(store: &Store) -> String {
+    let base = store.keys.base(first(store));
+    format!("{base}permissions:{:016x}", rand::random::<u64>())
+}
+
+fn first(store: &Store) -> Shard {
+    store.shards.all().next().unwrap_or_default()
+}
+
+async fn user(store: &Store) -> String {
+    let mut whoami = redis::cmd("ACL");
+    whoami.arg("WHOAMI");
+    let user = store.connections.command("ACL WHOAMI", &whoami).await;
+    user.unwrap_or_else(|_not_permitted| "NAME".to_owned())
+}

@@ -1,0 +1,200 @@
+//! How much there is of everything, for the operator at night. Nothing here writes.
+
+use crate::doctor::Info;
+use crate::error::Error;
+use crate::ids::QueueName;
+use crate::registry::WorkerInfo;
+use crate::store::Store;
+
+/// A server as it stands.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ServerOverview {
+    /// Product and version.
+    pub product: String,
+    /// Whether it takes writes.
+    pub is_primary: bool,
+    /// How long it runs, seconds.
+    pub uptime_seconds: u64,
+    /// Memory in use, bytes.
+    pub used_bytes: u64,
+    /// The most it may use, bytes; 0 for no limit.
+    pub max_bytes: u64,
+    /// Open connections.
+    pub connections: u64,
+    /// The contract's version, if one is stored.
+    pub contract: Option<String>,
+    /// Its clock, ms since the epoch.
+    pub now_ms: u64,
+}
+
+/// A queue over all shards.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct QueueOverview {
+    /// Jobs that wait for a worker or run, and entries of expired ones that no worker has met yet.
+    pub length: u64,
+    /// Those that were given to a worker.
+    pub pending: u64,
+    /// When the oldest of all was queued, ms since the epoch.
+    pub oldest_ms: Option<u64>,
+}
+
+/// What is not on a queue, over all shards.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct ShardOverview {
+    /// Jobs that wait for their time.
+    pub due: u64,
+    /// When the next one's comes, ms since the epoch.
+    pub next_due_ms: Option<u64>,
+    /// Dead letters.
+    pub dead: u64,
+}
+
+/// What `XPENDING` says of a group: how many, and three more things.
+type Pending = (u64, redis::Value, redis::Value, redis::Value);
+
+impl Store {
+    /// The server.
+    ///
+    /// # Errors
+    ///
+    /// If Redis fails.
+    pub async fn server_overview(&self) -> Result<ServerOverview, Error> {
+        let info = Info::read(self).await?;
+        let number = |name| info.number(name).unwrap_or(0);
+        Ok(ServerOverview {
+            product: info.product().unwrap_or_else(|| "a server".to_owned()),
+            is_primary: info.text("role") != Some("slave"),
+            uptime_seconds: number("uptime_in_seconds"),
+            used_bytes: number("used_memory"),
+            max_bytes: number("maxmemory"),
+            connections: number("connected_clients"),
+            contract: self.stored_version().await?,
+            now_ms: self.now_ms().await?,
+        })
+    }
+
+    /// A queue.
+    ///
+    /// # Errors
+    ///
+    /// If Redis fails.
+    pub async fn queue_overview(&self, queue: &QueueName) -> Result<QueueOverview, Error> {
+        let mut all = QueueOverview::default();
+        for shard in self.shards.all() {
+            let key = self.keys.queue(shard, queue);
+            let mut read = redis::pipe();
+            read.cmd("XLEN").arg(&key);
+            read.cmd("XRANGE")
+                .arg(&key)
+                .arg("-")
+                .arg("+")
+                .arg("COUNT")
+                .arg(1);
+            let (length, first): (u64, Vec<(String, redis::Value)>) =
+                self.connections.pipeline("queue_overview", &read).await?;
+            let mut pending = redis::cmd("XPENDING");
+            pending.arg(&key).arg("workers");
+            let pending: Result<Pending, Error> =
+                self.connections.command("queue_overview", &pending).await;
+            all.pending += match pending {
+                Ok((count, ..)) => count,
+                Err(error) if error.is_no_group() => 0,
+                Err(error) => return Err(error),
+            };
+            all.length += length;
+            let oldest = first.first().and_then(|(entry, _)| time_of(entry));
+            all.oldest_ms = earlier(all.oldest_ms, oldest);
+        }
+        Ok(all)
+    }
+
+    /// What is due, and what is dead.
+    ///
+    /// # Errors
+    ///
+    /// If Redis fails.
+    pub async fn shard_overview(&self) -> Result<ShardOverview, Error> {
+        let mut all = ShardOverview::default();
+        for shard in self.shards.all() {
+            let due_key = self.keys.due(shard);
+            let mut read = redis::pipe();
+            read.cmd("ZCARD").arg(&due_key);
+            read.cmd("ZRANGE")
+                .arg(&due_key)
+                .arg(0)
+                .arg(0)
+                .arg("WITHSCORES");
+            read.cmd("XLEN").arg(self.keys.dead(shard));
+            let (due, next, dead): (u64, Vec<(String, u64)>, u64) =
+                self.connections.pipeline("shard_overview", &read).await?;
+            all.due += due;
+            all.dead += dead;
+            let next = next.first().map(|(_, at)| *at);
+            all.next_due_ms = earlier(all.next_due_ms, next);
+        }
+        Ok(all)
+    }
+
+    /// The workers that are alive, each with its last beat, ms since the epoch; by name.
+    ///
+    /// # Errors
+    ///
+    /// If Redis fails.
+    pub async fn workers(&self) -> Result<Vec<(WorkerInfo, u64)>, Error> {
+        let mut beats = redis::cmd("ZRANGE");
+        beats
+            .arg(self.keys.workers())
+            .arg(0)
+            .arg(-1)
+            .arg("WITHSCORES");
+        let beats: Vec<(String, u64)> = self.connections.command("workers", &beats).await?;
+        let mut workers = Vec::new();
+        for (id, beat_ms) in beats {
+            let Ok(id) = id.parse() else {
+                continue;
+            };
+            let mut read = redis::cmd("HMGET");
+            read.arg(self.keys.worker(&id));
+            read.arg(&["host", "pid", "version", "slots", "busy", "tools"]);
+            let told: [Option<String>; 6] = self.connections.command("workers", &read).await?;
+            // The hash expires a minute after the last beat, the set later if others beat.
+            if let Some(worker) = WorkerInfo::from_values(id, told) {
+                workers.push((worker, beat_ms));
+            }
+        }
+        workers.sort_by(|(a, _), (b, _)| a.id.cmp(&b.id));
+        Ok(workers)
+    }
+}
+
+impl WorkerInfo {
+    fn from_values(id: crate::ids::WorkerId, told: [Option<String>; 6]) -> Option<Self> {
+        let [host, pid, version, slots, busy, tools] = told;
+        Some(Self {
+            id,
+            host: host?,
+            pid: pid?.parse().ok()?,
+            version: version?,
+            slots: slots?.parse().ok()?,
+            busy: busy?.parse().ok()?,
+            tools: tools?,
+        })
+    }
+
+    /// Whether it runs a tool of this name.
+    #[must_use]
+    pub fn runs(&self, tool: &str) -> bool {
+        self.tools.split(',').any(|own| own == tool)
+    }
+}
+
+fn time_of(entry: &str) -> Option<u64> {
+    entry.split('-').next()?.parse().ok()
+}
+
+fn earlier(one: Option<u64>, other: Option<u64>) -> Option<u64> {
+    match (one, other) {
+        (Some(one), Some(other)) => Some(one.min(other)),
+        (one, other) => one.or(other),
+    }
+}
