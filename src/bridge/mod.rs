@@ -12,7 +12,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use taskferry_contract::{
-    CancelReply, HandOutReply, LogLine, Owner, Page, ReplicaId, Ring, Store, TaskId, TaskView,
+    CancelReply, Error, HandOutReply, LogLine, Owner, Page, ReplicaId, Ring, Store, TaskId,
+    TaskView,
 };
 use tokio::sync::broadcast;
 use tokio_util::sync::CancellationToken;
@@ -97,9 +98,13 @@ impl Bridge {
         &self.0.catalog
     }
 
-    /// Whether requests can be served: Redis answers and knows every transition.
-    pub(crate) async fn ready(&self) -> Result<(), BridgeError> {
-        Ok(self.0.store.ready().await?)
+    /// Whether requests can be served: Redis answers, knows every transition, and is used with a contract that this program
+    /// keeps. If not, says why.
+    pub(crate) async fn ready(&self) -> Result<(), String> {
+        self.0.store.ready().await.map_err(|error| match error {
+            Error::Unsuitable(_) => error.to_string(),
+            error => BridgeError::from(error).to_string(),
+        })
     }
 
     /// This replica.

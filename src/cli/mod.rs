@@ -1,16 +1,22 @@
 //! The command line.
 
+mod dead;
 mod dev;
+mod doctor;
 mod healthcheck;
 mod logging;
+mod operator;
 mod serve;
+mod status;
+mod tools;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::{Arg, ArgMatches, Command, value_parser};
+use taskferry_contract::settings::{Problems, Setting};
 
-use crate::config::{self, ServeConfig};
+use crate::config::{self, OperatorConfig, ServeConfig};
 
 /// Runs what the command line asks for.
 pub(crate) async fn run() -> ExitCode {
@@ -18,21 +24,30 @@ pub(crate) async fn run() -> ExitCode {
     let matches = command.clone().get_matches();
     let outcome = match matches.subcommand() {
         Some(("serve", args)) => match settings(args) {
-            Ok(config) => serve::run(config).await,
+            Ok(config) => serve::run(config).await.map(|()| true),
             Err(problems) => return refused(&problems),
         },
         Some(("dev", args)) => match settings(args) {
-            Ok(config) => dev::run(config.for_one_user(), dev::Options::from(args)).await,
+            Ok(config) => dev::run(config.for_one_user(), dev::Options::from(args))
+                .await
+                .map(|()| true),
             Err(problems) => return refused(&problems),
         },
-        Some(("healthcheck", args)) => healthcheck::run(args).await,
+        Some(("healthcheck", args)) => healthcheck::run(args).await.map(|()| true),
+        Some((name @ ("dead" | "tools" | "status" | "doctor"), args)) => {
+            match operator::settings(args) {
+                Ok(config) => operate(name, &config, args).await,
+                Err(problems) => return refused(&problems),
+            }
+        }
         _ => {
             let _closed_stderr = command.print_help();
             return ExitCode::from(2);
         }
     };
     match outcome {
-        Ok(()) => ExitCode::SUCCESS,
+        Ok(true) => ExitCode::SUCCESS,
+        Ok(false) => ExitCode::FAILURE,
         Err(error) => {
             logging::say(&format!("taskferry: {error:#}"));
             ExitCode::FAILURE
@@ -40,7 +55,17 @@ pub(crate) async fn run() -> ExitCode {
     }
 }
 
-fn refused(problems: &taskferry_contract::settings::Problems) -> ExitCode {
+/// Runs an operator's command; says whether all of it went well. What did not has been told.
+async fn operate(name: &str, config: &OperatorConfig, args: &ArgMatches) -> anyhow::Result<bool> {
+    match name {
+        "dead" => dead::run(config, args).await,
+        "tools" => tools::run(config, args).await,
+        "status" => status::run(config, args).await.map(|()| true),
+        _ => doctor::run(config, args).await,
+    }
+}
+
+fn refused(problems: &Problems) -> ExitCode {
     logging::say(&format!("taskferry: {problems}"));
     ExitCode::from(2)
 }
@@ -59,30 +84,48 @@ fn command() -> Command {
             Command::new("dev").about("Try it: a private Redis, a front end on loopback, and a worker, until Ctrl-C"),
         )))
         .subcommand(healthcheck::command())
+        .subcommand(doctor::command())
+        .subcommand(status::command())
+        .subcommand(tools::command())
+        .subcommand(dead::command())
 }
 
 fn with_settings(command: Command) -> Command {
-    let file = Arg::new("config")
+    let file = config_file();
+    config::settings_of_serve()
+        .into_iter()
+        .fold(command.arg(file), with_setting)
+}
+
+fn config_file() -> Arg {
+    Arg::new("config")
         .long("config")
         .value_name("FILE")
         .value_parser(value_parser!(PathBuf))
-        .help("A TOML file of settings");
-    config::settings_of_serve()
-        .into_iter()
-        .fold(command.arg(file), |command, setting| {
-            command.arg(
-                Arg::new(setting.name)
-                    .long(setting.flag())
-                    .value_name(setting.value)
-                    .help(setting.help),
-            )
-        })
+        .help("A TOML file of settings")
 }
 
-fn settings(args: &ArgMatches) -> Result<ServeConfig, taskferry_contract::settings::Problems> {
-    let flags = config::settings_of_serve()
-        .into_iter()
-        .filter_map(|setting| Some((setting.name, args.get_one::<String>(setting.name)?.clone())))
-        .collect();
+fn with_setting(command: Command, setting: Setting) -> Command {
+    command.arg(
+        Arg::new(setting.name)
+            .long(setting.flag())
+            .value_name(setting.value)
+            .help(setting.help),
+    )
+}
+
+fn settings(args: &ArgMatches) -> Result<ServeConfig, Problems> {
+    let flags = flags(args, config::settings_of_serve());
     config::serve(flags, args.get_one::<PathBuf>("config").cloned())
+}
+
+/// Which of these settings were given as flags.
+fn flags(args: &ArgMatches, settings: Vec<Setting>) -> Vec<(&'static str, String)> {
+    settings
+        .into_iter()
+        .filter_map(|setting| {
+            let value = args.get_one::<String>(setting.name)?;
+            Some((setting.name, value.clone()))
+        })
+        .collect()
 }

@@ -18,6 +18,11 @@ use crate::config::ServeConfig;
 use crate::http;
 use crate::mcp::Mcp;
 
+/// Between two looks for a Redis that does not answer at the start.
+const WAIT_FOR_REDIS: Duration = Duration::from_millis(500);
+/// Between two looks at the contract's version. A Redis that lost its data has it again after this.
+const LOOK_AGAIN: Duration = Duration::from_secs(5);
+
 /// Serves until SIGTERM or SIGINT.
 pub(super) async fn run(config: ServeConfig) -> anyhow::Result<()> {
     logging::start(&config.log, config.log_format)?;
@@ -148,35 +153,48 @@ async fn overdue(stop: &CancellationToken, timeout: Duration) {
     tokio::time::sleep(timeout).await;
 }
 
-/// Waits for Redis and checks whether it can be used at all; if not, cancels `refused`.
+/// Waits for Redis and checks whether it can be used at all, and from then on whether it still can: others may have begun
+/// to use an incompatible version of the contract. If not, cancels `refused`.
 async fn check(
     bridge: &Bridge,
     stop: &CancellationToken,
     refused: &CancellationToken,
 ) -> anyhow::Result<()> {
+    let mut fit = false;
     loop {
         let outcome = tokio::select! {
             () = stop.cancelled() => return Ok(()),
-            outcome = check_once(bridge) => outcome,
+            outcome = check_once(bridge, fit) => outcome,
         };
         match outcome {
+            Ok(()) if fit => {}
             Ok(()) => {
                 tracing::info!("Redis is reached and fit");
-                return Ok(());
+                fit = true;
             }
-            Err(error) if error.is_transient() => {
-                tracing::warn!(%error, "waiting for Redis");
-                tokio::time::sleep(Duration::from_millis(500)).await;
+            Err(error) if fit && !matches!(error, Error::Unsuitable(_)) => {
+                tracing::warn!(%error, "the version of the contract could not be looked at");
             }
+            Err(error) if error.is_transient() => tracing::warn!(%error, "waiting for Redis"),
             Err(error) => {
+                tracing::error!(%error, "this front end cannot go on");
                 refused.cancel();
                 return Err(error.into());
             }
         }
+        let pause = if fit { LOOK_AGAIN } else { WAIT_FOR_REDIS };
+        tokio::select! {
+            () = stop.cancelled() => return Ok(()),
+            () = tokio::time::sleep(pause) => {}
+        }
     }
 }
 
-async fn check_once(bridge: &Bridge) -> Result<(), Error> {
+/// All of it at first; the contract's version alone once Redis was found fit.
+async fn check_once(bridge: &Bridge, fit: bool) -> Result<(), Error> {
+    if fit {
+        return bridge.store().agree_version().await.map(drop);
+    }
     bridge.store().check_server().await?;
     bridge.store().ready().await
 }

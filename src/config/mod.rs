@@ -1,11 +1,13 @@
 //! The front end's settings. The environment and the settings file are read here and nowhere else.
 
+mod operator;
 mod serve;
 
 use std::path::PathBuf;
 
-use taskferry_contract::settings::{Problems, Settings};
+use taskferry_contract::settings::{Problems, Setting, Settings};
 
+pub(crate) use operator::{OperatorConfig, operator, settings_of_operator};
 pub(crate) use serve::{LogFormat, ServeConfig, settings_of_serve};
 
 /// Names of settings that are not the front end's but may stand in a shared environment.
@@ -14,8 +16,12 @@ const NAMES_OF_OTHERS: [&str; 2] = ["config", "test_redis"];
 /// The variable that names the settings file.
 const FILE_VARIABLE: &str = "TASKFERRY_CONFIG";
 
-/// Collects what flags, the environment and the settings file say.
-pub(crate) fn collect(flags: Vec<(&'static str, String)>, file: Option<PathBuf>) -> Settings {
+/// Collects what flags, the environment and the settings file say of the settings in `known`.
+fn collect(
+    known: Vec<Setting>,
+    flags: Vec<(&'static str, String)>,
+    file: Option<PathBuf>,
+) -> Settings {
     #[expect(
         clippy::disallowed_methods,
         reason = "this is the module that reads the environment"
@@ -23,7 +29,7 @@ pub(crate) fn collect(flags: Vec<(&'static str, String)>, file: Option<PathBuf>)
     let variables: Vec<(String, String)> = std::env::vars_os()
         .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))
         .collect();
-    let mut settings = Settings::new(settings_of_serve());
+    let mut settings = Settings::new(known);
     let named = variables.iter().find(|(name, _)| name == FILE_VARIABLE);
     let file = file.or_else(|| named.map(|(_, path)| PathBuf::from(path)));
     if let Some(path) = file {
@@ -61,5 +67,5 @@ pub(crate) fn serve(
     flags: Vec<(&'static str, String)>,
     file: Option<PathBuf>,
 ) -> Result<ServeConfig, Problems> {
-    ServeConfig::take(collect(flags, file))
+    ServeConfig::take(collect(settings_of_serve(), flags, file))
 }

@@ -16,7 +16,8 @@ pub(super) async fn alive() -> &'static str {
     "alive\n"
 }
 
-/// Redis answers, it knows every transition, and the process is not winding down.
+/// Redis answers, knows every transition and is used with a contract that this program keeps, and the process is not
+/// winding down.
 pub(super) async fn ready(State(edge): State<Arc<Edge>>) -> (StatusCode, String) {
     if edge.stop.is_cancelled() {
         return (
@@ -26,9 +27,9 @@ pub(super) async fn ready(State(edge): State<Arc<Edge>>) -> (StatusCode, String)
     }
     match tokio::time::timeout(PATIENCE, edge.bridge.ready()).await {
         Ok(Ok(())) => (StatusCode::OK, "ready\n".to_owned()),
-        Ok(Err(error)) => (
+        Ok(Err(reason)) => (
             StatusCode::SERVICE_UNAVAILABLE,
-            format!("not ready: {error}\n"),
+            format!("not ready: {reason}\n"),
         ),
         Err(_elapsed) => {
             let text = "not ready: Redis did not answer within 1 s\n".to_owned();

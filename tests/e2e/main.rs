@@ -17,6 +17,7 @@ mod handles;
 mod legacy;
 mod logs;
 mod modern;
+mod operator;
 mod questions;
 mod replicas;
 mod resume;

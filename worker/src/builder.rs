@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 use std::fmt;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use taskferry_contract::{InvalidId, Store, ToolDefinition, ToolName, WorkerId};
@@ -187,6 +187,7 @@ impl Builder {
             phase: Phase::default(),
             wake: Wake::default(),
             ended: Tally::default(),
+            unfit: Mutex::default(),
         };
         Ok(Worker::new(runtime, self.drain_timeout))
     }

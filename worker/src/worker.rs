@@ -12,7 +12,7 @@ use tokio_util::task::TaskTracker;
 use crate::builder::Builder;
 use crate::runtime::backoff::jittered;
 use crate::runtime::fetcher::Fetcher;
-use crate::runtime::{Runtime, forwarder, heartbeat, janitor, reclaimer};
+use crate::runtime::{Runtime, forwarder, heartbeat, janitor, lock, reclaimer};
 
 /// Between two looks for a Redis that does not answer at the start.
 const WAIT_FOR_REDIS: [Duration; 2] = [Duration::from_millis(500), Duration::from_secs(2)];
@@ -72,7 +72,8 @@ impl Worker {
     ///
     /// # Errors
     ///
-    /// If Redis cannot be used: [`Error::Unsuitable`], or refused credentials.
+    /// If Redis cannot be used: [`Error::Unsuitable`], or refused credentials. The first also after a drain, when others
+    /// began to use an incompatible version of the contract meanwhile.
     pub async fn run(self, stop: CancellationToken) -> Result<Drained, Error> {
         let runtime = &self.runtime;
         let drained = |runtime: &Runtime| Drained {
@@ -98,6 +99,7 @@ impl Worker {
         rest.spawn(heartbeat::listen(Arc::clone(runtime), end.clone()));
         tokio::select! {
             () = stop.cancelled() => {}
+            () = runtime.phase.stop.cancelled() => {}
             () = runtime.phase.kill.cancelled() => {}
         }
         self.drain(loops).await;
@@ -115,7 +117,7 @@ impl Worker {
         }
         let drained = drained(runtime);
         tracing::info!(?drained, "stopped");
-        Ok(drained)
+        lock(&runtime.unfit).take().map_or(Ok(drained), Err)
     }
 
     /// Takes this worker off the consumers of its queues, so that restarts do not pile up names.

@@ -24,10 +24,17 @@ pub(crate) async fn run(runtime: Arc<Runtime>, end: CancellationToken) {
             () = tokio::time::sleep(pause) => {}
             () = runtime.wake.janitor.notified() => {}
         }
-        if let Err(error) = round(&runtime).await {
-            tracing::warn!(%error, "this worker could not be made known; trying again");
-        } else if number % SWEEP_EVERY == 0 {
-            sweep(&runtime).await;
+        match round(&runtime).await {
+            Ok(()) if number % SWEEP_EVERY == 0 => sweep(&runtime).await,
+            Ok(()) => {}
+            Err(error @ Error::Unsuitable(_)) => {
+                tracing::error!(%error, "this worker cannot go on");
+                runtime.give_up(error);
+                return;
+            }
+            Err(error) => {
+                tracing::warn!(%error, "this worker could not be made known; trying again")
+            }
         }
     }
 }
@@ -65,7 +72,10 @@ async fn sweep(runtime: &Runtime) {
 
 /// Registers what the registry lacks, and only that: a tool that is there in another form was registered by a newer
 /// worker, and two that wrote over each other would have every client read its tools again and again.
+///
+/// The contract's version comes first: somebody may have begun to use another one, and Redis may have lost it.
 async fn round(runtime: &Runtime) -> Result<(), Error> {
+    runtime.store.agree_version().await?;
     if !runtime.is_stopping() {
         let known = runtime.store.tools().await?;
         let known: HashSet<ToolName> = known.into_iter().map(|tool| tool.name).collect();

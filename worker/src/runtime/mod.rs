@@ -21,7 +21,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use taskferry_contract::{QueueName, Store, ToolDefinition, ToolName, WorkerId};
+use taskferry_contract::{Error, QueueName, Store, ToolDefinition, ToolName, WorkerId};
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -58,6 +58,8 @@ pub(crate) struct Runtime {
     pub(crate) phase: Phase,
     pub(crate) wake: Wake,
     pub(crate) ended: Tally,
+    /// Why this worker must end by itself, once it must.
+    pub(crate) unfit: Mutex<Option<Error>>,
 }
 
 /// How far the end of the worker has come. Each step implies those before.
@@ -107,6 +109,12 @@ impl Tally {
 impl Runtime {
     pub(crate) fn is_stopping(&self) -> bool {
         self.phase.stop.is_cancelled()
+    }
+
+    /// Winds the worker down, as a signal would, because it can work here no longer.
+    pub(crate) fn give_up(&self, error: Error) {
+        lock(&self.unfit).get_or_insert(error);
+        self.phase.stop.cancel();
     }
 }
 

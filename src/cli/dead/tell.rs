@@ -1,0 +1,109 @@
+//! How dead letters are shown.
+
+use serde_json::{Map, Value, json};
+use taskferry_contract::{DeadLetter, Store, TaskView};
+
+use super::super::logging::print;
+use super::super::operator::{moment, plain, table};
+
+/// Without arguments: they are nobody's business until someone asks for one letter.
+pub(super) fn list(letters: &[DeadLetter], as_json: bool) {
+    if as_json {
+        for letter in letters {
+            print(&Value::Object(line(letter)).to_string());
+        }
+        return;
+    }
+    let rows = letters.iter().map(|letter| {
+        vec![
+            letter.id.to_string(),
+            or_dash(&letter.named),
+            or_dash(&letter.tool),
+            or_dash(letter.queue.as_deref().unwrap_or_default()),
+            letter.attempts.to_string(),
+            moment(letter.buried_ms()),
+            (if letter.record_exists { "yes" } else { "no" }).to_owned(),
+            plain(&letter.reason),
+        ]
+    });
+    let head = [
+        "LETTER", "TASK", "TOOL", "QUEUE", "ATTEMPTS", "BURIED", "RECORD", "REASON",
+    ];
+    for row in table(&head, rows.collect()) {
+        print(&row);
+    }
+}
+
+fn or_dash(text: &str) -> String {
+    match text {
+        "" => "-".to_owned(),
+        text => plain(text),
+    }
+}
+
+/// What a list says of a letter.
+fn line(letter: &DeadLetter) -> Map<String, Value> {
+    let said = [
+        ("letter", json!(letter.id.to_string())),
+        ("task", json!(letter.named)),
+        ("tool", json!(letter.tool)),
+        ("queue", json!(letter.queue)),
+        ("reason", json!(letter.reason)),
+        ("attempts", json!(letter.attempts)),
+        ("buried_ms", json!(letter.buried_ms())),
+        ("record_exists", json!(letter.record_exists)),
+    ];
+    said.into_iter()
+        .map(|(name, value)| (name.to_owned(), value))
+        .collect()
+}
+
+/// All of a letter, and how the job's record stands.
+pub(super) async fn show(store: &Store, letter: &DeadLetter, as_json: bool) -> anyhow::Result<()> {
+    let record = match letter.task {
+        Some(task) => store.view_with_outcome(task).await?,
+        None => None,
+    };
+    let remains = store.remains(letter).await?;
+    let arguments = remains.as_ref().map(|remains| remains.arguments.as_str());
+    let owner = remains.as_ref().map(|remains| remains.owner.as_str());
+    if as_json {
+        let more = [
+            ("owner", json!(owner)),
+            ("arguments", json!(arguments)),
+            ("record", record.as_ref().map_or(Value::Null, record_json)),
+        ];
+        let mut all = line(letter);
+        all.extend(more.map(|(name, value)| (name.to_owned(), value)));
+        print(&Value::Object(all).to_string());
+        return Ok(());
+    }
+    let kept = record.as_ref().map_or_else(
+        || "expired".to_owned(),
+        |view| format!("{}: {}", view.status, view.message.as_deref().unwrap_or("")),
+    );
+    let lines = [
+        ("letter", letter.id.to_string()),
+        ("task", letter.named.clone()),
+        ("tool", letter.tool.clone()),
+        ("queue", letter.queue.clone().unwrap_or_default()),
+        ("owner", owner.unwrap_or_default().to_owned()),
+        ("attempts", letter.attempts.to_string()),
+        ("buried", moment(letter.buried_ms())),
+        ("reason", letter.reason.clone()),
+        ("record", kept),
+        ("arguments", arguments.unwrap_or("not kept").to_owned()),
+    ];
+    for (name, value) in lines {
+        print(&format!("{name:<10} {}", or_dash(&value)));
+    }
+    Ok(())
+}
+
+fn record_json(view: &TaskView) -> Value {
+    json!({
+        "status": view.status.to_string(), "message": view.message, "error": view.error,
+        "result": view.result, "created_ms": view.created_ms, "updated_ms": view.updated_ms,
+        "ttl_ms": view.ttl_ms,
+    })
+}

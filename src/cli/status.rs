@@ -1,0 +1,160 @@
+//! `taskferry status`: how it all stands, on one screen.
+
+use std::collections::BTreeSet;
+
+use anyhow::Context as _;
+use clap::{ArgMatches, Command};
+use serde_json::{Value, json};
+use taskferry_contract::{
+    CONTRACT_VERSION, QueueName, QueueOverview, ServerOverview, ShardOverview, Store, WorkerInfo,
+};
+
+use super::logging::print;
+use super::operator::{self, moment, span};
+use crate::config::OperatorConfig;
+
+pub(super) fn command() -> Command {
+    let command = Command::new("status")
+        .about("How it all stands: Redis, queues, workers, dead letters")
+        .arg(operator::json());
+    operator::with_redis(command)
+}
+
+/// Everything at one moment, or nearly so.
+struct Status {
+    server: ServerOverview,
+    queues: Vec<(QueueName, QueueOverview)>,
+    rest: ShardOverview,
+    workers: Vec<(WorkerInfo, u64)>,
+    tools: usize,
+}
+
+impl Status {
+    async fn read(store: &Store) -> anyhow::Result<Self> {
+        let tools = store.tools().await?;
+        let names: BTreeSet<QueueName> = tools.iter().map(|tool| tool.queue.clone()).collect();
+        let mut queues = Vec::new();
+        for name in names {
+            let queue = store.queue_overview(&name).await?;
+            queues.push((name, queue));
+        }
+        Ok(Self {
+            queues,
+            rest: store.shard_overview().await?,
+            workers: store.workers().await?,
+            tools: tools.len(),
+            server: store.server_overview().await?,
+        })
+    }
+
+    fn ago(&self, ms: u64) -> u64 {
+        self.server.now_ms.saturating_sub(ms)
+    }
+}
+
+pub(super) async fn run(config: &OperatorConfig, args: &ArgMatches) -> anyhow::Result<()> {
+    let store = Store::new(&config.redis).context("redis_url cannot be used")?;
+    let status = Status::read(&store).await?;
+    if args.get_flag("json") {
+        print(&as_json(&status).to_string());
+    } else {
+        head(&status).iter().for_each(|line| print(line));
+        print("");
+        queues(&status).iter().for_each(|line| print(line));
+        print("");
+        workers(&status).iter().for_each(|line| print(line));
+    }
+    Ok(())
+}
+
+fn head(status: &Status) -> Vec<String> {
+    let (server, rest) = (&status.server, &status.rest);
+    let role = if server.is_primary { "" } else { ", a replica" };
+    let limit = match server.max_bytes {
+        0 => "no limit".to_owned(),
+        most => format!("of {} MiB", most >> 20),
+    };
+    let contract = server.contract.as_deref().unwrap_or("not stored yet");
+    let due = match rest.next_due_ms {
+        None => "none".to_owned(),
+        Some(at) => format!("{}, the next at {}", rest.due, moment(at)),
+    };
+    vec![
+        format!(
+            "redis      {}{role}, up {}, {} MiB {limit}, {} connections",
+            operator::plain(&server.product),
+            span(server.uptime_seconds.saturating_mul(1000)),
+            server.used_bytes >> 20,
+            server.connections
+        ),
+        format!(
+            "contract   {} (this program: {CONTRACT_VERSION})",
+            operator::plain(contract)
+        ),
+        format!("tools      {}", status.tools),
+        format!("due        {due}"),
+        format!("dead       {}", rest.dead),
+    ]
+}
+
+fn queues(status: &Status) -> Vec<String> {
+    let rows = status.queues.iter().map(|(name, queue)| {
+        let oldest = queue.oldest_ms.map(|at| span(status.ago(at)));
+        vec![
+            name.to_string(),
+            queue.length.saturating_sub(queue.pending).to_string(),
+            queue.pending.to_string(),
+            oldest.unwrap_or_else(|| "-".to_owned()),
+        ]
+    });
+    operator::table(&["QUEUE", "WAITING", "GIVEN OUT", "OLDEST"], rows.collect())
+}
+
+fn workers(status: &Status) -> Vec<String> {
+    let rows = status.workers.iter().map(|(worker, beat)| {
+        vec![
+            worker.id.to_string(),
+            operator::plain(&worker.host),
+            worker.pid.to_string(),
+            operator::plain(&worker.version),
+            format!("{}/{}", worker.busy, worker.slots),
+            format!("{} ago", span(status.ago(*beat))),
+            operator::plain(&worker.tools),
+        ]
+    });
+    let head = [
+        "WORKER",
+        "HOST",
+        "PID",
+        "VERSION",
+        "BUSY",
+        "LAST BEAT",
+        "TOOLS",
+    ];
+    operator::table(&head, rows.collect())
+}
+
+fn as_json(status: &Status) -> Value {
+    let server = &status.server;
+    let queues = status.queues.iter().map(|(name, queue)| {
+        json!({
+            "queue": name, "length": queue.length, "given_out": queue.pending,
+            "oldest_ms": queue.oldest_ms,
+        })
+    });
+    let workers = status.workers.iter().map(|(worker, beat)| {
+        json!({
+            "id": worker.id.as_str(), "host": worker.host, "pid": worker.pid,
+            "version": worker.version, "busy": worker.busy, "slots": worker.slots,
+            "beat_ms": beat, "tools": worker.tools.split(',').collect::<Vec<_>>(),
+        })
+    });
+    json!({
+        "now_ms": server.now_ms, "product": server.product, "primary": server.is_primary,
+        "uptime_seconds": server.uptime_seconds, "used_bytes": server.used_bytes,
+        "max_bytes": server.max_bytes, "connections": server.connections,
+        "contract": server.contract, "tools": status.tools, "due": status.rest.due,
+        "next_due_ms": status.rest.next_due_ms, "dead": status.rest.dead,
+        "queues": queues.collect::<Vec<_>>(), "workers": workers.collect::<Vec<_>>(),
+    })
+}

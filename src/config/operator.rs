@@ -1,0 +1,78 @@
+//! What the operator's commands can be told: where Redis is.
+
+use std::path::PathBuf;
+
+use taskferry_contract::settings::{Problems, REDIS_SETTINGS, Setting, WORKER_NAMES, take_redis};
+use taskferry_contract::{Durability, RedisSettings, UnknownDurability};
+
+use super::{collect, settings_of_serve};
+
+/// What Redis is held against by `doctor`.
+const DURABILITY: &str = "durability";
+
+/// The configuration of an operator's command.
+#[derive(Debug, Clone)]
+pub(crate) struct OperatorConfig {
+    /// Redis.
+    pub(crate) redis: RedisSettings,
+    /// What Redis should keep; only told of if absent.
+    pub(crate) durability: Option<Durability>,
+}
+
+/// The settings that are flags of an operator's command.
+pub(crate) fn settings_of_operator() -> Vec<Setting> {
+    let all = REDIS_SETTINGS.into_iter();
+    all.filter(|setting| setting.name != DURABILITY).collect()
+}
+
+/// Reads what an operator's command needs. The settings file and the environment may be those of a front end or a worker.
+pub(crate) fn operator(
+    flags: Vec<(&'static str, String)>,
+    file: Option<PathBuf>,
+) -> Result<OperatorConfig, Problems> {
+    let mut settings = collect(known(), flags, file);
+    let durability = settings.take_optional(DURABILITY, |text| {
+        text.parse()
+            .map_err(|error: UnknownDurability| error.to_string())
+    });
+    let config = OperatorConfig {
+        redis: take_redis(&mut settings),
+        durability,
+    };
+    settings.finish()?;
+    Ok(config)
+}
+
+fn known() -> Vec<Setting> {
+    let others = WORKER_NAMES.into_iter().chain([DURABILITY]);
+    let mut known = settings_of_serve();
+    for name in others {
+        if !known.iter().any(|setting| setting.name == name) {
+            known.push(Setting {
+                name,
+                value: "",
+                help: "",
+            });
+        }
+    }
+    known
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_file_of_a_worker_or_a_front_end_is_understood() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("settings.toml");
+        let text = "redis_prefix = 'x'\nmanifest = 'tools.toml'\nlisten = '127.0.0.1:1'\ndurability = 'always'\n";
+        std::fs::write(&file, text).unwrap();
+        let config = operator(Vec::new(), Some(file.clone())).unwrap();
+        assert_eq!(config.redis.prefix, "x");
+        assert_eq!(config.durability, Some(Durability::Always));
+        std::fs::write(&file, "durability = 'forever'\nmanifst = 1\n").unwrap();
+        let refused = operator(Vec::new(), Some(file)).unwrap_err();
+        assert_eq!(refused.0.len(), 2, "{refused}");
+    }
+}
