@@ -1,27 +1,54 @@
--- ask_input: working -> input_required. Puts a question to the client; the same key is never asked twice.
+-- ask_input: working -> input_required. Puts questions to the client, together; the same key is never asked twice.
 -- KEYS  record
--- ARGV  base · id · attempt · key · request (JSON: method, params)
+-- ARGV  base · id · attempt · then one or more key, request (JSON: method, params)
 -- Replies
---   ASKED                the question is open
---   ANSWERED, answer     an answer to this key is stored already (an earlier attempt asked); nothing changes
+--   ASKED, key, answer …      open are the questions of this call but for those that follow, which have these answers
+--   ANSWERED, key, answer …   all of them have their answers already (an earlier attempt asked); nothing changes
 --   CANCELLED · DONE · GONE · STALE   as renew_lease
 -- Effects  asked counts questions, open those without an answer; rings the replicas that wait
 local record = KEYS[1]
-local base, id, attempt, key, request = ARGV[1], ARGV[2], ARGV[3], ARGV[4], ARGV[5]
+local base, id, attempt = ARGV[1], ARGV[2], ARGV[3]
+local FIRST_KEY = 4
 
-local job = read(record, { 'status', 'attempt', 'worker', 'waiters', 'ask:' .. key, 'answer:' .. key })
+local names = { 'status', 'attempt', 'worker', 'waiters', 'asked', 'open' }
+for i = FIRST_KEY, #ARGV, 2 do
+  names[#names + 1] = 'ask:' .. ARGV[i]
+  names[#names + 1] = 'answer:' .. ARGV[i]
+end
+local job = read(record, names)
 local refused = refusal(job, attempt)
 if refused then
   return { refused }
 end
-if job['answer:' .. key] then
-  return { 'ANSWERED', job['answer:' .. key] }
+
+local answered, fields = {}, {}
+local seen, open, new = {}, 0, 0
+for i = FIRST_KEY, #ARGV, 2 do
+  local key, request = ARGV[i], ARGV[i + 1]
+  if seen[key] then
+    -- Of a key that comes twice the first request counts.
+  elseif job['answer:' .. key] then
+    answered[#answered + 1] = key
+    answered[#answered + 1] = job['answer:' .. key]
+  else
+    open = open + 1
+    if not job['ask:' .. key] then
+      new = new + 1
+      fields[#fields + 1] = 'ask:' .. key
+      fields[#fields + 1] = request
+    end
+  end
+  seen[key] = true
 end
-if not job['ask:' .. key] then
-  redis.call('HSET', record, 'ask:' .. key, request)
-  redis.call('HINCRBY', record, 'asked', 1)
-  redis.call('HINCRBY', record, 'open', 1)
+if open == 0 then
+  return { 'ANSWERED', unpack(answered) }
 end
-redis.call('HSET', record, 'status', 'input_required', 'updated_ms', int(now_ms()))
+if new > 0 then
+  fields[#fields + 1] = 'asked'
+  fields[#fields + 1] = int((tonumber(job.asked) or 0) + new)
+  fields[#fields + 1] = 'open'
+  fields[#fields + 1] = int((tonumber(job.open) or 0) + new)
+end
+redis.call('HSET', record, 'status', 'input_required', 'updated_ms', int(now_ms()), unpack(fields))
 ring_waiters(base, id, job.waiters)
-return { 'ASKED' }
+return { 'ASKED', unpack(answered) }

@@ -1,5 +1,7 @@
 //! What a handler knows of its job, and what it can tell and ask.
 
+mod asking;
+
 use std::fmt;
 use std::sync::Arc;
 use std::time::SystemTime;
@@ -7,15 +9,14 @@ use std::time::SystemTime;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 use serde_json::value::RawValue;
-use taskferry_contract::{AskReply, Attempt as AttemptNumber, Owner, Progress, TaskId, ToolName};
+use taskferry_contract::{Attempt as AttemptNumber, Owner, Progress, TaskId, ToolName};
 use tokio_util::sync::CancellationToken;
 
-use crate::ask::{AskError, AskRequest, check_key, read_answer};
+use crate::ask::{AskError, AskRequest, read_answer};
 use crate::exec::LogLevel;
 use crate::handler::ToolError;
 use crate::runtime::Runtime;
 use crate::runtime::attempt::Attempt;
-use crate::runtime::backoff::Backoff;
 
 /// One attempt of one job, as its handler sees it. Cheap to clone.
 #[derive(Clone)]
@@ -160,80 +161,24 @@ impl JobContext {
     /// If the client does not declare that it can be asked, if it answered with an error, if the key or method is not
     /// valid, or if the attempt must stop.
     pub async fn ask(&self, key: &str, request: AskRequest) -> Result<Value, AskError> {
-        check_key(key)?;
-        let known = self.attempt.answers.borrow().get(key).cloned();
-        let answer = match known {
-            Some(answer) => answer,
-            None => {
-                request.check(self.attempt.job.capabilities.as_deref())?;
-                self.put(key, &request).await?
-            }
-        };
-        read_answer(&answer)
+        let [answer] = self.ask_all([(key, request)]).await?;
+        Ok(answer)
     }
 
-    async fn put(&self, key: &str, request: &AskRequest) -> Result<String, AskError> {
-        let request = request.to_json();
-        let mut backoff = Backoff::default();
-        loop {
-            let store = &self.runtime.store;
-            match store.ask_input(&self.attempt.hold, key, &request).await {
-                Ok(AskReply::Asked) => return self.wait_for(key).await,
-                Ok(AskReply::Answered(answer)) => return Ok(answer),
-                Ok(AskReply::Refused(refused)) => {
-                    self.attempt.refuse(refused);
-                    return Err(AskError::Stopped);
-                }
-                Err(error) if error.is_transient() => {
-                    tracing::warn!(%error, "a question could not be put; trying again");
-                }
-                Err(error) => return Err(AskError::Store(error)),
-            }
-            tokio::select! {
-                () = self.attempt.cancel.cancelled() => return Err(AskError::Stopped),
-                () = backoff.wait() => {}
-            }
-        }
-    }
-
-    async fn wait_for(&self, key: &str) -> Result<String, AskError> {
-        let away = Away::from_the_slot_of(self);
-        let mut answers = self.attempt.answers.subscribe();
-        let answer = tokio::select! {
-            answers = answers.wait_for(|all| all.contains_key(key)) => {
-                answers.ok().and_then(|all| all.get(key).cloned())
-            }
-            () = self.attempt.cancel.cancelled() => None,
-        };
-        away.back().await;
-        answer.ok_or(AskError::Stopped)
-    }
-}
-
-/// A handler that waits for an answer. A question that is dropped unanswered, as by a `select!`, gets the slot back too,
-/// though it cannot wait for it.
-struct Away(Option<JobContext>);
-
-impl Away {
-    fn from_the_slot_of(job: &JobContext) -> Self {
-        job.attempt.begin_wait();
-        Self(Some(job.clone()))
-    }
-
-    async fn back(mut self) {
-        if let Some(job) = self.0.take() {
-            job.attempt.end_wait(&job.runtime).await;
-        }
-    }
-}
-
-impl Drop for Away {
-    fn drop(&mut self) {
-        if let Some(job) = self.0.take()
-            && !job.attempt.cancel.is_cancelled()
-        {
-            let handlers = job.runtime.handlers.clone();
-            handlers.spawn(async move { job.attempt.end_wait(&job.runtime).await });
-        }
+    /// Puts several questions to the client together, and waits until all have their answers, which are in the order of
+    /// the questions. Else as [`JobContext::ask`].
+    ///
+    /// # Errors
+    ///
+    /// As [`JobContext::ask`]. If one of them cannot be put, none is.
+    pub async fn ask_all<const N: usize>(
+        &self,
+        questions: [(&str, AskRequest); N],
+    ) -> Result<[Value; N], AskError> {
+        let answers = self.answers_to(&questions).await?;
+        let answers: Result<Vec<Value>, AskError> =
+            answers.iter().map(|answer| read_answer(answer)).collect();
+        let answers = answers?.try_into();
+        Ok(answers.expect("there are as many answers as questions"))
     }
 }

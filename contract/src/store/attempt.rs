@@ -77,13 +77,13 @@ pub enum RenewReply {
     Refused(Refused),
 }
 
-/// What became of a question.
+/// What became of questions.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum AskReply {
-    /// It is open; the answer comes with a renewal.
-    Asked,
-    /// An earlier attempt got this answer, JSON.
-    Answered(String),
+    /// They are open, and their answers come with renewals; but for those, key and JSON, that have their answers already.
+    Asked(Vec<(String, String)>),
+    /// All have their answers already, key and JSON: an earlier attempt asked.
+    Answered(Vec<(String, String)>),
     /// The attempt must stop.
     Refused(Refused),
 }
@@ -257,8 +257,8 @@ impl Store {
         }
     }
 
-    /// Puts a question to the client: `request` is JSON with `method` and `params`. A key stands for one question for the
-    /// job's whole life.
+    /// Puts questions to the client, so that it sees them together: of each the key, and the request, JSON with `method`
+    /// and `params`. A key stands for one question for the job's whole life.
     ///
     /// # Errors
     ///
@@ -266,15 +266,16 @@ impl Store {
     pub async fn ask_input(
         &self,
         hold: &Hold,
-        key: &str,
-        request: &str,
+        questions: &[(&str, &str)],
     ) -> Result<AskReply, Error> {
-        let mut reply = self
-            .fenced(&TRANSITIONS.ask_input, hold, &[key, request])
-            .await?;
+        let args: Vec<&str> = questions
+            .iter()
+            .flat_map(|(key, request)| [*key, *request])
+            .collect();
+        let reply = self.fenced(&TRANSITIONS.ask_input, hold, &args).await?;
         match reply.tag.as_str() {
-            "ASKED" => Ok(AskReply::Asked),
-            "ANSWERED" => Ok(AskReply::Answered(reply.text()?)),
+            "ASKED" => Ok(AskReply::Asked(reply.pairs()?)),
+            "ANSWERED" => Ok(AskReply::Answered(reply.pairs()?)),
             _ => refused(&reply).map(AskReply::Refused),
         }
     }

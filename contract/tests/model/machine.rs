@@ -300,17 +300,22 @@ impl Machine {
         self.refused(held, false).unwrap_or(Reply::Told)
     }
 
-    pub(crate) fn ask(&mut self, held: Held, key: &str) -> Reply {
+    pub(crate) fn ask(&mut self, held: Held, keys: &[&str]) -> Reply {
         if let Some(reply) = self.refused(held, false) {
             return reply;
         }
         let job = &mut self.jobs[held.job];
-        if let Some(Some(answer)) = job.asked.get(key) {
-            return Reply::Answered(answer.clone());
+        let known = job.answers();
+        let known = |key: &&str| Some(((*key).to_owned(), known.get(*key)?.clone()));
+        let answers: BTreeMap<String, String> = keys.iter().filter_map(known).collect();
+        if keys.iter().all(|key| answers.contains_key(*key)) {
+            return Reply::Answered(answers);
         }
-        job.asked.insert(key.to_owned(), None);
+        for key in keys {
+            job.asked.entry((*key).to_owned()).or_default();
+        }
         job.status = Status::InputRequired;
-        Reply::Asked
+        Reply::Asked(answers)
     }
 
     pub(crate) fn park(&mut self, held: Held) -> Reply {

@@ -70,9 +70,10 @@ pub(crate) enum Operation {
         hold: usize,
         text: bool,
     },
+    /// Asks one question, or several together.
     Ask {
         hold: usize,
-        key: u8,
+        keys: Vec<u8>,
     },
     Park {
         hold: usize,
@@ -193,7 +194,7 @@ fn held() -> impl Strategy<Value = Operation> {
     prop_oneof![
         4 => some().prop_map(|hold| Operation::Renew { hold }),
         2 => (some(), any::<bool>()).prop_map(|(hold, text)| Operation::Report { hold, text }),
-        10 => (some(), 0..2_u8).prop_map(|(hold, key)| Operation::Ask { hold, key }),
+        10 => (some(), vec(0..3_u8, 1..4)).prop_map(|(hold, keys)| Operation::Ask { hold, keys }),
         4 => some().prop_map(|hold| Operation::Park { hold }),
         1 => (some(), end()).prop_map(|(hold, end)| Operation::Finish { hold, end }),
         5 => (some(), any::<bool>(), end())
@@ -210,7 +211,7 @@ fn seen() -> impl Strategy<Value = Operation> {
         1 => Just(Passes::Idle),
     ];
     prop_oneof![
-        18 => (some(), owner(), 0..2_u8)
+        18 => (some(), owner(), 0..3_u8)
             .prop_map(|(job, owner, key)| Operation::Answer { job, owner, key }),
         1 => (some(), owner()).prop_map(|(job, owner)| Operation::Cancel { job, owner }),
         1 => (some(), owner()).prop_map(|(job, owner)| Operation::Watch { job, owner }),

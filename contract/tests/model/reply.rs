@@ -32,8 +32,9 @@ pub(crate) enum Reply {
     Terminal,
     Renewed(BTreeMap<String, String>),
     Told,
-    Asked,
-    Answered(String),
+    /// The answers that were there already.
+    Asked(BTreeMap<String, String>),
+    Answered(BTreeMap<String, String>),
     Parked,
     NothingOpen,
     Finished,
@@ -96,8 +97,8 @@ impl From<Result<(), Refused>> for Reply {
 impl From<AskReply> for Reply {
     fn from(reply: AskReply) -> Self {
         match reply {
-            AskReply::Asked => Self::Asked,
-            AskReply::Answered(answer) => Self::Answered(answer),
+            AskReply::Asked(answers) => Self::Asked(answers.into_iter().collect()),
+            AskReply::Answered(answers) => Self::Answered(answers.into_iter().collect()),
             AskReply::Refused(why) => Self::Refused(why),
         }
     }

@@ -4,7 +4,7 @@ use taskferry_contract::{
     AnswerReply, AskReply, CancelReply, ClaimReply, FinishReply, Owner, ParkReply, Question, Status,
 };
 
-use crate::rig::{QUESTION, Rig};
+use crate::rig::{QUESTION, Rig, pairs};
 
 fn question(key: &str) -> Question {
     Question {
@@ -18,14 +18,10 @@ async fn a_question_is_open_until_its_answer_comes() {
     let rig = Rig::new().await;
     let hold = rig.running().await;
     let id = hold.claimed.id;
-    assert_eq!(
-        rig.store.ask_input(&hold, "a", QUESTION).await.unwrap(),
-        AskReply::Asked
-    );
-    assert_eq!(
-        rig.store.ask_input(&hold, "b", QUESTION).await.unwrap(),
-        AskReply::Asked
-    );
+    for key in ["a", "b"] {
+        let asked = rig.store.ask_input(&hold, &[(key, QUESTION)]).await;
+        assert_eq!(asked.unwrap(), AskReply::Asked(Vec::new()));
+    }
     assert_eq!(rig.status(id).await, Some(Status::InputRequired));
     let open = rig.store.questions(id).await.unwrap();
     assert_eq!(open, [question("a"), question("b")]);
@@ -42,8 +38,12 @@ async fn a_question_is_open_until_its_answer_comes() {
     assert_eq!(rig.status(id).await, Some(Status::Working));
     assert_eq!(rig.store.questions(id).await.unwrap(), []);
 
-    let answered = rig.store.ask_input(&hold, "a", QUESTION).await.unwrap();
-    assert_eq!(answered, AskReply::Answered(r#"{"x":1}"#.to_owned()));
+    let answered = rig
+        .store
+        .ask_input(&hold, &[("a", QUESTION)])
+        .await
+        .unwrap();
+    assert_eq!(answered, AskReply::Answered(pairs(&[("a", r#"{"x":1}"#)])));
     assert_eq!(rig.status(id).await, Some(Status::Working));
     rig.finish(&hold).await;
     rig.check_drained().await;
@@ -55,8 +55,12 @@ async fn a_repeated_question_is_the_same_question() {
     let hold = rig.running().await;
     let id = hold.claimed.id;
     for _ in 0..2 {
-        let asked = rig.store.ask_input(&hold, "a", QUESTION).await.unwrap();
-        assert_eq!(asked, AskReply::Asked);
+        let asked = rig
+            .store
+            .ask_input(&hold, &[("a", QUESTION)])
+            .await
+            .unwrap();
+        assert_eq!(asked, AskReply::Asked(Vec::new()));
     }
     let record = rig.record(id).await;
     assert_eq!(
@@ -68,11 +72,52 @@ async fn a_repeated_question_is_the_same_question() {
 }
 
 #[tokio::test]
+async fn questions_asked_together_are_open_together_but_for_those_with_an_answer() {
+    let mut rig = Rig::new().await;
+    let hold = rig.running().await;
+    let id = hold.claimed.id;
+    // Of a key that comes twice the first request counts.
+    let both = [("a", QUESTION), ("b", QUESTION), ("a", "{}")];
+    let asked = rig.store.ask_input(&hold, &both).await.unwrap();
+    assert_eq!(asked, AskReply::Asked(Vec::new()));
+    let open = rig.store.questions(id).await.unwrap();
+    assert_eq!(open, [question("a"), question("b")]);
+    let counts = async |rig: &mut Rig| {
+        let record = rig.record(id).await;
+        (record["asked"].clone(), record["open"].clone())
+    };
+    assert_eq!(counts(&mut rig).await, ("2".into(), "2".into()));
+
+    let answer = async |rig: &Rig, key: &str| {
+        let stored = rig.store.answer_input(id, &rig.owner, key, "1").await;
+        stored.unwrap()
+    };
+    assert_eq!(answer(&rig, "b").await, AnswerReply::Stored { open: 1 });
+    let three = [("c", QUESTION), ("b", QUESTION), ("a", QUESTION)];
+    let asked = rig.store.ask_input(&hold, &three).await.unwrap();
+    assert_eq!(asked, AskReply::Asked(pairs(&[("b", "1")])));
+    assert_eq!(counts(&mut rig).await, ("3".into(), "2".into()));
+
+    assert_eq!(answer(&rig, "a").await, AnswerReply::Stored { open: 1 });
+    assert_eq!(answer(&rig, "c").await, AnswerReply::Stored { open: 0 });
+    let before = rig.record(id).await;
+    let asked = rig.store.ask_input(&hold, &three).await.unwrap();
+    let all = pairs(&[("c", "1"), ("b", "1"), ("a", "1")]);
+    assert_eq!(asked, AskReply::Answered(all));
+    assert_eq!(rig.record(id).await, before, "nothing changes");
+    rig.finish(&hold).await;
+    rig.check_drained().await;
+}
+
+#[tokio::test]
 async fn ignores_answers_that_nothing_waits_for() {
     let mut rig = Rig::new().await;
     let hold = rig.running().await;
     let id = hold.claimed.id;
-    rig.store.ask_input(&hold, "a", QUESTION).await.unwrap();
+    rig.store
+        .ask_input(&hold, &[("a", QUESTION)])
+        .await
+        .unwrap();
     let answer = async |rig: &Rig, key: &str| {
         let stored = rig.store.answer_input(id, &rig.owner, key, "1").await;
         stored.unwrap()
@@ -86,7 +131,10 @@ async fn ignores_answers_that_nothing_waits_for() {
         "answered before"
     );
     assert_eq!(rig.record(id).await, before);
-    rig.store.ask_input(&hold, "c", QUESTION).await.unwrap();
+    rig.store
+        .ask_input(&hold, &[("c", QUESTION)])
+        .await
+        .unwrap();
     rig.finish(&hold).await;
     assert_eq!(
         answer(&rig, "c").await,
@@ -101,7 +149,10 @@ async fn an_answer_of_another_owner_finds_nothing() {
     let rig = Rig::new().await;
     let hold = rig.running().await;
     let id = hold.claimed.id;
-    rig.store.ask_input(&hold, "a", QUESTION).await.unwrap();
+    rig.store
+        .ask_input(&hold, &[("a", QUESTION)])
+        .await
+        .unwrap();
     for owner in [Owner::named("bob").unwrap(), Owner::anonymous()] {
         let stored = rig.store.answer_input(id, &owner, "a", "1").await.unwrap();
         assert_eq!(stored, AnswerReply::NotFound);
@@ -117,7 +168,10 @@ async fn a_parked_job_holds_nothing_and_its_last_answer_queues_it_again() {
     let hold = rig.running().await;
     let id = hold.claimed.id;
     for key in ["a", "b"] {
-        rig.store.ask_input(&hold, key, QUESTION).await.unwrap();
+        rig.store
+            .ask_input(&hold, &[(key, QUESTION)])
+            .await
+            .unwrap();
     }
     assert_eq!(rig.store.park(&hold).await.unwrap(), ParkReply::Parked);
     assert_eq!((rig.queue_length().await, rig.pending().await), (0, 0));
@@ -155,7 +209,10 @@ async fn does_not_park_when_nothing_is_open() {
         ParkReply::Answered,
         "never asked"
     );
-    rig.store.ask_input(&hold, "a", QUESTION).await.unwrap();
+    rig.store
+        .ask_input(&hold, &[("a", QUESTION)])
+        .await
+        .unwrap();
     let id = hold.claimed.id;
     rig.store
         .answer_input(id, &rig.owner, "a", "1")
@@ -171,7 +228,10 @@ async fn a_parked_job_can_be_cancelled_and_its_answer_comes_too_late() {
     let mut rig = Rig::new().await;
     let hold = rig.running().await;
     let id = hold.claimed.id;
-    rig.store.ask_input(&hold, "a", QUESTION).await.unwrap();
+    rig.store
+        .ask_input(&hold, &[("a", QUESTION)])
+        .await
+        .unwrap();
     rig.store.park(&hold).await.unwrap();
     let cancelled = rig.store.cancel(id, &rig.owner, "no").await.unwrap();
     assert!(matches!(cancelled, CancelReply::Cancelled(_)));
@@ -189,11 +249,17 @@ async fn a_parked_job_can_be_cancelled_and_its_answer_comes_too_late() {
 async fn a_job_that_expires_while_parked_or_asked_leaves_nothing() {
     let mut rig = Rig::new().await;
     let parked = rig.running().await;
-    rig.store.ask_input(&parked, "a", QUESTION).await.unwrap();
+    rig.store
+        .ask_input(&parked, &[("a", QUESTION)])
+        .await
+        .unwrap();
     rig.store.park(&parked).await.unwrap();
     rig.expire(parked.claimed.id).await;
     let asked = rig.running().await;
-    rig.store.ask_input(&asked, "a", QUESTION).await.unwrap();
+    rig.store
+        .ask_input(&asked, &[("a", QUESTION)])
+        .await
+        .unwrap();
     rig.expire(asked.claimed.id).await;
     for hold in [&parked, &asked] {
         let late = rig
@@ -215,7 +281,10 @@ async fn an_answer_that_comes_between_attempts_waits_for_the_next_one() {
     let mut rig = Rig::new().await;
     let first = rig.running().await;
     let id = first.claimed.id;
-    rig.store.ask_input(&first, "a", QUESTION).await.unwrap();
+    rig.store
+        .ask_input(&first, &[("a", QUESTION)])
+        .await
+        .unwrap();
     let second = rig.crash(&first).await;
     assert_eq!(rig.status(id).await, Some(Status::Working));
     let stored = rig
@@ -226,7 +295,10 @@ async fn an_answer_that_comes_between_attempts_waits_for_the_next_one() {
     assert_eq!(stored, AnswerReply::Stored { open: 0 });
     assert_eq!(rig.status(id).await, Some(Status::Working));
 
-    rig.store.ask_input(&second, "b", QUESTION).await.unwrap();
+    rig.store
+        .ask_input(&second, &[("b", QUESTION)])
+        .await
+        .unwrap();
     rig.retry(&second).await;
     rig.store
         .answer_input(id, &rig.owner, "b", "2")
@@ -237,8 +309,12 @@ async fn an_answer_that_comes_between_attempts_waits_for_the_next_one() {
     rig.store.forward(rig.shard, 10).await.unwrap();
     let (third, job) = rig.start().await;
     assert_eq!(job.answers.len(), 2);
-    let again = rig.store.ask_input(&third, "b", QUESTION).await.unwrap();
-    assert_eq!(again, AskReply::Answered("2".to_owned()));
+    let again = rig
+        .store
+        .ask_input(&third, &[("b", QUESTION)])
+        .await
+        .unwrap();
+    assert_eq!(again, AskReply::Answered(pairs(&[("b", "2")])));
     rig.finish(&third).await;
     rig.check_drained().await;
 }

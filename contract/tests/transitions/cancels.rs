@@ -9,7 +9,10 @@ async fn cancels_a_job_wherever_it_stands() {
     let mut rig = Rig::new().await;
     let running = rig.running().await;
     let asked = rig.running().await;
-    rig.store.ask_input(&asked, "k", QUESTION).await.unwrap();
+    rig.store
+        .ask_input(&asked, &[("k", QUESTION)])
+        .await
+        .unwrap();
     let due = rig.running().await;
     rig.retry(&due).await;
     let read = rig.submit().await;

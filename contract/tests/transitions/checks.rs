@@ -98,7 +98,10 @@ async fn a_user_without_dangerous_commands_is_enough() {
 
     let hold = rig.running().await;
     let hold = rig.crash(&hold).await;
-    rig.store.ask_input(&hold, "k", QUESTION).await.unwrap();
+    rig.store
+        .ask_input(&hold, &[("k", QUESTION)])
+        .await
+        .unwrap();
     rig.store.renew_lease(&hold, LEASE).await.unwrap();
     rig.retry(&hold).await;
     rig.store.forward(rig.shard, 10).await.unwrap();

@@ -260,7 +260,7 @@ async fn every_way_out_of_an_attempt_frees_its_slot() {
     rig.store.forward(rig.shard, 10).await.unwrap();
     let (hold, _) = rig.start().await;
     rig.store
-        .ask_input(&hold, "k", crate::rig::QUESTION)
+        .ask_input(&hold, &[("k", crate::rig::QUESTION)])
         .await
         .unwrap();
     rig.store.park(&hold).await.unwrap();

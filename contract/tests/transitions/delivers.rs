@@ -26,7 +26,10 @@ fn send() -> DeliverReply {
 async fn asked(rig: &Rig) -> Hold {
     let hold = rig.running().await;
     for key in ["a", "b"] {
-        rig.store.ask_input(&hold, key, QUESTION).await.unwrap();
+        rig.store
+            .ask_input(&hold, &[(key, QUESTION)])
+            .await
+            .unwrap();
     }
     hold
 }
@@ -84,7 +87,10 @@ async fn a_carrier_that_closes_gives_back_what_was_not_answered() {
     let rig = Rig::new().await;
     let hold = asked(&rig).await;
     let id = hold.claimed.id;
-    rig.store.ask_input(&hold, "c", QUESTION).await.unwrap();
+    rig.store
+        .ask_input(&hold, &[("c", QUESTION)])
+        .await
+        .unwrap();
     for (key, carrier) in [("a", "c1"), ("b", "c1"), ("c", "c2")] {
         assert_eq!(deliver(&rig, id, key, carrier).await, send());
     }
@@ -109,7 +115,10 @@ async fn a_question_that_was_sent_is_not_sent_again_by_the_next_attempt() {
     let id = hold.claimed.id;
     assert_eq!(deliver(&rig, id, "a", "c1").await, send());
     let second = rig.crash(&hold).await;
-    rig.store.ask_input(&second, "a", QUESTION).await.unwrap();
+    rig.store
+        .ask_input(&second, &[("a", QUESTION)])
+        .await
+        .unwrap();
     assert_eq!(deliver(&rig, id, "a", "c2").await, DeliverReply::Taken);
     rig.finish(&second).await;
     rig.check_drained().await;

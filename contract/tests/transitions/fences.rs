@@ -19,8 +19,8 @@ async fn writes(store: &Store, hold: &Hold) -> Vec<(&'static str, Option<Refused
         ..Progress::default()
     };
     let reported = store.report_progress(hold, &report).await.unwrap().err();
-    let asked = match store.ask_input(hold, "late", QUESTION).await.unwrap() {
-        AskReply::Asked | AskReply::Answered(_) => None,
+    let asked = match store.ask_input(hold, &[("late", QUESTION)]).await.unwrap() {
+        AskReply::Asked(_) | AskReply::Answered(_) => None,
         AskReply::Refused(why) => Some(why),
     };
     let parked = match store.park(hold).await.unwrap() {
@@ -103,7 +103,10 @@ async fn refuses_an_attempt_that_gave_its_job_back() {
     rig.store.forward(rig.shard, 10).await.unwrap();
 
     let (hold, _) = rig.start().await;
-    rig.store.ask_input(&hold, "k", QUESTION).await.unwrap();
+    rig.store
+        .ask_input(&hold, &[("k", QUESTION)])
+        .await
+        .unwrap();
     rig.store.park(&hold).await.unwrap();
     refuses_all(&mut rig, &hold, Refused::LeaseLost).await;
     rig.check().await;
@@ -153,7 +156,7 @@ async fn refuses_everything_once_the_record_expired_and_drops_the_entry() {
                 reported.unwrap() == Err(Refused::Gone)
             }
             5 => {
-                let asked = rig.store.ask_input(&hold, "k", QUESTION).await;
+                let asked = rig.store.ask_input(&hold, &[("k", QUESTION)]).await;
                 asked.unwrap() == AskReply::Refused(Refused::Gone)
             }
             _ => rig.store.park(&hold).await.unwrap() == ParkReply::Refused(Refused::Gone),

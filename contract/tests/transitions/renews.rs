@@ -35,7 +35,10 @@ async fn a_renewal_brings_every_answer_and_none_that_is_missing() {
     let hold = rig.running().await;
     let id = hold.claimed.id;
     for key in ["a", "b"] {
-        rig.store.ask_input(&hold, key, QUESTION).await.unwrap();
+        rig.store
+            .ask_input(&hold, &[(key, QUESTION)])
+            .await
+            .unwrap();
     }
     let renewed = rig.store.renew_lease(&hold, LEASE).await.unwrap();
     assert_eq!(renewed, RenewReply::Renewed(Vec::new()));

@@ -20,6 +20,13 @@ pub(crate) const SOON: Duration = Duration::from_secs(10);
 pub(crate) const QUESTION: &str =
     r#"{"method":"elicitation/create","params":{"message":"which?"}}"#;
 
+/// Keys with questions or answers.
+pub(crate) fn pairs(all: &[(&str, &str)]) -> Vec<(String, String)> {
+    all.iter()
+        .map(|(key, answer)| ((*key).to_owned(), (*answer).to_owned()))
+        .collect()
+}
+
 pub(crate) struct Rig {
     pub(crate) server: TestServer,
     pub(crate) store: Store,

@@ -12,6 +12,8 @@ use tokio_util::sync::{CancellationToken, DropGuard};
 
 use crate::rig::{LEASE, QUESTION, Rig, SOON, tool};
 
+const ONE_QUESTION: &[(&str, &str)] = &[("a", QUESTION)];
+
 /// A bell with someone at it.
 struct Listener {
     rings: UnboundedReceiver<Ring>,
@@ -96,7 +98,7 @@ async fn rings_who_waits_once_per_change() {
         .unwrap()
         .unwrap();
     assert_eq!(rung(&mut rig, &mut at, "bell:r1").await, 1, "progress");
-    rig.store.ask_input(&hold, "a", QUESTION).await.unwrap();
+    rig.store.ask_input(&hold, ONE_QUESTION).await.unwrap();
     assert_eq!(rung(&mut rig, &mut at, "bell:r1").await, 1, "a question");
     rig.store
         .answer_input(id, &rig.owner, "a", "1")
@@ -142,7 +144,10 @@ async fn rings_when_a_question_may_be_sent_again() {
     let replica: ReplicaId = "r1".parse().unwrap();
     let hold = rig.running().await;
     let id = hold.claimed.id;
-    rig.store.ask_input(&hold, "a", QUESTION).await.unwrap();
+    rig.store
+        .ask_input(&hold, &[("a", QUESTION)])
+        .await
+        .unwrap();
     watch(&rig, id, &replica).await.unwrap();
     let mut at = Listener::at(rig.store.replica_bell(&replica)).await;
     let right = ("c1", Duration::from_secs(60));
@@ -233,7 +238,10 @@ async fn rings_the_worker_that_holds_the_job_on_answers_and_cancels() {
     let hold = rig.running().await;
     let id = hold.claimed.id;
     for key in ["a", "b"] {
-        rig.store.ask_input(&hold, key, QUESTION).await.unwrap();
+        rig.store
+            .ask_input(&hold, &[(key, QUESTION)])
+            .await
+            .unwrap();
     }
     assert_eq!(rung(&mut rig, &mut inbox, "inbox:w1").await, 0);
     rig.store

@@ -3,7 +3,6 @@
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
-use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
@@ -16,9 +15,6 @@ use super::super::wire;
 use super::task::{InputRequests, input_requests};
 use super::{RESULT_META, ResultMeta};
 use crate::bridge::{Bridge, BridgeError, Call, Carried, Unsealed, Watch};
-
-/// A tool that asks several things asks them one after the other; they are returned together.
-const MORE_QUESTIONS: Duration = Duration::from_millis(40);
 
 /// Bounds on the answers that one call brings along.
 const MOST_ANSWERS: usize = 32;
@@ -53,7 +49,6 @@ pub(in super::super) async fn input_required(
     view: &TaskView,
     call: &str,
 ) -> Result<Option<Answer>, BridgeError> {
-    tokio::time::sleep(MORE_QUESTIONS).await;
     let questions = bridge.questions(view.id).await?;
     if questions.is_empty() {
         return Ok(None);

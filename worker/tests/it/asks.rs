@@ -65,6 +65,61 @@ async fn a_handler_that_waits_for_an_answer_leaves_its_slot_to_others() {
 }
 
 #[tokio::test]
+async fn questions_put_together_are_open_together_and_answered_in_their_order() {
+    async fn asks(job: JobContext) -> HandlerResult {
+        let question = || AskRequest::elicitation("Go on?", json!({ "type": "object" }));
+        let questions = [("b", question()), ("a", question()), ("c", question())];
+        let [b, a, c] = job.ask_all(questions).await?;
+        ToolOutput::json(&json!({ "a": a, "b": b, "c": c }))
+    }
+    let rig = Rig::new().await;
+    let worker = run(rig.builder().tool(tool("asks"), asks));
+    let (asks, owner) = (tool("asks"), owner());
+    let known = [("c".to_owned(), r#"{"n":"c"}"#.to_owned())];
+    let submission = Submission {
+        answers: &known,
+        ..rig.submission(&asks, &owner)
+    };
+    let id = rig.submit_as(submission).await;
+    rig.has_status(id, Status::InputRequired).await;
+    let open = rig.store.questions(id).await.unwrap();
+    let keys: Vec<&str> = open.iter().map(|question| question.key.as_str()).collect();
+    assert_eq!(keys, ["a", "b"], "both at once, but not what is known");
+    for key in ["a", "b"] {
+        let answer = json!({ "n": key }).to_string();
+        let stored = rig.store.answer_input(id, &owner, key, &answer).await;
+        assert!(matches!(stored.unwrap(), AnswerReply::Stored { .. }));
+    }
+    let expected = json!({ "a": { "n": "a" }, "b": { "n": "b" }, "c": { "n": "c" } });
+    assert_eq!(text(&rig.end_of(id).await), expected.to_string());
+    worker.stop().await;
+    rig.check().await;
+}
+
+#[tokio::test]
+async fn of_questions_of_which_one_cannot_be_put_none_is() {
+    async fn asks(job: JobContext) -> HandlerResult {
+        let sampling = AskRequest::sampling(json!({ "messages": [], "maxTokens": 1 }));
+        let questions = [("a", AskRequest::roots()), ("b", sampling)];
+        job.ask_all(questions).await?;
+        Ok(ToolOutput::text("never"))
+    }
+    let (rig, owner) = (Rig::new().await, owner());
+    let worker = run(rig.builder().tool(tool("asks"), asks));
+    let asks = tool("asks");
+    let submission = Submission {
+        capabilities: Some(r#"{"roots":{}}"#),
+        ..rig.submission(&asks, &owner)
+    };
+    let id = rig.submit_as(submission).await;
+    let task = rig.end_of(id).await;
+    assert!(text(&task).contains("the capability sampling"), "{task:?}");
+    assert!(rig.store.questions(id).await.unwrap().is_empty());
+    worker.stop().await;
+    rig.check().await;
+}
+
+#[tokio::test]
 async fn the_lease_is_kept_while_an_answer_is_waited_for() {
     let rig = Rig::new().await;
     let worker = run(builder(&rig));

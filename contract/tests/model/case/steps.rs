@@ -270,10 +270,11 @@ impl Case {
                 let real = store.report_progress(&hold, &report).await.unwrap();
                 (real.into(), model.report(held))
             }
-            Operation::Ask { key, .. } => {
-                let key = question(*key);
-                let real = store.ask_input(&hold, key, "{}").await.unwrap();
-                (real.into(), model.ask(held, key))
+            Operation::Ask { keys, .. } => {
+                let keys: Vec<&str> = keys.iter().map(|key| question(*key)).collect();
+                let questions: Vec<(&str, &str)> = keys.iter().map(|key| (*key, "{}")).collect();
+                let real = store.ask_input(&hold, &questions).await.unwrap();
+                (real.into(), model.ask(held, &keys))
             }
             Operation::Park { .. } => (store.park(&hold).await.unwrap().into(), model.park(held)),
             Operation::Finish { end, .. } => (
