@@ -11,6 +11,7 @@ mod fleet;
 mod stream;
 
 mod edge;
+mod exec_questions;
 mod faults;
 mod foreign_clients;
 mod handles;

@@ -4,14 +4,18 @@ use serde_json::value::RawValue;
 use serde_json::{Value, json};
 use taskferry_contract::AskFirst;
 
+/// How clients can be asked.
+const METHODS: [&str; 3] = ["elicitation/create", "sampling/createMessage", "roots/list"];
+
 /// The longest key of a question.
 const LONGEST_KEY: usize = 64;
 
 /// A request that is put to the client.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct AskRequest {
     method: String,
-    params: Value,
+    /// A JSON object, as it goes to the client.
+    params: String,
 }
 
 impl AskRequest {
@@ -39,11 +43,36 @@ impl AskRequest {
 
     /// Any of these methods with parameters of your own.
     #[must_use]
+    #[expect(
+        clippy::needless_pass_by_value,
+        reason = "callers make the value for this"
+    )]
     pub fn new(method: impl Into<String>, params: Value) -> Self {
         Self {
             method: method.into(),
-            params,
+            params: params.to_string(),
         }
+    }
+
+    /// Whether people may write this for a method.
+    pub(crate) fn is_known(what: &str) -> bool {
+        method_of(what).is_some()
+    }
+
+    /// What people write: `elicitation`, `sampling` or `roots`, or the method's whole name, and the params as JSON, which
+    /// stay as they are written. Without params, an empty object.
+    pub(crate) fn read(what: &str, params: &str) -> Result<Self, String> {
+        let method = method_of(what)
+            .ok_or_else(|| format!("{what:?} is none of elicitation, sampling, roots"))?;
+        let params = if params.is_empty() { "{}" } else { params };
+        let value: Value = serde_json::from_str(params)
+            .map_err(|error| format!("the params are not valid JSON: {error}"))?;
+        check_params(method, &value)?;
+        Ok(Self {
+            method: method.to_owned(),
+            // In valid JSON a line end can only stand between values.
+            params: params.replace(['\n', '\r'], " "),
+        })
     }
 
     /// The same question as part of a tool's definition ([`ToolDefinition::ask_first`]): it is put before the job is
@@ -56,7 +85,7 @@ impl AskRequest {
     /// If the key is not valid.
     pub fn first(self, key: &str) -> Result<AskFirst, AskError> {
         check_key(key)?;
-        let params = RawValue::from_string(self.params.to_string()).map_err(AskError::Answer)?;
+        let params = RawValue::from_string(self.params).map_err(AskError::Answer)?;
         Ok(AskFirst {
             key: key.to_owned(),
             method: self.method,
@@ -66,7 +95,8 @@ impl AskRequest {
 
     /// As the record holds it.
     pub(crate) fn to_json(&self) -> String {
-        json!({ "method": self.method, "params": self.params }).to_string()
+        let method = Value::from(self.method.as_str());
+        format!(r#"{{"method":{method},"params":{}}}"#, self.params)
     }
 
     /// Checks that the client, by its declared capabilities, can be asked this.
@@ -78,11 +108,68 @@ impl AskRequest {
             _ => return Err(AskError::UnknownMethod(self.method.clone())),
         };
         let declared: Option<Value> = capabilities.and_then(|json| serde_json::from_str(json).ok());
-        if declared.is_some_and(|all| all.get(capability).is_some_and(Value::is_object)) {
-            Ok(())
-        } else {
-            Err(AskError::NotDeclared { capability })
+        let declared = declared.as_ref().and_then(|all| all.get(capability));
+        let Some(declared) = declared.and_then(Value::as_object) else {
+            return Err(AskError::NotDeclared { capability });
+        };
+        if capability != "elicitation" {
+            return Ok(());
         }
+        // A client that names no mode means forms (2025-11-25, Elicitation, Capabilities).
+        if self.is_by_url() && !declared.contains_key("url") {
+            let capability = "elicitation.url";
+            Err(AskError::NotDeclared { capability })
+        } else if !self.is_by_url()
+            && declared.contains_key("url")
+            && !declared.contains_key("form")
+        {
+            let capability = "elicitation.form";
+            Err(AskError::NotDeclared { capability })
+        } else {
+            Ok(())
+        }
+    }
+
+    fn is_by_url(&self) -> bool {
+        let params: Option<Value> = serde_json::from_str(&self.params).ok();
+        params.is_some_and(|params| params.get("mode").is_some_and(|mode| mode == "url"))
+    }
+}
+
+/// The method that a word stands for: its first part, or the whole.
+fn method_of(what: &str) -> Option<&'static str> {
+    let mut methods = METHODS.into_iter();
+    methods.find(|method| *method == what || method.split('/').next() == Some(what))
+}
+
+/// Checks what a client would refuse at once. The text follows "params" or the like.
+fn check_params(method: &str, params: &Value) -> Result<(), String> {
+    let Some(object) = params.as_object() else {
+        return Err("the params must be a JSON object".to_owned());
+    };
+    let has = |name: &str, kind: &str, right: fn(&Value) -> bool| match object.get(name) {
+        Some(value) if right(value) => Ok(()),
+        Some(_) => Err(format!("{name} must be {kind}")),
+        None => Err(format!("{name} is missing: {kind}")),
+    };
+    match method {
+        "elicitation/create" => {
+            has("message", "a string", Value::is_string)?;
+            match object.get("mode").map(Value::as_str) {
+                None | Some(Some("form")) => has(
+                    "requestedSchema",
+                    "a JSON Schema of the type object",
+                    |schema| schema.get("type").is_some_and(|kind| kind == "object"),
+                ),
+                Some(Some("url")) => has("url", "a string", Value::is_string),
+                Some(_) => Err("mode must be \"form\" or \"url\"".to_owned()),
+            }
+        }
+        "sampling/createMessage" => {
+            has("messages", "an array", Value::is_array)?;
+            has("maxTokens", "a number", Value::is_number)
+        }
+        _ => Ok(()),
     }
 }
 
@@ -175,6 +262,61 @@ mod tests {
         assert!(AskRequest::roots().check(Some(r#"{"roots":{}}"#)).is_ok());
         let unknown = AskRequest::new("tools/call", json!({}));
         assert!(unknown.check(Some(r#"{"tools":{}}"#)).is_err());
+    }
+
+    #[test]
+    fn a_mode_of_elicitation_must_be_declared_too() {
+        let form = AskRequest::elicitation("Go on?", json!({"type": "object"}));
+        let url = json!({"mode": "url", "message": "Sign in", "url": "https://example.com"});
+        let url = AskRequest::new("elicitation/create", url);
+        for (capabilities, by_form, by_url) in [
+            (r#"{"elicitation":{}}"#, true, false),
+            (r#"{"elicitation":{"form":{}}}"#, true, false),
+            (r#"{"elicitation":{"url":{}}}"#, false, true),
+            (r#"{"elicitation":{"form":{},"url":{}}}"#, true, true),
+        ] {
+            let declared = Some(capabilities);
+            assert_eq!(form.check(declared).is_ok(), by_form, "{capabilities}");
+            assert_eq!(url.check(declared).is_ok(), by_url, "{capabilities}");
+        }
+    }
+
+    #[test]
+    fn a_question_is_read_as_people_write_it_and_keeps_its_bytes() {
+        let params = r#"{ "requestedSchema": {"type":"object"}, "message":"Go on?" }"#;
+        for what in ["elicitation", "elicitation/create"] {
+            let ask = AskRequest::read(what, params).unwrap();
+            let expected = format!(r#"{{"method":"elicitation/create","params":{params}}}"#);
+            assert_eq!(ask.to_json(), expected);
+        }
+        assert_eq!(AskRequest::read("roots", "").unwrap(), AskRequest::roots());
+        for (what, params, wrong) in [
+            ("elicit", "{}", "is none of elicitation, sampling, roots"),
+            ("elicitation", "{", "not valid JSON"),
+            ("elicitation", "[]", "must be a JSON object"),
+            ("elicitation", "{}", "message is missing"),
+            (
+                "elicitation",
+                r#"{"message":1}"#,
+                "message must be a string",
+            ),
+            (
+                "elicitation",
+                r#"{"message":""}"#,
+                "requestedSchema is missing",
+            ),
+            (
+                "elicitation",
+                r#"{"message":"","mode":"url"}"#,
+                "url is missing",
+            ),
+            ("elicitation", r#"{"message":"","mode":1}"#, "mode must be"),
+            ("sampling", "", "messages is missing"),
+            ("sampling", r#"{"messages":[]}"#, "maxTokens is missing"),
+        ] {
+            let refused = AskRequest::read(what, params).unwrap_err();
+            assert!(refused.contains(wrong), "{refused}");
+        }
     }
 
     #[test]

@@ -82,7 +82,8 @@ impl Builder {
         self
     }
 
-    /// How long a handler may wait in [`JobContext::ask`] until its job is parked. One minute.
+    /// How long a handler may wait in [`JobContext::ask`], or a command for its answers, until its job is parked. One
+    /// minute.
     ///
     /// [`JobContext::ask`]: crate::JobContext::ask
     #[must_use]

@@ -17,6 +17,7 @@ use crate::exec::LogLevel;
 use crate::handler::ToolError;
 use crate::runtime::Runtime;
 use crate::runtime::attempt::Attempt;
+pub(crate) use asking::Away;
 
 /// One attempt of one job, as its handler sees it. Cheap to clone.
 #[derive(Clone)]

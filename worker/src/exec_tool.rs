@@ -1,5 +1,7 @@
 //! Tools that are commands, as handlers.
 
+mod desk;
+
 use std::time::Duration;
 
 use taskferry_contract::{
@@ -8,9 +10,10 @@ use taskferry_contract::{
 use tokio::sync::mpsc;
 
 use crate::context::JobContext;
-use crate::exec::{Environment, ExecCommand, ExecEvent, Invocation, Outcome, Runner};
+use crate::exec::{Environment, ExecCommand, ExecEvent, Invocation, Outcome, Runner, Talk};
 use crate::handler::{Failure, Handler, HandlerFuture, HandlerResult, ToolError, ToolOutput};
 use crate::manifest::ExecTool;
+use desk::Asked;
 
 /// Events that wait for this worker; a command that is faster coalesces them.
 const EVENTS: usize = 64;
@@ -22,6 +25,8 @@ const AFTERMATH: Duration = Duration::from_secs(7);
 pub(crate) struct ExecHandler {
     runner: Runner,
     command: ExecCommand,
+    /// Whether there can be answers: it asks, or its callers are asked first.
+    has_answers: bool,
 }
 
 impl ExecHandler {
@@ -29,6 +34,7 @@ impl ExecHandler {
         Self {
             runner: Runner::new(inherited.clone()),
             command: tool.command.clone(),
+            has_answers: tool.command.asks || !tool.ask_first.is_empty(),
         }
     }
 
@@ -36,6 +42,7 @@ impl ExecHandler {
         let (sender, mut events) = mpsc::channel(EVENTS);
         let task_id = job.task_id().to_string();
         let left = job.deadline().duration_since(std::time::SystemTime::now());
+        let answers = self.has_answers.then(|| desk::answers(&job));
         let invocation = Invocation {
             task_id: &task_id,
             attempt: job.attempt(),
@@ -43,17 +50,32 @@ impl ExecHandler {
             owner: job.owner().as_str(),
             arguments: job.raw_arguments(),
             timeout: left.unwrap_or_default(),
+            answers: answers.as_deref(),
+        };
+        let (questions, desk) = self.command.asks.then(desk::open).unzip();
+        let talk = Talk {
+            events: sender,
+            questions,
         };
         let run = self
             .runner
-            .run(&self.command, invocation, sender, job.cancelled());
+            .run(&self.command, invocation, talk, job.cancelled());
         let pass_on = async {
             while let Some(event) = events.recv().await {
                 report(&job, event);
             }
         };
-        let (outcome, ()) = tokio::join!(run, pass_on);
+        let ask = async {
+            match desk {
+                Some(desk) => desk.serve(&job).await,
+                None => Asked::default(),
+            }
+        };
+        let (outcome, (), asked) = tokio::join!(run, pass_on, ask);
         match outcome {
+            Ok(Outcome::Park) => Err(ToolError(Failure::Park {
+                otherwise: asked.otherwise(),
+            })),
             Ok(Outcome::Completed(result)) => Ok(ToolOutput(result)),
             Ok(Outcome::Retry { message, result }) => Err(ToolError(Failure::Retry {
                 message,
@@ -80,6 +102,10 @@ impl Handler for ExecHandler {
     fn stop_grace(&self) -> Duration {
         self.command.stop_grace + AFTERMATH
     }
+
+    fn park_grace(&self) -> Duration {
+        self.stop_grace()
+    }
 }
 
 fn report(job: &JobContext, event: ExecEvent) {
@@ -104,6 +130,7 @@ pub(crate) fn definition(tool: &ExecTool) -> Result<ToolDefinition, InvalidId> {
         description: Some(tool.description.clone()),
         output_schema: tool.output_schema.clone(),
         annotations: tool.annotations.clone(),
+        icons: tool.icons.clone(),
         required_capabilities: tool.required_capabilities.clone(),
         task_support: policy.task_support,
         rank: policy.rank,
@@ -121,6 +148,8 @@ pub(crate) fn definition(tool: &ExecTool) -> Result<ToolDefinition, InvalidId> {
             initial_ms: millis(policy.backoff_initial),
             max_ms: millis(policy.backoff_max),
         },
+        keep_ms: millis(policy.keep),
+        ask_first: tool.ask_first.clone(),
         concurrency: policy.concurrency,
         ..ToolDefinition::new(name, tool.input_schema.clone())
     })

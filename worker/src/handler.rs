@@ -27,6 +27,12 @@ pub trait Handler: Send + Sync + 'static {
     fn stop_grace(&self) -> Duration {
         Duration::from_secs(1)
     }
+
+    /// How long an attempt that has waited for an answer too long may take to stop, before its job is parked. Zero, the
+    /// default, drops its future where it waits, in [`JobContext::ask`], and tells it nothing.
+    fn park_grace(&self) -> Duration {
+        Duration::ZERO
+    }
 }
 
 impl<F, Fut> Handler for F
@@ -88,6 +94,9 @@ pub(crate) enum Failure {
     Retry { message: String, last: ToolResult },
     /// It ends with a JSON-RPC error.
     Rpc { code: i64, message: String },
+    /// It is to be run again once the questions that are open are answered. If none is open and there is something
+    /// `otherwise`, it ends with that; else its questions were answered just now.
+    Park { otherwise: Option<ToolResult> },
     /// It was stopped, as it was told.
     Stopped,
 }
@@ -136,6 +145,7 @@ impl fmt::Debug for ToolError {
             Failure::Rpc { code, message } => {
                 f.debug_tuple("Rpc").field(code).field(message).finish()
             }
+            Failure::Park { .. } => f.write_str("Park"),
             Failure::Stopped => f.write_str("Stopped"),
         }
     }

@@ -114,6 +114,11 @@ impl Away {
         Self(Some(job.clone()))
     }
 
+    /// Does not come back: the attempt has come to its end.
+    pub(crate) fn forget(mut self) {
+        self.0 = None;
+    }
+
     pub(crate) async fn back(mut self) {
         if let Some(job) = self.0.take() {
             job.attempt.end_wait(&job.runtime).await;

@@ -54,13 +54,13 @@ impl EventSink {
         }
     }
 
-    /// Takes what a line reports, and gives a plain line back.
-    pub(super) fn report(&mut self, line: Line) -> Option<String> {
+    /// Takes what a line reports, and gives a line that is no report back.
+    pub(super) fn report(&mut self, line: Line) -> Option<Line> {
         match line {
             Line::Progress(progress) => self.waiting.progress = Some(progress),
             Line::Message(text) => self.waiting.message = Some(text),
             Line::Log(level, text) => self.waiting.push_log(level, text),
-            Line::Plain(text) => return Some(text),
+            Line::Ask(_) | Line::Plain(_) => return Some(line),
         }
         self.send_what_fits();
         None
@@ -193,6 +193,6 @@ mod tests {
         let mut sink = EventSink::new(sender);
         assert_eq!(sink.report(line("::progress 1")), None);
         assert!(!sink.has_waiting());
-        assert_eq!(sink.report(line("plain")), Some("plain".into()));
+        assert_eq!(sink.report(line("plain")), Some(line("plain")));
     }
 }

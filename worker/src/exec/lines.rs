@@ -5,10 +5,16 @@ use std::collections::VecDeque;
 /// The longest line that is kept, in bytes; what is beyond is thrown away.
 pub const LINE_BYTES: usize = 8 * 1024;
 
+/// The longest line that puts a question, in bytes.
+pub const ASK_LINE_BYTES: usize = 64 * 1024;
+
+/// What such a line begins with.
+const ASK: &[u8] = b"::ask ";
+
 /// How many plain lines are kept for the text of an error.
 pub const TAIL_LINES: usize = 20;
 
-/// Cuts chunks of bytes into lines of at most [`LINE_BYTES`].
+/// Cuts chunks of bytes into lines of at most [`LINE_BYTES`], those that put questions of at most [`ASK_LINE_BYTES`].
 ///
 /// Bytes that are not UTF-8 become U+FFFD. A carriage return before the line
 /// end is dropped.
@@ -26,14 +32,27 @@ impl LineSplitter {
                 Some((b'\n', body)) => (body, true),
                 _ => (piece, false),
             };
-            let room = LINE_BYTES.saturating_sub(self.line.len());
-            let kept = body.get(..room).unwrap_or(body);
-            self.line.extend_from_slice(kept);
-            self.cut |= kept.len() < body.len();
+            self.extend(body);
             if complete {
                 on_line(self.take());
             }
         }
+    }
+
+    fn extend(&mut self, body: &[u8]) {
+        // What kind of line it is shows in its first bytes, which may come one by one.
+        let head = ASK.len().saturating_sub(self.line.len()).min(body.len());
+        let (head, rest) = body.split_at(head);
+        self.line.extend_from_slice(head);
+        let most = if self.line.starts_with(ASK) {
+            ASK_LINE_BYTES
+        } else {
+            LINE_BYTES
+        };
+        let room = most.saturating_sub(self.line.len());
+        let kept = rest.get(..room).unwrap_or(rest);
+        self.line.extend_from_slice(kept);
+        self.cut |= kept.len() < rest.len();
     }
 
     /// The last line, if the stream ended without a line end.

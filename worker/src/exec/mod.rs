@@ -23,6 +23,6 @@ pub use environment::Environment;
 pub use error::StartError;
 pub use event::ExecEvent;
 pub use output::{OutputMode, ToolResult};
-pub use process::{ExecCommand, Invocation, Outcome, Runner};
+pub use process::{ExecCommand, Invocation, Outcome, Questions, Runner, Talk};
 pub use taskferry_contract::LogLevel;
 pub use template::CommandTemplate;

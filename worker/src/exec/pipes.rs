@@ -4,19 +4,53 @@ use std::future::Future;
 use std::pin::Pin;
 
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
+use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
 use super::event::EventSink;
 use super::lines::{LineSplitter, Tail};
-use super::stderr::Line;
+use super::stderr::{AskLine, Line};
 
 const CHUNK_BYTES: usize = 16 * 1024;
 
-/// Writes the arguments and closes the pipe. A command may close its end
-/// unread, so every failure is ignored.
-pub(super) async fn feed(mut stdin: impl AsyncWrite + Unpin, line: Vec<u8>) {
-    let _ignored = stdin.write_all(&line).await;
-    let _ignored = stdin.shutdown().await;
+/// What the tail says of a question that is not put.
+const DOES_NOT_ASK: &str =
+    "the tool asked the client, but its manifest does not say asks = true, so nobody was asked";
+
+/// So many questions one attempt may put.
+const MOST_ASKED: usize = 256;
+
+/// What a command is told on its standard input.
+#[derive(Debug)]
+pub(super) struct Input {
+    /// The arguments, with their line end.
+    pub(super) line: Vec<u8>,
+    /// The lines that come later, of a command that asks.
+    pub(super) replies: Option<mpsc::UnboundedReceiver<String>>,
+    /// Cancelled when the command has ended, or must.
+    pub(super) over: CancellationToken,
+}
+
+impl Input {
+    /// Writes everything and closes the pipe. A command may close its end
+    /// unread, so every failure is ignored.
+    pub(super) async fn feed(self, mut stdin: impl AsyncWrite + Unpin) {
+        let _ignored = stdin.write_all(&self.line).await;
+        if let Some(mut replies) = self.replies {
+            let replies = async {
+                while let Some(mut reply) = replies.recv().await {
+                    reply.push('\n');
+                    let _ignored = stdin.write_all(reply.as_bytes()).await;
+                    let _ignored = stdin.flush().await;
+                }
+            };
+            tokio::select! {
+                () = replies => {}
+                () = self.over.cancelled() => {}
+            }
+        }
+        let _ignored = stdin.shutdown().await;
+    }
 }
 
 /// Standard output up to a bound.
@@ -52,18 +86,29 @@ impl Capture {
     }
 }
 
-/// Standard error: events go out, the last plain lines stay.
+/// Standard error: events and questions go out, the last plain lines stay.
 #[derive(Debug)]
 pub(super) struct Watch {
     pub(super) events: EventSink,
     pub(super) tail: Tail,
+    /// Where questions go; nowhere if the tool does not ask.
+    questions: Option<mpsc::UnboundedSender<Vec<AskLine>>>,
+    /// The questions of the bytes that were read last.
+    asked: Vec<AskLine>,
+    count: usize,
 }
 
 impl Watch {
-    pub(super) fn new(events: EventSink) -> Self {
+    pub(super) fn new(
+        events: EventSink,
+        questions: Option<mpsc::UnboundedSender<Vec<AskLine>>>,
+    ) -> Self {
         Self {
             events,
             tail: Tail::default(),
+            questions,
+            asked: Vec::new(),
+            count: 0,
         }
     }
 
@@ -81,16 +126,52 @@ impl Watch {
             let Ok(count @ 1..) = count else { break };
             let bytes = chunk.get(..count).unwrap_or_default();
             splitter.push(bytes, |line| self.take(line));
+            self.put();
         }
         if let Some(line) = splitter.finish() {
             self.take(line);
+            self.put();
         }
     }
 
     fn take(&mut self, line: String) {
-        if let Some(plain) = self.events.report(Line::parse(line)) {
-            tracing::debug!(line = plain, "stderr");
-            self.tail.push(plain);
+        match self.events.report(Line::parse(line)) {
+            Some(Line::Ask(ask)) => self.ask(ask),
+            Some(Line::Plain(plain)) => self.keep(plain),
+            _reported => {}
+        }
+    }
+
+    fn keep(&mut self, plain: String) {
+        tracing::debug!(line = plain, "stderr");
+        self.tail.push(plain);
+    }
+
+    fn ask(&mut self, mut ask: AskLine) {
+        if self.questions.is_none() {
+            tracing::warn!(key = ask.key, "{DOES_NOT_ASK}");
+            return self.keep(DOES_NOT_ASK.to_owned());
+        }
+        self.count = self.count.saturating_add(1);
+        if self.count > MOST_ASKED {
+            ask.request = Err(format!("an attempt may ask {MOST_ASKED} times at most"));
+        }
+        if let Err(reason) = &ask.request {
+            tracing::warn!(key = ask.key, reason, "a question that cannot be put");
+            self.keep(format!("::ask {}: {reason}", ask.key));
+        }
+        // It is told once: beyond, whoever does not listen would fill the memory.
+        if self.count <= MOST_ASKED + 1 {
+            self.asked.push(ask);
+        }
+    }
+
+    /// Sends the questions of one read together.
+    fn put(&mut self) {
+        if let Some(questions) = &self.questions
+            && !self.asked.is_empty()
+        {
+            let _nobody_listens_any_more = questions.send(std::mem::take(&mut self.asked));
         }
     }
 }

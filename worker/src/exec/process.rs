@@ -16,7 +16,8 @@ use super::error::StartError;
 use super::event::{EventSink, ExecEvent};
 use super::group::ProcessGroup;
 use super::output::{OutputMode, ToolResult};
-use super::pipes::{Capture, Pump, Watch, feed};
+use super::pipes::{Capture, Input, Pump, Watch};
+use super::stderr::AskLine;
 use super::template::CommandTemplate;
 use super::verdict::{Ending, Remains, outcome};
 
@@ -46,6 +47,8 @@ pub struct ExecCommand {
     pub max_output: usize,
     /// How long it may go on after SIGTERM; zero kills at once.
     pub stop_grace: Duration,
+    /// Whether it asks: then its standard input stays open for the answers.
+    pub asks: bool,
 }
 
 /// One attempt of one call.
@@ -61,8 +64,37 @@ pub struct Invocation<'a> {
     pub owner: &'a str,
     /// The arguments of the call, a JSON object.
     pub arguments: &'a RawValue,
-    /// How long this attempt may run.
+    /// How long this attempt may run. Who answers the questions of a command stops its time instead, and cancels it.
     pub timeout: Duration,
+    /// The client's answers that there are, a JSON object by key; none for a tool that cannot have any.
+    pub answers: Option<&'a str>,
+}
+
+/// Where what a command says goes, and where what it is told comes from.
+#[derive(Debug)]
+pub struct Talk {
+    /// What it reports. A full or closed channel never holds it up.
+    pub events: mpsc::Sender<ExecEvent>,
+    /// Its questions, if it asks.
+    pub questions: Option<Questions>,
+}
+
+/// The questions of a command, and what it is told of them.
+#[derive(Debug)]
+pub struct Questions {
+    /// What it asks; what it asks at a time comes together.
+    pub asked: mpsc::UnboundedSender<Vec<AskLine>>,
+    /// Lines for its standard input, which is closed when they end.
+    pub replies: mpsc::UnboundedReceiver<String>,
+}
+
+impl From<mpsc::Sender<ExecEvent>> for Talk {
+    fn from(events: mpsc::Sender<ExecEvent>) -> Self {
+        Self {
+            events,
+            questions: None,
+        }
+    }
 }
 
 /// How an attempt ended.
@@ -77,6 +109,8 @@ pub enum Outcome {
         /// The result if this was the last attempt.
         result: ToolResult,
     },
+    /// It is to run again once its questions are answered.
+    Park,
     /// The command was stopped because its result is not wanted any more.
     Cancelled,
 }
@@ -97,8 +131,6 @@ impl Runner {
     /// Runs a command to its end, and ends whatever is left of its process
     /// group. Dropping the future kills the group.
     ///
-    /// A full or closed `events` never holds the command up.
-    ///
     /// # Errors
     ///
     /// When the command could not be started.
@@ -106,23 +138,31 @@ impl Runner {
         &self,
         command: &ExecCommand,
         invocation: Invocation<'_>,
-        events: mpsc::Sender<ExecEvent>,
+        talk: impl Into<Talk>,
         cancel: &CancellationToken,
     ) -> Result<Outcome, StartError> {
+        let Talk { events, questions } = talk.into();
+        let asks = questions.is_some();
+        let (asked, replies) = questions.map(|of| (of.asked, of.replies)).unzip();
         let mut child = self.start(command, invocation)?;
         let group = ProcessGroup::of_child(child.id());
         let mut capture = Capture::new(command.max_output);
-        let mut watch = Watch::new(EventSink::new(events));
-        let overflow = capture.overflow.clone();
-        let pump = pump(&mut child, stdin_line(invocation), &mut capture, &mut watch);
+        let mut watch = Watch::new(EventSink::new(events), asked);
+        let (overflow, over) = (capture.overflow.clone(), CancellationToken::new());
+        let input = Input {
+            line: stdin_line(invocation),
+            replies,
+            over: over.clone(),
+        };
         let supervised = Supervised {
-            child,
+            pump: pump(&mut child, input, &mut capture, &mut watch),
             group,
-            pump,
+            child,
             stop_grace: command.stop_grace,
+            over,
         };
         let limits = Limits {
-            timeout: invocation.timeout,
+            timeout: (!asks).then_some(invocation.timeout),
             max_output: command.max_output,
             overflow: &overflow,
             cancel,
@@ -138,6 +178,7 @@ impl Runner {
             mode: command.output,
             stdout: capture.bytes,
             tail: watch.tail,
+            asks,
         };
         Ok(outcome(&ending, &remains))
     }
@@ -177,7 +218,7 @@ impl Runner {
 
 /// What an attempt may use up, and what ends it early.
 struct Limits<'a> {
-    timeout: Duration,
+    timeout: Option<Duration>,
     max_output: usize,
     overflow: &'a CancellationToken,
     cancel: &'a CancellationToken,
@@ -189,6 +230,8 @@ struct Supervised<'a> {
     group: ProcessGroup,
     child: Child,
     stop_grace: Duration,
+    /// Ends its standard input.
+    over: CancellationToken,
 }
 
 impl Supervised<'_> {
@@ -200,10 +243,11 @@ impl Supervised<'_> {
                 status = child.wait() => Ending::Exited(status.ok()),
                 () = limits.cancel.cancelled() => Ending::Cancelled,
                 () = limits.overflow.cancelled() => Ending::TooMuchOutput(limits.max_output),
-                () = sleep(limits.timeout) => Ending::TimedOut(limits.timeout),
+                timeout = elapsed(limits.timeout) => Ending::TimedOut(timeout),
             }
         };
         let ending = self.pump.until(first).await;
+        self.over.cancel();
         match ending {
             Ending::Exited(_) => {}
             Ending::TooMuchOutput(_) => self.kill().await,
@@ -248,9 +292,20 @@ impl Supervised<'_> {
     }
 }
 
+/// Waits for a timeout, if there is one, and says how long it was.
+async fn elapsed(timeout: Option<Duration>) -> Duration {
+    match timeout {
+        Some(timeout) => {
+            sleep(timeout).await;
+            timeout
+        }
+        None => std::future::pending().await,
+    }
+}
+
 fn pump<'a>(
     child: &mut Child,
-    line: Vec<u8>,
+    input: Input,
     capture: &'a mut Capture,
     watch: &'a mut Watch,
 ) -> Pump<'a> {
@@ -259,7 +314,7 @@ fn pump<'a>(
         tokio::join!(
             async {
                 if let Some(stdin) = stdin {
-                    feed(stdin, line).await;
+                    input.feed(stdin).await;
                 }
             },
             async {
@@ -285,17 +340,23 @@ fn stdin_line(invocation: Invocation<'_>) -> Vec<u8> {
 }
 
 /// What a command is told about its attempt.
-fn facts(invocation: Invocation<'_>) -> [(&'static str, String); 5] {
+fn facts(invocation: Invocation<'_>) -> Vec<(&'static str, String)> {
     let deadline = SystemTime::now() + invocation.timeout;
     let deadline_ms = deadline
         .duration_since(UNIX_EPOCH)
         .unwrap_or_default()
         .as_millis();
-    [
+    let mut facts = vec![
         ("TASKFERRY_TASK_ID", invocation.task_id.to_owned()),
         ("TASKFERRY_ATTEMPT", invocation.attempt.to_string()),
         ("TASKFERRY_TOOL", invocation.tool.to_owned()),
         ("TASKFERRY_OWNER", invocation.owner.to_owned()),
         ("TASKFERRY_DEADLINE_MS", deadline_ms.to_string()),
-    ]
+    ];
+    facts.extend(
+        invocation
+            .answers
+            .map(|all| ("TASKFERRY_ANSWERS", all.to_owned())),
+    );
+    facts
 }

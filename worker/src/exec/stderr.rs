@@ -2,6 +2,9 @@
 
 use taskferry_contract::LogLevel;
 
+use super::lines::ASK_LINE_BYTES;
+use crate::ask::{AskRequest, check_key};
+
 /// One line of standard error.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Line {
@@ -11,6 +14,8 @@ pub enum Line {
     Message(String),
     /// `::log LEVEL text`
     Log(LogLevel, String),
+    /// `::ask KEY WHAT {params}`, well-formed or not: a question to the client.
+    Ask(AskLine),
     /// Anything else, a malformed or unknown `::` line too.
     Plain(String),
 }
@@ -24,6 +29,15 @@ pub struct Progress {
     pub total: Option<f64>,
     /// What is being done, for people.
     pub message: Option<String>,
+}
+
+/// A question to the client.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct AskLine {
+    /// Under which its answer is stored.
+    pub key: String,
+    /// What is asked, or why that cannot be.
+    pub request: Result<AskRequest, String>,
 }
 
 impl Line {
@@ -47,7 +61,27 @@ fn parse_directive(line: &str) -> Option<Line> {
                 .ok()
                 .map(|level| Line::Log(level, text.to_owned()))
         }
+        "ask" => Some(Line::Ask(parse_ask(rest, line.len()))),
         _ => None,
+    }
+}
+
+fn parse_ask(text: &str, length: usize) -> AskLine {
+    let (key, question) = first_word(text);
+    let (what, params) = first_word(question);
+    // A line that was cut may lack a whole character.
+    let request = if length > ASK_LINE_BYTES - char::MAX.len_utf8() {
+        let most = ASK_LINE_BYTES / 1024;
+        Err(format!("the line is longer than {most} KiB"))
+    } else if what.is_empty() {
+        Err("write ::ask KEY WHAT {params}, on one line".to_owned())
+    } else {
+        let key = check_key(key).map_err(|error| error.to_string());
+        key.and_then(|()| AskRequest::read(what, params))
+    };
+    AskLine {
+        key: key.chars().take(64).collect(),
+        request,
     }
 }
 
@@ -120,6 +154,42 @@ mod tests {
             parse("::log info"),
             Line::Log(LogLevel::Info, String::new())
         );
+    }
+
+    #[test]
+    fn reads_questions_and_says_what_is_wrong_with_them() {
+        let ask = |text: &str| match parse(text) {
+            Line::Ask(ask) => ask,
+            other => panic!("{other:?}"),
+        };
+        let sampling = r#"{"messages":[],"maxTokens":1}"#;
+        let asked = ask(&format!("::ask a.b-1  sampling {sampling} "));
+        assert_eq!(asked.key, "a.b-1");
+        assert_eq!(asked.request, AskRequest::read("sampling", sampling));
+        assert_eq!(ask("::ask r roots").request, Ok(AskRequest::roots()));
+        let long = format!("::ask k sampling {}", "x".repeat(ASK_LINE_BYTES));
+        for (line, key, wrong) in [
+            ("::ask", "", "write ::ask KEY WHAT"),
+            ("::ask k", "k", "write ::ask KEY WHAT"),
+            (
+                r#"::ask {"method":"roots/list"}"#,
+                r#"{"method":"roots/list"}"#,
+                "write ::ask",
+            ),
+            ("::ask k! roots", "k!", "cannot be the key"),
+            (
+                "::ask k root",
+                "k",
+                "is none of elicitation, sampling, roots",
+            ),
+            ("::ask k roots {", "k", "not valid JSON"),
+            (&long, "k", "longer than 64 KiB"),
+        ] {
+            let asked = ask(line);
+            assert_eq!(asked.key, key);
+            let refused = asked.request.unwrap_err();
+            assert!(refused.contains(wrong), "{refused}");
+        }
     }
 
     #[test]

@@ -12,6 +12,9 @@ use crate::units::{format_duration, format_size};
 /// `EX_TEMPFAIL` of sysexits.h: try again later.
 const RETRY_CODE: i32 = 75;
 
+/// A tool that asks says by it: run me again once my questions are answered.
+const PARK_CODE: i32 = 76;
+
 /// What made a command end.
 #[derive(Debug)]
 pub(super) enum Ending {
@@ -31,6 +34,8 @@ pub(super) struct Remains {
     pub(super) mode: OutputMode,
     pub(super) stdout: Vec<u8>,
     pub(super) tail: Tail,
+    /// Whether the tool asks.
+    pub(super) asks: bool,
 }
 
 pub(super) fn outcome(ending: &Ending, remains: &Remains) -> Outcome {
@@ -56,6 +61,9 @@ fn exited(status: ExitStatus, remains: &Remains) -> Outcome {
     };
     if code == 0 {
         return Outcome::Completed(ToolResult::from_success(remains.mode, &remains.stdout));
+    }
+    if code == PARK_CODE && remains.asks {
+        return Outcome::Park;
     }
     let mut otherwise = remains.tail.text();
     if otherwise.is_empty() {
@@ -84,7 +92,16 @@ mod tests {
         stderr.lines().for_each(|line| tail.push(line.to_owned()));
         let stdout = stdout.as_bytes().to_vec();
         let ending = Ending::Exited(Some(ExitStatus::from_raw(raw_status)));
-        outcome(&ending, &Remains { mode, stdout, tail })
+        let asks = false;
+        outcome(
+            &ending,
+            &Remains {
+                mode,
+                stdout,
+                tail,
+                asks,
+            },
+        )
     }
 
     fn completed(outcome: Outcome) -> (bool, String) {

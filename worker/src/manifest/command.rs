@@ -20,6 +20,7 @@ pub(super) struct CommandSettings {
     pub(super) output: OutputMode,
     max_output: usize,
     stop_grace: Duration,
+    asks: bool,
 }
 
 impl CommandSettings {
@@ -30,6 +31,7 @@ impl CommandSettings {
             output: OutputMode::default(),
             max_output: 4 * MIB,
             stop_grace: Duration::from_secs(5),
+            asks: false,
         }
     }
 
@@ -40,6 +42,7 @@ impl CommandSettings {
         let output = reader.choice("output", &OutputMode::WORDS);
         let max_output = reader.size("max_output", 1..=64 * MIB);
         let stop_grace = reader.duration("stop_grace", Duration::ZERO..=LONGEST);
+        let asks = reader.flag("asks");
         let mut env = base.env.clone();
         read_env(reader, &mut env);
         Self {
@@ -48,6 +51,7 @@ impl CommandSettings {
             output: output.unwrap_or(base.output),
             max_output: max_output.unwrap_or(base.max_output),
             stop_grace: stop_grace.unwrap_or(base.stop_grace),
+            asks: asks.unwrap_or(base.asks),
         }
     }
 
@@ -59,6 +63,7 @@ impl CommandSettings {
             output: self.output,
             max_output: self.max_output,
             stop_grace: self.stop_grace,
+            asks: self.asks,
         }
     }
 

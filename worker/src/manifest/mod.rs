@@ -3,7 +3,9 @@
 //! A manifest is read once, as a whole. Whatever is wrong with it is reported
 //! at once, each problem with its tool, its key and what would be right.
 
+mod ask_first;
 mod command;
+mod icons;
 mod near;
 mod policy;
 mod problem;
@@ -15,6 +17,7 @@ use std::collections::HashSet;
 use std::path::{Path, PathBuf};
 
 use serde_json::value::RawValue;
+use taskferry_contract::AskFirst;
 
 use crate::exec::ExecCommand;
 pub use policy::Policy;
@@ -46,6 +49,10 @@ pub struct ExecTool {
     pub output_schema: Option<Box<RawValue>>,
     /// The annotations of MCP, a JSON object.
     pub annotations: Option<Box<RawValue>>,
+    /// The icons of MCP, a JSON array.
+    pub icons: Option<Box<RawValue>>,
+    /// What its callers are asked before the job is queued, if they can be.
+    pub ask_first: Vec<AskFirst>,
     /// What a client must declare to call it: MCP client capabilities, a JSON
     /// object.
     pub required_capabilities: Option<Box<RawValue>>,

@@ -36,6 +36,9 @@ pub struct Policy {
     pub ttl_min: Duration,
     /// The longest ttl a caller gets. Default: 24 hours.
     pub ttl_max: Duration,
+    /// How long a result stays readable at least: the ttl grows at the end if it
+    /// must. Default: 5 minutes.
+    pub keep: Duration,
     /// How often a client is asked to poll; at least 1 ms. Default: 1 second.
     pub poll_interval: Duration,
     /// How many attempts a job has; 1 is at most once. Default: 3.
@@ -62,6 +65,7 @@ impl Default for Policy {
             ttl: Duration::from_hours(1),
             ttl_min: Duration::from_secs(1),
             ttl_max: Duration::from_hours(24),
+            keep: Duration::from_mins(5),
             poll_interval: Duration::from_secs(1),
             attempts: 3,
             crash_limit: 3,
@@ -86,6 +90,7 @@ impl Policy {
         let ttl_max = some("ttl_max").unwrap_or(base.ttl_max);
         let poll_interval = some("poll_interval").unwrap_or(base.poll_interval);
         let mut any = |key| reader.duration(key, Duration::ZERO..=LONGEST);
+        let keep = any("keep").unwrap_or(base.keep);
         let backoff_initial = any("backoff_initial").unwrap_or(base.backoff_initial);
         let backoff_max = any("backoff_max").unwrap_or(base.backoff_max);
         let mut count = |key| reader.count(key, 1..=MOST);
@@ -104,6 +109,7 @@ impl Policy {
             ttl,
             ttl_min,
             ttl_max,
+            keep,
             poll_interval,
             attempts,
             crash_limit,

@@ -8,7 +8,8 @@ use super::table::TableReader;
 
 /// Words of a tool that mean nothing at the root of a schema. In TOML, what
 /// stands below `[tool.input_schema]` belongs to it.
-const MISPLACED: [&str; 7] = [
+const MISPLACED: [&str; 8] = [
+    "asks",
     "command",
     "queue",
     "timeout",
@@ -110,13 +111,18 @@ pub(super) fn read_capabilities(reader: &mut TableReader<'_, '_>) -> Option<Box<
     Some(object.raw)
 }
 
+/// A table as JSON, or a string with a JSON object, which stays as it is written.
+pub(super) fn object_json(value: &Value) -> Result<String, String> {
+    match value {
+        Value::String(text) => Ok(text.trim().to_owned()),
+        Value::Table(_) => to_json(value),
+        _ => Err("must be a table, or a string that holds a JSON object".to_owned()),
+    }
+}
+
 /// A table, or a string with a JSON object, which stays as it is written.
 fn read_object(reader: &mut TableReader<'_, '_>, key: &'static str) -> Option<Document> {
-    let json = match reader.value(key)? {
-        Value::String(text) => Ok(text.trim().to_owned()),
-        value @ Value::Table(_) => to_json(value),
-        _ => Err("must be a table, or a string that holds a JSON object".to_owned()),
-    };
+    let json = object_json(reader.value(key)?);
     match json.and_then(Document::parse) {
         Ok(object) => Some(object),
         Err(message) => {
@@ -126,7 +132,7 @@ fn read_object(reader: &mut TableReader<'_, '_>, key: &'static str) -> Option<Do
     }
 }
 
-fn to_json(value: &Value) -> Result<String, String> {
+pub(super) fn to_json(value: &Value) -> Result<String, String> {
     match value {
         Value::Table(table) => {
             let entries = table.iter().map(|(key, value)| {

@@ -61,6 +61,15 @@ impl<'a, 'p> TableReader<'a, 'p> {
         text
     }
 
+    pub(super) fn flag(&mut self, key: &'static str) -> Option<bool> {
+        let value = self.value(key)?;
+        let flag = value.as_bool();
+        if flag.is_none() {
+            self.wrong_kind(key, value, "true or false");
+        }
+        flag
+    }
+
     pub(super) fn integer(&mut self, key: &'static str, range: RangeInclusive<i64>) -> Option<i64> {
         let value = self.value(key)?;
         let Some(number) = value.as_integer() else {

@@ -1,3 +1,5 @@
+mod questions;
+
 use std::path::Path;
 use std::time::Duration;
 
@@ -64,6 +66,7 @@ fn the_defaults_hold_when_nothing_is_set() {
     assert_eq!(policy.ttl, Duration::from_secs(3600));
     assert_eq!(policy.ttl_min, Duration::from_secs(1));
     assert_eq!(policy.ttl_max, Duration::from_secs(86_400));
+    assert_eq!(policy.keep, Duration::from_secs(300));
     assert_eq!(policy.poll_interval, Duration::from_secs(1));
     assert_eq!(policy.backoff_initial, Duration::from_secs(1));
     assert_eq!(policy.backoff_max, Duration::from_secs(60));
@@ -78,6 +81,7 @@ fn the_defaults_hold_when_nothing_is_set() {
         json!({"type": "object", "additionalProperties": false})
     );
     assert!(tool.output_schema.is_none() && tool.annotations.is_none());
+    assert!(tool.icons.is_none() && tool.ask_first.is_empty() && !tool.command.asks);
 }
 
 const FULL: &str = r#"
@@ -96,7 +100,9 @@ const FULL: &str = r#"
         ttl = "2h"
         ttl_min = "10s"
         ttl_max = "1d"
+        keep = "7m"
         poll_interval = "500ms"
+        asks = true
         attempts = 5
         crash_limit = 2
         backoff_initial = "2s"
@@ -127,6 +133,7 @@ fn reads_every_setting() {
             ttl: Duration::from_secs(7200),
             ttl_min: Duration::from_secs(10),
             ttl_max: Duration::from_secs(86_400),
+            keep: Duration::from_secs(7 * 60),
             poll_interval: Duration::from_millis(500),
             attempts: 5,
             crash_limit: 2,
@@ -136,6 +143,7 @@ fn reads_every_setting() {
         }
     );
     let command = &tool.command;
+    assert!(command.asks);
     assert_eq!(command.cwd, folder().join("src"));
     assert_eq!(command.env.get("REPORT_DATA").unwrap(), "data/orders.csv");
     assert_eq!(

@@ -3,7 +3,9 @@
 use std::path::Path;
 
 use super::ExecTool;
+use super::ask_first::read_ask_first;
 use super::command::CommandSettings;
+use super::icons::read_icons;
 use super::policy::Policy;
 use super::schema::{Document, missing_property, read_annotations, read_capabilities, read_schema};
 use super::table::TableReader;
@@ -77,6 +79,8 @@ pub(super) fn read(
         }
     }
     let annotations = read_annotations(reader);
+    let icons = read_icons(reader);
+    let ask_first = read_ask_first(reader);
     let required_capabilities = read_capabilities(reader);
     Some(ExecTool {
         name: name?.to_owned(),
@@ -85,6 +89,8 @@ pub(super) fn read(
         input_schema: input_schema?.raw,
         output_schema,
         annotations,
+        icons,
+        ask_first,
         required_capabilities,
         policy,
         command: command.with_template(template?),

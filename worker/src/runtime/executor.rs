@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use serde_json::value::RawValue;
-use taskferry_contract::{Delivery, Hold, Job, Outcome, Shard};
+use taskferry_contract::{Delivery, Hold, Job, Outcome, ParkReply, Shard};
 use tracing::Instrument as _;
 
 use super::attempt::{Attempt, expires};
@@ -148,6 +148,9 @@ async fn conclude(runtime: &Runtime, tool: &Tool, attempt: &Attempt, ending: End
             };
             Settlement::Finish(completed(result))
         }
+        Ending::Handler(Err(ToolError(Failure::Park { otherwise }))) => {
+            return park(runtime, attempt, otherwise).await;
+        }
         Ending::Handler(Err(ToolError(failure))) => failed(tool, attempt, failure),
         Ending::Panicked => {
             let text = "the handler panicked";
@@ -177,10 +180,7 @@ async fn conclude(runtime: &Runtime, tool: &Tool, attempt: &Attempt, ending: End
 /// may be run only once.
 fn stopped(tool: &Tool, attempt: &Attempt) -> Settlement {
     if tool.definition.attempts > 1 || tool.definition.crash_limit > 1 {
-        return Settlement::Release {
-            delay: Duration::ZERO,
-            message: None,
-        };
+        return release_now();
     }
     let message = format!(
         "the worker was stopped during attempt {}: the job is not run again, and its work may be done in part",
@@ -196,6 +196,32 @@ fn stopped(tool: &Tool, attempt: &Attempt) -> Settlement {
     }
 }
 
+/// Parks the job. If no question is open, it ends with `otherwise`, or is run again at once.
+async fn park(runtime: &Runtime, attempt: &Attempt, otherwise: Option<ToolResult>) {
+    progress::flush(attempt, runtime).await;
+    match settle::park(runtime, attempt).await {
+        Some(ParkReply::Parked) => tracing::info!("parked until its questions are answered"),
+        Some(ParkReply::Refused(refused)) => tracing::info!(?refused, "nothing to park"),
+        Some(ParkReply::Answered) => {
+            let again = otherwise.is_none();
+            let end = |result| Settlement::Finish(completed(result));
+            let settlement = otherwise.map_or_else(release_now, end);
+            let settled = settle(runtime, attempt, &settlement).await;
+            if !settled || (again && runtime.is_stopping()) {
+                count(runtime, settled);
+            }
+        }
+        None => count(runtime, false),
+    }
+}
+
+fn release_now() -> Settlement {
+    Settlement::Release {
+        delay: Duration::ZERO,
+        message: None,
+    }
+}
+
 fn failed(tool: &Tool, attempt: &Attempt, failure: Failure) -> Settlement {
     match failure {
         Failure::Tool(result) => Settlement::Finish(completed(result)),
@@ -204,6 +230,7 @@ fn failed(tool: &Tool, attempt: &Attempt, failure: Failure) -> Settlement {
             error: serde_json::json!({ "code": code, "message": message }).to_string(),
             message,
         }),
+        Failure::Park { .. } => release_now(),
         Failure::Stopped => stopped(tool, attempt),
     }
 }

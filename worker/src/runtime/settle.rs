@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use taskferry_contract::{Error, FinishReply, Hold, Outcome, RetryReply};
+use taskferry_contract::{Error, FinishReply, Hold, Outcome, ParkReply, RetryReply};
 use tokio::time::Instant;
 
 use super::Runtime;
@@ -51,6 +51,14 @@ pub(crate) async fn settle(runtime: &Runtime, attempt: &Attempt, settlement: &Se
             release(runtime, hold, expires, *delay, message.as_deref()).await
         }
     }
+}
+
+/// Gives a job back until its open questions are answered; nothing if Redis does not answer.
+pub(crate) async fn park(runtime: &Runtime, attempt: &Attempt) -> Option<ParkReply> {
+    persist(runtime, attempt.expires, || {
+        runtime.store.park(&attempt.hold)
+    })
+    .await
 }
 
 /// Gives a job back; true if Redis took it, or refused it for good.

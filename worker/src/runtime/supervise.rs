@@ -41,6 +41,8 @@ enum Stop {
     Refused(Refused),
     Halted,
     Parked,
+    /// Its job is parked once it has stopped.
+    Park,
 }
 
 /// Runs the handler until it ends, or must.
@@ -60,13 +62,14 @@ pub(crate) async fn supervise(
         () = runtime.phase.halt.cancelled() => Stop::Halted,
         () = runtime.phase.kill.cancelled() => Stop::Halted,
         () = attempt.clock.expired() => Stop::TimedOut,
-        () = park(runtime, attempt) => Stop::Parked,
+        stop = park(runtime, tool, attempt) => stop,
         never = progress::run(attempt, runtime) => match never {},
     };
     attempt.cancel.cancel();
     // A parked handler waits in `ask`, where it has nothing to tidy up.
     let grace = match stop {
         Stop::Parked => Duration::ZERO,
+        Stop::Park => tool.handler.park_grace(),
         _ => tool.handler.stop_grace(),
     };
     let ended = tokio::select! {
@@ -83,7 +86,11 @@ pub(crate) async fn supervise(
         (Stop::Refused(refused), _) => Ending::Refused(refused),
         (Stop::Parked, _) => Ending::Parked,
         // It came to its end within the grace after all.
-        (Stop::Halted, Some(Ok(Ok(output)))) => Ending::Handler(Ok(output)),
+        (Stop::Halted | Stop::Park, Some(Ok(Ok(output)))) => Ending::Handler(Ok(output)),
+        (Stop::Park, _) => {
+            let otherwise = None;
+            Ending::Handler(Err(ToolError(Failure::Park { otherwise })))
+        }
         (Stop::Halted, _) => Ending::Halted,
     }
 }
@@ -98,13 +105,16 @@ impl From<Result<HandlerResult, JoinError>> for Ending {
     }
 }
 
-/// Waits until the job was parked.
-async fn park(runtime: &Runtime, attempt: &Attempt) {
+/// Waits until the job was parked, or until it is time for that and the handler has something to tidy up before.
+async fn park(runtime: &Runtime, tool: &Tool, attempt: &Attempt) -> Stop {
     loop {
         let stop = &runtime.phase.stop;
         attempt.clock.waited(runtime.park_after, stop).await;
+        if !tool.handler.park_grace().is_zero() {
+            return Stop::Park;
+        }
         match runtime.store.park(&attempt.hold).await {
-            Ok(ParkReply::Parked) => return,
+            Ok(ParkReply::Parked) => return Stop::Parked,
             Ok(ParkReply::Answered) => attempt.bell.notify_one(),
             Ok(ParkReply::Refused(refused)) => attempt.refuse(refused),
             Err(error) => tracing::warn!(%error, "the job could not be parked; trying again"),

@@ -3,10 +3,10 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 
 use serde_json::{Value, json};
-use taskferry_worker::exec::ExecEvent;
+use taskferry_worker::exec::{ExecEvent, Outcome};
 use taskferry_worker::manifest::Manifest;
 
-use crate::support::Case;
+use crate::support::{Case, panic_with, text_of};
 
 /// The code blocks of a language in the guide, in their order.
 fn blocks(language: &str) -> Vec<String> {
@@ -38,6 +38,65 @@ async fn the_first_python_tool_of_the_guide_works() {
         panic!("no progress");
     };
     assert_eq!(progress.message.as_deref(), Some("reading part 1"));
+}
+
+#[tokio::test]
+async fn the_python_tool_of_the_guide_that_waits_for_its_answer_works() {
+    let mut case = Case::sh("");
+    fs::write(case.path("copies.py"), &blocks("python")[1]).unwrap();
+    case.command = Case::new(&["python3", "copies.py"]).command;
+    case.command.cwd = case.path("");
+    let (run, mut talk) = case.run_asking();
+    let answer = async {
+        let asked = talk.asked.recv().await.unwrap().remove(0);
+        assert_eq!(asked.key, "copies");
+        assert!(asked.request.is_ok(), "{asked:?}");
+        let answer =
+            json!({"key": "copies", "result": {"action": "accept", "content": {"copies": 3}}});
+        talk.replies.send(answer.to_string()).unwrap();
+    };
+    let (outcome, ()) = tokio::join!(run, answer);
+    match outcome.unwrap() {
+        Outcome::Completed(result) => assert_eq!(text_of(&result), "3 copies"),
+        other => panic_with(&other),
+    }
+}
+
+#[tokio::test]
+async fn the_shell_tool_of_the_guide_that_comes_back_works() {
+    let script = &blocks("sh")[1];
+    let mut case = Case::sh(script);
+    case.answers = Some("{}".to_owned());
+    let (run, mut talk) = case.run_asking();
+    assert!(matches!(run.await.unwrap(), Outcome::Park));
+    let asked = talk.asked.recv().await.unwrap().remove(0);
+    assert_eq!(asked.key, "sure");
+    assert!(asked.request.is_ok(), "{asked:?}");
+    for (answer, expected) in [
+        (json!({"result": {"action": "accept"}}), "deleted"),
+        (
+            json!({"result": {"action": "decline"}}),
+            "Nothing was deleted: decline",
+        ),
+        (
+            json!({"error": {"reason": "client", "message": "no"}}),
+            "Nothing was deleted: no",
+        ),
+    ] {
+        case.answers = Some(json!({"sure": answer}).to_string());
+        let result = case.result().await;
+        assert_eq!(text_of(&result), expected);
+    }
+}
+
+#[test]
+fn the_question_of_the_guide_that_comes_first_is_valid() {
+    let folder = tempfile::tempdir().unwrap();
+    let script = folder.path().join("clear.sh");
+    fs::write(&script, "#!/bin/sh\n").unwrap();
+    fs::set_permissions(&script, PermissionsExt::from_mode(0o755)).unwrap();
+    let manifest = Manifest::parse(&blocks("toml")[2], folder.path()).unwrap();
+    assert_eq!(manifest.tools[0].ask_first[0].method, "elicitation/create");
 }
 
 #[test]

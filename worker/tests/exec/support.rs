@@ -7,10 +7,11 @@ use std::time::{Duration, Instant};
 
 use serde_json::Value;
 use serde_json::value::RawValue;
+use taskferry_worker::exec::stderr::AskLine;
 use taskferry_worker::exec::template::ArgSource;
 use taskferry_worker::exec::{
-    CommandTemplate, Environment, ExecCommand, ExecEvent, Invocation, Outcome, OutputMode, Runner,
-    StartError, ToolResult,
+    CommandTemplate, Environment, ExecCommand, ExecEvent, Invocation, Outcome, OutputMode,
+    Questions, Runner, StartError, Talk, ToolResult,
 };
 use tempfile::TempDir;
 use tokio::sync::mpsc;
@@ -25,6 +26,7 @@ pub(crate) struct Case {
     pub(crate) arguments: String,
     pub(crate) timeout: Duration,
     pub(crate) inherited: Vec<(String, String)>,
+    pub(crate) answers: Option<String>,
     pub(crate) cancel: CancellationToken,
     sender: mpsc::Sender<ExecEvent>,
     pub(crate) events: mpsc::Receiver<ExecEvent>,
@@ -58,10 +60,12 @@ impl Case {
                 output: OutputMode::Auto,
                 max_output: 4 << 20,
                 stop_grace: LONG,
+                asks: false,
             },
             arguments: "{}".to_owned(),
             timeout: LONG,
             inherited: vec![path],
+            answers: None,
             cancel: CancellationToken::new(),
             sender,
             events,
@@ -91,12 +95,36 @@ impl Case {
 
     /// The run, as a future of its own that borrows nothing.
     pub(crate) fn run(&self) -> impl Future<Output = Result<Outcome, StartError>> + Send + use<> {
+        self.run_with(None)
+    }
+
+    /// The run of a tool that asks, and the other side of its questions.
+    pub(crate) fn run_asking(
+        &self,
+    ) -> (
+        impl Future<Output = Result<Outcome, StartError>> + Send + use<>,
+        Client,
+    ) {
+        let (asked, questions) = mpsc::unbounded_channel();
+        let (told, replies) = mpsc::unbounded_channel();
+        let client = Client {
+            asked: questions,
+            replies: told,
+        };
+        (self.run_with(Some(Questions { asked, replies })), client)
+    }
+
+    fn run_with(
+        &self,
+        questions: Option<Questions>,
+    ) -> impl Future<Output = Result<Outcome, StartError>> + Send + use<> {
         let inherited = self.inherited.iter().cloned();
         let inherited = inherited.map(|(name, value)| (name.into(), value.into()));
         let runner = Runner::new(Environment::inherited(inherited));
         let arguments = RawValue::from_string(self.arguments.clone()).expect("valid arguments");
         let (command, sender) = (self.command.clone(), self.sender.clone());
         let (cancel, timeout) = (self.cancel.clone(), self.timeout);
+        let (answers, events) = (self.answers.clone(), sender);
         async move {
             let invocation = Invocation {
                 task_id: "0-11111111-2222-4333-8444-555555555555",
@@ -105,8 +133,10 @@ impl Case {
                 owner: "somebody",
                 arguments: &arguments,
                 timeout,
+                answers: answers.as_deref(),
             };
-            runner.run(&command, invocation, sender, &cancel).await
+            let talk = Talk { events, questions };
+            runner.run(&command, invocation, talk, &cancel).await
         }
     }
 
@@ -146,6 +176,12 @@ impl Case {
         eventually(LONG, || read().is_some()).await;
         read().expect("a process id")
     }
+}
+
+/// Who is asked.
+pub(crate) struct Client {
+    pub(crate) asked: mpsc::UnboundedReceiver<Vec<AskLine>>,
+    pub(crate) replies: mpsc::UnboundedSender<String>,
 }
 
 pub(crate) fn text_of(result: &ToolResult) -> String {

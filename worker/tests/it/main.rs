@@ -7,8 +7,11 @@
 
 mod asks;
 mod ends;
+mod exec_asks;
+mod exec_parks;
 mod faults;
 mod flow;
 mod outcomes;
 mod processes;
 mod rig;
+mod script;
