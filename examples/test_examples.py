@@ -29,7 +29,7 @@ except ImportError:  # Python 3.9 and 3.10
 
 HERE = Path(__file__).resolve().parent
 ORDERS = HERE / "data" / "orders.csv"
-EXIT_ERROR, EXIT_TRY_AGAIN, EXIT_STOPPED = 1, 75, 143
+EXIT_ERROR, EXIT_TRY_AGAIN, EXIT_ASKED, EXIT_STOPPED = 1, 75, 76, 143
 DEADLOCK_SECONDS = 20
 
 MONTHS = (
@@ -39,7 +39,8 @@ REGIONS = ("North", "South", "East", "West")
 
 EVENT = re.compile(
     r"::(progress [0-9.]+/[0-9.]+( .*)?|message .+"
-    r"|log (debug|info|notice|warning|error|critical|alert|emergency) .+)"
+    r"|log (debug|info|notice|warning|error|critical|alert|emergency) .+"
+    r"|ask [A-Za-z0-9_.-]{1,64} (elicitation|sampling|roots)( \{.*\})?)"
 )
 
 
@@ -762,6 +763,151 @@ class ConvertOrders(ToolCase):
         self.assertEqual([], list(self.temporary.iterdir()))
 
 
+def asked_in(text):
+    """The key and the params of the only question that is asked."""
+    questions = re.findall(r"^::ask (\S+) elicitation (.*)$", text, re.MULTILINE)
+    ((key, params),) = questions
+    return key, json.loads(params)
+
+
+class PlanPromotion(ToolCase):
+    script = "plan_promotion.py"
+
+    def told(self, answer):
+        """Run the tool with this answer to its question."""
+        lines = [{"region": "North"}, {"key": "other", "result": {}}, {"key": "discount", **answer}]
+        return "".join(json.dumps(line) + "\n" for line in lines).encode()
+
+    def plan(self, answer):
+        outcome = self.succeed(stdin=self.told(answer))
+        self.assert_fits_manifest("plan_promotion", "output_schema", outcome.json)
+        return outcome
+
+    def test_waits_for_the_answer_with_its_standard_input_open(self):
+        process = subprocess.Popen(
+            self.command(()),
+            cwd=HERE,
+            env=self.environment({}),
+            text=True,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            start_new_session=True,
+        )
+        self.addCleanup(self.end, process)
+        self.addCleanup(process.stdin.close)
+        process.stdin.write('{"region":"West"}\n')
+        process.stdin.flush()
+        self.wait_for_line(process, "^::ask discount ")
+        answer = {"key": "discount", "result": {"action": "accept", "content": {"percent": 20}}}
+        process.stdin.write(json.dumps(answer) + "\n")
+        process.stdin.flush()
+        self.assertEqual(0, process.wait(DEADLOCK_SECONDS))
+        self.assertEqual(20, json.loads(process.stdout.read())["discount_percent"])
+
+    def test_the_product_sold_the_fewest_units(self):
+        units = defaultdict(int)
+        for line in read_orders():
+            if line["region"] == "North":
+                units[line["product"]] += int(line["quantity"])
+        outcome = self.plan({"result": {"action": "accept", "content": {"percent": 15}}})
+        plan = outcome.json
+        self.assertEqual(min(units.values()), plan["units"])
+        self.assertEqual(plan["units"], units[plan["product"]])
+        self.assertEqual((15, "person"), (plan["discount_percent"], plan["decided_by"]))
+        _key, question = asked_in(outcome.stderr)
+        self.assertIn(plan["product"], question["message"])
+        self.assertEqual("object", question["requestedSchema"]["type"])
+
+    def test_where_nobody_can_be_asked_it_is_the_usual_discount(self):
+        error = {"reason": "not_declared", "message": "the client cannot be asked"}
+        plan = self.plan({"error": error}).json
+        self.assertEqual((10, "default"), (plan["discount_percent"], plan["decided_by"]))
+
+    def test_another_error_and_a_no_are_errors(self):
+        error = {"reason": "client", "code": -1, "message": "nobody is here"}
+        self.fail_with("nobody is here", stdin=self.told({"error": error}))
+        self.fail_with("not chosen", stdin=self.told({"result": {"action": "decline"}}))
+        too_much = {"result": {"action": "accept", "content": {"percent": 99}}}
+        self.fail_with("out of range", stdin=self.told(too_much))
+
+    def test_a_worker_that_does_not_know_that_it_asks_is_told(self):
+        self.fail_with("asks = true", {"region": "North"})
+
+
+class PruneBackups(ToolCase):
+    script = "prune_backups.sh"
+
+    def archives(self, *names):
+        """Archives, from the newest to the oldest."""
+        for age, name in enumerate(names):
+            path = self.folder / f"{name}.tar.gz"
+            path.touch()
+            os.utime(path, (1_000_000 - age, 1_000_000 - age))
+
+    def left(self):
+        return sorted(path.name.split(".")[0] for path in self.folder.glob("*.tar.gz"))
+
+    def prune(self, keep, answers=None, **extra):
+        return self.call(
+            options=("--keep", str(keep)),
+            BACKUP_DIR=self.folder,
+            TASKFERRY_ANSWERS=json.dumps(answers or {}, separators=(",", ":")),
+            **extra,
+        )
+
+    def ask(self, keep, answers=None):
+        outcome = self.prune(keep, answers)
+        self.assertEqual((EXIT_ASKED, ""), (outcome.code, outcome.stdout))
+        return asked_in(outcome.stderr)
+
+    def test_asks_and_exits_and_deletes_with_a_yes(self):
+        self.archives("a", "b", "c", "d")
+        key, question = self.ask(2)
+        self.assertIn("Delete 2 archives", question["message"])
+        self.assertEqual(["a", "b", "c", "d"], self.left())
+        outcome = self.prune(2, {key: {"result": {"action": "accept", "content": {}}}})
+        self.assertEqual(0, outcome.code, outcome.stdout)
+        self.assertEqual(["a", "b"], self.left())
+        self.assertIn("Deleted 2", outcome.stdout)
+
+    def test_deletes_nothing_without_a_yes(self):
+        self.archives("a", "b")
+        key, _question = self.ask(1)
+        for answer, text in (
+            ({"result": {"action": "decline"}}, "not wanted"),
+            ({"result": {"action": "cancel", "content": {"x": '"action":"accept"'}}}, "not wanted"),
+            ({"error": {"reason": "client", "message": "no"}}, "no answer"),
+        ):
+            outcome = self.prune(1, {key: answer})
+            self.assertEqual(EXIT_ERROR, outcome.code)
+            self.assertIn(text, outcome.stdout)
+        self.assertEqual(["a", "b"], self.left())
+
+    def test_other_archives_are_another_question(self):
+        self.archives("a", "b")
+        key, _question = self.ask(1)
+        self.archives("c", "a", "b")
+        yes = {"result": {"action": "accept"}}
+        other, _question = self.ask(1, {key: yes})
+        self.assertNotEqual(key, other)
+        no = {"result": {"action": "decline"}}
+        for answers in ({key: yes, other: no}, {other: no, key: yes}):
+            self.assertEqual(EXIT_ERROR, self.prune(1, answers).code)
+        self.assertEqual(["a", "b", "c"], self.left())
+
+    def test_without_old_archives_nobody_is_asked(self):
+        for _ in range(2):
+            outcome = self.prune(1)
+            self.assertEqual((0, ""), (outcome.code, outcome.stderr))
+            self.assertIn("nothing to delete", outcome.stdout)
+            self.archives("a")
+
+    def test_bad_options_are_refused(self):
+        for options in ((), ("--keep",), ("--keep", "0"), ("--keep", "x"), ("--drop", "1")):
+            self.fail_with("--keep", options=options)
+
+
 @unittest.skipIf(tomllib is None, "tomllib came with Python 3.11")
 class Manifest(unittest.TestCase):
     def test_every_command_is_there(self):
@@ -792,6 +938,8 @@ class Manifest(unittest.TestCase):
             ("backup_directory", {"path": "data", "exclude": ["*.py"]}),
             ("scan_files", {"path": ".", "seconds": 5}),
             ("convert_orders", {"region": "West", "month": "2025-12"}),
+            ("plan_promotion", {"region": "East"}),
+            ("prune_backups", {"keep": 3}),
         ):
             self.assertEqual([], mismatches(arguments, schema_of(tools[name], "input_schema")))
 
@@ -812,6 +960,8 @@ class Manifest(unittest.TestCase):
         self.assertEqual(MONTHS, report["month"]["enum"])
         self.assertEqual(list(REGIONS), report["region"]["enum"])
         self.assertEqual(list(REGIONS), convert["region"]["enum"])
+        promotion = schema_of(tools["plan_promotion"], "input_schema")["properties"]
+        self.assertEqual(list(REGIONS), promotion["region"]["enum"])
 
 
 if __name__ == "__main__":

@@ -43,6 +43,14 @@ class TryAgain(ToolError):
     """The call failed for a reason that may pass; the worker retries it."""
 
 
+class Unanswered(ToolError):
+    """A question has no answer; `reason` is a word that says why."""
+
+    def __init__(self, error):
+        super().__init__(error.get("message", "a question has no answer"))
+        self.reason = error.get("reason")
+
+
 class Stopped(BaseException):
     """SIGTERM or SIGINT arrived. Not an Exception, so that no handler swallows it."""
 
@@ -99,9 +107,18 @@ class Arguments:
     @classmethod
     def read(cls, known):
         """Read them from standard input; `known` is the set of allowed names."""
+        # Python sets a standard stream to None if it was closed at the start.
+        return cls._parse(sys.stdin.buffer.read() if sys.stdin else b"", known)
+
+    @classmethod
+    def read_line(cls, known):
+        """The same of a tool that asks: its standard input goes on after the arguments."""
+        return cls._parse(sys.stdin.buffer.readline() if sys.stdin else b"", known)
+
+    @classmethod
+    def _parse(cls, data, known):
         try:
-            # Python sets a standard stream to None if it was closed at the start.
-            text = sys.stdin.buffer.read().decode("utf-8") if sys.stdin else ""
+            text = data.decode("utf-8")
             values = json.loads(text) if text.strip() else {}
             # JSON can spell half of a surrogate pair, which no file name or output can hold.
             json.dumps(values, ensure_ascii=False).encode("utf-8")
@@ -172,6 +189,21 @@ def message(text):
 def log(level, text):
     """Write a log line: debug, info, notice, warning, error, critical, alert or emergency."""
     _event(f"::log {level} {text}")
+
+
+def ask(key, what, params=None):
+    """Put a question to the client and wait for its answer: the result, a JSON object.
+
+    `what` is "elicitation", "sampling" or "roots". The manifest must say `asks = true`.
+    """
+    _event(f"::ask {key} {what} {json.dumps(params or {})}")
+    for line in iter(sys.stdin.buffer.readline, b""):
+        answer = json.loads(line)
+        if answer.get("key") == key:
+            if "error" in answer:
+                raise Unanswered(answer["error"])
+            return answer["result"]
+    raise ToolError("nobody answers: the manifest must say asks = true")
 
 
 class ProgressMeter:
