@@ -1,21 +1,27 @@
 -- answer_input: input_required -> working when the last open question is answered; a parked job -> queued.
 -- KEYS  record, queue
--- ARGV  base · id · owner · key · answer (JSON)
+-- ARGV  base · id · owner · key · answer (JSON) · session ('' when the client answers directly; else this is the outcome of
+--       the task by which that session's client answers)
 -- Replies
 --   OK, open     stored; so many questions are still open
---   IGNORED      the key was never asked or has its answer, or the job is terminal; nothing changes
+--   IGNORED      the key was never asked or has its answer, the job is terminal, or there is no such task; nothing changes
 --   GONE         no such record for this owner
--- Effects  rings the worker that holds the job and the replicas that wait
+-- Effects  deletes remote:<key> with the outcome of that task; rings the worker that holds the job and the replicas that wait
 local record, queue = KEYS[1], KEYS[2]
-local base, id, owner, key, answer = ARGV[1], ARGV[2], ARGV[3], ARGV[4], ARGV[5]
+local base, id, owner, key, answer, session = ARGV[1], ARGV[2], ARGV[3], ARGV[4], ARGV[5], ARGV[6]
 
 local job = read(record, {
   'status', 'owner', 'worker', 'entry', 'tool', 'open', 'waiters', 'ask:' .. key, 'answer:' .. key,
+  'remote:' .. key,
 })
 if not job.status or job.owner ~= owner then
   return { 'GONE' }
 end
 if TERMINAL[job.status] or not job['ask:' .. key] or job['answer:' .. key] then
+  return { 'IGNORED' }
+end
+local remote = job['remote:' .. key]
+if session ~= '' and not (remote and cjson.decode(remote).session == session) then
   return { 'IGNORED' }
 end
 
@@ -35,6 +41,9 @@ if open == 0 and job.status == 'input_required' then
   end
 end
 redis.call('HSET', record, unpack(fields))
+if session ~= '' then
+  redis.call('HDEL', record, 'remote:' .. key)
+end
 if held then
   redis.call('PUBLISH', base .. 'inbox:' .. job.worker, id)
 end

@@ -18,6 +18,7 @@ mod log;
 mod overview;
 mod record;
 mod registry;
+mod remote;
 mod reply;
 mod script;
 mod session;
@@ -42,6 +43,7 @@ pub use log::{LogLevel, LogLine, UnknownLevel};
 pub use overview::{QueueOverview, ServerOverview, ShardOverview};
 pub use record::{Job, Question, TaskView};
 pub use registry::WorkerInfo;
+pub use remote::{Remote, RemoteStatus};
 pub use session::{Session, SessionId};
 pub use state::Status;
 pub use store::Store;
@@ -50,7 +52,8 @@ pub use store::attempt::{
     RenewReply, RetryReply,
 };
 pub use store::flow::{Delivery, ForwardReply, Source};
-pub use store::input::{AnswerReply, Asker, DeliverReply};
+pub use store::input::{AnswerReply, Asker, DeliverReply, Sender};
+pub use store::remote::{NoteReply, PollReply, Said, SaidBy, Unwanted};
 pub use store::request::{CancelReply, HandOutReply, Page};
 pub use store::submit::{Submission, SubmitReply};
 pub use tool::{AskFirst, Backoff, TaskSupport, ToolDefinition, TtlBounds};

@@ -5,6 +5,7 @@ use std::collections::HashMap;
 use crate::error::Error;
 use crate::ids::{Attempt, Owner, QueueName, TaskId, ToolName};
 use crate::log::LogLevel;
+use crate::remote::Remote;
 use crate::state::Status;
 
 /// A record as a poll sees it.
@@ -114,6 +115,8 @@ pub struct Question {
     pub key: String,
     /// The request as JSON: `method` and `params`.
     pub request: String,
+    /// The client's own task that is to bring the answer, if it made one.
+    pub remote: Option<Remote>,
 }
 
 /// A record as the worker that claimed it sees it.

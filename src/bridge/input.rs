@@ -2,12 +2,19 @@
 
 use std::time::Duration;
 
-use taskferry_contract::{AnswerReply, DeliverReply, Owner, Question, TaskId};
+use taskferry_contract::{
+    AnswerReply, DeliverReply, Owner, PollReply, Question, Said, Sender, SessionId, TaskId,
+    Unwanted,
+};
 
 use super::{Bridge, BridgeError, Carried, Unsealed, Watch};
 
 /// How long a connection that says nothing more of a question keeps the right to send it.
 const RIGHT_TO_SEND: Duration = Duration::from_secs(15);
+/// A client's task that nobody asks for, for so long after it should have been, stands in no other session's way.
+const ABANDONED: Duration = Duration::from_secs(60);
+/// A client that does not answer is asked again so long after it should have been.
+const ASK_AGAIN: Duration = Duration::from_secs(10);
 
 impl Bridge {
     /// A name for a connection over which questions are sent.
@@ -15,16 +22,66 @@ impl Bridge {
         format!("{}:{:08x}", self.0.replica, rand::random::<u32>())
     }
 
-    /// Asks for the right to send an open question over the connection `carrier`, or to keep it.
+    /// Asks for the right to send an open question over a connection of a session, or to keep it.
     pub(crate) async fn deliver(
         &self,
         id: TaskId,
         owner: &Owner,
         key: &str,
-        carrier: &str,
+        by: (&str, SessionId),
     ) -> Result<DeliverReply, BridgeError> {
-        let right = (carrier, RIGHT_TO_SEND);
-        Ok(self.0.store.deliver_input(id, owner, key, right).await?)
+        let question = (key, ABANDONED);
+        let deliver = self.0.store.deliver_input(id, owner, question, sender(by));
+        Ok(deliver.await?)
+    }
+
+    /// Asks what to send, over a connection of a session, to the client that answers a question by a task of its own.
+    pub(crate) async fn poll_remote(
+        &self,
+        id: TaskId,
+        owner: &Owner,
+        key: &str,
+        by: (&str, SessionId),
+    ) -> Result<PollReply, BridgeError> {
+        let question = (key, ASK_AGAIN);
+        let poll = self.0.store.poll_remote(id, owner, question, sender(by));
+        Ok(poll.await?)
+    }
+
+    /// Notes what a client says of a task by which it answers a question.
+    pub(crate) async fn note_remote(
+        &self,
+        id: TaskId,
+        owner: &Owner,
+        key: &str,
+        said: Said<'_>,
+    ) -> Result<(), BridgeError> {
+        let noted = self.0.store.note_remote(id, owner, key, said).await?;
+        tracing::debug!(task = %id, key, ?noted, "a client's task");
+        Ok(())
+    }
+
+    /// Stores the outcome of a client's task as the answer of its question, unless nothing waits for it.
+    pub(crate) async fn answer_by_remote(
+        &self,
+        id: TaskId,
+        owner: &Owner,
+        question: (&str, SessionId),
+        answer: &str,
+    ) -> Result<(), BridgeError> {
+        let stored = self.0.store.answer_by_remote(id, owner, question, answer);
+        stored.await?;
+        Ok(())
+    }
+
+    /// Takes the tasks of a session's client that nothing waits for any more; the caller cancels them.
+    pub(crate) async fn drop_remote(
+        &self,
+        id: TaskId,
+        owner: &Owner,
+        session: SessionId,
+    ) -> Result<Vec<Unwanted>, BridgeError> {
+        Ok(self.0.store.drop_remote(id, owner, session).await?)
     }
 
     /// Gives the unanswered questions of a connection that closed to whoever has another.
@@ -93,5 +150,13 @@ impl Bridge {
         // It may have been handed out since; then it is a task of the same owner.
         watch.seed(now.ok_or(BridgeError::NotFound)?);
         Ok(watch)
+    }
+}
+
+fn sender((carrier, session): (&str, SessionId)) -> Sender<'_> {
+    Sender {
+        carrier,
+        session,
+        valid: RIGHT_TO_SEND,
     }
 }

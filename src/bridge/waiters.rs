@@ -104,15 +104,23 @@ impl Watch {
                 // A timeout is the fallback look; a closed bell cannot be, since the map keeps the sender while we wait.
                 let _bell_or_fallback = tokio::time::timeout(FALLBACK, bell.changed()).await;
             }
-            match self.store.view_with_outcome(self.id).await {
-                Ok(Some(view)) if view.owner == self.owner => return Ok(view),
-                Ok(_) => return Err(BridgeError::NotFound),
-                Err(error) if error.is_transient() => {
-                    tracing::warn!(task = %self.id, %error, "looking at a task failed; trying again");
-                    tokio::time::sleep(Duration::from_millis(200)).await;
-                }
-                Err(error) => return Err(error.into()),
+            if let Some(view) = self.look().await? {
+                return Ok(view);
             }
+        }
+    }
+
+    /// The state now; nothing if the store does not answer at the moment.
+    pub(crate) async fn look(&self) -> Result<Option<TaskView>, BridgeError> {
+        match self.store.view_with_outcome(self.id).await {
+            Ok(Some(view)) if view.owner == self.owner => Ok(Some(view)),
+            Ok(_) => Err(BridgeError::NotFound),
+            Err(error) if error.is_transient() => {
+                tracing::warn!(task = %self.id, %error, "looking at a task failed; trying again");
+                tokio::time::sleep(Duration::from_millis(200)).await;
+                Ok(None)
+            }
+            Err(error) => Err(error.into()),
         }
     }
 }

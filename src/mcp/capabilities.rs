@@ -9,11 +9,10 @@ pub(super) fn missing(required: &Map<String, Value>, declared: &str) -> Map<Stri
     }
     let mut declared: Map<String, Value> = serde_json::from_str(declared).unwrap_or_default();
     // Elicitation without a mode means forms.
-    if let Some(modes) = declared
-        .get_mut("elicitation")
-        .filter(|modes| **modes == json!({}))
+    if let Some(Value::Object(modes)) = declared.get_mut("elicitation")
+        && !modes.contains_key("url")
     {
-        *modes = json!({ "form": {} });
+        modes.entry("form").or_insert_with(|| json!({}));
     }
     lacking(required, &declared)
 }

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use serde_json::Value;
 use serde_json::value::RawValue;
-use taskferry_contract::{SessionId, Status, TaskView};
+use taskferry_contract::{Status, TaskView};
 use tokio::sync::mpsc;
 use tokio::time::Instant;
 
@@ -34,14 +34,35 @@ pub(crate) enum OnDisconnect {
 
 /// How the job's questions reach the client.
 #[derive(Debug)]
-pub(crate) enum OnQuestion {
+pub(super) enum OnQuestion {
     /// They end the request, which the client makes again with the answers. `call` says which call that is.
     Return { call: String },
-    /// They go out as requests on this request's stream; where a session is named, only if it has no stream of its own.
+    /// They go out as requests on this request's stream.
     Send {
-        /// The session whose own stream comes first, for a task.
-        session: Option<SessionId>,
+        /// That connection.
+        carrier: Box<Carrier>,
+        /// Whether they go out here only if the session has no stream of its own, as for a task.
+        own_stream_first: bool,
     },
+}
+
+impl OnQuestion {
+    pub(super) fn send(carrier: Carrier, own_stream_first: bool) -> Self {
+        Self::Send {
+            carrier: Box::new(carrier),
+            own_stream_first,
+        }
+    }
+}
+
+/// What a request that waits sees next.
+enum Next {
+    /// The state of the job.
+    State(Box<TaskView>),
+    /// Nothing new; it waits no longer.
+    Late,
+    /// Nothing new; there is something to send to the client.
+    Due,
 }
 
 /// Makes the answer of an ended job; nothing while it has not ended.
@@ -78,7 +99,7 @@ pub(crate) struct Follow {
     /// The log the caller wants, if it does.
     pub(crate) log: Option<LogTeller>,
     pub(crate) on_disconnect: OnDisconnect,
-    pub(crate) on_question: OnQuestion,
+    pub(super) on_question: OnQuestion,
     pub(crate) finish: Finish,
     /// Makes the stream one that can be resumed.
     pub(super) trail: Option<Trail>,
@@ -118,10 +139,9 @@ impl Mcp {
 
 impl Follow {
     async fn run(mut self, bridge: Bridge, events: mpsc::Sender<Event>) {
-        let mut carrier = Carrier::new(&bridge);
         let gone = tokio::select! {
             () = events.closed() => true,
-            last = self.answer(&bridge, &mut carrier, &events) => match last {
+            last = self.answer(&bridge, &events) => match last {
                 Some(last) => {
                     let last = self.numbered(Event::last(last));
                     events.send(last).await.is_err()
@@ -135,42 +155,43 @@ impl Follow {
         match self.on_disconnect {
             OnDisconnect::Cancel => self.cancel(&bridge).await,
             OnDisconnect::Leave => {
-                bridge
-                    .recall(self.watch.id(), self.watch.owner(), &carrier.name)
-                    .await;
+                if let OnQuestion::Send { carrier, .. } = &self.on_question {
+                    let job = (self.watch.id(), self.watch.owner());
+                    carrier.recall(&bridge, job).await;
+                }
             }
         }
     }
 
     /// The answer; none if the client waits for it over another connection.
-    async fn answer(
-        &mut self,
-        bridge: &Bridge,
-        carrier: &mut Carrier,
-        events: &mpsc::Sender<Event>,
-    ) -> Option<Answer> {
+    async fn answer(&mut self, bridge: &Bridge, events: &mpsc::Sender<Event>) -> Option<Answer> {
         loop {
-            let view = match self.look().await {
-                Ok(Some(view)) => view,
-                Ok(None) if self.is_taken_over(bridge).await => return None,
-                Ok(None) => match self.give_up(bridge).await {
+            let view = match self.next().await {
+                Ok(Next::State(view)) => view,
+                Ok(Next::Due) => continue,
+                Ok(Next::Late) if self.is_taken_over(bridge).await => return None,
+                Ok(Next::Late) => match self.give_up(bridge).await {
                     Some(answer) => return Some(answer),
                     None => continue,
                 },
-                Err(error) => return Some(Refusal::from(error).answer(&self.request)),
+                Err(error) => {
+                    self.forget(events).await;
+                    return Some(Refusal::from(error).answer(&self.request));
+                }
             };
             if !view.status.is_terminal() && self.is_taken_over(bridge).await {
                 return None;
             }
             self.tell_progress(&view, events).await;
             self.tell_log(bridge, &view, events).await;
+            self.cancel_remotes(bridge, &view, events).await;
             if let Some(answer) = (self.finish)(&self.request, &view) {
                 return Some(answer);
             }
             if view.status != Status::InputRequired {
                 continue;
             }
-            match self.ask(bridge, carrier, &view, events).await {
+            match self.ask(bridge, &view, events).await {
                 Ok(None) => {}
                 Ok(Some(answer)) => return Some(answer),
                 // The questions stay open; the next look tries again.
@@ -179,16 +200,27 @@ impl Follow {
         }
     }
 
-    /// The next state of the job; nothing if it does not come in time.
-    async fn look(&mut self) -> Result<Option<TaskView>, BridgeError> {
-        let next = self.watch.next();
-        match &self.deadline {
-            None => next.await.map(Some),
-            Some(deadline) => match tokio::time::timeout_at(deadline.at, next).await {
-                Ok(view) => view.map(Some),
-                Err(_late) => Ok(None),
-            },
+    /// What comes next: the state of the job, the time to give up, or the time to ask the client again.
+    async fn next(&mut self) -> Result<Next, BridgeError> {
+        let late = async {
+            match &self.deadline {
+                Some(deadline) => tokio::time::sleep_until(deadline.at).await,
+                None => std::future::pending().await,
+            }
+        };
+        let due = async {
+            match &self.on_question {
+                OnQuestion::Send { carrier, .. } => carrier.due().await,
+                OnQuestion::Return { .. } => std::future::pending().await,
+            }
+        };
+        tokio::select! {
+            view = self.watch.next() => return view.map(|view| Next::State(Box::new(view))),
+            () = late => return Ok(Next::Late),
+            _this_job = due => {}
         }
+        let seen = self.watch.look().await?;
+        Ok(seen.map_or(Next::Due, |view| Next::State(Box::new(view))))
     }
 
     /// The answer to a caller who waits no longer; nothing if the next look has one, or if the store fails.
@@ -269,26 +301,58 @@ impl Follow {
     async fn ask(
         &mut self,
         bridge: &Bridge,
-        carrier: &mut Carrier,
         view: &TaskView,
         events: &mpsc::Sender<Event>,
     ) -> Result<Option<Answer>, BridgeError> {
-        match &self.on_question {
+        let messages = match &mut self.on_question {
             OnQuestion::Return { call } => {
-                modern::input_required(bridge, &self.request, view, call).await
+                return modern::input_required(bridge, &self.request, view, call).await;
             }
-            OnQuestion::Send { session } => {
-                let elsewhere = match session {
-                    Some(session) => bridge.store().session_stream(*session).await?.is_some(),
-                    None => false,
-                };
-                if !elsewhere {
-                    for message in carrier.questions(bridge, view).await? {
-                        send(events, self.numbered(Event::message(message))).await;
-                    }
+            OnQuestion::Send {
+                carrier,
+                own_stream_first,
+            } => {
+                let store = bridge.store();
+                if *own_stream_first && store.session_stream(carrier.session()).await?.is_some() {
+                    carrier.leave(view.id);
+                    return Ok(None);
                 }
-                Ok(None)
+                carrier.questions(bridge, view).await?
             }
+        };
+        self.tell(messages, events).await;
+        Ok(None)
+    }
+
+    /// Cancels the client's own tasks that were to answer questions of the job, if nothing waits for them any more.
+    async fn cancel_remotes(
+        &mut self,
+        bridge: &Bridge,
+        view: &TaskView,
+        events: &mpsc::Sender<Event>,
+    ) {
+        let OnQuestion::Send { carrier, .. } = &mut self.on_question else {
+            return;
+        };
+        match carrier.cancellations(bridge, view).await {
+            Ok(messages) => self.tell(messages, events).await,
+            Err(error) => {
+                tracing::warn!(task = %view.id, %error, "the client's tasks are not cancelled yet");
+            }
+        }
+    }
+
+    /// Cancels the client's own tasks for a job that is gone.
+    async fn forget(&mut self, events: &mpsc::Sender<Event>) {
+        if let OnQuestion::Send { carrier, .. } = &mut self.on_question {
+            let messages = carrier.forget(self.watch.id());
+            self.tell(messages, events).await;
+        }
+    }
+
+    async fn tell(&mut self, messages: Vec<String>, events: &mpsc::Sender<Event>) {
+        for message in messages {
+            send(events, self.numbered(Event::message(message))).await;
         }
     }
 

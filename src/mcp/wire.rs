@@ -3,9 +3,11 @@
 use chrono::{DateTime, SecondsFormat};
 use serde::de::IgnoredAny;
 use serde::{Deserialize, Serialize};
+use serde_json::json;
 use serde_json::value::RawValue;
-use taskferry_contract::{Status, TaskId, TaskSupport, TaskView};
+use taskferry_contract::{AskFirst, Status, TaskId, TaskSupport, TaskView};
 
+use super::capabilities;
 use super::jsonrpc::{Request, RpcError};
 use super::object::RawObject;
 use super::reply::Refusal;
@@ -112,24 +114,19 @@ impl<'a> ListedTool<'a> {
 
 /// What is asked of a tool's callers before a job is queued and this client can be asked: key and JSON of method and
 /// params.
-pub(crate) fn asked_first(tool: &Tool, capabilities: &str) -> Vec<(String, String)> {
-    let declared = RawObject::parse(capabilities).unwrap_or_default();
-    let can_be_asked = |method: &str| {
-        let capability = match method {
-            "elicitation/create" => "elicitation",
-            "sampling/createMessage" => "sampling",
-            "roots/list" => "roots",
+pub(crate) fn asked_first(tool: &Tool, declared: &str) -> Vec<(String, String)> {
+    let can_be_asked = |ask: &&AskFirst| {
+        let needed = match ask.method.as_str() {
+            "elicitation/create" if is_by_url(ask) => json!({ "elicitation": { "url": {} } }),
+            "elicitation/create" => json!({ "elicitation": { "form": {} } }),
+            "sampling/createMessage" => json!({ "sampling": {} }),
+            "roots/list" => json!({ "roots": {} }),
             _ => return false,
         };
-        declared
-            .get(capability)
-            .is_some_and(|value| value.get().starts_with('{'))
+        let needed = needed.as_object().cloned().unwrap_or_default();
+        capabilities::missing(&needed, declared).is_empty()
     };
-    let asked = tool
-        .definition
-        .ask_first
-        .iter()
-        .filter(|ask| can_be_asked(&ask.method));
+    let asked = tool.definition.ask_first.iter().filter(can_be_asked);
     asked
         .filter_map(|ask| {
             let mut request = RawObject::default();
@@ -138,6 +135,13 @@ pub(crate) fn asked_first(tool: &Tool, capabilities: &str) -> Vec<(String, Strin
             Some((ask.key.clone(), serde_json::to_string(&request).ok()?))
         })
         .collect()
+}
+
+fn is_by_url(ask: &AskFirst) -> bool {
+    let params = RawObject::parse(ask.params.get()).unwrap_or_default();
+    params
+        .get("mode")
+        .is_some_and(|mode| mode.get() == "\"url\"")
 }
 
 /// A status as both eras call it.

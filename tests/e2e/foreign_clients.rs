@@ -8,7 +8,11 @@ use taskferry_testing::Process;
 use crate::fleet::{Fleet, in_tree};
 
 async fn passes(script: &str) {
-    let fleet = Fleet::start().await;
+    runs(script, &Fleet::start().await).await;
+}
+
+/// Runs a client against a fleet, which is idle afterwards.
+pub(crate) async fn runs(script: &str, fleet: &Fleet) {
     let modules = in_tree("tests/clients/node_modules");
     assert!(
         modules.is_dir(),

@@ -20,6 +20,7 @@ mod logs;
 mod modern;
 mod operator;
 mod questions;
+mod receivers;
 mod replicas;
 mod resume;
 mod settings;

@@ -249,7 +249,7 @@ async fn a_modern_plain_call_returns_its_questions_and_goes_on_with_the_answers(
 }
 
 /// A fleet with the fixture worker, whose `test_tool_with_task` has its question asked before the job is queued.
-async fn fixture_fleet() -> (Fleet, Process) {
+pub(crate) async fn fixture_fleet() -> (Fleet, Process) {
     let fleet = Fleet::start_with(&["--stream-after", "300ms"], &[]).await;
     let mut command = Command::new(binary("examples/fixture_worker"));
     command

@@ -5,6 +5,7 @@ use std::time::Duration;
 use crate::error::Error;
 use crate::ids::{Owner, TaskId};
 use crate::record::Question;
+use crate::remote::Remote;
 use crate::script::TRANSITIONS;
 use crate::session::SessionId;
 use crate::store::{Store, millis};
@@ -32,14 +33,30 @@ pub struct Asker {
     pub progress_token: Option<String>,
 }
 
+/// A connection over which messages of ours go out.
+#[derive(Debug, Clone, Copy)]
+pub struct Sender<'a> {
+    /// Its name among all replicas, without a space.
+    pub carrier: &'a str,
+    /// The session whose connection it is.
+    pub session: SessionId,
+    /// How long its right to send lasts if it does not ask again.
+    pub valid: Duration,
+}
+
 /// What became of a wish to send a question.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum DeliverReply {
-    /// It is the caller's to send: a JSON object of method and params.
-    Send(String),
-    /// Another carrier has it.
+    /// It is the caller's to send.
+    Send {
+        /// A JSON object of method and params.
+        request: String,
+        /// So long the record lives, unless the end of its job changes that.
+        lives: Duration,
+    },
+    /// Another carrier has it, or another session's client answers it by a task of its own.
     Taken,
-    /// It is not open.
+    /// It is not open, or this session's client answers it by a task of its own.
     Ignored,
     /// There is no such task for this owner.
     NotFound,
@@ -63,6 +80,7 @@ impl Store {
             .map(|(key, request)| Question {
                 key: key.to_owned(),
                 request: request.clone(),
+                remote: Remote::read(id, fields.get(&format!("remote:{key}"))),
             })
             .collect())
     }
@@ -79,6 +97,33 @@ impl Store {
         key: &str,
         answer: &str,
     ) -> Result<AnswerReply, Error> {
+        self.answer_as(id, owner, (key, ""), answer).await
+    }
+
+    /// Stores the outcome of a task by which the client of `session` answers the question `key`. Ignored if there is no
+    /// such task any more.
+    ///
+    /// # Errors
+    ///
+    /// If Redis fails; the same call again is safe.
+    pub async fn answer_by_remote(
+        &self,
+        id: TaskId,
+        owner: &Owner,
+        (key, session): (&str, SessionId),
+        answer: &str,
+    ) -> Result<AnswerReply, Error> {
+        let session = session.to_string();
+        self.answer_as(id, owner, (key, &session), answer).await
+    }
+
+    async fn answer_as(
+        &self,
+        id: TaskId,
+        owner: &Owner,
+        (key, session): (&str, &str),
+        answer: &str,
+    ) -> Result<AnswerReply, Error> {
         let Some(view) = self.queue_of(id).await? else {
             return Ok(AnswerReply::NotFound);
         };
@@ -88,7 +133,7 @@ impl Store {
             .call(
                 &TRANSITIONS.answer_input,
                 &[&self.keys.task(id), &queue],
-                &[&base, &text, owner.as_str(), key, answer],
+                &[&base, &text, owner.as_str(), key, answer, session],
             )
             .await?;
         match reply.tag.as_str() {
@@ -101,8 +146,9 @@ impl Store {
         }
     }
 
-    /// Asks for the right to send an open question to the client over the connection `carrier`, for `valid`. A carrier
-    /// that has it keeps it; one that does not ask again in time loses it.
+    /// Asks for the right to send an open question to the client. A carrier that has it keeps it; one that does not ask
+    /// again in time loses it. Where another session's client answers by a task of its own, that stands in the way until
+    /// it was due to be asked for `abandoned` ago.
     ///
     /// # Errors
     ///
@@ -111,16 +157,31 @@ impl Store {
         &self,
         id: TaskId,
         owner: &Owner,
-        key: &str,
-        (carrier, valid): (&str, Duration),
+        (key, abandoned): (&str, Duration),
+        sender: Sender<'_>,
     ) -> Result<DeliverReply, Error> {
-        let valid = millis(valid).to_string();
-        let args = [owner.as_str(), key, carrier, &valid];
+        let (valid, abandoned) = (millis(sender.valid), millis(abandoned));
+        let [session, valid, abandoned] = [
+            sender.session.to_string(),
+            valid.to_string(),
+            abandoned.to_string(),
+        ];
+        let args = [
+            owner.as_str(),
+            key,
+            sender.carrier,
+            &session,
+            &valid,
+            &abandoned,
+        ];
         let mut reply = self
             .on_record(&TRANSITIONS.deliver_input, id, &args)
             .await?;
         match reply.tag.as_str() {
-            "OK" => Ok(DeliverReply::Send(reply.text()?)),
+            "OK" => Ok(DeliverReply::Send {
+                request: reply.text()?,
+                lives: Duration::from_millis(reply.integer()?),
+            }),
             "TAKEN" => Ok(DeliverReply::Taken),
             "IGNORED" => Ok(DeliverReply::Ignored),
             "GONE" => Ok(DeliverReply::NotFound),

@@ -7,6 +7,7 @@ pub(crate) mod attempt;
 pub(crate) mod consumers;
 pub(crate) mod flow;
 pub(crate) mod input;
+pub(crate) mod remote;
 pub(crate) mod request;
 pub(crate) mod submit;
 

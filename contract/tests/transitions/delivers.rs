@@ -6,21 +6,46 @@ use taskferry_contract::{DeliverReply, Hold, Owner, TaskId};
 
 use taskferry_testing::eventually;
 
-use crate::rig::{QUESTION, Rig};
+use crate::rig::{QUESTION, Rig, sender};
 
-async fn deliver(rig: &Rig, id: TaskId, key: &str, carrier: &str) -> DeliverReply {
-    let right = (carrier, Duration::from_secs(60));
-    let deliver = rig.store.deliver_input(id, &rig.owner, key, right).await;
-    deliver.unwrap()
+async fn deliver(rig: &Rig, id: TaskId, key: &str, carrier: &str) -> Delivered {
+    let question = (key, Duration::ZERO);
+    let deliver = rig
+        .store
+        .deliver_input(id, &rig.owner, question, sender(carrier));
+    Delivered::from(deliver.await.unwrap())
 }
+
+/// A reply without the time that the record lives.
+#[derive(Debug, PartialEq)]
+enum Delivered {
+    Send(String),
+    Other(DeliverReply),
+}
+
+impl From<DeliverReply> for Delivered {
+    fn from(reply: DeliverReply) -> Self {
+        match reply {
+            DeliverReply::Send { request, lives } => {
+                assert!(Duration::ZERO < lives && lives <= Duration::from_secs(600));
+                Self::Send(request)
+            }
+            other => Self::Other(other),
+        }
+    }
+}
+
+const TAKEN: Delivered = Delivered::Other(DeliverReply::Taken);
+const IGNORED: Delivered = Delivered::Other(DeliverReply::Ignored);
+const NOT_FOUND: Delivered = Delivered::Other(DeliverReply::NotFound);
 
 async fn recall(rig: &Rig, id: TaskId, carrier: &str) -> u64 {
     let recall = rig.store.recall_input(id, &rig.owner, carrier).await;
     recall.unwrap()
 }
 
-fn send() -> DeliverReply {
-    DeliverReply::Send(QUESTION.to_owned())
+fn send() -> Delivered {
+    Delivered::Send(QUESTION.to_owned())
 }
 
 async fn asked(rig: &Rig) -> Hold {
@@ -40,25 +65,14 @@ async fn one_carrier_sends_an_open_question() {
     let hold = asked(&rig).await;
     let id = hold.claimed.id;
     assert_eq!(deliver(&rig, id, "a", "c1").await, send());
-    assert_eq!(deliver(&rig, id, "a", "c2").await, DeliverReply::Taken);
+    assert_eq!(deliver(&rig, id, "a", "c2").await, TAKEN);
     assert_eq!(deliver(&rig, id, "b", "c2").await, send());
-    assert_eq!(
-        deliver(&rig, id, "never", "c1").await,
-        DeliverReply::Ignored
-    );
+    assert_eq!(deliver(&rig, id, "never", "c1").await, IGNORED);
     let answer = rig.store.answer_input(id, &rig.owner, "a", "1").await;
     answer.unwrap();
-    assert_eq!(
-        deliver(&rig, id, "a", "c2").await,
-        DeliverReply::Ignored,
-        "answered"
-    );
+    assert_eq!(deliver(&rig, id, "a", "c2").await, IGNORED, "answered");
     rig.finish(&hold).await;
-    assert_eq!(
-        deliver(&rig, id, "b", "c1").await,
-        DeliverReply::Ignored,
-        "ended"
-    );
+    assert_eq!(deliver(&rig, id, "b", "c1").await, IGNORED, "ended");
     rig.check_drained().await;
 }
 
@@ -69,10 +83,12 @@ async fn a_carrier_keeps_its_right_by_asking_again_and_loses_it_by_silence() {
     let id = hold.claimed.id;
     assert_eq!(deliver(&rig, id, "a", "c1").await, send());
     assert_eq!(deliver(&rig, id, "a", "c1").await, send(), "its own");
-    assert_eq!(deliver(&rig, id, "a", "c2").await, DeliverReply::Taken);
-    let brief = ("c1", Duration::from_millis(1));
-    let kept = rig.store.deliver_input(id, &rig.owner, "a", brief).await;
-    assert_eq!(kept.unwrap(), send());
+    assert_eq!(deliver(&rig, id, "a", "c2").await, TAKEN);
+    let mut brief = sender("c1");
+    brief.valid = Duration::from_millis(1);
+    let question = ("a", Duration::ZERO);
+    let kept = rig.store.deliver_input(id, &rig.owner, question, brief);
+    assert_eq!(Delivered::from(kept.await.unwrap()), send());
     eventually(Duration::from_secs(5), "the right lapses", async || {
         deliver(&rig, id, "a", "c2").await == send()
     })
@@ -103,7 +119,7 @@ async fn a_carrier_that_closes_gives_back_what_was_not_answered() {
         "there is nothing left to give back"
     );
     assert_eq!(deliver(&rig, id, "b", "c3").await, send());
-    assert_eq!(deliver(&rig, id, "c", "c3").await, DeliverReply::Taken);
+    assert_eq!(deliver(&rig, id, "c", "c3").await, TAKEN);
     rig.finish(&hold).await;
     rig.check_drained().await;
 }
@@ -119,7 +135,7 @@ async fn a_question_that_was_sent_is_not_sent_again_by_the_next_attempt() {
         .ask_input(&second, &[("a", QUESTION)])
         .await
         .unwrap();
-    assert_eq!(deliver(&rig, id, "a", "c2").await, DeliverReply::Taken);
+    assert_eq!(deliver(&rig, id, "a", "c2").await, TAKEN);
     rig.finish(&second).await;
     rig.check_drained().await;
 }
@@ -134,7 +150,7 @@ async fn another_owner_can_neither_send_nor_recall() {
     for owner in [Owner::named("bob").unwrap(), Owner::anonymous()] {
         let sent = rig
             .store
-            .deliver_input(id, &owner, "b", ("c2", Duration::from_secs(60)))
+            .deliver_input(id, &owner, ("b", Duration::ZERO), sender("c2"))
             .await
             .unwrap();
         assert_eq!(sent, DeliverReply::NotFound);
@@ -143,7 +159,7 @@ async fn another_owner_can_neither_send_nor_recall() {
     }
     assert_eq!(rig.record(id).await, before);
     rig.expire(id).await;
-    assert_eq!(deliver(&rig, id, "b", "c2").await, DeliverReply::NotFound);
+    assert_eq!(deliver(&rig, id, "b", "c2").await, NOT_FOUND);
     assert_eq!(recall(&rig, id, "c1").await, 0);
     assert_eq!(rig.record(id).await.len(), 0);
     rig.store

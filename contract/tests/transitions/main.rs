@@ -29,6 +29,7 @@ mod outages;
 mod overviews;
 mod reclaims;
 mod registers;
+mod remotes;
 mod renews;
 mod retries;
 mod rings;

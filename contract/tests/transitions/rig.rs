@@ -7,8 +7,8 @@ use redis::aio::MultiplexedConnection;
 use redis::{FromRedisValue, ToRedisArgs};
 use taskferry_contract::{
     ClaimReply, Claimed, Delivery, FinishReply, Hold, Job, Outcome, Owner, QueueName,
-    RedisSettings, RetryReply, Shard, Shards, Source, Status, Store, Submission, SubmitReply,
-    TaskId, TaskView, ToolDefinition, WorkerId,
+    RedisSettings, RetryReply, Sender, SessionId, Shard, Shards, Source, Status, Store, Submission,
+    SubmitReply, TaskId, TaskView, ToolDefinition, WorkerId,
 };
 use taskferry_testing::{ServerOptions, TestServer, eventually, invariants};
 
@@ -266,6 +266,26 @@ impl Rig {
     pub(crate) async fn check_drained(mut self) {
         invariants::assert_drained(&mut self.redis, "tf").await;
     }
+}
+
+/// A session with a connection of this name.
+pub(crate) fn sender(carrier: &str) -> Sender<'_> {
+    sender_of(carrier, session(1))
+}
+
+pub(crate) fn sender_of(carrier: &str, session: SessionId) -> Sender<'_> {
+    Sender {
+        carrier,
+        session,
+        valid: Duration::from_secs(60),
+    }
+}
+
+/// One of several sessions.
+pub(crate) fn session(number: u8) -> SessionId {
+    format!("00000000-0000-4000-8000-{number:012}")
+        .parse()
+        .unwrap()
 }
 
 pub(crate) fn tool(name: &str) -> ToolDefinition {

@@ -10,7 +10,7 @@ use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
 use tokio::task::JoinHandle;
 use tokio_util::sync::{CancellationToken, DropGuard};
 
-use crate::rig::{LEASE, QUESTION, Rig, SOON, tool};
+use crate::rig::{LEASE, QUESTION, Rig, SOON, sender, tool};
 
 const ONE_QUESTION: &[(&str, &str)] = &[("a", QUESTION)];
 
@@ -150,9 +150,11 @@ async fn rings_when_a_question_may_be_sent_again() {
         .unwrap();
     watch(&rig, id, &replica).await.unwrap();
     let mut at = Listener::at(rig.store.replica_bell(&replica)).await;
-    let right = ("c1", Duration::from_secs(60));
-    let sent = rig.store.deliver_input(id, &rig.owner, "a", right).await;
-    sent.unwrap();
+    let question = ("a", Duration::ZERO);
+    let sent = rig
+        .store
+        .deliver_input(id, &rig.owner, question, sender("c1"));
+    sent.await.unwrap();
     assert_eq!(rung(&mut rig, &mut at, "bell:r1").await, 0, "it was sent");
     for rings in [1, 0] {
         let recalled = rig.store.recall_input(id, &rig.owner, "c1").await;

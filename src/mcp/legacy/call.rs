@@ -17,6 +17,7 @@ use super::super::reply::{Answer, Refusal, Reply};
 use super::super::wire::{self, Outcome};
 use super::super::{Caller, Mcp};
 use super::cancel;
+use super::question::Carrier;
 use super::resume::{Awaited, Trail};
 use super::session::Opened;
 use super::task::LegacyTask;
@@ -90,7 +91,7 @@ impl Mcp {
                 arguments,
                 request: request.id,
                 progress: token.map(|token| ProgressTeller::new(token.to_owned())),
-                on_question: OnQuestion::Send { session: None },
+                on_question: OnQuestion::send(Carrier::new(&self.bridge, session), false),
                 resumed: None,
                 voice: &VOICE,
             };
@@ -166,7 +167,7 @@ impl Mcp {
                 .log_level
                 .map(|least| LogTeller::new(call.tool.definition.name.as_str(), least)),
             on_disconnect: OnDisconnect::Leave,
-            on_question: OnQuestion::Send { session: None },
+            on_question: OnQuestion::send(Carrier::new(&self.bridge, session), false),
             finish: call_answer,
             trail,
             deadline: self.hand_out_after(call.tool, session.knows_tasks(), &VOICE),

@@ -3,6 +3,7 @@
 mod call;
 mod cancel;
 mod question;
+mod receiver;
 mod resume;
 mod session;
 mod stream;
@@ -49,8 +50,8 @@ impl Mcp {
             }
             Message::Response(response) => {
                 let take = async {
-                    self.legacy_session(caller, headers).await?;
-                    question::answered(&self.bridge, caller, &response).await?;
+                    let session = self.legacy_session(caller, headers).await?;
+                    question::answered(&self.bridge, caller, &session, &response).await?;
                     Ok(())
                 };
                 taken(take.await)

@@ -1,91 +1,253 @@
 //! Questions to a legacy client: requests of ours, each sent once, whose answers may come in on any replica.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 
 use serde_json::json;
 use serde_json::value::RawValue;
-use taskferry_contract::{DeliverReply, TaskId, TaskView};
+use taskferry_contract::{DeliverReply, PollReply, Question, SessionId, TaskId, TaskView};
+use tokio::time::{Instant, sleep_until};
 
 use super::super::Caller;
 use super::super::jsonrpc::{self, Response};
 use super::super::object::RawObject;
+use super::receiver::{self, About, Place, Receiver};
+use super::session::Opened;
 use super::task::RELATED_TASK;
 use crate::bridge::{Bridge, BridgeError};
 
-/// A connection over which questions go out.
+/// A connection over which questions go out, and what is to be asked of the tasks by which the client answers them.
 #[derive(Debug)]
 pub(in super::super) struct Carrier {
     /// Its name among all replicas.
-    pub(in super::super) name: String,
+    name: String,
+    session: SessionId,
+    receiver: Receiver,
     /// What went out over it, by the id of the request.
     sent: HashSet<String>,
+    /// The tasks of the client that it asks for, by job and key.
+    remotes: HashMap<(TaskId, String), String>,
+    /// When there is more to send for a job.
+    due: HashMap<TaskId, Instant>,
 }
 
 impl Carrier {
-    pub(in super::super) fn new(bridge: &Bridge) -> Self {
+    pub(super) fn new(bridge: &Bridge, session: &Opened) -> Self {
         Self {
             name: bridge.new_carrier(),
+            session: session.id,
+            receiver: Receiver::of(&session.session),
             sent: HashSet::new(),
+            remotes: HashMap::new(),
+            due: HashMap::new(),
         }
     }
 
-    /// The open questions of a job that nobody has sent yet, as requests for this connection to send. The id of each says
-    /// where its answer belongs: `<task id>/<key>`. To be called every few seconds while questions are open, or the right
-    /// to send them is lost.
+    /// Whose connection it is.
+    pub(in super::super) fn session(&self) -> SessionId {
+        self.session
+    }
+
+    /// What there is to send for the open questions of a job: those that nobody has sent yet, as requests, and what is to
+    /// be asked of the client's tasks. The id of each says where its response belongs: `<task id>/<key>`, and for a
+    /// client's task `/get/<n>` or `/result/<n>` after that. To be called every few seconds while questions are open, or
+    /// the right to send is lost; and whenever something is [due](Self::due).
     pub(in super::super) async fn questions(
         &mut self,
         bridge: &Bridge,
         view: &TaskView,
     ) -> Result<Vec<String>, BridgeError> {
         let mut messages = Vec::new();
+        self.leave(view.id);
         for question in bridge.questions(view.id).await? {
-            let reply = bridge
-                .deliver(view.id, &view.owner, &question.key, &self.name)
-                .await?;
-            let id = format!("{}/{}", view.id, question.key);
-            if let DeliverReply::Send(request) = reply
-                && self.sent.insert(id.clone())
-            {
-                messages.extend(message(view, &id, &request));
-            }
+            let sent = match &question.remote {
+                Some(remote) if remote.session == self.session => {
+                    self.ask_remote(bridge, view, &question.key).await?
+                }
+                _ => self.put(bridge, view, &question).await?,
+            };
+            messages.extend(sent);
         }
         Ok(messages)
     }
+
+    async fn put(
+        &mut self,
+        bridge: &Bridge,
+        view: &TaskView,
+        question: &Question,
+    ) -> Result<Option<String>, BridgeError> {
+        let by = (self.name.as_str(), self.session);
+        let reply = bridge
+            .deliver(view.id, &view.owner, &question.key, by)
+            .await?;
+        let id = format!("{}/{}", view.id, question.key);
+        match reply {
+            DeliverReply::Send { request, lives } if self.sent.insert(id.clone()) => {
+                let ttl_ms = u64::try_from(lives.as_millis()).unwrap_or(u64::MAX);
+                Ok(request_of(view, &id, &request, (self.receiver, ttl_ms)))
+            }
+            _ => Ok(None),
+        }
+    }
+
+    async fn ask_remote(
+        &mut self,
+        bridge: &Bridge,
+        view: &TaskView,
+        key: &str,
+    ) -> Result<Option<String>, BridgeError> {
+        let by = (self.name.as_str(), self.session);
+        let reply = bridge.poll_remote(view.id, &view.owner, key, by).await?;
+        let (message, next) = match reply {
+            PollReply::Send {
+                fetch,
+                number,
+                task,
+                next,
+            } => {
+                let what = if fetch { "result" } else { "get" };
+                let question = format!("{}/{key}", view.id);
+                let message = receiver::message(&question, what, number, &task);
+                self.remotes.insert((view.id, key.to_owned()), task);
+                (Some(message), next)
+            }
+            PollReply::Wait { next } => (None, next),
+            PollReply::Taken | PollReply::Ignored | PollReply::NotFound => return Ok(None),
+        };
+        let next = Instant::now() + next;
+        let due = self.due.entry(view.id).or_insert(next);
+        *due = next.min(*due);
+        Ok(message)
+    }
+
+    /// Cancels the client's tasks that nothing waits for any more.
+    pub(in super::super) async fn cancellations(
+        &mut self,
+        bridge: &Bridge,
+        view: &TaskView,
+    ) -> Result<Vec<String>, BridgeError> {
+        if !self.receiver.cancels() {
+            return Ok(Vec::new());
+        }
+        let dropped = bridge
+            .drop_remote(view.id, &view.owner, self.session)
+            .await?;
+        let cancel = |unwanted: taskferry_contract::Unwanted| {
+            self.remotes.remove(&(view.id, unwanted.key.clone()));
+            receiver::cancellation(view.id, &unwanted.key, &unwanted.task)
+        };
+        Ok(dropped.into_iter().map(cancel).collect())
+    }
+
+    /// Leaves a job to another connection.
+    pub(in super::super) fn leave(&mut self, id: TaskId) {
+        self.due.remove(&id);
+    }
+
+    /// Cancels the client's tasks for a job whose record is gone, as far as they are known here.
+    pub(in super::super) fn forget(&mut self, id: TaskId) -> Vec<String> {
+        self.leave(id);
+        let known = self.remotes.extract_if(|(job, _), _| *job == id);
+        let cancels = self.receiver.cancels();
+        known
+            .filter(|_| cancels)
+            .map(|((_, key), task)| receiver::cancellation(id, &key, &task))
+            .collect()
+    }
+
+    /// Waits until there is more to send for a job, and says which.
+    pub(in super::super) async fn due(&self) -> TaskId {
+        match self.due.iter().min_by_key(|(_, at)| **at) {
+            Some((id, at)) => {
+                sleep_until(*at).await;
+                *id
+            }
+            None => std::future::pending().await,
+        }
+    }
+
+    /// Gives what was sent for a job and has no response back, for another connection to send.
+    pub(in super::super) async fn recall(
+        &self,
+        bridge: &Bridge,
+        view: (TaskId, &taskferry_contract::Owner),
+    ) {
+        let (id, owner) = view;
+        bridge.recall(id, owner, &self.name).await;
+    }
 }
 
-fn message(view: &TaskView, id: &str, request: &str) -> Option<String> {
+fn request_of(
+    view: &TaskView,
+    id: &str,
+    request: &str,
+    (receiver, ttl_ms): (Receiver, u64),
+) -> Option<String> {
     let stored = RawObject::parse(request).ok()?;
     let method: String = serde_json::from_str(stored.get("method")?.get()).ok()?;
     let params = stored.get("params").map_or("{}", RawValue::get).to_owned();
     let mut params = RawObject::parse(&params).ok()?;
+    if receiver.takes(&method) {
+        params.set("task", &json!({ "ttl": ttl_ms }));
+    }
     if !view.plain {
         params.set_meta(RELATED_TASK, &json!({ "taskId": view.id.to_string() }));
     }
     Some(jsonrpc::request(id, &method, &params))
 }
 
-/// Takes a client's answer. One that answers nothing of ours changes nothing.
+/// Takes a client's response. One that answers nothing of ours changes nothing.
 pub(super) async fn answered(
     bridge: &Bridge,
     caller: &Caller,
+    session: &Opened,
     response: &Response<'_>,
 ) -> Result<(), BridgeError> {
-    let Some((task, key)) = response.id.and_then(addressee) else {
+    let Some((task, key, about)) = response.id.and_then(addressee) else {
         return Ok(());
     };
-    let answer = match response.outcome {
-        Ok(result) => result.get().to_owned(),
-        Err(error) => format!("{{\"error\":{}}}", error.get()),
+    let place = Place {
+        task,
+        owner: &caller.owner,
+        key: &key,
+        session: session.id,
     };
-    match bridge.answer(task, &caller.owner, &[(&key, &answer)]).await {
+    let taken = match (about, response.outcome) {
+        (Some(about), outcome) => receiver::told(bridge, place, about, outcome).await,
+        (None, Ok(result)) => answer(bridge, place, session, result).await,
+        (None, Err(error)) => {
+            let error = format!("{{\"error\":{}}}", error.get());
+            bridge.answer(task, place.owner, &[(&key, &error)]).await
+        }
+    };
+    match taken {
         // The task may have ended while the client thought.
         Err(BridgeError::NotFound) => Ok(()),
-        outcome => outcome,
+        taken => taken,
     }
 }
 
-fn addressee(id: &RawValue) -> Option<(TaskId, String)> {
+async fn answer(
+    bridge: &Bridge,
+    place: Place<'_>,
+    session: &Opened,
+    result: &RawValue,
+) -> Result<(), BridgeError> {
+    let may_be_task = Receiver::of(&session.session).is_any();
+    if may_be_task && receiver::made(bridge, place, result).await? {
+        return Ok(());
+    }
+    let answers = [(place.key, result.get())];
+    bridge.answer(place.task, place.owner, &answers).await
+}
+
+/// Which job, which question, and what of the client's task.
+fn addressee(id: &RawValue) -> Option<(TaskId, String, Option<About>)> {
     let id: String = serde_json::from_str(id.get()).ok()?;
-    let (task, key) = id.split_once('/')?;
-    Some((task.parse().ok()?, key.to_owned()))
+    let (task, rest) = id.split_once('/')?;
+    let task = task.parse().ok()?;
+    match rest.split_once('/') {
+        None => Some((task, rest.to_owned(), None)),
+        Some((key, about)) => Some((task, key.to_owned(), Some(About::read(about)?))),
+    }
 }

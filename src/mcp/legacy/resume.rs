@@ -20,6 +20,7 @@ use super::super::progress::ProgressTeller;
 use super::super::reply::{Event, Refusal, Reply};
 use super::super::{Caller, Mcp};
 use super::call::{VOICE, call_answer};
+use super::question::Carrier;
 use super::session::Opened;
 use super::task::result_answer;
 use crate::bridge::{Bridge, BridgeError};
@@ -208,9 +209,10 @@ impl Mcp {
             progress: None,
             log: None,
             on_disconnect: OnDisconnect::Leave,
-            on_question: OnQuestion::Send {
-                session: (place.awaited == Awaited::Result).then_some(session.id),
-            },
+            on_question: OnQuestion::send(
+                Carrier::new(&self.bridge, session),
+                place.awaited == Awaited::Result,
+            ),
             finish: match place.awaited {
                 Awaited::Call => call_answer,
                 Awaited::Result => result_answer,

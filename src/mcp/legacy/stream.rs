@@ -8,7 +8,7 @@ use std::time::Duration;
 use axum::http::{HeaderMap, StatusCode, header};
 use serde_json::json;
 use serde_json::value::RawValue;
-use taskferry_contract::{Owner, SessionId, Status, TaskId, TaskView};
+use taskferry_contract::{Owner, SessionId, Status, TaskId};
 use tokio::sync::{mpsc, watch};
 use tokio::time::MissedTickBehavior;
 use tokio_util::sync::CancellationToken;
@@ -58,7 +58,7 @@ impl Mcp {
             number: self.sessions.open_stream(id, rings),
             idle: self.settings.session_idle,
             owner: caller.owner.clone(),
-            carrier: Carrier::new(&self.bridge),
+            carrier: Carrier::new(&self.bridge, &session),
             bridge: self.bridge.clone(),
             sessions: Arc::clone(&self.sessions),
             events,
@@ -144,7 +144,8 @@ impl Stream {
                     self.say("notifications/tools/list_changed", &json!({})).await;
                     Ok(true)
                 }
-                Some(task) = tasks.recv() => self.look(task).await.map(|()| true),
+                Some(task) = tasks.recv() => self.rung(task).await.map(|()| true),
+                task = self.carrier.due() => self.look(task).await.map(|()| true),
                 _ = look.tick() => self.keep().await,
             };
             match outcome {
@@ -180,6 +181,23 @@ impl Stream {
         Ok(true)
     }
 
+    /// Looks at a task that changed. After its end that can only be a task of the client's own that came too late.
+    async fn rung(&mut self, task: TaskId) -> Result<(), BridgeError> {
+        if !self.told.get(&task).is_some_and(|told| told.ended) {
+            return self.look(task).await;
+        }
+        match self.bridge.poll(task, &self.owner).await {
+            Ok(view) => {
+                for message in self.carrier.cancellations(&self.bridge, &view).await? {
+                    self.send(message).await;
+                }
+                Ok(())
+            }
+            Err(BridgeError::NotFound) => Ok(()),
+            Err(error) => Err(error),
+        }
+    }
+
     /// Tells what changed of a task, and puts its questions.
     async fn look(&mut self, task: TaskId) -> Result<(), BridgeError> {
         if !self.speaks() || self.told.get(&task).is_some_and(|told| told.ended) {
@@ -189,6 +207,9 @@ impl Stream {
             Ok(view) => view,
             Err(BridgeError::NotFound) => {
                 self.told.remove(&task);
+                for message in self.carrier.forget(task) {
+                    self.send(message).await;
+                }
                 return Ok(());
             }
             Err(error) => return Err(error),
@@ -218,14 +239,11 @@ impl Stream {
         if changed {
             self.say("notifications/tasks/status", &shown).await;
         }
+        let mut messages = self.carrier.cancellations(&self.bridge, &view).await?;
         if asks {
-            self.ask(&view).await?;
+            messages.extend(self.carrier.questions(&self.bridge, &view).await?);
         }
-        Ok(())
-    }
-
-    async fn ask(&mut self, view: &TaskView) -> Result<(), BridgeError> {
-        for message in self.carrier.questions(&self.bridge, view).await? {
+        for message in messages {
             self.send(message).await;
         }
         Ok(())
@@ -281,9 +299,8 @@ impl Stream {
         }
         for (task, told) in &self.told {
             if told.asked && !told.ended {
-                self.bridge
-                    .recall(*task, &self.owner, &self.carrier.name)
-                    .await;
+                let job = (*task, &self.owner);
+                self.carrier.recall(&self.bridge, job).await;
             }
         }
     }

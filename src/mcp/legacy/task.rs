@@ -15,6 +15,7 @@ use super::super::object::RawObject;
 use super::super::reply::{Answer, Refusal, Reply};
 use super::super::wire::{self, Outcome};
 use super::super::{Caller, Mcp};
+use super::question::Carrier;
 use super::resume::{Awaited, Trail};
 use super::session::Opened;
 
@@ -117,9 +118,7 @@ impl Mcp {
             progress: None,
             log: None,
             on_disconnect: OnDisconnect::Leave,
-            on_question: OnQuestion::Send {
-                session: Some(session.id),
-            },
+            on_question: OnQuestion::send(Carrier::new(&self.bridge, session), true),
             finish: result_answer,
             trail,
             deadline: None,

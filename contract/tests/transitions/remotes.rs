@@ -1,0 +1,272 @@
+//! `note_remote`, `poll_remote`, `drop_remote`, and what they change in `deliver_input` and `answer_input`: a client
+//! answers a question by a task of its own.
+
+use std::time::Duration;
+
+use taskferry_contract::{
+    AnswerReply, DeliverReply, Hold, NoteReply, Owner, PollReply, RemoteStatus, Said, SaidBy,
+    SessionId, Status, TaskId, Unwanted,
+};
+
+use crate::rig::{QUESTION, Rig, sender_of, session};
+
+const AGAIN: Duration = Duration::from_secs(10);
+/// Longer than a test.
+const SLOW: Duration = Duration::from_secs(300);
+const QUICK: Duration = Duration::from_millis(1);
+
+async fn asked(rig: &Rig) -> (Hold, TaskId) {
+    let hold = rig.running().await;
+    let asked = rig.store.ask_input(&hold, &[("a", QUESTION)]);
+    asked.await.unwrap();
+    let id = hold.claimed.id;
+    (hold, id)
+}
+
+fn said(by: SaidBy<'_>, status: RemoteStatus, poll: Option<Duration>) -> Said<'_> {
+    Said {
+        session: session(1),
+        by,
+        status,
+        message: "",
+        poll,
+    }
+}
+
+fn made(poll: Duration) -> Said<'static> {
+    said(SaidBy::Making("t1"), RemoteStatus::Working, Some(poll))
+}
+
+async fn note(rig: &Rig, id: TaskId, said: Said<'_>) -> NoteReply {
+    let note = rig.store.note_remote(id, &rig.owner, "a", said);
+    note.await.unwrap()
+}
+
+async fn poll(rig: &Rig, id: TaskId, carrier: &str) -> PollReply {
+    poll_by(rig, id, (carrier, session(1))).await
+}
+
+async fn poll_by(rig: &Rig, id: TaskId, (carrier, session): (&str, SessionId)) -> PollReply {
+    let sender = sender_of(carrier, session);
+    let poll = rig.store.poll_remote(id, &rig.owner, ("a", AGAIN), sender);
+    poll.await.unwrap()
+}
+
+/// What was sent: whether it fetches, and its number.
+async fn sent(rig: &Rig, id: TaskId, carrier: &str) -> (bool, u64) {
+    match poll(rig, id, carrier).await {
+        PollReply::Send {
+            fetch,
+            number,
+            task,
+            ..
+        } => {
+            assert_eq!(task, "t1");
+            (fetch, number)
+        }
+        other => panic!("nothing to send, but {other:?}"),
+    }
+}
+
+async fn waits(rig: &Rig, id: TaskId, carrier: &str) -> Duration {
+    match poll(rig, id, carrier).await {
+        PollReply::Wait { next } => next,
+        other => panic!("nothing to wait for, but {other:?}"),
+    }
+}
+
+async fn answer(rig: &Rig, id: TaskId, from: SessionId) -> AnswerReply {
+    let answer = rig
+        .store
+        .answer_by_remote(id, &rig.owner, ("a", from), r#"{"x":1}"#);
+    answer.await.unwrap()
+}
+
+async fn dropped(rig: &Rig, id: TaskId, from: SessionId) -> Vec<Unwanted> {
+    let dropped = rig.store.drop_remote(id, &rig.owner, from);
+    dropped.await.unwrap()
+}
+
+fn unwanted(task: &str) -> Vec<Unwanted> {
+    vec![Unwanted {
+        key: "a".to_owned(),
+        task: task.to_owned(),
+    }]
+}
+
+#[tokio::test]
+async fn a_task_is_asked_for_until_its_outcome_is_the_answer() {
+    let mut rig = Rig::new().await;
+    let (hold, id) = asked(&rig).await;
+    assert_eq!(note(&rig, id, made(QUICK)).await, NoteReply::Noted);
+    assert_eq!(note(&rig, id, made(QUICK)).await, NoteReply::Noted, "again");
+    let open = rig.store.questions(id).await.unwrap();
+    let remote = open[0].remote.clone().unwrap();
+    assert_eq!((remote.task.as_str(), remote.session), ("t1", session(1)));
+    tokio::time::sleep(QUICK * 2).await;
+    assert_eq!(sent(&rig, id, "c1").await, (false, 1));
+    assert!(waits(&rig, id, "c1").await > AGAIN / 2, "it has no answer");
+
+    let working = said(SaidBy::Poll(1), RemoteStatus::Working, Some(SLOW));
+    assert_eq!(note(&rig, id, working).await, NoteReply::Noted);
+    assert!(
+        waits(&rig, id, "c1").await > SLOW / 2,
+        "as the client wishes"
+    );
+    assert_eq!(poll(&rig, id, "c2").await, PollReply::Taken);
+
+    let stale = said(SaidBy::Poll(7), RemoteStatus::Failed, None);
+    assert_eq!(note(&rig, id, stale).await, NoteReply::Ignored);
+    let completed = said(SaidBy::Poll(1), RemoteStatus::Completed, None);
+    assert_eq!(note(&rig, id, completed).await, NoteReply::Noted);
+    assert_eq!(sent(&rig, id, "c1").await, (true, 2));
+    assert_eq!(answer(&rig, id, session(2)).await, AnswerReply::Ignored);
+    let stored = answer(&rig, id, session(1)).await;
+    assert_eq!(stored, AnswerReply::Stored { open: 0 });
+    assert_eq!(rig.status(id).await, Some(Status::Working));
+    assert_eq!(answer(&rig, id, session(1)).await, AnswerReply::Ignored);
+    assert_eq!(poll(&rig, id, "c1").await, PollReply::Ignored);
+    assert!(!rig.record(id).await.contains_key("remote:a"));
+    assert_eq!(dropped(&rig, id, session(1)).await, []);
+    rig.finish(&hold).await;
+    rig.check_drained().await;
+}
+
+#[tokio::test]
+async fn a_task_that_wants_input_is_asked_for_its_result_once_and_then_how_it_stands() {
+    let rig = Rig::new().await;
+    let (hold, id) = asked(&rig).await;
+    let waiting = said(
+        SaidBy::Making("t1"),
+        RemoteStatus::InputRequired,
+        Some(QUICK),
+    );
+    assert_eq!(note(&rig, id, waiting).await, NoteReply::Noted);
+    assert_eq!(sent(&rig, id, "c1").await, (true, 1));
+    tokio::time::sleep(QUICK * 2).await;
+    assert_eq!(sent(&rig, id, "c1").await, (false, 2));
+    let still = said(SaidBy::Poll(2), RemoteStatus::InputRequired, Some(QUICK));
+    assert_eq!(note(&rig, id, still).await, NoteReply::Noted);
+    tokio::time::sleep(QUICK * 2).await;
+    assert_eq!(
+        sent(&rig, id, "c1").await,
+        (false, 3),
+        "not for its result again"
+    );
+    rig.finish(&hold).await;
+    rig.check_drained().await;
+}
+
+#[tokio::test]
+async fn another_carrier_takes_over_and_repeats_what_has_no_answer() {
+    let rig = Rig::new().await;
+    let (hold, id) = asked(&rig).await;
+    note(&rig, id, made(QUICK)).await;
+    tokio::time::sleep(QUICK * 2).await;
+    assert_eq!(sent(&rig, id, "c1").await, (false, 1));
+    let recalled = rig.store.recall_input(id, &rig.owner, "c1").await;
+    assert_eq!(recalled.unwrap(), 1);
+    tokio::time::sleep(QUICK * 2).await;
+    assert_eq!(sent(&rig, id, "c2").await, (false, 2));
+    let late = said(SaidBy::Poll(1), RemoteStatus::Completed, None);
+    assert_eq!(note(&rig, id, late).await, NoteReply::Ignored);
+    rig.finish(&hold).await;
+    rig.check_drained().await;
+}
+
+#[tokio::test]
+async fn a_question_that_a_clients_task_will_answer_is_put_to_no_other_session_until_that_is_abandoned()
+ {
+    let rig = Rig::new().await;
+    let (hold, id) = asked(&rig).await;
+    note(&rig, id, made(QUICK)).await;
+    let deliver = async |number: u8, abandoned: Duration| {
+        let sender = sender_of("c9", session(number));
+        let deliver = rig
+            .store
+            .deliver_input(id, &rig.owner, ("a", abandoned), sender);
+        deliver.await.unwrap()
+    };
+    assert_eq!(
+        deliver(1, SLOW).await,
+        DeliverReply::Ignored,
+        "it is asked for"
+    );
+    assert_eq!(deliver(2, SLOW).await, DeliverReply::Taken);
+    tokio::time::sleep(QUICK * 3).await;
+    let sent = deliver(2, QUICK).await;
+    assert!(matches!(sent, DeliverReply::Send { .. }), "{sent:?}");
+    assert_eq!(poll(&rig, id, "c9").await, PollReply::Ignored);
+    assert_eq!(dropped(&rig, id, session(2)).await, [], "another's");
+    assert_eq!(dropped(&rig, id, session(1)).await, unwanted("t1"));
+    assert_eq!(dropped(&rig, id, session(1)).await, [], "once");
+    rig.finish(&hold).await;
+    rig.check_drained().await;
+}
+
+#[tokio::test]
+async fn a_task_that_comes_too_late_is_to_be_cancelled() {
+    let rig = Rig::new().await;
+    let (hold, id) = asked(&rig).await;
+    let direct = rig.store.answer_input(id, &rig.owner, "a", "1").await;
+    assert_eq!(direct.unwrap(), AnswerReply::Stored { open: 0 });
+    assert_eq!(note(&rig, id, made(SLOW)).await, NoteReply::Late);
+    assert_eq!(dropped(&rig, id, session(1)).await, unwanted("t1"));
+    rig.finish(&hold).await;
+    let again = said(SaidBy::Making("t2"), RemoteStatus::Working, Some(SLOW));
+    assert_eq!(note(&rig, id, again).await, NoteReply::Late);
+    assert_eq!(dropped(&rig, id, session(1)).await, unwanted("t2"));
+    rig.check_drained().await;
+}
+
+#[tokio::test]
+async fn the_end_of_the_job_leaves_its_clients_tasks_to_be_cancelled_but_for_those_that_ended() {
+    let rig = Rig::new().await;
+    for (status, left) in [
+        (RemoteStatus::Working, unwanted("t1")),
+        (RemoteStatus::InputRequired, unwanted("t1")),
+        (RemoteStatus::Completed, Vec::new()),
+        (RemoteStatus::Failed, Vec::new()),
+    ] {
+        let (hold, id) = asked(&rig).await;
+        note(&rig, id, said(SaidBy::Making("t1"), status, Some(SLOW))).await;
+        assert_eq!(dropped(&rig, id, session(1)).await, [], "it is waited for");
+        let cancelled = rig.store.cancel(id, &rig.owner, "no").await;
+        cancelled.unwrap();
+        assert_eq!(poll(&rig, id, "c1").await, PollReply::Ignored);
+        assert_eq!(dropped(&rig, id, session(1)).await, left);
+        rig.finish(&hold).await;
+    }
+    rig.check_drained().await;
+}
+
+#[tokio::test]
+async fn nobody_else_can_note_ask_for_or_drop_a_clients_task() {
+    let mut rig = Rig::new().await;
+    let (hold, id) = asked(&rig).await;
+    let never = rig
+        .store
+        .note_remote(id, &rig.owner, "never", made(SLOW))
+        .await;
+    assert_eq!(never.unwrap(), NoteReply::Ignored);
+    note(&rig, id, made(SLOW)).await;
+    let second = said(SaidBy::Making("t2"), RemoteStatus::Working, Some(SLOW));
+    assert_eq!(note(&rig, id, second).await, NoteReply::Late, "it has one");
+    assert_eq!(dropped(&rig, id, session(1)).await, unwanted("t2"));
+    let other = poll_by(&rig, id, ("c2", session(2))).await;
+    assert_eq!(other, PollReply::Ignored);
+    let before = rig.record(id).await;
+    let bob = Owner::named("bob").unwrap();
+    let noted = rig.store.note_remote(id, &bob, "a", made(SLOW)).await;
+    assert_eq!(noted.unwrap(), NoteReply::NotFound);
+    let sender = sender_of("c1", session(1));
+    let polled = rig.store.poll_remote(id, &bob, ("a", AGAIN), sender).await;
+    assert_eq!(polled.unwrap(), PollReply::NotFound);
+    assert_eq!(
+        rig.store.drop_remote(id, &bob, session(1)).await.unwrap(),
+        []
+    );
+    assert_eq!(rig.record(id).await, before);
+    rig.finish(&hold).await;
+    rig.check_drained().await;
+}
