@@ -86,7 +86,7 @@ pub(crate) async fn submit(
         plain: false,
         ttl: Duration::from_millis(tool.ttl.default_ms),
         keep: Duration::from_millis(tool.keep_ms),
-        idempotency_key: None,
+        alias: None,
         capabilities: Some(CAPABILITIES),
         trace: None,
         waiter: None,

@@ -9,7 +9,7 @@
 local record = KEYS[1]
 local base, id, owner, keep = ARGV[1], ARGV[2], ARGV[3], ARGV[4]
 
-local job = read(record, { 'status', 'owner', 'plain', 'created_ms', 'ttl_ms' })
+local job = read(record, { 'status', 'owner', 'plain', 'created_ms', 'ttl_ms', 'alias' })
 if not job.status or job.owner ~= owner then
   return { 'GONE' }
 end
@@ -17,13 +17,6 @@ if TERMINAL[job.status] then
   return append_fields(append_fields({ 'DONE' }, record, VIEW), record, { 'result', 'error' })
 end
 if job.plain == '1' then
-  redis.call('HSET', record, 'plain', '0', 'keep_ms', keep)
-  redis.call('HDEL', record, 'progress_token')
-  if owner ~= '' then
-    local owned, expires = base .. 'owned:' .. owner, tonumber(job.created_ms) + tonumber(job.ttl_ms)
-    redis.call('ZREMRANGEBYSCORE', owned, '-inf', int(now_ms()))
-    redis.call('ZADD', owned, int(expires), id)
-    outlive(owned, expires)
-  end
+  promote(base, record, id, job, keep)
 end
 return append_fields({ 'OK' }, record, VIEW)

@@ -18,8 +18,8 @@ local LETTER_BYTES = 4096
 
 -- The fields of a record that a poll shows; never the arguments.
 local VIEW = {
-  'status', 'tool', 'owner', 'plain', 'created_ms', 'updated_ms', 'ttl_ms', 'poll_ms', 'message', 'is_error',
-  'progress', 'total', 'attempt',
+  'status', 'tool', 'owner', 'plain', 'created_ms', 'updated_ms', 'ttl_ms', 'poll_ms', 'poll_max_ms', 'message',
+  'is_error', 'progress', 'total', 'attempt',
 }
 
 local TERMINAL = { completed = true, failed = true, cancelled = true }
@@ -102,8 +102,37 @@ end
 -- What `close` reads of a record, beside what its caller needs.
 local CLOSING = {
   'status', 'attempt', 'worker', 'queue', 'tool', 'owner', 'entry', 'waiters', 'plain', 'keep_ms', 'created_ms',
-  'ttl_ms', 'limit', 'crashes', 'max_crashes', 'retries', 'max_attempts', 'lease_ms',
+  'ttl_ms', 'limit', 'crashes', 'max_crashes', 'retries', 'max_attempts', 'lease_ms', 'alias',
 }
+
+-- Lets a record expire at another time, and with it the idempotency key that stands for it.
+local function expire_at(base, record, alias, expires)
+  redis.call('PEXPIREAT', record, int(expires))
+  if alias and string.sub(alias, 1, 5) == 'idem:' then
+    redis.call('PEXPIREAT', base .. alias, int(expires))
+  end
+end
+
+-- Makes the record of a plain call a task, whose caller has the id. `job` has status, owner, created_ms, ttl_ms and alias.
+-- One that has ended stays for `keep` from now on at least, as if it had been a task when it ended. The token of the call's
+-- progress is spent: on the session's own stream it would be told a second time.
+local function promote(base, record, id, job, keep)
+  local now = now_ms()
+  local expires = tonumber(job.created_ms) + tonumber(job.ttl_ms)
+  redis.call('HSET', record, 'plain', '0', 'keep_ms', keep)
+  redis.call('HDEL', record, 'progress_token')
+  if TERMINAL[job.status] then
+    expires = math.max(expires, now + tonumber(keep))
+    redis.call('HSET', record, 'ttl_ms', int(expires - tonumber(job.created_ms)))
+    expire_at(base, record, job.alias, expires)
+  end
+  if job.owner ~= '' then
+    local owned = base .. 'owned:' .. job.owner
+    redis.call('ZREMRANGEBYSCORE', owned, '-inf', int(now))
+    redis.call('ZADD', owned, int(expires), id)
+    outlive(owned, expires)
+  end
+end
 
 -- The one way into a terminal status: stores the outcome, takes the job off its stream and every index of live jobs,
 -- settles how long the record stays readable, and rings whoever waits. `outcome` is a flat field, value list.
@@ -121,7 +150,11 @@ local function close(base, record, id, job, status, outcome)
   end
   redis.call('HSET', record, 'status', status, 'updated_ms', int(now), 'ttl_ms', int(expires - created),
     'entry', '', 'worker', '', unpack(outcome))
-  redis.call('PEXPIREAT', record, int(expires))
+  expire_at(base, record, job.alias, expires)
+  if job.alias and string.sub(job.alias, 1, 5) == 'same:' then
+    -- Only a job that has not ended is shared.
+    redis.call('DEL', base .. job.alias)
+  end
   drop_entry(base .. 'queue:' .. job.queue, job.entry)
   if not job.entry or job.entry == '' then
     redis.call('ZREM', base .. 'due', id)

@@ -1,22 +1,30 @@
 -- submit: nothing -> queued, or -> input_required and held by nobody (parked) when the caller must be asked first. The
--- record, its expiry and its stream entry appear together or not at all.
+-- record, its expiry and its stream entry appear together or not at all. A call whose alias stands for a job already joins
+-- that job instead.
 -- KEYS  record, queue
--- ARGV  base · id · tool · queue name · owner ('' when callers cannot be told apart) · idempotency key ('' none)
+-- ARGV  base · id · tool · queue name · owner ('' when callers cannot be told apart)
+--       · alias ('' none; 'idem:…', an idempotency key; 'same:…', what makes calls identical)
+--       · call (a digest of the one call that an idempotency key may be used for; '' with 'same:…')
 --       · plain ('1' for a plain call) · ttl_ms (integer > 0) · queue_cap (entries, 0 none) · owner_cap (live jobs, 0 none)
 --       · parked ('1': no entry yet; the last answer queues the job)
 --       · then field, value … of the record (arguments, limits, capabilities, questions, answers)
 -- Replies
---   OK, created_ms        stored; also for a repeated submit of the same id, which changes nothing
---   DUPLICATE, id         the idempotency key already stands for this live record; nothing stored
---   QUEUE_FULL, length    the stream holds queue_cap entries; nothing stored
---   LIMIT, live           the owner has owner_cap live jobs; nothing stored
--- Effects  active and owned get the id (owners only), idem:<owner>,<key> with the record's expiry; a parked job rings the replicas that wait
+--   OK, created_ms            stored; also for a repeated submit of the same id, which changes nothing
+--   JOINED, id, field, value …   the alias stands for this job: by a key, one whose record lives, but for a plain call that
+--                             was cancelled; as an identical call, one that has not ended. Nothing is queued; the record as
+--                             a poll shows it
+--   OTHER_CALL                the idempotency key stands for a job of another call; nothing stored
+--   QUEUE_FULL, length        the stream holds queue_cap entries; nothing stored
+--   LIMIT, live               the owner has owner_cap live jobs; nothing stored
+-- Effects  active and owned get the id (owners only); the alias gets it, with the record's expiry; a parked job rings the
+--          replicas that wait. A joined plain job becomes a task for a task call, and has one holder more for a plain
+--          call; a task call of another session than the first ends the telling of progress under the first's token
 local record, queue = KEYS[1], KEYS[2]
 local base, id, tool, queue_name, owner = ARGV[1], ARGV[2], ARGV[3], ARGV[4], ARGV[5]
-local idempotency_key, plain = ARGV[6], ARGV[7]
-local ttl, queue_cap, owner_cap = tonumber(ARGV[8]), tonumber(ARGV[9]), tonumber(ARGV[10])
-local parked = ARGV[11] == '1'
-local FIRST_FIELD = 12
+local alias, call, plain = ARGV[6], ARGV[7], ARGV[8]
+local ttl, queue_cap, owner_cap = tonumber(ARGV[9]), tonumber(ARGV[10]), tonumber(ARGV[11])
+local parked = ARGV[12] == '1'
+local FIRST_FIELD = 13
 
 -- A command that failed after a dropped connection may have run: the same id is the same submit.
 local known = redis.call('HGET', record, 'created_ms')
@@ -24,12 +32,45 @@ if known then
   return { 'OK', known }
 end
 
--- The comma cannot be part of an owner's name, so no two owners share a key.
-local idem = base .. 'idem:' .. owner .. ',' .. idempotency_key
-if idempotency_key ~= '' then
-  local first = redis.call('GET', idem)
-  if first and redis.call('EXISTS', base .. 'task:' .. first) == 1 then
-    return { 'DUPLICATE', first }
+-- Makes this call one of those that `first` answers, if it may; nothing if the alias is free.
+local function join(first, its_call)
+  local its_record = base .. 'task:' .. first
+  local job = read(its_record, { 'status', 'owner', 'plain', 'created_ms', 'ttl_ms', 'alias', 'holders', 'session' })
+  local ended = TERMINAL[job.status]
+  if not job.status or (call == '' and ended) then
+    return nil
+  end
+  if job.plain == '1' and job.status == 'cancelled' then
+    -- Whoever made that call left it; this is how the same caller makes it again.
+    return nil
+  end
+  if call ~= its_call then
+    return { 'OTHER_CALL' }
+  end
+  local given = {}
+  for i = FIRST_FIELD, #ARGV, 2 do
+    given[ARGV[i]] = ARGV[i + 1]
+  end
+  if plain ~= '1' and job.session and job.session ~= given.session then
+    -- A token means something in its own session alone.
+    redis.call('HDEL', its_record, 'progress_token')
+  end
+  if plain ~= '1' and job.plain == '1' then
+    promote(base, its_record, first, job, given.keep_ms)
+  elseif job.plain == '1' and not ended then
+    local holders = job.holders or first
+    if not string.find(',' .. holders .. ',', ',' .. id .. ',', 1, true) then
+      redis.call('HSET', its_record, 'holders', holders .. ',' .. id)
+    end
+  end
+  return append_fields({ 'JOINED', first }, its_record, VIEW)
+end
+
+if alias ~= '' then
+  local first, its_call = string.match(redis.call('GET', base .. alias) or '', '^(%S+) ?(%S*)$')
+  local joined = first and join(first, its_call)
+  if joined then
+    return joined
   end
 end
 
@@ -50,9 +91,9 @@ end
 
 local expires = now + ttl
 local entry = parked and '' or redis.call('XADD', queue, '*', 'id', id, 'tool', tool)
-redis.call('HSET', record, 'status', parked and 'input_required' or 'queued', 'tool', tool, 'queue', queue_name, 'owner', owner, 'created_ms', int(now),
-  'updated_ms', int(now), 'ttl_ms', int(ttl), 'plain', plain, 'attempt', '0', 'retries', '0', 'crashes', '0',
-  'entry', entry, unpack(ARGV, FIRST_FIELD))
+redis.call('HSET', record, 'status', parked and 'input_required' or 'queued', 'tool', tool, 'queue', queue_name,
+  'owner', owner, 'created_ms', int(now), 'updated_ms', int(now), 'ttl_ms', int(ttl), 'plain', plain, 'attempt', '0',
+  'retries', '0', 'crashes', '0', 'entry', entry, unpack(ARGV, FIRST_FIELD))
 redis.call('PEXPIREAT', record, int(expires))
 
 local function index(key)
@@ -67,8 +108,9 @@ if owner ~= '' then
     index(owned)
   end
 end
-if idempotency_key ~= '' then
-  redis.call('SET', idem, id, 'PXAT', int(expires))
+if alias ~= '' then
+  redis.call('HSET', record, 'alias', alias)
+  redis.call('SET', base .. alias, call == '' and id or (id .. ' ' .. call), 'PXAT', int(expires))
 end
 if parked then
   ring_waiters(base, id, redis.call('HGET', record, 'waiters'))

@@ -75,8 +75,13 @@ impl Shards {
         }
         match owner.as_str() {
             "" => Shard(rand::random_range(0..self.0)),
-            name => Shard(crc16(name.as_bytes()) % self.0),
+            name => self.of_text(name),
         }
+    }
+
+    /// The shard that a text chooses.
+    pub(crate) fn of_text(self, text: &str) -> Shard {
+        Shard(crc16(text.as_bytes()) % self.0)
     }
 }
 

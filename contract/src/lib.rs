@@ -6,6 +6,7 @@
 //!
 //! docs/REDIS.md describes every key and transition as an operator meets them.
 
+mod alias;
 mod connection;
 mod dead;
 mod doctor;
@@ -28,6 +29,7 @@ mod store;
 mod tool;
 mod version;
 
+pub use alias::{Alias, Scope};
 pub use connection::{BlockingConnection, Connections, RedisSettings};
 pub use dead::{DeadLetter, InvalidLetterId, LetterFilter, LetterId, Remains, ReviveReply};
 pub use doctor::{Finding, Verdict};
@@ -54,7 +56,7 @@ pub use store::attempt::{
 pub use store::flow::{Delivery, ForwardReply, Source};
 pub use store::input::{AnswerReply, Asker, DeliverReply, Sender};
 pub use store::remote::{NoteReply, PollReply, Said, SaidBy, Unwanted};
-pub use store::request::{CancelReply, HandOutReply, Page};
+pub use store::request::{CancelReply, HandOutReply, LeaveReply, Page};
 pub use store::submit::{Submission, SubmitReply};
 pub use tool::{AskFirst, Backoff, TaskSupport, ToolDefinition, TtlBounds};
 pub use version::{CONTRACT_VERSION, ContractVersion};

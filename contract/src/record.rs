@@ -27,8 +27,10 @@ pub struct TaskView {
     pub updated_ms: i64,
     /// How long it lives from its creation, ms: exactly what the key's expiry is set to.
     pub ttl_ms: i64,
-    /// How often the caller should poll, ms.
+    /// How often the caller should poll while the task is young, ms.
     pub poll_ms: u64,
+    /// How often the caller should poll once the task is old, ms.
+    pub poll_max_ms: u64,
     /// What the worker, or the transition that ended the job, says about it.
     pub message: Option<String>,
     /// Whether a completed result reports a tool error.
@@ -46,7 +48,7 @@ pub struct TaskView {
 }
 
 /// The fields of [`TaskView`] without result and error, in the order of [`TaskView::from_values`].
-pub(crate) const VIEW_FIELDS: [&str; 13] = [
+pub(crate) const VIEW_FIELDS: [&str; 14] = [
     "status",
     "tool",
     "owner",
@@ -55,6 +57,7 @@ pub(crate) const VIEW_FIELDS: [&str; 13] = [
     "updated_ms",
     "ttl_ms",
     "poll_ms",
+    "poll_max_ms",
     "message",
     "is_error",
     "progress",
@@ -74,7 +77,9 @@ impl TaskView {
             return Ok(None);
         };
         let (tool, owner, plain) = (next(), next(), next());
-        let (created, updated, ttl, poll) = (next(), next(), next(), next());
+        let (created, updated, ttl) = (next(), next(), next());
+        let mut poll = || next().or_else(|| Some("0".to_owned()));
+        let (poll, poll_max) = (poll(), poll());
         let view = Self {
             id,
             status: read(id, "status", Some(status))?,
@@ -84,7 +89,8 @@ impl TaskView {
             created_ms: read(id, "created_ms", created)?,
             updated_ms: read(id, "updated_ms", updated)?,
             ttl_ms: read(id, "ttl_ms", ttl)?,
-            poll_ms: read(id, "poll_ms", poll.or_else(|| Some("0".to_owned())))?,
+            poll_ms: read(id, "poll_ms", poll)?,
+            poll_max_ms: read(id, "poll_max_ms", poll_max)?,
             message: next(),
             is_error: next().as_deref() == Some("1"),
             progress: next(),

@@ -76,6 +76,7 @@ transitions! {
     schedule_retry Run,
     release Run,
     cancel Run,
+    leave_call Run,
     watch Run,
     hand_out Run,
     forward Run,

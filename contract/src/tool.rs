@@ -135,9 +135,13 @@ pub struct ToolDefinition {
     /// How long a finished modern task stays readable at least, ms: the ttl grows at the end if it must. Five minutes.
     #[serde(default = "default_keep_ms")]
     pub keep_ms: u64,
-    /// How often a caller should poll, ms. One second.
+    /// How often a caller should poll a young task, ms. One second.
     #[serde(default = "default_poll_ms")]
     pub poll_interval_ms: u64,
+    /// How often a caller should poll an old task at least, ms: the interval grows with the age up to this, if it is more
+    /// than `poll_interval_ms`. Five seconds.
+    #[serde(default = "default_poll_max_ms")]
+    pub poll_interval_max_ms: u64,
     /// How often a job may be attempted when attempts end in retryable errors, 1 or more. Three.
     #[serde(default = "default_attempts")]
     pub attempts: u32,
@@ -154,6 +158,12 @@ pub struct ToolDefinition {
     /// the answer at once.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub ask_first: Vec<AskFirst>,
+    /// Whether identical calls of one caller, while the first has not ended, share its job. False.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub share_identical: bool,
+    /// What a model may be told while a task runs (2025-11-25, Creating Tasks: model-immediate-response).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub immediate_response: Option<String>,
     /// How many jobs of this tool may run at once, on all workers together; no limit if absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub concurrency: Option<u32>,
@@ -178,11 +188,14 @@ impl ToolDefinition {
             ttl: TtlBounds::default(),
             keep_ms: default_keep_ms(),
             poll_interval_ms: default_poll_ms(),
+            poll_interval_max_ms: default_poll_max_ms(),
             attempts: default_attempts(),
             crash_limit: default_attempts(),
             backoff: Backoff::default(),
             required_capabilities: None,
             ask_first: Vec::new(),
+            share_identical: false,
+            immediate_response: None,
             concurrency: None,
         }
     }
@@ -198,6 +211,10 @@ fn default_keep_ms() -> u64 {
 
 fn default_poll_ms() -> u64 {
     1_000
+}
+
+fn default_poll_max_ms() -> u64 {
+    5_000
 }
 
 fn default_attempts() -> u32 {

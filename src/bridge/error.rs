@@ -1,6 +1,6 @@
 //! Why a use case could not be served.
 
-use taskferry_contract::{Error, TaskId};
+use taskferry_contract::Error;
 
 /// What the edge turns into an answer.
 #[derive(Debug, thiserror::Error)]
@@ -25,9 +25,11 @@ pub(crate) enum BridgeError {
         /// Live jobs of the owner.
         live: u64,
     },
-    /// The same call was made before.
-    #[error("this call was made before, as task {0}")]
-    Duplicate(TaskId),
+    /// The idempotency key stands for another call.
+    #[error(
+        "this idempotency key was used for another call: repeat that call with the same tool and arguments, or use a new key"
+    )]
+    OtherCall,
     /// The store is out of memory.
     #[error("the task store is full; try again later")]
     StoreFull,

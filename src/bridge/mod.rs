@@ -1,7 +1,9 @@
 //! What the product does, in no protocol's words: start a job, wait for it, poll, cancel, answer, list.
 
+mod canonical;
 mod catalog;
 mod error;
+mod identity;
 mod input;
 mod mirrored;
 mod seal;
@@ -12,23 +14,27 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use taskferry_contract::{
-    CancelReply, Error, HandOutReply, LogLine, Owner, Page, ReplicaId, Ring, Store, TaskId,
-    TaskView,
+    CancelReply, Error, HandOutReply, LeaveReply, LogLine, Owner, Page, ReplicaId, Ring, Store,
+    TaskId, TaskView,
 };
 use tokio::sync::broadcast;
 use tokio_util::sync::CancellationToken;
 
 pub(crate) use catalog::{Catalog, Tool};
 pub(crate) use error::BridgeError;
+pub(crate) use identity::digest;
 pub(crate) use mirrored::Mirrored;
 use seal::Seal;
-pub(crate) use seal::{Carried, Unsealed, digest};
+pub(crate) use seal::{Carried, Unsealed};
 pub(crate) use submit::{Call, Wanted};
 use waiters::Waiters;
 pub(crate) use waiters::Watch;
 
 /// The registry is read again this often, in case a bell was missed.
 const CATALOG_REFRESH: Duration = Duration::from_secs(5);
+
+/// What a cancelled job says of itself.
+const CANCELLED: &str = "The task was cancelled by request.";
 
 /// So many log lines are read at once.
 const LINES_AT_ONCE: usize = 100;
@@ -151,12 +157,23 @@ impl Bridge {
         }
     }
 
-    /// Cancels a plain call of `owner`; one that was handed out is a task, and goes on.
-    pub(crate) async fn cancel_call(&self, id: TaskId, owner: &Owner) -> Result<(), BridgeError> {
-        match self.0.store.view(id).await? {
-            Some(view) if view.plain => self.cancel(id, owner).await.map(drop),
-            _ => Ok(()),
+    /// Takes a caller off the plain call that it held as `holder`, and cancels that if nobody else holds it. One that is a
+    /// task by now goes on.
+    pub(crate) async fn leave_call(
+        &self,
+        id: TaskId,
+        owner: &Owner,
+        holder: TaskId,
+    ) -> Result<(), BridgeError> {
+        let left = self
+            .0
+            .store
+            .leave_call(id, owner, holder, CANCELLED)
+            .await?;
+        if left == LeaveReply::Cancelled {
+            tracing::info!(task = %id, "cancelled, since its caller left");
         }
+        Ok(())
     }
 
     /// Reads a task of `owner`.
@@ -188,8 +205,7 @@ impl Bridge {
         id: TaskId,
         owner: &Owner,
     ) -> Result<Result<TaskView, TaskView>, BridgeError> {
-        let message = "The task was cancelled by request.";
-        match self.0.store.cancel(id, owner, message).await? {
+        match self.0.store.cancel(id, owner, CANCELLED).await? {
             CancelReply::Cancelled(view) => {
                 tracing::info!(task = %id, tool = %view.tool, "cancelled");
                 Ok(Ok(view))

@@ -8,7 +8,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use hmac::{Hmac, KeyInit as _, Mac as _};
 use serde::{Deserialize, Serialize};
-use sha2::{Digest as _, Sha256};
+use sha2::Sha256;
 use taskferry_contract::{Error, Owner, Store, TaskId};
 use tokio::time::Instant;
 
@@ -22,6 +22,8 @@ const KEY_FRESH: Duration = Duration::from_secs(10);
 pub(crate) struct Carried {
     /// The task that waits, if there is one yet.
     pub(crate) task: Option<TaskId>,
+    /// As whom the caller holds it, if not by the task's own id.
+    pub(crate) holder: Option<TaskId>,
     /// The answers given so far: key and JSON.
     pub(crate) answers: Vec<(String, String)>,
 }
@@ -31,6 +33,8 @@ pub(crate) struct Carried {
 struct State {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     task: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    holder: Option<String>,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     answers: Vec<(String, String)>,
     /// Who may bring it back.
@@ -78,6 +82,7 @@ impl Seal {
     ) -> Result<String, Error> {
         let state = State {
             task: carried.task.map(|task| task.to_string()),
+            holder: carried.holder.map(|holder| holder.to_string()),
             answers: carried.answers.clone(),
             owner: owner.to_string(),
             call: call.to_owned(),
@@ -131,9 +136,13 @@ impl Seal {
         if state.owner != owner.as_str() || state.call != call {
             return Err(Unsealed::Refused("it belongs to another call"));
         }
-        let task = state.task.map(|task| task.parse()).transpose();
+        let read = |id: Option<String>| {
+            let id = id.map(|id| id.parse()).transpose();
+            id.map_err(|_unreadable| Unsealed::Refused("it names no task"))
+        };
         Ok(Carried {
-            task: task.map_err(|_unreadable| Unsealed::Refused("it names no task"))?,
+            task: read(state.task)?,
+            holder: read(state.holder)?,
             answers: state.answers,
         })
     }
@@ -152,16 +161,6 @@ impl Seal {
     }
 }
 
-/// A digest of what makes a call the same call: its tool and its arguments, however they are spelled.
-pub(crate) fn digest(tool: &str, arguments: &str) -> String {
-    let canonical: serde_json::Value = serde_json::from_str(arguments).unwrap_or_default();
-    let mut hash = Sha256::new();
-    hash.update(tool.as_bytes());
-    hash.update([0]);
-    hash.update(canonical.to_string().as_bytes());
-    URL_SAFE_NO_PAD.encode(hash.finalize())
-}
-
 fn sign(key: &str, body: &[u8]) -> Hmac<Sha256> {
     let mut mac =
         Hmac::<Sha256>::new_from_slice(key.as_bytes()).expect("HMAC takes keys of any length");
@@ -177,19 +176,4 @@ fn now_ms() -> u64 {
 
 fn millis(duration: Duration) -> u64 {
     u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_same_call_has_the_same_digest_however_it_is_spelled() {
-        assert_eq!(
-            digest("t", r#"{"a":1,"b":[2]}"#),
-            digest("t", r#"{ "b":[2], "a":1 }"#)
-        );
-        assert_ne!(digest("t", r#"{"a":1}"#), digest("t", r#"{"a":2}"#));
-        assert_ne!(digest("t", "{}"), digest("u", "{}"));
-    }
 }

@@ -3,10 +3,10 @@
 use std::time::Duration;
 
 use taskferry_contract::{
-    Asker, LogLevel, Owner, Status, Submission, SubmitReply, TaskId, TaskView,
+    Alias, Asker, LogLevel, Owner, Status, Submission, SubmitReply, TaskId, TaskView,
 };
 
-use super::{Bridge, BridgeError, Tool, Watch};
+use super::{Bridge, BridgeError, Tool, Watch, identity};
 
 /// A call to be carried to the workers.
 #[derive(Debug, Clone, Copy)]
@@ -17,6 +17,8 @@ pub(crate) struct Call<'a> {
     pub(crate) arguments: &'a str,
     /// Who calls.
     pub(crate) owner: &'a Owner,
+    /// By which the caller says that calls are the same.
+    pub(crate) idempotency_key: Option<&'a str>,
     /// What the client can be asked, a JSON object.
     pub(crate) capabilities: &'a str,
     /// W3C trace context of the call.
@@ -41,16 +43,14 @@ pub(crate) struct Wanted<'a> {
 }
 
 impl Bridge {
-    /// Queues a call as a task; it is durable when this returns.
+    /// Queues a call as a task, or finds the task it is to share; it is durable when this returns.
     pub(crate) async fn start(
         &self,
         call: &Call<'_>,
         wanted: &Wanted<'_>,
     ) -> Result<TaskView, BridgeError> {
-        let definition = &call.tool.definition;
-        let ttl_ms = definition.ttl.choose(wanted.ttl_ms);
-        let id = TaskId::random(self.0.store.shards().of(call.owner));
         let session = wanted.asker.map(|asker| asker.session);
+        let alias = identity::alias(call, session);
         let listener = match session {
             Some(session) => self.0.store.session_stream(session).await?,
             None => None,
@@ -58,49 +58,37 @@ impl Bridge {
         let session_text = session.map(|session| session.to_string());
         let submission = Submission {
             plain: false,
-            ttl: Duration::from_millis(ttl_ms),
+            ttl: Duration::from_millis(call.tool.definition.ttl.choose(wanted.ttl_ms)),
             keep: wanted.keep,
             waiter: listener.as_ref(),
             session: session_text.as_deref(),
             progress_token: wanted
                 .asker
                 .and_then(|asker| asker.progress_token.as_deref()),
-            ..self.submission(call, id)
+            ..self.submission(call, alias.as_ref())
         };
-        let created_ms = self.submit(&submission).await?;
-        let lives_ms = i64::try_from(ttl_ms).unwrap_or(i64::MAX);
+        let view = match self.submit(&submission).await? {
+            Submitted::Queued { created_ms } => queued(&submission, created_ms),
+            Submitted::Joined(view) => *view,
+        };
         if let Some(session) = session {
-            let expires = created_ms.saturating_add(lives_ms);
-            self.0.store.note_session_task(session, id, expires).await?;
+            let expires = view.created_ms.saturating_add(view.ttl_ms);
+            self.0
+                .store
+                .note_session_task(session, view.id, expires)
+                .await?;
         }
-        Ok(TaskView {
-            id,
-            status: Status::Queued,
-            tool: definition.name.to_string(),
-            owner: call.owner.clone(),
-            plain: false,
-            created_ms,
-            updated_ms: created_ms,
-            ttl_ms: lives_ms,
-            poll_ms: definition.poll_interval_ms,
-            message: None,
-            is_error: false,
-            progress: None,
-            total: None,
-            attempt: 0,
-            result: None,
-            error: None,
-        })
+        Ok(view)
     }
 
-    /// Queues a plain call and watches it. `asker` is the session that may go on watching it over another connection.
+    /// Queues a plain call, or finds the job it is to share, and watches it. `asker` is the session that may go on
+    /// watching its own job over another connection.
     pub(crate) async fn call(
         &self,
         call: &Call<'_>,
         asker: Option<&Asker>,
     ) -> Result<Watch, BridgeError> {
-        let id = TaskId::random(self.0.store.shards().of(call.owner));
-        let watch = self.0.waiters.watch(&self.0.store, id, call.owner);
+        let alias = identity::alias(call, asker.map(|asker| asker.session));
         let session = asker.map(|asker| asker.session.to_string());
         let submission = Submission {
             plain: true,
@@ -109,22 +97,33 @@ impl Bridge {
             waiter: Some(&self.0.replica),
             session: session.as_deref(),
             progress_token: asker.and_then(|asker| asker.progress_token.as_deref()),
-            ..self.submission(call, id)
+            ..self.submission(call, alias.as_ref())
         };
-        self.submit(&submission).await?;
-        Ok(watch)
+        let watch = self
+            .0
+            .waiters
+            .watch(&self.0.store, submission.id, call.owner);
+        match self.submit(&submission).await? {
+            Submitted::Queued { .. } => Ok(watch),
+            Submitted::Joined(view) => {
+                let mut joined = self.resume(view.id, call.owner, &[]).await?;
+                joined.hold_as(submission.id);
+                Ok(joined)
+            }
+        }
     }
 
-    fn submission<'a>(&self, call: &Call<'a>, id: TaskId) -> Submission<'a> {
+    fn submission<'a>(&self, call: &Call<'a>, alias: Option<&'a Alias>) -> Submission<'a> {
+        let shard = Alias::shard(alias, call.owner, self.0.store.shards());
         Submission {
             tool: &call.tool.definition,
-            id,
+            id: TaskId::random(shard),
             owner: call.owner,
             arguments: call.arguments,
             plain: false,
             ttl: Duration::ZERO,
             keep: Duration::ZERO,
-            idempotency_key: None,
+            alias,
             capabilities: Some(call.capabilities),
             trace: call.trace,
             waiter: None,
@@ -138,18 +137,53 @@ impl Bridge {
         }
     }
 
-    async fn submit(&self, job: &Submission<'_>) -> Result<i64, BridgeError> {
+    async fn submit(&self, job: &Submission<'_>) -> Result<Submitted, BridgeError> {
         match self.0.store.submit(job).await? {
             SubmitReply::Queued { created_ms } => {
                 tracing::debug!(task = %job.id, tool = %job.tool.name, plain = job.plain, "queued");
-                Ok(created_ms)
+                Ok(Submitted::Queued { created_ms })
+            }
+            SubmitReply::Joined(view) => {
+                tracing::debug!(task = %view.id, tool = %view.tool, plain = job.plain, "joined");
+                Ok(Submitted::Joined(view))
             }
             SubmitReply::QueueFull { length } => Err(BridgeError::QueueFull {
                 queue: job.tool.queue.to_string(),
                 length,
             }),
             SubmitReply::OwnerLimit { live } => Err(BridgeError::OwnerLimit { live }),
-            SubmitReply::Duplicate(id) => Err(BridgeError::Duplicate(id)),
+            SubmitReply::OtherCall => Err(BridgeError::OtherCall),
         }
+    }
+}
+
+/// What stands behind a call.
+enum Submitted {
+    /// A job of its own, queued at this time, ms since the epoch.
+    Queued { created_ms: i64 },
+    /// One that was there before.
+    Joined(Box<TaskView>),
+}
+
+/// A job that was just queued, as a poll would show it.
+fn queued(job: &Submission<'_>, created_ms: i64) -> TaskView {
+    TaskView {
+        id: job.id,
+        status: Status::Queued,
+        tool: job.tool.name.to_string(),
+        owner: job.owner.clone(),
+        plain: false,
+        created_ms,
+        updated_ms: created_ms,
+        ttl_ms: i64::try_from(job.ttl.as_millis()).unwrap_or(i64::MAX),
+        poll_ms: job.tool.poll_interval_ms,
+        poll_max_ms: job.tool.poll_interval_max_ms,
+        message: None,
+        is_error: false,
+        progress: None,
+        total: None,
+        attempt: 0,
+        result: None,
+        error: None,
     }
 }

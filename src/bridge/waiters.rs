@@ -45,6 +45,7 @@ impl Waiters {
             store: store.clone(),
             id,
             owner: owner.clone(),
+            holder: id,
             bell: Some(bell),
             seed: None,
         }
@@ -73,6 +74,7 @@ pub(crate) struct Watch {
     store: Store,
     id: TaskId,
     owner: Owner,
+    holder: TaskId,
     bell: Option<watch::Receiver<()>>,
     seed: Option<TaskView>,
 }
@@ -86,6 +88,21 @@ impl Watch {
     /// Whose it is.
     pub(crate) fn owner(&self) -> &Owner {
         &self.owner
+    }
+
+    /// As whom the caller holds the job: the id that its submit named, another than the job's if it joined one.
+    pub(crate) fn holder(&self) -> TaskId {
+        self.holder
+    }
+
+    /// Notes that the caller joined the job.
+    pub(crate) fn hold_as(&mut self, holder: TaskId) {
+        self.holder = holder;
+    }
+
+    /// Whether the caller joined a job that another call had queued.
+    pub(crate) fn has_joined(&self) -> bool {
+        self.holder != self.id
     }
 
     /// What the next look sees.

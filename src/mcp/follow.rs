@@ -306,7 +306,8 @@ impl Follow {
     ) -> Result<Option<Answer>, BridgeError> {
         let messages = match &mut self.on_question {
             OnQuestion::Return { call } => {
-                return modern::input_required(bridge, &self.request, view, call).await;
+                return modern::input_required(bridge, &self.request, (view, &self.watch), call)
+                    .await;
             }
             OnQuestion::Send {
                 carrier,
@@ -359,7 +360,7 @@ impl Follow {
     async fn cancel(&self, bridge: &Bridge) {
         let (id, owner) = (self.watch.id(), self.watch.owner());
         for _ in 0..CANCELS_TRIED {
-            match bridge.cancel_call(id, owner).await {
+            match bridge.leave_call(id, owner, self.watch.holder()).await {
                 Ok(()) | Err(BridgeError::NotFound) => return,
                 Err(error) => {
                     tracing::warn!(task = %id, %error, "a call whose client left could not be cancelled");

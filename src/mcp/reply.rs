@@ -143,9 +143,7 @@ impl From<BridgeError> for Refusal {
             retry_after: Some(after),
         };
         match error {
-            BridgeError::NotFound | BridgeError::Duplicate(_) => {
-                RpcError::invalid_params(text).into()
-            }
+            BridgeError::NotFound | BridgeError::OtherCall => RpcError::invalid_params(text).into(),
             BridgeError::QueueFull { .. } | BridgeError::StoreFull => {
                 busy(StatusCode::SERVICE_UNAVAILABLE, 5)
             }

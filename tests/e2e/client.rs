@@ -216,6 +216,11 @@ impl Modern {
         Self::with(endpoint, json!({ "extensions": { TASKS: {} } }))
     }
 
+    /// The same client by another address.
+    pub(crate) fn at(&self, endpoint: &str) -> Self {
+        Self::with(endpoint, self.capabilities.clone())
+    }
+
     pub(crate) fn with(endpoint: &str, capabilities: Value) -> Self {
         Self {
             endpoint: endpoint.to_owned(),

@@ -8,6 +8,7 @@
 
 mod client;
 mod fleet;
+mod jobs;
 mod stream;
 
 mod edge;
@@ -15,13 +16,16 @@ mod exec_questions;
 mod faults;
 mod foreign_clients;
 mod handles;
+mod idempotency;
 mod legacy;
 mod logs;
 mod modern;
 mod operator;
+mod pace;
 mod questions;
 mod receivers;
 mod replicas;
 mod resume;
 mod settings;
+mod sharing;
 mod terms;

@@ -127,6 +127,7 @@ pub(crate) fn definition(tool: &ExecTool) -> Result<ToolDefinition, InvalidId> {
     let queue: QueueName = policy.queue.parse()?;
     Ok(ToolDefinition {
         title: tool.title.clone(),
+        immediate_response: tool.immediate_response.clone(),
         description: Some(tool.description.clone()),
         output_schema: tool.output_schema.clone(),
         annotations: tool.annotations.clone(),
@@ -142,6 +143,8 @@ pub(crate) fn definition(tool: &ExecTool) -> Result<ToolDefinition, InvalidId> {
             max_ms: millis(policy.ttl_max),
         },
         poll_interval_ms: millis(policy.poll_interval),
+        poll_interval_max_ms: millis(policy.poll_interval_max),
+        share_identical: policy.share,
         attempts: policy.attempts,
         crash_limit: policy.crash_limit,
         backoff: Backoff {
@@ -182,6 +185,9 @@ mod tests {
             ttl_min = "1m"
             ttl_max = "3h"
             poll_interval = "500ms"
+            poll_interval_max = "4s"
+            share = true
+            immediate_response = "It is being made"
             attempts = 5
             crash_limit = 2
             backoff_initial = "2s"
@@ -207,6 +213,9 @@ mod tests {
         );
         assert_eq!((tool.rank, tool.task_support), (-3, TaskSupport::Required));
         assert_eq!((tool.timeout_ms, tool.poll_interval_ms), (300_000, 500));
+        assert_eq!(tool.poll_interval_max_ms, 4_000);
+        assert!(tool.share_identical);
+        assert_eq!(tool.immediate_response.as_deref(), Some("It is being made"));
         let ttl = tool.ttl;
         assert_eq!(
             (ttl.default_ms, ttl.min_ms, ttl.max_ms),

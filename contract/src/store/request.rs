@@ -30,6 +30,21 @@ pub enum HandOutReply {
     NotFound,
 }
 
+/// What became of a plain call whose caller left.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum LeaveReply {
+    /// Nobody else held it: cancelled.
+    Cancelled,
+    /// Others hold it: it goes on.
+    Held,
+    /// It is a task: it goes on.
+    Task,
+    /// It had ended before.
+    AlreadyTerminal,
+    /// There is no such record for this owner.
+    NotFound,
+}
+
 /// A page of an owner's tasks.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Page {
@@ -156,6 +171,31 @@ impl Store {
             "OK" => TaskView::from_pairs(id, reply.pairs()?).map(CancelReply::Cancelled),
             "DONE" => TaskView::from_pairs(id, reply.pairs()?).map(CancelReply::AlreadyTerminal),
             "GONE" => Ok(CancelReply::NotFound),
+            _ => Err(reply.unknown()),
+        }
+    }
+
+    /// Cancels a plain call of `owner` unless others hold it. `holder` is the id that the caller's own submit named.
+    ///
+    /// # Errors
+    ///
+    /// If Redis fails; the same call again is safe.
+    pub async fn leave_call(
+        &self,
+        id: TaskId,
+        owner: &Owner,
+        holder: TaskId,
+        message: &str,
+    ) -> Result<LeaveReply, Error> {
+        let holder = holder.to_string();
+        let args = [owner.as_str(), &holder, message];
+        let reply = self.on_record(&TRANSITIONS.leave_call, id, &args).await?;
+        match reply.tag.as_str() {
+            "OK" => Ok(LeaveReply::Cancelled),
+            "HELD" => Ok(LeaveReply::Held),
+            "TASK" => Ok(LeaveReply::Task),
+            "DONE" => Ok(LeaveReply::AlreadyTerminal),
+            "GONE" => Ok(LeaveReply::NotFound),
             _ => Err(reply.unknown()),
         }
     }

@@ -3,9 +3,11 @@
 use std::borrow::Cow;
 use std::time::Duration;
 
+use crate::alias::Alias;
 use crate::error::Error;
 use crate::ids::{Owner, ReplicaId, TaskId};
 use crate::log::LogLevel;
+use crate::record::TaskView;
 use crate::script::TRANSITIONS;
 use crate::store::{Store, millis};
 use crate::tool::ToolDefinition;
@@ -27,8 +29,8 @@ pub struct Submission<'a> {
     pub ttl: Duration,
     /// How long it stays after the end: at least, for a task; at most, for a plain call. Zero leaves a task's ttl alone.
     pub keep: Duration,
-    /// A second submit by the same owner with the same key finds the first.
-    pub idempotency_key: Option<&'a str>,
+    /// The name under which later submits find this job, if there is one. Its shard is [`Alias::shard`].
+    pub alias: Option<&'a Alias>,
     /// The MCP client capabilities, a JSON object.
     pub capabilities: Option<&'a str>,
     /// The W3C `traceparent` of the call.
@@ -52,15 +54,17 @@ pub struct Submission<'a> {
 }
 
 /// What became of a submit.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq)]
 pub enum SubmitReply {
     /// Queued at this time, ms since the epoch.
     Queued {
         /// The record's `created_ms`.
         created_ms: i64,
     },
-    /// The idempotency key stands for this task already.
-    Duplicate(TaskId),
+    /// The alias stands for this job already; it is a task if this was to be one.
+    Joined(Box<TaskView>),
+    /// The idempotency key stands for another call.
+    OtherCall,
     /// The queue is full.
     QueueFull {
         /// Its entries.
@@ -94,7 +98,12 @@ impl Store {
             "OK" => Ok(SubmitReply::Queued {
                 created_ms: reply.integer()?,
             }),
-            "DUPLICATE" => Ok(SubmitReply::Duplicate(reply.integer()?)),
+            "JOINED" => {
+                let id = reply.integer()?;
+                let view = TaskView::from_pairs(id, reply.pairs()?)?;
+                Ok(SubmitReply::Joined(Box::new(view)))
+            }
+            "OTHER_CALL" => Ok(SubmitReply::OtherCall),
             "QUEUE_FULL" => Ok(SubmitReply::QueueFull {
                 length: reply.integer()?,
             }),
@@ -115,7 +124,8 @@ fn submit_args<'a>(job: &Submission<'a>, base: String) -> Vec<Cow<'a, str>> {
         tool.name.as_str().into(),
         tool.queue.as_str().into(),
         job.owner.as_str().into(),
-        job.idempotency_key.unwrap_or("").into(),
+        job.alias.map_or("", Alias::name).into(),
+        job.alias.map_or("", Alias::call).into(),
         if job.plain { "1" } else { "0" }.into(),
         millis(job.ttl).to_string().into(),
         job.queue_cap.to_string().into(),
@@ -130,9 +140,13 @@ fn submit_args<'a>(job: &Submission<'a>, base: String) -> Vec<Cow<'a, str>> {
 pub(crate) fn record_fields<'a>(job: &Submission<'a>) -> Vec<Cow<'a, str>> {
     let tool = job.tool;
     let mut args: Vec<Cow<'a, str>> = Vec::new();
-    let fields: [(&str, Option<Cow<'a, str>>); 13] = [
+    let fields: [(&str, Option<Cow<'a, str>>); 14] = [
         ("arguments", Some(job.arguments.into())),
         ("poll_ms", Some(tool.poll_interval_ms.to_string().into())),
+        (
+            "poll_max_ms",
+            Some(tool.poll_interval_max_ms.to_string().into()),
+        ),
         ("timeout_ms", Some(tool.timeout_ms.to_string().into())),
         ("max_attempts", Some(tool.attempts.to_string().into())),
         ("max_crashes", Some(tool.crash_limit.to_string().into())),
@@ -156,6 +170,13 @@ pub(crate) fn record_fields<'a>(job: &Submission<'a>) -> Vec<Cow<'a, str>> {
                 .flatten(),
         );
     }
+    args.extend(question_fields(job));
+    args
+}
+
+/// The fields of questions that come first, and of answers that are there already.
+fn question_fields<'a>(job: &Submission<'a>) -> Vec<Cow<'a, str>> {
+    let mut args: Vec<Cow<'a, str>> = Vec::new();
     for (key, answer) in job.answers {
         args.extend([format!("answer:{key}").into(), answer.into()]);
     }

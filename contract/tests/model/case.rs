@@ -1,5 +1,6 @@
 //! One sequence of operations, done to the store and to the model, and compared after every step.
 
+mod calls;
 mod passing;
 mod steps;
 
@@ -48,6 +49,9 @@ pub(crate) struct Case {
     model: Machine,
     ids: Vec<TaskId>,
     created: Vec<i64>,
+    /// Plain calls: the job each waits for, its number, and as whom it holds the job.
+    calls: Vec<(usize, usize, TaskId)>,
+    submits: usize,
     /// What Redis calls the entries that were delivered so far.
     entries: BTreeMap<usize, String>,
     deliveries: Vec<(usize, usize)>,
@@ -85,6 +89,8 @@ impl Case {
             model: Machine::default(),
             ids: Vec::new(),
             created: Vec::new(),
+            calls: Vec::new(),
+            submits: 0,
             entries: BTreeMap::new(),
             deliveries: Vec::new(),
             holdings: Vec::new(),
@@ -195,6 +201,7 @@ impl Case {
         };
         let expected = [
             ("status", of.status.to_string()),
+            ("plain", u8::from(of.submit.plain).to_string()),
             ("attempt", of.attempt.to_string()),
             ("retries", of.retries.to_string()),
             ("crashes", of.crashes.to_string()),

@@ -1,5 +1,7 @@
 //! The model: what every transition does, in memory, without Redis. It knows no time; the case makes time pass.
 
+mod calling;
+
 use std::collections::{BTreeMap, BTreeSet};
 
 use taskferry_contract::{Refused, Status};
@@ -41,6 +43,8 @@ pub(crate) struct Job {
     pub(crate) attempt: u64,
     pub(crate) retries: u64,
     pub(crate) crashes: u64,
+    /// Plain calls that wait for it, by their numbers.
+    pub(crate) holders: BTreeSet<usize>,
     /// Questions by key, with the answers that came.
     pub(crate) asked: BTreeMap<String, Option<String>>,
 }
@@ -98,49 +102,12 @@ pub(crate) struct Machine {
     /// Slots of the limited tool, and whether their lease has run out.
     pub(crate) slots: BTreeMap<usize, bool>,
     keys: BTreeMap<(usize, u8), usize>,
+    /// The jobs that identical calls share, by owner and tool.
+    shared: BTreeMap<(usize, usize), usize>,
     pub(crate) dead_letters: usize,
 }
 
 impl Machine {
-    pub(crate) fn submit(&mut self, submit: &Submit, id: String) -> Reply {
-        let key = (submit.owner, submit.key);
-        if submit.key != 0
-            && let Some(first) = self.keys.get(&key)
-            && !self.jobs[*first].gone
-        {
-            return Reply::Duplicate(*first);
-        }
-        let length = self.entries.len() as u64;
-        if submit.queue_cap > 0 && length >= submit.queue_cap {
-            return Reply::QueueFull(length);
-        }
-        let anonymous = submit.owner + 1 == crate::operation::OWNERS;
-        let of_owner = |job: &&Job| job.is_live() && job.submit.owner == submit.owner;
-        let live = self.jobs.iter().filter(of_owner).count() as u64;
-        if !anonymous && submit.owner_cap > 0 && live >= submit.owner_cap {
-            return Reply::OwnerLimit(live);
-        }
-        let job = self.jobs.len();
-        let entry = self.append(Some(job));
-        if submit.key != 0 {
-            self.keys.insert(key, job);
-        }
-        self.jobs.push(Job {
-            submit: submit.clone(),
-            id,
-            gone: false,
-            status: Status::Queued,
-            entry: Some(entry),
-            worker: None,
-            lapsed: false,
-            attempt: 0,
-            retries: 0,
-            crashes: 0,
-            asked: BTreeMap::new(),
-        });
-        Reply::Queued
-    }
-
     /// Adds an entry at the end of the stream.
     pub(crate) fn append(&mut self, job: Option<usize>) -> usize {
         let number = self.entries_made;

@@ -17,11 +17,20 @@ pub(crate) struct Submit {
     pub(crate) owner: usize,
     /// An idempotency key; 0 is none.
     pub(crate) key: u8,
+    /// Whether it shares a job with identical calls, if it has no key.
+    pub(crate) share: bool,
     pub(crate) plain: bool,
     /// Whether the record lives on after the end for longer than its ttl.
     pub(crate) keep: bool,
     pub(crate) queue_cap: u64,
     pub(crate) owner_cap: u64,
+}
+
+impl Submit {
+    /// The anonymous owner's calls are never identical.
+    pub(crate) fn shares(&self) -> bool {
+        self.share && self.key == 0 && self.owner + 1 != OWNERS
+    }
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -46,6 +55,10 @@ pub(crate) enum Operation {
     Submit(Submit),
     SubmitAgain {
         job: usize,
+    },
+    /// One of the plain calls leaves.
+    Leave {
+        call: usize,
     },
     Read {
         worker: usize,
@@ -160,23 +173,28 @@ fn coming() -> impl Strategy<Value = Operation> {
         0..3_u8,
         any::<bool>(),
         any::<bool>(),
+        any::<bool>(),
         cap(),
         cap(),
     );
-    let submit = submit.prop_map(|(tool, owner, key, plain, keep, queue_cap, owner_cap)| {
-        Operation::Submit(Submit {
-            tool,
-            owner,
-            key,
-            plain,
-            keep,
-            queue_cap,
-            owner_cap,
-        })
-    });
+    let submit = submit.prop_map(
+        |(tool, owner, key, share, plain, keep, queue_cap, owner_cap)| {
+            Operation::Submit(Submit {
+                tool,
+                owner,
+                key,
+                share,
+                plain,
+                keep,
+                queue_cap,
+                owner_cap,
+            })
+        },
+    );
     prop_oneof![
         8 => submit,
         2 => some().prop_map(|job| Operation::SubmitAgain { job }),
+        2 => some().prop_map(|call| Operation::Leave { call }),
         5 => (0..WORKERS).prop_map(|worker| Operation::Read { worker }),
         20 => (0..WORKERS).prop_map(|worker| Operation::ReadAndClaim { worker }),
         8 => (some(), 0..WORKERS)

@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 
 use taskferry_contract::{
-    AnswerReply, AskReply, CancelReply, ClaimReply, FinishReply, ParkReply, Refused, RenewReply,
-    RetryReply,
+    AnswerReply, AskReply, CancelReply, ClaimReply, FinishReply, LeaveReply, ParkReply, Refused,
+    RenewReply, RetryReply,
 };
 
 /// Times are left out; tasks and entries are those of the operation.
@@ -13,8 +13,9 @@ pub(crate) enum Reply {
     /// There was nothing to do it with.
     Nothing,
     Queued,
-    /// The number of the job that the idempotency key stands for.
-    Duplicate(usize),
+    /// The number of the job that the alias stands for.
+    Joined(usize),
+    OtherCall,
     QueueFull(u64),
     OwnerLimit(u64),
     /// The number of the job, none for an entry that cannot be read.
@@ -44,6 +45,8 @@ pub(crate) enum Reply {
     Stored(u64),
     Ignored,
     Cancelled,
+    Held,
+    IsTask,
     Found,
     Forwarded {
         moved: u64,
@@ -149,6 +152,18 @@ impl From<CancelReply> for Reply {
             CancelReply::Cancelled(_) => Self::Cancelled,
             CancelReply::AlreadyTerminal(_) => Self::Terminal,
             CancelReply::NotFound => Self::Gone,
+        }
+    }
+}
+
+impl From<LeaveReply> for Reply {
+    fn from(reply: LeaveReply) -> Self {
+        match reply {
+            LeaveReply::Cancelled => Self::Cancelled,
+            LeaveReply::Held => Self::Held,
+            LeaveReply::Task => Self::IsTask,
+            LeaveReply::AlreadyTerminal => Self::Terminal,
+            LeaveReply::NotFound => Self::Gone,
         }
     }
 }

@@ -8,7 +8,7 @@ use taskferry_contract::{
 };
 use taskferry_testing::{ServerOptions, eventually_some};
 
-use crate::rig::{LEASE, QUESTION, Rig, SOON};
+use crate::rig::{LEASE, QUESTION, Rig, SOON, key};
 
 /// Makes Redis refuse writes now: less memory is allowed than is used.
 async fn fill(rig: &mut Rig) {
@@ -82,8 +82,9 @@ async fn a_refused_submit_leaves_nothing_and_works_again_when_memory_is_free() {
     };
     let mut rig = Rig::on(options, Shards::default()).await;
     fill(&mut rig).await;
+    let alias = key(&rig, "k");
     let submission = Submission {
-        idempotency_key: Some("k"),
+        alias: Some(&alias),
         ..rig.submission()
     };
     let (id, tool) = (submission.id, rig.tool.clone());
@@ -98,7 +99,7 @@ async fn a_refused_submit_leaves_nothing_and_works_again_when_memory_is_free() {
         id,
         tool: &tool,
         owner: &owner,
-        idempotency_key: Some("k"),
+        alias: Some(&alias),
         ..rig.submission()
     };
     let reply = rig.store.submit(&again).await.unwrap();

@@ -23,6 +23,8 @@ mod firsts;
 mod forgets;
 mod full_memory;
 mod hands_out;
+mod joins;
+mod leaves;
 mod lists;
 mod logs;
 mod outages;

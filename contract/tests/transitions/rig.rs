@@ -6,9 +6,9 @@ use std::time::Duration;
 use redis::aio::MultiplexedConnection;
 use redis::{FromRedisValue, ToRedisArgs};
 use taskferry_contract::{
-    ClaimReply, Claimed, Delivery, FinishReply, Hold, Job, Outcome, Owner, QueueName,
-    RedisSettings, RetryReply, Sender, SessionId, Shard, Shards, Source, Status, Store, Submission,
-    SubmitReply, TaskId, TaskView, ToolDefinition, WorkerId,
+    Alias, ClaimReply, Claimed, Delivery, FinishReply, Hold, Job, Outcome, Owner, QueueName,
+    RedisSettings, RetryReply, Scope, Sender, SessionId, Shard, Shards, Source, Status, Store,
+    Submission, SubmitReply, TaskId, TaskView, ToolDefinition, WorkerId,
 };
 use taskferry_testing::{ServerOptions, TestServer, eventually, invariants};
 
@@ -75,7 +75,7 @@ impl Rig {
             plain: false,
             ttl: Duration::from_secs(600),
             keep: Duration::ZERO,
-            idempotency_key: None,
+            alias: None,
             capabilities: None,
             trace: None,
             waiter: None,
@@ -286,6 +286,15 @@ pub(crate) fn session(number: u8) -> SessionId {
     format!("00000000-0000-4000-8000-{number:012}")
         .parse()
         .unwrap()
+}
+
+/// An idempotency key of the rig's owner, for one call.
+pub(crate) fn key(rig: &Rig, key: &str) -> Alias {
+    let scope = Scope {
+        owner: &rig.owner,
+        session: None,
+    };
+    Alias::key(scope, key, "the-call")
 }
 
 pub(crate) fn tool(name: &str) -> ToolDefinition {

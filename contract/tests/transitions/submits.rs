@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use taskferry_contract::{FinishReply, Owner, ReplicaId, Status, Submission, SubmitReply, TaskId};
 
-use crate::rig::Rig;
+use crate::rig::{Rig, key};
 
 #[tokio::test]
 async fn carries_a_job_from_submit_to_its_result() {
@@ -64,6 +64,7 @@ async fn writes_record_expiry_entry_and_indexes_together() {
         ("entry", &entry),
         ("arguments", r#"{"month":"2026-07"}"#),
         ("poll_ms", "1000"),
+        ("poll_max_ms", "5000"),
         ("timeout_ms", "600000"),
         ("max_attempts", "3"),
         ("max_crashes", "3"),
@@ -92,8 +93,9 @@ async fn writes_record_expiry_entry_and_indexes_together() {
 #[tokio::test]
 async fn a_repeated_submit_is_the_same_submit() {
     let mut rig = Rig::new().await;
+    let alias = key(&rig, "k");
     let submission = Submission {
-        idempotency_key: Some("k"),
+        alias: Some(&alias),
         queue_cap: 1,
         owner_cap: 1,
         ..rig.submission()
@@ -106,52 +108,6 @@ async fn a_repeated_submit_is_the_same_submit() {
     rig.finish(&hold).await;
     assert_eq!(rig.status(hold.claimed.id).await, Some(Status::Completed));
     rig.check_drained().await;
-}
-
-#[tokio::test]
-async fn an_idempotency_key_stands_for_its_task_as_long_as_the_record_lives() {
-    let mut rig = Rig::new().await;
-    let keyed = || Submission {
-        idempotency_key: Some("k:1"),
-        ..rig.submission()
-    };
-    let first = rig.submit_as(keyed()).await;
-    let duplicate = rig.store.submit(&keyed()).await.unwrap();
-    assert_eq!(duplicate, SubmitReply::Duplicate(first));
-
-    let (hold, _) = rig.start().await;
-    rig.finish(&hold).await;
-    let duplicate = rig.store.submit(&keyed()).await.unwrap();
-    assert_eq!(
-        duplicate,
-        SubmitReply::Duplicate(first),
-        "also when it has ended"
-    );
-
-    rig.expire(first).await;
-    let second = rig.submit_as(Submission {
-        idempotency_key: Some("k:1"),
-        ..rig.submission()
-    });
-    assert_ne!(second.await, first);
-    assert_eq!(rig.queue_length().await, 1);
-    rig.check().await;
-}
-
-#[tokio::test]
-async fn no_two_owners_share_an_idempotency_key() {
-    let rig = Rig::new().await;
-    let (short, long) = (Owner::named("a").unwrap(), Owner::named("a:b").unwrap());
-    let of = |owner, key| Submission {
-        owner,
-        idempotency_key: Some(key),
-        ..rig.submission()
-    };
-    rig.submit_as(of(&short, "b:c")).await;
-    rig.submit_as(of(&long, "c")).await;
-    let anonymous = Owner::anonymous();
-    rig.submit_as(of(&anonymous, "b:c")).await;
-    rig.check().await;
 }
 
 #[tokio::test]

@@ -117,6 +117,7 @@ mod tests {
             updated_ms: 0,
             ttl_ms: 1_000,
             poll_ms: 100,
+            poll_max_ms: 100,
             message: None,
             is_error: false,
             progress: Some("2".to_owned()),

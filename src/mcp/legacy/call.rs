@@ -10,6 +10,7 @@ use taskferry_contract::{Asker, TaskSupport, TaskView};
 use super::super::capabilities;
 use super::super::follow::{Follow, OnDisconnect, OnQuestion};
 use super::super::handle::{self, Called, Order, Voice};
+use super::super::idempotency::GivenKey;
 use super::super::jsonrpc::{self, Request, RpcError, code};
 use super::super::log::LogTeller;
 use super::super::progress::ProgressTeller;
@@ -48,6 +49,8 @@ struct Meta<'a> {
     progress_token: Option<&'a RawValue>,
     #[serde(borrow, default)]
     traceparent: Option<Cow<'a, str>>,
+    #[serde(borrow, rename = "taskferry/idempotencyKey", default)]
+    idempotency_key: GivenKey<'a>,
 }
 
 /// This era's way to say it.
@@ -97,11 +100,14 @@ impl Mcp {
             };
             return self.order(caller, order).await;
         }
+        // A session tells its client from others.
+        let key = meta.idempotency_key.read(false)?;
         let asks = wire::asked_first(&tool, &session.session.capabilities);
         let call = Call {
             tool: &tool,
             arguments,
             owner: &caller.owner,
+            idempotency_key: key.as_deref(),
             capabilities: &session.session.capabilities,
             trace: meta.traceparent.as_deref(),
             log_level: session.session.log_level,
@@ -137,6 +143,7 @@ impl Mcp {
         let view = self.bridge.start(call, &wanted).await?;
         let created = Created {
             task: LegacyTask::new(&view),
+            meta: Created::meta(call.tool, &view),
         };
         Ok(Reply::Json(Answer::ok(jsonrpc::success(
             request.id, &created,
@@ -157,8 +164,14 @@ impl Mcp {
         };
         let watch = self.bridge.call(call, Some(&asker)).await?;
         let kept = Duration::from_millis(call.tool.definition.ttl.default_ms);
-        cancel::remember(&self.bridge, session.id, request.id, (watch.id(), kept)).await?;
-        let trail = Trail::new(session, request.id, (watch.id(), Awaited::Call));
+        cancel::remember(&self.bridge, session.id, request.id, (&watch, kept)).await?;
+        // The record knows the session and the token of the call that came first alone; the others are made again, and
+        // join again.
+        let trail = if watch.has_joined() {
+            None
+        } else {
+            Trail::new(session, request.id, (watch.id(), Awaited::Call))
+        };
         let follow = Follow {
             request: request.id.to_owned(),
             watch,
@@ -176,9 +189,29 @@ impl Mcp {
     }
 }
 
+/// `CreateTaskResult`.
 #[derive(Serialize)]
 struct Created<'a> {
     task: LegacyTask<'a>,
+    #[serde(rename = "_meta", skip_serializing_if = "Option::is_none")]
+    meta: Option<CreatedMeta<'a>>,
+}
+
+/// What a host may give the model at once, so that the model goes on while the task runs (2025-11-25, Creating Tasks).
+#[derive(Serialize)]
+struct CreatedMeta<'a> {
+    #[serde(rename = "io.modelcontextprotocol/model-immediate-response")]
+    immediate_response: &'a str,
+}
+
+impl<'a> Created<'a> {
+    /// Nothing for a tool that declares none, nor for a task that was there before and has ended.
+    fn meta(tool: &'a Tool, view: &TaskView) -> Option<CreatedMeta<'a>> {
+        let declared = tool.definition.immediate_response.as_deref();
+        declared
+            .filter(|_| !view.status.is_terminal())
+            .map(|immediate_response| CreatedMeta { immediate_response })
+    }
 }
 
 impl TaskWish {

@@ -8,11 +8,11 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde::Deserialize;
 use serde_json::value::RawValue;
 use sha2::{Digest as _, Sha256};
-use taskferry_contract::{SessionId, TaskId};
+use taskferry_contract::SessionId;
 
 use super::super::Caller;
 use super::super::jsonrpc::Notification;
-use crate::bridge::{Bridge, BridgeError};
+use crate::bridge::{Bridge, BridgeError, Watch};
 
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -21,17 +21,22 @@ struct CancelledParams<'a> {
     request_id: &'a RawValue,
 }
 
-/// Remembers for `kept` which job stands behind a request, so that it can be cancelled.
+/// Remembers for `kept` which job stands behind a request, and as whom it holds the job, so that it can be cancelled.
 pub(super) async fn remember(
     bridge: &Bridge,
     session: SessionId,
     request: &RawValue,
-    (task, kept): (TaskId, Duration),
+    (watch, kept): (&Watch, Duration),
 ) -> Result<(), BridgeError> {
-    let request = digest(request);
-    Ok(bridge
-        .store()
-        .note_session_call(session, &request, task, kept)
+    let (store, request) = (bridge.store(), digest(request));
+    if watch.has_joined() {
+        let (name, holder) = (holding(&request), watch.holder());
+        store
+            .note_session_call(session, &name, holder, kept)
+            .await?;
+    }
+    Ok(store
+        .note_session_call(session, &request, watch.id(), kept)
         .await?)
 }
 
@@ -49,14 +54,23 @@ pub(super) async fn notified(
     let Ok(params) = serde_json::from_str::<CancelledParams<'_>>(params) else {
         return Ok(());
     };
-    let request = digest(params.request_id);
-    let Some(task) = bridge.store().session_call(session, &request).await? else {
+    let (store, request) = (bridge.store(), digest(params.request_id));
+    let Some(task) = store.session_call(session, &request).await? else {
         return Ok(());
     };
-    match bridge.cancel_call(task, &caller.owner).await {
+    let holder = store.session_call(session, &holding(&request)).await?;
+    match bridge
+        .leave_call(task, &caller.owner, holder.unwrap_or(task))
+        .await
+    {
         Ok(()) | Err(BridgeError::NotFound) => Ok(()),
         Err(error) => Err(error),
     }
+}
+
+/// Where it stands as whom a request holds a job that it joined.
+fn holding(request: &str) -> String {
+    format!("holding-{request}")
 }
 
 /// An id may be of any length and hold anything; a key may not.

@@ -12,6 +12,7 @@ use taskferry_contract::{Status, TaskId, TaskView};
 use super::super::follow::{Follow, OnDisconnect, OnQuestion};
 use super::super::jsonrpc::{self, Request, RpcError};
 use super::super::object::RawObject;
+use super::super::pace;
 use super::super::reply::{Answer, Refusal, Reply};
 use super::super::wire::{self, Outcome};
 use super::super::{Caller, Mcp};
@@ -46,7 +47,7 @@ impl<'a> LegacyTask<'a> {
             created_at: wire::timestamp(view.created_ms),
             last_updated_at: wire::timestamp(view.updated_ms),
             ttl: view.ttl_ms,
-            poll_interval: view.poll_ms,
+            poll_interval: pace::interval(view),
         }
     }
 }

@@ -60,6 +60,7 @@ impl Mcp {
                 request.id, &result,
             ))));
         }
+        let key = envelope.idempotency_key.read(caller.owner.is_anonymous())?;
         let call_digest = digest(&params.name, arguments);
         let mut brought = retry.take(&self.bridge, caller, &call_digest).await?;
         let job = brought.job.take();
@@ -79,6 +80,7 @@ impl Mcp {
             tool: &tool,
             arguments,
             owner: &caller.owner,
+            idempotency_key: key.as_deref(),
             capabilities: envelope.capabilities.get(),
             trace: envelope.trace.as_deref(),
             log_level: envelope.log_level,

@@ -11,6 +11,7 @@ use serde_json::value::RawValue;
 use taskferry_contract::{LogLevel, TaskSupport, UnknownLevel};
 
 use super::super::capabilities;
+use super::super::idempotency::GivenKey;
 use super::super::jsonrpc::{Request, RpcError, code};
 use super::super::progress::ProgressTeller;
 use super::super::reply::Refusal;
@@ -32,6 +33,8 @@ pub(super) struct Envelope<'a> {
     pub(super) trace: Option<Cow<'a, str>>,
     /// From which level on it hears of the job's log; of none if absent.
     pub(super) log_level: Option<LogLevel>,
+    /// By which it says that calls are the same; read by calls alone.
+    pub(super) idempotency_key: GivenKey<'a>,
 }
 
 #[derive(Deserialize)]
@@ -52,6 +55,8 @@ struct Meta<'a> {
     traceparent: Option<Cow<'a, str>>,
     #[serde(borrow, rename = "io.modelcontextprotocol/logLevel", default)]
     log_level: Option<Cow<'a, str>>,
+    #[serde(borrow, rename = "taskferry/idempotencyKey", default)]
+    idempotency_key: GivenKey<'a>,
 }
 
 #[derive(Deserialize)]
@@ -88,6 +93,7 @@ impl<'a> Envelope<'a> {
             progress_token: meta.progress_token,
             trace: meta.traceparent,
             log_level: meta.log_level.as_deref().map(read_level).transpose()?,
+            idempotency_key: meta.idempotency_key,
         })
     }
 

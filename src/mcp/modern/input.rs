@@ -46,7 +46,7 @@ struct InputRequired {
 pub(in super::super) async fn input_required(
     bridge: &Bridge,
     request: &RawValue,
-    view: &TaskView,
+    (view, watch): (&TaskView, &Watch),
     call: &str,
 ) -> Result<Option<Answer>, BridgeError> {
     let questions = bridge.questions(view.id).await?;
@@ -55,6 +55,7 @@ pub(in super::super) async fn input_required(
     }
     let carried = Carried {
         task: Some(view.id),
+        holder: watch.has_joined().then(|| watch.holder()),
         answers: Vec::new(),
     };
     let asked = input_requests(questions);
@@ -108,6 +109,7 @@ impl Brought {
         }
         let carried = Carried {
             task: None,
+            holder: None,
             answers: self.answers.clone(),
         };
         let answer = returned(bridge, request, missing, (&carried, call.owner, digest)).await?;
@@ -137,8 +139,10 @@ impl Retry<'_> {
                 .iter()
                 .map(|(key, answer)| (key.as_str(), answer.as_str()))
                 .collect();
+            let mut watch = bridge.resume(task, &caller.owner, &answers).await?;
+            watch.hold_as(carried.holder.unwrap_or(task));
             return Ok(Brought {
-                job: Some(bridge.resume(task, &caller.owner, &answers).await?),
+                job: Some(watch),
                 answers: Vec::new(),
             });
         }

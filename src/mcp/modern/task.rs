@@ -10,6 +10,7 @@ use taskferry_contract::{Question, Status, TaskId, TaskView};
 
 use super::super::jsonrpc::{self, Request, RpcError};
 use super::super::object::RawObject;
+use super::super::pace;
 use super::super::reply::Refusal;
 use super::super::wire::{self, Outcome};
 use super::super::{Caller, Mcp};
@@ -59,7 +60,7 @@ impl<'a, M> ModernTask<'a, M> {
             created_at: wire::timestamp(view.created_ms),
             last_updated_at: wire::timestamp(view.updated_ms),
             ttl_ms: view.ttl_ms,
-            poll_interval_ms: view.poll_ms,
+            poll_interval_ms: pace::interval(view),
             input_requests: None,
             result: None,
             error: None,

@@ -39,8 +39,14 @@ pub struct Policy {
     /// How long a result stays readable at least: the ttl grows at the end if it
     /// must. Default: 5 minutes.
     pub keep: Duration,
-    /// How often a client is asked to poll; at least 1 ms. Default: 1 second.
+    /// How often a client is asked to poll a young task; at least 1 ms.
+    /// Default: 1 second.
     pub poll_interval: Duration,
+    /// How often a client is asked to poll an old task; at least
+    /// `poll_interval`. Default: 5 seconds, or `poll_interval` if that is more.
+    pub poll_interval_max: Duration,
+    /// Whether identical calls share one job. Default: no.
+    pub share: bool,
     /// How many attempts a job has; 1 is at most once. Default: 3.
     pub attempts: u32,
     /// How many of its workers a job may kill. Default: 3, and 1 if there is
@@ -67,6 +73,8 @@ impl Default for Policy {
             ttl_max: Duration::from_hours(24),
             keep: Duration::from_mins(5),
             poll_interval: Duration::from_secs(1),
+            poll_interval_max: Duration::from_secs(5),
+            share: false,
             attempts: 3,
             crash_limit: 3,
             backoff_initial: Duration::from_secs(1),
@@ -89,6 +97,7 @@ impl Policy {
         let ttl_min = some("ttl_min").unwrap_or(base.ttl_min);
         let ttl_max = some("ttl_max").unwrap_or(base.ttl_max);
         let poll_interval = some("poll_interval").unwrap_or(base.poll_interval);
+        let poll_interval_max = some("poll_interval_max").unwrap_or(base.poll_interval_max);
         let mut any = |key| reader.duration(key, Duration::ZERO..=LONGEST);
         let keep = any("keep").unwrap_or(base.keep);
         let backoff_initial = any("backoff_initial").unwrap_or(base.backoff_initial);
@@ -111,6 +120,8 @@ impl Policy {
             ttl_max,
             keep,
             poll_interval,
+            poll_interval_max,
+            share: reader.flag("share").unwrap_or(base.share),
             attempts,
             crash_limit,
             backoff_initial,
@@ -128,6 +139,14 @@ impl Policy {
             ("backoff_initial", self.backoff_initial),
             ("backoff_max", self.backoff_max),
         );
+        if reader.value("poll_interval_max").is_some() {
+            at_most(
+                reader,
+                ("poll_interval", self.poll_interval),
+                ("poll_interval_max", self.poll_interval_max),
+            );
+        }
+        self.poll_interval_max = self.poll_interval_max.max(self.poll_interval);
         if self.attempts == 1 {
             if self.crash_limit != 1 && reader.value("crash_limit").is_some() {
                 reader.problem(

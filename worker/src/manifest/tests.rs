@@ -68,10 +68,11 @@ fn the_defaults_hold_when_nothing_is_set() {
     assert_eq!(policy.ttl_max, Duration::from_secs(86_400));
     assert_eq!(policy.keep, Duration::from_secs(300));
     assert_eq!(policy.poll_interval, Duration::from_secs(1));
+    assert_eq!(policy.poll_interval_max, Duration::from_secs(5));
     assert_eq!(policy.backoff_initial, Duration::from_secs(1));
     assert_eq!(policy.backoff_max, Duration::from_secs(60));
     assert_eq!(policy.task_support, TaskSupport::Optional);
-    assert_eq!(policy.concurrency, None);
+    assert_eq!((policy.concurrency, policy.share), (None, false));
     assert_eq!(tool.command.stop_grace, Duration::from_secs(5));
     assert_eq!(tool.command.max_output, 4 << 20);
     assert_eq!(tool.command.output, OutputMode::Auto);
@@ -103,6 +104,9 @@ const FULL: &str = r#"
         keep = "7m"
         poll_interval = "500ms"
         asks = true
+        poll_interval_max = "3s"
+        share = true
+        immediate_response = "It is being made"
         attempts = 5
         crash_limit = 2
         backoff_initial = "2s"
@@ -123,6 +127,7 @@ const FULL: &str = r#"
 fn reads_every_setting() {
     let tool = tools(FULL).remove(0);
     assert_eq!(tool.title.as_deref(), Some("Monthly report"));
+    assert_eq!(tool.immediate_response.as_deref(), Some("It is being made"));
     assert_eq!(
         tool.policy,
         Policy {
@@ -135,6 +140,8 @@ fn reads_every_setting() {
             ttl_max: Duration::from_secs(86_400),
             keep: Duration::from_secs(7 * 60),
             poll_interval: Duration::from_millis(500),
+            poll_interval_max: Duration::from_secs(3),
+            share: true,
             attempts: 5,
             crash_limit: 2,
             backoff_initial: Duration::from_secs(2),
@@ -210,6 +217,12 @@ fn a_tool_overrides_the_defaults() {
     assert_eq!(b.command.cwd, Path::new("/tmp"));
     assert_eq!(b.command.env.get("A").unwrap(), "default");
     assert_eq!(b.command.env.get("B").unwrap(), "own");
+}
+
+#[test]
+fn a_slow_tool_is_polled_no_more_often_when_it_is_old() {
+    let slow = tools(&tool("poll_interval = \"10s\"")).remove(0);
+    assert_eq!(slow.policy.poll_interval_max, Duration::from_secs(10));
 }
 
 #[test]
@@ -326,6 +339,18 @@ fn values_are_checked() {
         (
             "backoff_max = \"1ms\"",
             "backoff_initial: must be at most backoff_max",
+        ),
+        (
+            "poll_interval_max = \"500ms\"",
+            "poll_interval: must be at most poll_interval_max, but 1s is more than 500ms",
+        ),
+        (
+            "share = \"yes\"",
+            "share: must be true or false, but is of type string",
+        ),
+        (
+            "immediate_response = \" \"",
+            "immediate_response: must not be empty: leave it out",
         ),
         (
             "attempts = 1\ncrash_limit = 2",

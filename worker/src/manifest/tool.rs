@@ -51,6 +51,7 @@ pub(super) fn read(
         check_name(reader, "name", name);
     }
     let title = reader.string("title").map(str::to_owned);
+    let immediate_response = text(reader, "immediate_response");
     let description = required(reader, "description");
     let Settings {
         mut policy,
@@ -85,6 +86,7 @@ pub(super) fn read(
     Some(ExecTool {
         name: name?.to_owned(),
         title,
+        immediate_response,
         description: description?.to_owned(),
         input_schema: input_schema?.raw,
         output_schema,
@@ -106,6 +108,15 @@ pub(super) fn check_name(reader: &mut TableReader<'_, '_>, key: &str, name: &str
             format!("{name:?} is no valid name: write 1 to {LONGEST_NAME} of A-Z a-z 0-9 _ . -"),
         );
     }
+}
+
+/// A text that says something if it is there at all.
+fn text(reader: &mut TableReader<'_, '_>, key: &'static str) -> Option<String> {
+    let text = reader.string(key)?;
+    if text.trim().is_empty() {
+        reader.problem(key, "must not be empty: leave it out");
+    }
+    Some(text.to_owned())
 }
 
 fn required<'a>(reader: &mut TableReader<'a, '_>, key: &'static str) -> Option<&'a str> {

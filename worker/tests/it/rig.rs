@@ -70,7 +70,7 @@ impl Rig {
             plain: false,
             ttl: Duration::from_secs(600),
             keep: Duration::ZERO,
-            idempotency_key: None,
+            alias: None,
             capabilities: Some(CAPABLE),
             trace: None,
             waiter: None,

@@ -3,13 +3,12 @@
 use std::time::Duration;
 
 use taskferry_contract::{
-    Attempt, ClaimReply, Claimed, Delivery, Hold, Outcome, Progress, ReplicaId, Source, Submission,
-    SubmitReply, TaskId,
+    Attempt, ClaimReply, Claimed, Delivery, Hold, Outcome, Progress, ReplicaId, Source,
 };
 
-use super::{Case, Checked, Holding, LEASE, TTL, equal};
+use super::{Case, Checked, Holding, LEASE, equal};
 use crate::machine::Held;
-use crate::operation::{End, Operation, Submit};
+use crate::operation::{End, Operation};
 use crate::reply::Reply;
 
 /// The job whose record to compare, what the store replied, and what the model says it should have.
@@ -20,6 +19,10 @@ impl Case {
         Ok(match operation {
             Operation::Submit(submit) => self.submit(submit).await?,
             Operation::SubmitAgain { job } => self.submit_again(*job).await,
+            Operation::Leave { call } => match index(*call, self.calls.len()) {
+                Some(call) => self.leave(call).await,
+                None => nothing(),
+            },
             Operation::Read { worker } => self.read(*worker).await?,
             Operation::ReadAndClaim { worker } => {
                 let before = self.deliveries.len();
@@ -68,73 +71,6 @@ impl Case {
                 None => nothing(),
             },
         })
-    }
-
-    async fn submit(&mut self, submit: &Submit) -> Checked<Step> {
-        let id = TaskId::random(self.shard);
-        let expected = self.model.submit(submit, id.to_string());
-        let reply = self
-            .store
-            .submit(&self.submission(submit, id))
-            .await
-            .unwrap();
-        let real = match reply {
-            SubmitReply::Queued { created_ms } => {
-                self.ids.push(id);
-                self.created.push(created_ms);
-                Reply::Queued
-            }
-            SubmitReply::Duplicate(first) => {
-                let first = self.ids.iter().position(|id| *id == first);
-                Reply::Duplicate(first.ok_or("a duplicate of an unknown task")?)
-            }
-            SubmitReply::QueueFull { length } => Reply::QueueFull(length),
-            SubmitReply::OwnerLimit { live } => Reply::OwnerLimit(live),
-        };
-        let job = (real == Reply::Queued).then(|| self.ids.len() - 1);
-        Ok((job, real, expected))
-    }
-
-    /// The same submit once more, as after a dropped connection.
-    async fn submit_again(&mut self, job: usize) -> Step {
-        let live = index(job, self.ids.len()).filter(|job| !self.model.jobs[*job].gone);
-        let Some(job) = live else { return nothing() };
-        let submit = self.model.jobs[job].submit.clone();
-        let submission = self.submission(&submit, self.ids[job]);
-        let reply = self.store.submit(&submission).await.unwrap();
-        let same = SubmitReply::Queued {
-            created_ms: self.created[job],
-        };
-        let real = if reply == same {
-            Reply::Queued
-        } else {
-            Reply::Nothing
-        };
-        (Some(job), real, Reply::Queued)
-    }
-
-    fn submission<'a>(&'a self, submit: &Submit, id: TaskId) -> Submission<'a> {
-        const KEYS: [Option<&str>; 3] = [None, Some("k"), Some("b:k")];
-        Submission {
-            tool: &self.tools[submit.tool],
-            id,
-            owner: &self.owners[submit.owner],
-            arguments: "{}",
-            plain: submit.plain,
-            ttl: TTL,
-            keep: if submit.keep { TTL * 2 } else { TTL / 2 },
-            idempotency_key: KEYS[usize::from(submit.key)],
-            capabilities: None,
-            trace: None,
-            waiter: None,
-            session: None,
-            progress_token: None,
-            log_level: None,
-            answers: &[],
-            asks: &[],
-            queue_cap: submit.queue_cap,
-            owner_cap: submit.owner_cap,
-        }
     }
 
     async fn read(&mut self, worker: usize) -> Checked<Step> {
@@ -371,7 +307,7 @@ fn outcome(end: End) -> Outcome {
 }
 
 /// The one of `length` that is meant by `number`; the last one by the greatest number.
-fn index(number: usize, length: usize) -> Option<usize> {
+pub(super) fn index(number: usize, length: usize) -> Option<usize> {
     let last = length.checked_sub(1)?;
     Some(if number == usize::MAX {
         last
@@ -380,6 +316,6 @@ fn index(number: usize, length: usize) -> Option<usize> {
     })
 }
 
-fn nothing() -> Step {
+pub(super) fn nothing() -> Step {
     (None, Reply::Nothing, Reply::Nothing)
 }

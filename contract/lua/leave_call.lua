@@ -1,0 +1,39 @@
+-- leave_call: queued, working or input_required -> cancelled, if the caller who leaves a plain call is the last who holds it.
+-- KEYS  record
+-- ARGV  base · id · owner · holder (the id that the caller's submit named) · message
+-- Replies
+--   OK      nobody holds it any more: cancelled
+--   HELD    others hold it; the caller does no longer
+--   TASK    it is a task, which tasks/cancel alone ends; unchanged
+--   DONE    terminal before; unchanged
+--   GONE    no such record for this owner
+-- Effects  when it is cancelled, rings the worker that holds the job and the replicas that wait
+local record = KEYS[1]
+local base, id, owner, holder, message = ARGV[1], ARGV[2], ARGV[3], ARGV[4], ARGV[5]
+
+local job = read(record, CLOSING)
+if not job.status or job.owner ~= owner then
+  return { 'GONE' }
+end
+if TERMINAL[job.status] then
+  return { 'DONE' }
+end
+if job.plain ~= '1' then
+  return { 'TASK' }
+end
+-- Nobody else ever joined a record without the list.
+local left = {}
+for other in string.gmatch(redis.call('HGET', record, 'holders') or '', '[^,]+') do
+  if other ~= holder then
+    left[#left + 1] = other
+  end
+end
+if #left > 0 then
+  redis.call('HSET', record, 'holders', table.concat(left, ','))
+  return { 'HELD' }
+end
+close(base, record, id, job, 'cancelled', { 'message', message })
+if job.worker and job.worker ~= '' then
+  redis.call('PUBLISH', base .. 'inbox:' .. job.worker, id)
+end
+return { 'OK' }

@@ -1,0 +1,72 @@
+//! Jobs as Redis holds them, and tools that go on when a file says so.
+
+use std::collections::HashMap;
+use std::path::Path;
+use std::time::Duration;
+
+use serde_json::{Value, json};
+use taskferry_testing::{eventually_some, redis};
+
+use crate::fleet::Fleet;
+
+const SOON: Duration = Duration::from_secs(20);
+
+/// The records of all jobs, by key.
+pub(crate) async fn records(fleet: &Fleet) -> HashMap<String, HashMap<String, String>> {
+    let mut connection = fleet.redis.raw().await;
+    let mut keys = redis::cmd("KEYS");
+    keys.arg("tf:*:task:*");
+    let keys: Vec<String> = keys.query_async(&mut connection).await.unwrap();
+    let mut records = HashMap::new();
+    for key in keys {
+        let mut read = redis::cmd("HGETALL");
+        read.arg(&key);
+        records.insert(key, read.query_async(&mut connection).await.unwrap());
+    }
+    records
+}
+
+/// The one job there is, once it is as wanted.
+pub(crate) async fn the_job(
+    fleet: &Fleet,
+    what: &str,
+    wanted: impl Fn(&HashMap<String, String>) -> bool,
+) -> HashMap<String, String> {
+    eventually_some(SOON, what, async || {
+        let mut records = records(fleet).await.into_values();
+        let (job, more) = (records.next()?, records.next());
+        assert_eq!(more, None, "there is one job");
+        wanted(&job).then_some(job)
+    })
+    .await
+}
+
+/// Whether so many plain calls hold a job.
+pub(crate) fn held_by(count: usize) -> impl Fn(&HashMap<String, String>) -> bool {
+    move |job| {
+        job.get("holders")
+            .is_some_and(|held| held.split(',').count() == count)
+    }
+}
+
+/// Whether an attempt of a job runs.
+pub(crate) fn runs(job: &HashMap<String, String>) -> bool {
+    job["status"] == "working"
+}
+
+/// Lets a paced tool take steps; the fourth is its end.
+pub(crate) fn step(folder: &Path, steps: impl IntoIterator<Item = u32>) {
+    for step in steps {
+        std::fs::write(folder.join(step.to_string()), "").unwrap();
+    }
+}
+
+/// The params of a call with `_meta`.
+pub(crate) fn call(tool: &str, arguments: &Value, meta: Value) -> Value {
+    json!({ "name": tool, "arguments": arguments, "_meta": meta })
+}
+
+/// The text of a tool's result.
+pub(crate) fn text(result: &Value) -> &str {
+    result["content"][0]["text"].as_str().unwrap_or_default()
+}
