@@ -1,6 +1,8 @@
--- leave_call: queued, working or input_required -> cancelled, if the caller who leaves a plain call is the last who holds it.
+-- leave_call: queued, working or input_required -> cancelled, if the caller who leaves a plain call is the last who holds it,
+-- or cancels what an idempotency key says is one call.
 -- KEYS  record
--- ARGV  base · id · owner · holder (the id that the caller's submit named) · message
+-- ARGV  base · id · owner · holder (the id that the caller's submit named) · on purpose ('1': it said so; '0': its
+--       connection closed) · message
 -- Replies
 --   OK      nobody holds it any more: cancelled
 --   HELD    others hold it; the caller does no longer
@@ -9,7 +11,8 @@
 --   GONE    no such record for this owner
 -- Effects  when it is cancelled, rings the worker that holds the job and the replicas that wait
 local record = KEYS[1]
-local base, id, owner, holder, message = ARGV[1], ARGV[2], ARGV[3], ARGV[4], ARGV[5]
+local base, id, owner, holder = ARGV[1], ARGV[2], ARGV[3], ARGV[4]
+local on_purpose, message = ARGV[5] == '1', ARGV[6]
 
 local job = read(record, CLOSING)
 if not job.status or job.owner ~= owner then
@@ -28,7 +31,8 @@ for other in string.gmatch(redis.call('HGET', record, 'holders') or '', '[^,]+')
     left[#left + 1] = other
   end
 end
-if #left > 0 then
+local is_one_call = job.alias and string.sub(job.alias, 1, 5) == 'idem:'
+if #left > 0 and not (on_purpose and is_one_call) then
   redis.call('HSET', record, 'holders', table.concat(left, ','))
   return { 'HELD' }
 end

@@ -56,7 +56,7 @@ pub use store::attempt::{
 pub use store::flow::{Delivery, ForwardReply, Source};
 pub use store::input::{AnswerReply, Asker, DeliverReply, Sender};
 pub use store::remote::{NoteReply, PollReply, Said, SaidBy, Unwanted};
-pub use store::request::{CancelReply, HandOutReply, LeaveReply, Page};
+pub use store::request::{CancelReply, HandOutReply, LeaveReply, Leaver, Page};
 pub use store::submit::{Submission, SubmitReply};
 pub use tool::{AskFirst, Backoff, TaskSupport, ToolDefinition, TtlBounds};
 pub use version::{CONTRACT_VERSION, ContractVersion};

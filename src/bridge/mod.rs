@@ -14,8 +14,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use taskferry_contract::{
-    CancelReply, Error, HandOutReply, LeaveReply, LogLine, Owner, Page, ReplicaId, Ring, Store,
-    TaskId, TaskView,
+    CancelReply, Error, HandOutReply, LeaveReply, Leaver, LogLine, Owner, Page, ReplicaId, Ring,
+    Store, TaskId, TaskView,
 };
 use tokio::sync::broadcast;
 use tokio_util::sync::CancellationToken;
@@ -157,18 +157,17 @@ impl Bridge {
         }
     }
 
-    /// Takes a caller off the plain call that it held as `holder`, and cancels that if nobody else holds it. One that is a
-    /// task by now goes on.
+    /// Takes a caller off a plain call, and cancels that if nobody else holds it. One that is a task by now goes on.
     pub(crate) async fn leave_call(
         &self,
         id: TaskId,
         owner: &Owner,
-        holder: TaskId,
+        leaver: Leaver,
     ) -> Result<(), BridgeError> {
         let left = self
             .0
             .store
-            .leave_call(id, owner, holder, CANCELLED)
+            .leave_call(id, owner, leaver, CANCELLED)
             .await?;
         if left == LeaveReply::Cancelled {
             tracing::info!(task = %id, "cancelled, since its caller left");

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use serde_json::Value;
 use serde_json::value::RawValue;
-use taskferry_contract::{Status, TaskView};
+use taskferry_contract::{Leaver, Status, TaskView};
 use tokio::sync::mpsc;
 use tokio::time::Instant;
 
@@ -359,8 +359,12 @@ impl Follow {
 
     async fn cancel(&self, bridge: &Bridge) {
         let (id, owner) = (self.watch.id(), self.watch.owner());
+        let leaver = Leaver {
+            holder: self.watch.holder(),
+            on_purpose: false,
+        };
         for _ in 0..CANCELS_TRIED {
-            match bridge.leave_call(id, owner, self.watch.holder()).await {
+            match bridge.leave_call(id, owner, leaver).await {
                 Ok(()) | Err(BridgeError::NotFound) => return,
                 Err(error) => {
                     tracing::warn!(task = %id, %error, "a call whose client left could not be cancelled");

@@ -189,7 +189,9 @@ async fn a_modern_call_whose_connection_broke_can_be_made_again() {
 
 #[tokio::test]
 async fn callers_who_cannot_be_told_apart_do_not_get_each_others_tasks_by_accident() {
-    let fleet = Fleet::start().await;
+    // Their jobs are spread over the shards at random, but for those that a key must find again.
+    let shards = ["--redis-shards", "16"];
+    let fleet = Fleet::start_with(&shards, &shards).await;
     let arguments = json!({ "text": "x" });
     let here = Legacy::open(&fleet.replicas[0].endpoint).await;
     let other = Legacy::open(fleet.endpoint()).await;
@@ -232,4 +234,33 @@ async fn what_is_no_key_is_refused_in_both_eras() {
         }
     }
     assert_eq!(records(&fleet).await.len(), 0, "nothing was queued");
+}
+
+#[tokio::test]
+async fn a_legacy_client_cancels_the_call_that_it_made_twice() {
+    let fleet = Fleet::start_with(&["--stream-after", "100ms"], &[]).await;
+    let folder = tempfile::tempdir().unwrap();
+    let params = call("paced", &json!({ "folder": folder.path() }), key("k"));
+    let session = Legacy::open(&fleet.replicas[0].endpoint).await;
+    let elsewhere = session.at(&fleet.replicas[1].endpoint);
+    {
+        let first = session.request("tools/call", params.clone());
+        tokio::select! {
+            answer = first => panic!("it has not ended: {}", answer.text),
+            _runs = the_job(&fleet, "it runs", runs) => {}
+        }
+    }
+    // A lost connection is no cancel in this era.
+    let again = elsewhere.request("tools/call", params);
+    let cancels = async {
+        the_job(&fleet, "it is made again", held_by(2)).await;
+        let cancel = json!({
+            "jsonrpc": "2.0", "method": "notifications/cancelled", "params": { "requestId": 1 },
+        });
+        session.send(Method::POST, Some(cancel.to_string())).await;
+    };
+    let (answer, ()) = tokio::join!(again, cancels);
+    assert!(answer.message().contains("cancelled"), "{}", answer.text);
+    the_job(&fleet, "it ended", |job| job["status"] == "cancelled").await;
+    fleet.check_idle().await;
 }

@@ -30,6 +30,16 @@ pub enum HandOutReply {
     NotFound,
 }
 
+/// A caller who leaves a plain call.
+#[derive(Debug, Clone, Copy)]
+pub struct Leaver {
+    /// As whom it held the call: the id that its own submit named.
+    pub holder: TaskId,
+    /// Whether it said so, and did not just lose its connection. Then all calls with the same idempotency key are left,
+    /// since the key says that they are one.
+    pub on_purpose: bool,
+}
+
 /// What became of a plain call whose caller left.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum LeaveReply {
@@ -175,7 +185,7 @@ impl Store {
         }
     }
 
-    /// Cancels a plain call of `owner` unless others hold it. `holder` is the id that the caller's own submit named.
+    /// Cancels a plain call of `owner` unless others hold it.
     ///
     /// # Errors
     ///
@@ -184,11 +194,12 @@ impl Store {
         &self,
         id: TaskId,
         owner: &Owner,
-        holder: TaskId,
+        leaver: Leaver,
         message: &str,
     ) -> Result<LeaveReply, Error> {
-        let holder = holder.to_string();
-        let args = [owner.as_str(), &holder, message];
+        let holder = leaver.holder.to_string();
+        let on_purpose = if leaver.on_purpose { "1" } else { "0" };
+        let args = [owner.as_str(), &holder, on_purpose, message];
         let reply = self.on_record(&TRANSITIONS.leave_call, id, &args).await?;
         match reply.tag.as_str() {
             "OK" => Ok(LeaveReply::Cancelled),

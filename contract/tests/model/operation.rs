@@ -170,7 +170,7 @@ fn coming() -> impl Strategy<Value = Operation> {
     let submit = (
         0..TOOLS,
         0..OWNERS,
-        0..3_u8,
+        prop_oneof![3 => Just(0_u8), 2 => 1..3_u8],
         any::<bool>(),
         any::<bool>(),
         any::<bool>(),
@@ -194,7 +194,7 @@ fn coming() -> impl Strategy<Value = Operation> {
     prop_oneof![
         8 => submit,
         2 => some().prop_map(|job| Operation::SubmitAgain { job }),
-        2 => some().prop_map(|call| Operation::Leave { call }),
+        6 => some().prop_map(|call| Operation::Leave { call }),
         5 => (0..WORKERS).prop_map(|worker| Operation::Read { worker }),
         20 => (0..WORKERS).prop_map(|worker| Operation::ReadAndClaim { worker }),
         8 => (some(), 0..WORKERS)

@@ -3,10 +3,10 @@
 use std::time::Duration;
 
 use taskferry_contract::{
-    Alias, LeaveReply, Owner, Scope, Status, Submission, SubmitReply, TaskId,
+    Alias, LeaveReply, Leaver, Owner, Scope, Status, Submission, SubmitReply, TaskId,
 };
 
-use crate::rig::Rig;
+use crate::rig::{Rig, key};
 
 fn alias(rig: &Rig) -> Alias {
     let scope = Scope {
@@ -37,8 +37,16 @@ async fn join(rig: &Rig, alias: &Alias) -> TaskId {
 }
 
 async fn leave(rig: &Rig, id: TaskId, holder: TaskId) -> LeaveReply {
-    let left = rig.store.leave_call(id, &rig.owner, holder, "left");
+    let left = rig.store.leave_call(id, &rig.owner, lost(holder), "left");
     left.await.unwrap()
+}
+
+/// One whose connection closed.
+fn lost(holder: TaskId) -> Leaver {
+    Leaver {
+        holder,
+        on_purpose: false,
+    }
 }
 
 #[tokio::test]
@@ -83,6 +91,28 @@ async fn the_last_holder_ends_it_whichever_that_is() {
 }
 
 #[tokio::test]
+async fn a_cancel_on_purpose_ends_all_calls_of_one_key_and_no_others() {
+    for (alias_of, expected) in [
+        (key as fn(&Rig, &str) -> Alias, LeaveReply::Cancelled),
+        (|rig, _| alias(rig), LeaveReply::Held),
+    ] {
+        let rig = Rig::new().await;
+        let alias = alias_of(&rig, "k");
+        let first = rig.submit_as(plain(&rig, &alias)).await;
+        let second = join(&rig, &alias).await;
+        let third = join(&rig, &alias).await;
+        assert_eq!(leave(&rig, first, third).await, LeaveReply::Held);
+        let on_purpose = Leaver {
+            holder: second,
+            on_purpose: true,
+        };
+        let left = rig.store.leave_call(first, &rig.owner, on_purpose, "left");
+        assert_eq!(left.await.unwrap(), expected);
+        rig.check().await;
+    }
+}
+
+#[tokio::test]
 async fn one_that_became_a_task_goes_on() {
     let rig = Rig::new().await;
     let alias = alias(&rig);
@@ -104,7 +134,11 @@ async fn another_owners_call_is_not_found() {
     let alias = alias(&rig);
     let id = rig.submit_as(plain(&rig, &alias)).await;
     let bob = Owner::named("bob").unwrap();
-    let left = rig.store.leave_call(id, &bob, id, "left").await.unwrap();
+    let left = rig
+        .store
+        .leave_call(id, &bob, lost(id), "left")
+        .await
+        .unwrap();
     assert_eq!(left, LeaveReply::NotFound);
     let none = TaskId::random(rig.shard);
     assert_eq!(leave(&rig, none, none).await, LeaveReply::NotFound);

@@ -8,7 +8,7 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde::Deserialize;
 use serde_json::value::RawValue;
 use sha2::{Digest as _, Sha256};
-use taskferry_contract::SessionId;
+use taskferry_contract::{Leaver, SessionId, TaskId};
 
 use super::super::Caller;
 use super::super::jsonrpc::Notification;
@@ -30,7 +30,7 @@ pub(super) async fn remember(
 ) -> Result<(), BridgeError> {
     let (store, request) = (bridge.store(), digest(request));
     if watch.has_joined() {
-        let (name, holder) = (holding(&request), watch.holder());
+        let (name, holder) = (holding(watch.id(), &request), watch.holder());
         store
             .note_session_call(session, &name, holder, kept)
             .await?;
@@ -58,19 +58,22 @@ pub(super) async fn notified(
     let Some(task) = store.session_call(session, &request).await? else {
         return Ok(());
     };
-    let holder = store.session_call(session, &holding(&request)).await?;
-    match bridge
-        .leave_call(task, &caller.owner, holder.unwrap_or(task))
-        .await
-    {
+    let holder = store
+        .session_call(session, &holding(task, &request))
+        .await?;
+    let leaver = Leaver {
+        holder: holder.unwrap_or(task),
+        on_purpose: true,
+    };
+    match bridge.leave_call(task, &caller.owner, leaver).await {
         Ok(()) | Err(BridgeError::NotFound) => Ok(()),
         Err(error) => Err(error),
     }
 }
 
 /// Where it stands as whom a request holds a job that it joined.
-fn holding(request: &str) -> String {
-    format!("holding-{request}")
+fn holding(task: TaskId, request: &str) -> String {
+    format!("holding-{task}-{request}")
 }
 
 /// An id may be of any length and hold anything; a key may not.

@@ -1,6 +1,6 @@
 //! What callers do to get a job, and to leave it.
 
-use taskferry_contract::{Alias, Scope, Submission, SubmitReply, TaskId};
+use taskferry_contract::{Alias, Leaver, Scope, Submission, SubmitReply, TaskId};
 
 use super::steps::{Step, index, nothing};
 use super::{Case, Checked, TTL, equal};
@@ -111,7 +111,11 @@ impl Case {
     pub(super) async fn leave(&mut self, call: usize) -> Step {
         let (job, number, holder) = self.calls[call];
         let owner = &self.owners[self.model.jobs[job].submit.owner];
-        let left = self.store.leave_call(self.ids[job], owner, holder, "left");
+        let leaver = Leaver {
+            holder,
+            on_purpose: false,
+        };
+        let left = self.store.leave_call(self.ids[job], owner, leaver, "left");
         let real = left.await.unwrap().into();
         (Some(job), real, self.model.leave(job, number))
     }
