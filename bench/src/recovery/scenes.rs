@@ -142,7 +142,7 @@ async fn submit(redis_url: &str, prefix: &str, desk: &Desk) -> anyhow::Result<()
         plain: false,
         ttl: Duration::from_secs(600),
         keep: Duration::ZERO,
-        idempotency_key: None,
+        alias: None,
         capabilities: None,
         trace: None,
         waiter: None,

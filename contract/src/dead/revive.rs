@@ -131,7 +131,7 @@ fn submission<'a>(
         plain: false,
         ttl: Duration::from_millis(tool.ttl.choose(letter.ttl_ms)),
         keep: Duration::from_millis(tool.keep_ms),
-        idempotency_key: None,
+        alias: None,
         capabilities: remains.capabilities.as_deref(),
         trace: None,
         waiter: None,

@@ -143,7 +143,10 @@ async fn identical_calls_share_a_job_that_has_not_ended() {
     let (hold, _) = rig.start().await;
     let running = joins(&rig, plain(&rig, &alias)).await;
     assert_eq!((running.id, running.status), (first, Status::Working));
-    rig.store.ask_input(&hold, "k", QUESTION).await.unwrap();
+    rig.store
+        .ask_input(&hold, &[("k", QUESTION)])
+        .await
+        .unwrap();
     let asking = joins(&rig, task(&rig, &alias)).await;
     assert_eq!((asking.id, asking.status), (first, Status::InputRequired));
     rig.finish(&hold).await;

@@ -261,7 +261,9 @@ impl Stream {
             .session(self.id)
             .await?
             .and_then(|session| session.log_level);
+        // A task that several sessions share tells its progress to the one that began it.
         let asker = store.asker(task).await?;
+        let asker = asker.filter(|asker| asker.session == self.id);
         let token = asker.and_then(|asker| asker.progress_token);
         let token = token.and_then(|token| RawValue::from_string(token).ok());
         Ok(Told {
