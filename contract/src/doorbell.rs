@@ -1,7 +1,7 @@
 //! Doorbells: published messages that say "look at this". They carry no truth; whoever waits also looks by itself
 //! every few seconds, because a message published while a connection is down is gone.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use futures_util::StreamExt;
 use tokio_util::sync::CancellationToken;
@@ -10,6 +10,12 @@ use crate::connection::Connections;
 use crate::error::Error;
 use crate::ids::{ReplicaId, Shards, TaskId, WorkerId};
 use crate::keys::Keys;
+
+/// How long is waited before a lost connection is opened again, at first and at most.
+const SHORTEST_DELAY: Duration = Duration::from_millis(50);
+const LONGEST_DELAY: Duration = Duration::from_secs(2);
+/// A connection that lasted for so long was a good one: the next is opened without much waiting.
+const LASTED: Duration = Duration::from_secs(5);
 
 /// Why a bell rang.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -59,14 +65,27 @@ impl Doorbell {
         }
     }
 
-    /// Calls `on_ring` for each ring until `stop`. Reconnects with a delay of 50 ms to 2 s.
-    pub async fn listen(&self, stop: &CancellationToken, mut on_ring: impl FnMut(Ring) + Send) {
-        let mut delay = Duration::from_millis(50);
+    /// Calls `on_ring` for each ring until `stop`. Reconnects with a delay of 50 ms to 2 s. Whoever listens also sees to
+    /// it that the process stays with the primary, wherever that moves.
+    pub async fn listen(&self, stop: &CancellationToken, on_ring: impl FnMut(Ring) + Send) {
+        tokio::select! {
+            () = self.listen_on(stop, on_ring) => {}
+            () = Box::pin(self.connections.stay_with_the_primary()) => {}
+        }
+    }
+
+    async fn listen_on(&self, stop: &CancellationToken, mut on_ring: impl FnMut(Ring) + Send) {
+        let mut delay = SHORTEST_DELAY;
         while !stop.is_cancelled() {
+            let begun = Instant::now();
             let outcome = tokio::select! {
                 () = stop.cancelled() => return,
-                outcome = self.listen_once(&mut on_ring, &mut delay) => outcome,
+                outcome = self.listen_once(&mut on_ring) => outcome,
             };
+            // Each new connection makes everyone look: a Redis that is too slow for its load must not be asked more.
+            if begun.elapsed() > LASTED {
+                delay = SHORTEST_DELAY;
+            }
             match outcome {
                 Ok(()) => tracing::debug!("the doorbell connection ended; reconnecting"),
                 Err(error) => {
@@ -75,25 +94,23 @@ impl Doorbell {
             }
             tokio::select! {
                 () = stop.cancelled() => return,
-                () = tokio::time::sleep(delay) => delay = (delay * 2).min(Duration::from_secs(2)),
+                () = tokio::time::sleep(delay) => delay = (delay * 2).min(LONGEST_DELAY),
             }
         }
     }
 
-    async fn listen_once(
-        &self,
-        on_ring: &mut (impl FnMut(Ring) + Send),
-        delay: &mut Duration,
-    ) -> Result<(), Error> {
-        let mut pubsub = self.connections.pubsub().await?;
-        pubsub
-            .subscribe(&self.channels)
-            .await
-            .map_err(Error::redis("SUBSCRIBE"))?;
-        *delay = Duration::from_millis(50);
+    async fn listen_once(&self, on_ring: &mut (impl FnMut(Ring) + Send)) -> Result<(), Error> {
+        let (messages, given_up) = self.connections.subscribe(&self.channels).await?.split();
         on_ring(Ring::Connected);
-        let mut messages = pubsub.into_on_message();
-        while let Some(message) = messages.next().await {
+        tokio::pin!(messages, given_up);
+        loop {
+            let message = tokio::select! {
+                () = &mut given_up => return Ok(()),
+                message = messages.next() => message,
+            };
+            let Some(message) = message else {
+                return Ok(());
+            };
             if message.get_channel_name() == self.tools_channel {
                 on_ring(Ring::Tools);
                 continue;
@@ -103,6 +120,5 @@ impl Doorbell {
                 other => tracing::warn!(?other, "a doorbell message names no task"),
             }
         }
-        Ok(())
     }
 }

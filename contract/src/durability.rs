@@ -3,6 +3,7 @@
 use std::fmt;
 use std::num::NonZeroU8;
 use std::str::FromStr;
+use std::time::Duration;
 
 /// What an operator asks of Redis for accepted tasks, the least first. Each level but the last names what Redis keeps on
 /// disk; the last one asks for that of `everysec`, and for copies elsewhere beside it.
@@ -31,6 +32,15 @@ impl Durability {
             Self::Replicated { replicas } => replicas.get(),
         }
     }
+}
+
+/// Replicas that must have a change before whoever asked for it is told that it was made.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Replication {
+    /// How many; at least one.
+    pub replicas: u8,
+    /// How long they may take.
+    pub timeout: Duration,
 }
 
 impl fmt::Display for Durability {

@@ -15,13 +15,25 @@ pub enum Error {
         #[source]
         source: RedisError,
     },
-    /// No exclusive connection could be had.
+    /// No connection could be had, or one gave no answer. A command that failed this way may have run.
     #[error("no Redis connection for {during}: {reason}")]
     Connection {
         /// What the connection was for.
         during: &'static str,
         /// Why there is none.
         reason: String,
+    },
+    /// A change was made, but too few replicas had it in time: a failover may undo it.
+    #[error(
+        "{during} was done, but only {acknowledged} of {wanted} replicas acknowledged it in time"
+    )]
+    NotReplicated {
+        /// The transition.
+        during: &'static str,
+        /// How many replicas were to have it.
+        wanted: u8,
+        /// How many had it in time.
+        acknowledged: u64,
     },
     /// A reply that this version of the contract does not know: the scripts and this binary differ.
     #[error("{during} replied {reply:?}, which this version does not understand")]
@@ -52,7 +64,7 @@ impl Error {
     pub fn is_transient(&self) -> bool {
         match self {
             Self::Redis { source, .. } => is_transient(source),
-            Self::Connection { .. } => true,
+            Self::Connection { .. } | Self::NotReplicated { .. } => true,
             Self::Reply { .. } | Self::Malformed { .. } | Self::Unsuitable(_) => false,
         }
     }

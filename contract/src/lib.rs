@@ -34,7 +34,7 @@ pub use connection::{BlockingConnection, Connections, RedisSettings};
 pub use dead::{DeadLetter, InvalidLetterId, LetterFilter, LetterId, Remains, ReviveReply};
 pub use doctor::{Finding, Verdict};
 pub use doorbell::{Doorbell, Ring};
-pub use durability::{Durability, UnknownDurability};
+pub use durability::{Durability, Replication, UnknownDurability};
 pub use error::Error;
 pub use ids::{
     Attempt, EntryId, InvalidId, Owner, QueueName, ReplicaId, Shard, Shards, TaskId, ToolName,

@@ -25,6 +25,14 @@ impl Reply {
         }
     }
 
+    /// Whether a reply that was not read yet has one of these tags.
+    pub(crate) fn has_tag(value: &Value, tags: &[&str]) -> bool {
+        let Value::Array(items) = value else {
+            return false;
+        };
+        matches!(items.first(), Some(Value::BulkString(tag)) if tags.iter().any(|known| known.as_bytes() == tag))
+    }
+
     /// The next element as text.
     pub(crate) fn text(&mut self) -> Result<String, Error> {
         self.rest

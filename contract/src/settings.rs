@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::time::Duration;
 
-use crate::connection::RedisSettings;
+use crate::connection::{Address, RULE, RedisSettings};
 use crate::ids::Shards;
 
 /// What the environment variables of Taskferry begin with.
@@ -40,7 +40,7 @@ impl Setting {
 }
 
 /// The names of the front end's settings: a shared environment may hold them, so a worker passes over them.
-pub const FRONT_END_NAMES: [&str; 20] = [
+pub const FRONT_END_NAMES: [&str; 22] = [
     "listen",
     "allow_unauthenticated",
     "allowed_hosts",
@@ -49,6 +49,8 @@ pub const FRONT_END_NAMES: [&str; 20] = [
     "max_body",
     "queue_cap",
     "owner_cap",
+    "durability",
+    "replica_timeout",
     "session_idle",
     "stream_after",
     "handle_after",
@@ -82,7 +84,7 @@ pub const REDIS_SETTINGS: [Setting; 4] = [
     Setting {
         name: "redis_url",
         value: "URL",
-        help: "Redis, as redis://[user:password@]host:port/db or unix:///path [default: redis://127.0.0.1:6379/0]",
+        help: "Redis, as redis://[user:password@]host:port/db, unix:///path, or redis+sentinel://[user:password@]host:port,host:port/primary/db [default: redis://127.0.0.1:6379/0]",
     },
     Setting {
         name: "redis_prefix",
@@ -298,11 +300,9 @@ pub fn take_redis(settings: &mut Settings) -> RedisSettings {
 }
 
 fn redis_url(text: &str) -> Result<String, String> {
-    match redis::parse_redis_url(text) {
+    match Address::parse(text) {
         Some(_) => Ok(text.to_owned()),
-        None => {
-            Err("must look like redis://[user:password@]host:port/db or unix:///path".to_owned())
-        }
+        None => Err(RULE.to_owned()),
     }
 }
 

@@ -30,6 +30,26 @@ pub(crate) enum BridgeError {
         "this idempotency key was used for another call: repeat that call with the same tool and arguments, or use a new key"
     )]
     OtherCall,
+    /// It was stored, but too few replicas had it in time.
+    #[error(
+        "this was stored, but only {acknowledged} of {wanted} replicas acknowledged it in time, so it may be lost again; send it again in a moment"
+    )]
+    NotReplicated {
+        /// How many replicas were to have it.
+        wanted: u8,
+        /// How many had it.
+        acknowledged: u64,
+    },
+    /// A task was made, but too few replicas had it in time.
+    #[error(
+        "the task was not accepted: only {acknowledged} of {wanted} replicas acknowledged it in time; it was cancelled, but may have begun; call again in a moment"
+    )]
+    NotAccepted {
+        /// How many replicas were to have it.
+        wanted: u8,
+        /// How many had it.
+        acknowledged: u64,
+    },
     /// The store is out of memory.
     #[error("the task store is full; try again later")]
     StoreFull,
@@ -46,6 +66,18 @@ impl From<Error> for BridgeError {
         if error.is_out_of_memory() {
             tracing::warn!(%error, "Redis is out of memory");
             return Self::StoreFull;
+        }
+        if let Error::NotReplicated {
+            wanted,
+            acknowledged,
+            ..
+        } = error
+        {
+            tracing::warn!(%error, "too few replicas");
+            return Self::NotReplicated {
+                wanted,
+                acknowledged,
+            };
         }
         if error.is_transient() {
             tracing::warn!(%error, "Redis failed");

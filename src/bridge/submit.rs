@@ -138,7 +138,26 @@ impl Bridge {
     }
 
     async fn submit(&self, job: &Submission<'_>) -> Result<Submitted, BridgeError> {
-        match self.0.store.submit(job).await? {
+        let reply = match self.0.store.submit(job).await.map_err(BridgeError::from) {
+            Err(BridgeError::NotReplicated {
+                wanted,
+                acknowledged,
+            }) => {
+                return Err(if self.take_back(job.id).await {
+                    BridgeError::NotAccepted {
+                        wanted,
+                        acknowledged,
+                    }
+                } else {
+                    BridgeError::NotReplicated {
+                        wanted,
+                        acknowledged,
+                    }
+                });
+            }
+            outcome => outcome?,
+        };
+        match reply {
             SubmitReply::Queued { created_ms } => {
                 tracing::debug!(task = %job.id, tool = %job.tool.name, plain = job.plain, "queued");
                 Ok(Submitted::Queued { created_ms })
@@ -153,6 +172,19 @@ impl Bridge {
             }),
             SubmitReply::OwnerLimit { live } => Err(BridgeError::OwnerLimit { live }),
             SubmitReply::OtherCall => Err(BridgeError::OtherCall),
+        }
+    }
+
+    /// Cancels a job that no client was told of. If that fails, it runs, and nobody asks for it. False if there is no such
+    /// job: the call joined another, which stays.
+    async fn take_back(&self, id: TaskId) -> bool {
+        let message = "Too few replicas acknowledged the task.";
+        match self.0.store.cancel_any(id, message).await {
+            Ok(reply) => reply != CancelReply::NotFound,
+            Err(error) => {
+                tracing::warn!(task = %id, %error, "a task that was not accepted could not be cancelled; it may run");
+                true
+            }
         }
     }
 }

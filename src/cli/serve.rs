@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use anyhow::Context as _;
 use axum::serve::ListenerExt as _;
-use taskferry_contract::{Error, Store};
+use taskferry_contract::{Durability, Error, Store};
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
@@ -78,7 +78,9 @@ impl Server {
         let address = listener
             .local_addr()
             .context("the listener has no address")?;
-        let store = Store::new(&config.redis).context("redis_url cannot be used")?;
+        let store = Store::new(&config.redis)
+            .context("redis_url cannot be used")?
+            .with_replication(config.replication());
         let bridge = Bridge::new(store, config.limits);
         Ok(Self {
             config,
@@ -98,7 +100,8 @@ impl Server {
         let bridge = self.bridge.clone();
         let (checked, failed) = (stop.clone(), CancellationToken::new());
         let refused = failed.clone();
-        let check = tracker.spawn(async move { check(&bridge, &checked, &refused).await });
+        let level = self.config.durability;
+        let check = tracker.spawn(async move { check(&bridge, level, &checked, &refused).await });
         let mcp = Arc::new(Mcp::new(
             self.bridge.clone(),
             self.config.mcp.clone(),
@@ -157,6 +160,7 @@ async fn overdue(stop: &CancellationToken, timeout: Duration) {
 /// to use an incompatible version of the contract. If not, cancels `refused`.
 async fn check(
     bridge: &Bridge,
+    level: Durability,
     stop: &CancellationToken,
     refused: &CancellationToken,
 ) -> anyhow::Result<()> {
@@ -164,7 +168,7 @@ async fn check(
     loop {
         let outcome = tokio::select! {
             () = stop.cancelled() => return Ok(()),
-            outcome = check_once(bridge, fit) => outcome,
+            outcome = check_once(bridge, level, fit) => outcome,
         };
         match outcome {
             Ok(()) if fit => {}
@@ -191,10 +195,13 @@ async fn check(
 }
 
 /// All of it at first; the contract's version alone once Redis was found fit.
-async fn check_once(bridge: &Bridge, fit: bool) -> Result<(), Error> {
+async fn check_once(bridge: &Bridge, level: Durability, fit: bool) -> Result<(), Error> {
     if fit {
         return bridge.store().agree_version().await.map(drop);
     }
     bridge.store().check_server().await?;
+    for note in bridge.store().check_durability(level).await? {
+        tracing::warn!("{note}");
+    }
     bridge.store().ready().await
 }

@@ -6,7 +6,7 @@ use std::time::Duration;
 use taskferry_contract::settings::{
     Problems, REDIS_SETTINGS, Setting, Settings, bytes, duration, take_redis, truth, within,
 };
-use taskferry_contract::{Owner, RedisSettings};
+use taskferry_contract::{Durability, Owner, RedisSettings, Replication, UnknownDurability};
 
 use crate::bridge::Limits;
 use crate::http::{Guard, HttpSettings};
@@ -15,7 +15,7 @@ use crate::mcp::{Caller, McpSettings};
 /// The owner of every task when one user is meant.
 const SINGLE_USER: &str = "local";
 
-const OWN: [Setting; 16] = [
+const OWN: [Setting; 18] = [
     setting(
         "listen",
         "ADDR",
@@ -55,6 +55,16 @@ const OWN: [Setting; 16] = [
         "owner_cap",
         "N",
         "The most tasks a caller may have that have not ended; 0 for no limit [default: 10000]",
+    ),
+    setting(
+        "durability",
+        "LEVEL",
+        "What Redis must not lose: memory, everysec, always, or replicated:N for N replicas [default: memory]",
+    ),
+    setting(
+        "replica_timeout",
+        "DURATION",
+        "How long replicas may take to acknowledge a task, if durability is replicated [default: 1s]",
     ),
     setting(
         "session_idle",
@@ -121,6 +131,10 @@ pub(crate) struct ServeConfig {
     pub(crate) drain_timeout: Duration,
     /// Redis.
     pub(crate) redis: RedisSettings,
+    /// What Redis must not lose.
+    pub(crate) durability: Durability,
+    /// How long replicas may take to have what a client is told of.
+    pub(crate) replica_timeout: Duration,
     /// What callers may queue.
     pub(crate) limits: Limits,
     /// The protocol.
@@ -142,6 +156,13 @@ impl ServeConfig {
             listen,
             drain_timeout: take_duration(all, "drain_timeout", Duration::from_secs(10)),
             redis: take_redis(all),
+            durability: all.take("durability", Durability::Memory, |text| {
+                text.parse()
+                    .map_err(|rule: UnknownDurability| rule.to_string())
+            }),
+            replica_timeout: all.take("replica_timeout", Duration::from_secs(1), |text| {
+                duration(text).and_then(within(Duration::from_millis(10), Duration::from_secs(60)))
+            }),
             limits: Limits {
                 queue_cap: all.take("queue_cap", 100_000, count),
                 owner_cap: all.take("owner_cap", 10_000, count),
@@ -173,6 +194,15 @@ impl ServeConfig {
         };
         settings.finish()?;
         Ok(config)
+    }
+
+    /// The replicas that must have a change before a client is told of it.
+    pub(crate) fn replication(&self) -> Option<Replication> {
+        let replicas = self.durability.replicas();
+        (replicas > 0).then_some(Replication {
+            replicas,
+            timeout: self.replica_timeout,
+        })
     }
 
     /// The same configuration for one user on this machine.
@@ -280,6 +310,14 @@ mod tests {
     }
 
     #[test]
+    fn only_the_replicated_level_waits_for_replicas() {
+        let replication = |level| config(&[("durability", level)]).unwrap().replication();
+        assert_eq!(replication("always"), None);
+        let two = replication("replicated:2").unwrap();
+        assert_eq!((two.replicas, two.timeout), (2, Duration::from_secs(1)));
+    }
+
+    #[test]
     fn impossible_values_are_refused_together() {
         let flags = [
             ("listen", "here"),
@@ -288,6 +326,8 @@ mod tests {
             ("log_format", "xml"),
             ("keep_alive", "0ms"),
             ("handle_after", "0s"),
+            ("durability", "replicated:0"),
+            ("replica_timeout", "1d"),
         ];
         let refused = config(&flags).unwrap_err();
         assert_eq!(refused.0.len(), flags.len(), "{refused}");

@@ -148,7 +148,9 @@ impl From<BridgeError> for Refusal {
                 busy(StatusCode::SERVICE_UNAVAILABLE, 5)
             }
             BridgeError::OwnerLimit { .. } => busy(StatusCode::TOO_MANY_REQUESTS, 5),
-            BridgeError::Unavailable(_) => busy(StatusCode::SERVICE_UNAVAILABLE, 1),
+            BridgeError::NotReplicated { .. }
+            | BridgeError::NotAccepted { .. }
+            | BridgeError::Unavailable(_) => busy(StatusCode::SERVICE_UNAVAILABLE, 1),
             BridgeError::Broken(_) => {
                 Self::new(StatusCode::INTERNAL_SERVER_ERROR, RpcError::internal(text))
             }

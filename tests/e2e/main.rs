@@ -13,6 +13,7 @@ mod stream;
 
 mod edge;
 mod exec_questions;
+mod failover;
 mod faults;
 mod foreign_clients;
 mod handles;

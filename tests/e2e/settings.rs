@@ -120,3 +120,20 @@ fn children_of(parent: u32) -> Vec<u32> {
     };
     ids.filter(is_child).collect()
 }
+
+#[tokio::test]
+async fn a_redis_that_keeps_less_than_is_asked_for_is_refused_with_the_remedy() {
+    let redis = TestServer::start().await;
+    let url = redis.url();
+    for level in ["everysec", "always", "replicated:1"] {
+        let args = ["--listen", "127.0.0.1:0", "--durability", level];
+        let command = serve(&[&args[..], &["--redis-url", &url]].concat());
+        let mut process = Process::start("taskferry serve", command);
+        let status = process.wait_for_exit(Duration::from_secs(10)).await;
+        assert!(!status.success());
+        let told = process.stderr();
+        for part in [level, "CONFIG SET appendonly yes"] {
+            assert!(told.contains(part), "{part} is not in: {told}");
+        }
+    }
+}

@@ -89,7 +89,9 @@ impl Store {
         for _ in queues {
             read.arg(">");
         }
-        let streams: Option<Streams> = connection.command("XREADGROUP", &read).await?;
+        let streams: Option<Streams> = connection
+            .command("XREADGROUP", &read, block.unwrap_or_default())
+            .await?;
         Ok(self.deliveries(shard, queues, streams.unwrap_or_default()))
     }
 

@@ -130,7 +130,7 @@ impl Store {
         let (base, text) = (self.keys.base(id.shard()), id.to_string());
         let queue = format!("{base}queue:{view}");
         let mut reply = self
-            .call(
+            .promise(
                 &TRANSITIONS.answer_input,
                 &[&self.keys.task(id), &queue],
                 &[&base, &text, owner.as_str(), key, answer, session],

@@ -5,6 +5,7 @@
 
 pub(crate) mod attempt;
 pub(crate) mod consumers;
+mod durable;
 pub(crate) mod flow;
 pub(crate) mod input;
 pub(crate) mod remote;
@@ -15,11 +16,15 @@ use std::time::Duration;
 
 use crate::connection::{Connections, RedisSettings};
 use crate::doorbell::Doorbell;
+use crate::durability::Replication;
 use crate::error::Error;
 use crate::ids::{QueueName, ReplicaId, Shard, Shards, TaskId, WorkerId};
 use crate::keys::Keys;
 use crate::reply::Reply;
 use crate::script::{TRANSITIONS, Transition};
+
+/// Replies that refuse: they promise nothing that could be lost.
+const NOTHING_PROMISED: [&str; 3] = ["QUEUE_FULL", "LIMIT", "GONE"];
 
 /// The Redis data model. Cheap to clone; every clone shares the connections.
 #[derive(Debug, Clone)]
@@ -27,6 +32,7 @@ pub struct Store {
     pub(crate) connections: Connections,
     pub(crate) keys: Keys,
     pub(crate) shards: Shards,
+    replication: Option<Replication>,
 }
 
 impl Store {
@@ -40,7 +46,16 @@ impl Store {
             connections: Connections::new(settings)?,
             keys: Keys::new(&settings.prefix),
             shards: settings.shards,
+            replication: None,
         })
+    }
+
+    /// The same store, whose changes that a client is told of (tasks made and handed out, answers taken, tasks cancelled)
+    /// are told only once replicas have them.
+    #[must_use]
+    pub fn with_replication(mut self, replication: Option<Replication>) -> Self {
+        self.replication = replication;
+        self
     }
 
     /// The names of its keys.
@@ -150,6 +165,26 @@ impl Store {
         let mut all = vec![base.as_str(), &text];
         all.extend(args);
         self.call(transition, &[&self.keys.task(id)], &all).await
+    }
+
+    /// Calls a transition whose outcome a client is promised: with replication, that is answered once enough replicas
+    /// have it. A repeated call waits for what the first one wrote.
+    pub(crate) async fn promise(
+        &self,
+        transition: &Transition,
+        keys: &[&str],
+        args: &[&str],
+    ) -> Result<Reply, Error> {
+        let Some(replication) = self.replication else {
+            return self.call(transition, keys, args).await;
+        };
+        let value = self
+            .connections
+            .replicated_transition(transition, (keys, args), replication, |value| {
+                !Reply::has_tag(value, &NOTHING_PROMISED)
+            })
+            .await?;
+        Reply::new(transition.name, value)
     }
 
     pub(crate) async fn call(

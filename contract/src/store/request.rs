@@ -5,6 +5,7 @@ use std::time::Duration;
 use crate::error::Error;
 use crate::ids::{Owner, ReplicaId, TaskId};
 use crate::record::{TaskView, VIEW_FIELDS};
+use crate::reply::Reply;
 use crate::script::TRANSITIONS;
 use crate::store::{Store, millis};
 
@@ -129,9 +130,12 @@ impl Store {
         owner: &Owner,
         keep: Duration,
     ) -> Result<HandOutReply, Error> {
-        let keep_ms = millis(keep).to_string();
-        let args = [owner.as_str(), &keep_ms];
-        let reply = self.on_record(&TRANSITIONS.hand_out, id, &args).await?;
+        let (base, text) = (self.keys.base(id.shard()), id.to_string());
+        let (record, keep_ms) = (self.keys.task(id), millis(keep).to_string());
+        let args = [base.as_str(), &text, owner.as_str(), &keep_ms];
+        let reply = self
+            .promise(&TRANSITIONS.hand_out, &[&record], &args)
+            .await?;
         match reply.tag.as_str() {
             "OK" => TaskView::from_pairs(id, reply.pairs()?).map(HandOutReply::HandedOut),
             "DONE" => TaskView::from_pairs(id, reply.pairs()?).map(HandOutReply::AlreadyTerminal),
@@ -151,38 +155,26 @@ impl Store {
         owner: &Owner,
         message: &str,
     ) -> Result<CancelReply, Error> {
-        self.cancel_as(id, owner.as_str(), message).await
+        let (base, text) = (self.keys.base(id.shard()), id.to_string());
+        let (record, args) = (
+            self.keys.task(id),
+            [base.as_str(), &text, owner.as_str(), message],
+        );
+        let reply = self.promise(&TRANSITIONS.cancel, &[&record], &args).await?;
+        cancelled(id, reply)
     }
 
-    /// Cancels a task whoever owns it; for operators.
+    /// Cancels a task whoever owns it; for operators, and for whoever takes back what no client was promised. No replica
+    /// is waited for.
     ///
     /// # Errors
     ///
     /// As [`Self::cancel`].
     pub async fn cancel_any(&self, id: TaskId, message: &str) -> Result<CancelReply, Error> {
-        self.cancel_as(id, "*", message).await
-    }
-
-    async fn cancel_as(
-        &self,
-        id: TaskId,
-        owner: &str,
-        message: &str,
-    ) -> Result<CancelReply, Error> {
-        let (base, text) = (self.keys.base(id.shard()), id.to_string());
         let reply = self
-            .call(
-                &TRANSITIONS.cancel,
-                &[&self.keys.task(id)],
-                &[&base, &text, owner, message],
-            )
+            .on_record(&TRANSITIONS.cancel, id, &["*", message])
             .await?;
-        match reply.tag.as_str() {
-            "OK" => TaskView::from_pairs(id, reply.pairs()?).map(CancelReply::Cancelled),
-            "DONE" => TaskView::from_pairs(id, reply.pairs()?).map(CancelReply::AlreadyTerminal),
-            "GONE" => Ok(CancelReply::NotFound),
-            _ => Err(reply.unknown()),
-        }
+        cancelled(id, reply)
     }
 
     /// Cancels a plain call of `owner` unless others hold it.
@@ -275,5 +267,14 @@ impl Store {
             None
         };
         Ok(Page { tasks, next })
+    }
+}
+
+fn cancelled(id: TaskId, reply: Reply) -> Result<CancelReply, Error> {
+    match reply.tag.as_str() {
+        "OK" => TaskView::from_pairs(id, reply.pairs()?).map(CancelReply::Cancelled),
+        "DONE" => TaskView::from_pairs(id, reply.pairs()?).map(CancelReply::AlreadyTerminal),
+        "GONE" => Ok(CancelReply::NotFound),
+        _ => Err(reply.unknown()),
     }
 }

@@ -82,7 +82,8 @@ impl Store {
     ///
     /// # Errors
     ///
-    /// If Redis fails; then the job may have been queued, and the same call again is safe.
+    /// If Redis fails, or, for a task, [`Error::NotReplicated`]; then the job may have been queued, and the same call again
+    /// is safe.
     pub async fn submit(&self, job: &Submission<'_>) -> Result<SubmitReply, Error> {
         let shard = job.id.shard();
         let (record, queue) = (
@@ -91,9 +92,13 @@ impl Store {
         );
         let args = submit_args(job, self.keys.base(shard));
         let args: Vec<&str> = args.iter().map(AsRef::as_ref).collect();
-        let mut reply = self
-            .call(&TRANSITIONS.submit, &[&record, &queue], &args)
-            .await?;
+        let (transition, keys) = (&TRANSITIONS.submit, [record.as_str(), queue.as_str()]);
+        // Nobody is told of a plain call before its end: until then, losing it breaks no promise.
+        let mut reply = if job.plain {
+            self.call(transition, &keys, &args).await?
+        } else {
+            self.promise(transition, &keys, &args).await?
+        };
         match reply.tag.as_str() {
             "OK" => Ok(SubmitReply::Queued {
                 created_ms: reply.integer()?,

@@ -60,6 +60,12 @@ impl Rig {
         rig
     }
 
+    /// Changes to the server that became the primary: assertions look there from now on.
+    pub(crate) async fn move_to(&mut self, server: TestServer) -> TestServer {
+        self.redis = server.raw().await;
+        std::mem::replace(&mut self.server, server)
+    }
+
     pub(crate) async fn ensure_group(&self) {
         let made = self.store.ensure_group(self.shard, &self.tool.queue);
         made.await.unwrap();

@@ -15,7 +15,7 @@ use crate::rig::{LEASE, QUESTION, Rig, SOON, sender, tool};
 const ONE_QUESTION: &[(&str, &str)] = &[("a", QUESTION)];
 
 /// A bell with someone at it.
-struct Listener {
+pub(crate) struct Listener {
     rings: UnboundedReceiver<Ring>,
     _stop: DropGuard,
     _task: JoinHandle<()>,
@@ -26,7 +26,7 @@ impl Listener {
         clippy::disallowed_methods,
         reason = "the guard beside the handle ends the task with the test"
     )]
-    async fn at(bell: Doorbell) -> Self {
+    pub(crate) async fn at(bell: Doorbell) -> Self {
         let (ring, rings) = unbounded_channel();
         let stop = CancellationToken::new();
         let guard = stop.clone().drop_guard();
@@ -46,7 +46,7 @@ impl Listener {
         listener
     }
 
-    async fn next(&mut self) -> Ring {
+    pub(crate) async fn next(&mut self) -> Ring {
         let next = tokio::time::timeout(SOON, self.rings.recv()).await;
         next.expect("the bell rings soon").unwrap()
     }

@@ -10,10 +10,14 @@ mod eventually;
 pub mod invariants;
 mod ports;
 mod process;
+mod proxy;
+mod sentinel;
 mod server;
 
 pub use eventually::{eventually, eventually_some};
 pub use ports::free_port;
 pub use process::{Process, binary};
+pub use proxy::Proxy;
 pub use redis;
+pub use sentinel::Sentinels;
 pub use server::{AppendOnly, ServerOptions, TestServer};

@@ -10,7 +10,7 @@ use rustix::process::{Pid, Signal, kill_process};
 use tempfile::TempDir;
 
 use crate::config;
-use crate::eventually::eventually_some;
+use crate::eventually::{eventually, eventually_some};
 use crate::ports::free_port;
 
 /// How long a server may take to answer.
@@ -81,6 +81,71 @@ impl TestServer {
             }
         }
         panic!("no server could be started on {PORTS_TRIED} ports");
+    }
+
+    /// Starts a replica of `primary` and waits until that knows of it and it has everything.
+    ///
+    /// # Panics
+    ///
+    /// As [`Self::start`], and if the two do not find each other.
+    pub async fn replica_of(primary: &Self) -> Self {
+        let mut options = ServerOptions::default();
+        let place = ["--replicaof", "127.0.0.1", &primary.port.to_string()];
+        options.arguments = place.map(str::to_owned).to_vec();
+        let replica = Self::start_with(options).await;
+        let followed = replica.replication(START, "the replica follows", |info| {
+            info.contains("master_link_status:up")
+        });
+        followed.await;
+        // The primary sends it nothing more until it heard from it, which may be a second after that.
+        let mut mark = redis::cmd("PUBLISH");
+        mark.arg("nobody").arg("hears this");
+        if let Err(error) = mark.query_async::<i64>(&mut primary.raw().await).await {
+            panic!("the primary refused a PUBLISH: {error}");
+        }
+        let place = format!("port={},state=online", replica.port);
+        let acknowledged = primary.replication(START, "the replica has acknowledged", |info| {
+            has_acknowledged(info, &place)
+        });
+        acknowledged.await;
+        replica
+    }
+
+    /// Waits until what it says of its replication is as it should be.
+    async fn replication(&self, deadline: Duration, what: &str, is: impl Fn(&str) -> bool) {
+        let mut connection = self.raw().await;
+        let mut info = redis::cmd("INFO");
+        info.arg("replication");
+        eventually(deadline, what, async || {
+            let text = info.query_async::<String>(&mut connection).await;
+            text.is_ok_and(|text| is(&text))
+        })
+        .await;
+    }
+
+    /// Makes it a primary.
+    ///
+    /// # Panics
+    ///
+    /// If it does not answer.
+    pub async fn promote(&self) {
+        self.follow("NO", "ONE").await;
+    }
+
+    /// Makes it a replica of `primary`, which no longer takes writes.
+    ///
+    /// # Panics
+    ///
+    /// If it does not answer.
+    pub async fn demote_to(&self, primary: &Self) {
+        self.follow("127.0.0.1", &primary.port.to_string()).await;
+    }
+
+    async fn follow(&self, host: &str, port: &str) {
+        let mut command = redis::cmd("REPLICAOF");
+        command.arg(host).arg(port);
+        let outcome = command.query_async::<()>(&mut self.raw().await).await;
+        outcome.unwrap_or_else(|error| panic!("REPLICAOF was refused: {error}"));
     }
 
     /// Its address, database 0.
@@ -198,6 +263,8 @@ fn spawn(options: &ServerOptions, directory: &Path, port: u16) -> Child {
     let mut command = Command::new(&binary);
     command
         .args(["--bind", "127.0.0.1", "--port", &port, "--save", ""])
+        // A replica that joins is not made to wait for others.
+        .args(["--repl-diskless-sync-delay", "0"])
         .arg("--dir")
         .arg(directory)
         .stdin(Stdio::null())
@@ -219,4 +286,19 @@ fn spawn(options: &ServerOptions, directory: &Path, port: u16) -> Child {
             binary.display()
         )
     })
+}
+
+/// Whether the replica at `place` has all that its primary wrote, by the primary's INFO.
+fn has_acknowledged(info: &str, place: &str) -> bool {
+    let offset = |text: &str, name: &str| {
+        let digits = text.split(name).nth(1)?;
+        let end = digits.find(|c: char| !c.is_ascii_digit());
+        digits
+            .get(..end.unwrap_or(digits.len()))?
+            .parse::<u64>()
+            .ok()
+    };
+    let replica = info.lines().find(|line| line.contains(place));
+    let acknowledged = replica.and_then(|line| offset(line, "offset="));
+    acknowledged.is_some() && acknowledged >= offset(info, "master_repl_offset:")
 }

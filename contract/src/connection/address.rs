@@ -1,0 +1,257 @@
+//! Where Redis is: one address that always leads to the primary, or sentinels that know it.
+
+use std::collections::HashMap;
+use std::time::Duration;
+
+use futures_util::future::join_all;
+use redis::io::tcp::{TcpSettings, socket2::TcpKeepalive};
+use redis::{
+    AsyncConnectionConfig, Client, ConnectionAddr, ConnectionInfo, IntoConnectionInfo, RedisError,
+};
+
+use super::{CONNECT, within};
+use crate::error::Error;
+
+/// A peer that vanished without a word is noticed after about this long.
+const SILENT_PEER: Duration = Duration::from_secs(10);
+/// How long the sentinels may take to name the primary, all asked at once.
+const SENTINELS_ANSWER: Duration = Duration::from_millis(500);
+/// How long a server may take to say what it is: one that is frozen is not waited for.
+const DESCRIBES: Duration = Duration::from_secs(1);
+/// The port of a sentinel that is named without one.
+const SENTINEL_PORT: u16 = 26_379;
+/// What an address begins with that names sentinels.
+const SENTINEL_SCHEME: &str = "redis+sentinel://";
+
+/// What an address looks like.
+pub(crate) const RULE: &str = "must look like redis://[user:password@]host:port/db, unix:///path, or redis+sentinel://[user:password@]host:port,host:port/primary/db";
+
+/// How the primary is found.
+#[derive(Clone)]
+pub(crate) enum Address {
+    /// It is always there.
+    Fixed(ConnectionInfo),
+    /// Sentinels know where it is now.
+    Sentinels {
+        /// Each of them.
+        sentinels: Vec<ConnectionInfo>,
+        /// What they call it.
+        primary: String,
+        /// How it is used, with an address that means nothing.
+        used: ConnectionInfo,
+    },
+}
+
+/// A server as it describes itself.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Described {
+    /// Random, another after each start.
+    pub(super) run_id: String,
+    /// Whether it takes writes.
+    pub(super) is_primary: bool,
+}
+
+impl Address {
+    /// Reads an address; nothing if it cannot be read.
+    pub(crate) fn parse(text: &str) -> Option<Self> {
+        match text.strip_prefix(SENTINEL_SCHEME) {
+            Some(rest) => Self::parse_sentinels(rest),
+            None => {
+                redis::parse_redis_url(text)?;
+                let info = text.into_connection_info().ok()?;
+                Some(Self::Fixed(info.set_tcp_settings(tcp())))
+            }
+        }
+    }
+
+    /// `[user:password@]host:port,host:port/primary[/db]`
+    fn parse_sentinels(text: &str) -> Option<Self> {
+        let (credentials, rest) = match text.rsplit_once('@') {
+            Some((credentials, rest)) => (format!("{credentials}@"), rest),
+            None => (String::new(), text),
+        };
+        let mut parts = rest.split('/');
+        let (hosts, primary) = (parts.next()?, parts.next()?);
+        let db = parts.next().unwrap_or("0");
+        if primary.is_empty() || parts.next().is_some() {
+            return None;
+        }
+        let used = format!("redis://{credentials}primary/{db}");
+        let sentinel = |host: &str| {
+            let port = host.rsplit_once(':').map_or("", |(_, port)| port);
+            let has_port = !port.is_empty() && port.bytes().all(|b| b.is_ascii_digit());
+            let url = if has_port {
+                format!("redis://{host}/0")
+            } else {
+                format!("redis://{host}:{SENTINEL_PORT}/0")
+            };
+            let info = url.into_connection_info().ok()?;
+            Some(info.set_tcp_settings(tcp()))
+        };
+        Some(Self::Sentinels {
+            sentinels: hosts.split(',').map(sentinel).collect::<Option<_>>()?,
+            primary: primary.to_owned(),
+            used: used.into_connection_info().ok()?.set_tcp_settings(tcp()),
+        })
+    }
+
+    /// Where the primary is now.
+    pub(super) async fn find(&self) -> Result<ConnectionInfo, Error> {
+        let (sentinels, primary, used) = match self {
+            Self::Fixed(info) => return Ok(info.clone()),
+            Self::Sentinels {
+                sentinels,
+                primary,
+                used,
+            } => (sentinels, primary, used),
+        };
+        let mut votes: HashMap<(String, u16), usize> = HashMap::new();
+        let mut faults = Vec::new();
+        for answer in join_all(sentinels.iter().map(|sentinel| ask(sentinel, primary))).await {
+            match answer {
+                Ok(place) => *votes.entry(place).or_default() += 1,
+                Err(fault) => faults.push(fault),
+            }
+        }
+        let mut places: Vec<((String, u16), usize)> = votes.into_iter().collect();
+        places.sort_by_key(|(_, votes)| std::cmp::Reverse(*votes));
+        // A sentinel that was cut off names the primary of before: what most of them say is looked at first.
+        for ((host, port), _) in places {
+            let info = used.clone().set_addr(ConnectionAddr::Tcp(host, port));
+            match describe(&info).await {
+                Ok(server) if server.is_primary => return Ok(info),
+                Ok(_replica) => faults.push(format!("{} is a replica", info.addr())),
+                Err(error) => faults.push(format!("{}: {error}", info.addr())),
+            }
+        }
+        Err(Error::Connection {
+            during: "finding the primary",
+            reason: format!("no sentinel leads to {primary:?} ({})", faults.join("; ")),
+        })
+    }
+}
+
+/// Where one sentinel says that the primary is.
+async fn ask(sentinel: &ConnectionInfo, primary: &str) -> Result<(String, u16), String> {
+    let fault = |text: String| format!("sentinel {}: {text}", sentinel.addr());
+    let answer = async {
+        let mut connection = connect(sentinel).await?;
+        let mut command = redis::cmd("SENTINEL");
+        command.arg("GET-MASTER-ADDR-BY-NAME").arg(primary);
+        command
+            .query_async::<Option<(String, u16)>>(&mut connection)
+            .await
+    };
+    match tokio::time::timeout(SENTINELS_ANSWER, answer).await {
+        Ok(Ok(Some(place))) => Ok(place),
+        Ok(Ok(None)) => Err(fault("it does not know that name".to_owned())),
+        Ok(Err(error)) => Err(fault(error.to_string())),
+        Err(_elapsed) => Err(fault(format!("no answer within {SENTINELS_ANSWER:?}"))),
+    }
+}
+
+/// Asks a server over a connection of its own what it is.
+pub(super) async fn describe(info: &ConnectionInfo) -> Result<Described, Error> {
+    let reply = async {
+        let mut connection = connect(info).await?;
+        info_command().query_async::<String>(&mut connection).await
+    };
+    within("INFO", DESCRIBES, reply)
+        .await
+        .map(|text| Described::read(&text))
+}
+
+/// What [`Described::read`] reads the reply of.
+pub(super) fn info_command() -> redis::Cmd {
+    let mut info = redis::cmd("INFO");
+    info.arg("server").arg("replication");
+    info
+}
+
+impl Described {
+    pub(super) fn read(info: &str) -> Self {
+        let field = |name: &str| {
+            info.lines()
+                .find_map(|line| line.strip_prefix(name)?.strip_prefix(':'))
+                .map_or("", str::trim)
+        };
+        Self {
+            run_id: field("run_id").to_owned(),
+            is_primary: field("role") == "master",
+        }
+    }
+}
+
+async fn connect(info: &ConnectionInfo) -> Result<redis::aio::MultiplexedConnection, RedisError> {
+    let config = AsyncConnectionConfig::new()
+        .set_connection_timeout(Some(CONNECT))
+        .set_response_timeout(Some(CONNECT));
+    Client::open(info.clone())?
+        .get_multiplexed_async_connection_with_config(&config)
+        .await
+}
+
+fn tcp() -> TcpSettings {
+    let keepalive = TcpKeepalive::new()
+        .with_time(SILENT_PEER / 2)
+        .with_interval(SILENT_PEER / 5);
+    TcpSettings::default()
+        .set_nodelay(true)
+        .set_keepalive(keepalive)
+        .set_user_timeout(SILENT_PEER)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sentinels_are_read_with_the_primarys_name_database_and_credentials() {
+        let text = "redis+sentinel://user:p%40ss@10.0.0.1:5000,sentinel-b,[::1]:7/main/3";
+        let Some(Address::Sentinels {
+            sentinels,
+            primary,
+            used,
+        }) = Address::parse(text)
+        else {
+            panic!("{text} is an address");
+        };
+        let places: Vec<String> = sentinels.iter().map(|s| s.addr().to_string()).collect();
+        assert_eq!(places, ["10.0.0.1:5000", "sentinel-b:26379", "::1:7"]);
+        assert!(
+            sentinels
+                .iter()
+                .all(|s| s.redis_settings().password().is_none())
+        );
+        assert_eq!(primary, "main");
+        let used = used.redis_settings();
+        assert_eq!(
+            (used.username(), used.password()),
+            (Some("user"), Some("p@ss"))
+        );
+        assert_eq!(used.db(), 3);
+    }
+
+    #[test]
+    fn what_is_no_address_is_refused() {
+        for text in [
+            "http://localhost",
+            "redis+sentinel://",
+            "redis+sentinel://a:1",
+            "redis+sentinel://a:1/",
+            "redis+sentinel:///main",
+            "redis+sentinel://a:1,/main",
+            "redis+sentinel://a:1/main/x",
+            "redis+sentinel://a:1/main/0/more",
+        ] {
+            assert!(Address::parse(text).is_none(), "{text}");
+        }
+        for text in [
+            "redis://a:1/2",
+            "unix:///run/redis.sock",
+            "redis+sentinel://a/main",
+        ] {
+            assert!(Address::parse(text).is_some(), "{text}");
+        }
+    }
+}

@@ -1,0 +1,132 @@
+//! Connections that one user holds alone while Redis makes it wait.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use redis::{Cmd, FromRedisValue, Value};
+
+use super::line::Line;
+use super::{CONNECT, Connections, invocation, within};
+use crate::durability::Replication;
+use crate::error::Error;
+use crate::script::Transition;
+
+/// A read that blocks on a server that was given up may end by itself within this time.
+const LAST_WORDS: Duration = Duration::from_millis(500);
+
+/// A connection that one reader holds while it blocks. Never drop a read halfway: the server may have handed an entry
+/// out already; end it with [`Connections::unblock`].
+pub struct BlockingConnection {
+    /// Gone once a command got no answer.
+    connection: Option<deadpool_redis::Connection>,
+    client_id: i64,
+    line: Arc<Line>,
+    response_timeout: Duration,
+}
+
+impl std::fmt::Debug for BlockingConnection {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("BlockingConnection")
+            .field("client_id", &self.client_id)
+            .finish_non_exhaustive()
+    }
+}
+
+impl BlockingConnection {
+    /// What [`Connections::unblock`] needs.
+    #[must_use]
+    pub fn client_id(&self) -> i64 {
+        self.client_id
+    }
+
+    /// Runs a command that Redis answers within `block`. Without an answer long after that, or soon after the server was
+    /// given up, the connection is dead: entries that were handed out into it are pending, and are read again.
+    pub(crate) async fn command<T: FromRedisValue>(
+        &mut self,
+        during: &'static str,
+        command: &Cmd,
+        block: Duration,
+    ) -> Result<T, Error> {
+        let left = || Error::Connection {
+            during,
+            reason: "the server was given up; the primary is looked for again".to_owned(),
+        };
+        let Some(connection) = self.connection.as_mut().filter(|_| !self.line.is_over()) else {
+            return Err(left());
+        };
+        let reply = command.query_async(connection);
+        let outcome = tokio::select! {
+            outcome = within(during, block + self.response_timeout, reply) => outcome,
+            () = async {
+                self.line.given_up().await;
+                tokio::time::sleep(LAST_WORDS).await;
+            } => Err(left()),
+        };
+        if matches!(outcome, Err(Error::Connection { .. })) {
+            // A read that got no answer may block still: a server that lives would hand entries out into it.
+            drop(self.connection.take().map(deadpool_redis::Connection::take));
+        }
+        self.line.judge(outcome)
+    }
+}
+
+impl Connections {
+    /// An exclusive connection for reads that block.
+    ///
+    /// # Errors
+    ///
+    /// If Redis cannot be reached, or all exclusive connections are in use.
+    pub async fn blocking(&self) -> Result<BlockingConnection, Error> {
+        let during = "a blocking read";
+        let line = self.line().await?;
+        let mut connection = line.take(during).await?;
+        let mut command = redis::cmd("CLIENT");
+        command.arg("ID");
+        let id = within(during, CONNECT, command.query_async(&mut connection)).await;
+        Ok(BlockingConnection {
+            connection: Some(connection),
+            client_id: line.judge(id)?,
+            line,
+            response_timeout: self.response_timeout(),
+        })
+    }
+
+    /// Runs a transition, and then waits until replicas have what it wrote if `matters` says of its reply that they
+    /// should. Both go over one exclusive connection: WAIT speaks of the writes of its connection, and holds up whatever
+    /// comes behind it.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::NotReplicated`] if too few acknowledged in time; others if Redis fails. It may have run in both cases.
+    pub(crate) async fn replicated_transition(
+        &self,
+        transition: &Transition,
+        (keys, args): (&[&str], &[&str]),
+        replication: Replication,
+        matters: impl FnOnce(&Value) -> bool,
+    ) -> Result<Value, Error> {
+        let (during, timeout) = (transition.name, self.response_timeout());
+        let line = self.line().await?;
+        let mut connection = line.take(during).await?;
+        let call = invocation(transition, keys, args);
+        let value = within(during, timeout, call.invoke_async(&mut connection)).await;
+        let value = line.judge(value)?;
+        if !matters(&value) {
+            return Ok(value);
+        }
+        let mut wait = redis::cmd("WAIT");
+        wait.arg(replication.replicas)
+            .arg(replication.timeout.as_millis().max(1));
+        let patience = replication.timeout + timeout;
+        let acknowledged: u64 =
+            line.judge(within("WAIT", patience, wait.query_async(&mut connection)).await)?;
+        if acknowledged < u64::from(replication.replicas) {
+            return Err(Error::NotReplicated {
+                during,
+                wanted: replication.replicas,
+                acknowledged,
+            });
+        }
+        Ok(value)
+    }
+}
