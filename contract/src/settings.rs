@@ -40,13 +40,14 @@ impl Setting {
 }
 
 /// The names of the front end's settings: a shared environment may hold them, so a worker passes over them.
-pub const FRONT_END_NAMES: [&str; 22] = [
+pub const FRONT_END_NAMES: [&str; 23] = [
     "listen",
     "allow_unauthenticated",
     "allowed_hosts",
     "allowed_origins",
     "single_user",
     "max_body",
+    "max_requests",
     "queue_cap",
     "owner_cap",
     "durability",
@@ -66,11 +67,12 @@ pub const FRONT_END_NAMES: [&str; 22] = [
 ];
 
 /// The names of a worker's settings: a shared environment may hold them, so the front end passes over them.
-pub const WORKER_NAMES: [&str; 10] = [
+pub const WORKER_NAMES: [&str; 11] = [
     "manifest",
     "slots",
     "lease",
     "drain_timeout",
+    "max_result",
     "log",
     "log_format",
     "redis_url",

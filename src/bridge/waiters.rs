@@ -12,6 +12,9 @@ use super::BridgeError;
 /// How long a waiter trusts the bell before it looks by itself.
 const FALLBACK: Duration = Duration::from_secs(3);
 
+/// How long a waiter that could not look waits, at first and at most. A ring ends it.
+const LOOK_AGAIN: [Duration; 2] = [Duration::from_millis(200), Duration::from_secs(2)];
+
 /// The bells of the tasks that something here waits for.
 #[derive(Debug, Default)]
 pub(crate) struct Waiters {
@@ -116,13 +119,19 @@ impl Watch {
         if let Some(view) = self.seed.take() {
             return Ok(view);
         }
+        let mut patience = FALLBACK;
+        let [mut pause, longest] = LOOK_AGAIN;
         loop {
             if let Some(bell) = &mut self.bell {
                 // A timeout is the fallback look; a closed bell cannot be, since the map keeps the sender while we wait.
-                let _bell_or_fallback = tokio::time::timeout(FALLBACK, bell.changed()).await;
+                let _bell_or_fallback = tokio::time::timeout(patience, bell.changed()).await;
             }
-            if let Some(view) = self.look().await? {
-                return Ok(view);
+            match self.look().await? {
+                Some(view) => return Ok(view),
+                None => {
+                    patience = pause.mul_f64(rand::random_range(0.5..1.0));
+                    pause = (pause * 2).min(longest);
+                }
             }
         }
     }
@@ -133,8 +142,8 @@ impl Watch {
             Ok(Some(view)) if view.owner == self.owner => Ok(Some(view)),
             Ok(_) => Err(BridgeError::NotFound),
             Err(error) if error.is_transient() => {
-                tracing::warn!(task = %self.id, %error, "looking at a task failed; trying again");
-                tokio::time::sleep(Duration::from_millis(200)).await;
+                // Thousands may wait here: what failed is told by whoever connects.
+                tracing::debug!(task = %self.id, %error, "looking at a task failed; trying again");
                 Ok(None)
             }
             Err(error) => Err(error.into()),

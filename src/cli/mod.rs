@@ -5,6 +5,7 @@ mod dev;
 mod doctor;
 mod healthcheck;
 mod logging;
+mod open_files;
 mod operator;
 mod serve;
 mod status;

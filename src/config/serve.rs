@@ -15,7 +15,7 @@ use crate::mcp::{Caller, McpSettings};
 /// The owner of every task when one user is meant.
 const SINGLE_USER: &str = "local";
 
-const OWN: [Setting; 18] = [
+const OWN: [Setting; 19] = [
     setting(
         "listen",
         "ADDR",
@@ -45,6 +45,11 @@ const OWN: [Setting; 18] = [
         "max_body",
         "SIZE",
         "The largest request body [default: 4MiB]",
+    ),
+    setting(
+        "max_requests",
+        "N",
+        "The most requests that are open at once, those that wait and event streams included; 0 for no limit [default: 16000]",
     ),
     setting(
         "queue_cap",
@@ -177,6 +182,9 @@ impl ServeConfig {
             http: HttpSettings {
                 max_body_bytes: all.take("max_body", 4 << 20, |text| {
                     bytes(text).and_then(within(1 << 10, 1 << 30))
+                }),
+                max_requests: all.take("max_requests", 16_000, |text| {
+                    count(text).and_then(within(0, 1_000_000))
                 }),
                 keep_alive: take_duration(all, "keep_alive", Duration::from_secs(15)),
                 guard: Guard {
@@ -328,6 +336,7 @@ mod tests {
             ("handle_after", "0s"),
             ("durability", "replicated:0"),
             ("replica_timeout", "1d"),
+            ("max_requests", "many"),
         ];
         let refused = config(&flags).unwrap_err();
         assert_eq!(refused.0.len(), flags.len(), "{refused}");

@@ -1,5 +1,6 @@
 //! HTTP: the routes, what may come in, and how replies go out.
 
+mod admission;
 mod guard;
 mod health;
 mod respond;
@@ -11,6 +12,7 @@ use axum::Router;
 use axum::body::{Body, Bytes};
 use axum::extract::State;
 use axum::http::{HeaderMap, Request, StatusCode, header};
+use axum::middleware::from_fn_with_state;
 use axum::response::Response;
 use axum::routing::get;
 use http_body_util::{BodyExt as _, LengthLimitError, Limited};
@@ -18,6 +20,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::bridge::Bridge;
 use crate::mcp::{Caller, Mcp};
+use admission::Admission;
 pub(crate) use guard::Guard;
 use respond::{Refused, respond};
 
@@ -26,6 +29,8 @@ use respond::{Refused, respond};
 pub(crate) struct HttpSettings {
     /// The largest body, bytes.
     pub(crate) max_body_bytes: usize,
+    /// The most requests that are open at once; 0 for no limit.
+    pub(crate) max_requests: u64,
     /// How often a quiet stream says that it is alive.
     pub(crate) keep_alive: Duration,
     /// Which `Host` and `Origin` headers are served.
@@ -48,6 +53,7 @@ pub(crate) fn router(
     settings: HttpSettings,
     stop: CancellationToken,
 ) -> Router {
+    let admission = Admission::new(settings.max_requests);
     let edge = Arc::new(Edge {
         mcp,
         bridge,
@@ -56,6 +62,7 @@ pub(crate) fn router(
     });
     Router::new()
         .route("/mcp", get(open).post(post).delete(end))
+        .route_layer(from_fn_with_state(admission, admission::admit))
         .route("/healthz", get(health::alive))
         .route("/readyz", get(health::ready))
         .with_state(edge)

@@ -49,6 +49,15 @@ impl Refused {
     }
 }
 
+/// The answer of a replica that takes no more for now.
+pub(super) fn busy(text: String) -> Response {
+    let error = RpcError::internal(text);
+    json(Answer {
+        retry_after: Some(1),
+        ..Answer::error(StatusCode::SERVICE_UNAVAILABLE, None, &error)
+    })
+}
+
 fn json(answer: Answer) -> Response {
     let mut response = Response::new(Body::from(answer.body));
     *response.status_mut() = answer.status;

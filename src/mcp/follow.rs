@@ -20,6 +20,9 @@ use crate::bridge::{Bridge, BridgeError, Watch};
 /// How often a job whose client left is tried to be cancelled while the store fails.
 const CANCELS_TRIED: u32 = 5;
 
+/// When a job is looked at again for whose client there is something, while the store fails.
+const LOOK_AGAIN: Duration = Duration::from_millis(500);
+
 /// When a call is tried to be handed out again while the store fails.
 const HAND_OUT_AGAIN: Duration = Duration::from_secs(1);
 
@@ -219,8 +222,11 @@ impl Follow {
             () = late => return Ok(Next::Late),
             _this_job = due => {}
         }
-        let seen = self.watch.look().await?;
-        Ok(seen.map_or(Next::Due, |view| Next::State(Box::new(view))))
+        if let Some(view) = self.watch.look().await? {
+            return Ok(Next::State(Box::new(view)));
+        }
+        tokio::time::sleep(LOOK_AGAIN).await;
+        Ok(Next::Due)
     }
 
     /// The answer to a caller who waits no longer; nothing if the next look has one, or if the store fails.

@@ -7,6 +7,7 @@
 )]
 
 mod client;
+mod crowd;
 mod fleet;
 mod jobs;
 mod stream;
@@ -22,6 +23,7 @@ mod legacy;
 mod logs;
 mod modern;
 mod operator;
+mod overload;
 mod pace;
 mod questions;
 mod receivers;

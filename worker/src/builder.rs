@@ -25,6 +25,10 @@ pub const SHORTEST_LEASE: Duration = Duration::from_secs(1);
 /// The longest lease.
 pub const LONGEST_LEASE: Duration = Duration::from_secs(600);
 
+/// The largest result that is stored, bytes of JSON, unless a worker is built otherwise: four times the most output of a
+/// command by default, for structured content is stored twice, and escaped once.
+pub const MAX_RESULT: usize = 16 << 20;
+
 /// Collects what a worker is made of.
 pub struct Builder {
     store: Store,
@@ -32,6 +36,7 @@ pub struct Builder {
     lease: Duration,
     drain_timeout: Duration,
     park_after: Duration,
+    max_result: usize,
     host: String,
     tools: Vec<Tool>,
     problems: Vec<String>,
@@ -51,6 +56,7 @@ impl Builder {
             lease: Duration::from_secs(15),
             drain_timeout: Duration::from_secs(10),
             park_after: Duration::from_secs(60),
+            max_result: MAX_RESULT,
             host: rustix::system::uname()
                 .nodename()
                 .to_string_lossy()
@@ -89,6 +95,13 @@ impl Builder {
     #[must_use]
     pub fn park_after(mut self, bound: Duration) -> Self {
         self.park_after = bound;
+        self
+    }
+
+    /// The largest result that is stored, bytes of JSON; a larger one becomes a tool error that says so. [`MAX_RESULT`].
+    #[must_use]
+    pub fn max_result(mut self, bytes: usize) -> Self {
+        self.max_result = bytes;
         self
     }
 
@@ -179,6 +192,7 @@ impl Builder {
             host: self.host,
             lease: self.lease,
             park_after: self.park_after,
+            max_result: self.max_result,
             tools,
             queues,
             slots: Arc::new(Slots::new(self.slots, connections)),

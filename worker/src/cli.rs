@@ -98,7 +98,8 @@ impl Program {
         let store = Store::new(&config.redis).map_err(|error| error.to_string())?;
         let mut builder = Worker::builder(store)
             .lease(config.lease)
-            .drain_timeout(config.drain_timeout);
+            .drain_timeout(config.drain_timeout)
+            .max_result(config.max_result);
         if let Some(slots) = config.slots {
             builder = builder.slots(slots);
         }

@@ -5,20 +5,25 @@ use std::time::Duration;
 
 use taskferry_contract::RedisSettings;
 use taskferry_contract::settings::{
-    FRONT_END_NAMES, Problems, REDIS_SETTINGS, Setting, Settings, duration, take_redis, within,
+    FRONT_END_NAMES, Problems, REDIS_SETTINGS, Setting, Settings, bytes, duration, take_redis,
+    within,
 };
 use tracing_subscriber::EnvFilter;
 
-use crate::builder::{LONGEST_LEASE, MOST_SLOTS, SHORTEST_LEASE};
+use crate::builder::{LONGEST_LEASE, MAX_RESULT, MOST_SLOTS, SHORTEST_LEASE};
 use crate::exec::Environment;
 
 /// Names of settings that are no binary's but may stand in a shared environment.
 const NAMES_OF_OTHERS: [&str; 2] = ["config", "test_redis"];
 
+/// Between these must the bound on results be.
+const SMALLEST_BOUND: usize = 1 << 10;
+const LARGEST_BOUND: usize = 256 << 20;
+
 /// The variable that names the settings file.
 const FILE_VARIABLE: &str = "TASKFERRY_CONFIG";
 
-const OWN: [Setting; 6] = [
+const OWN: [Setting; 7] = [
     setting("manifest", "FILE", "The manifest of tools"),
     setting(
         "slots",
@@ -34,6 +39,11 @@ const OWN: [Setting; 6] = [
         "drain_timeout",
         "DURATION",
         "How long running jobs may go on after SIGTERM [default: 10s]",
+    ),
+    setting(
+        "max_result",
+        "SIZE",
+        "The largest result that is stored, 1KiB to 256MiB; a larger one is a tool error [default: 16MiB]",
     ),
     setting(
         "log",
@@ -68,6 +78,7 @@ pub(crate) struct WorkerConfig {
     pub(crate) slots: Option<usize>,
     pub(crate) lease: Duration,
     pub(crate) drain_timeout: Duration,
+    pub(crate) max_result: usize,
     pub(crate) log: String,
     pub(crate) log_format: LogFormat,
     pub(crate) redis: RedisSettings,
@@ -93,6 +104,9 @@ impl WorkerConfig {
             }),
             drain_timeout: all.take("drain_timeout", Duration::from_secs(10), |text| {
                 duration(text).and_then(within(Duration::ZERO, Duration::from_secs(86_400)))
+            }),
+            max_result: all.take("max_result", MAX_RESULT, |text| {
+                bytes(text).and_then(within(SMALLEST_BOUND, LARGEST_BOUND))
             }),
             log: all.take("log", "info".to_owned(), |text| {
                 let filter = EnvFilter::try_new(text);
@@ -181,6 +195,7 @@ mod tests {
             ("slots", "0"),
             ("lease", "999ms"),
             ("drain_timeout", "soon"),
+            ("max_result", "1B"),
             ("log", "worker=loud"),
             ("log_format", "xml"),
             ("redis_shards", "0"),

@@ -23,7 +23,7 @@ pub mod units;
 mod worker;
 
 pub use ask::{AskError, AskRequest};
-pub use builder::{BuildError, Builder, LONGEST_LEASE, MOST_SLOTS, SHORTEST_LEASE};
+pub use builder::{BuildError, Builder, LONGEST_LEASE, MAX_RESULT, MOST_SLOTS, SHORTEST_LEASE};
 pub use context::JobContext;
 pub use handler::{Handler, HandlerFuture, HandlerResult, ToolError, ToolOutput};
 pub use taskferry_contract as contract;

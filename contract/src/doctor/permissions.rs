@@ -158,10 +158,8 @@ async fn transaction(store: &Store) -> Result<(), Error> {
 }
 
 async fn subscription(store: &Store) -> Result<(), Error> {
-    let mut connection = store.connections.pubsub().await?;
     let channel = store.keys.bell(first(store), &ReplicaId::random());
-    let subscribed = connection.subscribe(channel).await;
-    subscribed.map_err(Error::redis("SUBSCRIBE"))
+    store.connections.subscribe(&[channel]).await.map(drop)
 }
 
 /// A key that does not exist.

@@ -9,7 +9,7 @@ use tracing::Instrument as _;
 
 use super::attempt::{Attempt, expires};
 use super::in_flight::Taken;
-use super::settle::{self, Settlement, settle};
+use super::settle::{self, Settlement, completed, settle};
 use super::slots::Permit;
 use super::supervise::{Ending, supervise};
 use super::{Runtime, Tool, claim, heartbeat, progress};
@@ -170,6 +170,7 @@ async fn conclude(runtime: &Runtime, tool: &Tool, attempt: &Attempt, ending: End
     if !matches!(settlement, Settlement::Release { .. }) {
         progress::flush(attempt, runtime).await;
     }
+    let settlement = settlement.bounded(runtime.max_result);
     let settled = settle(runtime, attempt, &settlement).await;
     if matches!(settlement, Settlement::Release { .. }) || !settled {
         count(runtime, settled);
@@ -242,13 +243,5 @@ fn retry(tool: &Tool, attempt: &Attempt, message: String, last: ToolResult) -> S
         delay: Duration::from_millis(delay),
         message,
         last: completed(last),
-    }
-}
-
-fn completed(result: ToolResult) -> Outcome {
-    Outcome::Completed {
-        result: Box::<str>::from(result.result).into(),
-        is_error: result.is_error,
-        message: result.summary.filter(|_| result.is_error),
     }
 }

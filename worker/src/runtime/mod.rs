@@ -46,6 +46,8 @@ pub(crate) struct Runtime {
     pub(crate) host: String,
     pub(crate) lease: Duration,
     pub(crate) park_after: Duration,
+    /// The largest outcome that is stored, bytes.
+    pub(crate) max_result: usize,
     pub(crate) tools: HashMap<ToolName, Tool>,
     /// The queues of its tools, each once.
     pub(crate) queues: Vec<QueueName>,

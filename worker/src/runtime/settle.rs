@@ -8,6 +8,7 @@ use tokio::time::Instant;
 use super::Runtime;
 use super::attempt::Attempt;
 use super::backoff::Backoff;
+use crate::exec::ToolResult;
 
 /// How an attempt ended, as far as its record goes.
 #[derive(Debug)]
@@ -25,6 +26,50 @@ pub(crate) enum Settlement {
         delay: Duration,
         message: Option<String>,
     },
+}
+
+impl Settlement {
+    /// The same, with an outcome of at most `most` bytes: one that is larger would be everyone's memory, so it becomes a
+    /// tool error that says so.
+    pub(crate) fn bounded(self, most: usize) -> Self {
+        let bound = |outcome: Outcome| {
+            let bytes = match &outcome {
+                Outcome::Completed { result, .. } => result.len(),
+                Outcome::Failed { error, .. } => error.len(),
+                Outcome::Cancelled { .. } => return outcome,
+            };
+            if bytes <= most {
+                return outcome;
+            }
+            tracing::warn!(bytes, most, "the result is too large");
+            let text = format!(
+                "the result is too large: {bytes} bytes of JSON, and the worker stores up to {most} (max_result)"
+            );
+            completed(ToolResult::error(&text))
+        };
+        match self {
+            Self::Finish(outcome) => Self::Finish(bound(outcome)),
+            Self::Retry {
+                delay,
+                message,
+                last,
+            } => Self::Retry {
+                delay,
+                message,
+                last: bound(last),
+            },
+            Self::Release { .. } => self,
+        }
+    }
+}
+
+/// A tool's result, as an outcome.
+pub(crate) fn completed(result: ToolResult) -> Outcome {
+    Outcome::Completed {
+        result: Box::<str>::from(result.result).into(),
+        is_error: result.is_error,
+        message: result.summary.filter(|_| result.is_error),
+    }
 }
 
 /// Writes a settlement, again and again if Redis fails. True if Redis took it, or refused it for good.
@@ -124,5 +169,51 @@ fn log_retry(reply: &RetryReply, message: &str) {
         RetryReply::Scheduled { .. } => tracing::info!(%message, "another attempt is scheduled"),
         RetryReply::Dead => tracing::warn!(%message, "no attempt is left: a dead letter"),
         RetryReply::Refused(refused) => tracing::info!(?refused, "the retry was not needed"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn stored(settlement: Settlement) -> (String, bool) {
+        match settlement {
+            Settlement::Finish(Outcome::Completed {
+                result, is_error, ..
+            })
+            | Settlement::Retry {
+                last:
+                    Outcome::Completed {
+                        result, is_error, ..
+                    },
+                ..
+            } => (result, is_error),
+            other => panic!("not completed: {other:?}"),
+        }
+    }
+
+    #[test]
+    fn an_outcome_beyond_the_bound_becomes_an_error_that_says_so() {
+        let text = |bytes: usize| completed(ToolResult::text(&"x".repeat(bytes)));
+        let (result, is_error) = stored(Settlement::Finish(text(900)).bounded(1024));
+        assert!(!is_error && result.contains("xxx"));
+        let retry = Settlement::Retry {
+            delay: Duration::ZERO,
+            message: "later".to_owned(),
+            last: text(2000),
+        };
+        let failed = Outcome::Failed {
+            error: "x".repeat(2000),
+            message: "no".to_owned(),
+        };
+        for settlement in [
+            Settlement::Finish(text(2000)),
+            Settlement::Finish(failed),
+            retry,
+        ] {
+            let (result, is_error) = stored(settlement.bounded(1024));
+            assert!(is_error && result.len() < 1024, "{result}");
+            assert!(result.contains("max_result") && result.contains("1024"));
+        }
     }
 }
