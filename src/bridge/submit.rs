@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use taskferry_contract::{
-    Alias, Asker, LogLevel, Owner, Status, Submission, SubmitReply, TaskId, TaskView,
+    Alias, Asker, CancelReply, LogLevel, Owner, Status, Submission, SubmitReply, TaskId, TaskView,
 };
 
 use super::{Bridge, BridgeError, Tool, Watch, identity};

@@ -3,6 +3,8 @@
 //! Redis looks at permissions before it looks at a command's arguments, so each command is sent in a form that does
 //! nothing: on keys that do not exist, or with arguments that it refuses.
 
+use std::time::Duration;
+
 use redis::{Cmd, Value};
 
 use super::{Finding, is_forbidden, is_refusal};
@@ -152,7 +154,9 @@ async fn transaction(store: &Store) -> Result<(), Error> {
     let mut connection = store.connections.blocking().await?;
     for word in ["MULTI", "EXEC"] {
         let command = redis::cmd(word);
-        connection.command::<Value>(word, &command).await?;
+        connection
+            .command::<Value>(word, &command, Duration::ZERO)
+            .await?;
     }
     Ok(())
 }
