@@ -24,7 +24,7 @@ use crate::reply::Reply;
 use crate::script::{TRANSITIONS, Transition};
 
 /// Replies that refuse: they promise nothing that could be lost.
-const NOTHING_PROMISED: [&str; 3] = ["QUEUE_FULL", "LIMIT", "GONE"];
+const NOTHING_PROMISED: [&str; 4] = ["QUEUE_FULL", "LIMIT", "OTHER_CALL", "GONE"];
 
 /// The Redis data model. Cheap to clone; every clone shares the connections.
 #[derive(Debug, Clone)]

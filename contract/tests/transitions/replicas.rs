@@ -8,7 +8,7 @@ use taskferry_contract::{
 };
 use taskferry_testing::{AppendOnly, ServerOptions, TestServer};
 
-use crate::rig::{QUESTION, Rig};
+use crate::rig::{QUESTION, Rig, key};
 
 const ONE: Replication = Replication {
     replicas: 1,
@@ -48,7 +48,8 @@ async fn what_a_client_is_told_of_is_on_a_replica_by_then() {
         let id = rig.submit().await;
         assert_eq!(status(id).await, Some(Status::Queued));
         let (hold, _) = rig.start().await;
-        rig.store.ask_input(&hold, "a", QUESTION).await.unwrap();
+        let asked = rig.store.ask_input(&hold, &[("a", QUESTION)]);
+        asked.await.unwrap();
         let answered = rig.store.answer_input(id, &rig.owner, "a", "1").await;
         assert_eq!(answered.unwrap(), AnswerReply::Stored { open: 0 });
         assert_eq!(there.questions(id).await.unwrap(), []);
@@ -61,8 +62,9 @@ async fn what_a_client_is_told_of_is_on_a_replica_by_then() {
 #[tokio::test]
 async fn too_few_replicas_are_told_of_in_time_and_a_repeated_call_waits_again() {
     let rig = rig().await;
+    let alias = key(&rig, "k");
     let submission = Submission {
-        idempotency_key: Some("k"),
+        alias: Some(&alias),
         ..rig.submission()
     };
     let id = submission.id;
@@ -73,11 +75,14 @@ async fn too_few_replicas_are_told_of_in_time_and_a_repeated_call_waits_again() 
     assert_eq!(rig.status(id).await, Some(Status::Queued), "it may run");
     let replica = TestServer::replica_of(&rig.server).await;
     let again = Submission {
-        idempotency_key: Some("k"),
+        alias: Some(&alias),
         ..rig.submission()
     };
     let reply = rig.store.submit(&again).await.unwrap();
-    assert_eq!(reply, SubmitReply::Duplicate(id));
+    assert!(
+        matches!(&reply, SubmitReply::Joined(view) if view.id == id),
+        "{reply:?}"
+    );
     drop(replica);
     assert_short(&rig.store.cancel(id, &rig.owner, "no").await.unwrap_err());
     // Whoever takes back what was not promised waits for nobody.
