@@ -52,6 +52,14 @@ fn the_arrows_between_packages_run_one_way() {
         ("taskferry-worker", &["taskferry-contract"][..]),
         ("taskferry-testing", &["taskferry-contract"][..]),
         (
+            "taskferry-chaos",
+            &[
+                "taskferry-contract",
+                "taskferry-testing",
+                "taskferry-worker",
+            ][..],
+        ),
+        (
             "taskferry-bench",
             &[
                 "taskferry-contract",

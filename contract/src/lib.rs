@@ -46,6 +46,7 @@ pub use overview::{QueueOverview, ServerOverview, ShardOverview};
 pub use record::{Job, Question, TaskView};
 pub use registry::WorkerInfo;
 pub use remote::{Remote, RemoteStatus};
+pub use script::sources;
 pub use session::{Session, SessionId};
 pub use state::Status;
 pub use store::Store;

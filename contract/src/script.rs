@@ -18,6 +18,7 @@ enum WhenFull {
 pub(crate) struct Transition {
     pub(crate) name: &'static str,
     pub(crate) script: Script,
+    source: String,
 }
 
 impl Transition {
@@ -27,9 +28,11 @@ impl Transition {
             WhenFull::Refuse => "#!lua",
             WhenFull::Run => "#!lua flags=allow-oom",
         };
+        let source = format!("{flags}\n{PRELUDE}\n{body}");
         Self {
             name,
-            script: Script::new(&format!("{flags}\n{PRELUDE}\n{body}")),
+            script: Script::new(&source),
+            source,
         }
     }
 }
@@ -88,3 +91,26 @@ transitions! {
 }
 
 pub(crate) static TRANSITIONS: LazyLock<Transitions> = LazyLock::new(Transitions::new);
+
+/// The name and the Lua source of every transition, as Redis runs it: for those who call the scripts themselves, or
+/// look into what they do.
+pub fn sources() -> impl Iterator<Item = (&'static str, &'static str)> {
+    let all = TRANSITIONS.all().into_iter();
+    all.map(|transition| (transition.name, transition.source.as_str()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_sources_are_what_redis_runs() {
+        let known: Vec<_> = sources().collect();
+        let all = TRANSITIONS.all();
+        assert_eq!(known.len(), all.len());
+        for (transition, (name, source)) in all.into_iter().zip(known) {
+            assert_eq!(transition.name, name);
+            assert_eq!(transition.script.get_hash(), Script::new(source).get_hash());
+        }
+    }
+}

@@ -13,17 +13,20 @@ use crate::eventually::eventually_some;
 /// How much of a process's output a failing test shows.
 const LINES_SHOWN: usize = 60;
 
-/// The path of one of this workspace's binaries, next to the running test.
+/// The path of one of this workspace's binaries, next to the running test or binary.
 ///
 /// # Panics
 ///
 /// If it has not been built.
 #[must_use]
 pub fn binary(name: &str) -> PathBuf {
-    let test = std::env::current_exe().expect("a running test knows its own path");
-    // target/<profile>/deps/<test> and target/<profile>/<name>
-    let profile = test.ancestors().nth(2).unwrap_or(Path::new("."));
-    let path = profile.join(name);
+    let own = std::env::current_exe().expect("a running program knows its own path");
+    // A test is target/<profile>/deps/<test>, a binary target/<profile>/<name>.
+    let profile = own
+        .ancestors()
+        .skip(1)
+        .find(|folder| !folder.ends_with("deps"));
+    let path = profile.unwrap_or(Path::new(".")).join(name);
     if !path.is_file() {
         panic!(
             "{} does not exist; build it first: cargo build --package {name} --bin {name}",
@@ -38,7 +41,9 @@ pub fn binary(name: &str) -> PathBuf {
 pub struct Process {
     name: String,
     child: Child,
-    output: TempDir,
+    output: PathBuf,
+    /// Removes the output with this value.
+    temporary: Option<TempDir>,
 }
 
 impl Process {
@@ -48,10 +53,25 @@ impl Process {
     ///
     /// If it cannot be started.
     #[must_use]
-    pub fn start(name: &str, mut command: Command) -> Self {
-        let output = tempfile::tempdir().expect("a temporary directory can be made");
+    pub fn start(name: &str, command: Command) -> Self {
+        let temporary = tempfile::tempdir().expect("a temporary directory can be made");
+        let folder = temporary.path().to_owned();
+        let mut process = Self::start_in(&folder, name, command);
+        process.temporary = Some(temporary);
+        process
+    }
+
+    /// Starts `command` with its output in the files `stdout` and `stderr` of `output`, which stay.
+    ///
+    /// # Panics
+    ///
+    /// If it cannot be started, or the files cannot be made.
+    #[must_use]
+    pub fn start_in(output: &Path, name: &str, mut command: Command) -> Self {
         let file = |stream: &str| {
-            File::create(output.path().join(stream)).expect("a file can be made in it")
+            let path = output.join(stream);
+            File::create(&path)
+                .unwrap_or_else(|error| panic!("{} cannot be made: {error}", path.display()))
         };
         let child = command
             .stdin(Stdio::null())
@@ -62,7 +82,8 @@ impl Process {
         Self {
             name: name.to_owned(),
             child,
-            output,
+            output: output.to_owned(),
+            temporary: None,
         }
     }
 
@@ -155,7 +176,7 @@ impl Process {
     }
 
     fn read(&self, stream: &str) -> String {
-        let bytes = std::fs::read(self.output.path().join(stream)).unwrap_or_default();
+        let bytes = std::fs::read(self.output.join(stream)).unwrap_or_default();
         String::from_utf8_lossy(&bytes).into_owned()
     }
 }
@@ -205,6 +226,18 @@ mod tests {
         process.resume();
         assert!(!process.wait_for_exit(SOON).await.success());
         process.terminate();
+    }
+
+    #[tokio::test]
+    async fn output_stays_where_it_was_wanted() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut command = Command::new("sh");
+        command.args(["-c", "echo kept"]);
+        let mut process = Process::start_in(folder.path(), "sh", command);
+        process.wait_for_exit(SOON).await;
+        drop(process);
+        let kept = std::fs::read_to_string(folder.path().join("stdout"));
+        assert_eq!(kept.unwrap(), "kept\n");
     }
 
     #[tokio::test]

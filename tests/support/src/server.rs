@@ -1,6 +1,6 @@
 //! A Redis server of the test's own.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
@@ -33,6 +33,8 @@ pub enum AppendOnly {
 /// How a server is started.
 #[derive(Debug, Clone, Default)]
 pub struct ServerOptions {
+    /// The server binary. What the tests' environment says, or `redis-server`.
+    pub binary: Option<PathBuf>,
     /// What it keeps on disk. Nothing.
     pub append_only: AppendOnly,
     /// `maxmemory` in bytes; no limit.
@@ -258,7 +260,7 @@ impl Drop for TestServer {
 }
 
 fn spawn(options: &ServerOptions, directory: &Path, port: u16) -> Child {
-    let binary = config::redis_server();
+    let binary = options.binary.clone().unwrap_or_else(config::redis_server);
     let port = port.to_string();
     let mut command = Command::new(&binary);
     command

@@ -1,0 +1,161 @@
+//! Makes the faults of a schedule happen.
+
+use std::fs::File;
+use std::io::Write as _;
+use std::path::Path;
+use std::time::Duration;
+
+use futures_util::future::join_all;
+use taskferry_testing::redis::aio::MultiplexedConnection;
+use taskferry_testing::redis::{self, AsyncConnectionConfig, RedisError};
+use tokio::time::{Instant, sleep, sleep_until};
+
+use crate::history::Injected;
+use crate::producer::World;
+use crate::proxy::Proxy;
+use crate::schedule::{BadEntry, Fault, Link, Timed};
+use crate::topology::{Member, Topology};
+
+/// How long the harness waits for a command of its own.
+const PATIENCE: Duration = Duration::from_secs(5);
+/// The stream that all jobs of a run wait on.
+pub(crate) const QUEUE: &str = "tf:{0}:queue:default";
+
+/// Makes every fault at its time; returns once each is over.
+pub(crate) async fn make(
+    topology: &Topology,
+    world: &World,
+    (faults, folder): (Vec<Timed>, &Path),
+) {
+    let begin = Instant::now();
+    let log = File::create(folder.join("faults.log")).ok();
+    let all = faults.into_iter().enumerate().map(|(number, timed)| {
+        let mut log = log.as_ref();
+        async move {
+            sleep_until(begin + Duration::from_millis(timed.at_ms)).await;
+            if let Some(log) = &mut log {
+                let _disk_full = writeln!(log, "{:>7} ms  {timed}", world.recorder.now_ms());
+            }
+            one(topology, world, (number, timed.fault)).await;
+        }
+    });
+    join_all(all).await;
+}
+
+async fn one(topology: &Topology, world: &World, (number, fault): (usize, Fault)) {
+    match fault {
+        Fault::KillWorker(at) => kill(topology.workers.get(at)).await,
+        Fault::FreezeWorker(at, ms) => freeze(topology.workers.get(at), ms).await,
+        Fault::StopWorker(at) => replace(topology.workers.get(at)).await,
+        Fault::KillReplica(at) => kill(topology.replicas.get(at)).await,
+        Fault::FreezeReplica(at, ms) => freeze(topology.replicas.get(at), ms).await,
+        Fault::StopReplica(at) => replace(topology.replicas.get(at)).await,
+        Fault::RollWorkers => roll(&topology.workers).await,
+        Fault::RollReplicas => roll(&topology.replicas).await,
+        Fault::KillRedis(away_ms) => kill_redis(topology, away_ms).await,
+        Fault::FlushRedis => order(topology, &["FLUSHALL"]).await,
+        Fault::KillClients(kind) => order(topology, &["CLIENT", "KILL", "TYPE", kind]).await,
+        Fault::PauseClients(ms) => order(topology, &["CLIENT", "PAUSE", &ms.to_string()]).await,
+        Fault::SleepRedis(ms) => {
+            let seconds = Duration::from_millis(ms).as_secs_f64().to_string();
+            order(topology, &["DEBUG", "SLEEP", &seconds]).await;
+        }
+        Fault::FlushScripts => order(topology, &["SCRIPT", "FLUSH"]).await,
+        Fault::BadEntry(kind) => bad_entry(topology, world, (number, kind)).await,
+        Fault::Cut(link, stride) => disturb(topology, (link, 0), |wire| wire.cut(stride)).await,
+        Fault::Delay(link, by_ms, ms) => {
+            let by = Duration::from_millis(by_ms);
+            disturb(topology, (link, ms), |wire| wire.delay(by)).await;
+        }
+        Fault::HalfOpen(link, stride, ms) => {
+            disturb(topology, (link, ms), |wire| wire.half_open(stride)).await;
+        }
+        Fault::Partition(link, ms) => disturb(topology, (link, ms), Proxy::partition).await,
+    }
+}
+
+/// A disturbance of a wire, and its end; one of no length needs none.
+async fn disturb(topology: &Topology, (link, lasts_ms): (Link, u64), how: impl Fn(&Proxy)) {
+    let Some(proxy) = topology.proxy(link) else {
+        return;
+    };
+    how(proxy);
+    if lasts_ms > 0 {
+        sleep(Duration::from_millis(lasts_ms)).await;
+        proxy.heal();
+    }
+}
+
+async fn kill(member: Option<&Member>) {
+    if let Some(member) = member {
+        member.kill().await;
+    }
+}
+
+async fn freeze(member: Option<&Member>, ms: u64) {
+    if let Some(member) = member {
+        member.freeze(Duration::from_millis(ms)).await;
+    }
+}
+
+async fn replace(member: Option<&Member>) {
+    if let Some(member) = member {
+        member.replace().await;
+    }
+}
+
+async fn roll(members: &[Member]) {
+    for member in members {
+        member.replace().await;
+    }
+}
+
+async fn kill_redis(topology: &Topology, away_ms: u64) {
+    let mut redis = topology.redis.lock().await;
+    redis.kill9();
+    sleep(Duration::from_millis(away_ms)).await;
+    redis.restart().await;
+}
+
+/// A connection of the harness's own, past every proxy.
+pub(crate) async fn connect(topology: &Topology) -> Result<MultiplexedConnection, RedisError> {
+    let config = AsyncConnectionConfig::new()
+        .set_connection_timeout(Some(PATIENCE))
+        .set_response_timeout(Some(PATIENCE));
+    redis::Client::open(topology.url.as_str())?
+        .get_multiplexed_async_connection_with_config(&config)
+        .await
+}
+
+async fn send(topology: &Topology, words: &[&str]) -> Result<redis::Value, RedisError> {
+    let mut connection = connect(topology).await?;
+    let mut command = redis::Cmd::new();
+    for word in words {
+        command.arg(*word);
+    }
+    command.query_async(&mut connection).await
+}
+
+/// A command whose reply does not matter: Redis may be dead just now, and some of them kill the very connection.
+async fn order(topology: &Topology, words: &[&str]) {
+    let _reply = send(topology, words).await;
+}
+
+async fn bad_entry(topology: &Topology, world: &World, (number, kind): (usize, BadEntry)) {
+    let tool = format!("bad-{number}");
+    let unknown = format!("0-00000000-0000-4000-8000-{number:012}");
+    let fields = match kind {
+        BadEntry::NoId => vec!["tool", &tool],
+        BadEntry::NotAnId => vec!["id", "nonsense", "tool", &tool],
+        BadEntry::UnknownId => vec!["id", &unknown, "tool", &tool],
+        BadEntry::Garbage => vec!["tool", &tool, "\u{0}\r\n", "\u{fffd}", "id", ""],
+    };
+    let words: Vec<&str> = ["XADD", QUEUE, "*"].into_iter().chain(fields).collect();
+    let certain = send(topology, &words).await.is_ok();
+    world.recorder.injected(Injected {
+        tool,
+        // An entry without a record is one of a job that expired: it is dropped.
+        buried: kind != BadEntry::UnknownId,
+        certain,
+    });
+}

@@ -1,0 +1,46 @@
+//! What the processes of a run wrote to their logs.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+/// Writes of attempts that were refused, by reason.
+pub(crate) fn refused(folder: &Path) -> BTreeMap<String, usize> {
+    let mut counts = BTreeMap::new();
+    for (_, text) in all(folder) {
+        for line in text.lines() {
+            if let Some((_, reason)) = line.split_once("refused=") {
+                let word = reason.chars().take_while(char::is_ascii_alphabetic);
+                *counts.entry(word.collect()).or_default() += 1;
+            }
+        }
+    }
+    counts
+}
+
+/// Panics, each with the process and what it said.
+pub(crate) fn panics(folder: &Path) -> Vec<String> {
+    let mut panics = Vec::new();
+    for (process, text) in all(folder) {
+        let lines: Vec<&str> = text.lines().collect();
+        for pair in lines.windows(2) {
+            if let [place, what] = pair
+                && place.contains("panicked at ")
+            {
+                panics.push(format!("{process}: {place} {what}"));
+            }
+        }
+    }
+    panics
+}
+
+/// The log of every process, by name and number of its start.
+fn all(folder: &Path) -> Vec<(String, String)> {
+    let processes = std::fs::read_dir(folder.join("processes"));
+    let entries = processes.into_iter().flatten().flatten();
+    let read = entries.map(|entry| {
+        let log = std::fs::read(entry.path().join("stderr")).unwrap_or_default();
+        let text = String::from_utf8_lossy(&log).into_owned();
+        (entry.file_name().to_string_lossy().into_owned(), text)
+    });
+    read.collect()
+}

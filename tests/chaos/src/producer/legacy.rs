@@ -1,0 +1,191 @@
+//! 2025-11-25: a session, tasks by request, results by tasks/result, questions as requests.
+
+use std::sync::Arc;
+
+use reqwest::RequestBuilder;
+use serde_json::{Value, json};
+use tokio::task::JoinSet;
+
+use super::listener::listen;
+use super::{World, accepted, failure, is_missing, not_accepted, outcome, text};
+use crate::history::{Outcome, What};
+use crate::http::{Messages, PATIENT, PROMPT, Unanswered, is_answer};
+use crate::plan::Call;
+
+const REVISION: &str = "2025-11-25";
+
+/// One client with one session at a time.
+#[derive(Debug)]
+pub(crate) struct Legacy {
+    world: Arc<World>,
+    session: Option<String>,
+    requests: u64,
+    /// Whether it keeps the session's own stream open; else questions come on blocked requests.
+    listens: bool,
+    listener: JoinSet<()>,
+}
+
+impl Legacy {
+    pub(super) fn new(world: &Arc<World>, listens: bool) -> Self {
+        Self {
+            world: Arc::clone(world),
+            session: None,
+            requests: 0,
+            listens,
+            listener: JoinSet::new(),
+        }
+    }
+
+    /// Creates a task.
+    pub(super) async fn begin(&mut self, call: &Call) -> Result<(String, What), Unanswered> {
+        let params = json!({
+            "name": call.tool, "arguments": call.arguments, "task": { "ttl": call.ttl_ms },
+        });
+        let message = self.request("tools/call", params).await?.answer().await?;
+        let task = message.pointer("/result/task").cloned().unwrap_or_default();
+        let id = text(&task, "taskId").to_owned();
+        let ttl = task.get("ttl").and_then(Value::as_u64);
+        Ok(match ttl {
+            Some(ttl_ms) if !id.is_empty() => (id, What::Accepted { ttl_ms }),
+            _ => (id, not_accepted(&message)),
+        })
+    }
+
+    /// Makes a plain call and answers what it asks on the way.
+    pub(super) async fn plain(&mut self, call: &Call) -> Result<What, Unanswered> {
+        let params = json!({ "name": call.tool, "arguments": call.arguments });
+        let message = self.conversation("tools/call", params).await?;
+        Ok(match message.get("result") {
+            Some(result) => What::Answered(outcome(result.clone())),
+            None => What::Answered(failure(message.get("error").unwrap_or(&Value::Null))),
+        })
+    }
+
+    /// Where a task stands; of one that ended, how.
+    pub(super) async fn look(&mut self, task: &str) -> Result<What, Unanswered> {
+        let params = json!({ "taskId": task });
+        let message = self.request("tasks/get", params).await?.answer().await?;
+        if is_missing(&message) {
+            return Ok(What::Missing);
+        }
+        let view = message.get("result").ok_or(Unanswered::Broken)?;
+        match text(view, "status") {
+            "cancelled" => Ok(What::Ended(Outcome::Cancelled)),
+            "completed" | "failed" => self.result(task).await,
+            status => Ok(What::Runs {
+                status: status.to_owned(),
+                message: text(view, "statusMessage").to_owned(),
+            }),
+        }
+    }
+
+    async fn result(&mut self, task: &str) -> Result<What, Unanswered> {
+        let params = json!({ "taskId": task });
+        let message = self.request("tasks/result", params).await?.answer().await?;
+        // It may expire between the two requests.
+        if is_missing(&message) {
+            return Ok(What::Missing);
+        }
+        Ok(What::Ended(match message.get("result") {
+            Some(result) => outcome(result.clone()),
+            None => failure(message.get("error").unwrap_or(&Value::Null)),
+        }))
+    }
+
+    /// Waits for the task's question and answers it.
+    pub(super) async fn answer(&mut self, task: &str) -> Result<(), Unanswered> {
+        let params = json!({ "taskId": task });
+        self.conversation("tasks/result", params).await.map(drop)
+    }
+
+    pub(super) async fn cancel(&mut self, task: &str) -> Result<(), Unanswered> {
+        let params = json!({ "taskId": task });
+        let mut messages = self.request("tasks/cancel", params).await?;
+        messages.answer().await.map(drop)
+    }
+
+    /// A request that waits for a job; every question on its stream is answered, over any replica.
+    async fn conversation(&mut self, method: &str, params: Value) -> Result<Value, Unanswered> {
+        let mut messages = self.request(method, params).await?;
+        loop {
+            let message = messages.next().await?;
+            if is_answer(&message) {
+                return Ok(message);
+            }
+            if text(&message, "method") == "elicitation/create" {
+                let session = self.session.clone().unwrap_or_default();
+                reply(&self.world, &session, &message).await?;
+                self.world.recorder.answered("blocked request");
+            }
+        }
+    }
+
+    async fn request(&mut self, method: &str, params: Value) -> Result<Messages, Unanswered> {
+        let session = match &self.session {
+            Some(session) => session.clone(),
+            None => self.open().await?,
+        };
+        self.requests += 1;
+        let id = self.requests;
+        let body = json!({ "jsonrpc": "2.0", "id": id, "method": method, "params": params });
+        let waits = ["tools/call", "tasks/result"].contains(&method);
+        let patience = if waits { PATIENT } else { PROMPT };
+        let request = post(&self.world, &body).header("mcp-session-id", session);
+        let sent = Messages::of(request, patience).await;
+        if matches!(sent, Err(Unanswered::NoSession)) {
+            self.session = None;
+        }
+        sent
+    }
+
+    async fn open(&mut self) -> Result<String, Unanswered> {
+        let params = json!({
+            "protocolVersion": REVISION, "capabilities": { "elicitation": {} },
+            "clientInfo": { "name": "chaos", "version": "1" },
+        });
+        let body = json!({ "jsonrpc": "2.0", "id": 0, "method": "initialize", "params": params });
+        let sent = post(&self.world, &body).timeout(PROMPT).send().await;
+        let response = sent.map_err(|_broken| Unanswered::Broken)?;
+        let header = response.headers().get("mcp-session-id");
+        let session = header.and_then(|value| value.to_str().ok());
+        let session = session.ok_or(Unanswered::Broken)?.to_owned();
+        let body = json!({ "jsonrpc": "2.0", "method": "notifications/initialized" });
+        let request = post(&self.world, &body).header("mcp-session-id", &session);
+        Messages::of(request, PROMPT).await?;
+        self.session = Some(session.clone());
+        if self.listens {
+            self.listener.abort_all();
+            let world = Arc::clone(&self.world);
+            self.listener.spawn(listen(world, session.clone()));
+        }
+        Ok(session)
+    }
+}
+
+/// Answers a question, over any replica.
+pub(super) async fn reply(
+    world: &World,
+    session: &str,
+    question: &Value,
+) -> Result<(), Unanswered> {
+    let body = json!({ "jsonrpc": "2.0", "id": question.get("id"), "result": accepted() });
+    let request = post(world, &body).header("mcp-session-id", session);
+    Messages::of(request, PROMPT).await.map(drop)
+}
+
+/// Opens the session's own stream.
+pub(super) fn get(world: &World, session: &str) -> RequestBuilder {
+    with_headers(world.http.get(world.endpoint())).header("mcp-session-id", session)
+}
+
+fn post(world: &World, body: &Value) -> RequestBuilder {
+    with_headers(world.http.post(world.endpoint()))
+        .header("content-type", "application/json")
+        .body(body.to_string())
+}
+
+fn with_headers(request: RequestBuilder) -> RequestBuilder {
+    request
+        .header("accept", "application/json, text/event-stream")
+        .header("mcp-protocol-version", REVISION)
+}

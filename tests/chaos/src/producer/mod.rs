@@ -1,0 +1,215 @@
+//! Producers: clients that call tools and follow what becomes of the tasks, in either era, on whichever replica.
+
+mod legacy;
+mod listener;
+mod modern;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use rand::RngExt as _;
+use serde_json::{Value, json};
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+
+use crate::history::{Outcome, Recorder, Seen, What};
+use crate::http::Unanswered;
+use crate::plan::{Call, Era, Plan};
+pub(crate) use legacy::Legacy;
+pub(crate) use modern::Modern;
+
+/// Between two polls.
+const POLL: Duration = Duration::from_millis(120);
+/// How often what has ended is looked at again, in the other era too.
+const SECOND_LOOKS: usize = 2;
+
+/// What all producers share.
+#[derive(Debug)]
+pub(crate) struct World {
+    pub(crate) http: reqwest::Client,
+    /// The address of each replica.
+    pub(crate) endpoints: Vec<String>,
+    pub(crate) recorder: Recorder,
+    /// Nothing new is called any more.
+    pub(crate) stop: CancellationToken,
+    /// Nothing is followed any more.
+    pub(crate) end: CancellationToken,
+}
+
+impl World {
+    /// A replica, any.
+    pub(crate) fn endpoint(&self) -> &str {
+        let any = rand::rng().random_range(0..self.endpoints.len().max(1));
+        self.endpoints.get(any).map_or("", String::as_str)
+    }
+
+    fn note(&self, call: &Call, era: Era, task: &str, (sent_ms, what): (u64, What)) {
+        self.recorder.seen(Seen {
+            sent_ms,
+            seen_ms: self.recorder.now_ms(),
+            label: call.label.clone(),
+            task: task.to_owned(),
+            era,
+            what,
+        });
+    }
+}
+
+/// Both eras as one producer speaks them.
+#[derive(Debug)]
+pub(crate) struct Client {
+    pub(crate) legacy: Legacy,
+    pub(crate) modern: Modern,
+}
+
+impl Client {
+    /// `listens`: whether its legacy sessions have their own stream open.
+    pub(crate) fn new(world: &Arc<World>, listens: bool) -> Self {
+        Self {
+            legacy: Legacy::new(world, listens),
+            modern: Modern::new(world),
+        }
+    }
+
+    /// Where a task stands.
+    pub(crate) async fn look(&mut self, era: Era, task: &str) -> Result<What, Unanswered> {
+        match era {
+            Era::Legacy => self.legacy.look(task).await,
+            Era::Modern => self.modern.look(task).await,
+        }
+    }
+}
+
+/// Makes the calls of a plan until it is told to stop.
+pub(crate) async fn produce(world: Arc<World>, mut plan: Plan) {
+    let mut client = Client::new(&world, plan.listens());
+    while !world.stop.is_cancelled() {
+        let call = plan.call();
+        world.recorder.called(&call);
+        tokio::select! {
+            () = one(&world, &mut client, &call) => {}
+            () = world.end.cancelled() => return,
+        }
+        tokio::time::sleep(Duration::from_millis(call.pause_ms)).await;
+    }
+}
+
+async fn one(world: &World, client: &mut Client, call: &Call) {
+    let sent = world.recorder.now_ms();
+    if call.plain {
+        let answer = match call.era {
+            Era::Legacy => client.legacy.plain(call).await,
+            Era::Modern => client.modern.plain(call).await,
+        };
+        // A plain call whose answer was lost is not followed.
+        if let Ok(what) = answer {
+            world.note(call, call.era, "", (sent, what));
+        }
+        return;
+    }
+    let begun = match call.era {
+        Era::Legacy => client.legacy.begin(call).await,
+        Era::Modern => client.modern.begin(call).await,
+    };
+    if let Ok((task, what)) = begun {
+        let accepted = matches!(what, What::Accepted { .. });
+        world.note(call, call.era, &task, (sent, what));
+        if accepted {
+            follow(world, client, call, &task).await;
+        }
+    }
+}
+
+/// Polls until the task is over, cancels it when the plan says so, and looks again in both eras.
+async fn follow(world: &World, client: &mut Client, call: &Call, task: &str) {
+    let mut cancel_at = call
+        .cancel_after_ms
+        .map(|after| Instant::now() + Duration::from_millis(after));
+    let mut looks = 0;
+    let mut era = call.era;
+    while looks <= SECOND_LOOKS {
+        if cancel_at.is_some_and(|at| Instant::now() >= at) {
+            world.note(
+                call,
+                call.era,
+                task,
+                (world.recorder.now_ms(), What::Cancels),
+            );
+            let cancelled = match call.era {
+                Era::Legacy => client.legacy.cancel(task).await,
+                Era::Modern => client.modern.cancel(task).await,
+            };
+            if cancelled.is_ok() {
+                cancel_at = None;
+            }
+        }
+        let sent = world.recorder.now_ms();
+        if let Ok(what) = client.look(era, task).await {
+            let over = matches!(what, What::Ended(_) | What::Missing | What::Absurd(_));
+            let asked = matches!(&what, What::Runs { status, .. } if status == "input_required");
+            world.note(call, era, task, (sent, what));
+            if over {
+                looks += 1;
+                era = if looks % 2 == 1 {
+                    other(call.era)
+                } else {
+                    call.era
+                };
+            }
+            if asked {
+                let _tried_again_at_the_next_look = match call.era {
+                    Era::Legacy => client.legacy.answer(task).await,
+                    Era::Modern => client.modern.answer(task).await,
+                };
+            }
+        }
+        tokio::time::sleep(POLL).await;
+    }
+}
+
+fn other(era: Era) -> Era {
+    match era {
+        Era::Legacy => Era::Modern,
+        Era::Modern => Era::Legacy,
+    }
+}
+
+/// The answer to every question.
+fn accepted() -> Value {
+    json!({ "action": "accept", "content": {} })
+}
+
+/// A result without what an era adds to it.
+fn outcome(mut result: Value) -> Outcome {
+    if let Some(all) = result.as_object_mut() {
+        all.remove("_meta");
+        all.remove("resultType");
+        // Leaving it out and saying false are the same.
+        if all.get("isError") == Some(&Value::Bool(false)) {
+            all.remove("isError");
+        }
+    }
+    Outcome::Result(result)
+}
+
+fn failure(error: &Value) -> Outcome {
+    Outcome::Error(json!({ "code": error.get("code"), "message": error.get("message") }))
+}
+
+/// What an answer to a task call is that has no task: an error, for the tools or Redis may be away for a while.
+fn not_accepted(message: &Value) -> What {
+    match message.get("error") {
+        Some(error) => What::Refused(error.clone()),
+        None => What::Absurd(message.to_string()),
+    }
+}
+
+/// Reads a member of an object that may not be there.
+fn text<'a>(value: &'a Value, name: &str) -> &'a str {
+    value.get(name).and_then(Value::as_str).unwrap_or_default()
+}
+
+/// Whether an answer says that there is no such task.
+fn is_missing(message: &Value) -> bool {
+    message.pointer("/error/code") == Some(&json!(-32602))
+}

@@ -1,0 +1,128 @@
+//! One run: start, faults and calls, the end, and the verdict.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::Context as _;
+use tokio::time::{sleep, timeout};
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use crate::check::check;
+use crate::cli::Options;
+use crate::history::{History, Recorder};
+use crate::plan::Plan;
+use crate::producer::{World, produce};
+use crate::report::{self, Report};
+use crate::schedule::keeps_data;
+use crate::topology::{Setup, Topology};
+use crate::{drain, faults, http, logs};
+
+/// How many producers there are, half of them of either era.
+const PRODUCERS: usize = 24;
+/// Between two loads of changed transitions, which a restart and SCRIPT FLUSH forget.
+const RELOAD: Duration = Duration::from_millis(50);
+
+/// Runs, and tells whether every law held.
+pub(crate) async fn run(options: &Options) -> anyhow::Result<bool> {
+    let folder = folder(options)?;
+    let setup = Setup {
+        server: options.server.clone(),
+        keeps_data: keeps_data(options.seed),
+        sabotage: options.sabotage,
+        folder: folder.clone(),
+    };
+    let topology = Arc::new(Topology::start(&setup).await?);
+    let world = Arc::new(World {
+        http: http::client()?,
+        endpoints: topology.endpoints(),
+        recorder: Recorder::new(&folder)?,
+        stop: CancellationToken::new(),
+        end: CancellationToken::new(),
+    });
+    let history = tokio::select! {
+        history = Box::pin(live(options, (&topology, &world), &folder)) => history?,
+        () = topology.keep_alive() => unreachable!("it has no end"),
+        () = keep_sabotaged(options, &topology) => unreachable!("it has no end"),
+    };
+    let violations = check(&history);
+    let passed = violations.is_empty();
+    let report = Report {
+        options,
+        history: &history,
+        violations: &violations,
+        folder: &folder,
+    };
+    report::print(&report);
+    if passed {
+        drop(topology);
+        std::fs::remove_dir_all(&folder).context("the folder of a run that passed stays")?;
+    } else {
+        report::leave(&report)?;
+    }
+    Ok(passed)
+}
+
+/// A fresh folder for everything that the run writes.
+fn folder(options: &Options) -> anyhow::Result<PathBuf> {
+    let name = match options.sabotage {
+        Some(sabotage) => format!("{}-{}", options.seed, sabotage.name()),
+        None => options.seed.to_string(),
+    };
+    let folder = options.evidence.join(name);
+    if folder.exists() {
+        std::fs::remove_dir_all(&folder).context("the folder of an earlier run is in the way")?;
+    }
+    std::fs::create_dir_all(&folder).context("no folder for the evidence")?;
+    folder
+        .canonicalize()
+        .context("the folder of the evidence is gone")
+}
+
+async fn live(
+    options: &Options,
+    (topology, world): (&Arc<Topology>, &Arc<World>),
+    folder: &Path,
+) -> anyhow::Result<History> {
+    let producers = TaskTracker::new();
+    for producer in 0..PRODUCERS {
+        producers.spawn(produce(
+            Arc::clone(world),
+            Plan::new(options.seed, producer),
+        ));
+    }
+    producers.close();
+    let faults = options.schedule();
+    tokio::join!(
+        faults::make(topology, world, (faults, folder)),
+        sleep(options.length),
+    );
+    world.stop.cancel();
+    topology.heal().await;
+    // What producers still follow comes to its end now, and then what nobody follows.
+    let _some_do_not_end = timeout(options.settle, producers.wait()).await;
+    world.end.cancel();
+    let left = drain::settle(topology, options.settle).await?;
+    producers.wait().await;
+    let mut history = world.recorder.history(folder)?;
+    history.keeps_data = keeps_data(options.seed);
+    let tasks = report::accepted(&history);
+    drain::look_at_all(world, &tasks).await;
+    history.seen.extend(world.recorder.history(folder)?.seen);
+    history.invariants = left;
+    history.panics = logs::panics(folder);
+    drain::read(topology, &mut history).await?;
+    Ok(history)
+}
+
+/// Has the changed transitions in Redis at any time.
+async fn keep_sabotaged(options: &Options, topology: &Topology) {
+    let Some(sabotage) = options.sabotage else {
+        return std::future::pending().await;
+    };
+    loop {
+        let _redis_is_away = timeout(RELOAD * 20, sabotage.load(&topology.url)).await;
+        sleep(RELOAD).await;
+    }
+}

@@ -1,0 +1,276 @@
+//! The processes of a run: Redis, replicas and workers, each behind a proxy of its own, and started again when they end.
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::time::Duration;
+
+use anyhow::{Context as _, bail};
+use taskferry_testing::{AppendOnly, Process, ServerOptions, TestServer, binary, free_port};
+use tokio::sync::Mutex;
+
+use crate::proxy::Proxy;
+use crate::sabotage::{Rewriter, Sabotage};
+use crate::schedule::{Link, REPLICAS, WORKERS};
+
+/// How often a member is looked at, to be started again if it ended.
+const WATCH: Duration = Duration::from_millis(50);
+/// How long everything may take to serve.
+const START: Duration = Duration::from_secs(30);
+/// How long a member that was told to stop may take before it is killed.
+const STOP: Duration = Duration::from_secs(6);
+
+/// How the processes are set up.
+#[derive(Debug, Clone)]
+pub(crate) struct Setup {
+    /// The server binary, if not the one on PATH.
+    pub(crate) server: Option<PathBuf>,
+    pub(crate) keeps_data: bool,
+    pub(crate) sabotage: Option<Sabotage>,
+    /// Where everything goes that is worth a look afterwards.
+    pub(crate) folder: PathBuf,
+}
+
+/// A process that is kept alive.
+#[derive(Debug)]
+pub(crate) struct Member {
+    name: String,
+    folder: PathBuf,
+    program: String,
+    arguments: Vec<String>,
+    process: Mutex<Running>,
+    to_redis: Proxy,
+    from_clients: Option<Proxy>,
+}
+
+#[derive(Debug)]
+struct Running {
+    process: Process,
+    starts: u32,
+}
+
+/// Everything.
+#[derive(Debug)]
+pub(crate) struct Topology {
+    pub(crate) redis: Mutex<TestServer>,
+    pub(crate) url: String,
+    pub(crate) replicas: Vec<Member>,
+    pub(crate) workers: Vec<Member>,
+}
+
+impl Topology {
+    /// Starts everything and waits until it serves.
+    pub(crate) async fn start(setup: &Setup) -> anyhow::Result<Self> {
+        let append_only = if setup.keeps_data {
+            AppendOnly::Always
+        } else {
+            AppendOnly::No
+        };
+        let redis = TestServer::start_with(ServerOptions {
+            binary: setup.server.clone(),
+            append_only,
+            arguments: ["--enable-debug-command", "yes"]
+                .map(str::to_owned)
+                .to_vec(),
+            ..ServerOptions::default()
+        })
+        .await;
+        let (url, port) = (redis.url(), redis.port());
+        let rewriter = match setup.sabotage {
+            Some(sabotage) => sabotage.load(&url).await?,
+            None => Rewriter::default(),
+        };
+        for (name, text) in [
+            ("tools.toml", include_str!("tools.toml")),
+            ("exec.sh", include_str!("exec.sh")),
+        ] {
+            std::fs::write(setup.folder.join(name), text)?;
+        }
+        let mut all = Self {
+            redis: Mutex::new(redis),
+            url,
+            replicas: Vec::new(),
+            workers: Vec::new(),
+        };
+        for number in 0..REPLICAS {
+            let to_redis = Proxy::start(port, rewriter.clone()).await?;
+            all.replicas.push(replica(setup, number, to_redis).await?);
+        }
+        for number in 0..WORKERS {
+            let to_redis = Proxy::start(port, rewriter.clone()).await?;
+            all.workers.push(worker(setup, number, to_redis)?);
+        }
+        all.serves().await?;
+        Ok(all)
+    }
+
+    /// The endpoint of each replica, through its proxy.
+    pub(crate) fn endpoints(&self) -> Vec<String> {
+        let proxies = self
+            .replicas
+            .iter()
+            .filter_map(|replica| replica.from_clients.as_ref());
+        proxies
+            .map(|proxy| format!("http://127.0.0.1:{}/mcp", proxy.port()))
+            .collect()
+    }
+
+    /// The proxy on a wire.
+    pub(crate) fn proxy(&self, link: Link) -> Option<&Proxy> {
+        match link {
+            Link::ClientToReplica(number) => self.replicas.get(number)?.from_clients.as_ref(),
+            Link::ReplicaToRedis(number) => Some(&self.replicas.get(number)?.to_redis),
+            Link::WorkerToRedis(number) => Some(&self.workers.get(number)?.to_redis),
+        }
+    }
+
+    /// Undoes every fault of wires and thaws every process.
+    pub(crate) async fn heal(&self) {
+        for member in self.replicas.iter().chain(&self.workers) {
+            member.to_redis.heal();
+            if let Some(proxy) = &member.from_clients {
+                proxy.heal();
+            }
+            member.process.lock().await.process.resume();
+        }
+    }
+
+    /// Starts members again that ended, for ever.
+    pub(crate) async fn keep_alive(&self) {
+        loop {
+            for member in self.replicas.iter().chain(&self.workers) {
+                member.start_if_ended().await;
+            }
+            tokio::time::sleep(WATCH).await;
+        }
+    }
+
+    async fn serves(&self) -> anyhow::Result<()> {
+        let serving = async {
+            for endpoint in self.endpoints() {
+                let url = endpoint.replace("/mcp", "/readyz");
+                while !reqwest::get(&url)
+                    .await
+                    .is_ok_and(|answer| answer.status() == 200)
+                {
+                    tokio::time::sleep(WATCH).await;
+                }
+            }
+            for worker in &self.workers {
+                let mut running = worker.process.lock().await;
+                running.process.wait_for_line(START, "slots=").await;
+            }
+        };
+        match tokio::time::timeout(START, serving).await {
+            Ok(()) => Ok(()),
+            Err(_elapsed) => bail!("not everything serves within {START:?}"),
+        }
+    }
+}
+
+impl Member {
+    fn new(
+        (name, program, arguments): (String, &str, Vec<String>),
+        folder: &Path,
+        to_redis: Proxy,
+        from_clients: Option<Proxy>,
+    ) -> anyhow::Result<Self> {
+        let process = start(&name, program, &arguments, (folder, 1))?;
+        Ok(Self {
+            name,
+            folder: folder.to_owned(),
+            program: program.to_owned(),
+            arguments,
+            process: Mutex::new(Running { process, starts: 1 }),
+            to_redis,
+            from_clients,
+        })
+    }
+
+    /// `kill -9`.
+    pub(crate) async fn kill(&self) {
+        self.process.lock().await.process.kill9();
+    }
+
+    /// Stops it in its tracks for a while.
+    pub(crate) async fn freeze(&self, time: Duration) {
+        self.process.lock().await.process.pause();
+        tokio::time::sleep(time).await;
+        self.process.lock().await.process.resume();
+    }
+
+    /// Asks it to stop, and waits until another took its place. One that does not stop is killed.
+    pub(crate) async fn replace(&self) {
+        let before = {
+            let mut running = self.process.lock().await;
+            running.process.terminate();
+            running.starts
+        };
+        let replaced = async {
+            while self.process.lock().await.starts == before {
+                tokio::time::sleep(WATCH).await;
+            }
+        };
+        if tokio::time::timeout(STOP, replaced).await.is_err() {
+            self.kill().await;
+        }
+    }
+
+    async fn start_if_ended(&self) {
+        let mut running = self.process.lock().await;
+        if running.process.is_running() {
+            return;
+        }
+        running.starts += 1;
+        let place = (self.folder.as_path(), running.starts);
+        // A start that fails is tried again at the next look.
+        if let Ok(process) = start(&self.name, &self.program, &self.arguments, place) {
+            running.process = process;
+        }
+    }
+}
+
+fn start(
+    name: &str,
+    program: &str,
+    arguments: &[String],
+    (folder, starts): (&Path, u32),
+) -> anyhow::Result<Process> {
+    let output = folder.join("processes").join(format!("{name}.{starts}"));
+    std::fs::create_dir_all(&output).context("no folder for a process's output")?;
+    let mut command = Command::new(binary(program));
+    command
+        .args(arguments)
+        .current_dir(folder)
+        .env_remove("TASKFERRY_TEST_REDIS");
+    Ok(Process::start_in(&output, name, command))
+}
+
+async fn replica(setup: &Setup, number: usize, to_redis: Proxy) -> anyhow::Result<Member> {
+    let port = free_port();
+    let from_clients = Proxy::start(port, Rewriter::default()).await?;
+    let arguments = format!(
+        "serve --listen 127.0.0.1:{port} --redis-url redis://127.0.0.1:{}/0 --single-user true --stream-after 300ms --drain-timeout 2s",
+        to_redis.port()
+    );
+    let name = (format!("replica-{number}"), "taskferry", words(&arguments));
+    Member::new(name, &setup.folder, to_redis, Some(from_clients))
+}
+
+/// The last worker is the shipped one with the exec tool alone; the one before has every tool, the others the Rust ones.
+fn worker(setup: &Setup, number: usize, to_redis: Proxy) -> anyhow::Result<Member> {
+    let (program, more) = match WORKERS - number {
+        1 => ("taskferry-worker", " --manifest tools.toml"),
+        2 => ("chaos-worker", " --manifest tools.toml"),
+        _ => ("chaos-worker", ""),
+    };
+    let arguments = format!(
+        "--redis-url redis://127.0.0.1:{}/0 --lease 1s --slots 4 --drain-timeout 500ms{more}",
+        to_redis.port()
+    );
+    let name = (format!("worker-{number}"), program, words(&arguments));
+    Member::new(name, &setup.folder, to_redis, None)
+}
+
+fn words(text: &str) -> Vec<String> {
+    text.split(' ').map(str::to_owned).collect()
+}
