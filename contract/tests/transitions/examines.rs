@@ -56,6 +56,7 @@ async fn a_server_as_documented_has_nothing_wrong() {
         append_only: AppendOnly::Always,
         max_memory_bytes: Some(256 << 20),
         arguments: vec!["--hash-max-listpack-value".to_owned(), "1024".to_owned()],
+        ..ServerOptions::default()
     };
     let mut rig = Rig::on(options, Shards::default()).await;
     let before: u64 = rig.raw("DBSIZE", NO_ARGUMENTS).await;
