@@ -13,6 +13,7 @@ use crate::schedule::{Timed, kind_names, schedule};
 #[derive(Debug)]
 pub(crate) enum Order {
     Run(Options),
+    Soak(Soak),
     PrintSchedule(Vec<Timed>),
 }
 
@@ -29,12 +30,48 @@ pub(crate) struct Options {
     pub(crate) settle: Duration,
     /// Where folders of evidence are made.
     pub(crate) evidence: PathBuf,
+    /// How many producers there are, half of them of either era.
+    pub(crate) producers: usize,
+    /// Of the schedule's faults only each so manieth comes, and none that ends a process which is watched; all if absent.
+    pub(crate) thinned: Option<usize>,
 }
+
+/// A long run, in rounds.
+#[derive(Debug, Clone)]
+pub(crate) struct Soak {
+    pub(crate) rounds: u64,
+    /// The first round; the others differ in their seeds alone.
+    first: Options,
+}
+
+impl Soak {
+    /// The options of a round. Redis keeps its data in each.
+    pub(crate) fn round(&self, number: u64) -> Options {
+        Options {
+            seed: (self.first.seed + number) * 4,
+            ..self.first.clone()
+        }
+    }
+}
+
+/// How many producers a run has.
+const PRODUCERS: usize = 24;
+/// How many a soak has: it leaves the machine room.
+const SOAK_PRODUCERS: usize = 12;
+/// A soak makes each so manieth fault: one in some five seconds.
+const THINNED: usize = 8;
 
 impl Options {
     /// The faults of the run.
     pub(crate) fn schedule(&self) -> Vec<Timed> {
-        schedule(self.seed, self.length, &self.only)
+        let all = schedule(self.seed, self.length, &self.only).into_iter();
+        match self.thinned {
+            None => all.collect(),
+            Some(every) => all
+                .filter(|timed| !timed.fault.ends_a_watched_one())
+                .step_by(every)
+                .collect(),
+        }
     }
 }
 
@@ -43,13 +80,34 @@ pub(crate) fn read() -> Order {
     let mut words: Vec<String> = std::env::args().collect();
     let named = words
         .get(1)
-        .is_some_and(|word| ["run", "help", "--help", "-h"].contains(&word.as_str()));
+        .is_some_and(|word| ["run", "soak", "help", "--help", "-h"].contains(&word.as_str()));
     if !named {
         words.insert(1.min(words.len()), "run".to_owned());
     }
     let matches = command().get_matches_from(words);
-    let (_, run) = matches.subcommand().expect("a subcommand is required");
-    order(run)
+    match matches.subcommand().expect("a subcommand is required") {
+        ("soak", soak) => Order::Soak(soak_of(soak)),
+        (_, run) => order(run),
+    }
+}
+
+fn soak_of(matches: &ArgMatches) -> Soak {
+    let number = |name: &str| *matches.get_one::<u64>(name).expect("it has a default");
+    let (all, round) = (number("minutes"), number("round-minutes"));
+    Soak {
+        rounds: all.div_ceil(round),
+        first: Options {
+            seed: number("seed"),
+            length: Duration::from_secs(60 * round),
+            only: Vec::new(),
+            server: matches.get_one::<PathBuf>("server").cloned(),
+            sabotage: None,
+            settle: Duration::from_secs(60),
+            evidence: PathBuf::from("target/soak"),
+            producers: SOAK_PRODUCERS,
+            thinned: Some(THINNED),
+        },
+    }
 }
 
 fn order(matches: &ArgMatches) -> Order {
@@ -72,6 +130,8 @@ fn order(matches: &ArgMatches) -> Order {
             .get_one::<PathBuf>("evidence")
             .expect("it has a default")
             .clone(),
+        producers: PRODUCERS,
+        thinned: None,
     };
     if matches.get_flag("print-schedule") {
         return Order::PrintSchedule(options.schedule());
@@ -90,18 +150,39 @@ fn command() -> Command {
                 .args(bounds())
                 .args(choices()),
         )
+        .subcommand(
+            Command::new("soak")
+                .about("Runs a mixed load with some faults for long, and reports what grows and what gets slower")
+                .args([
+                    number("minutes", "60", "How long, not counting the rest between rounds")
+                        .value_parser(value_parser!(u64).range(1..=10_080)),
+                    number("round-minutes", "5", "How long a round is, which ends at rest and is checked")
+                        .value_parser(value_parser!(u64).range(1..=600)),
+                    number("seed", "1", "Chooses faults and calls"),
+                    server(),
+                ]),
+        )
+}
+
+fn number(name: &'static str, default: &'static str, help: &'static str) -> Arg {
+    Arg::new(name)
+        .long(name)
+        .value_name("N")
+        .default_value(default)
+        .value_parser(value_parser!(u64))
+        .help(help)
+}
+
+fn server() -> Arg {
+    Arg::new("server")
+        .long("server")
+        .value_name("PATH")
+        .help("The server binary [default: redis-server]")
+        .value_parser(value_parser!(PathBuf))
 }
 
 /// How much.
 fn bounds() -> Vec<Arg> {
-    let number = |name: &'static str, default: &'static str, help: &'static str| {
-        Arg::new(name)
-            .long(name)
-            .value_name("N")
-            .default_value(default)
-            .value_parser(value_parser!(u64))
-            .help(help)
-    };
     let seed = "Chooses faults and calls; of 3, 7, 11, … Redis loses its data";
     let settle = "How many seconds everything may take to end after the faults";
     vec![
@@ -123,12 +204,7 @@ fn choices() -> Vec<Arg> {
         named("only", "KINDS", "Makes faults of these kinds alone")
             .value_delimiter(',')
             .value_parser(PossibleValuesParser::new(kind_names())),
-        named(
-            "server",
-            "PATH",
-            "The server binary [default: redis-server]",
-        )
-        .value_parser(path.clone()),
+        server(),
         named(
             "evidence",
             "PATH",

@@ -15,6 +15,7 @@ mod report;
 mod run;
 mod sabotage;
 mod schedule;
+mod soak;
 mod topology;
 
 use std::process::ExitCode;
@@ -31,6 +32,11 @@ async fn main() -> ExitCode {
             biased;
             outcome = interrupted() => outcome,
             outcome = Box::pin(run::run(&options)) => outcome,
+        },
+        Order::Soak(options) => tokio::select! {
+            biased;
+            outcome = interrupted() => outcome,
+            outcome = Box::pin(soak::run(&options)) => outcome,
         },
         Order::PrintSchedule(schedule) => {
             for timed in schedule {

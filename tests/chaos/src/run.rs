@@ -19,8 +19,6 @@ use crate::schedule::keeps_data;
 use crate::topology::{Setup, Topology};
 use crate::{drain, faults, http, logs};
 
-/// How many producers there are, half of them of either era.
-const PRODUCERS: usize = 24;
 /// Between two loads of changed transitions, which a restart and SCRIPT FLUSH forget.
 const RELOAD: Duration = Duration::from_millis(50);
 
@@ -65,7 +63,7 @@ pub(crate) async fn run(options: &Options) -> anyhow::Result<bool> {
 }
 
 /// A fresh folder for everything that the run writes.
-fn folder(options: &Options) -> anyhow::Result<PathBuf> {
+pub(crate) fn folder(options: &Options) -> anyhow::Result<PathBuf> {
     let name = match options.sabotage {
         Some(sabotage) => format!("{}-{}", options.seed, sabotage.name()),
         None => options.seed.to_string(),
@@ -80,17 +78,19 @@ fn folder(options: &Options) -> anyhow::Result<PathBuf> {
         .context("the folder of the evidence is gone")
 }
 
-async fn live(
+pub(crate) async fn live(
     options: &Options,
     (topology, world): (&Arc<Topology>, &Arc<World>),
     folder: &Path,
 ) -> anyhow::Result<History> {
     let producers = TaskTracker::new();
-    for producer in 0..PRODUCERS {
-        producers.spawn(produce(
-            Arc::clone(world),
-            Plan::new(options.seed, producer),
-        ));
+    for producer in 0..options.producers {
+        let plan = Plan::new(options.seed, producer);
+        let plan = match options.thinned {
+            None => plan,
+            Some(_) => plan.harmless(),
+        };
+        producers.spawn(produce(Arc::clone(world), plan));
     }
     producers.close();
     let faults = options.schedule();

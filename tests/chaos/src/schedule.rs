@@ -72,6 +72,18 @@ impl Fault {
     }
 }
 
+impl Fault {
+    /// Whether it ends one of those that a soak watches: the first replica, the first and the last worker.
+    pub(crate) fn ends_a_watched_one(self) -> bool {
+        match self {
+            Self::KillWorker(at) | Self::StopWorker(at) => at == 0 || at + 1 == WORKERS,
+            Self::KillReplica(at) | Self::StopReplica(at) => at == 0,
+            Self::RollWorkers | Self::RollReplicas => true,
+            _ => false,
+        }
+    }
+}
+
 /// A fault and its time, from the beginning of the run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 pub(crate) struct Timed {

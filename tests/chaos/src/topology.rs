@@ -48,6 +48,16 @@ struct Running {
     starts: u32,
 }
 
+/// What a member takes.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct Usage {
+    pub(crate) name: String,
+    /// How often it was started.
+    pub(crate) starts: u32,
+    /// Its resident memory, KiB (Linux: proc(5), `VmRSS`); 0 if it just ended.
+    pub(crate) rss_kib: f64,
+}
+
 /// Everything.
 #[derive(Debug)]
 pub(crate) struct Topology {
@@ -132,6 +142,20 @@ impl Topology {
             }
             member.process.lock().await.process.resume();
         }
+    }
+
+    /// What every member takes now.
+    pub(crate) async fn usage(&self) -> Vec<Usage> {
+        let mut all = Vec::new();
+        for member in self.replicas.iter().chain(&self.workers) {
+            let running = member.process.lock().await;
+            all.push(Usage {
+                name: member.name.clone(),
+                starts: running.starts,
+                rss_kib: resident_kib(running.process.pid()),
+            });
+        }
+        all
     }
 
     /// Starts members again that ended, for ever.
@@ -243,6 +267,13 @@ fn start(
         .current_dir(folder)
         .env_remove("TASKFERRY_TEST_REDIS");
     Ok(Process::start_in(&output, name, command))
+}
+
+fn resident_kib(pid: u32) -> f64 {
+    let status = std::fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();
+    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
+    line.and_then(|line| line.trim().strip_suffix("kB")?.trim().parse().ok())
+        .unwrap_or_default()
 }
 
 async fn replica(setup: &Setup, number: usize, to_redis: Proxy) -> anyhow::Result<Member> {
