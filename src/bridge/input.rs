@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use taskferry_contract::{
-    AnswerReply, DeliverReply, Owner, PollReply, Question, Said, Sender, SessionId, TaskId,
+    AnswerReply, DeliverReply, Owner, PollReply, Question, Remote, Said, Sender, SessionId, TaskId,
     Unwanted,
 };
 
@@ -46,6 +46,15 @@ impl Bridge {
         let question = (key, ASK_AGAIN);
         let poll = self.0.store.poll_remote(id, owner, question, sender(by));
         Ok(poll.await?)
+    }
+
+    /// The task by which a client answers a question, as far as it is known.
+    pub(crate) async fn remote(
+        &self,
+        id: TaskId,
+        key: &str,
+    ) -> Result<Option<Remote>, BridgeError> {
+        Ok(self.0.store.remote(id, key).await?)
     }
 
     /// Notes what a client says of a task by which it answers a question.

@@ -20,9 +20,6 @@ use crate::bridge::{Bridge, BridgeError, Watch};
 /// How often a job whose client left is tried to be cancelled while the store fails.
 const CANCELS_TRIED: u32 = 5;
 
-/// When a job is looked at again for whose client there is something, while the store fails.
-const LOOK_AGAIN: Duration = Duration::from_millis(500);
-
 /// When a call is tried to be handed out again while the store fails.
 const HAND_OUT_AGAIN: Duration = Duration::from_secs(1);
 
@@ -222,11 +219,12 @@ impl Follow {
             () = late => return Ok(Next::Late),
             _this_job = due => {}
         }
-        if let Some(view) = self.watch.look().await? {
-            return Ok(Next::State(Box::new(view)));
+        if let OnQuestion::Send { carrier, .. } = &mut self.on_question {
+            carrier.leave(self.watch.id());
         }
-        tokio::time::sleep(LOOK_AGAIN).await;
-        Ok(Next::Due)
+        // While the store fails, the next look by itself makes up for this one.
+        let seen = self.watch.look().await?;
+        Ok(seen.map_or(Next::Due, |view| Next::State(Box::new(view))))
     }
 
     /// The answer to a caller who waits no longer; nothing if the next look has one, or if the store fails.
@@ -341,7 +339,7 @@ impl Follow {
         let OnQuestion::Send { carrier, .. } = &mut self.on_question else {
             return;
         };
-        match carrier.cancellations(bridge, view).await {
+        match carrier.cancellations(bridge, (view.id, &view.owner)).await {
             Ok(messages) => self.tell(messages, events).await,
             Err(error) => {
                 tracing::warn!(task = %view.id, %error, "the client's tasks are not cancelled yet");

@@ -171,12 +171,25 @@ async fn a_clients_task_that_is_cancelled_fails_or_is_unknown_is_an_error_to_the
         let error = json!({ "error": { "code": -32603, "message": "the model broke" } });
         answer(&client.elsewhere, &fetch, error).await;
     });
+    let failed_with_a_result = comes_to_nothing(async |client, stream| {
+        let poll = stream.until("tasks/get").await;
+        let mut said = task("failed");
+        said["statusMessage"] = json!("nobody came");
+        client.respond(&poll, said).await;
+        let fetch = stream.until("tasks/result").await;
+        client.respond(&fetch, accepted()).await;
+    });
     let unknown = comes_to_nothing(async |client, stream| {
         let poll = stream.until("tasks/get").await;
         let error = json!({ "error": { "code": -32602, "message": "no such task" } });
         answer(&client.elsewhere, &poll, error).await;
     });
     let (cancelled, failed, unknown) = tokio::join!(cancelled, failed, unknown);
+    let failed_with_a_result = failed_with_a_result.await;
+    assert!(
+        failed_with_a_result.contains("nobody came"),
+        "{failed_with_a_result}"
+    );
     assert!(cancelled.contains("is cancelled"), "{cancelled}");
     assert!(failed.contains("the model broke"), "{failed}");
     assert!(unknown.contains("no such task"), "{unknown}");
@@ -274,4 +287,44 @@ async fn an_expired_task_of_ours_cancels_the_clients() {
 async fn the_typescript_sdk_answers_by_tasks_of_its_own() {
     let (fleet, _asker) = asking_fleet().await;
     crate::foreign_clients::runs("receiver.mjs", &fleet).await;
+}
+
+/// What a process took of the CPU so far, in clock ticks (Linux: proc(5), utime and stime).
+fn cpu_ticks(pid: u32) -> u64 {
+    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap();
+    let fields: Vec<&str> = stat
+        .rsplit(')')
+        .next()
+        .unwrap()
+        .split_whitespace()
+        .collect();
+    fields[11].parse::<u64>().unwrap() + fields[12].parse::<u64>().unwrap()
+}
+
+#[tokio::test]
+async fn a_stream_rests_once_the_clients_task_brought_its_answer() {
+    let (fleet, _asker) = asking_fleet().await;
+    let client = Receiver::open(&fleet).await;
+    let mut own = Stream::get(&client.here).await;
+    let id = client
+        .here
+        .start("summarize_orders", asking(), 60_000)
+        .await;
+    let question = own.until("elicitation/create").await;
+    client.make(&question).await;
+    let poll = own.until("tasks/get").await;
+    client.respond(&poll, task("completed")).await;
+    let fetch = own.until("tasks/result").await;
+    client.respond(&fetch, accepted()).await;
+    client.here.until(&id, "completed").await;
+    // Past the moment when an unanswered request to the client would be repeated, with the stream still open.
+    let (pid, begun) = (fleet.replicas[0].process.pid(), Instant::now());
+    let before = cpu_ticks(pid);
+    while begun.elapsed() < Duration::from_secs(14) {
+        tokio::time::sleep(Duration::from_millis(500)).await;
+    }
+    let took = cpu_ticks(pid) - before;
+    assert!(took < 100, "an idle replica took {took} ticks of the CPU");
+    drop(own);
+    fleet.check_idle().await;
 }

@@ -4,7 +4,9 @@ use std::collections::{HashMap, HashSet};
 
 use serde_json::json;
 use serde_json::value::RawValue;
-use taskferry_contract::{DeliverReply, PollReply, Question, SessionId, TaskId, TaskView};
+use taskferry_contract::{
+    DeliverReply, Owner, PollReply, Question, SessionId, TaskId, TaskView, Unwanted,
+};
 use tokio::time::{Instant, sleep_until};
 
 use super::super::Caller;
@@ -124,22 +126,20 @@ impl Carrier {
     pub(in super::super) async fn cancellations(
         &mut self,
         bridge: &Bridge,
-        view: &TaskView,
+        (id, owner): (TaskId, &Owner),
     ) -> Result<Vec<String>, BridgeError> {
         if !self.receiver.cancels() {
             return Ok(Vec::new());
         }
-        let dropped = bridge
-            .drop_remote(view.id, &view.owner, self.session)
-            .await?;
-        let cancel = |unwanted: taskferry_contract::Unwanted| {
-            self.remotes.remove(&(view.id, unwanted.key.clone()));
-            receiver::cancellation(view.id, &unwanted.key, &unwanted.task)
+        let dropped = bridge.drop_remote(id, owner, self.session).await?;
+        let cancel = |unwanted: Unwanted| {
+            self.remotes.remove(&(id, unwanted.key.clone()));
+            receiver::cancellation(id, &unwanted.key, &unwanted.task)
         };
         Ok(dropped.into_iter().map(cancel).collect())
     }
 
-    /// Leaves a job to another connection.
+    /// Sends nothing more for a job until its questions are looked at again, here or over another connection.
     pub(in super::super) fn leave(&mut self, id: TaskId) {
         self.due.remove(&id);
     }
@@ -167,12 +167,7 @@ impl Carrier {
     }
 
     /// Gives what was sent for a job and has no response back, for another connection to send.
-    pub(in super::super) async fn recall(
-        &self,
-        bridge: &Bridge,
-        view: (TaskId, &taskferry_contract::Owner),
-    ) {
-        let (id, owner) = view;
+    pub(in super::super) async fn recall(&self, bridge: &Bridge, (id, owner): (TaskId, &Owner)) {
         bridge.recall(id, owner, &self.name).await;
     }
 }

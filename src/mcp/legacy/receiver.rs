@@ -9,11 +9,14 @@ use serde_json::value::RawValue;
 use serde_json::{Value, json};
 use taskferry_contract::{Owner, RemoteStatus, Said, SaidBy, Session, SessionId, TaskId};
 
-use super::super::jsonrpc;
+use super::super::{LEGACY_WITH_TASKS, jsonrpc};
 use crate::bridge::{Bridge, BridgeError};
 
 /// How often a client is asked that does not say how often it wants to be.
 const ASK_EVERY: Duration = Duration::from_secs(1);
+/// The longest id of a client's task, and the longest message of one that is kept, bytes.
+const LONGEST_ID: usize = 1024;
+const LONGEST_MESSAGE: usize = 1024;
 /// A client is asked no more often than this, and no less often than that, whatever it says.
 const ASK_BETWEEN: [Duration; 2] = [Duration::from_millis(50), Duration::from_secs(3600)];
 
@@ -27,6 +30,9 @@ pub(in super::super) struct Receiver {
 
 impl Receiver {
     pub(super) fn of(session: &Session) -> Self {
+        if session.revision != LEGACY_WITH_TASKS {
+            return Self::default();
+        }
         let declared: Value = serde_json::from_str(&session.capabilities).unwrap_or_default();
         let has = |path: &str| declared.pointer(path).is_some_and(Value::is_object);
         Self {
@@ -121,9 +127,18 @@ impl Described<'_> {
         ))
     }
 
-    /// Nothing if it was cancelled, or is in a state that nobody knows.
+    /// In words, as far as that is kept.
+    fn message(&self) -> &str {
+        let message = self.status_message.as_deref().unwrap_or_default();
+        message
+            .get(..message.floor_char_boundary(LONGEST_MESSAGE))
+            .unwrap_or_default()
+    }
+
+    /// Nothing if it was cancelled, is in a state that nobody knows, or has an id that is too long to be kept.
     fn status(&self) -> Option<RemoteStatus> {
         match self.status.as_ref() {
+            _ if self.task_id.len() > LONGEST_ID => None,
             "working" => Some(RemoteStatus::Working),
             "input_required" => Some(RemoteStatus::InputRequired),
             "completed" => Some(RemoteStatus::Completed),
@@ -178,7 +193,7 @@ pub(super) async fn made(
         session: place.session,
         by: SaidBy::Making(&task.task_id),
         status,
-        message: task.status_message.as_deref().unwrap_or_default(),
+        message: task.message(),
         poll: Some(task.poll().unwrap_or(ASK_EVERY)),
     };
     bridge
@@ -196,8 +211,8 @@ pub(super) async fn told(
 ) -> Result<(), BridgeError> {
     let answer = match (about, outcome) {
         (About::Cancel, _) => return Ok(()),
-        (_, Err(error)) => format!("{{\"error\":{}}}", error.get()),
-        (About::Outcome, Ok(result)) => result.get().to_owned(),
+        (About::Status(_), Err(error)) => format!("{{\"error\":{}}}", error.get()),
+        (About::Outcome, outcome) => of_ended(bridge, place, outcome).await?,
         (About::Status(number), Ok(result)) => {
             match serde_json::from_str::<Described<'_>>(result.get()) {
                 Ok(task) => match task.status() {
@@ -206,7 +221,7 @@ pub(super) async fn told(
                             session: place.session,
                             by: SaidBy::Poll(number),
                             status,
-                            message: task.status_message.as_deref().unwrap_or_default(),
+                            message: task.message(),
                             poll: task.poll(),
                         };
                         return bridge
@@ -226,6 +241,32 @@ pub(super) async fn told(
     bridge
         .answer_by_remote(place.task, place.owner, key, &answer)
         .await
+}
+
+/// The answer that a client's task brings. One that the client said had failed brings an error, whatever it holds.
+async fn of_ended(
+    bridge: &Bridge,
+    place: Place<'_>,
+    outcome: Result<&RawValue, &RawValue>,
+) -> Result<String, BridgeError> {
+    let remote = bridge.remote(place.task, place.key).await?;
+    let failed = remote.filter(|remote| remote.status == RemoteStatus::Failed);
+    let why = failed.as_ref().and_then(|remote| remote.message.as_deref());
+    Ok(match (outcome, failed.is_some()) {
+        (Ok(result), false) => result.get().to_owned(),
+        (Ok(result), true) => {
+            let why = why.unwrap_or(result.get());
+            let text = format!("the client's task that was to bring the answer is failed: {why}");
+            json!({ "error": { "code": -32000, "message": text } }).to_string()
+        }
+        (Err(error), _) => {
+            let mut error: Value = serde_json::from_str(error.get()).unwrap_or_default();
+            if let (Some(why), Some(said)) = (why, error.get_mut("message")) {
+                *said = json!(format!("{} ({why})", said.as_str().unwrap_or_default()));
+            }
+            json!({ "error": error }).to_string()
+        }
+    })
 }
 
 #[cfg(test)]

@@ -145,7 +145,10 @@ impl Stream {
                     Ok(true)
                 }
                 Some(task) = tasks.recv() => self.rung(task).await.map(|()| true),
-                task = self.carrier.due() => self.look(task).await.map(|()| true),
+                task = self.carrier.due() => {
+                    self.carrier.leave(task);
+                    self.look(task).await.map(|()| true)
+                }
                 _ = look.tick() => self.keep().await,
             };
             match outcome {
@@ -186,16 +189,11 @@ impl Stream {
         if !self.told.get(&task).is_some_and(|told| told.ended) {
             return self.look(task).await;
         }
-        match self.bridge.poll(task, &self.owner).await {
-            Ok(view) => {
-                for message in self.carrier.cancellations(&self.bridge, &view).await? {
-                    self.send(message).await;
-                }
-                Ok(())
-            }
-            Err(BridgeError::NotFound) => Ok(()),
-            Err(error) => Err(error),
+        let job = (task, &self.owner);
+        for message in self.carrier.cancellations(&self.bridge, job).await? {
+            self.send(message).await;
         }
+        Ok(())
     }
 
     /// Tells what changed of a task, and puts its questions.
@@ -239,7 +237,10 @@ impl Stream {
         if changed {
             self.say("notifications/tasks/status", &shown).await;
         }
-        let mut messages = self.carrier.cancellations(&self.bridge, &view).await?;
+        let mut messages = self
+            .carrier
+            .cancellations(&self.bridge, (task, &self.owner))
+            .await?;
         if asks {
             messages.extend(self.carrier.questions(&self.bridge, &view).await?);
         }
