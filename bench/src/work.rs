@@ -78,25 +78,13 @@ pub(crate) async fn submit(
     arguments: &str,
 ) -> anyhow::Result<TaskId> {
     let owner = Owner::anonymous();
+    let id = TaskId::random(store.shards().of(&owner));
     let submission = Submission {
-        tool,
-        id: TaskId::random(store.shards().of(&owner)),
-        owner: &owner,
-        arguments,
-        plain: false,
-        ttl: Duration::from_millis(tool.ttl.default_ms),
         keep: Duration::from_millis(tool.keep_ms),
-        alias: None,
         capabilities: Some(CAPABILITIES),
-        trace: None,
-        waiter: None,
-        session: None,
-        progress_token: None,
-        log_level: None,
-        answers: &[],
-        asks: &[],
         queue_cap: 1_000_000_000,
         owner_cap: 10_000,
+        ..Submission::new(tool, id, &owner, arguments)
     };
     match store.submit(&submission).await? {
         SubmitReply::Queued { .. } => Ok(submission.id),

@@ -115,25 +115,17 @@ impl Bridge {
 
     fn submission<'a>(&self, call: &Call<'a>, alias: Option<&'a Alias>) -> Submission<'a> {
         let shard = Alias::shard(alias, call.owner, self.0.store.shards());
+        let (tool, id) = (&call.tool.definition, TaskId::random(shard));
         Submission {
-            tool: &call.tool.definition,
-            id: TaskId::random(shard),
-            owner: call.owner,
-            arguments: call.arguments,
-            plain: false,
-            ttl: Duration::ZERO,
-            keep: Duration::ZERO,
             alias,
             capabilities: Some(call.capabilities),
             trace: call.trace,
-            waiter: None,
-            session: None,
-            progress_token: None,
             log_level: call.log_level,
             answers: call.answers,
             asks: call.asks,
             queue_cap: self.0.limits.queue_cap,
             owner_cap: self.0.limits.owner_cap,
+            ..Submission::new(tool, id, call.owner, call.arguments)
         }
     }
 

@@ -134,26 +134,8 @@ async fn submit(redis_url: &str, prefix: &str, desk: &Desk) -> anyhow::Result<()
     let owner = Owner::anonymous();
     let tool = holder::definition()?;
     let arguments = arguments(desk)?;
-    let submission = Submission {
-        tool: &tool,
-        id: TaskId::random(store.shards().of(&owner)),
-        owner: &owner,
-        arguments: &arguments,
-        plain: false,
-        ttl: Duration::from_secs(600),
-        keep: Duration::ZERO,
-        alias: None,
-        capabilities: None,
-        trace: None,
-        waiter: None,
-        session: None,
-        progress_token: None,
-        log_level: None,
-        answers: &[],
-        asks: &[],
-        queue_cap: 0,
-        owner_cap: 0,
-    };
+    let id = TaskId::random(store.shards().of(&owner));
+    let submission = Submission::new(&tool, id, &owner, &arguments);
     match store.submit(&submission).await? {
         SubmitReply::Queued { .. } => Ok(()),
         refused => bail!("a job was not queued: {refused:?}"),

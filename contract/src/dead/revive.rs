@@ -124,23 +124,10 @@ fn submission<'a>(
     id: TaskId,
 ) -> Submission<'a> {
     Submission {
-        tool,
-        id,
-        owner: &remains.owner,
-        arguments: &remains.arguments,
-        plain: false,
         ttl: Duration::from_millis(tool.ttl.choose(letter.ttl_ms)),
         keep: Duration::from_millis(tool.keep_ms),
-        alias: None,
         capabilities: remains.capabilities.as_deref(),
-        trace: None,
-        waiter: None,
-        session: None,
-        progress_token: None,
         answers: &remains.answers,
-        asks: &[],
-        log_level: None,
-        queue_cap: 0,
-        owner_cap: 0,
+        ..Submission::new(tool, id, &remains.owner, &remains.arguments)
     }
 }

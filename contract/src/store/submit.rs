@@ -53,6 +53,33 @@ pub struct Submission<'a> {
     pub owner_cap: u64,
 }
 
+impl<'a> Submission<'a> {
+    /// A task that its caller left all to the tool: its ttl, and nothing that need not be there. No caps.
+    #[must_use]
+    pub fn new(tool: &'a ToolDefinition, id: TaskId, owner: &'a Owner, arguments: &'a str) -> Self {
+        Self {
+            tool,
+            id,
+            owner,
+            arguments,
+            plain: false,
+            ttl: Duration::from_millis(tool.ttl.default_ms),
+            keep: Duration::ZERO,
+            alias: None,
+            capabilities: None,
+            trace: None,
+            waiter: None,
+            session: None,
+            progress_token: None,
+            answers: &[],
+            asks: &[],
+            log_level: None,
+            queue_cap: 0,
+            owner_cap: 0,
+        }
+    }
+}
+
 /// What became of a submit.
 #[derive(Debug, Clone, PartialEq)]
 pub enum SubmitReply {

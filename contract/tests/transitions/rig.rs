@@ -73,25 +73,10 @@ impl Rig {
 
     /// A submission with nothing special about it.
     pub(crate) fn submission(&self) -> Submission<'_> {
+        let (id, arguments) = (TaskId::random(self.shard), r#"{"month":"2026-07"}"#);
         Submission {
-            tool: &self.tool,
-            id: TaskId::random(self.shard),
-            owner: &self.owner,
-            arguments: r#"{"month":"2026-07"}"#,
-            plain: false,
             ttl: Duration::from_secs(600),
-            keep: Duration::ZERO,
-            alias: None,
-            capabilities: None,
-            trace: None,
-            waiter: None,
-            session: None,
-            progress_token: None,
-            log_level: None,
-            answers: &[],
-            asks: &[],
-            queue_cap: 0,
-            owner_cap: 0,
+            ..Submission::new(&self.tool, id, &self.owner, arguments)
         }
     }
 

@@ -62,25 +62,11 @@ impl Rig {
         tool: &'a ToolDefinition,
         owner: &'a Owner,
     ) -> Submission<'a> {
+        let id = TaskId::random(self.settings.shards.of(owner));
         Submission {
-            tool,
-            id: TaskId::random(self.settings.shards.of(owner)),
-            owner,
-            arguments: "{}",
-            plain: false,
             ttl: Duration::from_secs(600),
-            keep: Duration::ZERO,
-            alias: None,
             capabilities: Some(CAPABLE),
-            trace: None,
-            waiter: None,
-            session: None,
-            progress_token: None,
-            log_level: None,
-            answers: &[],
-            asks: &[],
-            queue_cap: 0,
-            owner_cap: 0,
+            ..Submission::new(tool, id, owner, "{}")
         }
     }
 

@@ -85,25 +85,15 @@ impl Case {
         id: TaskId,
         alias: Option<&'a Alias>,
     ) -> Submission<'a> {
+        let (tool, owner) = (&self.tools[submit.tool], &self.owners[submit.owner]);
         Submission {
-            tool: &self.tools[submit.tool],
-            id,
-            owner: &self.owners[submit.owner],
-            arguments: "{}",
             plain: submit.plain,
             ttl: TTL,
             keep: if submit.keep { TTL * 2 } else { TTL / 2 },
             alias,
-            capabilities: None,
-            trace: None,
-            waiter: None,
-            session: None,
-            progress_token: None,
-            log_level: None,
-            answers: &[],
-            asks: &[],
             queue_cap: submit.queue_cap,
             owner_cap: submit.owner_cap,
+            ..Submission::new(tool, id, owner, "{}")
         }
     }
 
