@@ -30,6 +30,18 @@ struct Wire {
     cut: CancellationToken,
 }
 
+impl Wire {
+    /// Changes what happens to its bytes; not if it swallowed some: whatever came after them would be taken for something
+    /// else, which no network does.
+    fn turn(&self, mode: Mode) -> bool {
+        let passes = *self.mode.borrow() != Mode::Swallow;
+        if passes {
+            self.mode.send_replace(mode);
+        }
+        passes
+    }
+}
+
 #[derive(Debug)]
 struct Link {
     target: SocketAddr,
@@ -106,8 +118,7 @@ impl Proxy {
     pub(crate) fn heal(&self) {
         *lock(&self.link.beginning) = Mode::Pass;
         for wire in lock(&self.link.wires).iter() {
-            let before = wire.mode.send_replace(Mode::Pass);
-            if before == Mode::Swallow {
+            if !wire.turn(Mode::Pass) {
                 wire.cut.cancel();
             }
         }
@@ -118,7 +129,7 @@ impl Proxy {
             *lock(&self.link.beginning) = mode;
         }
         for wire in self.chosen(stride) {
-            wire.mode.send_replace(mode);
+            wire.turn(mode);
         }
     }
 
@@ -268,6 +279,10 @@ mod tests {
         stream.write_all(b"lost").await.unwrap();
         let silence = tokio::time::timeout(Duration::from_millis(200), stream.read_u8()).await;
         assert!(silence.is_err(), "{silence:?}");
+        proxy.delay(Duration::from_millis(1));
+        stream.write_all(b"late").await.unwrap();
+        let silence = tokio::time::timeout(Duration::from_millis(200), stream.read_u8()).await;
+        assert!(silence.is_err(), "it lost bytes: {silence:?}");
         proxy.heal();
         let end = stream.read_u8().await.unwrap_err();
         assert_eq!(end.kind(), std::io::ErrorKind::ConnectionReset);
