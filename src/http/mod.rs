@@ -11,7 +11,7 @@ use std::time::Duration;
 use axum::Router;
 use axum::body::{Body, Bytes};
 use axum::extract::State;
-use axum::http::{HeaderMap, Request, StatusCode, header};
+use axum::http::{HeaderMap, HeaderValue, Request, StatusCode, header};
 use axum::middleware::from_fn_with_state;
 use axum::response::Response;
 use axum::routing::get;
@@ -61,7 +61,11 @@ pub(crate) fn router(
         stop,
     });
     Router::new()
-        .route("/mcp", get(open).post(post).delete(end))
+        // Without a handler of its own, HEAD would open a stream as GET does.
+        .route(
+            "/mcp",
+            get(open).head(other).post(post).delete(end).fallback(other),
+        )
         .route_layer(from_fn_with_state(admission, admission::admit))
         .route("/healthz", get(health::alive))
         .route("/readyz", get(health::ready))
@@ -92,6 +96,18 @@ async fn end(State(edge): State<Arc<Edge>>, headers: HeaderMap) -> Response {
     }
     let reply = edge.mcp.delete(&edge.settings.caller, &headers).await;
     respond(reply, edge.settings.keep_alive)
+}
+
+/// Turns away a method of HTTP that means nothing here.
+async fn other(State(edge): State<Arc<Edge>>, headers: HeaderMap) -> Response {
+    if let Err(refused) = edge.settings.guard.check(&headers) {
+        return refused.respond();
+    }
+    let text = "POST a message, GET a session's stream, or DELETE a session".to_owned();
+    let mut response = Refused::new(StatusCode::METHOD_NOT_ALLOWED, text).respond();
+    let allowed = HeaderValue::from_static("GET, POST, DELETE");
+    response.headers_mut().insert(header::ALLOW, allowed);
+    response
 }
 
 /// Takes a message off the wire, if it may come in.

@@ -5,6 +5,10 @@ use std::borrow::Cow;
 use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::value::RawValue;
 
+/// How deep the arrays and objects of a message may nest, the message itself included. Fewer than the 127 levels that
+/// `serde_json` reads into a tree, so whatever passes can be read wherever a part of it goes, wrapped in a few more.
+const MAX_DEPTH: usize = 100;
+
 /// Error codes of JSON-RPC and of MCP (2026-07-28, basic, Error Codes).
 pub(crate) mod code {
     pub(crate) const PARSE_ERROR: i64 = -32_700;
@@ -161,6 +165,12 @@ pub(crate) fn parse(body: &[u8]) -> Result<Message<'_>, Malformed<'_>> {
             return Err(refuse(RpcError::new(code::PARSE_ERROR, message)));
         }
     }
+    if is_too_deep(text) {
+        let message = format!(
+            "the body nests arrays and objects deeper than the {MAX_DEPTH} levels this server takes"
+        );
+        return Err(refuse(RpcError::invalid_request(message)));
+    }
     let envelope: Envelope<'_> = serde_json::from_str(text).map_err(|error| {
         let code = if error.is_data() {
             code::INVALID_REQUEST
@@ -175,6 +185,29 @@ pub(crate) fn parse(body: &[u8]) -> Result<Message<'_>, Malformed<'_>> {
     envelope.classify()
 }
 
+/// Whether arrays and objects nest deeper than [`MAX_DEPTH`]. What is no JSON may pass: the reader after it tells.
+fn is_too_deep(text: &str) -> bool {
+    let mut depth = 0_usize;
+    let (mut in_string, mut escaped) = (false, false);
+    for byte in text.bytes() {
+        if in_string {
+            in_string = escaped || byte != b'"';
+            escaped = byte == b'\\' && !escaped;
+            continue;
+        }
+        match byte {
+            b'"' => in_string = true,
+            b'{' | b'[' => depth += 1,
+            b'}' | b']' => depth = depth.saturating_sub(1),
+            _ => {}
+        }
+        if depth > MAX_DEPTH {
+            return true;
+        }
+    }
+    false
+}
+
 impl<'a> Envelope<'a> {
     fn classify(self) -> Result<Message<'a>, Malformed<'a>> {
         let id = self.id.filter(|id| is_valid_id(id.get()));
@@ -186,7 +219,7 @@ impl<'a> Envelope<'a> {
             return Err(refuse("jsonrpc must be \"2.0\""));
         }
         if self.id.is_some() && id.is_none() {
-            return Err(refuse("id must be a string or an integer"));
+            return Err(refuse("id must be a string or an integer of 64 bits"));
         }
         if self
             .params
@@ -232,7 +265,8 @@ fn string(json: &str) -> Option<Cow<'_, str>> {
     Some(Cow::Borrowed(inner))
 }
 
-fn is_valid_id(id: &str) -> bool {
+/// Whether a JSON text is a string or an integer, as ids and progress tokens are.
+pub(crate) fn is_valid_id(id: &str) -> bool {
     id.starts_with('"') || id.parse::<i64>().is_ok()
 }
 
@@ -251,11 +285,14 @@ pub(crate) fn success(id: &RawValue, result: &impl Serialize) -> String {
     })
 }
 
-/// An error response as text; without an id if that could not be read.
+/// An error response as text; without an id if there is none to answer by. A null id, as JSON-RPC 2.0 has it, is none that
+/// the schemas of MCP know, and the transport wants such an error to have no id (2025-11-25, Sending Messages to the
+/// Server).
 pub(crate) fn failure(id: Option<&RawValue>, error: &impl Serialize) -> String {
     #[derive(Serialize)]
     struct Failure<'a, T> {
         jsonrpc: &'static str,
+        #[serde(skip_serializing_if = "Option::is_none")]
         id: Option<&'a RawValue>,
         error: &'a T,
     }
@@ -301,7 +338,8 @@ pub(crate) fn notification(method: &str, params: &impl Serialize) -> String {
 fn text(message: &impl Serialize) -> String {
     serde_json::to_string(message).unwrap_or_else(|error| {
         tracing::error!(%error, "a message could not be written");
-        r#"{"jsonrpc":"2.0","id":null,"error":{"code":-32603,"message":"the answer could not be written"}}"#.to_owned()
+        r#"{"jsonrpc":"2.0","error":{"code":-32603,"message":"the answer could not be written"}}"#
+            .to_owned()
     })
 }
 
@@ -333,6 +371,35 @@ mod tests {
     }
 
     #[test]
+    fn only_so_many_levels_are_read() {
+        let nested = |levels: usize| {
+            let (open, close) = ("[".repeat(levels), "]".repeat(levels));
+            format!(
+                r#"{{"jsonrpc":"2.0","id":1,"method":"m","params":{{"[[\\\"[[":"{{{{","a":{open}{close}}}}}"#
+            )
+        };
+        // The message and its params are two levels.
+        assert!(parse(nested(MAX_DEPTH - 2).as_bytes()).is_ok());
+        for levels in [MAX_DEPTH - 1, 200, 10_000, 1_000_000] {
+            let error = refused(&nested(levels));
+            assert_eq!(error.code, code::INVALID_REQUEST, "{levels}");
+            assert!(error.message.contains("100 levels"), "{}", error.message);
+        }
+        let wide = format!(
+            r#"{{"jsonrpc":"2.0","id":1,"method":"m","params":{{"a":[{}0]}}}}"#,
+            "[[]],".repeat(10_000)
+        );
+        assert!(parse(wide.as_bytes()).is_ok());
+    }
+
+    #[test]
+    fn an_error_without_an_id_to_answer_by_has_none() {
+        let error = RpcError::invalid_request("x");
+        let text = r#"{"jsonrpc":"2.0","error":{"code":-32600,"message":"x"}}"#;
+        assert_eq!(failure(None, &error), text);
+    }
+
+    #[test]
     fn says_what_is_wrong_with_a_message() {
         assert_eq!(refused("{").code, code::PARSE_ERROR);
         assert_eq!(refused("").code, code::PARSE_ERROR);
@@ -344,6 +411,11 @@ mod tests {
             (r#"{"jsonrpc":"2.0","id":null,"method":"m"}"#, "id must"),
             (r#"{"jsonrpc":"2.0","id":1.5,"method":"m"}"#, "id must"),
             (r#"{"jsonrpc":"2.0","id":{},"method":"m"}"#, "id must"),
+            (r#"{"jsonrpc":"2.0","id":true,"method":"m"}"#, "id must"),
+            (
+                r#"{"jsonrpc":"2.0","id":9223372036854775808,"method":"m"}"#,
+                "64 bits",
+            ),
             (r#"{"jsonrpc":"2.0","id":1,"method":7}"#, "method"),
             (
                 r#"{"jsonrpc":"2.0","id":1,"method":"m","params":[1]}"#,

@@ -1,6 +1,7 @@
 //! Progress notifications of one request: told once each, and only ever growing.
 
-use serde::Serialize;
+use serde::de::Error as _;
+use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::value::RawValue;
 use taskferry_contract::TaskView;
 
@@ -12,6 +13,17 @@ pub(crate) struct ProgressTeller {
     /// A string or an integer, verbatim, as the caller chose it.
     token: Box<RawValue>,
     told: f64,
+}
+
+/// Reads a request's `progressToken`.
+pub(crate) fn token<'de, D: Deserializer<'de>>(from: D) -> Result<Option<&'de RawValue>, D::Error> {
+    let token = <&RawValue>::deserialize(from)?;
+    if !jsonrpc::is_valid_id(token.get()) {
+        return Err(D::Error::custom(
+            "progressToken must be a string or an integer",
+        ));
+    }
+    Ok(Some(token))
 }
 
 #[derive(Serialize)]

@@ -21,6 +21,7 @@ mod handles;
 mod idempotency;
 mod legacy;
 mod logs;
+mod malformed;
 mod modern;
 mod operator;
 mod overload;

@@ -13,7 +13,7 @@ use super::super::handle::{self, Called, Order, Voice};
 use super::super::idempotency::GivenKey;
 use super::super::jsonrpc::{self, Request, RpcError, code};
 use super::super::log::LogTeller;
-use super::super::progress::ProgressTeller;
+use super::super::progress::{self, ProgressTeller};
 use super::super::reply::{Answer, Refusal, Reply};
 use super::super::wire::{self, Outcome};
 use super::super::{Caller, Mcp};
@@ -45,7 +45,12 @@ struct TaskWish {
 
 #[derive(Deserialize, Default)]
 struct Meta<'a> {
-    #[serde(borrow, rename = "progressToken", default)]
+    #[serde(
+        borrow,
+        rename = "progressToken",
+        default,
+        deserialize_with = "progress::token"
+    )]
     progress_token: Option<&'a RawValue>,
     #[serde(borrow, default)]
     traceparent: Option<Cow<'a, str>>,

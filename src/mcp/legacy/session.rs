@@ -228,14 +228,15 @@ fn capabilities(caller: &Caller, revision: &str) -> serde_json::Value {
 }
 
 fn check_version(headers: &HeaderMap) -> Result<(), Refusal> {
-    let Some(version) = headers.get(modern::VERSION_HEADER) else {
-        return Ok(());
-    };
-    if LEGACY.iter().any(|legacy| version == legacy) {
-        return Ok(());
+    let mut versions = headers.get_all(modern::VERSION_HEADER).iter();
+    let served = |version| LEGACY.iter().any(|legacy| version == legacy);
+    match (versions.next(), versions.next()) {
+        (None, _) => return Ok(()),
+        (Some(version), None) if served(version) => return Ok(()),
+        _ => {}
     }
     let text = format!(
-        "MCP-Protocol-Version must be one of {}, as initialize settled it",
+        "MCP-Protocol-Version must be there once and be one of {}, as initialize settled it",
         LEGACY.join(", ")
     );
     Err(Refusal::new(

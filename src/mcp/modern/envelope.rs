@@ -2,6 +2,7 @@
 
 use std::borrow::Cow;
 use std::collections::HashMap;
+use std::fmt;
 
 use axum::http::{HeaderMap, StatusCode};
 use serde::Deserialize;
@@ -13,11 +14,11 @@ use taskferry_contract::{LogLevel, TaskSupport, UnknownLevel};
 use super::super::capabilities;
 use super::super::idempotency::GivenKey;
 use super::super::jsonrpc::{Request, RpcError, code};
-use super::super::progress::ProgressTeller;
+use super::super::progress::{self, ProgressTeller};
 use super::super::reply::Refusal;
 use super::super::{LEGACY, MODERN, TASKS_EXTENSION};
 use super::VERSION_HEADER;
-use super::headers::{self, Presence};
+use super::headers;
 use crate::bridge::Tool;
 
 /// A request's own account of itself.
@@ -49,7 +50,12 @@ struct Meta<'a> {
     version: Option<Cow<'a, str>>,
     #[serde(borrow, rename = "io.modelcontextprotocol/clientCapabilities", default)]
     capabilities: Option<&'a RawValue>,
-    #[serde(borrow, rename = "progressToken", default)]
+    #[serde(
+        borrow,
+        rename = "progressToken",
+        default,
+        deserialize_with = "progress::token"
+    )]
     progress_token: Option<&'a RawValue>,
     #[serde(borrow, default)]
     traceparent: Option<Cow<'a, str>>,
@@ -71,21 +77,20 @@ impl<'a> Envelope<'a> {
         let params: Params<'a> = request.params().map_err(bad_request)?;
         let meta = params.meta.unwrap_or_default();
         check_version(headers, meta.version.as_deref())?;
-        headers::expect(
-            headers,
-            headers::METHOD,
-            &request.method,
-            Presence::Required,
-        )?;
+        headers::expect_plain(headers, headers::METHOD, &request.method)?;
         let capabilities = meta
             .capabilities
             .ok_or_else(|| missing("clientCapabilities"))?;
+        let unfit = |reason: &dyn fmt::Display| {
+            let text = format!("io.modelcontextprotocol/clientCapabilities does not fit: {reason}");
+            bad_request(RpcError::invalid_params(text))
+        };
+        // An array would be read as the members of the object in their order.
+        if !capabilities.get().starts_with('{') {
+            return Err(unfit(&"it must be an object"));
+        }
         let declared: Capabilities<'a> =
-            serde_json::from_str(capabilities.get()).map_err(|error| {
-                let text =
-                    format!("io.modelcontextprotocol/clientCapabilities does not fit: {error}");
-                bad_request(RpcError::invalid_params(text))
-            })?;
+            serde_json::from_str(capabilities.get()).map_err(|error| unfit(&error))?;
         let extensions = declared.extensions.unwrap_or_default();
         Ok(Self {
             capabilities,
@@ -142,7 +147,7 @@ fn read_level(level: &str) -> Result<LogLevel, Refusal> {
 
 fn check_version(headers: &HeaderMap, version: Option<&str>) -> Result<(), Refusal> {
     let version = version.ok_or_else(|| missing("protocolVersion"))?;
-    headers::expect(headers, VERSION_HEADER, version, Presence::Required)?;
+    headers::expect_plain(headers, VERSION_HEADER, version)?;
     if version == MODERN {
         return Ok(());
     }

@@ -25,10 +25,17 @@ pub(super) enum Presence {
 }
 
 /// A header's value, decoded; nothing if it is not there.
-pub(super) fn read<'a>(
-    headers: &'a HeaderMap,
-    name: &str,
-) -> Result<Option<Cow<'a, str>>, Refusal> {
+fn read<'a>(headers: &'a HeaderMap, name: &str) -> Result<Option<Cow<'a, str>>, Refusal> {
+    let Some(text) = read_plain(headers, name)? else {
+        return Ok(None);
+    };
+    decode(text)
+        .map(Some)
+        .ok_or_else(|| mismatch(format!("the header {name} is not valid base64 of UTF-8")))
+}
+
+/// A header's value as it is; nothing if it is not there.
+fn read_plain<'a>(headers: &'a HeaderMap, name: &str) -> Result<Option<&'a str>, Refusal> {
     let mut values = headers.get_all(name).iter();
     let Some(value) = values.next() else {
         return Ok(None);
@@ -38,24 +45,41 @@ pub(super) fn read<'a>(
             "the header {name} is there more than once"
         )));
     }
-    let text = value.to_str().map_err(|_not_ascii| {
+    value.to_str().map(Some).map_err(|_not_ascii| {
         mismatch(format!(
-            "the header {name} has characters outside ASCII; encode it as =?base64?…?="
+            "the header {name} has characters outside ASCII; a name or a parameter is encoded as =?base64?…?="
         ))
-    })?;
-    decode(text)
-        .map(Some)
-        .ok_or_else(|| mismatch(format!("the header {name} is not valid base64 of UTF-8")))
+    })
 }
 
-/// Refuses a header that differs from the body's `expected`, or is missing though required.
+/// Refuses a header that differs from the body's `expected`, or is missing. It is never encoded: only names and
+/// parameters are.
+pub(super) fn expect_plain(headers: &HeaderMap, name: &str, expected: &str) -> Result<(), Refusal> {
+    compare(
+        name,
+        read_plain(headers, name)?,
+        expected,
+        Presence::Required,
+    )
+}
+
+/// Refuses a header that, decoded, differs from the body's `expected`, or is missing though required.
 pub(super) fn expect(
     headers: &HeaderMap,
     name: &str,
     expected: &str,
     presence: Presence,
 ) -> Result<(), Refusal> {
-    match read(headers, name)? {
+    compare(name, read(headers, name)?.as_deref(), expected, presence)
+}
+
+fn compare(
+    name: &str,
+    value: Option<&str>,
+    expected: &str,
+    presence: Presence,
+) -> Result<(), Refusal> {
+    match value {
         Some(value) if value == expected => Ok(()),
         Some(value) => Err(mismatch(format!(
             "the header {name} is {value:?}, but the body says {expected:?}"
@@ -146,6 +170,8 @@ fn decode(text: &str) -> Option<Cow<'_, str>> {
 
 #[cfg(test)]
 mod tests {
+    use axum::http::HeaderValue;
+
     use super::*;
 
     #[test]
@@ -206,11 +232,27 @@ mod tests {
     #[test]
     fn a_required_header_must_be_there_once() {
         let mut headers = HeaderMap::new();
-        assert!(expect(&headers, METHOD, "ping", Presence::Required).is_err());
-        assert!(expect(&headers, METHOD, "ping", Presence::Optional).is_ok());
-        headers.append(METHOD, "ping".parse().unwrap());
-        assert!(expect(&headers, METHOD, "ping", Presence::Required).is_ok());
-        headers.append(METHOD, "ping".parse().unwrap());
-        assert!(expect(&headers, METHOD, "ping", Presence::Required).is_err());
+        assert!(expect(&headers, NAME, "echo", Presence::Required).is_err());
+        assert!(expect(&headers, NAME, "echo", Presence::Optional).is_ok());
+        assert!(expect_plain(&headers, METHOD, "ping").is_err());
+        for (name, value) in [(NAME, "echo"), (METHOD, "ping")] {
+            headers.append(name, value.parse().unwrap());
+        }
+        assert!(expect(&headers, NAME, "echo", Presence::Required).is_ok());
+        assert!(expect_plain(&headers, METHOD, "ping").is_ok());
+        for (name, value) in [(NAME, "echo"), (METHOD, "ping")] {
+            headers.append(name, value.parse().unwrap());
+        }
+        assert!(expect(&headers, NAME, "echo", Presence::Required).is_err());
+        assert!(expect_plain(&headers, METHOD, "ping").is_err());
+    }
+
+    #[test]
+    fn a_method_is_not_encoded() {
+        let mut headers = HeaderMap::new();
+        headers.insert(METHOD, "=?base64?cGluZw==?=".parse().unwrap());
+        assert!(expect_plain(&headers, METHOD, "ping").is_err());
+        headers.insert(METHOD, HeaderValue::from_bytes(b"p\xefng").unwrap());
+        assert!(expect_plain(&headers, METHOD, "p\u{ef}ng").is_err());
     }
 }

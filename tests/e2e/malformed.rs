@@ -1,0 +1,553 @@
+//! What is no message, or says what it must not: each has its status and code, the text says what was wrong, and nothing
+//! is queued.
+
+use reqwest::{Method, StatusCode};
+use serde_json::{Value, json};
+use taskferry_testing::{TestServer, redis};
+
+use crate::client::{Answer, Legacy, Modern, TASKS, http};
+use crate::fleet::{Fleet, Replica};
+
+const JSON: (&str, &str) = ("content-type", "application/json");
+const BOTH: (&str, &str) = ("accept", "application/json, text/event-stream");
+
+/// Nothing was queued: there is no record of a job, and every queue is empty.
+async fn assert_nothing_queued(redis: &TestServer) {
+    let mut raw = redis.raw().await;
+    let keys = async |pattern: &str, raw: &mut redis::aio::MultiplexedConnection| {
+        let mut keys = redis::cmd("KEYS");
+        let found: Vec<String> = keys.arg(pattern).query_async(raw).await.unwrap();
+        found
+    };
+    assert_eq!(keys("tf:*:task:*", &mut raw).await, Vec::<String>::new());
+    for queue in keys("tf:*:queue:*", &mut raw).await {
+        let mut length = redis::cmd("XLEN");
+        let entries: u64 = length.arg(&queue).query_async(&mut raw).await.unwrap();
+        assert_eq!(entries, 0, "{queue}");
+    }
+}
+
+/// A call of a tool that exists, with something wrong in it.
+fn call(id: &str, params: &str) -> String {
+    format!(r#"{{"jsonrpc":"2.0","id":{id},"method":"tools/call","params":{params}}}"#)
+}
+
+fn assert_refused(answer: &Answer, status: StatusCode, code: i64, part: &str) {
+    assert_eq!(
+        (answer.status, answer.code()),
+        (status, code),
+        "{}",
+        answer.text
+    );
+    assert!(
+        answer.message().contains(part),
+        "{part:?} is not in {:?}",
+        answer.message()
+    );
+}
+
+#[tokio::test]
+async fn what_is_no_message_is_refused_in_both_eras() {
+    let fleet = Fleet::start().await;
+    let session = Legacy::open(fleet.endpoint()).await;
+    let legacy = [
+        JSON,
+        BOTH,
+        ("mcp-session-id", session.session.as_str()),
+        ("mcp-protocol-version", "2025-11-25"),
+    ];
+    let modern = [
+        JSON,
+        BOTH,
+        ("mcp-protocol-version", "2026-07-28"),
+        ("mcp-method", "tools/call"),
+        ("mcp-name", "echo"),
+    ];
+    let echo = r#"{"name":"echo","arguments":{"text":"x"},"task":{}}"#;
+    let batch = format!("[{}]", call("1", echo));
+    for (body, code, part) in [
+        (String::new(), -32700, "JSON object"),
+        (" \n".to_owned(), -32700, "JSON object"),
+        ("{".to_owned(), -32700, "not a JSON-RPC message"),
+        ("nonsense".to_owned(), -32700, "JSON object"),
+        ("null".to_owned(), -32700, "JSON object"),
+        ("\u{feff}{}".to_owned(), -32700, "JSON object"),
+        (call("1", echo) + "{}", -32700, "trailing"),
+        (call("1", "{'name':'echo'}"), -32700, "JSON-RPC message"),
+        ("[]".to_owned(), -32600, "batches"),
+        (batch, -32600, "batches"),
+        ("{}".to_owned(), -32600, "jsonrpc"),
+        (call("1", echo).replace("2.0", "1.0"), -32600, "jsonrpc"),
+        (call("null", echo), -32600, "id must"),
+        (call("true", echo), -32600, "id must"),
+        (call("1.5", echo), -32600, "id must"),
+        (call("[1]", echo), -32600, "id must"),
+        (call(r#"{"a":1}"#, echo), -32600, "id must"),
+        (call("9223372036854775808", echo), -32600, "64 bits"),
+        (call(r#"1,"id":2"#, echo), -32600, "duplicate"),
+        (call("1", "[]"), -32600, "params must"),
+        (call("1", "null"), -32600, "params must"),
+        (call("1", "7"), -32600, "params must"),
+        (
+            call("1", echo).replace(r#""tools/call""#, "7"),
+            -32600,
+            "method must",
+        ),
+        (r#"{"jsonrpc":"2.0","id":1}"#.to_owned(), -32600, "method"),
+        (
+            r#"{"jsonrpc":"2.0","id":1,"result":{},"error":{}}"#.to_owned(),
+            -32600,
+            "either",
+        ),
+    ] {
+        for headers in [&legacy[..], &modern[..]] {
+            let answer = http(Method::POST, fleet.endpoint(), headers, Some(body.clone())).await;
+            assert_refused(&answer, StatusCode::BAD_REQUEST, code, part);
+        }
+    }
+    assert_nothing_queued(&fleet.redis).await;
+}
+
+#[tokio::test]
+async fn an_error_names_the_id_if_there_is_one_and_else_none() {
+    let redis = TestServer::start().await;
+    let replica = Replica::start(&redis.url(), &[]).await;
+    let post = async |body: Vec<u8>| {
+        let client = reqwest::Client::builder().no_proxy().build().unwrap();
+        let request = client.post(&replica.endpoint).header(JSON.0, JSON.1);
+        let response = request.body(body).send().await.unwrap();
+        assert_eq!(response.status(), StatusCode::BAD_REQUEST);
+        response.json::<Value>().await.unwrap()
+    };
+    // A null id would be JSON-RPC's way; no schema of MCP has it.
+    for nameless in [
+        &b"{"[..],
+        b"{\"jsonrpc\":\"2.0\",\"id\":null,\"method\":\"ping\"}",
+        b"{\"jsonrpc\":\"2.0\",\"id\":1,\"method\":\"p\xffng\"}",
+    ] {
+        let error = post(nameless.to_owned()).await;
+        assert_eq!(error.get("id"), None, "{error:#}");
+        assert_eq!(error["jsonrpc"], "2.0");
+    }
+    let named = post(b"{\"jsonrpc\":\"1.0\",\"id\":\"a\",\"method\":\"ping\"}".to_vec()).await;
+    assert_eq!(named["id"], "a");
+    let not_utf8 = post(b"{\"jsonrpc\":\"2.0\",\"id\":1,\"method\":\"p\xffng\"}".to_vec()).await;
+    assert_eq!(not_utf8["error"]["code"], -32700);
+    assert_eq!(not_utf8["error"]["message"], "the body is not UTF-8");
+}
+
+#[tokio::test]
+async fn json_is_taken_to_a_depth_and_no_deeper() {
+    let fleet = Fleet::start().await;
+    let session = Legacy::open(fleet.endpoint()).await;
+    let modern = Modern::with_tasks(fleet.endpoint());
+    let nested = |levels: usize| format!("{}{}", "[".repeat(levels), "]".repeat(levels));
+    let body = |levels: usize| {
+        let arguments = format!(r#"{{"deep":{}}}"#, nested(levels));
+        call(
+            "1",
+            &format!(r#"{{"name":"mirrored","arguments":{arguments}}}"#),
+        )
+    };
+    for levels in [98, 200, 10_000, 1_000_000] {
+        let refused = session.send(Method::POST, Some(body(levels))).await;
+        assert_refused(&refused, StatusCode::BAD_REQUEST, -32600, "100 levels");
+        let headers = [JSON, ("mcp-protocol-version", "2026-07-28")];
+        let refused = http(Method::POST, fleet.endpoint(), &headers, Some(body(levels))).await;
+        assert_refused(&refused, StatusCode::BAD_REQUEST, -32600, "100 levels");
+    }
+    let unclosed = session
+        .send(Method::POST, Some("{\"a\":".repeat(100_000)))
+        .await;
+    assert_refused(&unclosed, StatusCode::BAD_REQUEST, -32600, "100 levels");
+    assert_nothing_queued(&fleet.redis).await;
+    // The deepest that comes in reaches the command: the message, its params and the arguments are three levels.
+    let deepest = session.send(Method::POST, Some(body(97))).await;
+    assert_eq!(deepest.result()["isError"], false, "{}", deepest.text);
+    let text = deepest.result()["content"][0]["text"].as_str().unwrap();
+    assert!(text.contains(&nested(97)), "{text}");
+    let arguments: Value = serde_json::from_str(&nested(90)).unwrap();
+    let id = modern.start("mirrored", json!({ "deep": arguments })).await;
+    modern.until(&id, "completed").await;
+    fleet.check_idle().await;
+}
+
+#[tokio::test]
+#[expect(clippy::too_many_lines, reason = "a table, one line a case")]
+async fn wrong_params_of_a_legacy_session_have_their_codes() {
+    let fleet = Fleet::start().await;
+    let session = Legacy::open(fleet.endpoint()).await;
+    let echo = |more: Value| {
+        let mut params = json!({ "name": "echo", "arguments": { "text": "x" }, "task": {} });
+        for (name, value) in more.as_object().unwrap() {
+            params[name] = value.clone();
+        }
+        params
+    };
+    let status = StatusCode::OK;
+    for (method, params, code) in [
+        ("no/such/method", json!({}), -32601),
+        ("", json!({}), -32601),
+        ("tasks/nothing", json!({}), -32601),
+        ("tasks/update", json!({ "taskId": "x" }), -32601),
+        ("server/discover", json!({}), -32601),
+        ("resources/list", json!({}), -32601),
+        ("tools/call", json!({}), -32602),
+        ("tools/call", echo(json!({ "name": 7 })), -32602),
+        ("tools/call", echo(json!({ "name": "ähnlich" })), -32602),
+        ("tools/call", echo(json!({ "arguments": "x" })), -32602),
+        ("tools/call", echo(json!({ "arguments": [] })), -32602),
+        (
+            "tools/call",
+            echo(json!({ "arguments": { "text": 7 } })),
+            -32602,
+        ),
+        ("tools/call", echo(json!({ "task": 7 })), -32602),
+        (
+            "tools/call",
+            echo(json!({ "task": { "ttl": "1" } })),
+            -32602,
+        ),
+        ("tools/call", echo(json!({ "task": { "ttl": -1 } })), -32602),
+        ("tools/call", echo(json!({ "_meta": 7 })), -32602),
+        (
+            "tools/call",
+            echo(json!({ "_meta": { "progressToken": {} } })),
+            -32602,
+        ),
+        (
+            "tools/call",
+            echo(json!({ "_meta": { "progressToken": 1.5 } })),
+            -32602,
+        ),
+        (
+            "tools/call",
+            echo(json!({ "_meta": { "progressToken": null } })),
+            -32602,
+        ),
+        ("tools/list", json!({ "cursor": 7 }), -32602),
+        ("tools/list", json!({ "cursor": "x" }), -32602),
+        ("tasks/get", json!({}), -32602),
+        ("tasks/get", json!({ "taskId": 7 }), -32602),
+        ("tasks/result", json!({ "taskId": null }), -32602),
+        ("tasks/cancel", json!({ "taskId": {} }), -32602),
+        ("logging/setLevel", json!({}), -32602),
+        ("logging/setLevel", json!({ "level": "loud" }), -32602),
+        ("initialize", json!({}), -32602),
+        (
+            "initialize",
+            json!({ "protocolVersion": 1, "capabilities": {} }),
+            -32602,
+        ),
+        (
+            "initialize",
+            json!({ "protocolVersion": "2025-11-25", "capabilities": [] }),
+            -32602,
+        ),
+    ] {
+        let refused = session.request(method, params.clone()).await;
+        let told = (refused.status, refused.code(), &refused.body["id"]);
+        assert_eq!(told, (status, code, &json!(1)), "{method} {params}");
+    }
+    assert_nothing_queued(&fleet.redis).await;
+}
+
+#[tokio::test]
+async fn messages_that_want_no_answer_get_none() {
+    let fleet = Fleet::start().await;
+    let session = Legacy::open(fleet.endpoint()).await;
+    let unknown = "0-00000000-0000-4000-8000-000000000000/key";
+    for message in [
+        json!({ "method": "notifications/cancelled" }),
+        json!({ "method": "notifications/cancelled", "params": { "requestId": {} } }),
+        json!({ "method": "notifications/cancelled", "params": { "requestId": 77 } }),
+        json!({ "method": "notifications/progress", "params": { "progress": "x" } }),
+        json!({ "method": "notifications/nothing", "params": { "a": 1 } }),
+        json!({ "method": "tools/call", "params": { "name": "echo", "arguments": { "text": "x" } } }),
+        json!({ "id": 77, "result": {} }),
+        json!({ "id": "nothing", "result": 7 }),
+        json!({ "id": unknown, "result": { "action": "accept" } }),
+        json!({ "id": unknown, "error": 7 }),
+        json!({ "error": { "code": -32700, "message": "not read" } }),
+    ] {
+        let mut body = message;
+        body["jsonrpc"] = json!("2.0");
+        let taken = session.send(Method::POST, Some(body.to_string())).await;
+        assert_eq!(taken.status, StatusCode::ACCEPTED, "{body}");
+        assert_eq!(taken.text, "", "{body}");
+        // The modern era takes notifications, and has no responses from clients.
+        let headers = [JSON, ("mcp-protocol-version", "2026-07-28")];
+        let modern = http(
+            Method::POST,
+            fleet.endpoint(),
+            &headers,
+            Some(body.to_string()),
+        )
+        .await;
+        if body["method"].is_string() {
+            assert_eq!(modern.status, StatusCode::ACCEPTED, "{body}");
+        } else {
+            assert_refused(&modern, StatusCode::BAD_REQUEST, -32600, "responses");
+        }
+    }
+    let nobody = json!({ "jsonrpc": "2.0", "method": "notifications/initialized" });
+    let refused = http(
+        Method::POST,
+        fleet.endpoint(),
+        &[JSON],
+        Some(nobody.to_string()),
+    )
+    .await;
+    assert_refused(&refused, StatusCode::BAD_REQUEST, -32600, "initialize");
+    assert_eq!(refused.body.get("id"), None);
+    assert_nothing_queued(&fleet.redis).await;
+}
+
+#[tokio::test]
+async fn headers_of_a_session_must_be_there_once_and_fit() {
+    let redis = TestServer::start().await;
+    let replica = Replica::start(&redis.url(), &[]).await;
+    let session = Legacy::open(&replica.endpoint).await;
+    let id = ("mcp-session-id", session.session.as_str());
+    let version = |value| ("mcp-protocol-version", value);
+    for (headers, status, part) in [
+        (vec![], StatusCode::BAD_REQUEST, "initialize"),
+        (vec![id, id], StatusCode::BAD_REQUEST, "more than once"),
+        (vec![("mcp-session-id", "")], StatusCode::NOT_FOUND, "ended"),
+        (
+            vec![("mcp-session-id", "ü")],
+            StatusCode::NOT_FOUND,
+            "ended",
+        ),
+        (
+            vec![id, version("2024-11-05")],
+            StatusCode::BAD_REQUEST,
+            "2025-11-25",
+        ),
+        (
+            vec![id, version("ü")],
+            StatusCode::BAD_REQUEST,
+            "2025-11-25",
+        ),
+        (vec![id, version("")], StatusCode::BAD_REQUEST, "2025-11-25"),
+        (
+            vec![id, version("2025-11-25"), version("2025-11-25")],
+            StatusCode::BAD_REQUEST,
+            "once",
+        ),
+        (
+            vec![id, version("2025-11-25"), version("2026-07-28")],
+            StatusCode::BAD_REQUEST,
+            "once",
+        ),
+    ] {
+        for method in [Method::POST, Method::GET, Method::DELETE] {
+            let ping = r#"{"jsonrpc":"2.0","id":1,"method":"ping"}"#.to_owned();
+            let mut all = vec![JSON, BOTH];
+            all.extend(&headers);
+            let refused = http(method.clone(), &replica.endpoint, &all, Some(ping)).await;
+            assert_refused(&refused, status, -32600, part);
+        }
+    }
+    assert_eq!(
+        *session.request("ping", json!({})).await.result(),
+        json!({})
+    );
+}
+
+#[tokio::test]
+async fn other_ways_to_come_in_are_turned_away() {
+    let redis = TestServer::start().await;
+    let replica = Replica::start(&redis.url(), &[]).await;
+    let session = Legacy::open(&replica.endpoint).await;
+    let mut stream = crate::stream::Stream::get(&session).await;
+    for method in [
+        Method::HEAD,
+        Method::PUT,
+        Method::PATCH,
+        Method::OPTIONS,
+        Method::TRACE,
+    ] {
+        let refused = session.send(method.clone(), None).await;
+        assert_eq!(refused.status, StatusCode::METHOD_NOT_ALLOWED, "{method}");
+        assert_eq!(refused.headers["allow"], "GET, POST, DELETE", "{method}");
+        if method != Method::HEAD {
+            assert_refused(&refused, StatusCode::METHOD_NOT_ALLOWED, -32600, "POST");
+        }
+    }
+    // None of them took the place of the stream that is open.
+    let mut raw = redis.raw().await;
+    let mut change = redis::pipe();
+    let definition = r#"{"name":"late","input_schema":{"type":"object"}}"#;
+    change
+        .cmd("HSET")
+        .arg("tf:tools")
+        .arg("late")
+        .arg(definition);
+    change.cmd("PUBLISH").arg("tf:tools:changed").arg("test");
+    let _: (u64, u64) = change.query_async(&mut raw).await.unwrap();
+    stream.until("notifications/tools/list_changed").await;
+
+    let id = ("mcp-session-id", session.session.as_str());
+    for (accept, status) in [
+        ("application/json", StatusCode::NOT_ACCEPTABLE),
+        ("text/html", StatusCode::NOT_ACCEPTABLE),
+    ] {
+        let refused = http(
+            Method::GET,
+            &replica.endpoint,
+            &[("accept", accept), id],
+            None,
+        )
+        .await;
+        assert_refused(&refused, status, -32600, "text/event-stream");
+    }
+    // What a POST accepts is not looked at: whatever comes back is JSON or a stream, as the protocol has it.
+    let ping = r#"{"jsonrpc":"2.0","id":1,"method":"ping"}"#;
+    for accept in ["", "application/json", "text/html", "ü"] {
+        let headers = [JSON, id, ("accept", accept)];
+        let answer = http(
+            Method::POST,
+            &replica.endpoint,
+            &headers,
+            Some(ping.to_owned()),
+        )
+        .await;
+        assert_eq!(*answer.result(), json!({}), "{accept:?}");
+    }
+}
+
+#[tokio::test]
+async fn modern_headers_must_be_there_once_in_ascii_and_say_what_the_body_says() {
+    let fleet = Fleet::start().await;
+    let client = Modern::with_tasks(fleet.endpoint());
+    let call = json!({ "name": "echo", "arguments": { "text": "x" } });
+    let (version, method, name) = ("mcp-protocol-version", "mcp-method", "mcp-name");
+    for changed in [
+        vec![(version, "2026-07-28"), (version, "2026-07-28")],
+        vec![(version, "2026-07-28"), (version, "2025-11-25")],
+        vec![(version, "2026-07-28 ü")],
+        vec![(version, "=?base64?MjAyNi0wNy0yOA==?=")],
+        vec![(method, "tools/call"), (method, "tools/list")],
+        vec![(method, "TOOLS/CALL")],
+        vec![(method, "=?base64?dG9vbHMvY2FsbA==?=")],
+        vec![(name, "echo"), (name, "echo")],
+        vec![(name, "echö")],
+        vec![(name, "=?BASE64?ZWNobw==?=")],
+        vec![(name, "=?base64?ZWNobw?=")],
+        vec![(name, "=?base64?/w==?=")],
+        vec![(name, "ZWNobw==")],
+    ] {
+        let refused = client
+            .request_with("tools/call", call.clone(), &changed)
+            .await;
+        assert_refused(&refused, StatusCode::BAD_REQUEST, -32020, "header");
+        assert_eq!(refused.body["id"], 1);
+    }
+    // A name outside ASCII arrives encoded, and is then known or not like any other.
+    let unknown = json!({ "name": "世界", "arguments": {} });
+    let encoded = [(name, "=?base64?5LiW55WM?=")];
+    let refused = client.request_with("tools/call", unknown, &encoded).await;
+    assert_refused(&refused, StatusCode::OK, -32602, "世界");
+    assert_nothing_queued(&fleet.redis).await;
+}
+
+#[tokio::test]
+#[expect(clippy::too_many_lines, reason = "a table, one line a case")]
+async fn wrong_params_of_modern_requests_have_their_codes() {
+    let fleet = Fleet::start().await;
+    let client = Modern::with_tasks(fleet.endpoint());
+    let meta = |name: &str, value: Value| json!({ "name": "echo", "arguments": { "text": "x" }, "_meta": { name: value } });
+    let (bad, ok) = (StatusCode::BAD_REQUEST, StatusCode::OK);
+    let capabilities = "io.modelcontextprotocol/clientCapabilities";
+    for (method, params, status) in [
+        ("tools/call", json!({}), ok),
+        ("tools/call", json!({ "name": 7 }), ok),
+        ("tools/call", json!({ "name": "no_such_tool" }), ok),
+        (
+            "tools/call",
+            json!({ "name": "echo", "arguments": { "text": "x" }, "inputResponses": [] }),
+            ok,
+        ),
+        (
+            "tools/call",
+            json!({ "name": "echo", "arguments": { "text": "x" }, "requestState": 7 }),
+            ok,
+        ),
+        (
+            "tools/call",
+            json!({ "name": "echo", "arguments": { "text": "x" }, "requestState": "x" }),
+            ok,
+        ),
+        ("tools/call", meta("progressToken", json!([])), bad),
+        ("tools/call", meta("progressToken", json!(true)), bad),
+        ("tools/call", meta("traceparent", json!(7)), bad),
+        (
+            "tools/call",
+            meta("io.modelcontextprotocol/logLevel", json!("loud")),
+            bad,
+        ),
+        (
+            "tools/call",
+            meta("io.modelcontextprotocol/protocolVersion", json!(7)),
+            bad,
+        ),
+        ("tools/call", meta(capabilities, json!([])), bad),
+        (
+            "tools/call",
+            meta(capabilities, json!({ "extensions": [] })),
+            bad,
+        ),
+        ("tools/list", json!({ "cursor": "x" }), ok),
+        ("tasks/get", json!({}), ok),
+        ("tasks/get", json!({ "taskId": 7 }), ok),
+        ("tasks/update", json!({ "taskId": "x" }), ok),
+        (
+            "tasks/update",
+            json!({ "taskId": "x", "inputResponses": 7 }),
+            ok,
+        ),
+        ("subscriptions/listen", json!({}), ok),
+        ("subscriptions/listen", json!({ "notifications": 7 }), ok),
+        (
+            "subscriptions/listen",
+            json!({ "notifications": { "taskIds": "x" } }),
+            ok,
+        ),
+        (
+            "subscriptions/listen",
+            json!({ "notifications": { "toolsListChanged": 7 } }),
+            ok,
+        ),
+    ] {
+        let refused = client.request(method, params.clone()).await;
+        assert_eq!(
+            (refused.status, refused.code()),
+            (status, -32602),
+            "{method} {params}"
+        );
+    }
+    // What a model can mend is told as a tool's result.
+    for arguments in [
+        json!([]),
+        json!("x"),
+        json!({}),
+        json!({ "text": 7 }),
+        json!({ "text": "x", "more": 1 }),
+    ] {
+        let told = client.call("echo", arguments.clone()).await;
+        assert_eq!(told.result()["isError"], true, "{arguments}");
+        assert_eq!(told.result()["resultType"], "complete", "{arguments}");
+    }
+    let none = Modern::with(fleet.endpoint(), json!({ "extensions": { TASKS: {} } }));
+    let unknown = json!({ "_meta": { "io.modelcontextprotocol/protocolVersion": "2027-01-01" } });
+    let refused = none
+        .request_with(
+            "tools/list",
+            unknown,
+            &[("mcp-protocol-version", "2027-01-01")],
+        )
+        .await;
+    assert_refused(&refused, bad, -32022, "2027-01-01");
+    assert_nothing_queued(&fleet.redis).await;
+}
