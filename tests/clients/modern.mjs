@@ -1,5 +1,5 @@
 // The TypeScript SDK's client of the modern era (v2) with the tasks extension's own client on top: plain call, task,
-// tool error, cancel. The endpoint is the argument.
+// input, tool error, protocol error, cancel. The arguments are the endpoint and a folder for notes.
 import assert from "node:assert/strict";
 
 import { Client, StreamableHTTPClientTransport } from "@modelcontextprotocol/client";
@@ -8,7 +8,7 @@ import { createTaskSessionFromClient, resultFromTaskOutcome } from "@modelcontex
 const endpoint = process.argv[2];
 const protocolVersion = "2026-07-28";
 const clientInfo = { name: "ext-tasks", version: "1" };
-const clientCapabilities = { extensions: { "io.modelcontextprotocol/tasks": {} } };
+const clientCapabilities = { elicitation: {}, extensions: { "io.modelcontextprotocol/tasks": {} } };
 
 const options = { capabilities: clientCapabilities, versionNegotiation: { mode: { pin: protocolVersion } } };
 const client = new Client(clientInfo, options);
@@ -40,9 +40,15 @@ async function rawDispatch(request, { signal } = {}) {
   return "error" in message ? { kind: "error", error: message.error } : { kind: "result", result: message.result };
 }
 
+const questions = [];
 const session = createTaskSessionFromClient(client, {
   endpointId: "taskferry",
   rawDispatch,
+  onInputRequest: (request) => {
+    assert.equal(request.kind, "elicitation");
+    questions.push(request.params.message);
+    return { action: "accept", content: { confirm: true } };
+  },
   v2RequestFraming: { protocolVersion, clientInfo, clientCapabilities },
 });
 
@@ -53,10 +59,21 @@ const report = resultFromTaskOutcome(outcome);
 assert.equal(report.isError, false);
 assert.match(report.content[0].text, /January/);
 
+const deleting = await session.callTool("confirm_delete", { filename: "a.txt" });
+assert.equal(deleting.kind, "task");
+const deleted = await deleting.settle();
+assert.equal(resultFromTaskOutcome(deleted.outcome).content[0].text, "Deleted a.txt");
+assert.deepEqual(questions, ["Delete a.txt?"]);
+
 const failing = await session.callTool("fail", {});
 const failed = await failing.settle();
 assert.equal(failed.outcome.status, "completed");
 assert.equal(failed.outcome.result.isError, true);
+
+const breaking = await session.callTool("protocol_error_job", {});
+const broken = await breaking.settle();
+assert.equal(broken.outcome.status, "failed");
+assert.match(broken.outcome.error.message, /on purpose/);
 
 const napping = await session.callTool("nap", { seconds: 60, folder: process.argv[3] });
 assert.equal(napping.kind, "task");

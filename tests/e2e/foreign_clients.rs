@@ -6,9 +6,11 @@ use std::time::Duration;
 use taskferry_testing::Process;
 
 use crate::fleet::{Fleet, in_tree};
+use crate::questions::fixture_fleet;
 
 async fn passes(script: &str) {
-    runs(script, &Fleet::start().await).await;
+    let (fleet, _fixtures) = fixture_fleet().await;
+    runs(script, &fleet).await;
 }
 
 /// Runs a client against a fleet, which is idle afterwards.
