@@ -7,8 +7,13 @@ use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
 use taskferry_testing::eventually_some;
 
+use crate::schema::{check, check_exchange};
+
 /// The extension that has tasks in the modern era.
 pub(crate) const TASKS: &str = "io.modelcontextprotocol/tasks";
+
+/// The revision of the modern era.
+pub(crate) const MODERN: &str = "2026-07-28";
 
 /// What came back.
 #[derive(Debug)]
@@ -124,6 +129,8 @@ impl Legacy {
         let body = json!({ "jsonrpc": "2.0", "id": 0, "method": "initialize", "params": params });
         let headers = [("content-type", "application/json")];
         let answer = http(Method::POST, endpoint, &headers, Some(body.to_string())).await;
+        let negotiated = answer.result()["protocolVersion"].as_str().unwrap();
+        check_exchange(negotiated, Some(&body.to_string()), &answer);
         let session = answer.headers["mcp-session-id"]
             .to_str()
             .unwrap()
@@ -150,6 +157,13 @@ impl Legacy {
     }
 
     pub(crate) async fn send(&self, method: Method, body: Option<String>) -> Answer {
+        let answer = self.send_anything(method, body.clone()).await;
+        check_exchange(&self.revision, body.as_deref(), &answer);
+        answer
+    }
+
+    /// Sends what no schema allows although it is taken.
+    pub(crate) async fn send_anything(&self, method: Method, body: Option<String>) -> Answer {
         let headers = [
             ("content-type", "application/json"),
             ("accept", "application/json, text/event-stream"),
@@ -268,22 +282,21 @@ impl Modern {
         headers.extend(changed);
         headers.retain(|(_, value)| !value.is_empty());
         let body = json!({ "jsonrpc": "2.0", "id": 1, "method": method, "params": params });
-        http(
-            Method::POST,
-            &self.endpoint,
-            &headers,
-            Some(body.to_string()),
-        )
-        .await
+        let body = body.to_string();
+        let answer = http(Method::POST, &self.endpoint, &headers, Some(body.clone())).await;
+        check_exchange(MODERN, Some(&body), &answer);
+        answer
     }
 
     /// Opens a request's event stream.
     pub(crate) async fn open(&self, method: &str, mut params: Value) -> reqwest::Response {
         params["_meta"] = json!({
-            "io.modelcontextprotocol/protocolVersion": "2026-07-28",
+            "io.modelcontextprotocol/protocolVersion": MODERN,
+            "io.modelcontextprotocol/clientInfo": { "name": "test", "version": "1" },
             "io.modelcontextprotocol/clientCapabilities": self.capabilities,
         });
         let body = json!({ "jsonrpc": "2.0", "id": 1, "method": method, "params": params });
+        check(MODERN, None, &body);
         let client = reqwest::Client::builder().no_proxy().build().unwrap();
         let request = client
             .post(&self.endpoint)

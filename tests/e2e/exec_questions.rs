@@ -103,7 +103,8 @@ async fn a_modern_task_shows_its_questions_and_takes_partial_answers() {
         let asked = client.until(&id, "input_required").await;
         assert_eq!(keys(&asked), KEYS, "both come together");
         let update = async |key: &str, answer: Value| {
-            let params = json!({ "taskId": id, "inputResponses": { key: answer, "other": {} } });
+            let params =
+                json!({ "taskId": id, "inputResponses": { key: answer, "other": says("nobody") } });
             client.request("tasks/update", params).await.result();
         };
         update("name", says("Ada")).await;

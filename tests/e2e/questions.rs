@@ -298,7 +298,7 @@ async fn what_is_asked_first_is_asked_before_a_modern_task_exists() {
     );
     // Answers may come with the first call, when a client knows what will be asked.
     let params = json!({
-        "name": "test_tool_with_task", "arguments": {}, "inputResponses": { "user_name": name, "more": {} },
+        "name": "test_tool_with_task", "arguments": {}, "inputResponses": { "user_name": name, "more": accepted() },
     });
     let created = client.request("tools/call", params).await.result().clone();
     assert_eq!(created["resultType"], "task", "{created:#}");

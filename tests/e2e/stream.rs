@@ -5,7 +5,8 @@ use std::time::Duration;
 use reqwest::{Method, Response, StatusCode};
 use serde_json::{Value, json};
 
-use crate::client::{Legacy, events};
+use crate::client::{Legacy, MODERN, events};
+use crate::schema::check;
 
 /// How long a message may take to reach the client.
 const SOON: Duration = Duration::from_secs(20);
@@ -14,30 +15,43 @@ pub(crate) struct Stream {
     response: Response,
     text: String,
     read: usize,
+    revision: String,
+    /// That of the request which the stream answers.
+    method: String,
 }
 
 impl Stream {
+    /// A subscription's.
     pub(crate) fn of(response: Response) -> Self {
+        Self::with(response, MODERN, "subscriptions/listen")
+    }
+
+    fn with(response: Response, revision: &str, method: &str) -> Self {
         assert_eq!(response.status(), StatusCode::OK);
         Self {
             response,
             text: String::new(),
             read: 0,
+            revision: revision.to_owned(),
+            method: method.to_owned(),
         }
     }
 
     pub(crate) async fn post(session: &Legacy, id: u64, method: &str, params: Value) -> Self {
         let body = json!({ "jsonrpc": "2.0", "id": id, "method": method, "params": params });
-        Self::of(open(session, Method::POST, &[], Some(body)).await)
+        check(&session.revision, None, &body);
+        let response = open(session, Method::POST, &[], Some(body)).await;
+        Self::with(response, &session.revision, method)
     }
 
     pub(crate) async fn get(session: &Legacy) -> Self {
-        Self::of(open(session, Method::GET, &[], None).await)
+        let response = open(session, Method::GET, &[], None).await;
+        Self::with(response, &session.revision, "tools/call")
     }
 
-    /// Goes on after an event.
+    /// Goes on after an event, of a stream whose answer is a tool's result.
     pub(crate) async fn resume(session: &Legacy, last: &str) -> Self {
-        Self::of(resume(session, last).await)
+        Self::with(resume(session, last).await, &session.revision, "tools/call")
     }
 
     /// The next message.
@@ -49,9 +63,10 @@ impl Stream {
     pub(crate) async fn next_or_end(&mut self) -> Option<Value> {
         loop {
             let message = events(self.whole()).into_iter().nth(self.read);
-            if message.is_some() {
+            if let Some(message) = message {
                 self.read += 1;
-                return message;
+                check(&self.revision, Some(&self.method), &message);
+                return Some(message);
             }
             if !self.fill().await {
                 return None;
