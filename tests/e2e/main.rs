@@ -21,6 +21,7 @@ mod faults;
 mod foreign_clients;
 mod handles;
 mod idempotency;
+mod ids;
 mod legacy;
 mod logs;
 mod malformed;
