@@ -51,6 +51,14 @@ impl Receiver {
         let question = stream.until("elicitation/create").await;
         (id, stream, question)
     }
+
+    /// Begins a task of ours that asks on the session's own stream, and makes a task for its question.
+    async fn made(&self, own: &mut Stream) -> String {
+        let id = self.here.start("summarize_orders", asking(), 60_000).await;
+        let question = own.until("elicitation/create").await;
+        self.make(&question).await;
+        id
+    }
 }
 
 /// The client's task.
@@ -227,12 +235,7 @@ async fn cancelling_our_task_cancels_the_clients_also_one_that_comes_too_late() 
     let (fleet, _asker) = asking_fleet().await;
     let client = Receiver::open(&fleet).await;
     let mut own = Stream::get(&client.here).await;
-    let id = client
-        .here
-        .start("summarize_orders", asking(), 60_000)
-        .await;
-    let question = own.until("elicitation/create").await;
-    client.make(&question).await;
+    let id = client.made(&mut own).await;
     own.until("tasks/get").await;
     let cancelled = client
         .elsewhere
@@ -306,12 +309,7 @@ async fn a_stream_rests_once_the_clients_task_brought_its_answer() {
     let (fleet, _asker) = asking_fleet().await;
     let client = Receiver::open(&fleet).await;
     let mut own = Stream::get(&client.here).await;
-    let id = client
-        .here
-        .start("summarize_orders", asking(), 60_000)
-        .await;
-    let question = own.until("elicitation/create").await;
-    client.make(&question).await;
+    let id = client.made(&mut own).await;
     let poll = own.until("tasks/get").await;
     client.respond(&poll, task("completed")).await;
     let fetch = own.until("tasks/result").await;
