@@ -12,6 +12,12 @@ use crate::ids::{InvalidId, Owner, ReplicaId, TaskId};
 use crate::log::LogLevel;
 use crate::store::{Store, millis};
 
+/// Stands in place of the job behind a call that was cancelled before it was noted.
+const CANCELLED_EARLY: &str = "cancelled";
+
+/// How long a cancellation waits for its call.
+const EARLY_CANCEL_KEPT: Duration = Duration::from_secs(60);
+
 /// The id a client echoes in `Mcp-Session-Id`: a UUID of version 4.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct SessionId(Uuid);
@@ -248,7 +254,7 @@ impl Store {
     }
 
     /// Notes for `kept` which job stands behind a plain call of a session. `request` is a digest of the request's id, or
-    /// another name that the caller chose.
+    /// another name that the caller chose. True if the call was cancelled before it was noted.
     ///
     /// # Errors
     ///
@@ -259,13 +265,15 @@ impl Store {
         request: &str,
         task: TaskId,
         kept: Duration,
-    ) -> Result<(), Error> {
+    ) -> Result<bool, Error> {
         let mut note = redis::cmd("SET");
         note.arg(self.keys.session_call(id, request))
             .arg(task.to_string())
+            .arg("GET")
             .arg("PX")
             .arg(millis(kept));
-        self.connections.command("note_session_call", &note).await
+        let before: Option<String> = self.connections.command("note_session_call", &note).await?;
+        Ok(before.is_some_and(|before| before == CANCELLED_EARLY))
     }
 
     /// The job behind a plain call of a session.
@@ -281,6 +289,31 @@ impl Store {
         let mut read = redis::cmd("GET");
         read.arg(self.keys.session_call(id, request));
         let task: Option<String> = self.connections.command("session_call", &read).await?;
+        Ok(task.and_then(|task| task.parse().ok()))
+    }
+
+    /// The job behind a plain call of a session that is cancelled. If it is not noted yet, whoever notes it in the next
+    /// minute is told: the cancellation may have overtaken it by way of another replica.
+    ///
+    /// # Errors
+    ///
+    /// If Redis fails.
+    pub async fn cancel_session_call(
+        &self,
+        id: SessionId,
+        request: &str,
+    ) -> Result<Option<TaskId>, Error> {
+        let mut mark = redis::cmd("SET");
+        mark.arg(self.keys.session_call(id, request))
+            .arg(CANCELLED_EARLY)
+            .arg("NX")
+            .arg("GET")
+            .arg("PX")
+            .arg(millis(EARLY_CANCEL_KEPT));
+        let task: Option<String> = self
+            .connections
+            .command("cancel_session_call", &mark)
+            .await?;
         Ok(task.and_then(|task| task.parse().ok()))
     }
 }

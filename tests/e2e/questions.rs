@@ -411,29 +411,3 @@ async fn a_subscription_tells_of_tasks_and_tools_and_ends_gracefully() {
     assert!(status.success(), "{status}");
     fleet.check_idle().await;
 }
-
-#[tokio::test]
-async fn a_legacy_client_cancels_a_plain_call_on_any_replica() {
-    let fleet = Fleet::start_with(&["--stream-after", "100ms"], &[]).await;
-    let here = Legacy::open(&fleet.replicas[0].endpoint).await;
-    let folder = tempfile::tempdir().unwrap();
-    let arguments = json!({ "seconds": 60, "folder": folder.path() });
-    let params = json!({ "name": "nap", "arguments": arguments });
-    let mut stream = Stream::post(&here, 42, "tools/call", params).await;
-    let started = folder.path().join("1");
-    eventually(SOON, "the command runs", async || started.exists()).await;
-    let elsewhere = here.at(&fleet.replicas[1].endpoint);
-    let params = json!({ "requestId": 42, "reason": "enough" });
-    let body = json!({ "jsonrpc": "2.0", "method": "notifications/cancelled", "params": params });
-    let taken = elsewhere.send(Method::POST, Some(body.to_string())).await;
-    assert_eq!(taken.status, StatusCode::ACCEPTED);
-    let end = stream.next().await;
-    assert!(
-        end["error"]["message"]
-            .as_str()
-            .unwrap()
-            .contains("cancelled"),
-        "{end:#}"
-    );
-    fleet.check_idle().await;
-}

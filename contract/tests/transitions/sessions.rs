@@ -134,7 +134,7 @@ async fn the_job_behind_a_plain_call_is_found_by_its_session_alone() {
     let mut rig = Rig::new().await;
     let (session, task) = (SessionId::random(), TaskId::random(rig.shard));
     let note = rig.store.note_session_call(session, "d1", task, IDLE);
-    note.await.unwrap();
+    assert!(!note.await.unwrap(), "nobody cancelled it");
     let found = rig.store.session_call(session, "d1").await.unwrap();
     assert_eq!(found, Some(task));
     for (session, request) in [(session, "d2"), (SessionId::random(), "d1")] {
@@ -144,5 +144,29 @@ async fn the_job_behind_a_plain_call_is_found_by_its_session_alone() {
     let key = rig.store.keys().session_call(session, "d1");
     let left: u64 = rig.raw("PTTL", key).await;
     assert!((50_000..=60_000).contains(&left), "{left}");
+    rig.check_drained().await;
+}
+
+#[tokio::test]
+async fn a_plain_call_is_cancelled_before_it_is_noted_or_after() {
+    let mut rig = Rig::new().await;
+    let (session, task) = (SessionId::random(), TaskId::random(rig.shard));
+    for _ in 0..2 {
+        let early = rig.store.cancel_session_call(session, "early").await;
+        assert_eq!(early.unwrap(), None);
+    }
+    let found = rig.store.session_call(session, "early").await.unwrap();
+    assert_eq!(found, None, "no job stands behind it yet");
+    let key = rig.store.keys().session_call(session, "early");
+    let left: u64 = rig.raw("PTTL", key).await;
+    assert!((50_000..=60_000).contains(&left), "{left}");
+    for cancelled in [true, false] {
+        let note = rig.store.note_session_call(session, "early", task, IDLE);
+        assert_eq!(note.await.unwrap(), cancelled);
+    }
+    let late = rig.store.cancel_session_call(session, "early").await;
+    assert_eq!(late.unwrap(), Some(task));
+    let found = rig.store.session_call(session, "early").await.unwrap();
+    assert_eq!(found, Some(task), "still noted");
     rig.check_drained().await;
 }

@@ -8,7 +8,7 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde::Deserialize;
 use serde_json::value::RawValue;
 use sha2::{Digest as _, Sha256};
-use taskferry_contract::{Leaver, SessionId, TaskId};
+use taskferry_contract::{Leaver, Owner, SessionId, TaskId};
 
 use super::super::Caller;
 use super::super::jsonrpc::Notification;
@@ -21,7 +21,8 @@ struct CancelledParams<'a> {
     request_id: &'a RawValue,
 }
 
-/// Remembers for `kept` which job stands behind a request, and as whom it holds the job, so that it can be cancelled.
+/// Remembers for `kept` which job stands behind a request, and as whom it holds the job, so that it can be cancelled. One
+/// that was cancelled already, by a notification that came by way of a faster replica, leaves the job here.
 pub(super) async fn remember(
     bridge: &Bridge,
     session: SessionId,
@@ -35,12 +36,17 @@ pub(super) async fn remember(
             .note_session_call(session, &name, holder, kept)
             .await?;
     }
-    Ok(store
+    let cancelled = store
         .note_session_call(session, &request, watch.id(), kept)
-        .await?)
+        .await?;
+    if cancelled {
+        leave(bridge, watch.owner(), (watch.id(), watch.holder())).await?;
+    }
+    Ok(())
 }
 
-/// Takes a notification. Only one of a cancelled request means anything here; one that cancels nothing is passed over.
+/// Takes a notification. Only one of a cancelled request means anything here; one that cancels nothing is passed over
+/// unless its call follows soon.
 pub(super) async fn notified(
     bridge: &Bridge,
     caller: &Caller,
@@ -55,17 +61,26 @@ pub(super) async fn notified(
         return Ok(());
     };
     let (store, request) = (bridge.store(), digest(params.request_id));
-    let Some(task) = store.session_call(session, &request).await? else {
+    let Some(task) = store.cancel_session_call(session, &request).await? else {
         return Ok(());
     };
     let holder = store
         .session_call(session, &holding(task, &request))
         .await?;
+    leave(bridge, &caller.owner, (task, holder.unwrap_or(task))).await
+}
+
+/// Takes a request that was cancelled off the job.
+async fn leave(
+    bridge: &Bridge,
+    owner: &Owner,
+    (task, holder): (TaskId, TaskId),
+) -> Result<(), BridgeError> {
     let leaver = Leaver {
-        holder: holder.unwrap_or(task),
+        holder,
         on_purpose: true,
     };
-    match bridge.leave_call(task, &caller.owner, leaver).await {
+    match bridge.leave_call(task, owner, leaver).await {
         Ok(()) | Err(BridgeError::NotFound) => Ok(()),
         Err(error) => Err(error),
     }
