@@ -115,7 +115,7 @@ impl Server {
             mcp,
             self.bridge.clone(),
             self.config.http.clone(),
-            stop.clone(),
+            (tracker.clone(), stop.clone()),
         );
         // Small writes must not wait for the acknowledgement of the last one: an event is worth a packet.
         let listener = self.listener.tap_io(|connection| {

@@ -8,7 +8,7 @@ use axum::extract::{Request, State};
 use axum::middleware::Next;
 use axum::response::Response;
 use http_body_util::BodyExt as _;
-use tokio::sync::Semaphore;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use super::respond::busy;
 
@@ -33,10 +33,15 @@ impl Admission {
     }
 }
 
-/// Serves a request if there is room, which it holds until the last of its answer was taken or its client is gone.
+/// What one request takes of it, given back with the last clone.
+#[derive(Debug, Clone)]
+pub(super) struct Room(Arc<OwnedSemaphorePermit>);
+
+/// Serves a request if there is room, which it holds until the last of its answer was taken, or its client is gone and
+/// nothing is done for it any more.
 pub(super) async fn admit(
     State(admission): State<Admission>,
-    request: Request,
+    mut request: Request,
     next: Next,
 ) -> Response {
     let Ok(permit) = Arc::clone(&admission.free).try_acquire_owned() else {
@@ -45,11 +50,13 @@ pub(super) async fn admit(
             "this server has as many open requests as it may ({most}); try again in a moment"
         ));
     };
+    let room = Room(Arc::new(permit));
+    request.extensions_mut().insert(room.clone());
     let response = next.run(request).await;
     response.map(|body| {
-        // The body keeps the permit as long as it lives.
+        // The body keeps its room as long as it lives.
         Body::new(body.inspect_frame(move |_frame| {
-            let _held = &permit;
+            let _held = &room.0;
         }))
     })
 }

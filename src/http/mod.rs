@@ -17,10 +17,11 @@ use axum::response::Response;
 use axum::routing::get;
 use http_body_util::{BodyExt as _, LengthLimitError, Limited};
 use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
 
 use crate::bridge::Bridge;
 use crate::mcp::{Caller, Mcp};
-use admission::Admission;
+use admission::{Admission, Room};
 pub(crate) use guard::Guard;
 use respond::{Refused, respond};
 
@@ -43,21 +44,23 @@ struct Edge {
     mcp: Arc<Mcp>,
     bridge: Bridge,
     settings: HttpSettings,
+    tracker: TaskTracker,
     stop: CancellationToken,
 }
 
-/// The routes of a front end. `stop` says that it winds down: it is no longer ready.
+/// The routes of a front end. `tracker` has what outlives its client; `stop` says that it winds down: it is no longer ready.
 pub(crate) fn router(
     mcp: Arc<Mcp>,
     bridge: Bridge,
     settings: HttpSettings,
-    stop: CancellationToken,
+    (tracker, stop): (TaskTracker, CancellationToken),
 ) -> Router {
     let admission = Admission::new(settings.max_requests);
     let edge = Arc::new(Edge {
         mcp,
         bridge,
         settings,
+        tracker,
         stop,
     });
     Router::new()
@@ -72,13 +75,26 @@ pub(crate) fn router(
         .with_state(edge)
 }
 
+/// Serves a message. What it begins is not left half done when its client goes away: the reply is made in any case, and
+/// whoever waits behind it then learns that nobody listens.
 async fn post(State(edge): State<Arc<Edge>>, request: Request<Body>) -> Response {
-    match take(&edge, request).await {
-        Ok((headers, body)) => {
-            let reply = edge.mcp.post(&edge.settings.caller, &headers, &body).await;
-            respond(reply, edge.settings.keep_alive)
+    let room = request.extensions().get::<Room>().cloned();
+    let (headers, body) = match take(&edge, request).await {
+        Ok(taken) => taken,
+        Err(refused) => return refused.respond(),
+    };
+    let served = Arc::clone(&edge);
+    let reply = edge.tracker.spawn(async move {
+        let _held_until_then = room;
+        let caller = &served.settings.caller;
+        served.mcp.post(caller, &headers, &body).await
+    });
+    match reply.await {
+        Ok(reply) => respond(reply, edge.settings.keep_alive).await,
+        Err(broken) => {
+            tracing::error!(%broken, "a message was not served to its end");
+            respond::broken("this message was not served to its end".to_owned())
         }
-        Err(refused) => refused.respond(),
     }
 }
 
@@ -87,7 +103,7 @@ async fn open(State(edge): State<Arc<Edge>>, headers: HeaderMap) -> Response {
         return refused.respond();
     }
     let reply = edge.mcp.get(&edge.settings.caller, &headers).await;
-    respond(reply, edge.settings.keep_alive)
+    respond(reply, edge.settings.keep_alive).await
 }
 
 async fn end(State(edge): State<Arc<Edge>>, headers: HeaderMap) -> Response {
@@ -95,7 +111,7 @@ async fn end(State(edge): State<Arc<Edge>>, headers: HeaderMap) -> Response {
         return refused.respond();
     }
     let reply = edge.mcp.delete(&edge.settings.caller, &headers).await;
-    respond(reply, edge.settings.keep_alive)
+    respond(reply, edge.settings.keep_alive).await
 }
 
 /// Turns away a method of HTTP that means nothing here.

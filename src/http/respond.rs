@@ -21,11 +21,16 @@ const ACCEL_BUFFERING: HeaderName = HeaderName::from_static("x-accel-buffering")
 const RETRY_MS: u32 = 1000;
 
 /// Turns a reply into a response.
-pub(super) fn respond(reply: Reply, keep_alive: Duration) -> Response {
+pub(super) async fn respond(reply: Reply, keep_alive: Duration) -> Response {
     match reply {
         Reply::Json(answer) => json(answer),
         Reply::Accepted => empty(StatusCode::ACCEPTED),
         Reply::NoContent => empty(StatusCode::NO_CONTENT),
+        Reply::Soon {
+            first,
+            rest,
+            within,
+        } => soon((first, rest), within, keep_alive).await,
         Reply::Stream { first, rest } => events(first, rest, keep_alive),
     }
 }
@@ -58,6 +63,16 @@ pub(super) fn busy(text: String) -> Response {
     })
 }
 
+/// The answer in place of one that was lost here.
+pub(super) fn broken(text: String) -> Response {
+    let error = RpcError::internal(text);
+    json(Answer::error(
+        StatusCode::INTERNAL_SERVER_ERROR,
+        None,
+        &error,
+    ))
+}
+
 fn json(answer: Answer) -> Response {
     let mut response = Response::new(Body::from(answer.body));
     *response.status_mut() = answer.status;
@@ -75,6 +90,23 @@ fn json(answer: Answer) -> Response {
         headers.insert(header::RETRY_AFTER, HeaderValue::from(after));
     }
     response
+}
+
+/// The answer alone if nothing else comes within a time, else a stream.
+async fn soon(
+    (mut first, mut rest): (Vec<Event>, mpsc::Receiver<Event>),
+    within: Duration,
+    keep_alive: Duration,
+) -> Response {
+    match tokio::time::timeout(within, rest.recv()).await {
+        Ok(Some(Event {
+            says: Says::Last(answer),
+            ..
+        })) => return json(answer),
+        Ok(event) => first.extend(event),
+        Err(_still_running) => {}
+    }
+    events(first, rest, keep_alive)
 }
 
 fn empty(status: StatusCode) -> Response {

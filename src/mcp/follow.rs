@@ -13,7 +13,7 @@ use super::handle;
 use super::legacy::{Carrier, Trail};
 use super::log::LogTeller;
 use super::progress::ProgressTeller;
-use super::reply::{Answer, Event, Refusal, Reply, Says};
+use super::reply::{Answer, Event, Refusal, Reply};
 use super::{Mcp, modern};
 use crate::bridge::{Bridge, BridgeError, Watch};
 
@@ -109,17 +109,14 @@ pub(crate) struct Follow {
 
 impl Mcp {
     /// Answers when the job ends; as a stream if that takes longer than a moment, or a message comes first.
-    pub(crate) async fn follow(&self, follow: Follow) -> Reply {
-        let (mut first, mut rest) = self.begin(follow);
-        match tokio::time::timeout(self.settings.stream_after, rest.recv()).await {
-            Ok(Some(Event {
-                says: Says::Last(answer),
-                ..
-            })) => return Reply::Json(answer),
-            Ok(event) => first.extend(event),
-            Err(_still_running) => {}
+    pub(crate) fn follow(&self, follow: Follow) -> Reply {
+        let (first, rest) = self.begin(follow);
+        let within = self.settings.stream_after;
+        Reply::Soon {
+            first,
+            rest,
+            within,
         }
-        Reply::Stream { first, rest }
     }
 
     /// Answers as a stream, however soon the job ends.

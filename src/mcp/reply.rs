@@ -1,5 +1,7 @@
 //! What a request is answered with, before it becomes HTTP.
 
+use std::time::Duration;
+
 use axum::http::StatusCode;
 use serde_json::value::RawValue;
 use taskferry_contract::SessionId;
@@ -71,6 +73,15 @@ pub(crate) enum Reply {
     Accepted,
     /// 204: done, nothing to say.
     NoContent,
+    /// One JSON body if nothing but the answer comes in time, else a stream.
+    Soon {
+        /// Those that are known already.
+        first: Vec<Event>,
+        /// Those to come.
+        rest: mpsc::Receiver<Event>,
+        /// How long to wait for the first of those.
+        within: Duration,
+    },
     /// Messages as they come.
     Stream {
         /// Those that are known already.

@@ -1,4 +1,4 @@
-//! `notifications/cancelled`: a legacy client takes back a plain call, by way of any replica.
+//! Clients that take back a plain call: with `notifications/cancelled`, by way of any replica, or by leaving.
 
 use std::time::Duration;
 
@@ -8,6 +8,7 @@ use taskferry_testing::eventually;
 use tempfile::TempDir;
 
 use crate::client::Legacy;
+use crate::crowd::Client;
 use crate::fleet::Fleet;
 use crate::stream::Stream;
 
@@ -61,5 +62,20 @@ async fn a_cancellation_that_overtakes_its_call_still_cancels_it() {
     eventually(SOON, "the next call runs", async || started.exists()).await;
     cancel(&here, 2).await;
     ends_cancelled(&mut second).await;
+    fleet.check_idle().await;
+}
+
+/// A call is in Redis for a moment before its replica waits for it: whoever leaves then must be missed too.
+#[tokio::test]
+async fn a_client_that_leaves_while_its_call_is_being_queued_is_missed() {
+    let fleet = fleet().await;
+    let folder = tempfile::tempdir().unwrap();
+    let arguments = &nap(&folder)["arguments"];
+    for n in 0..400 {
+        let endpoint = &fleet.replicas[n % 2].endpoint;
+        let client = Client::call(endpoint, "nap", arguments.clone()).await;
+        tokio::time::sleep(Duration::from_micros(rand::random_range(0..4000))).await;
+        drop(client);
+    }
     fleet.check_idle().await;
 }

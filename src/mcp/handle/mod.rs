@@ -196,7 +196,7 @@ impl Mcp {
                         write: voice.write,
                     }),
                 };
-                Ok(self.follow(follow).await)
+                Ok(self.follow(follow))
             }
             BuiltIn::Result => {
                 let view = self.bridge.poll_with_outcome(id, &caller.owner).await?;

@@ -190,7 +190,7 @@ impl Mcp {
             trail,
             deadline: self.hand_out_after(call.tool, session.knows_tasks(), &VOICE),
         };
-        Ok(self.follow(follow).await)
+        Ok(self.follow(follow))
     }
 }
 

@@ -124,7 +124,7 @@ impl Mcp {
             trail,
             deadline: None,
         };
-        Ok(self.follow(follow).await)
+        Ok(self.follow(follow))
     }
 
     async fn legacy_cancel(

@@ -128,7 +128,7 @@ impl Mcp {
             trail: None,
             deadline: self.hand_out_after(call.tool, envelope.takes_tasks, &VOICE),
         };
-        Ok(self.follow(follow).await)
+        Ok(self.follow(follow))
     }
 
     /// Makes the call a task.
