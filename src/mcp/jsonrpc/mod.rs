@@ -1,25 +1,18 @@
 //! JSON-RPC 2.0 as MCP uses it: one message a body, ids that are strings or integers.
 
+mod error;
+mod write;
+
 use std::borrow::Cow;
 
-use serde::{Deserialize, Deserializer, Serialize};
+pub(crate) use error::{RpcError, code};
+use serde::{Deserialize, Deserializer};
 use serde_json::value::RawValue;
+pub(crate) use write::{failure, notification, request, success};
 
 /// How deep the arrays and objects of a message may nest, the message itself included. Fewer than the 127 levels that
 /// `serde_json` reads into a tree, so whatever passes can be read wherever a part of it goes, wrapped in a few more.
 const MAX_DEPTH: usize = 100;
-
-/// Error codes of JSON-RPC and of MCP (2026-07-28, basic, Error Codes).
-pub(crate) mod code {
-    pub(crate) const PARSE_ERROR: i64 = -32_700;
-    pub(crate) const INVALID_REQUEST: i64 = -32_600;
-    pub(crate) const METHOD_NOT_FOUND: i64 = -32_601;
-    pub(crate) const INVALID_PARAMS: i64 = -32_602;
-    pub(crate) const INTERNAL_ERROR: i64 = -32_603;
-    pub(crate) const HEADER_MISMATCH: i64 = -32_020;
-    pub(crate) const MISSING_CLIENT_CAPABILITY: i64 = -32_021;
-    pub(crate) const UNSUPPORTED_VERSION: i64 = -32_022;
-}
 
 /// A message from a client.
 #[derive(Debug)]
@@ -76,51 +69,6 @@ impl<'a> Request<'a> {
 pub(crate) struct Malformed<'a> {
     pub(crate) id: Option<&'a RawValue>,
     pub(crate) error: RpcError,
-}
-
-/// A JSON-RPC error.
-#[derive(Debug, Clone, PartialEq, Serialize)]
-pub(crate) struct RpcError {
-    pub(crate) code: i64,
-    pub(crate) message: String,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub(crate) data: Option<serde_json::Value>,
-}
-
-impl RpcError {
-    pub(crate) fn new(code: i64, message: impl Into<String>) -> Self {
-        Self {
-            code,
-            message: message.into(),
-            data: None,
-        }
-    }
-
-    pub(crate) fn invalid_params(message: impl Into<String>) -> Self {
-        Self::new(code::INVALID_PARAMS, message)
-    }
-
-    pub(crate) fn invalid_request(message: impl Into<String>) -> Self {
-        Self::new(code::INVALID_REQUEST, message)
-    }
-
-    pub(crate) fn internal(message: impl Into<String>) -> Self {
-        Self::new(code::INTERNAL_ERROR, message)
-    }
-
-    pub(crate) fn unknown_method(method: &str) -> Self {
-        Self::new(
-            code::METHOD_NOT_FOUND,
-            format!("there is no method {method:?} here"),
-        )
-    }
-
-    pub(crate) fn with_data(self, data: serde_json::Value) -> Self {
-        Self {
-            data: Some(data),
-            ..self
-        }
-    }
 }
 
 /// The members of a message, each unread: a wrong type is told by its name.
@@ -270,79 +218,6 @@ pub(crate) fn is_valid_id(id: &str) -> bool {
     id.starts_with('"') || id.parse::<i64>().is_ok()
 }
 
-/// A successful response as text.
-pub(crate) fn success(id: &RawValue, result: &impl Serialize) -> String {
-    #[derive(Serialize)]
-    struct Success<'a, T> {
-        jsonrpc: &'static str,
-        id: &'a RawValue,
-        result: &'a T,
-    }
-    text(&Success {
-        jsonrpc: "2.0",
-        id,
-        result,
-    })
-}
-
-/// An error response as text; without an id if there is none to answer by. A null id, as JSON-RPC 2.0 has it, is none that
-/// the schemas of MCP know, and the transport wants such an error to have no id (2025-11-25, Sending Messages to the
-/// Server).
-pub(crate) fn failure(id: Option<&RawValue>, error: &impl Serialize) -> String {
-    #[derive(Serialize)]
-    struct Failure<'a, T> {
-        jsonrpc: &'static str,
-        #[serde(skip_serializing_if = "Option::is_none")]
-        id: Option<&'a RawValue>,
-        error: &'a T,
-    }
-    text(&Failure {
-        jsonrpc: "2.0",
-        id,
-        error,
-    })
-}
-
-/// A request of ours as text.
-pub(crate) fn request(id: &str, method: &str, params: &impl Serialize) -> String {
-    #[derive(Serialize)]
-    struct Outgoing<'a, T> {
-        jsonrpc: &'static str,
-        id: &'a str,
-        method: &'a str,
-        params: &'a T,
-    }
-    text(&Outgoing {
-        jsonrpc: "2.0",
-        id,
-        method,
-        params,
-    })
-}
-
-/// A notification as text.
-pub(crate) fn notification(method: &str, params: &impl Serialize) -> String {
-    #[derive(Serialize)]
-    struct Notification<'a, T> {
-        jsonrpc: &'static str,
-        method: &'a str,
-        params: &'a T,
-    }
-    text(&Notification {
-        jsonrpc: "2.0",
-        method,
-        params,
-    })
-}
-
-fn text(message: &impl Serialize) -> String {
-    serde_json::to_string(message).unwrap_or_else(|error| {
-        tracing::error!(%error, "a message could not be written");
-        r#"{"jsonrpc":"2.0","error":{"code":-32603,"message":"the answer could not be written"}}"#
-            .to_owned()
-    })
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -390,13 +265,6 @@ mod tests {
             "[[]],".repeat(10_000)
         );
         assert!(parse(wide.as_bytes()).is_ok());
-    }
-
-    #[test]
-    fn an_error_without_an_id_to_answer_by_has_none() {
-        let error = RpcError::invalid_request("x");
-        let text = r#"{"jsonrpc":"2.0","error":{"code":-32600,"message":"x"}}"#;
-        assert_eq!(failure(None, &error), text);
     }
 
     #[test]

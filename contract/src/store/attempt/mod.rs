@@ -1,7 +1,15 @@
 //! What a worker asks of the store for the job it holds. Every write carries the attempt's number: once another attempt
 //! has started, or the task ended, the write is refused and nothing changes.
 
+mod outcome;
+mod replies;
+
 use std::time::Duration;
+
+pub use outcome::Outcome;
+use outcome::OutcomeParts;
+pub(crate) use replies::refused;
+pub use replies::{AskReply, ClaimReply, FinishReply, ParkReply, Refused, RenewReply, RetryReply};
 
 use crate::error::Error;
 use crate::ids::{Attempt, EntryId, QueueName, TaskId, WorkerId};
@@ -30,122 +38,6 @@ pub struct Hold {
     pub attempt: Attempt,
     /// Who runs it.
     pub worker: WorkerId,
-}
-
-/// What became of a claim.
-#[derive(Debug)]
-pub enum ClaimReply {
-    /// The attempt is the caller's.
-    Started(Box<Job>),
-    /// The record expired; the entry is dropped.
-    Gone,
-    /// Another entry stands for the job; this one is dropped.
-    Stale,
-    /// The job ended; the entry is dropped.
-    AlreadyTerminal,
-    /// The job reached its crash limit and is failed and buried.
-    Poison {
-        /// How many of its workers died.
-        crashes: u64,
-    },
-    /// Held by someone, or deferred because its tool is at its concurrency limit, until this time, ms since the epoch.
-    Busy {
-        /// Until when.
-        until_ms: u64,
-    },
-}
-
-/// Why an attempt must stop: none of its writes counts any more.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Refused {
-    /// The caller cancelled the task.
-    Cancelled,
-    /// The task ended otherwise.
-    AlreadyTerminal,
-    /// The record expired.
-    Gone,
-    /// The lease was lost: another attempt holds the job, or nobody.
-    LeaseLost,
-}
-
-/// What became of a renewal.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum RenewReply {
-    /// The lease runs again in full. Every answer stored so far: key and JSON.
-    Renewed(Vec<(String, String)>),
-    /// The attempt must stop.
-    Refused(Refused),
-}
-
-/// What became of questions.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum AskReply {
-    /// They are open, and their answers come with renewals; but for those, key and JSON, that have their answers already.
-    Asked(Vec<(String, String)>),
-    /// All have their answers already, key and JSON: an earlier attempt asked.
-    Answered(Vec<(String, String)>),
-    /// The attempt must stop.
-    Refused(Refused),
-}
-
-/// What became of parking.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum ParkReply {
-    /// The job is nobody's until the last open question is answered.
-    Parked,
-    /// Every question has its answer; go on.
-    Answered,
-    /// The attempt must stop.
-    Refused(Refused),
-}
-
-/// What became of the end of an attempt.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum FinishReply {
-    /// Stored, acked, deleted.
-    Stored,
-    /// Nothing was stored: the attempt's word no longer counts.
-    Refused(Refused),
-}
-
-/// What became of a retry.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum RetryReply {
-    /// Another attempt starts at this time, ms since the epoch.
-    Scheduled {
-        /// When.
-        due_ms: u64,
-    },
-    /// No attempt is left: the outcome is stored, the job is a dead letter.
-    Dead,
-    /// The attempt must stop.
-    Refused(Refused),
-}
-
-/// How a job ends.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Outcome {
-    /// With a result, a JSON object, stored byte for byte.
-    Completed {
-        /// The result.
-        result: String,
-        /// Whether the tool calls it an error.
-        is_error: bool,
-        /// A line for pollers; keeps the last one if absent.
-        message: Option<String>,
-    },
-    /// With a JSON-RPC error object.
-    Failed {
-        /// The error: code, message and perhaps data, as JSON.
-        error: String,
-        /// A line for pollers.
-        message: String,
-    },
-    /// By the worker's own decision to give up.
-    Cancelled {
-        /// A line for pollers.
-        message: String,
-    },
 }
 
 /// What an attempt tells pollers. Absent parts keep their last value.
@@ -394,54 +286,3 @@ impl Store {
 
 /// How long a job over its tool's concurrency limit waits before it is offered again, ms.
 const DEFER_MS: &str = "1000";
-
-pub(crate) fn refused(reply: &Reply) -> Result<Refused, Error> {
-    match reply.tag.as_str() {
-        "CANCELLED" => Ok(Refused::Cancelled),
-        "DONE" => Ok(Refused::AlreadyTerminal),
-        "GONE" => Ok(Refused::Gone),
-        "STALE" => Ok(Refused::LeaseLost),
-        _ => Err(reply.unknown()),
-    }
-}
-
-/// An outcome as the scripts take it.
-struct OutcomeParts<'a> {
-    status: &'static str,
-    field: &'static str,
-    payload: &'a str,
-    is_error: &'static str,
-    message: &'a str,
-}
-
-impl<'a> OutcomeParts<'a> {
-    fn of(outcome: &'a Outcome) -> Self {
-        match outcome {
-            Outcome::Completed {
-                result,
-                is_error,
-                message,
-            } => Self {
-                status: "completed",
-                field: "result",
-                payload: result,
-                is_error: if *is_error { "1" } else { "0" },
-                message: message.as_deref().unwrap_or(""),
-            },
-            Outcome::Failed { error, message } => Self {
-                status: "failed",
-                field: "error",
-                payload: error,
-                is_error: "",
-                message,
-            },
-            Outcome::Cancelled { message } => Self {
-                status: "cancelled",
-                field: "",
-                payload: "",
-                is_error: "",
-                message,
-            },
-        }
-    }
-}

@@ -5,10 +5,14 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
-use std::time::Duration;
 
-use crate::connection::{Address, RULE, RedisSettings};
-use crate::ids::Shards;
+mod names;
+mod redis;
+mod values;
+
+pub use names::{FRONT_END_NAMES, WORKER_NAMES};
+pub use redis::{REDIS_SETTINGS, take_redis};
+pub use values::{bytes, duration, truth, within};
 
 /// What the environment variables of Taskferry begin with.
 pub const ENV_PREFIX: &str = "TASKFERRY_";
@@ -38,72 +42,6 @@ impl Setting {
         format!("{ENV_PREFIX}{}", self.name.to_uppercase())
     }
 }
-
-/// The names of the front end's settings: a shared environment may hold them, so a worker passes over them.
-pub const FRONT_END_NAMES: [&str; 23] = [
-    "listen",
-    "allow_unauthenticated",
-    "allowed_hosts",
-    "allowed_origins",
-    "single_user",
-    "max_body",
-    "max_requests",
-    "queue_cap",
-    "owner_cap",
-    "durability",
-    "replica_timeout",
-    "session_idle",
-    "stream_after",
-    "handle_after",
-    "keep_alive",
-    "drain_timeout",
-    "instructions",
-    "log",
-    "log_format",
-    "redis_url",
-    "redis_prefix",
-    "redis_shards",
-    "redis_timeout",
-];
-
-/// The names of a worker's settings: a shared environment may hold them, so the front end passes over them.
-pub const WORKER_NAMES: [&str; 11] = [
-    "manifest",
-    "slots",
-    "lease",
-    "drain_timeout",
-    "max_result",
-    "log",
-    "log_format",
-    "redis_url",
-    "redis_prefix",
-    "redis_shards",
-    "redis_timeout",
-];
-
-/// The settings of the Redis connection, the same for both binaries.
-pub const REDIS_SETTINGS: [Setting; 4] = [
-    Setting {
-        name: "redis_url",
-        value: "URL",
-        help: "Redis, as redis://[user:password@]host:port/db, unix:///path, or redis+sentinel://[user:password@]host:port,host:port/primary/db [default: redis://127.0.0.1:6379/0]",
-    },
-    Setting {
-        name: "redis_prefix",
-        value: "PREFIX",
-        help: "What every key begins with: letters, digits, _ and - [default: tf]",
-    },
-    Setting {
-        name: "redis_shards",
-        value: "N",
-        help: "Over how many hash tags the keys are spread, 1 to 1024; the same for every process [default: 1]",
-    },
-    Setting {
-        name: "redis_timeout",
-        value: "DURATION",
-        help: "How long a command may take before it counts as failed [default: 3s]",
-    },
-];
 
 /// Where a value came from.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -274,105 +212,6 @@ impl Settings {
     }
 }
 
-/// Takes the settings of the Redis connection.
-pub fn take_redis(settings: &mut Settings) -> RedisSettings {
-    let mut redis = RedisSettings::new("redis://127.0.0.1:6379/0");
-    redis.url = settings.take("redis_url", redis.url, redis_url);
-    redis.prefix = settings.take("redis_prefix", redis.prefix, |text| {
-        let fits = (1..=40).contains(&text.len())
-            && text
-                .bytes()
-                .all(|b| b.is_ascii_alphanumeric() || b == b'_' || b == b'-');
-        if fits {
-            Ok(text.to_owned())
-        } else {
-            Err("must be 1 to 40 letters, digits, _ and -".to_owned())
-        }
-    });
-    redis.shards = settings.take("redis_shards", redis.shards, |text| {
-        text.parse()
-            .ok()
-            .and_then(Shards::new)
-            .ok_or_else(|| "must be a number from 1 to 1024".to_owned())
-    });
-    redis.response_timeout = settings.take("redis_timeout", redis.response_timeout, |text| {
-        duration(text).and_then(within(Duration::from_millis(10), Duration::from_secs(300)))
-    });
-    redis
-}
-
-fn redis_url(text: &str) -> Result<String, String> {
-    match Address::parse(text) {
-        Some(_) => Ok(text.to_owned()),
-        None => Err(RULE.to_owned()),
-    }
-}
-
-/// Reads a duration: a whole number and `ms`, `s`, `m`, `h` or `d`.
-///
-/// # Errors
-///
-/// What it should look like.
-pub fn duration(text: &str) -> Result<Duration, String> {
-    let rule = || "must be a whole number and a unit, as in 500ms, 5s, 10m, 2h or 1d".to_owned();
-    let digits = text.len() - text.trim_start_matches(|c: char| c.is_ascii_digit()).len();
-    let (number, unit) = text.split_at_checked(digits).ok_or_else(rule)?;
-    let number: u64 = number.parse().map_err(|_not_a_number| rule())?;
-    let unit_ms = match unit {
-        "ms" => 1,
-        "s" => 1_000,
-        "m" => 60_000,
-        "h" => 3_600_000,
-        "d" => 86_400_000,
-        _ => return Err(rule()),
-    };
-    number
-        .checked_mul(unit_ms)
-        .map(Duration::from_millis)
-        .ok_or_else(rule)
-}
-
-/// Reads a size in bytes: a whole number and `B`, `KiB`, `MiB` or `GiB`.
-///
-/// # Errors
-///
-/// What it should look like.
-pub fn bytes(text: &str) -> Result<usize, String> {
-    let rule = || "must be a whole number and a unit, as in 1000B, 64KiB, 4MiB or 1GiB".to_owned();
-    let digits = text.len() - text.trim_start_matches(|c: char| c.is_ascii_digit()).len();
-    let (number, unit) = text.split_at_checked(digits).ok_or_else(rule)?;
-    let number: usize = number.parse().map_err(|_not_a_number| rule())?;
-    let unit_bytes = match unit {
-        "B" => 1,
-        "KiB" => 1 << 10,
-        "MiB" => 1 << 20,
-        "GiB" => 1 << 30,
-        _ => return Err(rule()),
-    };
-    number.checked_mul(unit_bytes).ok_or_else(rule)
-}
-
-/// Reads `true` or `false`.
-///
-/// # Errors
-///
-/// What it should look like.
-pub fn truth(text: &str) -> Result<bool, String> {
-    text.parse()
-        .map_err(|_neither| "must be true or false".to_owned())
-}
-
-/// Refuses what is not from `low` to `high`.
-pub fn within<T: PartialOrd + fmt::Debug>(low: T, high: T) -> impl FnOnce(T) -> Result<T, String> {
-    move |value| {
-        if (&low..=&high).contains(&&value) {
-            Ok(value)
-        } else {
-            Err(format!("must be from {low:?} to {high:?}"))
-        }
-    }
-}
-
 fn place(name: &str, origin: &Origin) -> String {
     match origin {
         Origin::Flag => format!("--{}", flag_of(name)),
@@ -400,7 +239,10 @@ fn flat(value: &toml::Value) -> Option<String> {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use super::*;
+    use crate::ids::Shards;
 
     fn settings() -> Settings {
         Settings::new(REDIS_SETTINGS.to_vec())
@@ -469,18 +311,5 @@ mod tests {
             problems.contains("is \"redis_prefix\" meant?"),
             "{problems}"
         );
-    }
-
-    #[test]
-    fn durations_and_sizes_need_their_unit() {
-        assert_eq!(duration("90s"), Ok(Duration::from_secs(90)));
-        assert_eq!(duration("500ms"), Ok(Duration::from_millis(500)));
-        assert!(
-            ["", "5", "s", "1.5s", "-1s", "99999999999999999d"]
-                .iter()
-                .all(|text| duration(text).is_err())
-        );
-        assert_eq!(bytes("4MiB"), Ok(4 << 20));
-        assert!(["4", "4MB", "MiB"].iter().all(|text| bytes(text).is_err()));
     }
 }

@@ -1,0 +1,90 @@
+//! Messages of ours, as text.
+
+use serde::Serialize;
+use serde_json::value::RawValue;
+
+/// A successful response as text.
+pub(crate) fn success(id: &RawValue, result: &impl Serialize) -> String {
+    #[derive(Serialize)]
+    struct Success<'a, T> {
+        jsonrpc: &'static str,
+        id: &'a RawValue,
+        result: &'a T,
+    }
+    text(&Success {
+        jsonrpc: "2.0",
+        id,
+        result,
+    })
+}
+
+/// An error response as text; without an id if there is none to answer by. A null id, as JSON-RPC 2.0 has it, is none that
+/// the schemas of MCP know, and the transport wants such an error to have no id (2025-11-25, Sending Messages to the
+/// Server).
+pub(crate) fn failure(id: Option<&RawValue>, error: &impl Serialize) -> String {
+    #[derive(Serialize)]
+    struct Failure<'a, T> {
+        jsonrpc: &'static str,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        id: Option<&'a RawValue>,
+        error: &'a T,
+    }
+    text(&Failure {
+        jsonrpc: "2.0",
+        id,
+        error,
+    })
+}
+
+/// A request of ours as text.
+pub(crate) fn request(id: &str, method: &str, params: &impl Serialize) -> String {
+    #[derive(Serialize)]
+    struct Outgoing<'a, T> {
+        jsonrpc: &'static str,
+        id: &'a str,
+        method: &'a str,
+        params: &'a T,
+    }
+    text(&Outgoing {
+        jsonrpc: "2.0",
+        id,
+        method,
+        params,
+    })
+}
+
+/// A notification as text.
+pub(crate) fn notification(method: &str, params: &impl Serialize) -> String {
+    #[derive(Serialize)]
+    struct Notification<'a, T> {
+        jsonrpc: &'static str,
+        method: &'a str,
+        params: &'a T,
+    }
+    text(&Notification {
+        jsonrpc: "2.0",
+        method,
+        params,
+    })
+}
+
+fn text(message: &impl Serialize) -> String {
+    serde_json::to_string(message).unwrap_or_else(|error| {
+        tracing::error!(%error, "a message could not be written");
+        r#"{"jsonrpc":"2.0","error":{"code":-32603,"message":"the answer could not be written"}}"#
+            .to_owned()
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::RpcError;
+    use super::*;
+
+    #[test]
+    fn an_error_without_an_id_to_answer_by_has_none() {
+        let error = RpcError::invalid_request("x");
+        let text = r#"{"jsonrpc":"2.0","error":{"code":-32600,"message":"x"}}"#;
+        assert_eq!(failure(None, &error), text);
+    }
+}
