@@ -1,11 +1,14 @@
 //! What is no message, or says what it must not: each has its status and code, the text says what was wrong, and nothing
 //! is queued.
 
+mod legacy;
+mod modern;
+
 use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
 use taskferry_testing::{TestServer, redis};
 
-use crate::client::{Answer, Legacy, Modern, TASKS, http};
+use crate::client::{Answer, Legacy, Modern, http};
 use crate::fleet::{Fleet, Replica};
 
 const JSON: (&str, &str) = ("content-type", "application/json");
@@ -173,86 +176,6 @@ async fn json_is_taken_to_a_depth_and_no_deeper() {
 }
 
 #[tokio::test]
-#[expect(clippy::too_many_lines, reason = "a table, one line a case")]
-async fn wrong_params_of_a_legacy_session_have_their_codes() {
-    let fleet = Fleet::start().await;
-    let session = Legacy::open(fleet.endpoint()).await;
-    let echo = |more: Value| {
-        let mut params = json!({ "name": "echo", "arguments": { "text": "x" }, "task": {} });
-        for (name, value) in more.as_object().unwrap() {
-            params[name] = value.clone();
-        }
-        params
-    };
-    let status = StatusCode::OK;
-    for (method, params, code) in [
-        ("no/such/method", json!({}), -32601),
-        ("", json!({}), -32601),
-        ("tasks/nothing", json!({}), -32601),
-        ("tasks/update", json!({ "taskId": "x" }), -32601),
-        ("server/discover", json!({}), -32601),
-        ("resources/list", json!({}), -32601),
-        ("tools/call", json!({}), -32602),
-        ("tools/call", echo(json!({ "name": 7 })), -32602),
-        ("tools/call", echo(json!({ "name": "ähnlich" })), -32602),
-        ("tools/call", echo(json!({ "arguments": "x" })), -32602),
-        ("tools/call", echo(json!({ "arguments": [] })), -32602),
-        (
-            "tools/call",
-            echo(json!({ "arguments": { "text": 7 } })),
-            -32602,
-        ),
-        ("tools/call", echo(json!({ "task": 7 })), -32602),
-        (
-            "tools/call",
-            echo(json!({ "task": { "ttl": "1" } })),
-            -32602,
-        ),
-        ("tools/call", echo(json!({ "task": { "ttl": -1 } })), -32602),
-        ("tools/call", echo(json!({ "_meta": 7 })), -32602),
-        (
-            "tools/call",
-            echo(json!({ "_meta": { "progressToken": {} } })),
-            -32602,
-        ),
-        (
-            "tools/call",
-            echo(json!({ "_meta": { "progressToken": 1.5 } })),
-            -32602,
-        ),
-        (
-            "tools/call",
-            echo(json!({ "_meta": { "progressToken": null } })),
-            -32602,
-        ),
-        ("tools/list", json!({ "cursor": 7 }), -32602),
-        ("tools/list", json!({ "cursor": "x" }), -32602),
-        ("tasks/get", json!({}), -32602),
-        ("tasks/get", json!({ "taskId": 7 }), -32602),
-        ("tasks/result", json!({ "taskId": null }), -32602),
-        ("tasks/cancel", json!({ "taskId": {} }), -32602),
-        ("logging/setLevel", json!({}), -32602),
-        ("logging/setLevel", json!({ "level": "loud" }), -32602),
-        ("initialize", json!({}), -32602),
-        (
-            "initialize",
-            json!({ "protocolVersion": 1, "capabilities": {} }),
-            -32602,
-        ),
-        (
-            "initialize",
-            json!({ "protocolVersion": "2025-11-25", "capabilities": [] }),
-            -32602,
-        ),
-    ] {
-        let refused = session.request(method, params.clone()).await;
-        let told = (refused.status, refused.code(), &refused.body["id"]);
-        assert_eq!(told, (status, code, &json!(1)), "{method} {params}");
-    }
-    assert_nothing_queued(&fleet.redis).await;
-}
-
-#[tokio::test]
 async fn messages_that_want_no_answer_get_none() {
     let fleet = Fleet::start().await;
     let session = Legacy::open(fleet.endpoint()).await;
@@ -303,58 +226,6 @@ async fn messages_that_want_no_answer_get_none() {
     assert_refused(&refused, StatusCode::BAD_REQUEST, -32600, "initialize");
     assert_eq!(refused.body.get("id"), None);
     assert_nothing_queued(&fleet.redis).await;
-}
-
-#[tokio::test]
-async fn headers_of_a_session_must_be_there_once_and_fit() {
-    let redis = TestServer::start().await;
-    let replica = Replica::start(&redis.url(), &[]).await;
-    let session = Legacy::open(&replica.endpoint).await;
-    let id = ("mcp-session-id", session.session.as_str());
-    let version = |value| ("mcp-protocol-version", value);
-    for (headers, status, part) in [
-        (vec![], StatusCode::BAD_REQUEST, "initialize"),
-        (vec![id, id], StatusCode::BAD_REQUEST, "more than once"),
-        (vec![("mcp-session-id", "")], StatusCode::NOT_FOUND, "ended"),
-        (
-            vec![("mcp-session-id", "ü")],
-            StatusCode::NOT_FOUND,
-            "ended",
-        ),
-        (
-            vec![id, version("2024-11-05")],
-            StatusCode::BAD_REQUEST,
-            "2025-11-25",
-        ),
-        (
-            vec![id, version("ü")],
-            StatusCode::BAD_REQUEST,
-            "2025-11-25",
-        ),
-        (vec![id, version("")], StatusCode::BAD_REQUEST, "2025-11-25"),
-        (
-            vec![id, version("2025-11-25"), version("2025-11-25")],
-            StatusCode::BAD_REQUEST,
-            "once",
-        ),
-        (
-            vec![id, version("2025-11-25"), version("2026-07-28")],
-            StatusCode::BAD_REQUEST,
-            "once",
-        ),
-    ] {
-        for method in [Method::POST, Method::GET, Method::DELETE] {
-            let ping = r#"{"jsonrpc":"2.0","id":1,"method":"ping"}"#.to_owned();
-            let mut all = vec![JSON, BOTH];
-            all.extend(&headers);
-            let refused = http(method.clone(), &replica.endpoint, &all, Some(ping)).await;
-            assert_refused(&refused, status, -32600, part);
-        }
-    }
-    assert_eq!(
-        *session.request("ping", json!({})).await.result(),
-        json!({})
-    );
 }
 
 #[tokio::test]
@@ -417,139 +288,4 @@ async fn other_ways_to_come_in_are_turned_away() {
         .await;
         assert_eq!(*answer.result(), json!({}), "{accept:?}");
     }
-}
-
-#[tokio::test]
-async fn modern_headers_must_be_there_once_in_ascii_and_say_what_the_body_says() {
-    let fleet = Fleet::start().await;
-    let client = Modern::with_tasks(fleet.endpoint());
-    let call = json!({ "name": "echo", "arguments": { "text": "x" } });
-    let (version, method, name) = ("mcp-protocol-version", "mcp-method", "mcp-name");
-    for changed in [
-        vec![(version, "2026-07-28"), (version, "2026-07-28")],
-        vec![(version, "2026-07-28"), (version, "2025-11-25")],
-        vec![(version, "2026-07-28 ü")],
-        vec![(version, "=?base64?MjAyNi0wNy0yOA==?=")],
-        vec![(method, "tools/call"), (method, "tools/list")],
-        vec![(method, "TOOLS/CALL")],
-        vec![(method, "=?base64?dG9vbHMvY2FsbA==?=")],
-        vec![(name, "echo"), (name, "echo")],
-        vec![(name, "echö")],
-        vec![(name, "=?BASE64?ZWNobw==?=")],
-        vec![(name, "=?base64?ZWNobw?=")],
-        vec![(name, "=?base64?/w==?=")],
-        vec![(name, "ZWNobw==")],
-    ] {
-        let refused = client
-            .request_with("tools/call", call.clone(), &changed)
-            .await;
-        assert_refused(&refused, StatusCode::BAD_REQUEST, -32020, "header");
-        assert_eq!(refused.body["id"], 1);
-    }
-    // A name outside ASCII arrives encoded, and is then known or not like any other.
-    let unknown = json!({ "name": "世界", "arguments": {} });
-    let encoded = [(name, "=?base64?5LiW55WM?=")];
-    let refused = client.request_with("tools/call", unknown, &encoded).await;
-    assert_refused(&refused, StatusCode::OK, -32602, "世界");
-    assert_nothing_queued(&fleet.redis).await;
-}
-
-#[tokio::test]
-#[expect(clippy::too_many_lines, reason = "a table, one line a case")]
-async fn wrong_params_of_modern_requests_have_their_codes() {
-    let fleet = Fleet::start().await;
-    let client = Modern::with_tasks(fleet.endpoint());
-    let meta = |name: &str, value: Value| json!({ "name": "echo", "arguments": { "text": "x" }, "_meta": { name: value } });
-    let (bad, ok) = (StatusCode::BAD_REQUEST, StatusCode::OK);
-    let capabilities = "io.modelcontextprotocol/clientCapabilities";
-    for (method, params, status) in [
-        ("tools/call", json!({}), ok),
-        ("tools/call", json!({ "name": 7 }), ok),
-        ("tools/call", json!({ "name": "no_such_tool" }), ok),
-        (
-            "tools/call",
-            json!({ "name": "echo", "arguments": { "text": "x" }, "inputResponses": [] }),
-            ok,
-        ),
-        (
-            "tools/call",
-            json!({ "name": "echo", "arguments": { "text": "x" }, "requestState": 7 }),
-            ok,
-        ),
-        (
-            "tools/call",
-            json!({ "name": "echo", "arguments": { "text": "x" }, "requestState": "x" }),
-            ok,
-        ),
-        ("tools/call", meta("progressToken", json!([])), bad),
-        ("tools/call", meta("progressToken", json!(true)), bad),
-        ("tools/call", meta("traceparent", json!(7)), bad),
-        (
-            "tools/call",
-            meta("io.modelcontextprotocol/logLevel", json!("loud")),
-            bad,
-        ),
-        (
-            "tools/call",
-            meta("io.modelcontextprotocol/protocolVersion", json!(7)),
-            bad,
-        ),
-        ("tools/call", meta(capabilities, json!([])), bad),
-        (
-            "tools/call",
-            meta(capabilities, json!({ "extensions": [] })),
-            bad,
-        ),
-        ("tools/list", json!({ "cursor": "x" }), ok),
-        ("tasks/get", json!({}), ok),
-        ("tasks/get", json!({ "taskId": 7 }), ok),
-        ("tasks/update", json!({ "taskId": "x" }), ok),
-        (
-            "tasks/update",
-            json!({ "taskId": "x", "inputResponses": 7 }),
-            ok,
-        ),
-        ("subscriptions/listen", json!({}), ok),
-        ("subscriptions/listen", json!({ "notifications": 7 }), ok),
-        (
-            "subscriptions/listen",
-            json!({ "notifications": { "taskIds": "x" } }),
-            ok,
-        ),
-        (
-            "subscriptions/listen",
-            json!({ "notifications": { "toolsListChanged": 7 } }),
-            ok,
-        ),
-    ] {
-        let refused = client.request(method, params.clone()).await;
-        assert_eq!(
-            (refused.status, refused.code()),
-            (status, -32602),
-            "{method} {params}"
-        );
-    }
-    // What a model can mend is told as a tool's result.
-    for arguments in [
-        json!([]),
-        json!("x"),
-        json!({}),
-        json!({ "text": 7 }),
-        json!({ "text": "x", "more": 1 }),
-    ] {
-        let told = client.call("echo", arguments.clone()).await;
-        assert_eq!(told.result()["isError"], true, "{arguments}");
-        assert_eq!(told.result()["resultType"], "complete", "{arguments}");
-    }
-    let none = Modern::with(fleet.endpoint(), json!({ "extensions": { TASKS: {} } }));
-    let unknown = json!({ "_meta": { "io.modelcontextprotocol/protocolVersion": "2027-01-01" } });
-    let refused = none
-        .request_with(
-            "tools/list",
-            unknown,
-            &[("mcp-protocol-version", "2027-01-01")],
-        )
-        .await;
-    assert_refused(&refused, bad, -32022, "2027-01-01");
-    assert_nothing_queued(&fleet.redis).await;
 }

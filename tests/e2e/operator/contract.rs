@@ -1,0 +1,103 @@
+//! Two versions of the contract.
+
+use std::path::Path;
+use std::process::Command;
+
+use taskferry_testing::{Process, TestServer, binary, eventually};
+
+use super::{SOON, raw, taskferry};
+use crate::fleet::{Replica, in_tree, worker};
+
+fn serve(redis: &TestServer) -> Process {
+    let mut command = Command::new(binary("taskferry"));
+    command
+        .args([
+            "serve",
+            "--listen",
+            "127.0.0.1:0",
+            "--redis-url",
+            &redis.url(),
+        ])
+        .env_remove("TASKFERRY_TEST_REDIS");
+    Process::start("taskferry serve", command)
+}
+
+fn work(redis: &TestServer, manifest: &Path) -> Process {
+    let mut command = Command::new(binary("taskferry-worker"));
+    command
+        .args(["--redis-url", &redis.url(), "--manifest"])
+        .arg(manifest)
+        .env_remove("TASKFERRY_TEST_REDIS");
+    Process::start("taskferry-worker", command)
+}
+
+async fn assert_refuses(mut process: Process) {
+    let status = process.wait_for_exit(SOON).await;
+    assert_eq!(status.code(), Some(1));
+    let told = process.stderr();
+    for part in ["99.0", "1.0", "redis-cli DEL tf:contract"] {
+        assert!(told.contains(part), "{part} is not in {told}");
+    }
+}
+
+#[tokio::test]
+async fn an_incompatible_contract_is_refused_at_the_start() {
+    let redis = TestServer::start().await;
+    raw::<String>(&redis, &["SET", "tf:contract", "99.0"]).await;
+    assert_refuses(serve(&redis)).await;
+    assert_refuses(work(&redis, &in_tree("tests/e2e/tools.toml"))).await;
+    let doctor = taskferry(&redis.url(), &["doctor"]).await;
+    assert_eq!(doctor.code, 1);
+    assert!(doctor.out.contains("fail  contract"), "{}", doctor.out);
+    let keys: Vec<String> = raw(&redis, &["KEYS", "*"]).await;
+    assert_eq!(keys, ["tf:contract"], "nothing was written");
+}
+
+#[tokio::test]
+async fn running_processes_wind_down_when_the_contract_becomes_another() {
+    let redis = TestServer::start().await;
+    let worker = worker(&redis.url(), "tests/e2e/tools.toml", &[]).await;
+    let mut replica = Replica::start_unready(&redis.url(), &[]).await;
+    replica.process.wait_for_line(SOON, "reached and fit").await;
+    let stored: String = raw(&redis, &["GET", "tf:contract"]).await;
+    assert_eq!(stored, "1.0");
+
+    // A newer release of the same major is no reason to do anything.
+    raw::<String>(&redis, &["SET", "tf:contract", "1.7"]).await;
+    replica.ready().await;
+    raw::<String>(&redis, &["SET", "tf:contract", "99.0"]).await;
+    // It looks every five seconds by itself.
+    let answer = reqwest::get(format!("{}/readyz", replica.origin))
+        .await
+        .unwrap();
+    assert_eq!(answer.status(), 503);
+    let text = answer.text().await.unwrap();
+    assert!(
+        text.starts_with("not ready: ") && text.contains("99.0"),
+        "{text}"
+    );
+    assert_refuses(replica.process).await;
+    assert_refuses(worker).await;
+    let workers: i64 = raw(&redis, &["ZCARD", "tf:workers"]).await;
+    assert_eq!(workers, 0, "it left in good order");
+}
+
+#[tokio::test]
+async fn the_contract_is_written_again_when_redis_lost_everything() {
+    let redis = TestServer::start().await;
+    let back = async |who: &str| {
+        raw::<String>(&redis, &["FLUSHALL"]).await;
+        let what = format!("{who} writes it again");
+        eventually(SOON, &what, async || {
+            let stored: Option<String> = raw(&redis, &["GET", "tf:contract"]).await;
+            stored.as_deref() == Some("1.0")
+        })
+        .await;
+    };
+    let mut replica = Replica::start_unready(&redis.url(), &[]).await;
+    replica.process.wait_for_line(SOON, "reached and fit").await;
+    back("the front end").await;
+    drop(replica);
+    let _worker = worker(&redis.url(), "tests/e2e/tools.toml", &[]).await;
+    back("the worker").await;
+}

@@ -1,0 +1,140 @@
+//! What the commands tell of tools, queues, workers and the server.
+
+use std::process::Command;
+use std::time::{Duration, Instant};
+
+use serde_json::json;
+use taskferry_testing::{AppendOnly, ServerOptions, TestServer, eventually, eventually_some};
+
+use super::{SOON, Site, raw, taskferry};
+use crate::client::Legacy;
+
+#[tokio::test]
+async fn tools_are_listed_shown_removed_and_added_and_clients_see_it() {
+    let site = Site::new().await;
+    let mut worker = site.worker().await;
+    let session = Legacy::open(&site.replica.endpoint).await;
+    let listed = site.run(&["tools", "list"]).await;
+    let row = listed.out.lines().find(|line| line.starts_with("brittle"));
+    let row: Vec<&str> = row.unwrap().split_whitespace().collect();
+    assert_eq!(&row[..4], ["brittle", "printers", "1", "0"]);
+    let shown = site.run(&["tools", "show", "brittle"]).await;
+    let file = site.folder.path().join("brittle.json");
+    std::fs::write(&file, &shown.out).unwrap();
+
+    // Its worker runs: it comes back, and that is said.
+    let removed = site.run(&["tools", "remove", "brittle"]).await;
+    assert!(removed.err.contains("register it again"), "{}", removed.err);
+    let names = async || {
+        let tools = session.request("tools/list", json!({})).await;
+        let tools = tools.result()["tools"].as_array().unwrap().clone();
+        tools
+            .iter()
+            .map(|tool| tool["name"].as_str().unwrap().to_owned())
+            .collect::<Vec<String>>()
+    };
+    eventually(SOON, "the worker registers it again", async || {
+        names().await.contains(&"brittle".to_owned())
+    })
+    .await;
+    worker.terminate();
+    worker.wait_for_exit(SOON).await;
+    let removed = site.run(&["tools", "remove", "brittle"]).await;
+    assert_eq!((removed.code, removed.err.as_str()), (0, ""));
+    // The bell tells the replica, well before it would look by itself.
+    eventually(
+        Duration::from_secs(2),
+        "it is no longer listed",
+        async || !names().await.contains(&"brittle".to_owned()),
+    )
+    .await;
+    let again = site.run(&["tools", "remove", "brittle"]).await;
+    assert_eq!(again.code, 1);
+    assert!(again.err.contains("taskferry tools list"), "{}", again.err);
+
+    let added = site.run(&["tools", "add", file.to_str().unwrap()]).await;
+    assert_eq!(added.code, 0, "{}", added.err);
+    eventually(Duration::from_secs(2), "it is listed again", async || {
+        names().await.contains(&"brittle".to_owned())
+    })
+    .await;
+    let shown_again = site.run(&["tools", "show", "brittle"]).await;
+    assert_eq!(shown_again.out, shown.out);
+}
+
+#[tokio::test]
+async fn the_status_shows_what_waits_and_who_works() {
+    let site = Site::new().await;
+    let worker = site.worker().await;
+    let session = Legacy::open(&site.replica.endpoint).await;
+    site.dead(&session, "one").await;
+    session.start("once", json!({}), 60_000).await;
+    let status = eventually_some(SOON, "it runs, and the worker told", async || {
+        let status = site.run(&["status", "--json"]).await.lines().remove(0);
+        (status["workers"][0]["busy"] == 1).then_some(status)
+    })
+    .await;
+    assert_eq!(status["dead"], 1);
+    assert_eq!(status["contract"], "1.0");
+    assert_eq!(status["workers"][0]["pid"], worker.pid());
+    let queues = status["queues"].as_array().unwrap();
+    let default = queues.iter().find(|queue| queue["queue"] == "default");
+    assert_eq!(default.unwrap()["given_out"], 1);
+    let told = site.run(&["status"]).await;
+    for part in ["redis ", "contract   1.0", "dead       1", "printers", "1/"] {
+        assert!(told.out.contains(part), "{part} is not in {}", told.out);
+    }
+    let ran = std::fs::read_to_string(site.folder.path().join("ran")).unwrap();
+    drop(worker);
+    Command::new("kill")
+        .args(["-9", ran.trim()])
+        .status()
+        .unwrap();
+}
+
+#[tokio::test]
+async fn doctor_tells_a_good_server_from_a_bad_one_and_from_none() {
+    let mut redis = TestServer::start_with(ServerOptions {
+        append_only: AppendOnly::Always,
+        ..ServerOptions::default()
+    })
+    .await;
+    let good = taskferry(&redis.url(), &["doctor", "--durability", "always"]).await;
+    assert_eq!(good.code, 0, "{}{}", good.out, good.err);
+    assert!(good.out.contains("ok    version"), "{}", good.out);
+
+    raw::<String>(
+        &redis,
+        &["CONFIG", "SET", "maxmemory-policy", "allkeys-lru"],
+    )
+    .await;
+    raw::<String>(&redis, &["CONFIG", "SET", "appendfsync", "everysec"]).await;
+    let bad = taskferry(&redis.url(), &["doctor", "--durability", "always"]).await;
+    assert_eq!(bad.code, 1);
+    for part in [
+        "fail  eviction",
+        "run: redis-cli CONFIG SET maxmemory-policy noeviction",
+        "fail  persistence",
+        "CONFIG SET appendfsync always",
+    ] {
+        assert!(bad.out.contains(part), "{part} is not in {}", bad.out);
+    }
+    let lines = taskferry(&redis.url(), &["doctor", "--json"]).await.lines();
+    let eviction = lines.iter().find(|line| line["check"] == "eviction");
+    assert_eq!(eviction.unwrap()["verdict"], "fail");
+
+    redis.pause();
+    for frozen in [true, false] {
+        if !frozen {
+            redis.kill9();
+        }
+        let start = Instant::now();
+        let none = taskferry(&redis.url(), &["doctor"]).await;
+        assert_eq!(none.code, 1);
+        assert!(none.out.contains("fail  connection"), "{}", none.out);
+        assert!(start.elapsed() < SOON, "it took {:?}", start.elapsed());
+    }
+    let wrong = taskferry(&redis.url(), &["doctor", "--durability", "forever"]).await;
+    assert_eq!(wrong.code, 2);
+    assert!(wrong.err.contains("--durability"), "{}", wrong.err);
+}

@@ -1,0 +1,189 @@
+//! What is read from a manifest that fits.
+
+use serde_json::json;
+
+use super::*;
+
+#[test]
+fn the_defaults_hold_when_nothing_is_set() {
+    let tool = tools(&tool("")).remove(0);
+    assert_eq!(tool.name, "t");
+    assert_eq!(tool.policy, Policy::default());
+    let policy = tool.policy;
+    assert_eq!(policy.queue, "default");
+    assert_eq!(
+        (policy.attempts, policy.crash_limit, policy.rank),
+        (3, 3, 0)
+    );
+    assert_eq!(policy.timeout, Duration::from_secs(600));
+    assert_eq!(policy.ttl, Duration::from_secs(3600));
+    assert_eq!(policy.ttl_min, Duration::from_secs(1));
+    assert_eq!(policy.ttl_max, Duration::from_secs(86_400));
+    assert_eq!(policy.keep, Duration::from_secs(300));
+    assert_eq!(policy.poll_interval, Duration::from_secs(1));
+    assert_eq!(policy.poll_interval_max, Duration::from_secs(5));
+    assert_eq!(policy.backoff_initial, Duration::from_secs(1));
+    assert_eq!(policy.backoff_max, Duration::from_secs(60));
+    assert_eq!(policy.task_support, TaskSupport::Optional);
+    assert_eq!((policy.concurrency, policy.share), (None, false));
+    assert_eq!(tool.command.stop_grace, Duration::from_secs(5));
+    assert_eq!(tool.command.max_output, 4 << 20);
+    assert_eq!(tool.command.output, OutputMode::Auto);
+    assert_eq!(tool.command.cwd, folder());
+    assert_eq!(
+        json_of(&tool.input_schema),
+        json!({"type": "object", "additionalProperties": false})
+    );
+    assert!(tool.output_schema.is_none() && tool.annotations.is_none());
+    assert!(tool.icons.is_none() && tool.ask_first.is_empty() && !tool.command.asks);
+}
+
+const FULL: &str = r#"
+        [[tool]]
+        name = "generate_report"
+        title = "Monthly report"
+        description = "Makes a report"
+        command = ["python3", "report.py", ["--month", "{month}"]]
+        cwd = "src"
+        env = { REPORT_DATA = "data/orders.csv" }
+        output = "json"
+        rank = -3
+        queue = "reports"
+        task_support = "required"
+        timeout = "5m"
+        ttl = "2h"
+        ttl_min = "10s"
+        ttl_max = "1d"
+        keep = "7m"
+        poll_interval = "500ms"
+        asks = true
+        poll_interval_max = "3s"
+        share = true
+        immediate_response = "It is being made"
+        attempts = 5
+        crash_limit = 2
+        backoff_initial = "2s"
+        backoff_max = "2m"
+        concurrency = 2
+        stop_grace = "0s"
+        max_output = "64KiB"
+        annotations = { readOnlyHint = true, title = "R", "example.com/x" = 1 }
+        [tool.input_schema]
+        type = "object"
+        properties.month = { type = "string", minLength = 7 }
+        additionalProperties = false
+        [tool.output_schema]
+        type = "object"
+    "#;
+
+#[test]
+fn reads_every_setting() {
+    let tool = tools(FULL).remove(0);
+    assert_eq!(tool.title.as_deref(), Some("Monthly report"));
+    assert_eq!(tool.immediate_response.as_deref(), Some("It is being made"));
+    assert_eq!(
+        tool.policy,
+        Policy {
+            queue: "reports".into(),
+            rank: -3,
+            task_support: TaskSupport::Required,
+            timeout: Duration::from_secs(300),
+            ttl: Duration::from_secs(7200),
+            ttl_min: Duration::from_secs(10),
+            ttl_max: Duration::from_secs(86_400),
+            keep: Duration::from_secs(7 * 60),
+            poll_interval: Duration::from_millis(500),
+            poll_interval_max: Duration::from_secs(3),
+            share: true,
+            attempts: 5,
+            crash_limit: 2,
+            backoff_initial: Duration::from_secs(2),
+            backoff_max: Duration::from_secs(120),
+            concurrency: Some(2),
+        }
+    );
+    let command = &tool.command;
+    assert!(command.asks);
+    assert_eq!(command.cwd, folder().join("src"));
+    assert_eq!(command.env.get("REPORT_DATA").unwrap(), "data/orders.csv");
+    assert_eq!(
+        (command.output, command.max_output),
+        (OutputMode::Json, 65_536)
+    );
+    assert_eq!(command.stop_grace, Duration::ZERO);
+    let rendered = command
+        .template
+        .render(&json!({"month": "2026-01"}))
+        .unwrap();
+    assert_eq!(rendered, ["report.py", "--month", "2026-01"]);
+    assert_eq!(
+        tool.input_schema.get(),
+        r#"{"type":"object","properties":{"month":{"type":"string","minLength":7}},"additionalProperties":false}"#
+    );
+    assert_eq!(
+        json_of(&tool.output_schema.unwrap()),
+        json!({"type": "object"})
+    );
+    assert_eq!(
+        json_of(&tool.annotations.unwrap()),
+        json!({"readOnlyHint": true, "title": "R", "example.com/x": 1})
+    );
+}
+
+#[test]
+fn a_tool_overrides_the_defaults() {
+    let text = r#"
+        [defaults]
+        queue = "slow"
+        timeout = "1h"
+        attempts = 1
+        cwd = "src"
+        env = { A = "default", B = "default" }
+        output = "text"
+        [[tool]]
+        name = "a"
+        description = "d"
+        command = ["true"]
+        [[tool]]
+        name = "b"
+        description = "d"
+        command = ["true"]
+        queue = "fast"
+        attempts = 4
+        cwd = "/tmp"
+        env = { B = "own" }
+    "#;
+    let tools = tools(text);
+    let (a, b) = (&tools[0], &tools[1]);
+    assert_eq!(
+        (a.policy.queue.as_str(), b.policy.queue.as_str()),
+        ("slow", "fast")
+    );
+    assert_eq!((a.policy.attempts, a.policy.crash_limit), (1, 1));
+    assert_eq!((b.policy.attempts, b.policy.crash_limit), (4, 3));
+    assert_eq!(b.policy.timeout, Duration::from_secs(3600));
+    assert_eq!(
+        (a.command.output, b.command.output),
+        (OutputMode::Text, OutputMode::Text)
+    );
+    assert_eq!(a.command.cwd, folder().join("src"));
+    assert_eq!(b.command.cwd, Path::new("/tmp"));
+    assert_eq!(b.command.env.get("A").unwrap(), "default");
+    assert_eq!(b.command.env.get("B").unwrap(), "own");
+}
+
+#[test]
+fn a_slow_tool_is_polled_no_more_often_when_it_is_old() {
+    let slow = tools(&tool("poll_interval = \"10s\"")).remove(0);
+    assert_eq!(slow.policy.poll_interval_max, Duration::from_secs(10));
+}
+
+#[test]
+fn a_json_schema_stays_as_it_is_written() {
+    let lines = "input_schema = '''\n {\"type\": \"object\",\n  \"z\": 1.0} '''";
+    let tool = tools(&tool(lines)).remove(0);
+    assert_eq!(
+        tool.input_schema.get(),
+        "{\"type\": \"object\",\n  \"z\": 1.0}"
+    );
+}
