@@ -56,6 +56,14 @@ impl Scene {
         }
     }
 
+    /// One whose address is that of a proxy.
+    async fn proxied() -> (Self, Proxy) {
+        let (primary, replica) = servers().await;
+        let proxy = Proxy::start(primary.port()).await;
+        let scene = Self::at(&proxy.url(), (primary, replica), &[]).await;
+        (scene, proxy)
+    }
+
     /// A running nap and some tasks behind it.
     async fn busy(&self, folder: &Path) -> Vec<String> {
         let nap = json!({ "seconds": 3, "folder": folder });
@@ -193,9 +201,7 @@ async fn a_killed_primary_loses_no_task_that_was_accepted_on_a_replica() {
 
 #[tokio::test]
 async fn connections_left_half_open_by_a_proxy_do_not_stick() {
-    let (primary, replica) = servers().await;
-    let proxy = Proxy::start(primary.port()).await;
-    let scene = Scene::at(&proxy.url(), (primary, replica), &[]).await;
+    let (scene, proxy) = Scene::proxied().await;
     let folder = tempfile::tempdir().unwrap();
     let before = scene.busy(folder.path()).await;
     scene.caught_up().await;
@@ -222,9 +228,7 @@ async fn connections_left_half_open_by_a_proxy_do_not_stick() {
 
 #[tokio::test]
 async fn a_demoted_primary_is_left_by_front_end_and_worker() {
-    let (primary, replica) = servers().await;
-    let proxy = Proxy::start(primary.port()).await;
-    let scene = Scene::at(&proxy.url(), (primary, replica), &[]).await;
+    let (scene, proxy) = Scene::proxied().await;
     let folder = tempfile::tempdir().unwrap();
     let before = scene.busy(folder.path()).await;
     scene.caught_up().await;

@@ -6,7 +6,8 @@ use crate::error::Error;
 use crate::ids::{Owner, TaskId};
 use crate::record::Question;
 use crate::remote::Remote;
-use crate::script::TRANSITIONS;
+use crate::reply::Reply;
+use crate::script::{TRANSITIONS, Transition};
 use crate::session::SessionId;
 use crate::store::{Store, millis};
 
@@ -160,22 +161,13 @@ impl Store {
         (key, abandoned): (&str, Duration),
         sender: Sender<'_>,
     ) -> Result<DeliverReply, Error> {
-        let (valid, abandoned) = (millis(sender.valid), millis(abandoned));
-        let [session, valid, abandoned] = [
-            sender.session.to_string(),
-            valid.to_string(),
-            abandoned.to_string(),
-        ];
-        let args = [
-            owner.as_str(),
-            key,
-            sender.carrier,
-            &session,
-            &valid,
-            &abandoned,
-        ];
         let mut reply = self
-            .on_record(&TRANSITIONS.deliver_input, id, &args)
+            .ask_to_send(
+                &TRANSITIONS.deliver_input,
+                (id, owner),
+                (key, abandoned),
+                sender,
+            )
             .await?;
         match reply.tag.as_str() {
             "OK" => Ok(DeliverReply::Send {
@@ -187,6 +179,30 @@ impl Store {
             "GONE" => Ok(DeliverReply::NotFound),
             _ => Err(reply.unknown()),
         }
+    }
+
+    /// Asks for the right to send what is about the question `key`, in either way.
+    pub(super) async fn ask_to_send(
+        &self,
+        transition: &Transition,
+        (id, owner): (TaskId, &Owner),
+        (key, patience): (&str, Duration),
+        sender: Sender<'_>,
+    ) -> Result<Reply, Error> {
+        let [session, valid, patience] = [
+            sender.session.to_string(),
+            millis(sender.valid).to_string(),
+            millis(patience).to_string(),
+        ];
+        let args = [
+            owner.as_str(),
+            key,
+            sender.carrier,
+            &session,
+            &valid,
+            &patience,
+        ];
+        self.on_record(transition, id, &args).await
     }
 
     /// Gives the unanswered questions of a connection that closed to whoever has another.

@@ -146,20 +146,9 @@ impl Store {
         (key, again): (&str, Duration),
         sender: Sender<'_>,
     ) -> Result<PollReply, Error> {
-        let [session, valid, again] = [
-            sender.session.to_string(),
-            millis(sender.valid).to_string(),
-            millis(again).to_string(),
-        ];
-        let args = [
-            owner.as_str(),
-            key,
-            sender.carrier,
-            &session,
-            &valid,
-            &again,
-        ];
-        let mut reply = self.on_record(&TRANSITIONS.poll_remote, id, &args).await?;
+        let mut reply = self
+            .ask_to_send(&TRANSITIONS.poll_remote, (id, owner), (key, again), sender)
+            .await?;
         match reply.tag.as_str() {
             "OK" => Ok(PollReply::Send {
                 fetch: reply.text()? == "result",

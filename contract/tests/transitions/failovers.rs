@@ -3,7 +3,8 @@
 use std::time::{Duration, Instant};
 
 use taskferry_contract::{
-    FinishReply, RedisSettings, ReplicaId, Ring, Source, Status, Store, TaskId,
+    BlockingConnection, Error, FinishReply, Hold, RedisSettings, ReplicaId, Ring, Source, Status,
+    Store, TaskId,
 };
 use taskferry_testing::{Proxy, Sentinels, TestServer, eventually, eventually_some};
 
@@ -84,6 +85,29 @@ async fn rings_through(rig: &mut Rig, at: &mut Listener) {
     assert!(connected > 0, "whoever waits is told to look again");
 }
 
+/// Reads as a worker does that waits for something new.
+async fn blocked_read(
+    rig: &Rig,
+    reader: &mut BlockingConnection,
+    block: Duration,
+) -> Result<(), Error> {
+    let source = Source {
+        worker: &rig.worker,
+        shard: rig.shard,
+        queues: std::slice::from_ref(&rig.tool.queue),
+    };
+    let read = rig.store.read_new(reader, source, 1, Some(block));
+    read.await.map(|_deliveries| ())
+}
+
+/// An attempt that began at the old primary ends at the new one, and so does the next.
+async fn goes_on(rig: Rig, hold: &Hold) {
+    assert_eq!(rig.finish(hold).await, FinishReply::Stored);
+    let (next, _) = rig.start().await;
+    assert_eq!(rig.finish(&next).await, FinishReply::Stored);
+    rig.check_drained().await;
+}
+
 fn bell() -> ReplicaId {
     "r1".parse().unwrap()
 }
@@ -95,21 +119,10 @@ async fn connections_that_a_proxy_leaves_half_open_are_left_for_the_promoted_rep
     let hold = rig.running().await;
     caught_up(&mut rig).await;
     let mut reader = rig.store.connections().blocking().await.unwrap();
-    let (store, worker, queue) = (
-        rig.store.clone(),
-        rig.worker.clone(),
-        rig.tool.queue.clone(),
-    );
-    let source = Source {
-        worker: &worker,
-        shard: rig.shard,
-        queues: std::slice::from_ref(&queue),
-    };
-    let block = Some(Duration::from_secs(5));
     let (read, took) = tokio::join!(
         async {
             let begun = Instant::now();
-            let read = store.read_new(&mut reader, source, 1, block).await;
+            let read = blocked_read(&rig, &mut reader, Duration::from_secs(5)).await;
             (read, begun.elapsed())
         },
         async {
@@ -130,11 +143,8 @@ async fn connections_that_a_proxy_leaves_half_open_are_left_for_the_promoted_rep
     );
     let _old = rig.move_to(replica).await;
     rings_through(&mut rig, &mut at).await;
-    // The attempt that began at the old primary ends at the new one, whose script cache is its own.
-    assert_eq!(rig.finish(&hold).await, FinishReply::Stored);
-    let (next, _) = rig.start().await;
-    assert_eq!(rig.finish(&next).await, FinishReply::Stored);
-    rig.check_drained().await;
+    // The new primary's script cache is its own.
+    goes_on(rig, &hold).await;
 }
 
 #[tokio::test]
@@ -145,18 +155,8 @@ async fn a_demoted_primary_is_left_by_writers_readers_and_bells() {
     rig.start().await;
     caught_up(&mut rig).await;
     let mut reader = rig.store.connections().blocking().await.unwrap();
-    let (store, worker, queue) = (
-        rig.store.clone(),
-        rig.worker.clone(),
-        rig.tool.queue.clone(),
-    );
-    let source = Source {
-        worker: &worker,
-        shard: rig.shard,
-        queues: std::slice::from_ref(&queue),
-    };
-    let block = Some(Duration::from_secs(60));
-    let (read, ()) = tokio::join!(store.read_new(&mut reader, source, 1, block), async {
+    let reading = blocked_read(&rig, &mut reader, Duration::from_secs(60));
+    let (read, ()) = tokio::join!(reading, async {
         let mut redis = rig.redis.clone();
         eventually(SOON, "the read blocks", async || {
             let list = redis::cmd("CLIENT").arg("LIST").to_owned();
@@ -215,10 +215,7 @@ async fn sentinels_lead_to_the_replica_that_they_promoted() {
     println!("sentinel, killed: writes after {:?}", begun.elapsed());
     let _old = rig.move_to(replica).await;
     rings_through(&mut rig, &mut at).await;
-    assert_eq!(rig.finish(&hold).await, FinishReply::Stored);
-    let (next, _) = rig.start().await;
-    assert_eq!(rig.finish(&next).await, FinishReply::Stored);
-    rig.check_drained().await;
+    goes_on(rig, &hold).await;
 }
 
 #[tokio::test]

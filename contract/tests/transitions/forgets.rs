@@ -1,8 +1,8 @@
 //! `forget_worker`: a worker that left is no consumer any more, unless entries are pending for it.
 
-use taskferry_contract::{QueueName, WorkerInfo};
+use taskferry_contract::QueueName;
 
-use crate::rig::Rig;
+use crate::rig::{Rig, worker};
 
 async fn consumers(rig: &mut Rig) -> usize {
     let queue = rig.store.keys().queue(rig.shard, &rig.tool.queue);
@@ -46,15 +46,7 @@ async fn silent_workers_are_forgotten_but_not_those_that_beat_or_hold_something(
         let create = ("CREATECONSUMER", &key, "workers", name);
         assert_eq!(rig.raw::<i64>("XGROUP", create).await, 1);
     }
-    let beating = WorkerInfo {
-        id: "beating".parse().unwrap(),
-        host: String::new(),
-        pid: 1,
-        version: String::new(),
-        slots: 1,
-        busy: 0,
-        tools: String::new(),
-    };
+    let beating = worker("beating");
     rig.store.beat(&beating).await.unwrap();
     let forget = async |rig: &Rig| rig.store.forget_silent_workers((shard, &queue)).await;
     assert_eq!(forget(&rig).await.unwrap(), 2);

@@ -2,7 +2,7 @@
 
 use taskferry_contract::WorkerInfo;
 
-use crate::rig::Rig;
+use crate::rig::{Rig, worker};
 
 #[tokio::test]
 async fn queues_due_jobs_and_the_server_are_counted() {
@@ -39,15 +39,6 @@ async fn queues_due_jobs_and_the_server_are_counted() {
 #[tokio::test]
 async fn workers_are_listed_with_what_they_said() {
     let mut rig = Rig::new().await;
-    let worker = |id: &str| WorkerInfo {
-        id: id.parse().unwrap(),
-        host: "host-a".to_owned(),
-        pid: 7,
-        version: "0.1.0".to_owned(),
-        slots: 4,
-        busy: 1,
-        tools: "a,b".to_owned(),
-    };
     for id in ["w2", "w1"] {
         rig.store.beat(&worker(id)).await.unwrap();
     }

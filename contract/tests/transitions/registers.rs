@@ -1,20 +1,8 @@
 //! The registry: tools and workers.
 
-use taskferry_contract::{TaskSupport, WorkerInfo};
+use taskferry_contract::TaskSupport;
 
-use crate::rig::{Rig, tool};
-
-fn worker(id: &str) -> WorkerInfo {
-    WorkerInfo {
-        id: id.parse().unwrap(),
-        host: "host-a".to_owned(),
-        pid: 7,
-        version: "0.1.0".to_owned(),
-        slots: 4,
-        busy: 1,
-        tools: "a,b".to_owned(),
-    }
-}
+use crate::rig::{Rig, tool, worker};
 
 #[tokio::test]
 async fn tools_come_back_by_rank_and_name_as_they_were_registered() {

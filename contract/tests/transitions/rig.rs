@@ -8,7 +8,7 @@ use redis::{FromRedisValue, ToRedisArgs};
 use taskferry_contract::{
     Alias, ClaimReply, Claimed, Delivery, FinishReply, Hold, Job, Outcome, Owner, QueueName,
     RedisSettings, RetryReply, Scope, Sender, SessionId, Shard, Shards, Source, Status, Store,
-    Submission, SubmitReply, TaskId, TaskView, ToolDefinition, WorkerId,
+    Submission, SubmitReply, TaskId, TaskView, ToolDefinition, WorkerId, WorkerInfo,
 };
 use taskferry_testing::{ServerOptions, TestServer, eventually, invariants};
 
@@ -291,6 +291,19 @@ pub(crate) fn key(rig: &Rig, key: &str) -> Alias {
 pub(crate) fn tool(name: &str) -> ToolDefinition {
     let schema = serde_json::value::RawValue::from_string(r#"{"type":"object"}"#.to_owned());
     ToolDefinition::new(name.parse().unwrap(), schema.unwrap())
+}
+
+/// A worker as it tells of itself.
+pub(crate) fn worker(id: &str) -> WorkerInfo {
+    WorkerInfo {
+        id: id.parse().unwrap(),
+        host: "host-a".to_owned(),
+        pid: 7,
+        version: "0.1.0".to_owned(),
+        slots: 4,
+        busy: 1,
+        tools: "a,b".to_owned(),
+    }
 }
 
 pub(crate) fn completed() -> Outcome {
