@@ -11,7 +11,7 @@ use axum::response::{IntoResponse as _, Response};
 use axum::routing::{get, post};
 use axum::serve::ListenerExt as _;
 use serde::Serialize;
-use taskferry_contract::{Store, TaskId, ToolDefinition};
+use taskferry_contract::{Owner, Store, TaskId, ToolDefinition};
 use tokio::net::TcpListener;
 
 use crate::child;
@@ -74,7 +74,13 @@ async fn poll(State(bare): State<Arc<Bare>>, request: Request<Body>) -> Response
 }
 
 async fn create(State(bare): State<Arc<Bare>>, _body: Bytes) -> Response {
-    match work::submit(&bare.store, &bare.tool, &bare.arguments).await {
+    match work::submit(
+        &bare.store,
+        &bare.tool,
+        (&Owner::anonymous(), &bare.arguments),
+    )
+    .await
+    {
         Ok(id) => answer(&id.to_string(), "working", 0),
         Err(error) => failed(&error.to_string()),
     }

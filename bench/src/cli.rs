@@ -15,6 +15,8 @@ pub(crate) enum Command {
     Run(Options),
     /// Measure how long recovery takes.
     Recovery(Recovery),
+    /// Measure what tasks take in Redis.
+    Memory(Memory),
     /// Be the worker of a recovery.
     Holder(Holder),
     /// Be the bare yardstick.
@@ -51,6 +53,15 @@ pub(crate) struct Recovery {
     pub(crate) json: Option<PathBuf>,
 }
 
+/// How memory is measured.
+#[derive(Debug, Clone)]
+pub(crate) struct Memory {
+    /// How many tasks are weighed together.
+    pub(crate) tasks: u32,
+    /// Where the figures go as JSON.
+    pub(crate) json: Option<PathBuf>,
+}
+
 /// What the worker of a recovery is told.
 #[derive(Debug, Clone)]
 pub(crate) struct Holder {
@@ -81,6 +92,10 @@ pub(crate) fn read() -> Command {
     match matches.subcommand() {
         Some(("recovery", args)) => Command::Recovery(Recovery {
             runs: count(args, "runs"),
+            json: args.get_one("json").cloned(),
+        }),
+        Some(("memory", args)) => Command::Memory(Memory {
+            tasks: args.get_one("tasks").copied().unwrap_or(1),
             json: args.get_one("json").cloned(),
         }),
         Some(("holder", args)) => Command::Holder(holder(args)),
@@ -122,6 +137,11 @@ fn command() -> Cli {
             Cli::new("recovery")
                 .about("Measures how long it takes until work goes on after a fault")
                 .args([number("runs", "20", "How often each fault is made"), json()]),
+        )
+        .subcommand(
+            Cli::new("memory")
+                .about("Measures what tasks take in Redis, by the size of their texts")
+                .args([number("tasks", "1000", "How many tasks are weighed together"), json()]),
         )
         .subcommand(
             Cli::new("holder").hide(true).args([
@@ -241,6 +261,9 @@ mod tests {
         let recovery = command().get_matches_from(["taskferry-bench", "recovery"]);
         let (_, args) = recovery.subcommand().unwrap();
         assert_eq!(count(args, "runs"), 20);
+        let memory = command().get_matches_from(["taskferry-bench", "memory"]);
+        let (_, args) = memory.subcommand().unwrap();
+        assert_eq!(count(args, "tasks"), 1000);
     }
 
     #[test]

@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use anyhow::bail;
 use taskferry_contract::{
-    BlockingConnection, ClaimReply, Claimed, Delivery, FinishReply, Hold, Outcome, Source, Status,
-    Store, ToolDefinition, WorkerId,
+    BlockingConnection, ClaimReply, Claimed, Delivery, FinishReply, Hold, Outcome, Owner, Source,
+    Status, Store, TaskId, ToolDefinition, WorkerId,
 };
 
 use crate::load::Client;
@@ -21,6 +21,7 @@ pub(crate) struct Direct {
     connection: BlockingConnection,
     tool: ToolDefinition,
     worker: WorkerId,
+    owner: Owner,
     arguments: String,
     result: String,
 }
@@ -34,36 +35,38 @@ impl Direct {
     ) -> anyhow::Result<Vec<Self>> {
         let mut clients = Vec::with_capacity(count);
         for number in 0..count {
-            clients.push(Self {
-                connection: store.connections().blocking().await?,
-                store: store.clone(),
-                tool: Kind::Direct.definition()?,
-                worker: format!("direct-{number}").parse()?,
-                arguments: work::arguments(payload_bytes),
-                result: work::result(payload_bytes),
-            });
+            let name = format!("direct-{number}");
+            clients.push(Self::named(&name, store, Owner::anonymous(), [payload_bytes; 2]).await?);
         }
         Ok(clients)
     }
 
-    /// Takes the next entry. There is one: each client takes one after it put one in.
-    async fn next(&mut self) -> anyhow::Result<Claimed> {
-        let source = Source {
-            worker: &self.worker,
-            shard: work::shard(&self.store)?,
-            queues: std::slice::from_ref(&self.tool.queue),
-        };
-        let read = self.store.read_new(&mut self.connection, source, 1, None);
-        match read.await?.pop() {
-            Some(Delivery::Job(claimed)) => Ok(claimed),
-            other => bail!("no entry of a job, but {other:?}"),
-        }
+    /// One client, which submits as `owner`, with so many bytes of text in its arguments and in its results.
+    pub(crate) async fn named(
+        name: &str,
+        store: &Store,
+        owner: Owner,
+        [arguments, result]: [usize; 2],
+    ) -> anyhow::Result<Self> {
+        Ok(Self {
+            connection: store.connections().blocking().await?,
+            store: store.clone(),
+            tool: Kind::Direct.definition()?,
+            worker: name.parse()?,
+            owner,
+            arguments: work::arguments(arguments),
+            result: work::result(result),
+        })
     }
-}
 
-impl Client for Direct {
-    async fn once(&mut self) -> anyhow::Result<()> {
-        work::submit(&self.store, &self.tool, &self.arguments).await?;
+    /// Queues a job.
+    pub(crate) async fn submit(&self) -> anyhow::Result<TaskId> {
+        let call = (&self.owner, self.arguments.as_str());
+        work::submit(&self.store, &self.tool, call).await
+    }
+
+    /// Takes the next job and completes it.
+    pub(crate) async fn work_off(&mut self) -> anyhow::Result<TaskId> {
         let claimed = self.next().await?;
         let id = claimed.id;
         let job = match self.store.claim(&claimed, &self.worker, LEASE).await? {
@@ -84,6 +87,28 @@ impl Client for Direct {
         if finished != FinishReply::Stored {
             bail!("a result was not stored: {finished:?}");
         }
+        Ok(id)
+    }
+
+    /// Takes the next entry. There is one: each client takes one after it put one in.
+    async fn next(&mut self) -> anyhow::Result<Claimed> {
+        let source = Source {
+            worker: &self.worker,
+            shard: work::shard(&self.store)?,
+            queues: std::slice::from_ref(&self.tool.queue),
+        };
+        let read = self.store.read_new(&mut self.connection, source, 1, None);
+        match read.await?.pop() {
+            Some(Delivery::Job(claimed)) => Ok(claimed),
+            other => bail!("no entry of a job, but {other:?}"),
+        }
+    }
+}
+
+impl Client for Direct {
+    async fn once(&mut self) -> anyhow::Result<()> {
+        self.submit().await?;
+        let id = self.work_off().await?;
         let view = self.store.view_with_outcome(id).await?;
         match view {
             Some(view) if view.status == Status::Completed => Ok(()),

@@ -9,6 +9,7 @@ mod clients;
 mod direct;
 mod http;
 mod load;
+mod memory;
 mod messages;
 mod print;
 mod recovery;
@@ -41,6 +42,11 @@ async fn main() -> ExitCode {
             biased;
             outcome = interrupted() => outcome,
             outcome = recovery::run(&options) => outcome,
+        },
+        Command::Memory(options) => tokio::select! {
+            biased;
+            outcome = interrupted() => outcome,
+            outcome = memory::run(&options) => outcome,
         },
         Command::Holder(holder) => recovery::holder::run(&holder).await,
         Command::Bare(part) => bare::run(&part).await,

@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 use std::path::Path;
 
 use anyhow::Context as _;
-use taskferry_contract::{Store, TaskId};
+use taskferry_contract::{Owner, Store, TaskId};
 use taskferry_testing::{ServerOptions, TestServer, free_port};
 use tokio::process::Command;
 
@@ -77,10 +77,10 @@ impl Rig {
         payload_bytes: usize,
     ) -> anyhow::Result<Vec<TaskId>> {
         let tool = Kind::Parked.definition()?;
-        let arguments = work::arguments(payload_bytes);
+        let (owner, arguments) = (Owner::anonymous(), work::arguments(payload_bytes));
         let mut ids = Vec::with_capacity(count);
         for _ in 0..count {
-            ids.push(work::submit(&self.store, &tool, &arguments).await?);
+            ids.push(work::submit(&self.store, &tool, (&owner, &arguments)).await?);
         }
         Ok(ids)
     }

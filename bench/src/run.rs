@@ -54,12 +54,7 @@ pub(crate) async fn run(options: &Options) -> anyhow::Result<()> {
     rig.end().await?;
     let report = Report::new(options, figures, bytes_per_task);
     report.print();
-    if let Some(path) = &options.json {
-        let text = serde_json::to_string_pretty(&report)?;
-        std::fs::write(path, text + "\n")
-            .with_context(|| format!("{} cannot be written", path.display()))?;
-    }
-    Ok(())
+    print::write_json(options.json.as_deref(), &report)
 }
 
 async fn measure(rig: &mut Rig, row: Row, options: &Options) -> anyhow::Result<Figures> {

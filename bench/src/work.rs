@@ -75,16 +75,15 @@ pub(crate) fn result(payload_bytes: usize) -> String {
 pub(crate) async fn submit(
     store: &Store,
     tool: &ToolDefinition,
-    arguments: &str,
+    (owner, arguments): (&Owner, &str),
 ) -> anyhow::Result<TaskId> {
-    let owner = Owner::anonymous();
-    let id = TaskId::random(store.shards().of(&owner));
+    let id = TaskId::random(store.shards().of(owner));
     let submission = Submission {
         keep: Duration::from_millis(tool.keep_ms),
         capabilities: Some(CAPABILITIES),
         queue_cap: 1_000_000_000,
         owner_cap: 10_000,
-        ..Submission::new(tool, id, &owner, arguments)
+        ..Submission::new(tool, id, owner, arguments)
     };
     match store.submit(&submission).await? {
         SubmitReply::Queued { .. } => Ok(submission.id),

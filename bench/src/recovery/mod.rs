@@ -41,11 +41,7 @@ pub(crate) async fn run(options: &Recovery) -> anyhow::Result<()> {
         rows.push(Row::new(scene, &times));
     }
     show(&rows);
-    if let Some(path) = &options.json {
-        std::fs::write(path, serde_json::to_string_pretty(&rows)?)
-            .with_context(|| format!("{} cannot be written", path.display()))?;
-    }
-    Ok(())
+    print::write_json(options.json.as_deref(), &rows)
 }
 
 impl Row {
