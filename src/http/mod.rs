@@ -1,6 +1,7 @@
 //! HTTP: the routes, what may come in, and how replies go out.
 
 mod admission;
+mod finish;
 mod guard;
 mod health;
 mod respond;
@@ -22,6 +23,7 @@ use tokio_util::task::TaskTracker;
 use crate::bridge::Bridge;
 use crate::mcp::{Caller, Mcp};
 use admission::{Admission, Room};
+use finish::Finish;
 pub(crate) use guard::Guard;
 use respond::{Refused, respond};
 
@@ -84,18 +86,13 @@ async fn post(State(edge): State<Arc<Edge>>, request: Request<Body>) -> Response
         Err(refused) => return refused.respond(),
     };
     let served = Arc::clone(&edge);
-    let reply = edge.tracker.spawn(async move {
+    let work = async move {
         let _held_until_then = room;
         let caller = &served.settings.caller;
         served.mcp.post(caller, &headers, &body).await
-    });
-    match reply.await {
-        Ok(reply) => respond(reply, edge.settings.keep_alive).await,
-        Err(broken) => {
-            tracing::error!(%broken, "a message was not served to its end");
-            respond::broken("this message was not served to its end".to_owned())
-        }
-    }
+    };
+    let reply = Finish::new(edge.tracker.clone(), work).await;
+    respond(reply, edge.settings.keep_alive).await
 }
 
 async fn open(State(edge): State<Arc<Edge>>, headers: HeaderMap) -> Response {

@@ -63,16 +63,6 @@ pub(super) fn busy(text: String) -> Response {
     })
 }
 
-/// The answer in place of one that was lost here.
-pub(super) fn broken(text: String) -> Response {
-    let error = RpcError::internal(text);
-    json(Answer::error(
-        StatusCode::INTERNAL_SERVER_ERROR,
-        None,
-        &error,
-    ))
-}
-
 fn json(answer: Answer) -> Response {
     let mut response = Response::new(Body::from(answer.body));
     *response.status_mut() = answer.status;
