@@ -141,7 +141,7 @@ fn command() -> Cli {
         .subcommand(
             Cli::new("memory")
                 .about("Measures what tasks take in Redis, by the size of their texts")
-                .args([number("tasks", "1000", "How many tasks are weighed together"), json()]),
+                .args([number("tasks", "10000", "How many tasks are weighed together"), json()]),
         )
         .subcommand(
             Cli::new("holder").hide(true).args([
@@ -263,7 +263,7 @@ mod tests {
         assert_eq!(count(args, "runs"), 20);
         let memory = command().get_matches_from(["taskferry-bench", "memory"]);
         let (_, args) = memory.subcommand().unwrap();
-        assert_eq!(count(args, "tasks"), 1000);
+        assert_eq!(count(args, "tasks"), 10_000);
     }
 
     #[test]
