@@ -33,21 +33,9 @@ use cli::Command;
 #[tokio::main]
 async fn main() -> ExitCode {
     let outcome = match cli::read() {
-        Command::Run(options) => tokio::select! {
-            biased;
-            outcome = interrupted() => outcome,
-            outcome = run::run(&options) => outcome,
-        },
-        Command::Recovery(options) => tokio::select! {
-            biased;
-            outcome = interrupted() => outcome,
-            outcome = recovery::run(&options) => outcome,
-        },
-        Command::Memory(options) => tokio::select! {
-            biased;
-            outcome = interrupted() => outcome,
-            outcome = memory::run(&options) => outcome,
-        },
+        Command::Run(options) => unless_interrupted(Box::pin(run::run(&options))).await,
+        Command::Recovery(options) => unless_interrupted(Box::pin(recovery::run(&options))).await,
+        Command::Memory(options) => unless_interrupted(Box::pin(memory::run(&options))).await,
         Command::Holder(holder) => recovery::holder::run(&holder).await,
         Command::Bare(part) => bare::run(&part).await,
         Command::Worker(part) => worker::run(&part).await,
@@ -61,7 +49,16 @@ async fn main() -> ExitCode {
     }
 }
 
-/// Ends the run early; dropping it kills every child.
+/// Runs to the end or until a signal; dropping the run kills every child.
+async fn unless_interrupted(run: impl Future<Output = anyhow::Result<()>>) -> anyhow::Result<()> {
+    tokio::select! {
+        biased;
+        outcome = interrupted() => outcome,
+        outcome = run => outcome,
+    }
+}
+
+/// Ends the run early.
 async fn interrupted() -> anyhow::Result<()> {
     let catch = |kind| signal(kind).context("a signal cannot be caught");
     let (mut interrupt, mut terminate, mut hangup) = (

@@ -56,7 +56,7 @@ async fn weigh(
     store
         .ensure_group(work::shard(&store)?, &tool.queue)
         .await?;
-    let owner: Owner = Owner::named("someone")?;
+    let owner = Owner::named("someone")?;
     let mut client = Direct::named("weigher", &store, owner, texts).await?;
     // Scripts, groups and buffers are there once the first job has passed.
     client.submit().await?;

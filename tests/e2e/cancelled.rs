@@ -2,7 +2,6 @@
 
 use std::time::Duration;
 
-use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
 use taskferry_testing::eventually;
 use tempfile::TempDir;
@@ -23,13 +22,6 @@ fn nap(folder: &TempDir) -> Value {
     json!({ "name": "nap", "arguments": { "seconds": 60, "folder": folder.path() } })
 }
 
-async fn cancel(session: &Legacy, request: u64) {
-    let params = json!({ "requestId": request, "reason": "enough" });
-    let body = json!({ "jsonrpc": "2.0", "method": "notifications/cancelled", "params": params });
-    let taken = session.send(Method::POST, Some(body.to_string())).await;
-    assert_eq!(taken.status, StatusCode::ACCEPTED, "{}", taken.text);
-}
-
 async fn ends_cancelled(stream: &mut Stream) {
     let end = stream.next().await;
     let message = end["error"]["message"].as_str().unwrap_or_default();
@@ -44,7 +36,7 @@ async fn a_legacy_client_cancels_a_plain_call_on_any_replica() {
     let mut stream = Stream::post(&here, 42, "tools/call", nap(&folder)).await;
     let started = folder.path().join("1");
     eventually(SOON, "the command runs", async || started.exists()).await;
-    cancel(&here.at(&fleet.replicas[1].endpoint), 42).await;
+    here.at(&fleet.replicas[1].endpoint).cancel(42).await;
     ends_cancelled(&mut stream).await;
     fleet.check_idle().await;
 }
@@ -53,14 +45,14 @@ async fn a_legacy_client_cancels_a_plain_call_on_any_replica() {
 async fn a_cancellation_that_overtakes_its_call_still_cancels_it() {
     let fleet = fleet().await;
     let here = Legacy::open(&fleet.replicas[0].endpoint).await;
-    cancel(&here.at(&fleet.replicas[1].endpoint), 1).await;
+    here.at(&fleet.replicas[1].endpoint).cancel(1).await;
     let folder = tempfile::tempdir().unwrap();
     let first = here.request("tools/call", nap(&folder)).await;
     assert!(first.message().contains("cancelled"), "{}", first.text);
     let mut second = Stream::post(&here, 2, "tools/call", nap(&folder)).await;
     let started = folder.path().join("1");
     eventually(SOON, "the next call runs", async || started.exists()).await;
-    cancel(&here, 2).await;
+    here.cancel(2).await;
     ends_cancelled(&mut second).await;
     fleet.check_idle().await;
 }

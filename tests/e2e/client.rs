@@ -162,6 +162,15 @@ impl Legacy {
         answer
     }
 
+    /// Takes back the request of this id.
+    pub(crate) async fn cancel(&self, request: u64) {
+        let params = json!({ "requestId": request, "reason": "enough" });
+        let body =
+            json!({ "jsonrpc": "2.0", "method": "notifications/cancelled", "params": params });
+        let taken = self.send(Method::POST, Some(body.to_string())).await;
+        assert_eq!(taken.status, 202, "{}", taken.text);
+    }
+
     /// Sends what no schema allows although it is taken.
     pub(crate) async fn send_anything(&self, method: Method, body: Option<String>) -> Answer {
         let headers = [

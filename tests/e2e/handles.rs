@@ -365,12 +365,7 @@ async fn a_late_cancellation_of_the_call_leaves_its_task_alone() {
     let client = Client::Legacy(session.clone());
     let paced = Paced::new();
     let id = client.handle_of("paced", paced.arguments()).await;
-    let late = json!({
-        "jsonrpc": "2.0", "method": "notifications/cancelled", "params": { "requestId": 1 },
-    });
-    session
-        .send(reqwest::Method::POST, Some(late.to_string()))
-        .await;
+    session.cancel(1).await;
     assert_eq!(client.status(&id, 0).await, "working");
     paced.end();
     assert_eq!(client.status(&id, 30).await, "completed");

@@ -254,10 +254,7 @@ async fn a_legacy_client_cancels_the_call_that_it_made_twice() {
     let again = elsewhere.request("tools/call", params);
     let cancels = async {
         the_job(&fleet, "it is made again", held_by(2)).await;
-        let cancel = json!({
-            "jsonrpc": "2.0", "method": "notifications/cancelled", "params": { "requestId": 1 },
-        });
-        session.send(Method::POST, Some(cancel.to_string())).await;
+        session.cancel(1).await;
     };
     let (answer, ()) = tokio::join!(again, cancels);
     assert!(answer.message().contains("cancelled"), "{}", answer.text);

@@ -202,6 +202,34 @@ async fn requests_beyond_the_limit_are_refused_and_room_comes_back() {
     pair.check_idle().await;
 }
 
+/// Whoever leaves while Redis is slow still has its request served, which counts as open until then.
+#[tokio::test]
+async fn clients_who_come_and_go_do_not_get_around_the_limit() {
+    let flags = ["--max-requests", "4", "--redis-timeout", "10s"];
+    let pair = Pair::start(&flags, &["--slots", "2"]).await;
+    let client = pair.client();
+    pair.redis.pause();
+    let mut calls = Vec::new();
+    for _ in 0..4 {
+        let text = json!({ "text": "x" });
+        calls.push(Client::call(&pair.front.endpoint, "echo", text).await);
+    }
+    eventually(SOON, "they fill the server", async || {
+        let probe = client.call("echo", json!({ "text": "x" }));
+        let probed = tokio::time::timeout(Duration::from_millis(200), probe).await;
+        probed.is_ok_and(|answer| answer.status == 503)
+    })
+    .await;
+    drop(calls);
+    tokio::time::sleep(Duration::from_millis(300)).await;
+    let refused = client.call("echo", json!({ "text": "x" })).await;
+    assert_refused(&refused, 503, "as many open requests as it may (4)");
+    pair.redis.resume();
+    let next = taken(&client).await;
+    client.until(&next, "completed").await;
+    pair.check_idle().await;
+}
+
 #[tokio::test]
 async fn ten_thousand_waiting_clients_cost_bounded_memory_and_all_are_answered() {
     let crowd = CROWD.min(connections_allowed());

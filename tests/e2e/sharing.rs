@@ -221,11 +221,7 @@ async fn a_cancelled_legacy_request_takes_only_its_own_caller_off() {
         alone(async move { session.request("tools/call", params).await })
     });
     the_job(&rig.fleet, "both wait", |job| runs(job) && held_by(2)(job)).await;
-    let body = json!({ "jsonrpc": "2.0", "method": "notifications/cancelled", "params": { "requestId": 1 } });
-    let elsewhere = here.at(&rig.fleet.replicas[1].endpoint);
-    elsewhere
-        .send(reqwest::Method::POST, Some(body.to_string()))
-        .await;
+    here.at(&rig.fleet.replicas[1].endpoint).cancel(1).await;
     the_job(&rig.fleet, "one left", held_by(1)).await;
     step(rig.folder(), 1..=4);
     let two = two.join_all().await.remove(0);

@@ -9,22 +9,18 @@ use std::time::Duration;
 ///
 /// What it should look like.
 pub fn duration(text: &str) -> Result<Duration, String> {
-    let rule = || "must be a whole number and a unit, as in 500ms, 5s, 10m, 2h or 1d".to_owned();
-    let digits = text.len() - text.trim_start_matches(|c: char| c.is_ascii_digit()).len();
-    let (number, unit) = text.split_at_checked(digits).ok_or_else(rule)?;
-    let number: u64 = number.parse().map_err(|_not_a_number| rule())?;
-    let unit_ms = match unit {
-        "ms" => 1,
-        "s" => 1_000,
-        "m" => 60_000,
-        "h" => 3_600_000,
-        "d" => 86_400_000,
-        _ => return Err(rule()),
-    };
-    number
-        .checked_mul(unit_ms)
+    const UNITS_MS: [(&str, u64); 5] = [
+        ("ms", 1),
+        ("s", 1_000),
+        ("m", 60_000),
+        ("h", 3_600_000),
+        ("d", 86_400_000),
+    ];
+    amount(text, &UNITS_MS)
         .map(Duration::from_millis)
-        .ok_or_else(rule)
+        .ok_or_else(|| {
+            "must be a whole number and a unit, as in 500ms, 5s, 10m, 2h or 1d".to_owned()
+        })
 }
 
 /// Reads a size in bytes: a whole number and `B`, `KiB`, `MiB` or `GiB`.
@@ -33,18 +29,25 @@ pub fn duration(text: &str) -> Result<Duration, String> {
 ///
 /// What it should look like.
 pub fn bytes(text: &str) -> Result<usize, String> {
-    let rule = || "must be a whole number and a unit, as in 1000B, 64KiB, 4MiB or 1GiB".to_owned();
+    const UNITS_BYTES: [(&str, u64); 4] = [
+        ("B", 1),
+        ("KiB", 1 << 10),
+        ("MiB", 1 << 20),
+        ("GiB", 1 << 30),
+    ];
+    amount(text, &UNITS_BYTES)
+        .and_then(|bytes| usize::try_from(bytes).ok())
+        .ok_or_else(|| {
+            "must be a whole number and a unit, as in 1000B, 64KiB, 4MiB or 1GiB".to_owned()
+        })
+}
+
+/// A whole number and one of the units, each with what it counts; nothing if it is not that, or too much.
+fn amount(text: &str, units: &[(&str, u64)]) -> Option<u64> {
     let digits = text.len() - text.trim_start_matches(|c: char| c.is_ascii_digit()).len();
-    let (number, unit) = text.split_at_checked(digits).ok_or_else(rule)?;
-    let number: usize = number.parse().map_err(|_not_a_number| rule())?;
-    let unit_bytes = match unit {
-        "B" => 1,
-        "KiB" => 1 << 10,
-        "MiB" => 1 << 20,
-        "GiB" => 1 << 30,
-        _ => return Err(rule()),
-    };
-    number.checked_mul(unit_bytes).ok_or_else(rule)
+    let (number, unit) = text.split_at_checked(digits)?;
+    let (_, each) = units.iter().find(|(name, _)| *name == unit)?;
+    number.parse::<u64>().ok()?.checked_mul(*each)
 }
 
 /// Reads `true` or `false`.

@@ -3,14 +3,10 @@ mod read;
 mod refused;
 
 use std::path::Path;
-use std::time::Duration;
 
 use serde_json::Value;
 
 use super::*;
-use taskferry_contract::TaskSupport;
-
-use crate::exec::OutputMode;
 
 fn folder() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR"))

@@ -1,8 +1,14 @@
 //! What is read from a manifest that fits.
 
-use serde_json::json;
+use std::path::Path;
+use std::time::Duration;
 
-use super::*;
+use serde_json::json;
+use taskferry_contract::TaskSupport;
+
+use super::super::Policy;
+use super::{folder, json_of, tool, tools};
+use crate::exec::OutputMode;
 
 #[test]
 fn the_defaults_hold_when_nothing_is_set() {

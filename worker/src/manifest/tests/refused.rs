@@ -1,6 +1,6 @@
 //! What is refused, and with which words.
 
-use super::*;
+use super::{problem, problems, tool, tools};
 
 #[test]
 fn reports_all_problems_at_once() {
