@@ -27,12 +27,18 @@ need_rust() {
   exit 1
 }
 
-# free_port: a TCP port of loopback that nothing listens on now.
+# free_port: a TCP port of loopback that nothing listens on now, below those that outgoing connections are given.
 free_port() {
-  python3 -c 'import socket
-probe = socket.socket()
-probe.bind(("127.0.0.1", 0))
-print(probe.getsockname()[1])'
+  python3 -c 'import random, socket
+while True:
+    port = random.randrange(12000, 32000)
+    with socket.socket() as probe:
+        try:
+            probe.bind(("127.0.0.1", port))
+        except OSError:
+            continue
+    print(port)
+    break'
 }
 
 # with_us: what goes before a command that must not outlive the script, even if that is killed.

@@ -20,6 +20,10 @@ use crate::config::{self, ServeConfig};
 const PATIENCE: Duration = Duration::from_secs(15);
 /// How long a child may take to end before it is killed.
 const CHILD_END: Duration = Duration::from_secs(10);
+/// How many ports are tried for Redis.
+const PORTS_TRIED: usize = 3;
+/// The file of Redis' other socket, in its folder.
+const SOCKET: &str = "redis.sock";
 
 /// What only `dev` can be told.
 #[derive(Debug)]
@@ -130,39 +134,45 @@ impl Redis {
         let binary = find_on_path(&["redis-server", "valkey-server"]).context(
             "there is no redis-server on PATH; install it: apt-get install -y redis-server (Debian, Ubuntu), dnf install redis (Fedora), brew install redis (macOS)",
         )?;
-        let port = free_port()?;
+        for _ in 0..PORTS_TRIED {
+            if let Some(redis) = Self::start_on(free_port()?, &binary, folder).await? {
+                return Ok(redis);
+            }
+        }
+        bail!(
+            "{} ended at its start {PORTS_TRIED} times",
+            binary.display()
+        )
+    }
+
+    /// Nothing if it ended: between the choice of a port and its use, another program may take it.
+    async fn start_on(port: u16, binary: &Path, folder: &Path) -> anyhow::Result<Option<Self>> {
+        let port_text = port.to_string();
         let mut command = Command::new(binary);
-        command.args([
-            "--port",
-            &port.to_string(),
-            "--bind",
-            "127.0.0.1",
-            "--save",
-            "",
-            "--appendonly",
-            "no",
-        ]);
-        command.args([
-            "--maxmemory-policy",
-            "noeviction",
-            "--hash-max-listpack-value",
-            "1024",
-            "--dir",
-        ]);
+        command.args(["--port", &port_text, "--bind", "127.0.0.1"]);
+        command.args(["--save", "", "--appendonly", "no"]);
+        command.args(["--maxmemory-policy", "noeviction"]);
+        command.args(["--hash-max-listpack-value", "1024"]);
+        command.args(["--unixsocket", SOCKET, "--dir"]);
         command.arg(folder).stdout(Stdio::null());
         let mut process = Process::start("redis-server", &mut command)?;
         let url = format!("redis://127.0.0.1:{port}/0");
         let store = Store::new(&RedisSettings::new(&url))?;
+        let socket = folder.join(SOCKET);
         let answers = async {
-            while store.ready().await.is_err() {
+            // It makes its socket once it has its port: before that, whoever answers there is another's Redis.
+            while !socket.exists() || store.ready().await.is_err() {
                 tokio::time::sleep(Duration::from_millis(20)).await;
             }
         };
         tokio::select! {
             answered = tokio::time::timeout(PATIENCE, answers) => answered.context("redis-server does not answer")?,
-            ended = process.ended() => bail!("redis-server ended at its start: {ended}"),
+            ended = process.ended() => {
+                tracing::warn!(port, ended, "redis-server ended at its start");
+                return Ok(None);
+            }
         }
-        Ok(Self { process, port, url })
+        Ok(Some(Self { process, port, url }))
     }
 }
 

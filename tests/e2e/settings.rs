@@ -1,5 +1,8 @@
 //! Settings that cannot be used, and servers that cannot.
 
+use std::fs::Permissions;
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::Path;
 use std::process::Command;
 use std::time::Duration;
 
@@ -68,8 +71,7 @@ async fn a_redis_that_evicts_is_refused_with_the_remedy() {
     );
 }
 
-#[tokio::test]
-async fn dev_runs_everything_and_leaves_nothing() {
+fn dev() -> Command {
     let mut command = Command::new(binary("taskferry"));
     command
         .args(["dev", "--listen", "127.0.0.1:0", "--log", "warn"])
@@ -77,7 +79,52 @@ async fn dev_runs_everything_and_leaves_nothing() {
     command
         .arg("--manifest")
         .arg(crate::fleet::in_tree("examples/tools.toml"));
-    let mut dev = Process::start("taskferry dev", command);
+    command
+}
+
+/// `taskferry dev` where `redis-server` is a script.
+fn dev_with_redis(folder: &Path, script: &str) -> Process {
+    let file = folder.join("redis-server");
+    std::fs::write(&file, format!("#!/bin/sh\n{script}\n")).unwrap();
+    std::fs::set_permissions(&file, Permissions::from_mode(0o755)).unwrap();
+    let before_others = r#"export OTHERS="$PATH" PATH="$0:$PATH"; exec "$@""#;
+    let mut command = Command::new("sh");
+    command
+        .arg("-c")
+        .arg(before_others)
+        .arg(folder)
+        .env_remove("TASKFERRY_TEST_REDIS");
+    let dev = dev();
+    command.arg(dev.get_program()).args(dev.get_args());
+    Process::start("taskferry dev", command)
+}
+
+#[tokio::test]
+async fn dev_tries_another_port_where_redis_lost_its_own() {
+    let folder = tempfile::tempdir().unwrap();
+    let script = r#"mkdir "$0.tried" 2>/dev/null && exit 3; PATH=$OTHERS exec redis-server "$@""#;
+    let mut dev = dev_with_redis(folder.path(), script);
+    dev.wait_for_line(Duration::from_secs(30), "ready").await;
+    assert!(folder.path().join("redis-server.tried").exists());
+}
+
+#[tokio::test]
+async fn dev_says_which_redis_does_not_start() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut dev = dev_with_redis(folder.path(), "echo start >>\"$0.starts\"; exit 3");
+    let status = dev.wait_for_exit(Duration::from_secs(30)).await;
+    assert_eq!(status.code(), Some(1));
+    let (told, file) = (dev.stderr(), folder.path().join("redis-server"));
+    assert!(told.contains("exit status: 3"), "{told}");
+    let text = format!("{} ended at its start 3 times", file.display());
+    assert!(told.contains(&text), "{told}");
+    let starts = std::fs::read_to_string(file.with_extension("starts")).unwrap();
+    assert_eq!(starts.lines().count(), 3);
+}
+
+#[tokio::test]
+async fn dev_runs_everything_and_leaves_nothing() {
+    let mut dev = Process::start("taskferry dev", dev());
     dev.wait_for_line(Duration::from_secs(30), "ready").await;
     let told = dev.stdout();
     let endpoint = told
@@ -102,7 +149,7 @@ async fn dev_runs_everything_and_leaves_nothing() {
     assert!(status.success(), "{status}");
     for child in children {
         assert!(
-            !std::path::Path::new(&format!("/proc/{child}")).exists(),
+            !Path::new(&format!("/proc/{child}")).exists(),
             "{child} was left behind"
         );
     }
