@@ -16,8 +16,9 @@ end
 if TERMINAL[job.status] then
   return append_fields({ 'DONE' }, record, VIEW)
 end
-close(base, record, id, job, 'cancelled', { 'message', message })
+local reply = { 'OK' }
+close(base, record, id, job, 'cancelled', { 'message', message }, reply)
 if job.worker and job.worker ~= '' then
   redis.call('PUBLISH', base .. 'inbox:' .. job.worker, id)
 end
-return append_fields({ 'OK' }, record, VIEW)
+return reply

@@ -58,10 +58,10 @@ if job.worker and job.worker ~= '' then
     if job.max_crashes == '1' then
       text = text .. ': it is not run again, and its work may be done in part'
     end
+    bury_job(base, record, id, job, 'crash limit', job.attempt)
     close(base, record, id, job, 'failed', {
       'crashes', int(crashes), 'message', text, 'error', cjson.encode({ code = -32603, message = text }),
     })
-    bury_job(base, record, id, job, 'crash limit', job.attempt)
     return { 'POISON', int(crashes) }
   end
 end

@@ -121,8 +121,8 @@ local function promote(base, record, id, job, keep)
   local expires = tonumber(job.created_ms) + tonumber(job.ttl_ms)
   redis.call('HSET', record, 'plain', '0', 'keep_ms', keep)
   redis.call('HDEL', record, 'progress_token')
-  if TERMINAL[job.status] then
-    expires = math.max(expires, now + tonumber(keep))
+  if TERMINAL[job.status] and expires < now + tonumber(keep) then
+    expires = now + tonumber(keep)
     redis.call('HSET', record, 'ttl_ms', int(expires - tonumber(job.created_ms)))
     expire_at(base, record, job.alias, expires)
   end
@@ -135,22 +135,30 @@ local function promote(base, record, id, job, keep)
 end
 
 -- The one way into a terminal status: stores the outcome, takes the job off its stream and every index of live jobs,
--- settles how long the record stays readable, and rings whoever waits. `outcome` is a flat field, value list.
-local function close(base, record, id, job, status, outcome)
+-- settles how long the record stays readable, and rings whoever waits. `outcome` is a flat field, value list. Where the
+-- caller gives a reply, the record as a poll shows it is appended to that.
+--
+-- Redis removes a key at once that is to expire in the past, and within a script time goes on: no transition may read the
+-- record after this.
+local function close(base, record, id, job, status, outcome, reply)
   local now = now_ms()
   local created, ttl = tonumber(job.created_ms), tonumber(job.ttl_ms)
   local keep = tonumber(job.keep_ms) or 0
   local expires = created + ttl
   if job.plain == '1' then
-    -- The caller of a plain call has its answer; the record stays just long enough for a resumed stream. It outlives
-    -- this script in any case, which may still read it.
+    -- The caller of a plain call has its answer; the record stays just long enough for a resumed stream.
     expires = math.min(expires, now + math.max(keep, 1))
   elseif keep > 0 then
     expires = math.max(expires, now + keep)
   end
   redis.call('HSET', record, 'status', status, 'updated_ms', int(now), 'ttl_ms', int(expires - created),
     'entry', '', 'worker', '', unpack(outcome))
-  expire_at(base, record, job.alias, expires)
+  if reply then
+    append_fields(reply, record, VIEW)
+  end
+  if expires ~= created + ttl then
+    expire_at(base, record, job.alias, expires)
+  end
   if job.alias and string.sub(job.alias, 1, 5) == 'same:' then
     -- Only a job that has not ended is shared.
     redis.call('DEL', base .. job.alias)
@@ -196,8 +204,8 @@ local function bury(base, letter)
   redis.call('PEXPIRE', dead, DEAD_LETTERS_KEPT_MS)
 end
 
--- Buries a job that will not be retried, with what a person needs to queue it again. `job` is the record as it was
--- before `close`, which may shorten the ttl.
+-- Buries a job that will not be retried, with what a person needs to queue it again. Goes before `close`, which may
+-- shorten the ttl, and after which the record may be gone.
 local function bury_job(base, record, id, job, reason, attempts)
   local letter = {
     'id', id, 'tool', job.tool, 'reason', reason, 'attempts', attempts, 'queue', job.queue, 'owner', job.owner,

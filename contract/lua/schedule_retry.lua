@@ -23,8 +23,8 @@ end
 
 local retries = tonumber(job.retries)
 if retries + 1 >= tonumber(job.max_attempts) then
-  close(base, record, id, job, status, outcome_fields(field, payload, is_error, message))
   bury_job(base, record, id, job, message, attempt)
+  close(base, record, id, job, status, outcome_fields(field, payload, is_error, message))
   return { 'DEAD', int(retries) }
 end
 

@@ -4,11 +4,12 @@ use std::collections::HashMap;
 use std::time::Duration;
 
 use taskferry_contract::{
-    DeadLetter, FinishReply, Hold, LetterFilter, ReviveReply, Shards, Status, Submission, TaskId,
+    DeadLetter, FinishReply, Hold, LetterFilter, Outcome, ReviveReply, Shards, Status, Submission,
+    TaskId,
 };
 use taskferry_testing::ServerOptions;
 
-use crate::rig::{Rig, SOON, completed, failed, tool};
+use crate::rig::{Rig, SOON, completed, failed, slow, tool};
 
 /// Fails the only attempt of a job for good.
 async fn bury(rig: &Rig, reason: &str) -> Hold {
@@ -18,10 +19,11 @@ async fn bury(rig: &Rig, reason: &str) -> Hold {
 }
 
 async fn bury_running(rig: &Rig, hold: &Hold, reason: &str) {
-    let last = failed("no");
-    let retry = rig
-        .store
-        .schedule_retry(hold, Duration::ZERO, reason, &last);
+    bury_with(rig, hold, reason, &failed("no")).await;
+}
+
+async fn bury_with(rig: &Rig, hold: &Hold, reason: &str, last: &Outcome) {
+    let retry = rig.store.schedule_retry(hold, Duration::ZERO, reason, last);
     retry.await.unwrap();
 }
 
@@ -107,7 +109,12 @@ async fn a_job_is_revived_from_its_letter_once_its_record_is_gone() {
         ..rig.submission()
     };
     let hold = rig.running_as(submission).await;
-    bury_running(&rig, &hold, "no").await;
+    // The record's time is over before Redis has stored this.
+    let last = Outcome::Failed {
+        error: slow(),
+        message: "no".to_owned(),
+    };
+    bury_with(&rig, &hold, "no", &last).await;
     let mut redis = rig.redis.clone();
     let record = rig.store.keys().task(hold.claimed.id);
     taskferry_testing::eventually(SOON, "the record expires", async || {

@@ -321,6 +321,11 @@ pub(crate) fn failed(message: &str) -> Outcome {
     }
 }
 
+/// Text that it takes Redis some milliseconds to copy.
+pub(crate) fn slow() -> String {
+    "x".repeat(32 << 20)
+}
+
 pub(crate) fn started(claimed: Claimed, worker: &WorkerId, reply: ClaimReply) -> (Hold, Job) {
     let ClaimReply::Started(job) = reply else {
         panic!("the attempt did not start: {reply:?}");
