@@ -8,6 +8,7 @@
 --   GONE                          the record expired; the entry is dropped
 --   STALE                         another entry stands for the job; this one is dropped
 --   DONE                          the job is terminal; the entry is dropped
+--   UNREADABLE, field, value      a number of the record is none; nothing changes
 --   POISON, crashes               the job reached its crash limit: failed, dead letter, entry dropped
 --   BUSY, until_ms                someone holds a lease until then (the entry stays, pending for the holder), or the
 --                                 tool is at its concurrency limit (the job moves to due until then)
@@ -37,10 +38,16 @@ if job.entry ~= entry then
   return { 'STALE' }
 end
 
+for _, name in ipairs({ 'attempt', 'crashes', 'max_crashes', 'created_ms', 'ttl_ms' }) do
+  if not tonumber(job[name]) then
+    return { 'UNREADABLE', name, job[name] or '' }
+  end
+end
+
 local now = now_ms()
 local crashes = tonumber(job.crashes)
 if job.worker and job.worker ~= '' then
-  local held_until = tonumber(job.lease_ms)
+  local held_until = tonumber(job.lease_ms) or 0
   if held_until > now and job.worker == worker then
     -- The reply to this very claim was lost: a worker never claims an entry that it has in hand.
     return started(job.attempt)

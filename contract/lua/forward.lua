@@ -3,7 +3,7 @@
 -- ARGV  base · limit (integer > 0)
 -- Replies
 --   OK, moved, next_due_ms   so many jobs were moved; when the next one is due, -1 if none waits
--- Effects  ids whose record expired, or that are on a stream already, are dropped from due
+-- Effects  ids whose record expired or is none, or that are on a stream already, are dropped from due
 local due = KEYS[1]
 local base, limit = ARGV[1], tonumber(ARGV[2])
 
@@ -11,7 +11,8 @@ local now = now_ms()
 local moved = 0
 for _, id in ipairs(redis.call('ZRANGEBYSCORE', due, '-inf', int(now), 'LIMIT', 0, limit)) do
   local record = base .. 'task:' .. id
-  local job = read(record, { 'status', 'queue', 'tool', 'entry' })
+  local is_record = redis.call('TYPE', record).ok == 'hash'
+  local job = is_record and read(record, { 'status', 'queue', 'tool', 'entry' }) or {}
   if job.status == 'queued' and job.entry == '' then
     local entry = redis.call('XADD', base .. 'queue:' .. job.queue, '*', 'id', id, 'tool', job.tool)
     redis.call('HSET', record, 'entry', entry)

@@ -144,6 +144,10 @@ pub struct Job {
     pub retries: u64,
     /// Attempts whose worker died so far.
     pub crashes: u64,
+    /// After so many attempts that ended in a retry it is retried no more; as its tool had it when it was submitted.
+    pub max_attempts: u64,
+    /// After so many attempts whose worker died it is failed; as its tool had it when it was submitted.
+    pub max_crashes: u64,
     /// When the task was created, ms since the epoch.
     pub created_ms: i64,
     /// How long it lives from then, ms.
@@ -183,6 +187,8 @@ impl Job {
             attempt,
             retries: read(id, "retries", take("retries"))?,
             crashes: read(id, "crashes", take("crashes"))?,
+            max_attempts: read(id, "max_attempts", take("max_attempts"))?,
+            max_crashes: read(id, "max_crashes", take("max_crashes"))?,
             created_ms: read(id, "created_ms", take("created_ms"))?,
             ttl_ms: read(id, "ttl_ms", take("ttl_ms"))?,
             timeout_ms: read(id, "timeout_ms", take("timeout_ms"))?,
@@ -214,7 +220,7 @@ fn read<T: std::str::FromStr>(
         .map_err(|_unreadable| malformed(id, field, &value))
 }
 
-fn malformed(id: TaskId, field: &'static str, value: &str) -> Error {
+pub(crate) fn malformed(id: TaskId, field: &'static str, value: &str) -> Error {
     Error::Malformed {
         key: format!("the record of {id}"),
         field,

@@ -68,10 +68,11 @@ impl Backoff {
             .saturating_mul(1_u64 << doublings)
             .min(self.max_ms);
         let per_mille = (jitter.clamp(0.0, 1.0) * 500.0).round();
-        let taken = (0..=500_u64)
-            .find(|n| f64::from(u32::try_from(*n).unwrap_or(0)) >= per_mille)
+        let per_mille = (0..=500_u32)
+            .find(|n| f64::from(*n) >= per_mille)
             .unwrap_or(0);
-        full - full / 1000 * taken
+        let taken = u128::from(full) * u128::from(per_mille) / 1000;
+        full - u64::try_from(taken).unwrap_or(0)
     }
 }
 
@@ -277,6 +278,14 @@ mod tests {
         assert_eq!(full, [1_000, 2_000, 4_000, 6_000, 6_000]);
         assert_eq!(backoff.delay_ms(1, 1.0), 1_000);
         assert_eq!(backoff.delay_ms(u64::MAX, 0.0), 6_000);
+        for initial_ms in [1, 10, 500, 1_999, u64::MAX] {
+            let backoff = Backoff {
+                initial_ms,
+                max_ms: u64::MAX,
+            };
+            assert_eq!(backoff.delay_ms(0, 1.0), initial_ms - initial_ms / 2);
+            assert_eq!(backoff.delay_ms(0, f64::NAN), initial_ms);
+        }
     }
 
     #[test]

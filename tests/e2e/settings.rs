@@ -106,6 +106,9 @@ async fn dev_tries_another_port_where_redis_lost_its_own() {
     let mut dev = dev_with_redis(folder.path(), script);
     dev.wait_for_line(Duration::from_secs(30), "ready").await;
     assert!(folder.path().join("redis-server.tried").exists());
+    // Killed, it would leave its children behind.
+    dev.terminate();
+    dev.wait_for_exit(Duration::from_secs(10)).await;
 }
 
 #[tokio::test]

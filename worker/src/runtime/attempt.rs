@@ -91,11 +91,13 @@ impl Attempt {
         }
     }
 
-    /// Takes a slot again once the handler waits for nothing any more.
+    /// Takes a slot again once the handler waits for nothing any more, and only then lets its time run.
     pub(crate) async fn end_wait(&self, runtime: &Runtime) {
         if self.clock.end_wait() {
             let permit = runtime.slots.acquire_now().await;
-            self.seat.step_in(permit);
+            if self.clock.go_on() {
+                self.seat.step_in(permit);
+            }
         }
     }
 }

@@ -1,4 +1,4 @@
-//! How long an attempt has left. Its time stands still while its handler waits for an answer.
+//! How long an attempt has left. Its time stands still while its handler waits for an answer, and then for a slot.
 
 use std::time::Duration;
 
@@ -15,8 +15,10 @@ struct State {
     deadline: Instant,
     /// Questions the handler waits for.
     waits: u32,
-    /// Since when it waits for one or more.
+    /// Since when the clock stands still.
     since: Option<Instant>,
+    /// Since when it has its answers and only waits for a slot.
+    answered: Option<Instant>,
 }
 
 impl Clock {
@@ -30,6 +32,7 @@ impl Clock {
             deadline,
             waits: 0,
             since: None,
+            answered: None,
         }))
     }
 
@@ -40,21 +43,36 @@ impl Clock {
             first = state.waits == 0;
             state.waits += 1;
             state.since.get_or_insert_with(Instant::now);
+            state.answered = None;
         });
         first
     }
 
-    /// Ends the wait for an answer; true if the handler waits for none any more.
+    /// Ends the wait for an answer; true if the handler waits for none any more. The clock still stands: a slot comes
+    /// first.
     pub(crate) fn end_wait(&self) -> bool {
         let mut last = false;
         self.0.send_modify(|state| {
             state.waits = state.waits.saturating_sub(1);
             last = state.waits == 0;
-            if last && let Some(since) = state.since.take() {
-                state.deadline += since.elapsed();
+            if last {
+                state.answered = Some(Instant::now());
             }
         });
         last
+    }
+
+    /// Runs again, now that the handler has a slot. False, and nothing changes, if it waits for an answer again.
+    pub(crate) fn go_on(&self) -> bool {
+        let mut goes_on = false;
+        self.0.send_modify(|state| {
+            goes_on = state.waits == 0;
+            if goes_on && let Some(since) = state.since.take() {
+                state.deadline += since.elapsed();
+                state.answered = None;
+            }
+        });
+        goes_on
     }
 
     /// What is left if nothing is waited for from now on.
@@ -85,11 +103,27 @@ impl Clock {
     /// Waits until the handler has waited for an answer for `bound`, or waits for one at all once `at_once` is
     /// cancelled.
     pub(crate) async fn waited(&self, bound: Duration, at_once: &CancellationToken) {
+        let for_an_answer = |state: &State| state.since.filter(|_| state.waits > 0);
+        self.stood(for_an_answer, bound, at_once).await;
+    }
+
+    /// Waits until the handler has waited for a slot for `bound`, with its answers, or waits for one at all once
+    /// `at_once` is cancelled.
+    pub(crate) async fn crowded_out(&self, bound: Duration, at_once: &CancellationToken) {
+        self.stood(|state| state.answered, bound, at_once).await;
+    }
+
+    async fn stood(
+        &self,
+        since: impl Fn(&State) -> Option<Instant>,
+        bound: Duration,
+        at_once: &CancellationToken,
+    ) {
         let mut changes = self.0.subscribe();
         loop {
-            let state = *changes.borrow_and_update();
+            let since = since(&changes.borrow_and_update());
             let due = async {
-                match state.since {
+                match since {
                     Some(since) => tokio::select! {
                         () = sleep_until(since + bound) => {}
                         () = at_once.cancelled() => {}
@@ -118,7 +152,11 @@ mod tests {
         tokio::time::advance(Duration::from_secs(100)).await;
         assert_eq!(clock.left(), Duration::from_secs(6));
         assert!(!clock.end_wait());
+        assert!(!clock.go_on());
         assert!(clock.end_wait());
+        tokio::time::advance(Duration::from_secs(50)).await;
+        assert_eq!(clock.left(), Duration::from_secs(6));
+        assert!(clock.go_on());
         let start = Instant::now();
         clock.expired().await;
         assert_eq!(start.elapsed(), Duration::from_secs(6));
@@ -133,7 +171,11 @@ mod tests {
         clock.waited(bound, &stop).await;
         assert_eq!(start.elapsed(), bound);
         clock.end_wait();
+        clock.crowded_out(bound, &stop).await;
+        assert_eq!(start.elapsed(), bound * 2);
         stop.cancel();
+        clock.crowded_out(bound, &stop).await;
+        clock.go_on();
         assert!(
             tokio::time::timeout(bound, clock.waited(bound, &stop))
                 .await

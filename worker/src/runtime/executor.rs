@@ -8,6 +8,7 @@ use taskferry_contract::{Delivery, Hold, Job, Outcome, ParkReply, Shard};
 use tracing::Instrument as _;
 
 use super::attempt::{Attempt, expires};
+use super::backoff::jittered;
 use super::in_flight::Taken;
 use super::settle::{self, Settlement, completed, settle};
 use super::slots::Permit;
@@ -17,8 +18,10 @@ use crate::exec::ToolResult;
 use crate::handler::{Failure, ToolError};
 use crate::units::format_duration;
 
-/// The shortest and the longest time after which a job of an unknown tool is offered again.
-const UNKNOWN_TOOL: [Duration; 2] = [Duration::from_secs(1), Duration::from_secs(30)];
+/// The shortest and the longest time after which a job of an unknown tool is offered again: the shortest while a worker
+/// that knows it may just be busy or starting, which is for so many attempts; then it doubles.
+const UNKNOWN_TOOL: [Duration; 2] = [Duration::from_secs(2), Duration::from_secs(30)];
+const SOON_TRIED: u64 = 8;
 
 /// Takes deliveries up, each on its own. Those beyond `permits` wait for a slot before they are claimed.
 pub(crate) fn take_up(
@@ -131,8 +134,9 @@ async fn keep(role: impl Future<Output = ()>) {
 
 async fn unknown_tool(runtime: &Runtime, hold: &Hold, job: &Job) {
     let [shortest, longest] = UNKNOWN_TOOL;
-    let doublings = u32::try_from(job.attempt.0.saturating_sub(1).min(10)).unwrap_or(10);
-    let delay = (shortest * 2_u32.pow(doublings)).min(longest);
+    let doublings = u32::try_from(job.attempt.0.saturating_sub(SOON_TRIED).min(10)).unwrap_or(10);
+    // Not in step with the reads of workers that block: it would meet the same ones again and again.
+    let delay = jittered((shortest * 2_u32.pow(doublings)).min(longest));
     let (queue, name) = (&hold.claimed.queue, &job.tool);
     let message = format!("no worker on queue {queue} knows tool {name}");
     tracing::warn!(?delay, "{message}; released");
@@ -161,7 +165,7 @@ async fn conclude(runtime: &Runtime, tool: &Tool, attempt: &Attempt, ending: End
             let text = format!("timed out after {}", format_duration(limit));
             Settlement::Finish(completed(ToolResult::error(&text)))
         }
-        Ending::Halted => stopped(tool, attempt),
+        Ending::Halted => stopped(attempt),
         Ending::Refused(refused) => {
             return tracing::info!(?refused, "stopped; nothing is written");
         }
@@ -179,8 +183,8 @@ async fn conclude(runtime: &Runtime, tool: &Tool, attempt: &Attempt, ending: End
 
 /// What becomes of a job whose handler was stopped because its worker ends: it goes back to be run by another, unless it
 /// may be run only once.
-fn stopped(tool: &Tool, attempt: &Attempt) -> Settlement {
-    if tool.definition.attempts > 1 || tool.definition.crash_limit > 1 {
+fn stopped(attempt: &Attempt) -> Settlement {
+    if attempt.job.max_attempts > 1 || attempt.job.max_crashes > 1 {
         return release_now();
     }
     let message = format!(
@@ -232,7 +236,7 @@ fn failed(tool: &Tool, attempt: &Attempt, failure: Failure) -> Settlement {
             message,
         }),
         Failure::Park { .. } => release_now(),
-        Failure::Stopped => stopped(tool, attempt),
+        Failure::Stopped => stopped(attempt),
     }
 }
 

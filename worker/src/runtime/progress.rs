@@ -10,6 +10,7 @@ use taskferry_contract::{LogLevel, Progress};
 use tokio::sync::Notify;
 
 use super::attempt::Attempt;
+use super::backoff::Backoff;
 use super::{Runtime, lock};
 
 /// Between two reports of a job.
@@ -79,10 +80,15 @@ fn over(newer: Progress, older: Progress) -> Progress {
 
 /// Sends what is reported until it is dropped.
 pub(crate) async fn run(attempt: &Attempt, runtime: &Runtime) -> Infallible {
+    let mut backoff = Backoff::default();
     loop {
         attempt.reports.added.notified().await;
-        send(attempt, runtime).await;
-        tokio::time::sleep(PACE).await;
+        if send(attempt, runtime).await {
+            backoff = Backoff::default();
+            tokio::time::sleep(PACE).await;
+        } else {
+            backoff.wait().await;
+        }
     }
 }
 
@@ -91,7 +97,8 @@ pub(crate) async fn flush(attempt: &Attempt, runtime: &Runtime) {
     send(attempt, runtime).await;
 }
 
-async fn send(attempt: &Attempt, runtime: &Runtime) {
+/// Sends what waits; false if some of it waits again.
+async fn send(attempt: &Attempt, runtime: &Runtime) -> bool {
     let lines = attempt.reports.take_lines();
     match runtime.store.report_log(&attempt.hold, &lines).await {
         Ok(Ok(())) => {}
@@ -100,7 +107,7 @@ async fn send(attempt: &Attempt, runtime: &Runtime) {
         Err(error) => tracing::debug!(%error, "log lines could not be sent"),
     }
     let Some(report) = attempt.reports.take() else {
-        return;
+        return true;
     };
     match runtime.store.report_progress(&attempt.hold, &report).await {
         Ok(Ok(())) => {}
@@ -109,9 +116,11 @@ async fn send(attempt: &Attempt, runtime: &Runtime) {
             tracing::debug!(%error, "progress could not be reported");
             if error.is_transient() {
                 attempt.reports.put_back(report);
+                return false;
             }
         }
     }
+    true
 }
 
 #[cfg(test)]

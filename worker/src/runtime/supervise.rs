@@ -41,7 +41,7 @@ enum Stop {
     Refused(Refused),
     Halted,
     Parked,
-    /// Its job is parked once it has stopped.
+    /// Its job is parked, or given back if its questions are answered, once it has stopped.
     Park,
 }
 
@@ -105,11 +105,15 @@ impl From<Result<HandlerResult, JoinError>> for Ending {
     }
 }
 
-/// Waits until the job was parked, or until it is time for that and the handler has something to tidy up before.
+/// Waits until the job was parked, or until it is time for that and the handler has something to tidy up before. One
+/// that has its answers and finds no slot here for as long is given up too: it goes to whichever worker has one.
 async fn park(runtime: &Runtime, tool: &Tool, attempt: &Attempt) -> Stop {
     loop {
-        let stop = &runtime.phase.stop;
-        attempt.clock.waited(runtime.park_after, stop).await;
+        let (bound, stop) = (runtime.park_after, &runtime.phase.stop);
+        tokio::select! {
+            () = attempt.clock.waited(bound, stop) => {}
+            () = attempt.clock.crowded_out(bound, stop) => return Stop::Park,
+        }
         if !tool.handler.park_grace().is_zero() {
             return Stop::Park;
         }

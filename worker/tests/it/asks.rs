@@ -244,3 +244,33 @@ async fn cancelling_a_task_ends_the_wait_for_its_answer() {
     worker.stop().await;
     rig.check().await;
 }
+
+#[tokio::test]
+async fn a_job_with_its_answer_goes_where_there_is_a_slot() {
+    let rig = Rig::new().await;
+    let (blocks, bell) = (tool("blocks"), Arc::new(Notify::new()));
+    let until = Arc::clone(&bell);
+    let blocking = move |_job: JobContext| {
+        let until = Arc::clone(&until);
+        async move {
+            until.notified().await;
+            Ok(ToolOutput::text("blocked"))
+        }
+    };
+    let patient = builder(&rig).park_after(Duration::from_secs(2));
+    let busy = run(patient.tool(blocks.clone(), blocking));
+    let id = rig.submit(&tool("confirms"), "{}").await;
+    rig.has_status(id, Status::InputRequired).await;
+    // This one takes the only slot, and keeps it.
+    let other = rig.submit(&blocks, "{}").await;
+    rig.has_status(other, Status::Working).await;
+    answer(&rig, id, "confirm").await;
+    let idle = run(builder(&rig));
+    assert_eq!(text(&rig.end_of(id).await), "\"accept\" by 2");
+    assert_eq!(rig.view(other).await.status, Status::Working);
+    bell.notify_one();
+    assert_eq!(text(&rig.end_of(other).await), "blocked");
+    idle.stop().await;
+    busy.stop().await;
+    rig.check().await;
+}

@@ -75,6 +75,34 @@ async fn tools_and_groups_come_back_after_redis_lost_everything() {
 }
 
 #[tokio::test]
+async fn a_full_redis_is_worked_empty_by_workers_that_reconnect_and_that_start() {
+    let rig = Rig::new().await;
+    let (handler, bell) = on_signal();
+    let reconnects = run(rig.builder().slots(1).tool(tool("signalled"), handler));
+    let mut late = tool("late");
+    late.queue = "late".parse().unwrap();
+    let running = rig.submit(&tool("signalled"), "{}").await;
+    rig.has_status(running, Status::Working).await;
+    let [next, other] = [
+        rig.submit(&tool("signalled"), "{}").await,
+        rig.submit(&late, "{}").await,
+    ];
+    let _: String = rig.raw(&["CONFIG", "SET", "maxmemory", "1"]).await;
+    let _: i64 = rig.raw(&["CLIENT", "KILL", "TYPE", "normal"]).await;
+    bell.notify_one();
+    assert_eq!(text(&rig.end_of(running).await), "signalled");
+    let starts = run(rig.builder().tool(late, quick));
+    assert_eq!(text(&rig.end_of(other).await), "quick");
+    bell.notify_one();
+    assert_eq!(text(&rig.end_of(next).await), "signalled");
+    let listed = rig.store.workers().await.unwrap();
+    assert_eq!(listed.len(), 2);
+    starts.stop().await;
+    reconnects.stop().await;
+    rig.check().await;
+}
+
+#[tokio::test]
 async fn a_tool_that_was_removed_is_registered_again() {
     let rig = Rig::new().await;
     let worker = run(rig.builder().tool(tool("quick"), quick));

@@ -11,9 +11,9 @@ use outcome::OutcomeParts;
 pub(crate) use replies::refused;
 pub use replies::{AskReply, ClaimReply, FinishReply, ParkReply, Refused, RenewReply, RetryReply};
 
-use crate::error::Error;
+use crate::error::{Error, has_code};
 use crate::ids::{Attempt, EntryId, QueueName, TaskId, WorkerId};
-use crate::record::Job;
+use crate::record::{Job, malformed};
 use crate::reply::Reply;
 use crate::script::{TRANSITIONS, Transition};
 use crate::store::{Store, millis};
@@ -80,12 +80,26 @@ impl Store {
                     DEFER_MS,
                 ],
             )
-            .await?;
+            .await
+            .map_err(|error| match error {
+                Error::Redis { source, .. } if has_code(&source, &["WRONGTYPE"]) => {
+                    malformed(claimed.id, "type", "")
+                }
+                error => error,
+            })?;
         match reply.tag.as_str() {
             "OK" => {
                 let attempt = Attempt(reply.integer()?);
                 let job = Job::from_pairs(claimed.id, attempt, reply.pairs()?)?;
                 Ok(ClaimReply::Started(Box::new(job)))
+            }
+            "UNREADABLE" => {
+                let (name, value) = (reply.text()?, reply.text()?);
+                Err(malformed(
+                    claimed.id,
+                    "number",
+                    &format!("{name} = {value}"),
+                ))
             }
             "GONE" => Ok(ClaimReply::Gone),
             "STALE" => Ok(ClaimReply::Stale),
