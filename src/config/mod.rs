@@ -1,20 +1,22 @@
 //! The front end's settings. The environment and the settings file are read here and nowhere else.
 
+mod dev;
 mod operator;
 mod serve;
 
 use std::path::PathBuf;
 
-use taskferry_contract::settings::{Problems, Setting, Settings};
+use taskferry_contract::settings::{Problems, Setting, Settings, WORKER_NAMES};
 
+pub(crate) use dev::{DevConfig, dev};
 pub(crate) use operator::{OperatorConfig, operator, settings_of_operator};
-pub(crate) use serve::{LogFormat, ServeConfig, settings_of_serve};
+pub(crate) use serve::{ServeConfig, settings_of_serve};
 
 /// Names of settings that are not the front end's but may stand in a shared environment.
 const NAMES_OF_OTHERS: [&str; 2] = ["config", "test_redis"];
 
 /// The variable that names the settings file.
-const FILE_VARIABLE: &str = "TASKFERRY_CONFIG";
+pub(crate) const FILE_VARIABLE: &str = "TASKFERRY_CONFIG";
 
 /// Collects what flags, the environment and the settings file say of the settings in `known`.
 fn collect(
@@ -41,15 +43,27 @@ fn collect(
             )),
         }
     }
-    let others: Vec<&str> = NAMES_OF_OTHERS
-        .into_iter()
-        .chain(taskferry_contract::settings::WORKER_NAMES)
-        .collect();
+    let others: Vec<&str> = NAMES_OF_OTHERS.into_iter().chain(WORKER_NAMES).collect();
     settings.add_environment(variables.into_iter(), &others);
     for (name, value) in flags {
         settings.add_flag(name, value);
     }
     settings
+}
+
+/// The settings of a front end and of a worker, for what reads a file that may be of either.
+fn settings_of_both() -> Vec<Setting> {
+    let mut both = settings_of_serve();
+    for name in WORKER_NAMES {
+        if !both.iter().any(|setting| setting.name == name) {
+            both.push(Setting {
+                name,
+                value: "",
+                help: "",
+            });
+        }
+    }
+    both
 }
 
 /// Where programs are looked for, as the shell does.

@@ -9,10 +9,9 @@ use clap::{Arg, ArgMatches, Command, value_parser};
 use taskferry_contract::Store;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio_util::sync::CancellationToken;
-use tracing_subscriber::EnvFilter;
 
 use crate::builder::Builder;
-use crate::config::{self, LogFormat, WorkerConfig};
+use crate::config::{self, WorkerConfig};
 use crate::manifest::Manifest;
 use crate::worker::Worker;
 
@@ -56,7 +55,7 @@ impl Program {
                 return ExitCode::from(2);
             }
         };
-        if let Err(problem) = start_logging(&config) {
+        if let Err(problem) = config.log.start() {
             self.say(&problem);
             return ExitCode::FAILURE;
         }
@@ -148,18 +147,6 @@ fn flags(matches: &ArgMatches) -> Vec<(&'static str, String)> {
             Some((setting.name, value.clone()))
         })
         .collect()
-}
-
-fn start_logging(config: &WorkerConfig) -> Result<(), String> {
-    let filter = EnvFilter::try_new(&config.log).map_err(|error| error.to_string())?;
-    let lines = tracing_subscriber::fmt()
-        .with_env_filter(filter)
-        .with_writer(std::io::stderr);
-    let started = match config.log_format {
-        LogFormat::Text => lines.with_ansi(false).try_init(),
-        LogFormat::Json => lines.json().try_init(),
-    };
-    started.map_err(|error| format!("logging cannot be started: {error}"))
 }
 
 /// SIGTERM and SIGINT.

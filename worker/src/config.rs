@@ -5,10 +5,9 @@ use std::time::Duration;
 
 use taskferry_contract::RedisSettings;
 use taskferry_contract::settings::{
-    FRONT_END_NAMES, Problems, REDIS_SETTINGS, Setting, Settings, bytes, duration, take_redis,
-    within,
+    FRONT_END_NAMES, LOG_SETTINGS, LogSettings, Problems, REDIS_SETTINGS, Setting, Settings, bytes,
+    duration, take_log, take_redis, within,
 };
-use tracing_subscriber::EnvFilter;
 
 use crate::builder::{LONGEST_LEASE, MAX_RESULT, MOST_SLOTS, SHORTEST_LEASE};
 use crate::exec::Environment;
@@ -23,7 +22,7 @@ const LARGEST_BOUND: usize = 256 << 20;
 /// The variable that names the settings file.
 const FILE_VARIABLE: &str = "TASKFERRY_CONFIG";
 
-const OWN: [Setting; 7] = [
+const OWN: [Setting; 5] = [
     setting("manifest", "FILE", "The manifest of tools"),
     setting(
         "slots",
@@ -45,12 +44,6 @@ const OWN: [Setting; 7] = [
         "SIZE",
         "The largest result that is stored, 1KiB to 256MiB; a larger one is a tool error [default: 16MiB]",
     ),
-    setting(
-        "log",
-        "FILTER",
-        "What is logged: error, warn, info, debug, trace, or module=level,… [default: info]",
-    ),
-    setting("log_format", "FORMAT", "text or json [default: text]"),
 ];
 
 const fn setting(name: &'static str, value: &'static str, help: &'static str) -> Setting {
@@ -59,16 +52,10 @@ const fn setting(name: &'static str, value: &'static str, help: &'static str) ->
 
 /// Every setting of a worker.
 pub(crate) fn all_settings() -> Vec<Setting> {
-    OWN.into_iter().chain(REDIS_SETTINGS).collect()
-}
-
-/// How log lines look.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum LogFormat {
-    /// For people.
-    Text,
-    /// For machines, one object a line.
-    Json,
+    OWN.into_iter()
+        .chain(LOG_SETTINGS)
+        .chain(REDIS_SETTINGS)
+        .collect()
 }
 
 /// A worker's configuration.
@@ -79,8 +66,7 @@ pub(crate) struct WorkerConfig {
     pub(crate) lease: Duration,
     pub(crate) drain_timeout: Duration,
     pub(crate) max_result: usize,
-    pub(crate) log: String,
-    pub(crate) log_format: LogFormat,
+    pub(crate) log: LogSettings,
     pub(crate) redis: RedisSettings,
 }
 
@@ -108,17 +94,7 @@ impl WorkerConfig {
             max_result: all.take("max_result", MAX_RESULT, |text| {
                 bytes(text).and_then(within(SMALLEST_BOUND, LARGEST_BOUND))
             }),
-            log: all.take("log", "info".to_owned(), |text| {
-                let filter = EnvFilter::try_new(text);
-                filter
-                    .map(|_valid| text.to_owned())
-                    .map_err(|error| format!("is no log filter: {error}"))
-            }),
-            log_format: all.take("log_format", LogFormat::Text, |text| match text {
-                "text" => Ok(LogFormat::Text),
-                "json" => Ok(LogFormat::Json),
-                _ => Err("must be text or json".to_owned()),
-            }),
+            log: take_log(all),
             redis: take_redis(all),
         };
         if manifest_required && config.manifest.is_none() {

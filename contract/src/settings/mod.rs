@@ -6,10 +6,12 @@
 use std::collections::BTreeMap;
 use std::fmt;
 
+mod log;
 mod names;
 mod redis;
 mod values;
 
+pub use log::{LOG_SETTINGS, LogSettings, take_log};
 pub use names::{FRONT_END_NAMES, WORKER_NAMES};
 pub use redis::{REDIS_SETTINGS, take_redis};
 pub use values::{bytes, duration, truth, within};
@@ -140,6 +142,12 @@ impl Settings {
     /// Adds a flag's value. The command-line parser has refused unknown ones.
     pub fn add_flag(&mut self, name: &str, value: String) {
         self.given.insert(name.to_owned(), (value, Origin::Flag));
+    }
+
+    /// A setting as it was given, not read yet.
+    #[must_use]
+    pub fn given(&self, name: &str) -> Option<&str> {
+        self.given.get(name).map(|(value, _)| value.as_str())
     }
 
     /// Takes a setting, read by `parse`; `default` if it was not given, and also if it cannot be read, which is noted.
