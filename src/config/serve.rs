@@ -60,7 +60,7 @@ const OWN: [Setting; 17] = [
     setting(
         "owner_cap",
         "N",
-        "The most tasks a caller may have that have not ended; 0 for no limit [default: 10000]",
+        "The most tasks a caller may have that have not ended, where callers can be told apart (single_user, dev); 0 for no limit [default: 10000]",
     ),
     setting(
         "durability",
@@ -323,6 +323,19 @@ mod tests {
         ];
         let refused = config(&flags).unwrap_err();
         assert_eq!(refused.0.len(), flags.len(), "{refused}");
+    }
+
+    #[test]
+    fn every_setting_and_its_default_are_in_the_operators_table() {
+        let guide = include_str!("../../docs/OPERATIONS.md");
+        for setting in settings_of_serve() {
+            let begin = format!("| `{}` | ", setting.name);
+            let row = guide.lines().find_map(|line| line.strip_prefix(&begin));
+            let row = row.unwrap_or_else(|| panic!("{} is not in the table", setting.name));
+            let shown = row.split_once(" | ").unwrap().0.trim_matches('`');
+            let told = format!("[default: {shown}]");
+            assert!(setting.help.ends_with(&told), "{}: {told}", setting.name);
+        }
     }
 
     #[test]

@@ -45,8 +45,11 @@ impl Program {
 
     /// Reads the settings, runs the worker until SIGTERM or SIGINT, and drains. `extend` adds the tools.
     ///
-    /// The exit code is 0 after a drain, 1 if Redis cannot be used or a second signal ended the drain, 2 if settings or
-    /// manifest cannot be used; all their problems are on standard error then.
+    /// Call it first and once: it reads the process's arguments and environment, starts the log and catches the signals.
+    /// `--help`, `--version` and an unknown flag end the process at once.
+    ///
+    /// The exit code is 0 after a drain, 1 if Redis cannot be used or a second signal ended the drain, 2 if settings,
+    /// manifest or `extend`'s tools cannot be used; all their problems are on standard error then.
     pub async fn run(self, extend: impl FnOnce(Builder) -> Builder) -> ExitCode {
         let (config, worker) = match self.prepare(extend) {
             Ok(prepared) => prepared,

@@ -166,6 +166,16 @@ mod tests {
     }
 
     #[test]
+    fn every_setting_is_in_the_table_for_those_who_run_workers() {
+        let guide = include_str!("../../docs/WORKERS.md");
+        for setting in all_settings() {
+            let begin = format!("| `{}` | ", setting.name);
+            let found = guide.lines().any(|line| line.starts_with(&begin));
+            assert!(found, "{} is not in the table", setting.name);
+        }
+    }
+
+    #[test]
     fn impossible_values_are_refused_together() {
         let flags = [
             ("slots", "0"),
