@@ -8,13 +8,14 @@ use std::time::Duration;
 use anyhow::{Context as _, bail};
 use clap::{Arg, Command as Cli};
 use rustix::process::{Pid, Signal, kill_process};
+use taskferry_contract::settings::FILE_VARIABLE;
 use taskferry_contract::{RedisSettings, Store};
 use tokio::process::{Child, Command};
 use tokio_util::sync::CancellationToken;
 
 use super::logging;
 use super::serve::{Server, signalled};
-use crate::config::{self, DevConfig, FILE_VARIABLE};
+use crate::config::{self, DevConfig};
 
 /// How long Redis, and then the worker's tools, may take to appear.
 const PATIENCE: Duration = Duration::from_secs(15);

@@ -90,13 +90,9 @@ impl Program {
         extend: impl FnOnce(Builder) -> Builder,
     ) -> Result<(WorkerConfig, Worker), String> {
         let matches = self.command().get_matches();
-        let file = matches.get_one::<PathBuf>("config");
-        let config = WorkerConfig::read(
-            flags(&matches),
-            file.map(PathBuf::as_path),
-            self.manifest_required,
-        )
-        .map_err(|problems| problems.to_string())?;
+        let file = matches.get_one::<PathBuf>("config").cloned();
+        let config = WorkerConfig::read(flags(&matches), file, self.manifest_required)
+            .map_err(|problems| problems.to_string())?;
         let store = Store::new(&config.redis).map_err(|error| error.to_string())?;
         let mut builder = Worker::builder(store)
             .lease(config.lease)

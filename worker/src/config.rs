@@ -1,26 +1,20 @@
-//! A worker's settings. The environment and the settings file are read here and nowhere else.
+//! The settings of a worker. The environment is read here and nowhere else.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::time::Duration;
 
 use taskferry_contract::RedisSettings;
 use taskferry_contract::settings::{
-    FRONT_END_NAMES, LOG_SETTINGS, LogSettings, Problems, REDIS_SETTINGS, Setting, Settings, bytes,
-    duration, take_log, take_redis, within,
+    FRONT_END_NAMES, LOG_SETTINGS, LogSettings, Problems, REDIS_SETTINGS, Setting, Settings,
+    Sources, bytes, duration, take_log, take_redis, within,
 };
 
 use crate::builder::{LONGEST_LEASE, MAX_RESULT, MOST_SLOTS, SHORTEST_LEASE};
 use crate::exec::Environment;
 
-/// Names of settings that are no binary's but may stand in a shared environment.
-const NAMES_OF_OTHERS: [&str; 2] = ["config", "test_redis"];
-
 /// Between these must the bound on results be.
 const SMALLEST_BOUND: usize = 1 << 10;
 const LARGEST_BOUND: usize = 256 << 20;
-
-/// The variable that names the settings file.
-const FILE_VARIABLE: &str = "TASKFERRY_CONFIG";
 
 const OWN: [Setting; 5] = [
     setting("manifest", "FILE", "The manifest of tools"),
@@ -74,7 +68,7 @@ impl WorkerConfig {
     /// Reads what flags, the environment and the settings file say; refuses all problems at once.
     pub(crate) fn read(
         flags: Vec<(&'static str, String)>,
-        file: Option<&Path>,
+        file: Option<PathBuf>,
         manifest_required: bool,
     ) -> Result<Self, Problems> {
         let mut settings = collect(flags, file);
@@ -109,32 +103,18 @@ fn slots_rule() -> String {
     format!("must be a whole number from 1 to {MOST_SLOTS}")
 }
 
-fn collect(flags: Vec<(&'static str, String)>, file: Option<&Path>) -> Settings {
+fn collect(flags: Vec<(&'static str, String)>, file: Option<PathBuf>) -> Settings {
     #[expect(
         clippy::disallowed_methods,
         reason = "this is the module that reads the environment"
     )]
-    let variables: Vec<(String, String)> = std::env::vars_os()
-        .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))
-        .collect();
-    let named = variables.iter().find(|(name, _)| name == FILE_VARIABLE);
-    let file = file.or_else(|| named.map(|(_, path)| Path::new(path)));
-    let mut settings = Settings::new(all_settings());
-    if let Some(path) = file {
-        let shown = path.display().to_string();
-        match std::fs::read_to_string(path) {
-            Ok(text) => settings.add_file(&shown, &text),
-            Err(error) => settings.refuse(format!(
-                "{shown}: the settings file cannot be read: {error}"
-            )),
-        }
-    }
-    let others: Vec<&str> = NAMES_OF_OTHERS.into_iter().chain(FRONT_END_NAMES).collect();
-    settings.add_environment(variables.into_iter(), &others);
-    for (name, value) in flags {
-        settings.add_flag(name, value);
-    }
-    settings
+    let variables = std::env::vars_os();
+    let sources = Sources {
+        flags,
+        variables,
+        file,
+    };
+    Settings::collect(all_settings(), &FRONT_END_NAMES, sources)
 }
 
 /// What commands inherit of this process's environment.

@@ -1,7 +1,7 @@
 //! How both binaries read their settings: a flag goes before the environment, the environment before the file, the file
 //! before the default. Unknown and impossible settings are collected and refused together.
 //!
-//! Nothing here reads the environment or a file; a binary's `config` does and hands them in.
+//! Nothing here reads the environment; a binary's `config` does and hands it in.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -9,11 +9,13 @@ use std::fmt;
 mod log;
 mod names;
 mod redis;
+mod sources;
 mod values;
 
 pub use log::{LOG_SETTINGS, LogSettings, take_log};
 pub use names::{FRONT_END_NAMES, WORKER_NAMES};
 pub use redis::{REDIS_SETTINGS, take_redis};
+pub use sources::{FILE_VARIABLE, Sources};
 pub use values::{bytes, duration, truth, within};
 
 /// What the environment variables of Taskferry begin with.
