@@ -2,7 +2,8 @@
 
 say() { printf '%s\n' "$*" >&2; }
 
-# install PROGRAM PACKAGE…: installs the packages unless PROGRAM is there.
+# install PROGRAM PACKAGE…: installs the packages unless PROGRAM is there. Debian's redis-server and nginx-light start a
+# service of the machine's own, too; nothing here uses or needs it.
 install() {
   program=$1
   shift
@@ -17,7 +18,6 @@ install() {
   # A lock held by another installation is waited for.
   $as_root apt-get -o DPkg::Lock::Timeout=120 update -qq >&2
   DEBIAN_FRONTEND=noninteractive $as_root apt-get -o DPkg::Lock::Timeout=120 install -y -qq "$@" >&2
-  # The package starts a Redis of the machine's own; nothing here uses or needs it.
   command -v "$program" >/dev/null 2>&1 || { say "$* did not bring $program"; exit 1; }
 }
 

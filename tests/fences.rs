@@ -3,6 +3,7 @@
 #![expect(clippy::indexing_slicing, reason = "a missing name is a failed test")]
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
 
 use cargo_metadata::{DependencyKind, Metadata, MetadataCommand, Package};
 
@@ -184,6 +185,41 @@ fn licence_expressions_are_read_as_spdx_means_them() {
 }
 
 #[test]
+fn the_image_builds_every_binary_that_it_copies() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let text = std::fs::read_to_string(root.join("Dockerfile")).expect("Dockerfile is there");
+    let build = text
+        .lines()
+        .find(|line| line.starts_with("RUN cargo build "))
+        .expect("a line that builds");
+    let words: Vec<&str> = build.split_whitespace().collect();
+    assert!(words.contains(&"--bins"), "{build}");
+    let named: BTreeSet<&str> = words
+        .windows(2)
+        .filter(|pair| pair[0] == "-p")
+        .map(|pair| pair[1])
+        .collect();
+    let metadata = metadata();
+    let packages = metadata.workspace_packages().into_iter();
+    let built: BTreeSet<&str> = packages
+        .filter(|package| named.contains(package.name.as_str()))
+        .flat_map(|package| &package.targets)
+        .filter(|target| target.is_bin())
+        .map(|target| target.name.as_str())
+        .collect();
+    let copied: BTreeSet<&str> = text
+        .split_whitespace()
+        .filter_map(|word| word.strip_prefix("/src/target/release/"))
+        .collect();
+    assert_eq!(copied, built, "{build}");
+    let left_out = std::fs::read_to_string(root.join(".dockerignore")).expect("it is there");
+    assert!(
+        left_out.lines().any(|line| line == "rust-toolchain.toml"),
+        "the image's toolchain would be replaced"
+    );
+}
+
+#[test]
 fn everything_comes_from_the_registry_or_this_tree() {
     for package in &metadata().packages {
         let source = package
@@ -220,8 +256,7 @@ fn modules_of_the_front_end_import_downwards_only() {
         ("src/http", &["crate::cli", "crate::config"][..]),
     ];
     for (folder, banned) in above {
-        for (path, text) in sources(&std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join(folder))
-        {
+        for (path, text) in sources(&Path::new(env!("CARGO_MANIFEST_DIR")).join(folder)) {
             for name in banned {
                 assert!(!text.contains(name), "{path} names {name}");
             }
@@ -229,7 +264,7 @@ fn modules_of_the_front_end_import_downwards_only() {
     }
 }
 
-fn sources(folder: &std::path::Path) -> Vec<(String, String)> {
+fn sources(folder: &Path) -> Vec<(String, String)> {
     let mut found = Vec::new();
     for entry in std::fs::read_dir(folder).expect("a folder of sources") {
         let path = entry.expect("an entry").path();

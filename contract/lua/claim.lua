@@ -1,4 +1,5 @@
--- claim: queued -> working, or working -> working when the lease of the attempt before has run out. Starts an attempt.
+-- claim: queued -> working, or working or input_required -> working when the lease of the attempt before has run out.
+-- Starts an attempt.
 -- KEYS  record, queue
 -- ARGV  base · id · entry · worker · lease_ms (integer > 0) · defer_ms (how long a job over its tool's concurrency limit
 --       waits, integer > 0)

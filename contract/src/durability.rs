@@ -39,7 +39,7 @@ impl Durability {
 pub struct Replication {
     /// How many; at least one.
     pub replicas: u8,
-    /// How long they may take.
+    /// How long they may take, in whole ms, at least one; after it the change counts as not replicated.
     pub timeout: Duration,
 }
 

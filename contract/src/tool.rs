@@ -165,7 +165,7 @@ pub struct ToolDefinition {
     /// What a model may be told while a task runs (2025-11-25, Creating Tasks: model-immediate-response).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub immediate_response: Option<String>,
-    /// How many jobs of this tool may run at once, on all workers together; no limit if absent.
+    /// How many jobs of this tool may run at once, on all workers together, 1 or more; no limit if absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub concurrency: Option<u32>,
 }

@@ -6,15 +6,16 @@ use std::process::Stdio;
 use std::time::Duration;
 
 use anyhow::{Context as _, bail};
-use clap::{Arg, ArgMatches, Command as Cli, value_parser};
+use clap::{Arg, Command as Cli};
 use rustix::process::{Pid, Signal, kill_process};
+use taskferry_contract::settings::FILE_VARIABLE;
 use taskferry_contract::{RedisSettings, Store};
 use tokio::process::{Child, Command};
 use tokio_util::sync::CancellationToken;
 
 use super::logging;
 use super::serve::{Server, signalled};
-use crate::config::{self, ServeConfig};
+use crate::config::{self, DevConfig};
 
 /// How long Redis, and then the worker's tools, may take to appear.
 const PATIENCE: Duration = Duration::from_secs(15);
@@ -25,35 +26,22 @@ const PORTS_TRIED: usize = 3;
 /// The file of Redis' other socket, in its folder.
 const SOCKET: &str = "redis.sock";
 
-/// What only `dev` can be told.
-#[derive(Debug)]
-pub(super) struct Options {
-    manifest: Option<PathBuf>,
-}
-
-impl From<&ArgMatches> for Options {
-    fn from(args: &ArgMatches) -> Self {
-        Self {
-            manifest: args.get_one("manifest").cloned(),
-        }
-    }
-}
-
 pub(super) fn with_options(command: Cli) -> Cli {
     command.mut_arg("redis_url", |arg| arg.hide(true)).arg(
         Arg::new("manifest")
             .long("manifest")
             .value_name("FILE")
-            .value_parser(value_parser!(PathBuf))
             .help("The worker's manifest of tools [default: examples/tools.toml]"),
     )
+    .after_help("The worker's other settings (slots, lease, max_result) are read from the environment and the file.")
 }
 
 /// Runs everything until SIGTERM or SIGINT.
-pub(super) async fn run(mut config: ServeConfig, options: Options) -> anyhow::Result<()> {
-    logging::start(&config.log, config.log_format)?;
+pub(super) async fn run(given: DevConfig) -> anyhow::Result<()> {
+    let mut config = given.serve;
+    config.log.start().map_err(anyhow::Error::msg)?;
     let signals = signalled()?;
-    let manifest = find_manifest(options.manifest)?;
+    let manifest = find_manifest(given.manifest)?;
     let worker_binary = find_worker()?;
     let folder = tempfile::Builder::new()
         .prefix("taskferry-dev-")
@@ -64,12 +52,14 @@ pub(super) async fn run(mut config: ServeConfig, options: Options) -> anyhow::Re
         url: redis.url.clone(),
         ..config.redis
     };
-    let prefix = config.redis.prefix.clone();
     let server = Server::bind(config).await?;
     let mut worker = Process::start(
         "taskferry-worker",
         Command::new(&worker_binary)
-            .args(["--redis-url", &redis.url, "--redis-prefix", &prefix])
+            // The file was read here: a front end's is refused by a worker.
+            .env_remove(FILE_VARIABLE)
+            .args(["--redis-url", &redis.url])
+            .args(given.worker)
             .arg("--manifest")
             .arg(&manifest),
     )?;

@@ -17,7 +17,7 @@ use std::process::ExitCode;
 use clap::{Arg, ArgMatches, Command, value_parser};
 use taskferry_contract::settings::{Problems, Setting};
 
-use crate::config::{self, OperatorConfig, ServeConfig};
+use crate::config::{self, DevConfig, OperatorConfig, ServeConfig};
 
 /// Runs what the command line asks for.
 pub(crate) async fn run() -> ExitCode {
@@ -28,10 +28,8 @@ pub(crate) async fn run() -> ExitCode {
             Ok(config) => serve::run(config).await.map(|()| true),
             Err(problems) => return refused(&problems),
         },
-        Some(("dev", args)) => match settings(args) {
-            Ok(config) => dev::run(config.for_one_user(), dev::Options::from(args))
-                .await
-                .map(|()| true),
+        Some(("dev", args)) => match settings_of_dev(args) {
+            Ok(config) => dev::run(config).await.map(|()| true),
             Err(problems) => return refused(&problems),
         },
         Some(("healthcheck", args)) => healthcheck::run(args).await.map(|()| true),
@@ -118,6 +116,14 @@ fn with_setting(command: Command, setting: Setting) -> Command {
 fn settings(args: &ArgMatches) -> Result<ServeConfig, Problems> {
     let flags = flags(args, config::settings_of_serve());
     config::serve(flags, args.get_one::<PathBuf>("config").cloned())
+}
+
+fn settings_of_dev(args: &ArgMatches) -> Result<DevConfig, Problems> {
+    let mut flags = flags(args, config::settings_of_serve());
+    if let Some(manifest) = args.get_one::<String>("manifest") {
+        flags.push(("manifest", manifest.clone()));
+    }
+    config::dev(flags, args.get_one::<PathBuf>("config").cloned())
 }
 
 /// Which of these settings were given as flags.

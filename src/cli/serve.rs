@@ -12,7 +12,7 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use super::{logging, open_files};
+use super::open_files;
 use crate::bridge::Bridge;
 use crate::config::ServeConfig;
 use crate::http;
@@ -25,7 +25,7 @@ const LOOK_AGAIN: Duration = Duration::from_secs(5);
 
 /// Serves until SIGTERM or SIGINT.
 pub(super) async fn run(config: ServeConfig) -> anyhow::Result<()> {
-    logging::start(&config.log, config.log_format)?;
+    config.log.start().map_err(anyhow::Error::msg)?;
     open_files::allow_most(config.http.max_requests);
     let stop = CancellationToken::new();
     let server = Server::bind(config).await?;

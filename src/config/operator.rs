@@ -2,10 +2,10 @@
 
 use std::path::PathBuf;
 
-use taskferry_contract::settings::{Problems, REDIS_SETTINGS, Setting, WORKER_NAMES, take_redis};
+use taskferry_contract::settings::{Problems, REDIS_SETTINGS, Setting, take_redis};
 use taskferry_contract::{Durability, RedisSettings, UnknownDurability};
 
-use super::{collect, settings_of_serve};
+use super::{collect, settings_of_both};
 
 /// What Redis is held against by `doctor`.
 const DURABILITY: &str = "durability";
@@ -21,8 +21,7 @@ pub(crate) struct OperatorConfig {
 
 /// The settings that are flags of an operator's command.
 pub(crate) fn settings_of_operator() -> Vec<Setting> {
-    let all = REDIS_SETTINGS.into_iter();
-    all.filter(|setting| setting.name != DURABILITY).collect()
+    REDIS_SETTINGS.to_vec()
 }
 
 /// Reads what an operator's command needs. The settings file and the environment may be those of a front end or a worker.
@@ -30,7 +29,7 @@ pub(crate) fn operator(
     flags: Vec<(&'static str, String)>,
     file: Option<PathBuf>,
 ) -> Result<OperatorConfig, Problems> {
-    let mut settings = collect(known(), flags, file);
+    let mut settings = collect(settings_of_both(), flags, file);
     let durability = settings.take_optional(DURABILITY, |text| {
         text.parse()
             .map_err(|error: UnknownDurability| error.to_string())
@@ -41,21 +40,6 @@ pub(crate) fn operator(
     };
     settings.finish()?;
     Ok(config)
-}
-
-fn known() -> Vec<Setting> {
-    let others = WORKER_NAMES.into_iter().chain([DURABILITY]);
-    let mut known = settings_of_serve();
-    for name in others {
-        if !known.iter().any(|setting| setting.name == name) {
-            known.push(Setting {
-                name,
-                value: "",
-                help: "",
-            });
-        }
-    }
-    known
 }
 
 #[cfg(test)]

@@ -4,7 +4,8 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use taskferry_contract::settings::{
-    Problems, REDIS_SETTINGS, Setting, Settings, bytes, duration, take_redis, truth, within,
+    LOG_SETTINGS, LogSettings, Problems, REDIS_SETTINGS, Setting, Settings, bytes, duration,
+    take_log, take_redis, truth, within,
 };
 use taskferry_contract::{Durability, Owner, RedisSettings, Replication, UnknownDurability};
 
@@ -15,7 +16,7 @@ use crate::mcp::{Caller, McpSettings};
 /// The owner of every task when one user is meant.
 const SINGLE_USER: &str = "local";
 
-const OWN: [Setting; 19] = [
+const OWN: [Setting; 17] = [
     setting(
         "listen",
         "ADDR",
@@ -59,7 +60,7 @@ const OWN: [Setting; 19] = [
     setting(
         "owner_cap",
         "N",
-        "The most tasks a caller may have that have not ended; 0 for no limit [default: 10000]",
+        "The most tasks a caller may have that have not ended, where callers can be told apart (single_user, dev); 0 for no limit [default: 10000]",
     ),
     setting(
         "durability",
@@ -101,12 +102,6 @@ const OWN: [Setting; 19] = [
         "TEXT",
         "What models are told about this server [default: nothing]",
     ),
-    setting(
-        "log",
-        "FILTER",
-        "What is logged: error, warn, info, debug, trace, or module=level,… [default: info]",
-    ),
-    setting("log_format", "FORMAT", "text or json [default: text]"),
 ];
 
 const fn setting(name: &'static str, value: &'static str, help: &'static str) -> Setting {
@@ -115,16 +110,10 @@ const fn setting(name: &'static str, value: &'static str, help: &'static str) ->
 
 /// Every setting of `serve`.
 pub(crate) fn settings_of_serve() -> Vec<Setting> {
-    OWN.into_iter().chain(REDIS_SETTINGS).collect()
-}
-
-/// How log lines look.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum LogFormat {
-    /// For people.
-    Text,
-    /// For machines, one object a line.
-    Json,
+    OWN.into_iter()
+        .chain(LOG_SETTINGS)
+        .chain(REDIS_SETTINGS)
+        .collect()
 }
 
 /// A front end's configuration.
@@ -146,10 +135,8 @@ pub(crate) struct ServeConfig {
     pub(crate) mcp: McpSettings,
     /// The transport.
     pub(crate) http: HttpSettings,
-    /// What is logged.
-    pub(crate) log: String,
-    /// How.
-    pub(crate) log_format: LogFormat,
+    /// What is logged, and how.
+    pub(crate) log: LogSettings,
 }
 
 impl ServeConfig {
@@ -193,12 +180,7 @@ impl ServeConfig {
                 },
                 caller: take_caller(all),
             },
-            log: all.take("log", "info".to_owned(), |text| Ok(text.to_owned())),
-            log_format: all.take("log_format", LogFormat::Text, |text| match text {
-                "text" => Ok(LogFormat::Text),
-                "json" => Ok(LogFormat::Json),
-                _ => Err("must be text or json".to_owned()),
-            }),
+            log: take_log(all),
         };
         settings.finish()?;
         Ok(config)
@@ -331,6 +313,7 @@ mod tests {
             ("listen", "here"),
             ("max_body", "0B"),
             ("queue_cap", "-1"),
+            ("log", "taskferry=loud"),
             ("log_format", "xml"),
             ("keep_alive", "0ms"),
             ("handle_after", "0s"),
@@ -340,6 +323,19 @@ mod tests {
         ];
         let refused = config(&flags).unwrap_err();
         assert_eq!(refused.0.len(), flags.len(), "{refused}");
+    }
+
+    #[test]
+    fn every_setting_and_its_default_are_in_the_operators_table() {
+        let guide = include_str!("../../docs/OPERATIONS.md");
+        for setting in settings_of_serve() {
+            let begin = format!("| `{}` | ", setting.name);
+            let row = guide.lines().find_map(|line| line.strip_prefix(&begin));
+            let row = row.unwrap_or_else(|| panic!("{} is not in the table", setting.name));
+            let shown = row.split_once(" | ").unwrap().0.trim_matches('`');
+            let told = format!("[default: {shown}]");
+            assert!(setting.help.ends_with(&told), "{}: {told}", setting.name);
+        }
     }
 
     #[test]

@@ -26,6 +26,7 @@ fn every_wrong_setting_is_named_at_once() {
     let output = command
         .env("TASKFERRY_MAX_BODI", "1")
         .env("TASKFERRY_KEEP_ALIVE", "soon")
+        .env("TASKFERRY_LOG", "taskferry=loud")
         .output()
         .unwrap();
     assert_eq!(output.status.code(), Some(2));
@@ -36,6 +37,7 @@ fn every_wrong_setting_is_named_at_once() {
         "--listen",
         "TASKFERRY_MAX_BODI",
         "TASKFERRY_KEEP_ALIVE",
+        "TASKFERRY_LOG: \"taskferry=loud\"",
     ] {
         assert!(told.contains(part), "{part} is not in: {told}");
     }
@@ -106,9 +108,14 @@ async fn dev_tries_another_port_where_redis_lost_its_own() {
     let mut dev = dev_with_redis(folder.path(), script);
     dev.wait_for_line(Duration::from_secs(30), "ready").await;
     assert!(folder.path().join("redis-server.tried").exists());
-    // Killed, it would leave its children behind.
+    end(dev).await;
+}
+
+/// Ends `dev` as Ctrl-C does: a kill would leave its children behind.
+async fn end(mut dev: Process) {
     dev.terminate();
-    dev.wait_for_exit(Duration::from_secs(10)).await;
+    let status = dev.wait_for_exit(Duration::from_secs(30)).await;
+    assert!(status.success(), "{status}");
 }
 
 #[tokio::test]
@@ -129,13 +136,7 @@ async fn dev_says_which_redis_does_not_start() {
 async fn dev_runs_everything_and_leaves_nothing() {
     let mut dev = Process::start("taskferry dev", dev());
     dev.wait_for_line(Duration::from_secs(30), "ready").await;
-    let told = dev.stdout();
-    let endpoint = told
-        .lines()
-        .find_map(|line| line.strip_prefix("endpoint"))
-        .unwrap()
-        .trim()
-        .to_owned();
+    let endpoint = last_word(&dev.stdout(), "endpoint");
     let session = crate::client::Legacy::open(&endpoint).await;
     let answer = session
         .call("generate_report", serde_json::json!({ "month": "January" }))
@@ -147,13 +148,83 @@ async fn dev_runs_everything_and_leaves_nothing() {
         2,
         "redis-server and taskferry-worker: {children:?}"
     );
-    dev.terminate();
-    let status = dev.wait_for_exit(Duration::from_secs(10)).await;
-    assert!(status.success(), "{status}");
+    end(dev).await;
     for child in children {
         assert!(
             !Path::new(&format!("/proc/{child}")).exists(),
             "{child} was left behind"
+        );
+    }
+}
+
+#[tokio::test]
+async fn dev_reads_a_file_of_both_and_gives_the_worker_its_part() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("settings.toml");
+    let manifest = crate::fleet::in_tree("examples/tools.toml");
+    let text = format!(
+        "listen = '127.0.0.1:0'\nredis_prefix = 'own'\nredis_shards = 8\nslots = 2\nlog = 'taskferry_worker=debug'\nmanifest = '{}'\n",
+        manifest.display()
+    );
+    std::fs::write(&file, text).unwrap();
+    let mut command = Command::new(binary("taskferry"));
+    command
+        .arg("dev")
+        .env("TASKFERRY_CONFIG", &file)
+        .env_remove("TASKFERRY_TEST_REDIS");
+    let mut dev = Process::start("taskferry dev", command);
+    dev.wait_for_line(Duration::from_secs(30), "ready").await;
+    let told = dev.stdout();
+    let session = crate::client::Legacy::open(&last_word(&told, "endpoint")).await;
+    let answer = session
+        .call("generate_report", serde_json::json!({ "month": "January" }))
+        .await;
+    assert_eq!(answer.result()["isError"], false);
+    let mut status = Command::new(binary("taskferry"));
+    let url = format!("redis://127.0.0.1:{}", last_word(&told, "redis"));
+    status.args(["status", "--redis-prefix", "own", "--redis-url", &url]);
+    let shown = status.output().unwrap().stdout;
+    let shown = String::from_utf8_lossy(&shown).into_owned();
+    assert!(shown.contains("0/2"), "{shown}");
+    let logged = dev.stderr();
+    let wanted = ["DEBUG", "taskferry_worker::"];
+    let of_worker = |line: &str| wanted.iter().all(|part| line.contains(part));
+    assert!(logged.lines().any(of_worker), "{logged}");
+    end(dev).await;
+}
+
+/// The last word of the line that `dev` begins with `name`.
+fn last_word(told: &str, name: &str) -> String {
+    let line = told.lines().find(|line| line.starts_with(name)).unwrap();
+    line.split_whitespace().last().unwrap().to_owned()
+}
+
+#[test]
+fn dev_takes_no_other_redis() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("settings.toml");
+    let url = "redis://127.0.0.1:6379/0";
+    std::fs::write(&file, format!("redis_url = '{url}'\n")).unwrap();
+    let ways: [fn(&mut Command, &str, &Path); 3] = [
+        |command, url, _| {
+            command.args(["--redis-url", url]);
+        },
+        |command, url, _| {
+            command.env("TASKFERRY_REDIS_URL", url);
+        },
+        |command, _, file| {
+            command.arg("--config").arg(file);
+        },
+    ];
+    for way in ways {
+        let mut command = dev();
+        way(&mut command, url, &file);
+        let output = command.output().unwrap();
+        assert_eq!(output.status.code(), Some(2));
+        let told = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert!(
+            told.contains("redis_url: dev starts a Redis of its own"),
+            "{told}"
         );
     }
 }

@@ -66,30 +66,30 @@ impl Builder {
         }
     }
 
-    /// How many jobs run at once: 1 to [`MOST_SLOTS`].
+    /// How many jobs run at once: 1 to [`MOST_SLOTS`]; [`Builder::build`] refuses others. As many as there are processors.
     #[must_use]
     pub fn slots(mut self, slots: usize) -> Self {
         self.slots = slots;
         self
     }
 
-    /// How long a worker may be silent until others take over its jobs: [`SHORTEST_LEASE`] to [`LONGEST_LEASE`]. All
-    /// workers of a queue should have the same.
+    /// How long a worker may be silent until others take over its jobs: [`SHORTEST_LEASE`] to [`LONGEST_LEASE`];
+    /// [`Builder::build`] refuses others. All workers of a queue should have the same. 15 s.
     #[must_use]
     pub fn lease(mut self, lease: Duration) -> Self {
         self.lease = lease;
         self
     }
 
-    /// How long jobs may go on after the worker was told to stop.
+    /// How long jobs may go on after the worker was told to stop; zero stops them at once. 10 s.
     #[must_use]
     pub fn drain_timeout(mut self, timeout: Duration) -> Self {
         self.drain_timeout = timeout;
         self
     }
 
-    /// How long a handler may wait in [`JobContext::ask`], or a command for its answers, until its job is parked. One
-    /// minute.
+    /// How long a handler may wait in [`JobContext::ask`], or a command for its answers, until its job is parked; zero
+    /// parks at once. One minute.
     ///
     /// [`JobContext::ask`]: crate::JobContext::ask
     #[must_use]
@@ -98,7 +98,8 @@ impl Builder {
         self
     }
 
-    /// The largest result that is stored, bytes of JSON; a larger one becomes a tool error that says so. [`MAX_RESULT`].
+    /// The largest result that is stored, bytes of JSON; a larger one becomes a tool error that says so. Any
+    /// number; [`MAX_RESULT`].
     #[must_use]
     pub fn max_result(mut self, bytes: usize) -> Self {
         self.max_result = bytes;

@@ -9,10 +9,9 @@ use clap::{Arg, ArgMatches, Command, value_parser};
 use taskferry_contract::Store;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio_util::sync::CancellationToken;
-use tracing_subscriber::EnvFilter;
 
 use crate::builder::Builder;
-use crate::config::{self, LogFormat, WorkerConfig};
+use crate::config::{self, WorkerConfig};
 use crate::manifest::Manifest;
 use crate::worker::Worker;
 
@@ -46,8 +45,11 @@ impl Program {
 
     /// Reads the settings, runs the worker until SIGTERM or SIGINT, and drains. `extend` adds the tools.
     ///
-    /// The exit code is 0 after a drain, 1 if Redis cannot be used or a second signal ended the drain, 2 if settings or
-    /// manifest cannot be used; all their problems are on standard error then.
+    /// Call it first and once: it reads the process's arguments and environment, starts the log and catches the signals.
+    /// `--help`, `--version` and an unknown flag end the process at once.
+    ///
+    /// The exit code is 0 after a drain, 1 if Redis cannot be used or a second signal ended the drain, 2 if settings,
+    /// manifest or `extend`'s tools cannot be used; all their problems are on standard error then.
     pub async fn run(self, extend: impl FnOnce(Builder) -> Builder) -> ExitCode {
         let (config, worker) = match self.prepare(extend) {
             Ok(prepared) => prepared,
@@ -56,7 +58,7 @@ impl Program {
                 return ExitCode::from(2);
             }
         };
-        if let Err(problem) = start_logging(&config) {
+        if let Err(problem) = config.log.start() {
             self.say(&problem);
             return ExitCode::FAILURE;
         }
@@ -88,13 +90,9 @@ impl Program {
         extend: impl FnOnce(Builder) -> Builder,
     ) -> Result<(WorkerConfig, Worker), String> {
         let matches = self.command().get_matches();
-        let file = matches.get_one::<PathBuf>("config");
-        let config = WorkerConfig::read(
-            flags(&matches),
-            file.map(PathBuf::as_path),
-            self.manifest_required,
-        )
-        .map_err(|problems| problems.to_string())?;
+        let file = matches.get_one::<PathBuf>("config").cloned();
+        let config = WorkerConfig::read(flags(&matches), file, self.manifest_required)
+            .map_err(|problems| problems.to_string())?;
         let store = Store::new(&config.redis).map_err(|error| error.to_string())?;
         let mut builder = Worker::builder(store)
             .lease(config.lease)
@@ -148,18 +146,6 @@ fn flags(matches: &ArgMatches) -> Vec<(&'static str, String)> {
             Some((setting.name, value.clone()))
         })
         .collect()
-}
-
-fn start_logging(config: &WorkerConfig) -> Result<(), String> {
-    let filter = EnvFilter::try_new(&config.log).map_err(|error| error.to_string())?;
-    let lines = tracing_subscriber::fmt()
-        .with_env_filter(filter)
-        .with_writer(std::io::stderr);
-    let started = match config.log_format {
-        LogFormat::Text => lines.with_ansi(false).try_init(),
-        LogFormat::Json => lines.json().try_init(),
-    };
-    started.map_err(|error| format!("logging cannot be started: {error}"))
 }
 
 /// SIGTERM and SIGINT.

@@ -1,29 +1,22 @@
-//! A worker's settings. The environment and the settings file are read here and nowhere else.
+//! The settings of a worker. The environment is read here and nowhere else.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::time::Duration;
 
 use taskferry_contract::RedisSettings;
 use taskferry_contract::settings::{
-    FRONT_END_NAMES, Problems, REDIS_SETTINGS, Setting, Settings, bytes, duration, take_redis,
-    within,
+    FRONT_END_NAMES, LOG_SETTINGS, LogSettings, Problems, REDIS_SETTINGS, Setting, Settings,
+    Sources, bytes, duration, take_log, take_redis, within,
 };
-use tracing_subscriber::EnvFilter;
 
 use crate::builder::{LONGEST_LEASE, MAX_RESULT, MOST_SLOTS, SHORTEST_LEASE};
 use crate::exec::Environment;
-
-/// Names of settings that are no binary's but may stand in a shared environment.
-const NAMES_OF_OTHERS: [&str; 2] = ["config", "test_redis"];
 
 /// Between these must the bound on results be.
 const SMALLEST_BOUND: usize = 1 << 10;
 const LARGEST_BOUND: usize = 256 << 20;
 
-/// The variable that names the settings file.
-const FILE_VARIABLE: &str = "TASKFERRY_CONFIG";
-
-const OWN: [Setting; 7] = [
+const OWN: [Setting; 5] = [
     setting("manifest", "FILE", "The manifest of tools"),
     setting(
         "slots",
@@ -45,12 +38,6 @@ const OWN: [Setting; 7] = [
         "SIZE",
         "The largest result that is stored, 1KiB to 256MiB; a larger one is a tool error [default: 16MiB]",
     ),
-    setting(
-        "log",
-        "FILTER",
-        "What is logged: error, warn, info, debug, trace, or module=level,… [default: info]",
-    ),
-    setting("log_format", "FORMAT", "text or json [default: text]"),
 ];
 
 const fn setting(name: &'static str, value: &'static str, help: &'static str) -> Setting {
@@ -59,16 +46,10 @@ const fn setting(name: &'static str, value: &'static str, help: &'static str) ->
 
 /// Every setting of a worker.
 pub(crate) fn all_settings() -> Vec<Setting> {
-    OWN.into_iter().chain(REDIS_SETTINGS).collect()
-}
-
-/// How log lines look.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum LogFormat {
-    /// For people.
-    Text,
-    /// For machines, one object a line.
-    Json,
+    OWN.into_iter()
+        .chain(LOG_SETTINGS)
+        .chain(REDIS_SETTINGS)
+        .collect()
 }
 
 /// A worker's configuration.
@@ -79,8 +60,7 @@ pub(crate) struct WorkerConfig {
     pub(crate) lease: Duration,
     pub(crate) drain_timeout: Duration,
     pub(crate) max_result: usize,
-    pub(crate) log: String,
-    pub(crate) log_format: LogFormat,
+    pub(crate) log: LogSettings,
     pub(crate) redis: RedisSettings,
 }
 
@@ -88,7 +68,7 @@ impl WorkerConfig {
     /// Reads what flags, the environment and the settings file say; refuses all problems at once.
     pub(crate) fn read(
         flags: Vec<(&'static str, String)>,
-        file: Option<&Path>,
+        file: Option<PathBuf>,
         manifest_required: bool,
     ) -> Result<Self, Problems> {
         let mut settings = collect(flags, file);
@@ -108,17 +88,7 @@ impl WorkerConfig {
             max_result: all.take("max_result", MAX_RESULT, |text| {
                 bytes(text).and_then(within(SMALLEST_BOUND, LARGEST_BOUND))
             }),
-            log: all.take("log", "info".to_owned(), |text| {
-                let filter = EnvFilter::try_new(text);
-                filter
-                    .map(|_valid| text.to_owned())
-                    .map_err(|error| format!("is no log filter: {error}"))
-            }),
-            log_format: all.take("log_format", LogFormat::Text, |text| match text {
-                "text" => Ok(LogFormat::Text),
-                "json" => Ok(LogFormat::Json),
-                _ => Err("must be text or json".to_owned()),
-            }),
+            log: take_log(all),
             redis: take_redis(all),
         };
         if manifest_required && config.manifest.is_none() {
@@ -133,32 +103,18 @@ fn slots_rule() -> String {
     format!("must be a whole number from 1 to {MOST_SLOTS}")
 }
 
-fn collect(flags: Vec<(&'static str, String)>, file: Option<&Path>) -> Settings {
+fn collect(flags: Vec<(&'static str, String)>, file: Option<PathBuf>) -> Settings {
     #[expect(
         clippy::disallowed_methods,
         reason = "this is the module that reads the environment"
     )]
-    let variables: Vec<(String, String)> = std::env::vars_os()
-        .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))
-        .collect();
-    let named = variables.iter().find(|(name, _)| name == FILE_VARIABLE);
-    let file = file.or_else(|| named.map(|(_, path)| Path::new(path)));
-    let mut settings = Settings::new(all_settings());
-    if let Some(path) = file {
-        let shown = path.display().to_string();
-        match std::fs::read_to_string(path) {
-            Ok(text) => settings.add_file(&shown, &text),
-            Err(error) => settings.refuse(format!(
-                "{shown}: the settings file cannot be read: {error}"
-            )),
-        }
-    }
-    let others: Vec<&str> = NAMES_OF_OTHERS.into_iter().chain(FRONT_END_NAMES).collect();
-    settings.add_environment(variables.into_iter(), &others);
-    for (name, value) in flags {
-        settings.add_flag(name, value);
-    }
-    settings
+    let variables = std::env::vars_os();
+    let sources = Sources {
+        flags,
+        variables,
+        file,
+    };
+    Settings::collect(all_settings(), &FRONT_END_NAMES, sources)
 }
 
 /// What commands inherit of this process's environment.
@@ -187,6 +143,16 @@ mod tests {
     fn the_front_end_knows_every_name() {
         let names: Vec<&str> = all_settings().iter().map(|setting| setting.name).collect();
         assert_eq!(names, WORKER_NAMES);
+    }
+
+    #[test]
+    fn every_setting_is_in_the_table_for_those_who_run_workers() {
+        let guide = include_str!("../../docs/WORKERS.md");
+        for setting in all_settings() {
+            let begin = format!("| `{}` | ", setting.name);
+            let found = guide.lines().any(|line| line.starts_with(&begin));
+            assert!(found, "{} is not in the table", setting.name);
+        }
     }
 
     #[test]

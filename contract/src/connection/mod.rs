@@ -34,13 +34,15 @@ const SPARE_EXCLUSIVE: usize = 64;
 #[derive(Debug, Clone)]
 pub struct RedisSettings {
     /// `redis://[user:password@]host:port/db`, `unix:///path`, or
-    /// `redis+sentinel://[user:password@]host:port,host:port/primary/db`.
+    /// `redis+sentinel://[user:password@]host:port,host:port/primary/db`. [`Store::new`] refuses anything else.
+    ///
+    /// [`Store::new`]: crate::Store::new
     pub url: String,
-    /// What every key begins with.
+    /// What every key begins with, letters, digits, `_` and `-`; the same for every process. `tf`.
     pub prefix: String,
-    /// How many shards the keys are spread over.
+    /// How many shards the keys are spread over; the same for every process. One.
     pub shards: Shards,
-    /// How long a command may take before it counts as failed.
+    /// How long a command may take before it counts as failed, and its connection as broken. 3 s.
     pub response_timeout: Duration,
 }
 

@@ -1,17 +1,21 @@
 //! How both binaries read their settings: a flag goes before the environment, the environment before the file, the file
 //! before the default. Unknown and impossible settings are collected and refused together.
 //!
-//! Nothing here reads the environment or a file; a binary's `config` does and hands them in.
+//! Nothing here reads the environment; a binary's `config` does and hands it in.
 
 use std::collections::BTreeMap;
 use std::fmt;
 
+mod log;
 mod names;
 mod redis;
+mod sources;
 mod values;
 
+pub use log::{LOG_SETTINGS, LogSettings, take_log};
 pub use names::{FRONT_END_NAMES, WORKER_NAMES};
 pub use redis::{REDIS_SETTINGS, take_redis};
+pub use sources::{FILE_VARIABLE, Sources};
 pub use values::{bytes, duration, truth, within};
 
 /// What the environment variables of Taskferry begin with.
@@ -140,6 +144,12 @@ impl Settings {
     /// Adds a flag's value. The command-line parser has refused unknown ones.
     pub fn add_flag(&mut self, name: &str, value: String) {
         self.given.insert(name.to_owned(), (value, Origin::Flag));
+    }
+
+    /// A setting as it was given, not read yet.
+    #[must_use]
+    pub fn given(&self, name: &str) -> Option<&str> {
+        self.given.get(name).map(|(value, _)| value.as_str())
     }
 
     /// Takes a setting, read by `parse`; `default` if it was not given, and also if it cannot be read, which is noted.

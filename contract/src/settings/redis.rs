@@ -30,7 +30,8 @@ pub const REDIS_SETTINGS: [Setting; 4] = [
     },
 ];
 
-/// Takes the settings of the Redis connection.
+/// Takes the settings of the Redis connection: every name of [`REDIS_SETTINGS`] must be known to `settings`. What cannot be
+/// read is noted there, and the default stands in for it.
 pub fn take_redis(settings: &mut Settings) -> RedisSettings {
     let mut redis = RedisSettings::new("redis://127.0.0.1:6379/0");
     redis.url = settings.take("redis_url", redis.url, redis_url);

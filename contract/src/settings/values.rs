@@ -60,7 +60,7 @@ pub fn truth(text: &str) -> Result<bool, String> {
         .map_err(|_neither| "must be true or false".to_owned())
 }
 
-/// Refuses what is not from `low` to `high`.
+/// Gives a reader's value on if it is from `low` to `high`, both included; else says so, as in `must be from 1s to 600s`.
 pub fn within<T: PartialOrd + fmt::Debug>(low: T, high: T) -> impl FnOnce(T) -> Result<T, String> {
     move |value| {
         if (&low..=&high).contains(&&value) {

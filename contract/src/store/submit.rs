@@ -25,7 +25,7 @@ pub struct Submission<'a> {
     pub arguments: &'a str,
     /// Whether it stands behind a plain call: then it is in no list, and its record goes soon after the end.
     pub plain: bool,
-    /// How long the record lives.
+    /// How long the record lives from now on, if the end does not change it; in whole ms, at least one.
     pub ttl: Duration,
     /// How long it stays after the end: at least, for a task; at most, for a plain call. Zero leaves a task's ttl alone.
     pub keep: Duration,

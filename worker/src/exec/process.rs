@@ -43,9 +43,9 @@ pub struct ExecCommand {
     pub env: Environment,
     /// How its standard output becomes a result.
     pub output: OutputMode,
-    /// The most standard output, in bytes.
+    /// The most standard output, in bytes; more kills the command. A manifest allows 1 B to 64 MiB, 4 MiB by default.
     pub max_output: usize,
-    /// How long it may go on after SIGTERM; zero kills at once.
+    /// How long it may go on after SIGTERM; zero kills at once. Five seconds by default of a manifest.
     pub stop_grace: Duration,
     /// Whether it asks: then its standard input stays open for the answers.
     pub asks: bool,

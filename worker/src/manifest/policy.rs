@@ -34,7 +34,8 @@ pub struct Policy {
     pub ttl: Duration,
     /// The shortest ttl a caller gets; at least 1 ms. Default: 1 second.
     pub ttl_min: Duration,
-    /// The longest ttl a caller gets. Default: 24 hours.
+    /// The longest ttl a caller gets; at most 365 days, as every duration here.
+    /// Default: 24 hours.
     pub ttl_max: Duration,
     /// How long a result stays readable at least: the ttl grows at the end if it
     /// must. Default: 5 minutes.
@@ -47,17 +48,17 @@ pub struct Policy {
     pub poll_interval_max: Duration,
     /// Whether identical calls share one job. Default: no.
     pub share: bool,
-    /// How many attempts a job has; 1 is at most once. Default: 3.
+    /// How many attempts a job has, 1 to 1,000,000; 1 is at most once. Default: 3.
     pub attempts: u32,
-    /// How many of its workers a job may kill. Default: 3, and 1 if there is
-    /// one attempt.
+    /// How many of its workers a job may kill, 1 to 1,000,000. Default: 3; always
+    /// 1 if there is one attempt.
     pub crash_limit: u32,
-    /// The delay before the second attempt. Default: 1 second.
+    /// The delay before the second attempt, at most `backoff_max`. Default: 1 second.
     pub backoff_initial: Duration,
     /// The longest delay before another attempt. Default: 1 minute.
     pub backoff_max: Duration,
-    /// How many jobs of the tool may run at a time in the whole fleet; none
-    /// is no limit, the default.
+    /// How many jobs of the tool may run at a time in the whole fleet, 1 to
+    /// 1,000,000; none is no limit, the default.
     pub concurrency: Option<u32>,
 }
 
