@@ -1,6 +1,6 @@
 //! What can go wrong between this process and Redis.
 
-use redis::{ErrorKind, RedisError, ServerErrorKind};
+use redis::{ErrorKind, RedisError};
 
 /// A failure of the contract. Expected outcomes (a full queue, a lost lease, an expired record) are values, not errors.
 #[derive(Debug, thiserror::Error)]
@@ -72,13 +72,13 @@ impl Error {
     /// Whether Redis refused a write because its memory is full.
     #[must_use]
     pub fn is_out_of_memory(&self) -> bool {
-        matches!(self, Self::Redis { source, .. } if source.code() == Some("OOM"))
+        matches!(self, Self::Redis { source, .. } if has_code(source, &["OOM"]))
     }
 
     /// Whether a consumer group is missing: Redis lost its data, or the queue was never read.
     #[must_use]
     pub fn is_no_group(&self) -> bool {
-        matches!(self, Self::Redis { source, .. } if source.code() == Some("NOGROUP"))
+        matches!(self, Self::Redis { source, .. } if has_code(source, &["NOGROUP"]))
     }
 
     /// Wraps a client error with what was under way.
@@ -87,22 +87,33 @@ impl Error {
     }
 }
 
+/// Server errors that pass by themselves. UNBLOCKED ends a blocking read when its stream is deleted or the server becomes
+/// a replica.
+const TRANSIENT: [&str; 12] = [
+    "LOADING",
+    "TRYAGAIN",
+    "CLUSTERDOWN",
+    "MASTERDOWN",
+    "READONLY",
+    "NOSCRIPT",
+    "OOM",
+    "NOGROUP",
+    "BUSY",
+    "MISCONF",
+    "NOREPLICAS",
+    "UNBLOCKED",
+];
+
 fn is_transient(source: &RedisError) -> bool {
-    match source.kind() {
-        ErrorKind::Io => true,
-        ErrorKind::Server(kind) => matches!(
-            kind,
-            ServerErrorKind::BusyLoading
-                | ServerErrorKind::TryAgain
-                | ServerErrorKind::ClusterDown
-                | ServerErrorKind::MasterDown
-                | ServerErrorKind::ReadOnly
-                | ServerErrorKind::NoScript
-        ),
-        // UNBLOCKED ends a blocking read when its stream is deleted or the server becomes a replica.
-        _ => matches!(
-            source.code(),
-            Some("OOM" | "NOGROUP" | "BUSY" | "MISCONF" | "NOREPLICAS" | "UNBLOCKED")
-        ),
-    }
+    source.kind() == ErrorKind::Io || has_code(source, &TRANSIENT)
+}
+
+/// Whether the server refused with one of these codes: a command, or one of those of a pipeline or a transaction, of
+/// which the client library's own code says nothing.
+pub(crate) fn has_code(source: &RedisError, codes: &[&str]) -> bool {
+    let refusals = source.clone().into_server_errors();
+    refusals.is_some_and(|all| {
+        all.iter()
+            .any(|(_, refusal)| codes.contains(&refusal.code()))
+    })
 }

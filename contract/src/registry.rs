@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use crate::error::Error;
 use crate::ids::WorkerId;
+use crate::script::TRANSITIONS;
 use crate::store::{Store, millis};
 use crate::tool::ToolDefinition;
 
@@ -63,45 +64,21 @@ impl Store {
         if tools.is_empty() {
             return Ok(0);
         }
-        let key = self.keys.tools();
-        let wanted: Vec<(&str, String)> = tools
+        let definitions: Vec<String> = tools
             .iter()
-            .map(|tool| {
-                (
-                    tool.name.as_str(),
-                    serde_json::to_string(tool).unwrap_or_default(),
-                )
-            })
+            .map(|tool| serde_json::to_string(tool).unwrap_or_default())
             .collect();
-        let mut read = redis::cmd("HMGET");
-        read.arg(&key);
-        for (name, _) in &wanted {
-            read.arg(name);
+        let bell = self.keys.tools_bell();
+        let mut args = vec![bell.as_str()];
+        for (tool, definition) in tools.iter().zip(&definitions) {
+            args.extend([tool.name.as_str(), definition]);
         }
-        let stored: Vec<Option<String>> = self.connections.command("register_tools", &read).await?;
-        let mut store = redis::cmd("HSET");
-        store.arg(&key);
-        let mut changed = 0;
-        for ((name, json), stored) in wanted.iter().zip(stored) {
-            if stored.as_ref() != Some(json) {
-                store.arg(name).arg(json);
-                changed += 1;
-            }
+        let register = &TRANSITIONS.register_tools;
+        let mut reply = self.call(register, &[&self.keys.tools()], &args).await?;
+        match reply.tag.as_str() {
+            "OK" => reply.integer(),
+            _ => Err(reply.unknown()),
         }
-        if changed > 0 {
-            let mut both = redis::pipe();
-            both.atomic()
-                .add_command(store)
-                .ignore()
-                .cmd("PUBLISH")
-                .arg(self.keys.tools_bell())
-                .arg("register")
-                .ignore();
-            self.connections
-                .pipeline::<()>("register_tools", &both)
-                .await?;
-        }
-        Ok(changed)
     }
 
     /// Removes a tool; says whether it was there. Jobs already queued for it stay.
@@ -129,23 +106,22 @@ impl Store {
     ///
     /// If Redis fails.
     pub async fn secret(&self) -> Result<String, Error> {
+        let key = self.keys.secret();
+        let mut read = redis::cmd("GET");
+        read.arg(&key);
+        let stored: Option<String> = self.connections.command("secret", &read).await?;
+        if let Some(secret) = stored {
+            return Ok(secret);
+        }
         let made = format!(
             "{:032x}{:032x}",
             rand::random::<u128>(),
             rand::random::<u128>()
         );
-        let key = self.keys.secret();
-        let mut both = redis::pipe();
-        both.atomic()
-            .cmd("SET")
-            .arg(&key)
-            .arg(made)
-            .arg("NX")
-            .ignore()
-            .cmd("GET")
-            .arg(&key);
-        let (secret,): (String,) = self.connections.pipeline("secret", &both).await?;
-        Ok(secret)
+        let mut make = redis::cmd("SET");
+        make.arg(&key).arg(&made).arg("NX").arg("GET");
+        let another: Option<String> = self.connections.command("secret", &make).await?;
+        Ok(another.unwrap_or(made))
     }
 
     /// Notes that a worker is alive.
@@ -154,44 +130,36 @@ impl Store {
     ///
     /// If Redis fails.
     pub async fn beat(&self, worker: &WorkerInfo) -> Result<(), Error> {
-        let now = self.now_ms().await?;
-        let kept = millis(WORKER_KEPT);
-        let key = self.keys.worker(&worker.id);
-        let mut beat = redis::pipe();
-        beat.cmd("HSET")
-            .arg(&key)
-            .arg("host")
-            .arg(&worker.host)
-            .arg("pid")
-            .arg(worker.pid)
-            .arg("version")
-            .arg(&worker.version)
-            .arg("slots")
-            .arg(worker.slots)
-            .arg("busy")
-            .arg(worker.busy)
-            .arg("tools")
-            .arg(&worker.tools)
-            .ignore()
-            .cmd("PEXPIRE")
-            .arg(&key)
-            .arg(kept)
-            .ignore()
-            .cmd("ZREMRANGEBYSCORE")
-            .arg(self.keys.workers())
-            .arg("-inf")
-            .arg(now.saturating_sub(kept))
-            .ignore()
-            .cmd("ZADD")
-            .arg(self.keys.workers())
-            .arg(now)
-            .arg(worker.id.as_str())
-            .ignore()
-            .cmd("PEXPIRE")
-            .arg(self.keys.workers())
-            .arg(kept)
-            .ignore();
-        self.connections.pipeline("beat", &beat).await
+        let keys = [self.keys.worker(&worker.id), self.keys.workers()];
+        let [kept, pid, slots, busy] = [
+            millis(WORKER_KEPT),
+            u64::from(worker.pid),
+            worker.slots as u64,
+            worker.busy as u64,
+        ]
+        .map(|number| number.to_string());
+        let args = [
+            worker.id.as_str(),
+            &kept,
+            "host",
+            &worker.host,
+            "pid",
+            &pid,
+            "version",
+            &worker.version,
+            "slots",
+            &slots,
+            "busy",
+            &busy,
+            "tools",
+            &worker.tools,
+        ];
+        let [own, all] = &keys;
+        let reply = self.call(&TRANSITIONS.beat, &[own, all], &args).await?;
+        match reply.tag.as_str() {
+            "OK" => Ok(()),
+            _ => Err(reply.unknown()),
+        }
     }
 
     /// Notes that a worker left.

@@ -88,6 +88,9 @@ transitions! {
     forget_worker Run,
     revive Refuse,
     agree_version Run,
+    ensure_group Run,
+    register_tools Run,
+    beat Run,
 }
 
 pub(crate) static TRANSITIONS: LazyLock<Transitions> = LazyLock::new(Transitions::new);

@@ -8,7 +8,7 @@ use redis::{AsyncConnectionConfig, Client, ConnectionInfo, ErrorKind, RedisError
 use tokio_util::sync::CancellationToken;
 
 use super::CONNECT;
-use crate::error::Error;
+use crate::error::{Error, has_code};
 
 /// How long is waited between two tries of one connection.
 const BETWEEN_TRIES: Duration = Duration::from_millis(300);
@@ -121,6 +121,5 @@ impl Line {
 /// Whether an error is what one meets at a primary that died, froze or was demoted. UNBLOCKED ends the blocking reads of
 /// a server that becomes a replica.
 fn may_have_moved(source: &RedisError) -> bool {
-    source.kind() == ErrorKind::Io
-        || matches!(source.code(), Some("READONLY" | "UNBLOCKED" | "MASTERDOWN"))
+    source.kind() == ErrorKind::Io || has_code(source, &["READONLY", "UNBLOCKED", "MASTERDOWN"])
 }

@@ -10,7 +10,7 @@ mod persistence;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use crate::durability::Durability;
-use crate::error::Error;
+use crate::error::{Error, has_code};
 use crate::store::Store;
 pub(crate) use info::Info;
 
@@ -190,10 +190,10 @@ fn worst(findings: &[Finding]) -> Option<&Finding> {
 /// Whether Redis answered, by refusing the command: a user without the right to it, a server that lacks or renamed it, or
 /// one that takes no writes.
 fn is_refusal(error: &Error) -> bool {
-    matches!(error, Error::Redis { source, .. } if source.code().is_some())
+    matches!(error, Error::Redis { source, .. } if source.clone().into_server_errors().is_some())
 }
 
 /// Whether Redis refused the command because the user may not run it.
 fn is_forbidden(error: &Error) -> bool {
-    matches!(error, Error::Redis { source, .. } if source.code() == Some("NOPERM"))
+    matches!(error, Error::Redis { source, .. } if has_code(source, &["NOPERM"]))
 }

@@ -24,14 +24,16 @@ const ON_A_KEY: &[(&str, &str)] = &[
     // An odd number of fields and values.
     ("HSET", "f v g"),
     ("HDEL", "f"),
+    ("HEXISTS", "f"),
     ("HGET", "f"),
     ("HGETALL", ""),
-    ("HINCRBY", "f none"),
+    ("HKEYS", ""),
     ("HMGET", "f"),
     ("HSTRLEN", "f"),
     ("PEXPIRE", "1"),
     ("PEXPIREAT", "1"),
     ("PEXPIRETIME", ""),
+    ("PTTL", ""),
     ("SET", "v XX"),
     ("XACK", "workers 1-1"),
     ("XADD", "NOMKSTREAM 1-1 f v"),
@@ -138,6 +140,10 @@ fn probes(store: &Store, wanted: Option<Durability>) -> Vec<(&'static str, Cmd)>
             command(&["XGROUP", "DELCONSUMER", &key, "workers", "w"]),
         ),
         (
+            "XINFO CONSUMERS",
+            command(&["XINFO", "CONSUMERS", &key, "workers"]),
+        ),
+        (
             "XREADGROUP",
             command(&["XREADGROUP", "GROUP", "workers", "w", "STREAMS", &key, ">"]),
         ),
@@ -181,4 +187,61 @@ async fn user(store: &Store) -> String {
     whoami.arg("WHOAMI");
     let user = store.connections.command("ACL WHOAMI", &whoami).await;
     user.unwrap_or_else(|_not_permitted| "NAME".to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::*;
+    use crate::connection::RedisSettings;
+    use crate::script::sources;
+
+    /// What is sent only where it is asked for, or what one can do without.
+    const NOT_NEEDED: [&str; 4] = ["ACL", "CONFIG", "SENTINEL", "WAIT"];
+
+    /// Every word in capitals right after `before` and a quote.
+    fn words(text: &str, before: &str) -> BTreeSet<String> {
+        let rest = text.split(before).skip(1);
+        let word = |rest: &str| -> String {
+            let start = rest.trim_start_matches(['(', '\'', '"']);
+            start.chars().take_while(char::is_ascii_uppercase).collect()
+        };
+        rest.map(word).filter(|word| !word.is_empty()).collect()
+    }
+
+    fn rust_sources(folder: &std::path::Path, all: &mut String) {
+        for entry in std::fs::read_dir(folder).unwrap() {
+            let path = entry.unwrap().path();
+            if path.is_dir() {
+                rust_sources(&path, all);
+            } else if path.extension().is_some_and(|kind| kind == "rs") {
+                all.push_str(&std::fs::read_to_string(&path).unwrap());
+            }
+        }
+    }
+
+    #[test]
+    fn every_command_that_is_used_is_tried() {
+        let mut used = BTreeSet::new();
+        for (_, source) in sources() {
+            used.append(&mut words(source, "redis.call"));
+            used.append(&mut words(source, "redis.pcall"));
+        }
+        assert!(used.contains("HMGET"));
+        let mut own = String::new();
+        let folder = std::path::Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/src"));
+        rust_sources(folder, &mut own);
+        used.append(&mut words(&own, "cmd"));
+        assert!(used.contains("XREADGROUP"));
+        let store = Store::new(&RedisSettings::new("redis://127.0.0.1/")).unwrap();
+        let tried: BTreeSet<String> = probes(&store, None)
+            .iter()
+            .filter_map(|(name, _)| name.split(' ').next().map(str::to_owned))
+            .collect();
+        for command in used {
+            let is_tried = tried.contains(&command) || NOT_NEEDED.contains(&command.as_str());
+            assert!(is_tried, "{command} is used and not tried");
+        }
+    }
 }

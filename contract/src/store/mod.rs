@@ -137,20 +137,11 @@ impl Store {
     ///
     /// If Redis fails.
     pub async fn ensure_group(&self, shard: Shard, queue: &QueueName) -> Result<(), Error> {
-        let mut create = redis::cmd("XGROUP");
-        create
-            .arg("CREATE")
-            .arg(self.keys.queue(shard, queue))
-            .arg("workers")
-            .arg("0")
-            .arg("MKSTREAM");
-        match self
-            .connections
-            .command::<()>("XGROUP CREATE", &create)
-            .await
-        {
-            Err(Error::Redis { source, .. }) if source.code() == Some("BUSYGROUP") => Ok(()),
-            outcome => outcome,
+        let key = self.keys.queue(shard, queue);
+        let reply = self.call(&TRANSITIONS.ensure_group, &[&key], &[]).await?;
+        match reply.tag.as_str() {
+            "OK" => Ok(()),
+            _ => Err(reply.unknown()),
         }
     }
 

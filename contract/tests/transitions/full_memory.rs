@@ -3,12 +3,12 @@
 use std::time::Duration;
 
 use taskferry_contract::{
-    AnswerReply, CancelReply, FinishReply, Hold, Outcome, Progress, RenewReply, RetryReply, Shards,
-    Submission, SubmitReply,
+    AnswerReply, CancelReply, FinishReply, Hold, Outcome, Progress, RenewReply, RetryReply,
+    Session, Shards, Submission, SubmitReply,
 };
 use taskferry_testing::{ServerOptions, eventually_some};
 
-use crate::rig::{LEASE, QUESTION, Rig, SOON, key};
+use crate::rig::{LEASE, QUESTION, Rig, SOON, key, tool, worker};
 
 /// Makes Redis refuse writes now: less memory is allowed than is used.
 async fn fill(rig: &mut Rig) {
@@ -122,5 +122,43 @@ async fn a_large_result_is_stored_byte_for_byte() {
         rig.view(hold.claimed.id).await?.result
     });
     assert!(stored.await == result);
+    rig.check_drained().await;
+}
+
+#[tokio::test]
+async fn a_worker_can_start_where_it_is_needed_to_make_room() {
+    let mut rig = Rig::new().await;
+    let secret = rig.store.secret().await.unwrap();
+    let queued = rig.submit().await;
+    fill(&mut rig).await;
+
+    // The group is there; another is not, and neither is this tool.
+    rig.ensure_group().await;
+    let other = "other".parse().unwrap();
+    rig.store.ensure_group(rig.shard, &other).await.unwrap();
+    let tools = [tool("new")];
+    assert_eq!(rig.store.register_tools(&tools).await.unwrap(), 1);
+    rig.store.beat(&worker("w1")).await.unwrap();
+    assert_eq!(rig.store.secret().await.unwrap(), secret);
+    let (hold, _) = rig.start().await;
+    assert_eq!(hold.claimed.id, queued);
+    assert_eq!(rig.finish(&hold).await, FinishReply::Stored);
+    rig.check_drained().await;
+}
+
+#[tokio::test]
+async fn a_refused_transaction_tells_why_it_was_refused() {
+    let mut rig = Rig::new().await;
+    fill(&mut rig).await;
+    let session = Session {
+        revision: "2025-11-25".to_owned(),
+        owner: rig.owner.clone(),
+        capabilities: "{}".to_owned(),
+        log_level: None,
+        client: "test".to_owned(),
+    };
+    let opened = rig.store.open_session(&session, Duration::from_secs(60));
+    let error = opened.await.unwrap_err();
+    assert!(error.is_out_of_memory() && error.is_transient(), "{error}");
     rig.check_drained().await;
 }
