@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use anyhow::{Context as _, bail};
+use rand::RngExt as _;
 use taskferry_contract::{Owner, RedisSettings, Store, Submission, SubmitReply, TaskId};
 use taskferry_testing::{AppendOnly, ServerOptions, TestServer, free_port};
 use tokio::process::Command;
@@ -17,8 +18,8 @@ use crate::messages::{Call, Endpoint, Expect, outcome};
 
 /// Runs of one scene begin so far apart, that none disturbs another.
 const APART: Duration = Duration::from_millis(700);
-/// How long a job runs before its worker is signalled: some renewals.
-const SETTLED: Duration = Duration::from_secs(2);
+/// Of a lease: the most between two renewals.
+const RENEWALS: u32 = 3;
 /// How long Redis is away.
 const AWAY: Duration = Duration::from_secs(2);
 /// How often a client tries while Redis is away.
@@ -104,7 +105,7 @@ async fn hand_over(scene: Scene, redis_url: String, prefix: String) -> anyhow::R
     submit(&redis_url, &prefix, &desk).await?;
     let running = desk.next().await?;
     let _second = worker()?;
-    sleep(SETTLED).await;
+    sleep(settled(scene.lease())).await;
     let signalled = Instant::now();
     match scene {
         Scene::Stopped => first.terminate()?,
@@ -117,6 +118,12 @@ async fn hand_over(scene: Scene, redis_url: String, prefix: String) -> anyhow::R
     let time = next.since - signalled;
     next.complete().await?;
     Ok(time)
+}
+
+/// How long a job runs before its worker is signalled: past the first renewal, and then at any moment between two.
+fn settled(lease: Duration) -> Duration {
+    let period = lease / RENEWALS;
+    period + rand::rng().random_range(Duration::ZERO..period)
 }
 
 fn worker(redis_url: &str, prefix: &str, lease: Duration) -> anyhow::Result<Child> {

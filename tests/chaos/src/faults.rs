@@ -11,10 +11,11 @@ use taskferry_testing::redis::{self, AsyncConnectionConfig, RedisError};
 use tokio::time::{Instant, sleep, sleep_until};
 
 use crate::history::Injected;
+use crate::member::Member;
 use crate::producer::World;
 use crate::proxy::Proxy;
 use crate::schedule::{BadEntry, Fault, Link, Timed};
-use crate::topology::{Member, Topology};
+use crate::topology::Topology;
 
 /// How long the harness waits for a command of its own.
 const PATIENCE: Duration = Duration::from_secs(5);

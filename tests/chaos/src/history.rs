@@ -59,7 +59,7 @@ pub(crate) struct Seen {
 /// A line of a handler.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize, Serialize)]
 pub(crate) struct Line {
-    /// `start`, `retry` or `end`.
+    /// `start`, `retry`, `end`, or `crash` if it is about to kill its worker.
     pub(crate) event: String,
     pub(crate) task: String,
     pub(crate) attempt: u64,
@@ -87,6 +87,23 @@ pub(crate) struct Injected {
     pub(crate) certain: bool,
 }
 
+/// How a process ended.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub(crate) struct End {
+    /// The process, and which of its starts.
+    pub(crate) name: String,
+    pub(crate) pid: u32,
+    /// Its exit code, or the signal that ended it.
+    pub(crate) code: Option<i32>,
+    pub(crate) signal: Option<i32>,
+    /// Whether it served already.
+    pub(crate) served: bool,
+    /// Whether the harness told it to stop; killed it; and that because it did not stop.
+    pub(crate) told: bool,
+    pub(crate) killed: bool,
+    pub(crate) overdue: bool,
+}
+
 pub(crate) type Record = BTreeMap<String, String>;
 
 /// Everything the checker looks at.
@@ -108,6 +125,8 @@ pub(crate) struct History {
     pub(crate) answered: BTreeMap<String, usize>,
     /// What processes said that panicked.
     pub(crate) panics: Vec<String>,
+    /// How processes ended, whoever ended them.
+    pub(crate) ends: Vec<End>,
 }
 
 /// Takes notes while the run goes on, in memory and in a file.

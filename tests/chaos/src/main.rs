@@ -8,6 +8,7 @@ mod faults;
 mod history;
 mod http;
 mod logs;
+mod member;
 mod plan;
 mod producer;
 mod proxy;

@@ -112,6 +112,7 @@ pub(crate) async fn live(
     history.seen.extend(world.recorder.history(folder)?.seen);
     history.invariants = left;
     history.panics = logs::panics(folder);
+    history.ends = topology.take_ends().await;
     drain::read(topology, &mut history).await?;
     Ok(history)
 }

@@ -1,23 +1,20 @@
 //! The processes of a run: Redis, replicas and workers, each behind a proxy of its own, and started again when they end.
 
-use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::path::PathBuf;
 use std::time::Duration;
 
-use anyhow::{Context as _, bail};
-use taskferry_testing::{AppendOnly, Process, ServerOptions, TestServer, binary, free_port};
+use anyhow::bail;
+use taskferry_testing::{AppendOnly, ServerOptions, TestServer, free_port};
 use tokio::sync::Mutex;
 
+use crate::history::End;
+use crate::member::{Member, Usage, WATCH};
 use crate::proxy::Proxy;
 use crate::sabotage::{Rewriter, Sabotage};
 use crate::schedule::{Link, REPLICAS, WORKERS};
 
-/// How often a member is looked at, to be started again if it ended.
-const WATCH: Duration = Duration::from_millis(50);
 /// How long everything may take to serve.
 const START: Duration = Duration::from_secs(30);
-/// How long a member that was told to stop may take before it is killed.
-const STOP: Duration = Duration::from_secs(6);
 
 /// How the processes are set up.
 #[derive(Debug, Clone)]
@@ -28,34 +25,6 @@ pub(crate) struct Setup {
     pub(crate) sabotage: Option<Sabotage>,
     /// Where everything goes that is worth a look afterwards.
     pub(crate) folder: PathBuf,
-}
-
-/// A process that is kept alive.
-#[derive(Debug)]
-pub(crate) struct Member {
-    name: String,
-    folder: PathBuf,
-    program: String,
-    arguments: Vec<String>,
-    process: Mutex<Running>,
-    to_redis: Proxy,
-    from_clients: Option<Proxy>,
-}
-
-#[derive(Debug)]
-struct Running {
-    process: Process,
-    starts: u32,
-}
-
-/// What a member takes.
-#[derive(Debug, Clone, PartialEq)]
-pub(crate) struct Usage {
-    pub(crate) name: String,
-    /// How often it was started.
-    pub(crate) starts: u32,
-    /// Its resident memory, KiB (Linux: proc(5), `VmRSS`); 0 if it just ended.
-    pub(crate) rss_kib: f64,
 }
 
 /// Everything.
@@ -135,7 +104,7 @@ impl Topology {
 
     /// Undoes every fault of wires and thaws every process.
     pub(crate) async fn heal(&self) {
-        for member in self.replicas.iter().chain(&self.workers) {
+        for member in self.members() {
             member.to_redis.heal();
             if let Some(proxy) = &member.from_clients {
                 proxy.heal();
@@ -147,13 +116,17 @@ impl Topology {
     /// What every member takes now.
     pub(crate) async fn usage(&self) -> Vec<Usage> {
         let mut all = Vec::new();
-        for member in self.replicas.iter().chain(&self.workers) {
-            let running = member.process.lock().await;
-            all.push(Usage {
-                name: member.name.clone(),
-                starts: running.starts,
-                rss_kib: resident_kib(running.process.pid()),
-            });
+        for member in self.members() {
+            all.push(member.usage().await);
+        }
+        all
+    }
+
+    /// How members ended since this was asked last.
+    pub(crate) async fn take_ends(&self) -> Vec<End> {
+        let mut all = Vec::new();
+        for member in self.members() {
+            all.extend(member.take_ends().await);
         }
         all
     }
@@ -161,11 +134,15 @@ impl Topology {
     /// Starts members again that ended, for ever.
     pub(crate) async fn keep_alive(&self) {
         loop {
-            for member in self.replicas.iter().chain(&self.workers) {
+            for member in self.members() {
                 member.start_if_ended().await;
             }
             tokio::time::sleep(WATCH).await;
         }
+    }
+
+    fn members(&self) -> impl Iterator<Item = &Member> {
+        self.replicas.iter().chain(&self.workers)
     }
 
     async fn serves(&self) -> anyhow::Result<()> {
@@ -189,91 +166,6 @@ impl Topology {
             Err(_elapsed) => bail!("not everything serves within {START:?}"),
         }
     }
-}
-
-impl Member {
-    fn new(
-        (name, program, arguments): (String, &str, Vec<String>),
-        folder: &Path,
-        to_redis: Proxy,
-        from_clients: Option<Proxy>,
-    ) -> anyhow::Result<Self> {
-        let process = start(&name, program, &arguments, (folder, 1))?;
-        Ok(Self {
-            name,
-            folder: folder.to_owned(),
-            program: program.to_owned(),
-            arguments,
-            process: Mutex::new(Running { process, starts: 1 }),
-            to_redis,
-            from_clients,
-        })
-    }
-
-    /// `kill -9`.
-    pub(crate) async fn kill(&self) {
-        self.process.lock().await.process.kill9();
-    }
-
-    /// Stops it in its tracks for a while.
-    pub(crate) async fn freeze(&self, time: Duration) {
-        self.process.lock().await.process.pause();
-        tokio::time::sleep(time).await;
-        self.process.lock().await.process.resume();
-    }
-
-    /// Asks it to stop, and waits until another took its place. One that does not stop is killed.
-    pub(crate) async fn replace(&self) {
-        let before = {
-            let mut running = self.process.lock().await;
-            running.process.terminate();
-            running.starts
-        };
-        let replaced = async {
-            while self.process.lock().await.starts == before {
-                tokio::time::sleep(WATCH).await;
-            }
-        };
-        if tokio::time::timeout(STOP, replaced).await.is_err() {
-            self.kill().await;
-        }
-    }
-
-    async fn start_if_ended(&self) {
-        let mut running = self.process.lock().await;
-        if running.process.is_running() {
-            return;
-        }
-        running.starts += 1;
-        let place = (self.folder.as_path(), running.starts);
-        // A start that fails is tried again at the next look.
-        if let Ok(process) = start(&self.name, &self.program, &self.arguments, place) {
-            running.process = process;
-        }
-    }
-}
-
-fn start(
-    name: &str,
-    program: &str,
-    arguments: &[String],
-    (folder, starts): (&Path, u32),
-) -> anyhow::Result<Process> {
-    let output = folder.join("processes").join(format!("{name}.{starts}"));
-    std::fs::create_dir_all(&output).context("no folder for a process's output")?;
-    let mut command = Command::new(binary(program));
-    command
-        .args(arguments)
-        .current_dir(folder)
-        .env_remove("TASKFERRY_TEST_REDIS");
-    Ok(Process::start_in(&output, name, command))
-}
-
-fn resident_kib(pid: u32) -> f64 {
-    let status = std::fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();
-    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
-    line.and_then(|line| line.trim().strip_suffix("kB")?.trim().parse().ok())
-        .unwrap_or_default()
 }
 
 async fn replica(setup: &Setup, number: usize, to_redis: Proxy) -> anyhow::Result<Member> {

@@ -54,6 +54,7 @@ async fn work(job: JobContext) -> HandlerResult {
     let steps = script.work_ms / 60 + 1;
     for step in 0..steps {
         if attempt < script.crash_below && step >= steps / 2 {
+            note(&job, &script, "crash")?;
             std::process::abort();
         }
         job.message(format!("attempt {attempt} step {step}"));

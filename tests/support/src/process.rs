@@ -134,15 +134,17 @@ impl Process {
     /// If it did not before `deadline`.
     pub async fn wait_for_exit(&mut self, deadline: Duration) -> ExitStatus {
         let what = format!("{} ends", self.name);
-        eventually_some(deadline, &what, async || {
-            self.child.try_wait().ok().flatten()
-        })
-        .await
+        eventually_some(deadline, &what, async || self.ended()).await
     }
 
     /// Whether it still runs.
     pub fn is_running(&mut self) -> bool {
         matches!(self.child.try_wait(), Ok(None))
+    }
+
+    /// How it ended, if it did.
+    pub fn ended(&mut self) -> Option<ExitStatus> {
+        self.child.try_wait().ok().flatten()
     }
 
     /// Asks it to end: SIGTERM.

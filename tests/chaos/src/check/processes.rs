@@ -1,0 +1,136 @@
+//! What ends a process: the harness, or a job that is there to do it. Nothing else.
+
+use std::collections::BTreeSet;
+
+use super::Violation;
+use crate::history::{End, History};
+
+/// Signals by which processes end (signal(7)).
+const ABORT: i32 = 6;
+const KILL: i32 = 9;
+const TERMINATE: i32 = 15;
+
+pub(super) fn panics(history: &History) -> Vec<Violation> {
+    let said = history.panics.iter();
+    said.map(|text| Violation::of("no process panics", "", text))
+        .collect()
+}
+
+/// A process ends as it was made to end: at once if it was killed, well if it was told to stop, by abort if a job wrote
+/// that it is about to do that.
+pub(super) fn ends(history: &History) -> Vec<Violation> {
+    let crashes = history.lines.iter().filter(|line| line.event == "crash");
+    let crashed: BTreeSet<&str> = crashes.map(|line| line.worker.as_str()).collect();
+    let mut broken = Vec::new();
+    for end in &history.ends {
+        if end.overdue {
+            let text = format!("{end:?}");
+            broken.push(Violation::of("what is told to stop stops", "", text));
+        }
+        if !is_explained(end, &crashed) {
+            broken.push(Violation::of(
+                "no process ends by itself",
+                "",
+                format!("{end:?}"),
+            ));
+        }
+    }
+    broken
+}
+
+fn is_explained(end: &End, crashed: &BTreeSet<&str>) -> bool {
+    match (end.code, end.signal) {
+        (Some(0), _) => end.told,
+        (_, Some(KILL)) => end.killed,
+        // So early it does not catch the signal yet.
+        (_, Some(TERMINATE)) => end.told && !end.served,
+        (_, Some(ABORT)) => crashed.contains(format!("pid {}", end.pid).as_str()),
+        _ => false,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::samples::{a_good_run, broken_laws, line};
+    use super::*;
+
+    fn end(code: Option<i32>, signal: Option<i32>) -> End {
+        End {
+            name: "worker-0.1".to_owned(),
+            pid: 1,
+            code,
+            signal,
+            served: true,
+            told: false,
+            killed: false,
+            overdue: false,
+        }
+    }
+
+    fn laws(end: End) -> Vec<&'static str> {
+        let mut history = a_good_run();
+        history.ends.push(end);
+        broken_laws(&history)
+    }
+
+    #[test]
+    fn a_panic_is_reported() {
+        let mut history = a_good_run();
+        history.panics.push("replica-1.1: panicked".to_owned());
+        assert_eq!(broken_laws(&history), ["no process panics"]);
+    }
+
+    #[test]
+    fn a_process_that_ends_by_itself_is_reported() {
+        // Exits of its own, abort, the kernel's kill for want of memory, a segmentation fault.
+        let by_itself = [(0, 0), (1, 0), (0, ABORT), (0, KILL), (0, 11)];
+        for (code, signal) in by_itself {
+            let signal = (signal > 0).then_some(signal);
+            let code = signal.is_none().then_some(code);
+            let law = ["no process ends by itself"];
+            assert_eq!(laws(end(code, signal)), law, "{code:?} {signal:?}");
+        }
+    }
+
+    #[test]
+    fn an_end_that_was_made_is_not_and_a_bad_one_after_it_is() {
+        let told = |code, signal| End {
+            told: true,
+            ..end(code, signal)
+        };
+        assert!(laws(told(Some(0), None)).is_empty());
+        assert_eq!(laws(told(Some(1), None)), ["no process ends by itself"]);
+        let late = laws(told(None, Some(TERMINATE)));
+        assert_eq!(late, ["no process ends by itself"]);
+        let early = End {
+            served: false,
+            ..told(None, Some(TERMINATE))
+        };
+        assert!(laws(early).is_empty());
+        let killed = |signal| End {
+            killed: true,
+            ..end(None, Some(signal))
+        };
+        assert!(laws(killed(KILL)).is_empty());
+        assert_eq!(laws(killed(11)), ["no process ends by itself"]);
+        let stuck = End {
+            overdue: true,
+            told: true,
+            ..killed(KILL)
+        };
+        assert_eq!(laws(stuck), ["what is told to stop stops"]);
+    }
+
+    #[test]
+    fn an_abort_is_explained_by_the_job_that_wrote_it_down() {
+        let mut history = a_good_run();
+        history.ends.push(end(None, Some(ABORT)));
+        history.lines.insert(1, line("crash", 1));
+        assert!(broken_laws(&history).is_empty());
+        history.ends.push(End {
+            pid: 2,
+            ..end(None, Some(ABORT))
+        });
+        assert_eq!(broken_laws(&history), ["no process ends by itself"]);
+    }
+}
