@@ -1,8 +1,7 @@
 -- claim: queued -> working, or working or input_required -> working when the lease of the attempt before has run out.
 -- Starts an attempt.
 -- KEYS  record, queue
--- ARGV  base · id · entry · worker · lease_ms (integer > 0) · defer_ms (how long a job over its tool's concurrency limit
---       waits, integer > 0)
+-- ARGV  base · id · entry · worker · lease_ms (integer > 0)
 -- Replies
 --   OK, attempt, field, value …   the attempt is the caller's; the whole record follows. Also for a repeated claim by
 --                                 the worker that holds the lease, which starts no other attempt
@@ -11,12 +10,14 @@
 --   DONE                          the job is terminal; the entry is dropped
 --   UNREADABLE, field, value      a number of the record is none; nothing changes
 --   POISON, crashes               the job reached its crash limit: failed, dead letter, entry dropped
---   BUSY, until_ms                someone holds a lease until then (the entry stays, pending for the holder), or the
---                                 tool is at its concurrency limit (the job moves to due until then)
--- Effects  running:<tool> for tools with a limit; crashes + 1 when the attempt before was never given back
+--   BUSY, until_ms                someone holds a lease until then; the entry stays, pending for the holder
+--   WAITS                         its tool is at its concurrency limit, or others wait for a slot before it; the entry is
+--                                 dropped, and it gets another when its turn comes
+-- Effects  running:<tool>, waiting:<tool> and waiting for tools with a limit; crashes + 1 when the attempt before was never
+--          given back
 local record, queue = KEYS[1], KEYS[2]
 local base, id, entry, worker = ARGV[1], ARGV[2], ARGV[3], ARGV[4]
-local lease, defer = tonumber(ARGV[5]), tonumber(ARGV[6])
+local lease = tonumber(ARGV[5])
 
 local function started(attempt)
   local reply = redis.call('HGETALL', record)
@@ -75,15 +76,23 @@ if job.worker and job.worker ~= '' then
 end
 
 if job.limit then
-  local running = base .. 'running:' .. job.tool
+  local running, waiting = base .. 'running:' .. job.tool, base .. 'waiting:' .. job.tool
   redis.call('ZREMRANGEBYSCORE', running, '-inf', int(now))
-  if not redis.call('ZSCORE', running, id) and redis.call('ZCARD', running) >= tonumber(job.limit) then
-    local due = int(now + defer)
+  local place = redis.call('ZRANK', waiting, id)
+  local before = redis.call('ZCARD', running) + (place or redis.call('ZCARD', waiting))
+  if not redis.call('ZSCORE', running, id) and before >= tonumber(job.limit) then
     drop_entry(queue, entry)
     redis.call('HSET', record, 'status', 'queued', 'entry', '', 'worker', '', 'crashes', int(crashes))
-    redis.call('ZADD', base .. 'due', due, id)
-    return { 'BUSY', due }
+    if not place then
+      local last = redis.call('ZRANGE', waiting, -1, -1, 'WITHSCORES')
+      redis.call('ZADD', waiting, (tonumber(last[2]) or 0) + 1, id)
+      redis.call('ZADD', base .. 'waiting', 0, job.tool)
+    end
+    -- Those before it may have expired.
+    admit(base, job.tool)
+    return { 'WAITS' }
   end
+  redis.call('ZREM', waiting, id)
   redis.call('ZADD', running, int(now + lease), id)
 end
 

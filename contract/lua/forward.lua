@@ -1,9 +1,13 @@
--- forward: queued and due -> queued on its stream. Moves a bounded batch.
+-- forward: queued and due -> queued on its stream. Moves a bounded batch. Looks after the jobs that wait for a slot, too: a
+-- slot whose holder died or expired is freed by nobody.
 -- KEYS  due
 -- ARGV  base · limit (integer > 0)
 -- Replies
---   OK, moved, next_due_ms   so many jobs were moved; when the next one is due, -1 if none waits
+--   OK, moved, next_due_ms   so many due jobs were moved; when to look again, for the next one that is due or for slots; -1
+--                            if there is nothing to look for
 -- Effects  ids whose record expired or is none, or that are on a stream already, are dropped from due
+local LOOK_FOR_SLOTS_MS = 1000
+
 local due = KEYS[1]
 local base, limit = ARGV[1], tonumber(ARGV[2])
 
@@ -11,8 +15,7 @@ local now = now_ms()
 local moved = 0
 for _, id in ipairs(redis.call('ZRANGEBYSCORE', due, '-inf', int(now), 'LIMIT', 0, limit)) do
   local record = base .. 'task:' .. id
-  local is_record = redis.call('TYPE', record).ok == 'hash'
-  local job = is_record and read(record, { 'status', 'queue', 'tool', 'entry' }) or {}
+  local job = read_record(record, { 'status', 'queue', 'tool', 'entry' })
   if job.status == 'queued' and job.entry == '' then
     local entry = redis.call('XADD', base .. 'queue:' .. job.queue, '*', 'id', id, 'tool', job.tool)
     redis.call('HSET', record, 'entry', entry)
@@ -20,5 +23,13 @@ for _, id in ipairs(redis.call('ZRANGEBYSCORE', due, '-inf', int(now), 'LIMIT', 
   end
   redis.call('ZREM', due, id)
 end
-local next = redis.call('ZRANGE', due, 0, 0, 'WITHSCORES')
-return { 'OK', moved, next[2] and int(tonumber(next[2])) or -1 }
+local next = tonumber(redis.call('ZRANGE', due, 0, 0, 'WITHSCORES')[2])
+for _, tool in ipairs(redis.call('ZRANGE', base .. 'waiting', 0, -1)) do
+  admit(base, tool)
+  if redis.call('EXISTS', base .. 'waiting:' .. tool) == 0 then
+    redis.call('ZREM', base .. 'waiting', tool)
+  else
+    next = math.min(next or math.huge, now + LOOK_FOR_SLOTS_MS)
+  end
+end
+return { 'OK', moved, next and int(next) or -1 }

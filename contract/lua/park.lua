@@ -18,8 +18,8 @@ if (tonumber(job.open) or 0) == 0 then
   return { 'ANSWERED' }
 end
 drop_entry(queue, job.entry)
-if job.limit then
-  redis.call('ZREM', base .. 'running:' .. job.tool, id)
-end
 redis.call('HSET', record, 'status', 'input_required', 'entry', '', 'worker', '', 'updated_ms', int(now_ms()))
+if job.limit then
+  leave_slot(base, job.tool, id)
+end
 return { 'OK' }

@@ -44,6 +44,14 @@ local function read(record, names)
   return job
 end
 
+-- As `read`, of a key that may hold something else: then every field is absent.
+local function read_record(record, names)
+  if redis.call('TYPE', record).ok ~= 'hash' then
+    return {}
+  end
+  return read(record, names)
+end
+
 -- Appends the named fields that exist to a reply, as name, value.
 local function append_fields(reply, record, names)
   local values = redis.call('HMGET', record, unpack(names))
@@ -70,6 +78,42 @@ local function drop_entry(queue, entry)
     redis.call('XACK', queue, GROUP, entry)
     redis.call('XDEL', queue, entry)
   end
+end
+
+-- So many jobs that wait for a slot are looked at together.
+local ADMITTED_AT_ONCE = 100
+
+-- Brings the first jobs that wait for a slot of a tool back to their streams, as many as there are slots. They wait until
+-- one is claimed: whoever comes later stays behind them. Drops ids that wait no more.
+local function admit(base, tool)
+  local waiting, running = base .. 'waiting:' .. tool, base .. 'running:' .. tool
+  local first = redis.call('ZRANGE', waiting, 0, ADMITTED_AT_ONCE - 1)
+  if #first == 0 then
+    return
+  end
+  redis.call('ZREMRANGEBYSCORE', running, '-inf', int(now_ms()))
+  local taken = redis.call('ZCARD', running)
+  for _, id in ipairs(first) do
+    local record = base .. 'task:' .. id
+    local job = read_record(record, { 'status', 'queue', 'entry', 'limit' })
+    if job.status ~= 'queued' or not tonumber(job.limit) then
+      redis.call('ZREM', waiting, id)
+    elseif taken >= tonumber(job.limit) then
+      return
+    else
+      taken = taken + 1
+      if job.entry == '' then
+        local entry = redis.call('XADD', base .. 'queue:' .. job.queue, '*', 'id', id, 'tool', tool)
+        redis.call('HSET', record, 'entry', entry)
+      end
+    end
+  end
+end
+
+-- Frees the slot of a job whose tool has a concurrency limit, for the next; goes after all else that is done to the job.
+local function leave_slot(base, tool, id)
+  redis.call('ZREM', base .. 'running:' .. tool, id)
+  admit(base, tool)
 end
 
 -- Tells every replica that waits for this job to look at it.
@@ -168,7 +212,8 @@ local function close(base, record, id, job, status, outcome, reply)
     redis.call('ZREM', base .. 'due', id)
   end
   if job.limit then
-    redis.call('ZREM', base .. 'running:' .. job.tool, id)
+    redis.call('ZREM', base .. 'waiting:' .. job.tool, id)
+    leave_slot(base, job.tool, id)
   end
   if job.owner ~= '' then
     redis.call('ZREM', base .. 'active:' .. job.owner, id)

@@ -18,9 +18,6 @@ end
 
 local now = now_ms()
 drop_entry(queue, job.entry)
-if job.limit then
-  redis.call('ZREM', base .. 'running:' .. job.tool, id)
-end
 local back = ''
 if delay > 0 then
   redis.call('ZADD', base .. 'due', int(now + delay), id)
@@ -31,5 +28,8 @@ redis.call('HSET', record, 'status', 'queued', 'entry', back, 'worker', '', 'upd
 if message ~= '' then
   redis.call('HSET', record, 'message', message)
   ring_waiters(base, id, job.waiters)
+end
+if job.limit then
+  leave_slot(base, job.tool, id)
 end
 return { 'OK' }

@@ -31,11 +31,11 @@ end
 local now = now_ms()
 local due = int(now + delay)
 drop_entry(queue, job.entry)
-if job.limit then
-  redis.call('ZREM', base .. 'running:' .. job.tool, id)
-end
 redis.call('HSET', record, 'status', 'queued', 'entry', '', 'worker', '', 'retries', int(retries + 1),
   'message', message, 'updated_ms', int(now))
 redis.call('ZADD', base .. 'due', due, id)
 ring_waiters(base, id, job.waiters)
+if job.limit then
+  leave_slot(base, job.tool, id)
+end
 return { 'RETRY', due }

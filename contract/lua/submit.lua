@@ -5,7 +5,7 @@
 -- ARGV  base · id · tool · queue name · owner ('' when callers cannot be told apart)
 --       · alias ('' none; 'idem:…', an idempotency key; 'same:…', what makes calls identical)
 --       · call (a digest of the one call that an idempotency key may be used for; '' with 'same:…')
---       · plain ('1' for a plain call) · ttl_ms (integer > 0) · queue_cap (entries, 0 none) · owner_cap (live jobs, 0 none)
+--       · plain ('1' for a plain call) · ttl_ms (integer > 0) · queue_cap (jobs, 0 none) · owner_cap (live jobs, 0 none)
 --       · parked ('1': no entry yet; the last answer queues the job)
 --       · then field, value … of the record (arguments, limits, capabilities, questions, answers)
 -- Replies
@@ -14,7 +14,7 @@
 --                             was cancelled; as an identical call, one that has not ended. Nothing is queued; the record as
 --                             a poll shows it
 --   OTHER_CALL                the idempotency key stands for a job of another call; nothing stored
---   QUEUE_FULL, length        the stream holds queue_cap entries; nothing stored
+--   QUEUE_FULL, length        the stream, and the jobs that wait for a slot of this tool, are queue_cap; nothing stored
 --   LIMIT, live               the owner has owner_cap live jobs; nothing stored
 -- Effects  active and owned get the id (owners only); the alias gets it, with the record's expiry; a parked job rings the
 --          replicas that wait. A joined plain job becomes a task for a task call, and has one holder more for a plain
@@ -74,9 +74,11 @@ if alias ~= '' then
   end
 end
 
-local length = queue_cap > 0 and redis.call('XLEN', queue) or 0
-if queue_cap > 0 and length >= queue_cap then
-  return { 'QUEUE_FULL', length }
+if queue_cap > 0 then
+  local length = redis.call('XLEN', queue) + redis.call('ZCARD', base .. 'waiting:' .. tool)
+  if length >= queue_cap then
+    return { 'QUEUE_FULL', length }
+  end
 end
 
 local now = now_ms()

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use crate::ids::{Owner, QueueName, ReplicaId, Shard, TaskId, WorkerId};
+use crate::ids::{Owner, QueueName, ReplicaId, Shard, TaskId, ToolName, WorkerId};
 use crate::session::SessionId;
 
 /// The prefix of keys when none is configured.
@@ -63,6 +63,18 @@ impl Keys {
     #[must_use]
     pub fn due(&self, shard: Shard) -> String {
         format!("{}:{{{shard}}}:due", self.prefix)
+    }
+
+    /// Jobs that wait for a slot of a tool with a concurrency limit: sorted set by their order.
+    #[must_use]
+    pub fn waiting_for(&self, shard: Shard, tool: &ToolName) -> String {
+        format!("{}:{{{shard}}}:waiting:{tool}", self.prefix)
+    }
+
+    /// The tools for whose slots jobs wait, or waited a moment ago: sorted set of names.
+    #[must_use]
+    pub fn waiting(&self, shard: Shard) -> String {
+        format!("{}:{{{shard}}}:waiting", self.prefix)
     }
 
     /// An owner's tasks: sorted set by expiry, ms.

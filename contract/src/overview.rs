@@ -2,7 +2,7 @@
 
 use crate::doctor::Info;
 use crate::error::Error;
-use crate::ids::QueueName;
+use crate::ids::{QueueName, Shard};
 use crate::registry::WorkerInfo;
 use crate::store::Store;
 
@@ -45,6 +45,8 @@ pub struct ShardOverview {
     pub due: u64,
     /// When the next one's comes, ms since the epoch.
     pub next_due_ms: Option<u64>,
+    /// Jobs that wait for a slot of their tool, which is at its concurrency limit.
+    pub waiting: u64,
     /// Dead letters.
     pub dead: u64,
 }
@@ -129,10 +131,26 @@ impl Store {
                 self.connections.pipeline("shard_overview", &read).await?;
             all.due += due;
             all.dead += dead;
+            all.waiting += self.waiting_for_slots(shard).await?;
             let next = next.first().map(|(_, at)| *at);
             all.next_due_ms = earlier(all.next_due_ms, next);
         }
         Ok(all)
+    }
+
+    async fn waiting_for_slots(&self, shard: Shard) -> Result<u64, Error> {
+        let mut tools = redis::cmd("ZRANGE");
+        tools.arg(self.keys.waiting(shard)).arg(0).arg(-1);
+        let tools: Vec<String> = self.connections.command("shard_overview", &tools).await?;
+        let mut sizes = redis::pipe();
+        for tool in tools.iter().filter_map(|name| name.parse().ok()) {
+            sizes.cmd("ZCARD").arg(self.keys.waiting_for(shard, &tool));
+        }
+        if sizes.is_empty() {
+            return Ok(0);
+        }
+        let sizes: Vec<u64> = self.connections.pipeline("shard_overview", &sizes).await?;
+        Ok(sizes.iter().sum())
     }
 
     /// The workers that are alive, each with its last beat, ms since the epoch; by name.

@@ -79,6 +79,10 @@ fn head(status: &Status) -> Vec<String> {
         None => "none".to_owned(),
         Some(at) => format!("{}, the next at {}", rest.due, moment(at)),
     };
+    let waiting = match rest.waiting {
+        0 => "none".to_owned(),
+        some => format!("{some}, for a slot of their tool (concurrency)"),
+    };
     vec![
         format!(
             "redis      {}{role}, up {}, {} MiB {limit}, {} connections",
@@ -93,6 +97,7 @@ fn head(status: &Status) -> Vec<String> {
         ),
         format!("tools      {}", status.tools),
         format!("due        {due}"),
+        format!("waiting    {waiting}"),
         format!("dead       {}", rest.dead),
     ]
 }
@@ -154,7 +159,7 @@ fn as_json(status: &Status) -> Value {
         "uptime_seconds": server.uptime_seconds, "used_bytes": server.used_bytes,
         "max_bytes": server.max_bytes, "connections": server.connections,
         "contract": server.contract, "tools": status.tools, "due": status.rest.due,
-        "next_due_ms": status.rest.next_due_ms, "dead": status.rest.dead,
+        "next_due_ms": status.rest.next_due_ms, "waiting": status.rest.waiting, "dead": status.rest.dead,
         "queues": queues.collect::<Vec<_>>(), "workers": workers.collect::<Vec<_>>(),
     })
 }

@@ -45,7 +45,7 @@ pub struct Source<'a> {
 pub struct ForwardReply {
     /// How many jobs went to their streams.
     pub moved: u64,
-    /// When the next is due, ms since the epoch, if one waits.
+    /// When to look again, ms since the epoch: for the next that is due, or for the slots that others wait for.
     pub next_due_ms: Option<u64>,
 }
 

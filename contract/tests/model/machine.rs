@@ -101,6 +101,8 @@ pub(crate) struct Machine {
     pub(crate) due: BTreeMap<usize, bool>,
     /// Slots of the limited tool, and whether their lease has run out.
     pub(crate) slots: BTreeMap<usize, bool>,
+    /// Jobs that wait for a slot, in their order.
+    waiting: Vec<usize>,
     keys: BTreeMap<(usize, u8), usize>,
     /// The jobs that identical calls share, by owner and tool.
     shared: BTreeMap<(usize, usize), usize>,
@@ -191,11 +193,17 @@ impl Machine {
         let of = &mut self.jobs[job];
         if of.limited() {
             self.slots.retain(|_, lapsed| !*lapsed);
-            if !self.slots.contains_key(&job) && !self.slots.is_empty() {
+            let place = self.waiting.iter().position(|other| *other == job);
+            let before = self.slots.len() + place.unwrap_or(self.waiting.len());
+            if !self.slots.contains_key(&job) && before > 0 {
                 self.give_back(job);
-                self.due.insert(job, true);
-                return Reply::Busy;
+                if place.is_none() {
+                    self.waiting.push(job);
+                }
+                self.admit();
+                return Reply::Waits;
             }
+            self.waiting.retain(|other| *other != job);
             self.slots.insert(job, false);
         }
         let of = &mut self.jobs[job];
@@ -221,7 +229,37 @@ impl Machine {
         self.give_back(job);
         self.jobs[job].status = status;
         self.due.remove(&job);
-        self.slots.remove(&job);
+        self.waiting.retain(|other| *other != job);
+        self.leave_slot(job);
+    }
+
+    fn leave_slot(&mut self, job: usize) {
+        if self.jobs[job].limited() {
+            self.slots.remove(&job);
+            self.admit();
+        }
+    }
+
+    /// Brings the first job that waits for the slot back to the stream, if it is free.
+    fn admit(&mut self) {
+        if self.waiting.is_empty() {
+            return;
+        }
+        self.slots.retain(|_, lapsed| !*lapsed);
+        let mut free = self.slots.is_empty();
+        for job in self.waiting.clone() {
+            let of = &self.jobs[job];
+            if of.gone || of.status != Status::Queued {
+                self.waiting.retain(|other| *other != job);
+            } else if free {
+                free = false;
+                if of.entry.is_none() {
+                    self.jobs[job].entry = Some(self.append(Some(job)));
+                }
+            } else {
+                return;
+            }
+        }
     }
 
     /// Why an attempt may not write. Those that end a hold, or renew it, drop the entry of an expired record.
@@ -293,8 +331,8 @@ impl Machine {
             return Reply::NothingOpen;
         }
         self.give_back(held.job);
-        self.slots.remove(&held.job);
         self.jobs[held.job].status = Status::InputRequired;
+        self.leave_slot(held.job);
         Reply::Parked
     }
 
@@ -321,8 +359,8 @@ impl Machine {
         }
         job.retries += 1;
         self.give_back(held.job);
-        self.slots.remove(&held.job);
         self.due.insert(held.job, later);
+        self.leave_slot(held.job);
         Reply::Scheduled
     }
 
@@ -331,12 +369,12 @@ impl Machine {
             return reply;
         }
         self.give_back(held.job);
-        self.slots.remove(&held.job);
         if later {
             self.due.insert(held.job, true);
         } else {
             self.jobs[held.job].entry = Some(self.append(Some(held.job)));
         }
+        self.leave_slot(held.job);
         Reply::Finished
     }
 
@@ -397,9 +435,10 @@ impl Machine {
                 moved += 1;
             }
         }
+        self.admit();
         Reply::Forwarded {
             moved,
-            more: !self.due.is_empty(),
+            more: !self.due.is_empty() || !self.waiting.is_empty(),
         }
     }
 
@@ -424,7 +463,7 @@ impl Machine {
 
     pub(crate) fn is_drained(&self) -> bool {
         let live = self.jobs.iter().any(Job::is_live);
-        !live && self.entries.is_empty() && self.due.is_empty()
+        !live && self.entries.is_empty() && self.due.is_empty() && self.waiting.is_empty()
     }
 }
 

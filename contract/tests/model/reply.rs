@@ -27,6 +27,7 @@ pub(crate) enum Reply {
         answers: BTreeMap<String, String>,
     },
     Poison(u64),
+    Waits,
     Busy,
     Gone,
     Stale,
@@ -77,6 +78,7 @@ impl From<&ClaimReply> for Reply {
             ClaimReply::Stale => Self::Stale,
             ClaimReply::AlreadyTerminal => Self::Terminal,
             ClaimReply::Poison { crashes } => Self::Poison(*crashes),
+            ClaimReply::Waits => Self::Waits,
             ClaimReply::Busy { .. } => Self::Busy,
         }
     }

@@ -2,7 +2,10 @@
 
 use std::time::Duration;
 
-use taskferry_contract::{ClaimReply, FinishReply, Progress, RetryReply, Status, WorkerId};
+use taskferry_contract::{
+    CancelReply, ClaimReply, FinishReply, Progress, RetryReply, Status, Submission, SubmitReply,
+    WorkerId,
+};
 
 use crate::rig::{LEASE, Rig, completed, job_in, started};
 
@@ -214,29 +217,81 @@ async fn keeps_a_tool_within_its_concurrency_limit() {
     let waiting = rig.submit().await;
     let claimed = rig.next().await;
     let reply = rig.claim(&claimed).await;
-    let ClaimReply::Busy { until_ms } = reply else {
-        panic!("{reply:?}");
-    };
-    // Deferred: off the stream, due, and no attempt used up.
+    assert!(matches!(reply, ClaimReply::Waits), "{reply:?}");
+    // Off the stream, in its place, and no attempt used up.
     assert_eq!((rig.queue_length().await, rig.pending().await), (1, 1));
-    let due = rig.store.keys().due(rig.shard);
-    let score: u64 = rig.raw("ZSCORE", (&due, waiting.to_string())).await;
-    assert_eq!(score, until_ms);
+    let places = rig.store.keys().waiting_for(rig.shard, &rig.tool.name);
+    let waits: Vec<String> = rig.raw("ZRANGE", (&places, 0, -1)).await;
+    assert_eq!(waits, [waiting.to_string()]);
     assert_eq!(rig.view(waiting).await.unwrap().attempt, 0);
+    let overview = rig.store.shard_overview().await.unwrap();
+    assert_eq!((overview.waiting, overview.due), (1, 0));
 
     // Another worker may hold the slot past its lease; then the slot is free.
-    rig.raw::<()>("ZADD", (&due, 1, waiting.to_string())).await;
-    rig.store.forward(rig.shard, 10).await.unwrap();
+    let looked = rig.store.forward(rig.shard, 10).await.unwrap();
+    assert!(looked.next_due_ms.is_some());
+    assert_eq!(rig.queue_length().await, 1, "there is no slot yet");
     let slots = format!("tf:{{0}}:running:{}", rig.tool.name);
     rig.raw::<()>("ZADD", (&slots, 1, running.claimed.id.to_string()))
         .await;
+    rig.store.forward(rig.shard, 10).await.unwrap();
     let (second, _) = rig.start().await;
     assert_eq!(second.claimed.id, waiting);
 
     rig.finish(&running).await;
     rig.finish(&second).await;
+    let looked = rig.store.forward(rig.shard, 10).await.unwrap();
+    assert_eq!(looked.next_due_ms, None);
     let left: usize = rig.raw("ZCARD", &slots).await;
     assert_eq!(left, 0);
+    rig.check_drained().await;
+}
+
+#[tokio::test]
+async fn jobs_that_wait_for_a_slot_get_it_in_their_order_and_count_as_queued() {
+    let mut rig = Rig::new().await;
+    rig.tool.concurrency = Some(1);
+    let mut running = rig.running().await;
+    let mut ids = Vec::new();
+    for _ in 0..4 {
+        ids.push(rig.submit().await);
+        let claimed = rig.next().await;
+        let reply = rig.claim(&claimed).await;
+        assert!(matches!(reply, ClaimReply::Waits), "{reply:?}");
+    }
+    // The one that runs and the four that wait.
+    let sixth = Submission {
+        queue_cap: 5,
+        ..rig.submission()
+    };
+    let full = rig.store.submit(&sixth).await.unwrap();
+    assert!(
+        matches!(full, SubmitReply::QueueFull { length: 5 }),
+        "{full:?}"
+    );
+
+    // One is cancelled, one expires; who comes meanwhile stays behind the others.
+    let cancelled = rig.store.cancel(ids[1], &rig.owner, "no").await.unwrap();
+    assert!(matches!(cancelled, CancelReply::Cancelled(_)));
+    rig.expire(ids[2]).await;
+    rig.finish(&running).await;
+    let late = rig.submit().await;
+    let first = rig.next().await;
+    assert_eq!(
+        first.id, ids[0],
+        "it is on the stream as soon as there is a slot"
+    );
+    let early = rig.next().await;
+    assert_eq!(early.id, late);
+    assert!(matches!(rig.claim(&early).await, ClaimReply::Waits));
+    (running, _) = started(first.clone(), &rig.worker, rig.claim(&first).await);
+    for expected in [ids[3], late] {
+        rig.finish(&running).await;
+        (running, _) = rig.start().await;
+        assert_eq!(running.claimed.id, expected);
+    }
+    rig.finish(&running).await;
+    rig.store.forward(rig.shard, 10).await.unwrap();
     rig.check_drained().await;
 }
 

@@ -44,7 +44,7 @@ pub async fn live(redis: &mut MultiplexedConnection, prefix: &str) -> Vec<String
 }
 
 /// The broken laws among those of [`live`] and those that hold when no job is live: every stream and pending list is
-/// empty, and so are due, running and, but for expired members, active.
+/// empty, and so are due, waiting, running and, but for expired members, active.
 ///
 /// # Panics
 ///
@@ -72,8 +72,10 @@ struct Keyspace {
     queues: BTreeMap<String, BTreeMap<String, String>>,
     /// Of every queue: how many entries are pending.
     pending: BTreeMap<String, i64>,
-    /// due, running and active sets: members with scores.
+    /// due, waiting, running and active sets: members with scores.
     sets: BTreeMap<String, Vec<(String, i64)>>,
+    /// Of every shard that has any: the tools for whose slots jobs wait.
+    waited_for: BTreeMap<String, Vec<String>>,
 }
 
 impl Keyspace {
@@ -86,6 +88,7 @@ impl Keyspace {
             queues: BTreeMap::new(),
             pending: BTreeMap::new(),
             sets: BTreeMap::new(),
+            waited_for: BTreeMap::new(),
         };
         let mut cursor = "0".to_owned();
         loop {
@@ -123,7 +126,11 @@ impl Keyspace {
                 self.queues.insert(key.clone(), entries);
                 self.pending.insert(key.clone(), pending);
             }
-            "due" | "running" | "active" => {
+            "waiting" if key.ends_with(":waiting") => {
+                let tools = ask(redis, &["ZRANGE", &key, "0", "-1"]).await;
+                self.waited_for.insert(key.clone(), tools);
+            }
+            "due" | "waiting" | "running" | "active" => {
                 let members = ask(redis, &["ZRANGE", &key, "0", "-1", "WITHSCORES"]).await;
                 self.sets.insert(key.clone(), members);
             }
@@ -135,7 +142,10 @@ impl Keyspace {
     /// Keys that never expire although they are none of those that may stay.
     fn without_expiry(&self) -> Vec<String> {
         let stays = |key: &str| {
-            ["queue", "due", "running", "tools", "secret", "contract"].contains(&part_of(key))
+            [
+                "queue", "due", "waiting", "running", "tools", "secret", "contract",
+            ]
+            .contains(&part_of(key))
         };
         self.keys
             .iter()
@@ -198,7 +208,8 @@ impl Keyspace {
         broken
     }
 
-    /// due holds exactly the queued jobs without an entry, running only held jobs, active exactly the live ones.
+    /// due and waiting hold exactly the queued jobs without an entry, running only held jobs, active exactly the live ones;
+    /// of waiting, also those that were brought back to the stream. Whoever waits for a slot is looked after.
     fn indexes(&self) -> Vec<String> {
         let mut broken = Vec::new();
         let holds = |set: String, id: &str| {
@@ -208,9 +219,16 @@ impl Keyspace {
         for (key, record) in &self.records {
             let (base, id, status) = (base_of(key), id_of(key), field(record, "status"));
             let waits = status == "queued" && field(record, "entry").is_empty();
-            if waits != holds(format!("{base}due"), id) {
+            let slots = format!("{base}waiting:{}", field(record, "tool"));
+            let (is_due, for_slot) = (holds(format!("{base}due"), id), holds(slots, id));
+            if waits != (is_due || (for_slot && field(record, "entry").is_empty())) {
                 broken.push(format!(
-                    "{key} is {status}, waits for due: {waits}, and due disagrees"
+                    "{key} is {status}, without an entry: {waits}, in due: {is_due}, in waiting: {for_slot}"
+                ));
+            }
+            if for_slot && (status != "queued" || is_due) {
+                broken.push(format!(
+                    "{key} is {status}, in due: {is_due}, and in waiting"
                 ));
             }
             let held = !field(record, "worker").is_empty();
@@ -221,6 +239,17 @@ impl Keyspace {
             let live = !is_terminal(status) && !owner.is_empty();
             if live != holds(format!("{base}active:{owner}"), id) {
                 broken.push(format!("{key} is {status} and active:{owner} disagrees"));
+            }
+        }
+        for (set, members) in &self.sets {
+            let Some((base, tool)) = set.split_once("waiting:") else {
+                continue;
+            };
+            let tools = self.waited_for.get(&format!("{base}waiting"));
+            if !tools.is_some_and(|tools| tools.iter().any(|other| other == tool)) {
+                broken.push(format!(
+                    "{set} holds {members:?}, and nobody looks after them"
+                ));
             }
         }
         broken

@@ -54,7 +54,7 @@ fn not_started(runtime: &Arc<Runtime>, reply: &ClaimReply) {
             tracing::error!(crashes, "a job that killed its workers is a dead letter");
         }
         ClaimReply::Busy { until_ms } => {
-            tracing::debug!(until_ms, "a job is held, or its tool is at its limit");
+            tracing::debug!(until_ms, "a job is held");
             let (until_ms, own) = (*until_ms, Arc::clone(runtime));
             runtime
                 .jobs

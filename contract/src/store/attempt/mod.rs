@@ -71,14 +71,7 @@ impl Store {
             .call(
                 &TRANSITIONS.claim,
                 &[&self.keys.task(claimed.id), &queue],
-                &[
-                    &base,
-                    &id,
-                    claimed.entry.as_str(),
-                    worker.as_str(),
-                    &lease,
-                    DEFER_MS,
-                ],
+                &[&base, &id, claimed.entry.as_str(), worker.as_str(), &lease],
             )
             .await
             .map_err(|error| match error {
@@ -101,6 +94,7 @@ impl Store {
                     &format!("{name} = {value}"),
                 ))
             }
+            "WAITS" => Ok(ClaimReply::Waits),
             "GONE" => Ok(ClaimReply::Gone),
             "STALE" => Ok(ClaimReply::Stale),
             "DONE" => Ok(ClaimReply::AlreadyTerminal),
@@ -297,6 +291,3 @@ impl Store {
         self.call(transition, &[&record, &queue], &all).await
     }
 }
-
-/// How long a job over its tool's concurrency limit waits before it is offered again, ms.
-const DEFER_MS: &str = "1000";

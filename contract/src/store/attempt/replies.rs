@@ -20,7 +20,9 @@ pub enum ClaimReply {
         /// How many of its workers died.
         crashes: u64,
     },
-    /// Held by someone, or deferred because its tool is at its concurrency limit, until this time, ms since the epoch.
+    /// Its tool is at its concurrency limit, or others wait before it: it is on the stream again when its turn comes.
+    Waits,
+    /// Held by someone until this time, ms since the epoch.
     Busy {
         /// Until when.
         until_ms: u64,

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use taskferry_contract::Status;
 
-use super::{Job, Machine};
+use super::{Job, LIMITED, Machine};
 use crate::operation::Submit;
 use crate::reply::Reply;
 
@@ -14,7 +14,12 @@ impl Machine {
         if let Some(reply) = self.join(submit, call) {
             return reply;
         }
-        let length = self.entries.len() as u64;
+        let waiting = if submit.tool == LIMITED {
+            self.waiting.len()
+        } else {
+            0
+        };
+        let length = (self.entries.len() + waiting) as u64;
         if submit.queue_cap > 0 && length >= submit.queue_cap {
             return Reply::QueueFull(length);
         }
