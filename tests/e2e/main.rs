@@ -29,6 +29,7 @@ mod malformed;
 mod modern;
 mod operator;
 mod overload;
+mod own_stream;
 mod pace;
 mod questions;
 mod receivers;
