@@ -23,6 +23,7 @@ mod foreign_clients;
 mod handles;
 mod idempotency;
 mod ids;
+mod kinds;
 mod legacy;
 mod logs;
 mod malformed;
