@@ -143,7 +143,13 @@ impl Keys {
         format!("{}:session:{id}:call:{request}", self.prefix)
     }
 
-    /// The replica that holds a legacy session's own stream: string, gone soon after the stream.
+    /// How far a legacy session was told of its tasks: hash by task id.
+    #[must_use]
+    pub fn session_told(&self, id: SessionId) -> String {
+        format!("{}:session:{id}:told", self.prefix)
+    }
+
+    /// The connection that is a legacy session's own stream: string, gone soon after the stream.
     #[must_use]
     pub fn session_stream(&self, id: SessionId) -> String {
         format!("{}:session:{id}:stream", self.prefix)

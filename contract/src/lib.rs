@@ -47,7 +47,7 @@ pub use record::{Job, Question, TaskView};
 pub use registry::WorkerInfo;
 pub use remote::{Remote, RemoteStatus};
 pub use script::sources;
-pub use session::{Session, SessionId};
+pub use session::{Lifetime, Session, SessionId, StreamHold, Told};
 pub use state::Status;
 pub use store::Store;
 pub use store::attempt::{

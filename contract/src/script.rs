@@ -67,6 +67,8 @@ transitions! {
     report_progress Refuse,
     report_log Refuse,
     set_session_level Refuse,
+    hold_session_stream Run,
+    drop_session_stream Run,
     ask_input Refuse,
     park Run,
     answer_input Run,

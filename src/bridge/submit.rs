@@ -3,7 +3,8 @@
 use std::time::Duration;
 
 use taskferry_contract::{
-    Alias, Asker, CancelReply, LogLevel, Owner, Status, Submission, SubmitReply, TaskId, TaskView,
+    Alias, Asker, CancelReply, Lifetime, LogLevel, Owner, Status, Submission, SubmitReply, TaskId,
+    TaskView,
 };
 
 use super::{Bridge, BridgeError, Tool, Watch, identity};
@@ -72,10 +73,13 @@ impl Bridge {
             Submitted::Joined(view) => *view,
         };
         if let Some(session) = session {
-            let expires = view.created_ms.saturating_add(view.ttl_ms);
+            let lives = Lifetime {
+                from_ms: view.created_ms,
+                until_ms: view.created_ms.saturating_add(view.ttl_ms),
+            };
             self.0
                 .store
-                .note_session_task(session, view.id, expires)
+                .note_session_task(session, view.id, lives)
                 .await?;
         }
         Ok(view)

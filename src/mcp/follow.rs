@@ -1,24 +1,27 @@
 //! Following a job to its end on behalf of a request that waits: as one JSON answer if it ends soon, else as a stream
 //! with what happens on the way.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use serde_json::Value;
 use serde_json::value::RawValue;
-use taskferry_contract::{Leaver, Status, TaskView};
+use taskferry_contract::{Leaver, SessionId, Status, TaskView};
 use tokio::sync::mpsc;
 use tokio::time::Instant;
 
 use super::handle;
-use super::legacy::{Carrier, Trail};
+use super::legacy::{Carrier, Sessions, Trail};
 use super::log::LogTeller;
 use super::progress::ProgressTeller;
 use super::reply::{Answer, Event, Refusal, Reply};
 use super::{Mcp, modern};
 use crate::bridge::{Bridge, BridgeError, Watch};
 
-/// How often a job whose client left is tried to be cancelled while the store fails.
+/// How often a job whose client left, or a client's task that nothing waits for, is tried to be cancelled while the store
+/// fails; and how long after one another.
 const CANCELS_TRIED: u32 = 5;
+const CANCEL_AGAIN: Duration = Duration::from_millis(500);
 
 /// When a call is tried to be handed out again while the store fails.
 const HAND_OUT_AGAIN: Duration = Duration::from_secs(1);
@@ -129,15 +132,26 @@ impl Mcp {
     fn begin(&self, mut follow: Follow) -> (Vec<Event>, mpsc::Receiver<Event>) {
         let primer = follow.trail.as_mut().and_then(Trail::primer);
         let (events, rest) = mpsc::channel(16);
-        self.tracker.spawn(follow.run(self.bridge.clone(), events));
+        let sessions = Arc::clone(&self.sessions);
+        self.tracker
+            .spawn(follow.run(self.bridge.clone(), sessions, events));
         (primer.into_iter().collect(), rest)
     }
 }
 
 impl Follow {
-    async fn run(mut self, bridge: Bridge, events: mpsc::Sender<Event>) {
+    async fn run(mut self, bridge: Bridge, sessions: Arc<Sessions>, events: mpsc::Sender<Event>) {
+        let session = self.session();
+        // The client may have no other request to make until this one is answered.
+        let session_kept = async {
+            match session {
+                Some(id) => sessions.keep(bridge.store(), id).await,
+                None => std::future::pending().await,
+            }
+        };
         let gone = tokio::select! {
             () = events.closed() => true,
+            never = session_kept => match never {},
             last = self.answer(&bridge, &events) => match last {
                 Some(last) => {
                     let last = self.numbered(Event::last(last));
@@ -160,13 +174,21 @@ impl Follow {
         }
     }
 
-    /// The answer; none if the client waits for it over another connection.
+    /// The session of a legacy client.
+    fn session(&self) -> Option<SessionId> {
+        match &self.on_question {
+            OnQuestion::Send { carrier, .. } => Some(carrier.session()),
+            OnQuestion::Return { .. } => None,
+        }
+    }
+
+    /// The answer; none if the client waits for it over another connection, or not at all any more.
     async fn answer(&mut self, bridge: &Bridge, events: &mpsc::Sender<Event>) -> Option<Answer> {
         loop {
             let view = match self.next().await {
                 Ok(Next::State(view)) => view,
                 Ok(Next::Due) => continue,
-                Ok(Next::Late) if self.is_taken_over(bridge).await => return None,
+                Ok(Next::Late) if self.is_over(bridge).await => return None,
                 Ok(Next::Late) => match self.give_up(bridge).await {
                     Some(answer) => return Some(answer),
                     None => continue,
@@ -176,7 +198,7 @@ impl Follow {
                     return Some(Refusal::from(error).answer(&self.request));
                 }
             };
-            if !view.status.is_terminal() && self.is_taken_over(bridge).await {
+            if !view.status.is_terminal() && self.is_over(bridge).await {
                 return None;
             }
             self.tell_progress(&view, events).await;
@@ -252,12 +274,18 @@ impl Follow {
         Some((deadline.write)(&self.request, result))
     }
 
-    async fn is_taken_over(&self, bridge: &Bridge) -> bool {
-        let Some(trail) = &self.trail else {
-            return false;
-        };
-        // The next look asks again.
-        trail.is_taken_over(bridge).await.unwrap_or(false)
+    /// Whether the client went on with this request over another connection, or took it back.
+    async fn is_over(&self, bridge: &Bridge) -> bool {
+        // Where either cannot be read, the next look asks again.
+        if let Some(trail) = &self.trail
+            && trail.is_taken_over(bridge).await.unwrap_or(false)
+        {
+            return true;
+        }
+        match &self.on_question {
+            OnQuestion::Send { carrier, .. } => carrier.is_cancelled(bridge).await.unwrap_or(false),
+            OnQuestion::Return { .. } => false,
+        }
     }
 
     /// An event with its id, if this stream has ids.
@@ -316,10 +344,10 @@ impl Follow {
             } => {
                 let store = bridge.store();
                 if *own_stream_first && store.session_stream(carrier.session()).await?.is_some() {
-                    carrier.leave(view.id);
-                    return Ok(None);
+                    carrier.begun(bridge, view).await?
+                } else {
+                    carrier.questions(bridge, view).await?
                 }
-                carrier.questions(bridge, view).await?
             }
         };
         self.tell(messages, events).await;
@@ -336,12 +364,28 @@ impl Follow {
         let OnQuestion::Send { carrier, .. } = &mut self.on_question else {
             return;
         };
-        match carrier.cancellations(bridge, (view.id, &view.owner)).await {
-            Ok(messages) => self.tell(messages, events).await,
-            Err(error) => {
-                tracing::warn!(task = %view.id, %error, "the client's tasks are not cancelled yet");
+        // After the end there is no next look that would make up for a failure.
+        let tries = if view.status.is_terminal() {
+            CANCELS_TRIED
+        } else {
+            1
+        };
+        let mut messages = Vec::new();
+        for last in (0..tries).rev() {
+            match carrier.cancellations(bridge, (view.id, &view.owner)).await {
+                Ok(cancellations) => {
+                    messages = cancellations;
+                    break;
+                }
+                Err(error) => {
+                    tracing::warn!(task = %view.id, %error, "the client's tasks are not cancelled yet");
+                }
+            }
+            if last > 0 {
+                tokio::time::sleep(CANCEL_AGAIN).await;
             }
         }
+        self.tell(messages, events).await;
     }
 
     /// Cancels the client's own tasks for a job that is gone.
@@ -371,7 +415,7 @@ impl Follow {
                     tracing::warn!(task = %id, %error, "a call whose client left could not be cancelled");
                 }
             }
-            tokio::time::sleep(Duration::from_millis(500)).await;
+            tokio::time::sleep(CANCEL_AGAIN).await;
         }
     }
 }

@@ -1,17 +1,21 @@
 //! Log notifications: the lines of a job, in order, once each.
 
 use serde::Serialize;
-use taskferry_contract::{LogLevel, TaskId};
+use serde_json::Value;
+use taskferry_contract::{LogLevel, LogLine, SessionId, TaskId};
 
 use super::jsonrpc;
 use crate::bridge::{Bridge, BridgeError};
 
 /// Tells the log of one job.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(crate) struct LogTeller {
     tool: String,
     least: LogLevel,
+    /// Which may change the level meanwhile.
+    session: Option<SessionId>,
     told: Option<String>,
+    meta: Option<Value>,
 }
 
 /// A line to be told.
@@ -28,6 +32,8 @@ struct Message<'a> {
     level: &'static str,
     logger: &'a str,
     data: &'a str,
+    #[serde(rename = "_meta", skip_serializing_if = "Option::is_none")]
+    meta: Option<&'a Value>,
 }
 
 impl LogTeller {
@@ -36,7 +42,25 @@ impl LogTeller {
         Self {
             tool: tool.to_owned(),
             least,
+            session: None,
             told: None,
+            meta: None,
+        }
+    }
+
+    /// From the level on that a session has set when lines are told.
+    pub(crate) fn of_session(self, session: SessionId) -> Self {
+        Self {
+            session: Some(session),
+            ..self
+        }
+    }
+
+    /// With this `_meta` in every notification.
+    pub(crate) fn marked(self, meta: Value) -> Self {
+        Self {
+            meta: Some(meta),
+            ..self
         }
     }
 
@@ -45,30 +69,52 @@ impl LogTeller {
         Self { told, ..self }
     }
 
-    /// The notifications of what has not been told yet.
+    /// The place of the line that was told last.
+    pub(crate) fn told(&self) -> Option<&str> {
+        self.told.as_deref()
+    }
+
+    /// The notifications of what has not been told yet; all of it again if this fails.
     pub(crate) async fn tell(
         &mut self,
         bridge: &Bridge,
         job: TaskId,
     ) -> Result<Vec<Line>, BridgeError> {
-        let mut messages = Vec::new();
+        let (mut messages, mut told) = (Vec::new(), self.told.clone());
         loop {
-            let lines = bridge.log_lines(job, self.told.as_deref()).await?;
+            let lines = bridge.log_lines(job, told.as_deref()).await?;
             let Some(last) = lines.last() else {
+                self.told = told;
                 return Ok(messages);
             };
-            self.told = Some(last.place.clone());
-            for line in lines.into_iter().filter(|line| line.level >= self.least) {
-                let params = Message {
-                    level: line.level.as_str(),
-                    logger: &self.tool,
-                    data: &line.text,
-                };
-                messages.push(Line {
-                    message: jsonrpc::notification("notifications/message", &params),
-                    place: line.place,
-                });
+            if messages.is_empty() {
+                self.read_level(bridge).await?;
             }
+            told = Some(last.place.clone());
+            let wanted = lines.into_iter().filter(|line| line.level >= self.least);
+            messages.extend(wanted.map(|line| self.message(line)));
+        }
+    }
+
+    async fn read_level(&mut self, bridge: &Bridge) -> Result<(), BridgeError> {
+        if let Some(id) = self.session
+            && let Some(session) = bridge.store().session(id).await?
+        {
+            self.least = session.log_level.unwrap_or(self.least);
+        }
+        Ok(())
+    }
+
+    fn message(&self, line: LogLine) -> Line {
+        let params = Message {
+            level: line.level.as_str(),
+            logger: &self.tool,
+            data: &line.text,
+            meta: self.meta.as_ref(),
+        };
+        Line {
+            message: jsonrpc::notification("notifications/message", &params),
+            place: line.place,
         }
     }
 }

@@ -2,17 +2,19 @@
 
 use serde::de::Error as _;
 use serde::{Deserialize, Deserializer, Serialize};
+use serde_json::Value;
 use serde_json::value::RawValue;
 use taskferry_contract::TaskView;
 
 use super::jsonrpc;
 
 /// Tells the progress of one job under one token.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(crate) struct ProgressTeller {
     /// A string or an integer, verbatim, as the caller chose it.
     token: Box<RawValue>,
     told: f64,
+    meta: Option<Value>,
 }
 
 /// Reads a request's `progressToken`.
@@ -35,6 +37,8 @@ struct Progress<'a> {
     total: Option<f64>,
     #[serde(skip_serializing_if = "Option::is_none")]
     message: Option<&'a str>,
+    #[serde(rename = "_meta", skip_serializing_if = "Option::is_none")]
+    meta: Option<&'a Value>,
 }
 
 impl ProgressTeller {
@@ -42,6 +46,15 @@ impl ProgressTeller {
         Self {
             token,
             told: f64::NEG_INFINITY,
+            meta: None,
+        }
+    }
+
+    /// With this `_meta` in every notification.
+    pub(crate) fn marked(self, meta: Value) -> Self {
+        Self {
+            meta: Some(meta),
+            ..self
         }
     }
 
@@ -70,6 +83,7 @@ impl ProgressTeller {
             progress,
             total: view.total.as_deref().and_then(|total| total.parse().ok()),
             message: view.message.as_deref(),
+            meta: self.meta.as_ref(),
         };
         Some(jsonrpc::notification("notifications/progress", &params))
     }

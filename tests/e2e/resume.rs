@@ -17,13 +17,14 @@ async fn fleet() -> Fleet {
 }
 
 /// Lets the tool take its steps up to one.
-fn take_steps(folder: &TempDir, last: u32) {
+pub(crate) fn take_steps(folder: &TempDir, last: u32) {
     for step in 1..=last {
         std::fs::write(folder.path().join(step.to_string()), "").unwrap();
     }
 }
 
-fn paced(folder: &Path) -> Value {
+/// The arguments of the tool that takes them.
+pub(crate) fn paced(folder: &Path) -> Value {
     json!({ "folder": folder })
 }
 
@@ -57,7 +58,8 @@ async fn record(fleet: &Fleet) -> String {
     keys[0].clone()
 }
 
-async fn is(fleet: &Fleet, name: &str, value: &str) {
+/// Waits until a field of the one job's record has a value.
+pub(crate) async fn is(fleet: &Fleet, name: &str, value: &str) {
     let what = format!("{name} is {value}");
     eventually(SOON, &what, async || {
         field(fleet, name).await.as_deref() == Some(value)

@@ -2,7 +2,9 @@
 
 use std::time::Duration;
 
-use taskferry_contract::{Asker, Owner, ReplicaId, Session, SessionId, Submission, TaskId};
+use taskferry_contract::{
+    Asker, Lifetime, Owner, Session, SessionId, StreamHold, Submission, TaskId, Told,
+};
 
 use crate::rig::Rig;
 
@@ -67,21 +69,60 @@ async fn a_session_whose_owner_cannot_be_read_is_nobodys() {
     assert!(owner != rig.owner && !owner.is_anonymous() && owner.as_str() != "*");
 }
 
+/// The name of a connection of a replica.
+fn carrier(replica: &str) -> String {
+    format!("{replica}:00c0ffee")
+}
+
+fn held(before: Option<&str>) -> StreamHold {
+    StreamHold::Held {
+        before: before.map(carrier),
+    }
+}
+
 #[tokio::test]
-async fn a_sessions_stream_is_where_it_was_last_opened() {
+async fn a_sessions_stream_is_the_one_that_was_opened_last() {
     let mut rig = Rig::new().await;
     let id = SessionId::random();
     assert_eq!(rig.store.session_stream(id).await.unwrap(), None);
-    for replica in ["r1", "r2"] {
-        let replica: ReplicaId = replica.parse().unwrap();
-        let hold = rig.store.hold_session_stream(id, &replica, IDLE);
-        hold.await.unwrap();
-        assert_eq!(rig.store.session_stream(id).await.unwrap(), Some(replica));
+    for (replica, before) in [("r1", None), ("r2", Some("r1")), ("r2", None)] {
+        let name = carrier(replica);
+        let open = rig.store.open_session_stream(id, &name, IDLE);
+        assert_eq!(open.await.unwrap(), held(before));
+        let there = rig.store.session_stream(id).await.unwrap();
+        assert_eq!(there, Some(replica.parse().unwrap()));
     }
     let left: u64 = rig.raw("PTTL", rig.store.keys().session_stream(id)).await;
     assert!((50_000..=60_000).contains(&left), "{left}");
-    rig.store.drop_session_stream(id).await.unwrap();
-    assert_eq!(rig.store.session_stream(id).await.unwrap(), None);
+    rig.check_drained().await;
+}
+
+#[tokio::test]
+async fn a_sessions_stream_is_kept_and_dropped_by_its_own_connection_alone() {
+    let mut rig = Rig::new().await;
+    let id = SessionId::random();
+    let [first, second] = ["r1", "r2"].map(carrier);
+    let keep = rig.store.keep_session_stream(id, &first, IDLE);
+    assert_eq!(keep.await.unwrap(), held(None), "there was none");
+    let open = rig.store.open_session_stream(id, &second, IDLE / 10);
+    assert_eq!(open.await.unwrap(), held(Some("r1")));
+
+    let keep = rig.store.keep_session_stream(id, &first, IDLE);
+    assert_eq!(keep.await.unwrap(), StreamHold::Taken);
+    assert!(!rig.store.drop_session_stream(id, &first).await.unwrap());
+    let there = rig.store.session_stream(id).await.unwrap();
+    assert_eq!(there, Some("r2".parse().unwrap()));
+
+    let keep = rig.store.keep_session_stream(id, &second, IDLE);
+    assert_eq!(keep.await.unwrap(), held(None));
+    let left: u64 = rig.raw("PTTL", rig.store.keys().session_stream(id)).await;
+    assert!((50_000..=60_000).contains(&left), "{left}");
+    for _again in 0..2 {
+        assert!(rig.store.drop_session_stream(id, &second).await.unwrap());
+        assert_eq!(rig.store.session_stream(id).await.unwrap(), None);
+    }
+    let keep = rig.store.keep_session_stream(id, &first, IDLE);
+    assert_eq!(keep.await.unwrap(), held(None));
     rig.check_drained().await;
 }
 
@@ -92,7 +133,11 @@ async fn a_session_knows_the_tasks_it_asked_for_until_they_expire() {
     let now = i64::try_from(rig.store.now_ms().await.unwrap()).unwrap();
     let tasks: Vec<TaskId> = (0..3).map(|_| TaskId::random(rig.shard)).collect();
     for (task, expires) in tasks.iter().zip([now + 60_000, now + 90_000, now - 1]) {
-        let note = rig.store.note_session_task(id, *task, expires);
+        let lives = Lifetime {
+            from_ms: now - 2,
+            until_ms: expires,
+        };
+        let note = rig.store.note_session_task(id, *task, lives);
         note.await.unwrap();
     }
     let live = rig.store.session_tasks(id, 10).await.unwrap();
@@ -104,6 +149,55 @@ async fn a_session_knows_the_tasks_it_asked_for_until_they_expire() {
     assert_eq!(expiry, now + 90_000);
     let none = rig.store.session_tasks(SessionId::random(), 10).await;
     assert_eq!(none.unwrap(), []);
+    rig.check_drained().await;
+}
+
+#[tokio::test]
+async fn a_session_forgets_tasks_that_expired_and_those_it_is_done_with() {
+    let mut rig = Rig::new().await;
+    let id = SessionId::random();
+    let now = i64::try_from(rig.store.now_ms().await.unwrap()).unwrap();
+    let lives = |from_ms, until_ms| Lifetime { from_ms, until_ms };
+    let [expired, ended, live] = [(); 3].map(|()| TaskId::random(rig.shard));
+    for (task, lives) in [
+        (expired, lives(now - 1000, now - 500)),
+        (ended, lives(now - 2000, now + 60_000)),
+        (live, lives(now, now + 90_000)),
+    ] {
+        let note = rig.store.note_session_task(id, task, lives);
+        note.await.unwrap();
+    }
+    let key = rig.store.keys().session_tasks(id);
+    let kept: Vec<String> = rig.raw("ZRANGE", (&key, 0, -1)).await;
+    assert_eq!(kept, [ended.to_string(), live.to_string()]);
+
+    let told = Told {
+        progress: Some("0.5".to_owned()),
+        line: Some("17-0".to_owned()),
+    };
+    for (task, until_ms) in [(ended, now + 60_000), (live, now + 90_000)] {
+        let note = rig.store.note_session_told(id, task, (&told, until_ms));
+        note.await.unwrap();
+        assert!(rig.store.has_session_task(id, task).await.unwrap());
+    }
+    let expiry: i64 = rig
+        .raw("PEXPIRETIME", rig.store.keys().session_told(id))
+        .await;
+    assert_eq!(expiry, now + 90_000);
+    rig.store.forget_session_tasks(id, &[]).await.unwrap();
+    let over = [ended, expired];
+    rig.store.forget_session_tasks(id, &over).await.unwrap();
+    assert!(!rig.store.has_session_task(id, ended).await.unwrap());
+    assert_eq!(rig.store.session_tasks(id, 10).await.unwrap(), [live]);
+    let known = rig.store.session_told(id, now).await.unwrap();
+    assert_eq!(known, [(live, told)].into());
+    let none = rig.store.session_told(id, now + 90_000).await.unwrap();
+    assert!(none.is_empty(), "it expired");
+    assert_eq!(
+        rig.raw::<i64>("EXISTS", rig.store.keys().session_told(id))
+            .await,
+        0
+    );
     rig.check_drained().await;
 }
 
@@ -168,5 +262,26 @@ async fn a_plain_call_is_cancelled_before_it_is_noted_or_after() {
     assert_eq!(late.unwrap(), Some(task));
     let found = rig.store.session_call(session, "early").await.unwrap();
     assert_eq!(found, Some(task), "still noted");
+    rig.check_drained().await;
+}
+
+#[tokio::test]
+async fn a_request_that_stands_for_no_job_learns_once_that_it_was_cancelled() {
+    let rig = Rig::new().await;
+    let (session, task) = (SessionId::random(), TaskId::random(rig.shard));
+    let note = rig.store.note_session_call(session, "call", task, IDLE);
+    note.await.unwrap();
+    for request in ["call", "wait"] {
+        let cancelled = rig.store.take_session_cancel(session, request).await;
+        assert!(!cancelled.unwrap(), "nobody cancelled {request}");
+    }
+    let early = rig.store.cancel_session_call(session, "wait").await;
+    assert_eq!(early.unwrap(), None);
+    for cancelled in [true, false] {
+        let taken = rig.store.take_session_cancel(session, "wait").await;
+        assert_eq!(taken.unwrap(), cancelled);
+    }
+    let call = rig.store.session_call(session, "call").await.unwrap();
+    assert_eq!(call, Some(task), "still noted");
     rig.check_drained().await;
 }

@@ -99,7 +99,10 @@ impl Mcp {
                 arguments,
                 request: request.id,
                 progress: token.map(|token| ProgressTeller::new(token.to_owned())),
-                on_question: OnQuestion::send(Carrier::new(&self.bridge, session), false),
+                on_question: OnQuestion::send(
+                    Carrier::of_wait(&self.bridge, session, request.id),
+                    false,
+                ),
                 resumed: None,
                 voice: &VOICE,
             };
@@ -183,7 +186,8 @@ impl Mcp {
             progress: token.map(|token| ProgressTeller::new(token.to_owned())),
             log: call
                 .log_level
-                .map(|least| LogTeller::new(call.tool.definition.name.as_str(), least)),
+                .map(|least| LogTeller::new(call.tool.definition.name.as_str(), least))
+                .map(|log| log.of_session(session.id)),
             on_disconnect: OnDisconnect::Leave,
             on_question: OnQuestion::send(Carrier::new(&self.bridge, session), false),
             finish: call_answer,

@@ -1,5 +1,5 @@
-//! Cancelling plain calls: a legacy client says so with a notification, on any replica (2025-11-25, Cancellation). Tasks
-//! are cancelled by `tasks/cancel` alone.
+//! Cancelling requests: a legacy client says so with a notification, on any replica (2025-11-25, Cancellation). A plain
+//! call's job is cancelled; a request that waits for another's job only ends. Tasks are cancelled by `tasks/cancel` alone.
 
 use std::time::Duration;
 
@@ -45,8 +45,8 @@ pub(super) async fn remember(
     Ok(())
 }
 
-/// Takes a notification. Only one of a cancelled request means anything here; one that cancels nothing is passed over
-/// unless its call follows soon.
+/// Takes a notification. Only one of a cancelled request means anything here. Where no call is noted, the cancellation is:
+/// whoever waits under that id learns of it at the next look, and so does a call that follows soon.
 pub(super) async fn notified(
     bridge: &Bridge,
     caller: &Caller,
@@ -92,6 +92,6 @@ fn holding(task: TaskId, request: &str) -> String {
 }
 
 /// An id may be of any length and hold anything; a key may not.
-fn digest(request: &RawValue) -> String {
+pub(super) fn digest(request: &RawValue) -> String {
     URL_SAFE_NO_PAD.encode(Sha256::digest(request.get().as_bytes()))
 }

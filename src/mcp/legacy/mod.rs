@@ -8,6 +8,7 @@ mod resume;
 mod session;
 mod stream;
 mod task;
+mod telling;
 
 use axum::http::{HeaderMap, StatusCode};
 use serde::{Deserialize, Serialize};

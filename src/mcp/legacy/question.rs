@@ -12,6 +12,7 @@ use tokio::time::{Instant, sleep_until};
 use super::super::Caller;
 use super::super::jsonrpc::{self, Response};
 use super::super::object::RawObject;
+use super::cancel;
 use super::receiver::{self, About, Place, Receiver};
 use super::session::Opened;
 use super::task::RELATED_TASK;
@@ -24,8 +25,11 @@ pub(in super::super) struct Carrier {
     name: String,
     session: SessionId,
     receiver: Receiver,
-    /// What went out over it, by the id of the request.
-    sent: HashSet<String>,
+    /// The request that it answers, if that stands for no job of its own: under which name the session notes that it was
+    /// cancelled.
+    waits: Option<String>,
+    /// The open questions that went out over it, by job and key.
+    sent: HashSet<(TaskId, String)>,
     /// The tasks of the client that it asks for, by job and key.
     remotes: HashMap<(TaskId, String), String>,
     /// When there is more to send for a job.
@@ -38,15 +42,41 @@ impl Carrier {
             name: bridge.new_carrier(),
             session: session.id,
             receiver: Receiver::of(&session.session),
+            waits: None,
             sent: HashSet::new(),
             remotes: HashMap::new(),
             due: HashMap::new(),
         }
     }
 
+    /// That of a request which waits for a job that it did not make.
+    pub(super) fn of_wait(bridge: &Bridge, session: &Opened, request: &RawValue) -> Self {
+        Self {
+            waits: Some(cancel::digest(request)),
+            ..Self::new(bridge, session)
+        }
+    }
+
+    /// Its name among all replicas.
+    pub(super) fn name(&self) -> &str {
+        &self.name
+    }
+
     /// Whose connection it is.
     pub(in super::super) fn session(&self) -> SessionId {
         self.session
+    }
+
+    /// Whether the client took back the request that waits here. Says so once.
+    pub(in super::super) async fn is_cancelled(
+        &self,
+        bridge: &Bridge,
+    ) -> Result<bool, BridgeError> {
+        let Some(request) = &self.waits else {
+            return Ok(false);
+        };
+        let store = bridge.store();
+        Ok(store.take_session_cancel(self.session, request).await?)
     }
 
     /// What there is to send for the open questions of a job: those that nobody has sent yet, as requests, and what is to
@@ -58,9 +88,51 @@ impl Carrier {
         bridge: &Bridge,
         view: &TaskView,
     ) -> Result<Vec<String>, BridgeError> {
+        let open = bridge.questions(view.id).await?;
+        self.forget_answered(view.id, &open);
+        self.put_all(bridge, view, open).await
+    }
+
+    /// The same of the questions alone that were begun over this connection, so that they stay here.
+    pub(in super::super) async fn begun(
+        &mut self,
+        bridge: &Bridge,
+        view: &TaskView,
+    ) -> Result<Vec<String>, BridgeError> {
+        self.leave(view.id);
+        let is_here = |(job, _): &(TaskId, String)| *job == view.id;
+        if !self.sent.iter().chain(self.remotes.keys()).any(is_here) {
+            return Ok(Vec::new());
+        }
+        let mut open = bridge.questions(view.id).await?;
+        self.forget_answered(view.id, &open);
+        open.retain(|question| self.has_begun(view.id, &question.key));
+        self.put_all(bridge, view, open).await
+    }
+
+    fn has_begun(&self, id: TaskId, key: &str) -> bool {
+        let question = (id, key.to_owned());
+        self.sent.contains(&question) || self.remotes.contains_key(&question)
+    }
+
+    /// Drops what is known of questions of a job that are open no more.
+    fn forget_answered(&mut self, id: TaskId, open: &[Question]) {
+        let stays = |(job, key): &(TaskId, String)| {
+            *job != id || open.iter().any(|question| question.key == *key)
+        };
+        self.sent.retain(stays);
+        self.remotes.retain(|question, _| stays(question));
+    }
+
+    async fn put_all(
+        &mut self,
+        bridge: &Bridge,
+        view: &TaskView,
+        questions: Vec<Question>,
+    ) -> Result<Vec<String>, BridgeError> {
         let mut messages = Vec::new();
         self.leave(view.id);
-        for question in bridge.questions(view.id).await? {
+        for question in questions {
             let sent = match &question.remote {
                 Some(remote) if remote.session == self.session => {
                     self.ask_remote(bridge, view, &question.key).await?
@@ -82,9 +154,10 @@ impl Carrier {
         let reply = bridge
             .deliver(view.id, &view.owner, &question.key, by)
             .await?;
-        let id = format!("{}/{}", view.id, question.key);
+        let sent = (view.id, question.key.clone());
         match reply {
-            DeliverReply::Send { request, lives } if self.sent.insert(id.clone()) => {
+            DeliverReply::Send { request, lives } if self.sent.insert(sent) => {
+                let id = format!("{}/{}", view.id, question.key);
                 let ttl_ms = u64::try_from(lives.as_millis()).unwrap_or(u64::MAX);
                 Ok(request_of(view, &id, &request, (self.receiver, ttl_ms)))
             }
@@ -122,6 +195,11 @@ impl Carrier {
         Ok(message)
     }
 
+    /// Whether the client's own tasks can be cancelled.
+    pub(super) fn cancels(&self) -> bool {
+        self.receiver.cancels()
+    }
+
     /// Cancels the client's tasks that nothing waits for any more.
     pub(in super::super) async fn cancellations(
         &mut self,
@@ -144,9 +222,23 @@ impl Carrier {
         self.due.remove(&id);
     }
 
+    /// Has nothing more to do with a job that ended, once the [cancellations](Self::cancellations) are out.
+    pub(super) fn ended(&mut self, id: TaskId) {
+        self.leave(id);
+        self.forget_answered(id, &[]);
+    }
+
+    /// Has nothing more to do with any job: another connection sends by now.
+    pub(super) fn stop(&mut self) {
+        self.sent.clear();
+        self.remotes.clear();
+        self.due.clear();
+    }
+
     /// Cancels the client's tasks for a job whose record is gone, as far as they are known here.
     pub(in super::super) fn forget(&mut self, id: TaskId) -> Vec<String> {
         self.leave(id);
+        self.sent.retain(|(job, _)| *job != id);
         let known = self.remotes.extract_if(|(job, _), _| *job == id);
         let cancels = self.receiver.cancels();
         known

@@ -209,10 +209,13 @@ impl Mcp {
             progress: None,
             log: None,
             on_disconnect: OnDisconnect::Leave,
-            on_question: OnQuestion::send(
-                Carrier::new(&self.bridge, session),
-                place.awaited == Awaited::Result,
-            ),
+            on_question: match place.awaited {
+                Awaited::Call => OnQuestion::send(Carrier::new(&self.bridge, session), false),
+                Awaited::Result => OnQuestion::send(
+                    Carrier::of_wait(&self.bridge, session, &place.request),
+                    true,
+                ),
+            },
             finish: match place.awaited {
                 Awaited::Call => call_answer,
                 Awaited::Result => result_answer,
@@ -248,7 +251,10 @@ impl Mcp {
         follow.progress = token
             .and_then(Result::ok)
             .map(|token| ProgressTeller::new(token).after(told));
-        follow.log = log.map(|least| LogTeller::new(&now.tool, least).after(place.log.clone()));
+        follow.log = log.map(|least| {
+            let log = LogTeller::new(&now.tool, least).of_session(session.id);
+            log.after(place.log.clone())
+        });
         if let Some(tool) = self.bridge.catalog().find(&now.tool).await? {
             follow.deadline = self.hand_out_after(&tool, session.knows_tasks(), &VOICE);
         }

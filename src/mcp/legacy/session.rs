@@ -2,6 +2,7 @@
 
 use std::borrow::Cow;
 use std::collections::HashMap;
+use std::convert::Infallible;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -9,7 +10,7 @@ use axum::http::{HeaderMap, StatusCode};
 use serde::Deserialize;
 use serde_json::json;
 use serde_json::value::RawValue;
-use taskferry_contract::{Session, SessionId, TaskId};
+use taskferry_contract::{Session, SessionId, Store, TaskId};
 use tokio::sync::mpsc;
 
 use super::super::jsonrpc::{self, Request, RpcError};
@@ -33,14 +34,14 @@ pub(super) struct Opened {
 pub(crate) struct Sessions {
     idle: Duration,
     touched: Mutex<HashMap<SessionId, Instant>>,
-    /// The newest GET stream of each session here; older ones stay silent.
+    /// The GET stream of each session that speaks for it, if that is here.
     streams: Mutex<HashMap<SessionId, OpenStream>>,
 }
 
 /// A GET stream that speaks for its session.
 #[derive(Debug)]
 struct OpenStream {
-    number: u64,
+    carrier: String,
     rings: mpsc::Sender<TaskId>,
 }
 
@@ -71,18 +72,20 @@ impl Sessions {
         true
     }
 
-    /// Makes a new GET stream the one that speaks and is rung; its number.
-    pub(super) fn open_stream(&self, id: SessionId, rings: mpsc::Sender<TaskId>) -> u64 {
-        let number = rand::random();
-        self.streams().insert(id, OpenStream { number, rings });
-        number
+    /// Keeps a session in use for as long as this is waited for, which never ends.
+    pub(crate) async fn keep(&self, store: &Store, id: SessionId) -> Infallible {
+        loop {
+            tokio::time::sleep(self.idle / 3).await;
+            if let Err(error) = store.touch_session(id, self.idle).await {
+                tracing::warn!(session = %id, %error, "a session in use could not be kept");
+            }
+        }
     }
 
-    /// Whether a GET stream is the newest of its session.
-    pub(super) fn is_newest(&self, id: SessionId, number: u64) -> bool {
-        self.streams()
-            .get(&id)
-            .is_some_and(|open| open.number == number)
+    /// Lets a GET stream, named by its carrier, be rung.
+    pub(super) fn open_stream(&self, id: SessionId, carrier: &str, rings: mpsc::Sender<TaskId>) {
+        let carrier = carrier.to_owned();
+        self.streams().insert(id, OpenStream { carrier, rings });
     }
 
     /// Whether any GET stream is open here.
@@ -97,13 +100,12 @@ impl Sessions {
         }
     }
 
-    /// Forgets a GET stream that ended; says whether it was the newest.
-    pub(super) fn close_stream(&self, id: SessionId, number: u64) -> bool {
-        let newest = self.is_newest(id, number);
-        if newest {
-            self.streams().remove(&id);
+    /// Rings a GET stream no longer.
+    pub(super) fn close_stream(&self, id: SessionId, carrier: &str) {
+        let mut streams = self.streams();
+        if streams.get(&id).is_some_and(|open| open.carrier == carrier) {
+            streams.remove(&id);
         }
-        newest
     }
 
     fn streams(&self) -> MutexGuard<'_, HashMap<SessionId, OpenStream>> {

@@ -1,5 +1,6 @@
 //! The session's own stream: opened by GET, for messages that belong to no request. It tells how the session's tasks
-//! go, puts their questions, and says when the tools change.
+//! go, puts their questions, and says when the tools change. Of several that are open, on whichever replicas, the newest
+//! speaks; the others are silent until it closes.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -7,29 +8,28 @@ use std::time::Duration;
 
 use axum::http::{HeaderMap, StatusCode, header};
 use serde_json::json;
-use serde_json::value::RawValue;
-use taskferry_contract::{Owner, SessionId, Status, TaskId};
+use taskferry_contract::{Owner, SessionId, StreamHold, TaskId, Told as Places};
 use tokio::sync::{mpsc, watch};
 use tokio::time::MissedTickBehavior;
 use tokio_util::sync::CancellationToken;
 
 use super::super::jsonrpc::{self, RpcError};
-use super::super::log::LogTeller;
-use super::super::progress::ProgressTeller;
 use super::super::reply::{Event, Refusal, Reply};
 use super::super::{Caller, Mcp};
 use super::question::Carrier;
 use super::resume;
-use super::session::Sessions;
-use super::task::LegacyTask;
+use super::session::{Opened, Sessions};
+use super::telling::Told;
 use crate::bridge::{Bridge, BridgeError};
 
 /// An open stream keeps its session alive, and looks this often at its tasks even if no bell rang.
 const LOOK_EVERY: Duration = Duration::from_secs(5);
 /// A stream whose replica vanished counts as open for this long.
 const HELD_FOR: Duration = Duration::from_secs(15);
-/// The most tasks of a session that its stream tells of.
+/// The most tasks of a session that its stream looks at by itself.
 const TASKS_TOLD: usize = 1000;
+/// The sessions of so many tasks are remembered.
+const ASKERS_KEPT: usize = 10_000;
 
 impl Mcp {
     pub(in super::super) async fn legacy_stream(
@@ -50,20 +50,11 @@ impl Mcp {
             let resumed = self.legacy_resume(caller, &session, last).await;
             return resumed.unwrap_or_else(super::refused);
         }
-        let id = session.id;
-        let (rings, tasks) = mpsc::channel(256);
         let (events, rest) = mpsc::channel(64);
-        let stream = Stream {
-            id,
-            number: self.sessions.open_stream(id, rings),
-            idle: self.settings.session_idle,
-            owner: caller.owner.clone(),
-            carrier: Carrier::new(&self.bridge, &session),
-            bridge: self.bridge.clone(),
-            sessions: Arc::clone(&self.sessions),
-            events,
-            told: HashMap::new(),
-        };
+        let (mut stream, tasks) = self.opened(caller, &session, events);
+        if let Err(error) = stream.speaks().await {
+            tracing::warn!(session = %session.id, %error, "a session's stream speaks as soon as Redis answers");
+        }
         let changes = self.bridge.catalog().changes();
         self.tracker
             .spawn(stream.run(tasks, changes, self.stop.clone()));
@@ -73,9 +64,38 @@ impl Mcp {
         }
     }
 
+    /// A new stream, and the tasks that it is told to look at.
+    fn opened(
+        &self,
+        caller: &Caller,
+        session: &Opened,
+        events: mpsc::Sender<Event>,
+    ) -> (Stream, mpsc::Receiver<TaskId>) {
+        let (rings, tasks) = mpsc::channel(256);
+        let stream = Stream {
+            id: session.id,
+            idle: self.settings.session_idle,
+            owner: caller.owner.clone(),
+            carrier: Carrier::new(&self.bridge, session),
+            bridge: self.bridge.clone(),
+            sessions: Arc::clone(&self.sessions),
+            events,
+            rings,
+            hold: Hold::Opened,
+            before: None,
+            since_ms: 0,
+            places: HashMap::new(),
+            told: HashMap::new(),
+            tools_changed: false,
+        };
+        (stream, tasks)
+    }
+
     /// Passes what the bell rings to the streams of the sessions that asked for it, until `stop`.
     pub(in super::super) async fn legacy_rings(&self, stop: &CancellationToken) {
         let mut rings = self.bridge.rings();
+        // A record's session never changes, and a job may ring many times a second.
+        let mut askers: HashMap<TaskId, Option<SessionId>> = HashMap::new();
         loop {
             let ring = tokio::select! {
                 () = stop.cancelled() => return,
@@ -83,10 +103,25 @@ impl Mcp {
             };
             // Rings that were missed are made up for by each stream's own look.
             let Ok(task) = ring else { continue };
-            if self.sessions.has_streams()
-                && let Ok(Some(asker)) = self.bridge.store().asker(task).await
-            {
-                self.sessions.ring(asker.session, task);
+            if !self.sessions.has_streams() {
+                continue;
+            }
+            let session = match askers.get(&task) {
+                Some(known) => *known,
+                None => {
+                    let Ok(asker) = self.bridge.store().asker(task).await else {
+                        continue;
+                    };
+                    if askers.len() >= ASKERS_KEPT {
+                        askers.clear();
+                    }
+                    let session = asker.map(|asker| asker.session);
+                    askers.insert(task, session);
+                    session
+                }
+            };
+            if let Some(session) = session {
+                self.sessions.ring(session, task);
             }
         }
     }
@@ -104,27 +139,37 @@ fn accepts_stream(headers: &HeaderMap) -> bool {
             .any(|value| value.contains("text/event-stream") || value.contains("*/*"))
 }
 
-/// One open stream.
-struct Stream {
-    id: SessionId,
-    number: u64,
-    idle: Duration,
-    owner: Owner,
-    carrier: Carrier,
-    bridge: Bridge,
-    sessions: Arc<Sessions>,
-    events: mpsc::Sender<Event>,
-    told: HashMap<TaskId, Told>,
+/// Whether an open stream is the one that speaks for its session.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Hold {
+    /// It will be, once Redis knows of it.
+    Opened,
+    /// It is, as far as is known here.
+    Speaks,
+    /// Another one is.
+    Silent,
 }
 
-/// What the client was told of a task.
-struct Told {
-    status: &'static str,
-    message: Option<String>,
-    ended: bool,
-    asked: bool,
-    progress: Option<ProgressTeller>,
-    log: Option<LogTeller>,
+/// One open stream.
+pub(super) struct Stream {
+    pub(super) id: SessionId,
+    idle: Duration,
+    pub(super) owner: Owner,
+    pub(super) carrier: Carrier,
+    pub(super) bridge: Bridge,
+    sessions: Arc<Sessions>,
+    events: mpsc::Sender<Event>,
+    rings: mpsc::Sender<TaskId>,
+    hold: Hold,
+    /// The carrier of the stream that spoke before this one.
+    pub(super) before: Option<String>,
+    /// Since when it speaks, ms since the epoch.
+    pub(super) since_ms: i64,
+    /// How far others had told of tasks when it began to speak.
+    pub(super) places: HashMap<TaskId, Places>,
+    pub(super) told: HashMap<TaskId, Told>,
+    /// Whether there is to be said that the tools changed.
+    tools_changed: bool,
 }
 
 impl Stream {
@@ -141,8 +186,8 @@ impl Stream {
                 () = self.events.closed() => break,
                 () = stop.cancelled() => break,
                 Ok(()) = changes.changed() => {
-                    self.say("notifications/tools/list_changed", &json!({})).await;
-                    Ok(true)
+                    self.tools_changed = true;
+                    self.tell_tools().await.map(|()| true)
                 }
                 Some(task) = tasks.recv() => self.rung(task).await.map(|()| true),
                 task = self.carrier.due() => {
@@ -156,7 +201,7 @@ impl Stream {
                 Ok(false) => break,
                 // A failure says nothing about the session; the next look tries again.
                 Err(error) => {
-                    tracing::warn!(session = %self.id, %error, "a session's stream could not look")
+                    tracing::warn!(session = %self.id, %error, "a session's stream could not look");
                 }
             }
         }
@@ -171,140 +216,113 @@ impl Stream {
             return Ok(false);
         }
         store.touch_session(self.id, self.idle).await?;
-        if self.speaks() {
-            store
-                .hold_session_stream(self.id, bridge.replica(), HELD_FOR)
-                .await?;
-            let tasks = store.session_tasks(self.id, TASKS_TOLD).await?;
-            self.told.retain(|task, _| tasks.contains(task));
-            for task in tasks {
-                self.look(task).await?;
-            }
+        self.tell_tools().await?;
+        if !self.speaks().await? {
+            return Ok(true);
+        }
+        let mut tasks = store.session_tasks(self.id, TASKS_TOLD).await?;
+        let over = |task: &&TaskId| self.told.get(task).is_some_and(Told::is_over);
+        let over: Vec<TaskId> = tasks.iter().filter(over).copied().collect();
+        store.forget_session_tasks(self.id, &over).await?;
+        tasks.retain(|task| !over.contains(task));
+        self.told
+            .retain(|task, told| !told.has_ended() || tasks.contains(task));
+        // Those that are told of by their rings, since others live longer, or since a call became a task.
+        let others = self.told.keys().filter(|task| !tasks.contains(task));
+        let others: Vec<TaskId> = others.copied().collect();
+        for task in tasks.into_iter().chain(others) {
+            self.look(task).await?;
         }
         Ok(true)
     }
 
-    /// Looks at a task that changed. After its end that can only be a task of the client's own that came too late.
-    async fn rung(&mut self, task: TaskId) -> Result<(), BridgeError> {
-        if !self.told.get(&task).is_some_and(|told| told.ended) {
-            return self.look(task).await;
+    /// Says that the tools changed, if they did. A stream that is silent leaves that to the one that speaks.
+    async fn tell_tools(&mut self) -> Result<(), BridgeError> {
+        if self.tools_changed && self.speaks().await? {
+            let params = json!({});
+            let changed = jsonrpc::notification("notifications/tools/list_changed", &params);
+            self.send_all(vec![changed]).await;
         }
-        let job = (task, &self.owner);
-        for message in self.carrier.cancellations(&self.bridge, job).await? {
-            self.send(message).await;
-        }
+        self.tools_changed = false;
         Ok(())
     }
 
-    /// Tells what changed of a task, and puts its questions.
-    async fn look(&mut self, task: TaskId) -> Result<(), BridgeError> {
-        if !self.speaks() || self.told.get(&task).is_some_and(|told| told.ended) {
-            return Ok(());
-        }
-        let view = match self.bridge.poll(task, &self.owner).await {
-            Ok(view) => view,
-            Err(BridgeError::NotFound) => {
-                self.told.remove(&task);
-                for message in self.carrier.forget(task) {
-                    self.send(message).await;
+    /// Whether it is the one that speaks, as far as is known here.
+    pub(super) fn is_speaking(&self) -> bool {
+        self.hold == Hold::Speaks
+    }
+
+    /// Whether it is the one that speaks: asked before anything is sent. One that finds none becomes it.
+    pub(super) async fn speaks(&mut self) -> Result<bool, BridgeError> {
+        let (store, name) = (self.bridge.store(), self.carrier.name());
+        let held = if self.hold == Hold::Opened {
+            store.open_session_stream(self.id, name, HELD_FOR).await?
+        } else {
+            store.keep_session_stream(self.id, name, HELD_FOR).await?
+        };
+        match held {
+            StreamHold::Held { before } => {
+                if !self.is_speaking() {
+                    self.begin(before).await?;
                 }
-                return Ok(());
+                // Another one that opened here at the same time may have been noted instead.
+                let (name, rings) = (self.carrier.name(), self.rings.clone());
+                self.sessions.open_stream(self.id, name, rings);
             }
-            Err(error) => return Err(error),
-        };
-        if !self.told.contains_key(&task) {
-            let told = self.first_told(task).await?;
-            self.told.insert(task, told);
+            StreamHold::Taken => self.fall_silent().await,
         }
-        let shown = LegacyTask::new(&view);
-        let (status, message) = (shown.status, view.message.clone());
-        let Some(told) = self.told.get_mut(&task) else {
-            return Ok(());
-        };
-        let changed = told.status != status || told.message != message;
-        (told.status, told.message, told.ended) = (status, message, view.status.is_terminal());
-        let progress = told.progress.as_mut().and_then(|teller| teller.tell(&view));
-        let asks = view.status == Status::InputRequired;
-        told.asked |= asks;
-        let lines = match &mut told.log {
-            Some(log) => log.tell(&self.bridge, task).await?,
-            None => Vec::new(),
-        };
-        let lines = lines.into_iter().map(|line| line.message);
-        for message in progress.into_iter().chain(lines) {
-            self.send(message).await;
-        }
-        if changed {
-            self.say("notifications/tasks/status", &shown).await;
-        }
-        let mut messages = self
-            .carrier
-            .cancellations(&self.bridge, (task, &self.owner))
-            .await?;
-        if asks {
-            messages.extend(self.carrier.questions(&self.bridge, &view).await?);
-        }
-        for message in messages {
-            self.send(message).await;
-        }
+        Ok(self.is_speaking())
+    }
+
+    /// Goes on where the stream before this one stopped.
+    async fn begin(&mut self, before: Option<String>) -> Result<(), BridgeError> {
+        self.before = before.or(self.before.take());
+        let store = self.bridge.store();
+        let now_ms = i64::try_from(store.now_ms().await?).unwrap_or(i64::MAX);
+        self.places = store.session_told(self.id, now_ms).await?;
+        self.since_ms = now_ms;
+        self.hold = Hold::Speaks;
         Ok(())
     }
 
-    /// A task begins as working, which its creation told.
-    async fn first_told(&self, task: TaskId) -> Result<Told, BridgeError> {
-        let store = self.bridge.store();
-        // From now on this replica is rung when the task changes, though it may have been created before.
-        let view = store
-            .watch(task, &self.owner, self.bridge.replica())
-            .await?;
-        let tool = view.map(|view| view.tool).unwrap_or_default();
-        let log_level = store
-            .session(self.id)
-            .await?
-            .and_then(|session| session.log_level);
-        // A task that several sessions share tells its progress to the one that began it.
-        let asker = store.asker(task).await?;
-        let asker = asker.filter(|asker| asker.session == self.id);
-        let token = asker.and_then(|asker| asker.progress_token);
-        let token = token.and_then(|token| RawValue::from_string(token).ok());
-        Ok(Told {
-            status: "working",
-            message: None,
-            ended: false,
-            asked: false,
-            progress: token.map(ProgressTeller::new),
-            log: log_level.map(|least| LogTeller::new(&tool, least)),
-        })
-    }
-
-    /// A message goes to one stream of a session only, the newest (2025-11-25, transports, Multiple Connections).
-    fn speaks(&self) -> bool {
-        self.sessions.is_newest(self.id, self.number)
-    }
-
-    async fn say(&self, method: &str, params: &impl serde::Serialize) {
-        if self.speaks() {
-            self.send(jsonrpc::notification(method, params)).await;
+    async fn fall_silent(&mut self) {
+        if self.hold != Hold::Silent {
+            tracing::debug!(session = %self.id, "a newer stream of the session speaks");
+            self.hold = Hold::Silent;
+            self.leave().await;
+            self.carrier.stop();
+            self.told.clear();
+            self.places.clear();
         }
     }
 
-    async fn send(&self, message: String) {
-        // If the client left, `run` sees that.
-        let _client_left = self.events.send(Event::message(message)).await;
+    pub(super) async fn send_all(&self, messages: Vec<String>) {
+        for message in messages {
+            // If the client left, `run` sees that.
+            let _client_left = self.events.send(Event::message(message)).await;
+        }
     }
 
-    /// Leaves the session to its next stream, with the questions that were sent here and not answered.
-    async fn close(self) {
-        if self.sessions.close_stream(self.id, self.number)
-            && let Err(error) = self.bridge.store().drop_session_stream(self.id).await
-        {
-            tracing::debug!(session = %self.id, %error, "the stream counts as open for a while");
-        }
+    /// Leaves to another stream the questions that were sent here and not answered, and the rings.
+    async fn leave(&self) {
+        self.sessions.close_stream(self.id, self.carrier.name());
         for (task, told) in &self.told {
-            if told.asked && !told.ended {
+            if told.asked && !told.has_ended() {
                 let job = (*task, &self.owner);
                 self.carrier.recall(&self.bridge, job).await;
             }
         }
+    }
+
+    /// Leaves the session to its next stream.
+    async fn close(self) {
+        let store = self.bridge.store();
+        if let Err(error) = store
+            .drop_session_stream(self.id, self.carrier.name())
+            .await
+        {
+            tracing::debug!(session = %self.id, %error, "the stream counts as open for a while");
+        }
+        self.leave().await;
     }
 }

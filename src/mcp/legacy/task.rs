@@ -119,7 +119,10 @@ impl Mcp {
             progress: None,
             log: None,
             on_disconnect: OnDisconnect::Leave,
-            on_question: OnQuestion::send(Carrier::new(&self.bridge, session), true),
+            on_question: OnQuestion::send(
+                Carrier::of_wait(&self.bridge, session, request.id),
+                true,
+            ),
             finish: result_answer,
             trail,
             deadline: None,

@@ -1,5 +1,8 @@
 //! Sessions of the legacy protocol, kept in Redis so that any replica serves them.
 
+mod stream;
+mod tasks;
+
 use std::collections::HashMap;
 use std::fmt;
 use std::str::FromStr;
@@ -8,9 +11,12 @@ use std::time::Duration;
 use uuid::Uuid;
 
 use crate::error::Error;
-use crate::ids::{InvalidId, Owner, ReplicaId, TaskId};
+use crate::ids::{InvalidId, Owner, TaskId};
 use crate::log::LogLevel;
 use crate::store::{Store, millis};
+
+pub use stream::Hold as StreamHold;
+pub use tasks::{Lifetime, Told};
 
 /// Stands in place of the job behind a call that was cancelled before it was noted.
 const CANCELLED_EARLY: &str = "cancelled";
@@ -157,102 +163,6 @@ impl Store {
         Ok(self.connections.command::<i64>("end_session", &end).await? == 1)
     }
 
-    /// Says for `valid` that `replica` holds the session's own stream.
-    ///
-    /// # Errors
-    ///
-    /// If Redis fails.
-    pub async fn hold_session_stream(
-        &self,
-        id: SessionId,
-        replica: &ReplicaId,
-        valid: Duration,
-    ) -> Result<(), Error> {
-        let mut hold = redis::cmd("SET");
-        hold.arg(self.keys.session_stream(id))
-            .arg(replica.as_str())
-            .arg("PX")
-            .arg(millis(valid));
-        self.connections.command("hold_session_stream", &hold).await
-    }
-
-    /// Says that the session's own stream closed.
-    ///
-    /// # Errors
-    ///
-    /// If Redis fails.
-    pub async fn drop_session_stream(&self, id: SessionId) -> Result<(), Error> {
-        let mut drop = redis::cmd("DEL");
-        drop.arg(self.keys.session_stream(id));
-        self.connections
-            .command::<i64>("drop_session_stream", &drop)
-            .await
-            .map(std::mem::drop)
-    }
-
-    /// The replica that holds the session's own stream, if one is open anywhere.
-    ///
-    /// # Errors
-    ///
-    /// If Redis fails.
-    pub async fn session_stream(&self, id: SessionId) -> Result<Option<ReplicaId>, Error> {
-        let mut read = redis::cmd("GET");
-        read.arg(self.keys.session_stream(id));
-        let replica: Option<String> = self.connections.command("session_stream", &read).await?;
-        Ok(replica.and_then(|replica| replica.parse().ok()))
-    }
-
-    /// Notes that a session asked for a task, which lives until `expires_ms`.
-    ///
-    /// # Errors
-    ///
-    /// If Redis fails.
-    pub async fn note_session_task(
-        &self,
-        id: SessionId,
-        task: TaskId,
-        expires_ms: i64,
-    ) -> Result<(), Error> {
-        let key = self.keys.session_tasks(id);
-        let mut note = redis::pipe();
-        note.cmd("ZADD")
-            .arg(&key)
-            .arg(expires_ms)
-            .arg(task.to_string())
-            .ignore()
-            .cmd("PEXPIREAT")
-            .arg(&key)
-            .arg(expires_ms)
-            .arg("NX")
-            .ignore()
-            .cmd("PEXPIREAT")
-            .arg(&key)
-            .arg(expires_ms)
-            .arg("GT")
-            .ignore();
-        self.connections.pipeline("note_session_task", &note).await
-    }
-
-    /// The tasks a session asked for that have not expired, at most `limit` of those that live longest.
-    ///
-    /// # Errors
-    ///
-    /// If Redis fails.
-    pub async fn session_tasks(&self, id: SessionId, limit: usize) -> Result<Vec<TaskId>, Error> {
-        let now = self.now_ms().await?;
-        let mut read = redis::cmd("ZRANGE");
-        read.arg(self.keys.session_tasks(id))
-            .arg("+inf")
-            .arg(now)
-            .arg("BYSCORE")
-            .arg("REV")
-            .arg("LIMIT")
-            .arg(0)
-            .arg(limit);
-        let tasks: Vec<String> = self.connections.command("session_tasks", &read).await?;
-        Ok(tasks.iter().filter_map(|task| task.parse().ok()).collect())
-    }
-
     /// Notes for `kept` which job stands behind a plain call of a session. `request` is a digest of the request's id, or
     /// another name that the caller chose. True if the call was cancelled before it was noted.
     ///
@@ -315,5 +225,29 @@ impl Store {
             .command("cancel_session_call", &mark)
             .await?;
         Ok(task.and_then(|task| task.parse().ok()))
+    }
+
+    /// Whether a request of a session that stands for no job of its own was cancelled. Says so once.
+    ///
+    /// # Errors
+    ///
+    /// If Redis fails.
+    pub async fn take_session_cancel(&self, id: SessionId, request: &str) -> Result<bool, Error> {
+        let key = self.keys.session_call(id, request);
+        let mut read = redis::cmd("GET");
+        read.arg(&key);
+        let noted: Option<String> = self
+            .connections
+            .command("take_session_cancel", &read)
+            .await?;
+        if noted.as_deref() != Some(CANCELLED_EARLY) {
+            return Ok(false);
+        }
+        let mut taken = redis::cmd("DEL");
+        taken.arg(&key);
+        self.connections
+            .command::<i64>("take_session_cancel", &taken)
+            .await?;
+        Ok(true)
     }
 }

@@ -1,0 +1,218 @@
+//! What a session's own stream tells of the session's tasks. How far it told of each is noted for the next stream, which
+//! goes on there (2025-11-25, transports, Multiple Connections: no message goes out on two streams).
+
+use std::time::Duration;
+
+use serde_json::json;
+use serde_json::value::RawValue;
+use taskferry_contract::{Status, TaskId, TaskView, Told as Places};
+use tokio::time::Instant;
+
+use super::super::jsonrpc;
+use super::super::log::LogTeller;
+use super::super::progress::ProgressTeller;
+use super::stream::Stream;
+use super::task::{LegacyTask, RELATED_TASK};
+use crate::bridge::BridgeError;
+
+/// A task's end is told again for so long if another stream is opened: the client may have lost this one unseen.
+const END_TOLD_AGAIN: Duration = Duration::from_secs(60);
+
+/// What the client was told of a task.
+#[derive(Debug, Clone)]
+pub(super) struct Told {
+    status: &'static str,
+    message: Option<String>,
+    ended: Option<Instant>,
+    pub(super) asked: bool,
+    progress: Option<ProgressTeller>,
+    log: Option<LogTeller>,
+}
+
+impl Told {
+    pub(super) fn has_ended(&self) -> bool {
+        self.ended.is_some()
+    }
+
+    /// Whether no later stream has to tell of it.
+    pub(super) fn is_over(&self) -> bool {
+        self.ended.is_some_and(|at| at.elapsed() > END_TOLD_AGAIN)
+    }
+
+    fn places(&self) -> Places {
+        let progress = self.progress.as_ref().map(ProgressTeller::told);
+        let line = self.log.as_ref().and_then(LogTeller::told);
+        Places {
+            progress: progress
+                .filter(|told| told.is_finite())
+                .map(|told| told.to_string()),
+            line: line.map(ToOwned::to_owned),
+        }
+    }
+}
+
+impl Stream {
+    /// Looks at a task that changed. After its end that can only be a task of the client's own that came too late.
+    pub(super) async fn rung(&mut self, task: TaskId) -> Result<(), BridgeError> {
+        match self.told.get(&task) {
+            Some(told) if told.has_ended() => self.cancel_remotes(task).await,
+            _ => self.look(task).await,
+        }
+    }
+
+    /// Tells what changed of a task, and puts its questions.
+    pub(super) async fn look(&mut self, task: TaskId) -> Result<(), BridgeError> {
+        if !self.is_speaking() || self.told.get(&task).is_some_and(Told::has_ended) {
+            return Ok(());
+        }
+        let view = match self.bridge.poll(task, &self.owner).await {
+            Ok(view) => view,
+            Err(BridgeError::NotFound) => return self.gone(task).await,
+            Err(error) => return Err(error),
+        };
+        let Some(told) = self.known(&view).await? else {
+            return self.cancel_remotes(task).await;
+        };
+        let (asked, ended) = (told.asked, view.status.is_terminal());
+        let asks = view.status == Status::InputRequired;
+        if !self.tell(&view, told).await? {
+            return Ok(());
+        }
+        self.cancel_remotes(task).await?;
+        if ended {
+            self.carrier.ended(task);
+        }
+        if let Some(told) = self.told.get_mut(&task) {
+            told.ended = ended.then(Instant::now);
+            told.asked |= asks;
+        }
+        if asks {
+            self.ask(&view, asked).await?;
+        }
+        Ok(())
+    }
+
+    /// Tells what is new of a task, and notes that it was told. False if this stream does not speak any more.
+    async fn tell(&mut self, view: &TaskView, mut told: Told) -> Result<bool, BridgeError> {
+        let mut messages = Vec::new();
+        // Progress stops with the task (2025-11-25, tasks, Task Progress).
+        if let Some(teller) = &mut told.progress
+            && !view.status.is_terminal()
+        {
+            messages.extend(teller.tell(view));
+        }
+        if let Some(log) = &mut told.log {
+            let lines = log.tell(&self.bridge, view.id).await?;
+            messages.extend(lines.into_iter().map(|line| line.message));
+        }
+        let on_the_way = !messages.is_empty();
+        let shown = LegacyTask::new(view);
+        if told.status != shown.status || told.message != view.message {
+            messages.push(jsonrpc::notification("notifications/tasks/status", &shown));
+        }
+        (told.status, told.message) = (shown.status, view.message.clone());
+        if !messages.is_empty() && !self.speaks().await? {
+            return Ok(false);
+        }
+        if on_the_way {
+            let expires = view.created_ms.saturating_add(view.ttl_ms);
+            let note = (&told.places(), expires);
+            let store = self.bridge.store();
+            store.note_session_told(self.id, view.id, note).await?;
+        }
+        self.told.insert(view.id, told);
+        self.send_all(messages).await;
+        Ok(true)
+    }
+
+    /// Puts the questions of a task. What the stream before this one put may not have reached the client.
+    async fn ask(&mut self, view: &TaskView, asked: bool) -> Result<(), BridgeError> {
+        if !self.speaks().await? {
+            return Ok(());
+        }
+        if let Some(before) = &self.before
+            && !asked
+        {
+            self.bridge.recall(view.id, &self.owner, before).await;
+        }
+        let questions = self.carrier.questions(&self.bridge, view).await?;
+        self.send_all(questions).await;
+        Ok(())
+    }
+
+    /// Cancels the client's own tasks that nothing waits for any more.
+    async fn cancel_remotes(&mut self, task: TaskId) -> Result<(), BridgeError> {
+        if !self.carrier.cancels() || !self.speaks().await? {
+            return Ok(());
+        }
+        let job = (task, &self.owner);
+        let messages = self.carrier.cancellations(&self.bridge, job).await?;
+        self.send_all(messages).await;
+        Ok(())
+    }
+
+    /// The record of a task is gone, or is none of a task.
+    async fn gone(&mut self, task: TaskId) -> Result<(), BridgeError> {
+        self.told.remove(&task);
+        let messages = self.carrier.forget(task);
+        if !messages.is_empty() && self.speaks().await? {
+            self.send_all(messages).await;
+        }
+        Ok(())
+    }
+
+    /// What was told of a task; nothing if there is nothing more to tell, since an earlier stream told its end.
+    async fn known(&self, view: &TaskView) -> Result<Option<Told>, BridgeError> {
+        if let Some(told) = self.told.get(&view.id) {
+            return Ok(Some(told.clone()));
+        }
+        let ended = view.status.is_terminal();
+        let store = self.bridge.store();
+        if ended && !store.has_session_task(self.id, view.id).await? {
+            return Ok(None);
+        }
+        let mut told = Told {
+            status: "working",
+            message: None,
+            ended: None,
+            asked: false,
+            progress: None,
+            log: None,
+        };
+        // Of a task that ended before this stream, its end is all there is to tell.
+        if !ended || view.created_ms >= self.since_ms {
+            (told.progress, told.log) = self.tellers(view).await?;
+        }
+        Ok(Some(told))
+    }
+
+    /// Those that go on where the stream before stopped.
+    async fn tellers(
+        &self,
+        view: &TaskView,
+    ) -> Result<(Option<ProgressTeller>, Option<LogTeller>), BridgeError> {
+        let store = self.bridge.store();
+        // From now on this replica is rung when the task changes, though it may have been created before.
+        store
+            .watch(view.id, &self.owner, self.bridge.replica())
+            .await?;
+        let session = store.session(self.id).await?;
+        // A task that several sessions share tells its progress to the one that began it.
+        let asker = store.asker(view.id).await?;
+        let asker = asker.filter(|asker| asker.session == self.id);
+        let token = asker.and_then(|asker| asker.progress_token);
+        let token = token.and_then(|token| RawValue::from_string(token).ok());
+        let places = self.places.get(&view.id).cloned().unwrap_or_default();
+        let meta = json!({ RELATED_TASK: { "taskId": view.id.to_string() } });
+        let progress = token.map(|token| {
+            let told = places.progress.and_then(|told| told.parse().ok());
+            ProgressTeller::new(token).after(told).marked(meta.clone())
+        });
+        let least = session.and_then(|session| session.log_level);
+        let log = least.map(|least| {
+            let log = LogTeller::new(&view.tool, least).of_session(self.id);
+            log.after(places.line).marked(meta)
+        });
+        Ok((progress, log))
+    }
+}
