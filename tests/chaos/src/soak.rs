@@ -121,7 +121,7 @@ async fn round(
     let world = Arc::new(World {
         http: http::client()?,
         endpoints: topology.endpoints(),
-        recorder: Recorder::new(folder)?,
+        recorder: Arc::new(Recorder::new(folder)?),
         stop: CancellationToken::new(),
         end: CancellationToken::new(),
     });
