@@ -14,6 +14,7 @@ use crate::history::Injected;
 use crate::member::Member;
 use crate::producer::World;
 use crate::proxy::Proxy;
+use crate::quiet;
 use crate::schedule::{BadEntry, Fault, Link, Timed};
 use crate::topology::Topology;
 
@@ -22,18 +23,43 @@ const PATIENCE: Duration = Duration::from_secs(5);
 /// The stream that all jobs of a run wait on.
 pub(crate) const QUEUE: &str = "tf:{0}:queue:default";
 
-/// Makes every fault at its time; returns once each is over.
+/// Makes the faults of a schedule, and stands still after every `phase` of it. The laws that were broken then.
 pub(crate) async fn make(
     topology: &Topology,
     world: &World,
     (faults, folder): (Vec<Timed>, &Path),
+    phase: Duration,
+) -> Vec<String> {
+    let log = File::create(folder.join("faults.log")).ok();
+    let phase_ms = u64::try_from(phase.as_millis()).unwrap_or(u64::MAX).max(1);
+    let numbered: Vec<(usize, Timed)> = faults.into_iter().enumerate().collect();
+    let mut broken = Vec::new();
+    for part in
+        numbered.chunk_by(|(_, one), (_, next)| one.at_ms / phase_ms == next.at_ms / phase_ms)
+    {
+        let begins_ms = part
+            .first()
+            .map_or(0, |(_, timed)| timed.at_ms / phase_ms * phase_ms);
+        some(topology, world, (part, begins_ms), log.as_ref()).await;
+        let now_ms = world.recorder.now_ms();
+        let found = quiet::look(topology).await.into_iter();
+        broken.extend(found.map(|text| format!("at {now_ms} ms: {text}")));
+    }
+    broken
+}
+
+/// Makes every fault of a phase at its time; returns once each is over.
+async fn some(
+    topology: &Topology,
+    world: &World,
+    (faults, begins_ms): (&[(usize, Timed)], u64),
+    log: Option<&File>,
 ) {
     let begin = Instant::now();
-    let log = File::create(folder.join("faults.log")).ok();
-    let all = faults.into_iter().enumerate().map(|(number, timed)| {
-        let mut log = log.as_ref();
+    let all = faults.iter().map(|&(number, timed)| {
+        let mut log = log;
         async move {
-            sleep_until(begin + Duration::from_millis(timed.at_ms)).await;
+            sleep_until(begin + Duration::from_millis(timed.at_ms - begins_ms)).await;
             if let Some(log) = &mut log {
                 let _disk_full = writeln!(log, "{:>7} ms  {timed}", world.recorder.now_ms());
             }

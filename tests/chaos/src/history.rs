@@ -87,6 +87,16 @@ pub(crate) struct Injected {
     pub(crate) certain: bool,
 }
 
+/// A request that was answered with an HTTP error.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+pub(crate) struct Turned {
+    pub(crate) status: u16,
+    pub(crate) retry_after: bool,
+    /// The JSON-RPC error's; 0 if there is none.
+    pub(crate) code: i64,
+    pub(crate) message: String,
+}
+
 /// How a process ended.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub(crate) struct End {
@@ -98,8 +108,9 @@ pub(crate) struct End {
     pub(crate) signal: Option<i32>,
     /// Whether it served already.
     pub(crate) served: bool,
-    /// Whether the harness told it to stop; killed it; and that because it did not stop.
-    pub(crate) told: bool,
+    /// How often the harness told it to stop.
+    pub(crate) told: u32,
+    /// Whether the harness killed it, and whether because it did not stop.
     pub(crate) killed: bool,
     pub(crate) overdue: bool,
 }
@@ -125,6 +136,12 @@ pub(crate) struct History {
     pub(crate) answered: BTreeMap<String, usize>,
     /// What processes said that panicked.
     pub(crate) panics: Vec<String>,
+    /// Requests that were answered with an HTTP error, and how often.
+    pub(crate) turned: BTreeMap<Turned, usize>,
+    /// How long faults were made; 0 if nobody is to have been served meanwhile.
+    pub(crate) faults_s: u64,
+    /// How many replicas were asked after the faults whether they serve.
+    pub(crate) replicas: usize,
     /// How processes ended, whoever ended them.
     pub(crate) ends: Vec<End>,
 }
@@ -143,6 +160,7 @@ struct Notes {
     seen: Vec<Seen>,
     injected: Vec<Injected>,
     answered: BTreeMap<String, usize>,
+    turned: BTreeMap<Turned, usize>,
 }
 
 impl Recorder {
@@ -177,6 +195,11 @@ impl Recorder {
         self.notes(|notes| *notes.answered.entry(way.to_owned()).or_default() += 1);
     }
 
+    pub(crate) fn turned(&self, turned: Turned) {
+        self.write(&turned);
+        self.notes(|notes| *notes.turned.entry(turned).or_default() += 1);
+    }
+
     pub(crate) fn injected(&self, injected: Injected) {
         self.notes(|notes| notes.injected.push(injected));
     }
@@ -197,6 +220,7 @@ impl Recorder {
             seen: notes.seen,
             injected: notes.injected,
             answered: notes.answered,
+            turned: notes.turned,
             lines,
             ..History::default()
         })

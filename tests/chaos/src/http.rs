@@ -6,6 +6,8 @@ use std::time::Duration;
 use reqwest::{Client, RequestBuilder, Response, StatusCode};
 use serde_json::Value;
 
+use crate::history::{Recorder, Turned};
+
 /// How long a request that does not wait for a job may take.
 pub(crate) const PROMPT: Duration = Duration::from_secs(3);
 /// How long one that waits for a job may.
@@ -38,17 +40,20 @@ pub(crate) fn client() -> anyhow::Result<Client> {
 
 impl Messages {
     pub(crate) async fn of(
+        recorder: &Recorder,
         request: RequestBuilder,
         patience: Duration,
     ) -> Result<Self, Unanswered> {
         let sent = request.timeout(patience).send().await;
         let response = sent.map_err(|_broken| Unanswered::Broken)?;
         let status = response.status();
-        if status == StatusCode::NOT_FOUND {
-            return Err(Unanswered::NoSession);
-        }
-        if status.is_server_error() || status == StatusCode::TOO_MANY_REQUESTS {
-            return Err(Unanswered::Broken);
+        if status.is_client_error() || status.is_server_error() {
+            recorder.turned(turned(response).await);
+            return Err(if status == StatusCode::NOT_FOUND {
+                Unanswered::NoSession
+            } else {
+                Unanswered::Broken
+            });
         }
         let kind = response.headers().get("content-type");
         let streamed = kind.is_some_and(|kind| kind == "text/event-stream");
@@ -58,6 +63,12 @@ impl Messages {
             ready: VecDeque::new(),
             streamed,
         })
+    }
+
+    /// The session that it opens.
+    pub(crate) fn session(&self) -> Option<String> {
+        let header = self.response.as_ref()?.headers().get("mcp-session-id")?;
+        Some(header.to_str().ok()?.to_owned())
     }
 
     /// The next message.
@@ -102,6 +113,24 @@ impl Messages {
                 .extend(serde_json::from_str(&data.join("\n")).ok());
             self.text = rest.to_owned();
         }
+    }
+}
+
+async fn turned(response: Response) -> Turned {
+    let status = response.status().as_u16();
+    let retry_after = response.headers().contains_key("retry-after");
+    let body = response.text().await.unwrap_or_default();
+    let error: Value = serde_json::from_str(&body).unwrap_or_default();
+    let error = error.get("error").unwrap_or(&Value::Null);
+    let message = error.get("message").and_then(Value::as_str);
+    Turned {
+        status,
+        retry_after,
+        code: error
+            .get("code")
+            .and_then(Value::as_i64)
+            .unwrap_or_default(),
+        message: message.unwrap_or(&body).to_owned(),
     }
 }
 

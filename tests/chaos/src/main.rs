@@ -12,6 +12,7 @@ mod member;
 mod plan;
 mod producer;
 mod proxy;
+mod quiet;
 mod report;
 mod run;
 mod sabotage;

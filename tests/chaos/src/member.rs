@@ -45,7 +45,8 @@ pub(crate) struct Running {
 /// What the harness did to a process that ends it.
 #[derive(Debug, Clone, Copy, Default)]
 struct Done {
-    told: bool,
+    /// So many times it was told to stop.
+    told: u32,
     killed: bool,
     /// It was killed because it did not stop.
     overdue: bool,
@@ -104,7 +105,7 @@ impl Member {
     pub(crate) async fn replace(&self) {
         let before = {
             let mut running = self.process.lock().await;
-            running.done.told = true;
+            running.done.told += 1;
             running.process.terminate();
             running.starts
         };

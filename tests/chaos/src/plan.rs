@@ -22,6 +22,8 @@ pub(crate) enum Ending {
     Poison,
     /// It kills some, and may reach the crash limit with the help of others.
     MayPoison,
+    /// With a result, unless its worker ends or falls silent meanwhile: it is never begun again.
+    Once,
 }
 
 /// One call.
@@ -37,6 +39,35 @@ pub(crate) struct Call {
     pub(crate) cancel_after_ms: Option<u64>,
     pub(crate) pause_ms: u64,
     pub(crate) ending: Ending,
+}
+
+/// What the names of probes begin with.
+pub(crate) const PROBE: &str = "probe-";
+
+impl Call {
+    /// What one replica is asked after the faults: a task and a plain call, in either era.
+    pub(crate) fn probes(replica: usize) -> Vec<Self> {
+        let kinds = [Era::Legacy, Era::Modern]
+            .into_iter()
+            .flat_map(|era| [(era, false), (era, true)]);
+        kinds
+            .map(|(era, plain)| {
+                let kind = if plain { "plain" } else { "task" };
+                let label = format!("{PROBE}{replica}-{era:?}-{kind}").to_lowercase();
+                Self {
+                    arguments: json!({ "work_ms": 20, "label": label }),
+                    label,
+                    era,
+                    plain,
+                    tool: "work",
+                    ttl_ms: (!plain && era == Era::Legacy).then_some(600_000),
+                    cancel_after_ms: None,
+                    pause_ms: 0,
+                    ending: Ending::Result,
+                }
+            })
+            .collect()
+    }
 }
 
 /// The calls of one producer, one after the other, without end.
@@ -116,7 +147,8 @@ impl Plan {
         let below = rng.random_range(2..4_u64);
         let kinds = if self.crashes { 100 } else { 95 };
         match rng.random_range(0..kinds) {
-            0..30 => ("work", json!({ "work_ms": quick }), Ending::Result),
+            0..26 => ("work", json!({ "work_ms": quick }), Ending::Result),
+            26..30 => ("once", json!({ "work_ms": quick * 3 }), Ending::Once),
             30..52 => ("work", json!({ "work_ms": slow }), Ending::Result),
             52..62 => shell(quick / 100, 0),
             62..68 => shell(slow / 100, 0),

@@ -110,6 +110,7 @@ fn summary(report: &Report<'_>) -> String {
     row("tasks", &ends(history));
     row("plain", &answers(history));
     row("no task", &refusals(history));
+    row("http", &turned(history));
     row("questions", &history.answered);
     let mut lines: BTreeMap<String, usize> = BTreeMap::new();
     for line in &history.lines {
@@ -163,6 +164,16 @@ fn refusals(history: &History) -> BTreeMap<String, usize> {
             let code = error.get("code").map(ToString::to_string);
             *counts.entry(code.unwrap_or_default()).or_default() += 1;
         }
+    }
+    counts
+}
+
+/// Requests that were answered with an HTTP error, by status and code.
+fn turned(history: &History) -> BTreeMap<String, usize> {
+    let mut counts = BTreeMap::new();
+    for (turned, times) in &history.turned {
+        let name = format!("{} {}", turned.status, turned.code);
+        *counts.entry(name).or_default() += times;
     }
     counts
 }

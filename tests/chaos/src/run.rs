@@ -13,7 +13,7 @@ use crate::check::check;
 use crate::cli::Options;
 use crate::history::{History, Recorder};
 use crate::plan::Plan;
-use crate::producer::{World, produce};
+use crate::producer::{World, probe, produce};
 use crate::report::{self, Report};
 use crate::schedule::keeps_data;
 use crate::topology::{Setup, Topology};
@@ -21,6 +21,9 @@ use crate::{drain, faults, http, logs};
 
 /// Between two loads of changed transitions, which a restart and SCRIPT FLUSH forget.
 const RELOAD: Duration = Duration::from_millis(50);
+
+/// How long faults are made between two quiet points.
+const PHASE: Duration = Duration::from_secs(10);
 
 /// Runs, and tells whether every law held.
 pub(crate) async fn run(options: &Options) -> anyhow::Result<bool> {
@@ -35,7 +38,7 @@ pub(crate) async fn run(options: &Options) -> anyhow::Result<bool> {
     let world = Arc::new(World {
         http: http::client()?,
         endpoints: topology.endpoints(),
-        recorder: Recorder::new(&folder)?,
+        recorder: Arc::new(Recorder::new(&folder)?),
         stop: CancellationToken::new(),
         end: CancellationToken::new(),
     });
@@ -94,23 +97,33 @@ pub(crate) async fn live(
     }
     producers.close();
     let faults = options.schedule();
-    tokio::join!(
-        faults::make(topology, world, (faults, folder)),
+    // A soak comes to rest at its end alone.
+    let phase = options.thinned.map_or(PHASE, |_| options.length);
+    let (at_quiet_points, ()) = tokio::join!(
+        faults::make(topology, world, (faults, folder), phase),
         sleep(options.length),
     );
     world.stop.cancel();
     topology.heal().await;
     // What producers still follow comes to its end now, and then what nobody follows.
-    let _some_do_not_end = timeout(options.settle, producers.wait()).await;
+    let _some_do_not_end = tokio::join!(
+        timeout(options.settle, producers.wait()),
+        probe(world, options.settle),
+    );
     world.end.cancel();
     let left = drain::settle(topology, options.settle).await?;
     producers.wait().await;
     let mut history = world.recorder.history(folder)?;
     history.keeps_data = keeps_data(options.seed);
+    history.faults_s = options.length.as_secs();
+    history.replicas = world.endpoints.len();
     let tasks = report::accepted(&history);
     drain::look_at_all(world, &tasks).await;
-    history.seen.extend(world.recorder.history(folder)?.seen);
-    history.invariants = left;
+    let last = world.recorder.history(folder)?;
+    history.seen.extend(last.seen);
+    history.turned.extend(last.turned);
+    history.invariants = at_quiet_points;
+    history.invariants.extend(left);
     history.panics = logs::panics(folder);
     history.ends = topology.take_ends().await;
     drain::read(topology, &mut history).await?;

@@ -102,6 +102,20 @@ impl Topology {
         }
     }
 
+    /// Stops every process in its tracks.
+    pub(crate) async fn freeze(&self) {
+        for member in self.members() {
+            member.process.lock().await.process.pause();
+        }
+    }
+
+    /// Lets every process go on.
+    pub(crate) async fn thaw(&self) {
+        for member in self.members() {
+            member.process.lock().await.process.resume();
+        }
+    }
+
     /// Undoes every fault of wires and thaws every process.
     pub(crate) async fn heal(&self) {
         for member in self.members() {
@@ -109,8 +123,8 @@ impl Topology {
             if let Some(proxy) = &member.from_clients {
                 proxy.heal();
             }
-            member.process.lock().await.process.resume();
         }
+        self.thaw().await;
     }
 
     /// What every member takes now.

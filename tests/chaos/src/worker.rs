@@ -87,6 +87,13 @@ fn note(job: &JobContext, script: &Script, event: &str) -> Result<(), ToolError>
     Ok(())
 }
 
+/// A tool whose jobs are begun at most once.
+fn once() -> ToolDefinition {
+    let mut tool = tool("once", 1);
+    tool.attempts = 1;
+    tool
+}
+
 fn tool(name: &str, crash_limit: u32) -> ToolDefinition {
     let schema = RawValue::from_string(SCHEMA.to_owned()).expect("the schema is JSON");
     let mut tool = ToolDefinition::new(name.parse().expect("the name fits the rule"), schema);
@@ -112,6 +119,7 @@ async fn main() -> ExitCode {
                 .park_after(PARK_AFTER)
                 .tool(tool("work", 100), work)
                 .tool(tool("crasher", 3), work)
+                .tool(once(), work)
         })
         .await
 }

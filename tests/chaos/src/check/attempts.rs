@@ -10,6 +10,7 @@ use serde_json::Value;
 
 use super::Violation;
 use crate::history::{History, Line, Outcome, Record, Seen, What};
+use crate::plan::Ending;
 
 /// No two attempts of a task have the same number, and none ends that did not begin.
 pub(super) fn numbers_are_used_once(history: &History) -> Vec<Violation> {
@@ -46,6 +47,24 @@ pub(super) fn numbers_are_used_once(history: &History) -> Vec<Violation> {
                 line.attempt
             );
             broken.push(Violation::of(law, task, text));
+        }
+    }
+    broken
+}
+
+/// A job of a tool that may be run only once was begun once at most, whatever became of its worker.
+pub(super) fn begun_at_most_once(history: &History) -> Vec<Violation> {
+    let law = "what may run once begins once at most";
+    let once = |line: &&Line| {
+        let call = history.calls.get(&line.label);
+        line.event == "start" && call.is_some_and(|call| call.ending == Ending::Once)
+    };
+    let mut begun: BTreeMap<&str, u64> = BTreeMap::new();
+    let mut broken = Vec::new();
+    for line in history.lines.iter().filter(once) {
+        if let Some(first) = begun.insert(&line.task, line.attempt) {
+            let text = format!("attempt {} began after attempt {first}", line.attempt);
+            broken.push(Violation::of(law, &line.task, text));
         }
     }
     broken
@@ -165,6 +184,19 @@ mod tests {
         history.lines.retain(|line| line.attempt != 1);
         history.lines.push(line("retry", 1));
         assert_eq!(broken_laws(&history), ["an attempt's number is used once"]);
+    }
+
+    #[test]
+    fn a_job_that_may_run_once_and_begins_again_is_reported() {
+        let mut history = a_good_run();
+        for call in history.calls.values_mut() {
+            call.ending = Ending::Once;
+        }
+        let law = "what may run once begins once at most";
+        assert_eq!(broken_laws(&history), [law]);
+        // One that was claimed and given back before it began is begun by a later attempt.
+        history.lines.retain(|line| line.attempt == 2);
+        assert!(broken_laws(&history).is_empty());
     }
 
     #[test]

@@ -115,8 +115,8 @@ pub(super) fn gone_is_gone(history: &History) -> Vec<Violation> {
     broken
 }
 
-/// A task ends as its call was planned: cancelled only if someone cancelled it, failed only if it should. A plain call
-/// has no such result either; an error of it may be the front end's, which could not reach Redis.
+/// A task ends as its call was planned: cancelled only if someone cancelled it, failed only if it should. So does a plain
+/// call, unless the front end could not reach Redis, or that lost the job.
 pub(super) fn as_planned(history: &History) -> Vec<Violation> {
     let law = "a task ends as it was meant to";
     let mut cancelled: BTreeSet<&str> = BTreeSet::new();
@@ -128,7 +128,7 @@ pub(super) fn as_planned(history: &History) -> Vec<Violation> {
                 continue;
             }
             What::Ended(outcome) => outcome,
-            What::Answered(outcome @ Outcome::Result(_)) => outcome,
+            What::Answered(outcome) if !is_the_front_ends(history, outcome) => outcome,
             _ => continue,
         };
         let Some(call) = history.calls.get(&seen.label) else {
@@ -144,21 +144,38 @@ pub(super) fn as_planned(history: &History) -> Vec<Violation> {
     broken.into_values().collect()
 }
 
+/// Whether the answer of a plain call is the front end's own.
+fn is_the_front_ends(history: &History, outcome: &Outcome) -> bool {
+    let Outcome::Error(error) = outcome else {
+        return false;
+    };
+    let text = error.get("message").and_then(|text| text.as_str());
+    let says = |words: &str| text.is_some_and(|text| text.contains(words));
+    match error.get("code").and_then(serde_json::Value::as_i64) {
+        Some(-32603) => says("the task store cannot be reached"),
+        Some(-32602) => !history.keeps_data,
+        _ => false,
+    }
+}
+
 fn fits(call: &Call, outcome: &Outcome, cancels: bool) -> bool {
-    let poisoned = |error: &serde_json::Value| {
+    let says = |error: &serde_json::Value, words: &str| {
         let message = error.get("message").and_then(|message| message.as_str());
-        message.is_some_and(|text| text.contains("the crash limit of 3 is reached"))
+        message.is_some_and(|text| text.contains(words))
     };
     match (outcome, call.ending) {
         (Outcome::Cancelled, _) => cancels,
-        (Outcome::Result(result), Ending::Result | Ending::MayPoison) => {
+        (Outcome::Result(result), Ending::Result | Ending::MayPoison | Ending::Once) => {
             result.get("isError").is_none()
         }
         (Outcome::Result(result), Ending::ToolError) => result.get("isError").is_some(),
         (Outcome::Error(error), Ending::RpcError) => {
             error.get("code") == Some(&serde_json::json!(-32050))
         }
-        (Outcome::Error(error), Ending::Poison | Ending::MayPoison) => poisoned(error),
+        (Outcome::Error(error), Ending::Poison | Ending::MayPoison) => {
+            says(error, "the crash limit of 3 is reached")
+        }
+        (Outcome::Error(error), Ending::Once) => says(error, "not run again"),
         _ => false,
     }
 }

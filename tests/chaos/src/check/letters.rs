@@ -1,5 +1,7 @@
 //! Dead letters: each bad entry and each poisonous job exactly once, and nothing else.
 
+use std::collections::BTreeSet;
+
 use super::Violation;
 use crate::history::{DeadLetter, History};
 
@@ -21,19 +23,45 @@ pub(super) fn dead_letters(history: &History) -> Vec<Violation> {
             broken.push(Violation::of(LAW, "", text));
         }
     }
+    broken.extend(without_a_record(history));
     for (task, record) in &history.records {
         let letters: Vec<&DeadLetter> = history
             .dead
             .iter()
             .filter(|letter| letter.id == *task)
             .collect();
-        let poisoned = record
-            .get("error")
-            .is_some_and(|error| error.contains("the crash limit"));
+        let poisoned = record.get("error").is_some_and(|error| {
+            error.contains("the crash limit") || error.contains("not run again")
+        });
         let expected = usize::from(poisoned);
         if letters.len() != expected {
             let text = format!("it should have {expected} dead letters and has {letters:?}");
             broken.push(Violation::of(LAW, task, text));
+        }
+    }
+    broken
+}
+
+/// Letters of jobs whose record is gone, as that of a plain call is soon: such a job was one that may end so, and has one
+/// letter.
+fn without_a_record(history: &History) -> Vec<Violation> {
+    let mut met = BTreeSet::new();
+    let mut broken = Vec::new();
+    for letter in &history.dead {
+        let ours = history
+            .injected
+            .iter()
+            .any(|entry| entry.tool == letter.tool);
+        if ours || history.records.contains_key(&letter.id) {
+            continue;
+        }
+        let may = ["crasher", "once"].contains(&letter.tool.as_str())
+            && ["crash limit", "not run again"]
+                .iter()
+                .any(|reason| letter.reason.contains(reason));
+        if !may || !met.insert(&letter.id) {
+            let text = format!("nothing explains {letter:?}");
+            broken.push(Violation::of(LAW, &letter.id, text));
         }
     }
     broken
@@ -67,6 +95,24 @@ mod tests {
         assert!(broken_laws(&history).is_empty());
         history.dead.push(letter("", "bad-1"));
         assert_eq!(broken_laws(&history), [LAW]);
+    }
+
+    #[test]
+    fn the_letter_of_a_job_that_is_gone_is_reported_unless_it_may_be_there() {
+        let gone = |tool: &str, reason: &str| DeadLetter {
+            reason: reason.to_owned(),
+            ..letter("t9", tool)
+        };
+        let with = |letters: Vec<DeadLetter>| {
+            let mut history = a_good_run();
+            history.dead = letters;
+            broken_laws(&history)
+        };
+        assert!(with(vec![gone("crasher", "crash limit")]).is_empty());
+        let twice = vec![gone("crasher", "crash limit"); 2];
+        assert_eq!(with(twice), [LAW]);
+        assert_eq!(with(vec![gone("work", "crash limit")]), [LAW]);
+        assert_eq!(with(vec![gone("crasher", "unreadable")]), [LAW]);
     }
 
     #[test]

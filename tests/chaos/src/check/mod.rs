@@ -5,6 +5,7 @@ mod ends;
 mod letters;
 mod order;
 mod processes;
+mod refusals;
 #[cfg(test)]
 mod samples;
 
@@ -33,7 +34,7 @@ impl Violation {
 
 /// Every broken law.
 pub(crate) fn check(history: &History) -> Vec<Violation> {
-    let laws: [fn(&History) -> Vec<Violation>; 12] = [
+    let laws: [fn(&History) -> Vec<Violation>; 16] = [
         sense,
         ends::every_task_ends,
         ends::terminal_is_final,
@@ -44,6 +45,10 @@ pub(crate) fn check(history: &History) -> Vec<Violation> {
         order::messages_never_go_back,
         letters::dead_letters,
         keys,
+        attempts::begun_at_most_once,
+        refusals::refusals_are_explained,
+        refusals::something_is_served,
+        refusals::every_replica_serves_again,
         processes::panics,
         processes::ends,
     ];

@@ -40,10 +40,12 @@ pub(super) fn ends(history: &History) -> Vec<Violation> {
 
 fn is_explained(end: &End, crashed: &BTreeSet<&str>) -> bool {
     match (end.code, end.signal) {
-        (Some(0), _) => end.told,
+        (Some(0), _) => end.told > 0,
+        // A second signal does not wait for what still runs.
+        (Some(1), _) => end.told > 1,
         (_, Some(KILL)) => end.killed,
         // So early it does not catch the signal yet.
-        (_, Some(TERMINATE)) => end.told && !end.served,
+        (_, Some(TERMINATE)) => end.told > 0 && !end.served,
         (_, Some(ABORT)) => crashed.contains(format!("pid {}", end.pid).as_str()),
         _ => false,
     }
@@ -61,7 +63,7 @@ mod tests {
             code,
             signal,
             served: true,
-            told: false,
+            told: 0,
             killed: false,
             overdue: false,
         }
@@ -95,11 +97,16 @@ mod tests {
     #[test]
     fn an_end_that_was_made_is_not_and_a_bad_one_after_it_is() {
         let told = |code, signal| End {
-            told: true,
+            told: 1,
             ..end(code, signal)
         };
         assert!(laws(told(Some(0), None)).is_empty());
         assert_eq!(laws(told(Some(1), None)), ["no process ends by itself"]);
+        let twice = End {
+            told: 2,
+            ..end(Some(1), None)
+        };
+        assert!(laws(twice).is_empty());
         let late = laws(told(None, Some(TERMINATE)));
         assert_eq!(late, ["no process ends by itself"]);
         let early = End {
@@ -115,7 +122,7 @@ mod tests {
         assert_eq!(laws(killed(11)), ["no process ends by itself"]);
         let stuck = End {
             overdue: true,
-            told: true,
+            told: 1,
             ..killed(KILL)
         };
         assert_eq!(laws(stuck), ["what is told to stop stops"]);

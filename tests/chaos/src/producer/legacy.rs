@@ -131,7 +131,7 @@ impl Legacy {
         let waits = ["tools/call", "tasks/result"].contains(&method);
         let patience = if waits { PATIENT } else { PROMPT };
         let request = post(&self.world, &body).header("mcp-session-id", session);
-        let sent = Messages::of(request, patience).await;
+        let sent = Messages::of(&self.world.recorder, request, patience).await;
         if matches!(sent, Err(Unanswered::NoSession)) {
             self.session = None;
         }
@@ -144,14 +144,11 @@ impl Legacy {
             "clientInfo": { "name": "chaos", "version": "1" },
         });
         let body = json!({ "jsonrpc": "2.0", "id": 0, "method": "initialize", "params": params });
-        let sent = post(&self.world, &body).timeout(PROMPT).send().await;
-        let response = sent.map_err(|_broken| Unanswered::Broken)?;
-        let header = response.headers().get("mcp-session-id");
-        let session = header.and_then(|value| value.to_str().ok());
-        let session = session.ok_or(Unanswered::Broken)?.to_owned();
+        let opened = Messages::of(&self.world.recorder, post(&self.world, &body), PROMPT);
+        let session = opened.await?.session().ok_or(Unanswered::Broken)?;
         let body = json!({ "jsonrpc": "2.0", "method": "notifications/initialized" });
         let request = post(&self.world, &body).header("mcp-session-id", &session);
-        Messages::of(request, PROMPT).await?;
+        Messages::of(&self.world.recorder, request, PROMPT).await?;
         self.session = Some(session.clone());
         if self.listens {
             self.listener.abort_all();
@@ -170,7 +167,9 @@ pub(super) async fn reply(
 ) -> Result<(), Unanswered> {
     let body = json!({ "jsonrpc": "2.0", "id": question.get("id"), "result": accepted() });
     let request = post(world, &body).header("mcp-session-id", session);
-    Messages::of(request, PROMPT).await.map(drop)
+    Messages::of(&world.recorder, request, PROMPT)
+        .await
+        .map(drop)
 }
 
 /// Opens the session's own stream.

@@ -28,7 +28,7 @@ pub(super) async fn listen(world: Arc<World>, session: String) {
 
 /// One connection. If an answer does not get through, it ends, so that the question is asked again.
 async fn one(world: &World, session: &str) -> Result<(), Unanswered> {
-    let mut messages = Messages::of(get(world, session), KEPT).await?;
+    let mut messages = Messages::of(&world.recorder, get(world, session), KEPT).await?;
     loop {
         let message = messages.next().await?;
         let method = message.get("method").and_then(Value::as_str);

@@ -9,7 +9,8 @@ use std::time::Duration;
 
 use rand::RngExt as _;
 use serde_json::{Value, json};
-use tokio::time::Instant;
+use tokio::task::JoinSet;
+use tokio::time::{Instant, timeout};
 use tokio_util::sync::CancellationToken;
 
 use crate::history::{Outcome, Recorder, Seen, What};
@@ -29,7 +30,7 @@ pub(crate) struct World {
     pub(crate) http: reqwest::Client,
     /// The address of each replica.
     pub(crate) endpoints: Vec<String>,
-    pub(crate) recorder: Recorder,
+    pub(crate) recorder: Arc<Recorder>,
     /// Nothing new is called any more.
     pub(crate) stop: CancellationToken,
     /// Nothing is followed any more.
@@ -87,14 +88,42 @@ pub(crate) async fn produce(world: Arc<World>, mut plan: Plan) {
         let call = plan.call();
         world.recorder.called(&call);
         tokio::select! {
-            () = one(&world, &mut client, &call) => {}
+            _done = one(&world, &mut client, &call) => {}
             () = world.end.cancelled() => return,
         }
         tokio::time::sleep(Duration::from_millis(call.pause_ms)).await;
     }
 }
 
-async fn one(world: &World, client: &mut Client, call: &Call) {
+/// Has each replica serve a task and a plain call of either era, as soon as it does within the bound. The checker sees
+/// from the calls' names whether it did.
+pub(crate) async fn probe(world: &World, bound: Duration) {
+    let mut probes = JoinSet::new();
+    for (number, endpoint) in world.endpoints.iter().enumerate() {
+        let alone = Arc::new(World {
+            endpoints: vec![endpoint.clone()],
+            recorder: Arc::clone(&world.recorder),
+            http: world.http.clone(),
+            stop: world.stop.clone(),
+            end: world.end.clone(),
+        });
+        for call in Call::probes(number) {
+            alone.recorder.called(&call);
+            probes.spawn(timeout(bound, until_served(Arc::clone(&alone), call)));
+        }
+    }
+    probes.join_all().await;
+}
+
+async fn until_served(world: Arc<World>, call: Call) {
+    let mut client = Client::new(&world, false);
+    while !one(&world, &mut client, &call).await {
+        tokio::time::sleep(POLL).await;
+    }
+}
+
+/// Makes a call and follows it; false if it was not answered, or not accepted.
+async fn one(world: &World, client: &mut Client, call: &Call) -> bool {
     let sent = world.recorder.now_ms();
     if call.plain {
         let answer = match call.era {
@@ -102,22 +131,25 @@ async fn one(world: &World, client: &mut Client, call: &Call) {
             Era::Modern => client.modern.plain(call).await,
         };
         // A plain call whose answer was lost is not followed.
+        let answered = matches!(answer, Ok(What::Answered(Outcome::Result(_))));
         if let Ok(what) = answer {
             world.note(call, call.era, "", (sent, what));
         }
-        return;
+        return answered;
     }
     let begun = match call.era {
         Era::Legacy => client.legacy.begin(call).await,
         Era::Modern => client.modern.begin(call).await,
     };
-    if let Ok((task, what)) = begun {
-        let accepted = matches!(what, What::Accepted { .. });
-        world.note(call, call.era, &task, (sent, what));
-        if accepted {
-            follow(world, client, call, &task).await;
-        }
+    let Ok((task, what)) = begun else {
+        return false;
+    };
+    let accepted = matches!(what, What::Accepted { .. });
+    world.note(call, call.era, &task, (sent, what));
+    if accepted {
+        follow(world, client, call, &task).await;
     }
+    accepted
 }
 
 /// Polls until the task is over, cancels it when the plan says so, and looks again in both eras.

@@ -142,7 +142,10 @@ impl Modern {
         } else {
             PROMPT
         };
-        Messages::of(request, patience).await?.answer().await
+        Messages::of(&self.world.recorder, request, patience)
+            .await?
+            .answer()
+            .await
     }
 }
 
