@@ -1,6 +1,12 @@
-//! What a tool requires of its clients.
+//! What a tool requires of its clients, and what a question does.
 
+use std::borrow::Cow;
+
+use serde::Deserialize;
+use serde_json::value::RawValue;
 use serde_json::{Map, Value, json};
+
+use super::object::RawObject;
 
 /// What of `required` a client that declares `declared`, a JSON object, lacks.
 pub(super) fn missing(required: &Map<String, Value>, declared: &str) -> Map<String, Value> {
@@ -29,6 +35,43 @@ fn lacking(required: &Map<String, Value>, declared: &Map<String, Value>) -> Map<
         left.map(|left| (name.clone(), left))
     };
     required.iter().filter_map(lacks).collect()
+}
+
+/// What a client must declare to be sent a request; nothing if no client is asked by this method.
+pub(super) fn needed(method: &str, params: &RawValue) -> Option<Map<String, Value>> {
+    let params = RawObject::parse(params.get()).unwrap_or_default();
+    let has = |name| params.get(name).is_some();
+    let by_url = || {
+        params
+            .get("mode")
+            .is_some_and(|mode| mode.get() == "\"url\"")
+    };
+    let needed = match method {
+        "elicitation/create" if by_url() => json!({ "elicitation": { "url": {} } }),
+        "elicitation/create" => json!({ "elicitation": { "form": {} } }),
+        "sampling/createMessage" if has("tools") || has("toolChoice") => {
+            json!({ "sampling": { "tools": {} } })
+        }
+        "sampling/createMessage" => json!({ "sampling": {} }),
+        "roots/list" => json!({ "roots": {} }),
+        _ => return None,
+    };
+    needed.as_object().cloned()
+}
+
+/// What a client that declares `declared` lacks to be asked a question of a job, JSON of method and params. One by another
+/// method is for the client to refuse.
+pub(super) fn missing_to_be_asked(question: &str, declared: &str) -> Map<String, Value> {
+    #[derive(Deserialize)]
+    struct Request<'a> {
+        #[serde(borrow)]
+        method: Cow<'a, str>,
+        #[serde(borrow)]
+        params: &'a RawValue,
+    }
+    let request = serde_json::from_str::<Request<'_>>(question).ok();
+    let needed = request.and_then(|request| needed(&request.method, request.params));
+    missing(&needed.unwrap_or_default(), declared)
 }
 
 /// Says what is missing.
@@ -64,6 +107,48 @@ mod tests {
         let flag = json!({ "roots": { "listChanged": true } });
         assert_eq!(left(&flag, r#"{"roots":{"listChanged":false}}"#), flag);
         assert_eq!(left(&json!({}), "{}"), json!({}));
+    }
+
+    #[test]
+    fn a_question_needs_what_its_params_use() {
+        let left = |method: &str, params: Value, declared: &str| {
+            let question = json!({ "method": method, "params": params }).to_string();
+            Value::Object(missing_to_be_asked(&question, declared))
+        };
+        let (elicitation, sampling) = ("elicitation/create", "sampling/createMessage");
+        let url = json!({ "mode": "url", "url": "https://example.com" });
+        for (method, params, declared, lacks) in [
+            (elicitation, json!({}), r#"{"elicitation":{}}"#, json!({})),
+            (
+                elicitation,
+                json!({ "mode": "form" }),
+                r#"{"sampling":{}}"#,
+                json!({ "elicitation": { "form": {} } }),
+            ),
+            (
+                elicitation,
+                url,
+                r#"{"elicitation":{}}"#,
+                json!({ "elicitation": { "url": {} } }),
+            ),
+            (sampling, json!({}), r#"{"sampling":{}}"#, json!({})),
+            (
+                sampling,
+                json!({ "tools": [] }),
+                r#"{"sampling":{}}"#,
+                json!({ "sampling": { "tools": {} } }),
+            ),
+            (
+                sampling,
+                json!({ "toolChoice": {} }),
+                r#"{"sampling":{"tools":{}}}"#,
+                json!({}),
+            ),
+            ("roots/list", json!({}), "{}", json!({ "roots": {} })),
+            ("unheard/of", json!({}), "{}", json!({})),
+        ] {
+            assert_eq!(left(method, params, declared), lacks, "{method} {declared}");
+        }
     }
 
     #[test]

@@ -38,8 +38,13 @@ pub(crate) enum OnDisconnect {
 /// How the job's questions reach the client.
 #[derive(Debug)]
 pub(super) enum OnQuestion {
-    /// They end the request, which the client makes again with the answers. `call` says which call that is.
-    Return { call: String },
+    /// They end the request, which the client makes again with the answers.
+    Return {
+        /// Says which call that is.
+        call: String,
+        /// What the client can be asked, a JSON object.
+        capabilities: Box<RawValue>,
+    },
     /// They go out as requests on this request's stream.
     Send {
         /// That connection.
@@ -334,9 +339,13 @@ impl Follow {
         events: &mpsc::Sender<Event>,
     ) -> Result<Option<Answer>, BridgeError> {
         let messages = match &mut self.on_question {
-            OnQuestion::Return { call } => {
-                return modern::input_required(bridge, &self.request, (view, &self.watch), call)
-                    .await;
+            OnQuestion::Return { call, capabilities } => {
+                let asked = modern::Asked {
+                    watch: &self.watch,
+                    call,
+                    capabilities: capabilities.get(),
+                };
+                return modern::input_required(bridge, &self.request, view, &asked).await;
             }
             OnQuestion::Send {
                 carrier,

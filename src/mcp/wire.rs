@@ -3,7 +3,6 @@
 use chrono::{DateTime, SecondsFormat};
 use serde::de::IgnoredAny;
 use serde::{Deserialize, Serialize};
-use serde_json::json;
 use serde_json::value::RawValue;
 use taskferry_contract::{AskFirst, Status, TaskId, TaskSupport, TaskView};
 
@@ -116,15 +115,8 @@ impl<'a> ListedTool<'a> {
 /// params.
 pub(crate) fn asked_first(tool: &Tool, declared: &str) -> Vec<(String, String)> {
     let can_be_asked = |ask: &&AskFirst| {
-        let needed = match ask.method.as_str() {
-            "elicitation/create" if is_by_url(ask) => json!({ "elicitation": { "url": {} } }),
-            "elicitation/create" => json!({ "elicitation": { "form": {} } }),
-            "sampling/createMessage" => json!({ "sampling": {} }),
-            "roots/list" => json!({ "roots": {} }),
-            _ => return false,
-        };
-        let needed = needed.as_object().cloned().unwrap_or_default();
-        capabilities::missing(&needed, declared).is_empty()
+        capabilities::needed(&ask.method, &ask.params)
+            .is_some_and(|needed| capabilities::missing(&needed, declared).is_empty())
     };
     let asked = tool.definition.ask_first.iter().filter(can_be_asked);
     asked
@@ -135,13 +127,6 @@ pub(crate) fn asked_first(tool: &Tool, declared: &str) -> Vec<(String, String)> 
             Some((ask.key.clone(), serde_json::to_string(&request).ok()?))
         })
         .collect()
-}
-
-fn is_by_url(ask: &AskFirst) -> bool {
-    let params = RawObject::parse(ask.params.get()).unwrap_or_default();
-    params
-        .get("mode")
-        .is_some_and(|mode| mode.get() == "\"url\"")
 }
 
 /// A status as both eras call it.

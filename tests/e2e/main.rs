@@ -14,6 +14,7 @@ mod recorder;
 mod schema;
 mod stream;
 
+mod askable;
 mod cancelled;
 mod edge;
 mod exec_questions;

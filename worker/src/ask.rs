@@ -112,27 +112,30 @@ impl AskRequest {
         let Some(declared) = declared.and_then(Value::as_object) else {
             return Err(AskError::NotDeclared { capability });
         };
-        if capability != "elicitation" {
-            return Ok(());
-        }
-        // A client that names no mode means forms (2025-11-25, Elicitation, Capabilities).
-        if self.is_by_url() && !declared.contains_key("url") {
-            let capability = "elicitation.url";
-            Err(AskError::NotDeclared { capability })
-        } else if !self.is_by_url()
-            && declared.contains_key("url")
-            && !declared.contains_key("form")
-        {
-            let capability = "elicitation.form";
-            Err(AskError::NotDeclared { capability })
-        } else {
-            Ok(())
+        let has = |name| declared.contains_key(name);
+        match self.part() {
+            // A client that names no mode means forms (2025-11-25, Elicitation, Capabilities).
+            Some("elicitation.form") if has("form") || !has("url") => Ok(()),
+            Some("elicitation.url") if has("url") => Ok(()),
+            Some("sampling.tools") if has("tools") => Ok(()),
+            Some(capability) => Err(AskError::NotDeclared { capability }),
+            None => Ok(()),
         }
     }
 
-    fn is_by_url(&self) -> bool {
-        let params: Option<Value> = serde_json::from_str(&self.params).ok();
-        params.is_some_and(|params| params.get("mode").is_some_and(|mode| mode == "url"))
+    /// The part of a capability that it needs, if one is not enough.
+    fn part(&self) -> Option<&'static str> {
+        let params: Value = serde_json::from_str(&self.params).unwrap_or_default();
+        let has = |name| params.get(name).is_some();
+        match self.method.as_str() {
+            "elicitation/create" if params.get("mode").is_some_and(|mode| mode == "url") => {
+                Some("elicitation.url")
+            }
+            "elicitation/create" => Some("elicitation.form"),
+            // 2025-11-25, Sampling, Capabilities.
+            "sampling/createMessage" if has("tools") || has("toolChoice") => Some("sampling.tools"),
+            _ => None,
+        }
     }
 }
 
@@ -278,6 +281,21 @@ mod tests {
             let declared = Some(capabilities);
             assert_eq!(form.check(declared).is_ok(), by_form, "{capabilities}");
             assert_eq!(url.check(declared).is_ok(), by_url, "{capabilities}");
+        }
+    }
+
+    #[test]
+    fn a_model_is_given_tools_only_if_its_client_takes_them() {
+        let without = AskRequest::sampling(json!({"messages": [], "maxTokens": 1}));
+        let tools = AskRequest::sampling(json!({"messages": [], "maxTokens": 1, "tools": []}));
+        let choice = json!({"messages": [], "maxTokens": 1, "toolChoice": {"mode": "none"}});
+        let choice = AskRequest::sampling(choice);
+        let (plain, all) = (r#"{"sampling":{}}"#, r#"{"sampling":{"tools":{}}}"#);
+        assert!(without.check(Some(plain)).is_ok());
+        for ask in [tools, choice] {
+            assert!(ask.check(Some(all)).is_ok());
+            let refused = ask.check(Some(plain)).unwrap_err().to_string();
+            assert!(refused.contains("sampling.tools"), "{refused}");
         }
     }
 

@@ -10,6 +10,7 @@ use taskferry_contract::{
 use tokio::time::{Instant, sleep_until};
 
 use super::super::Caller;
+use super::super::capabilities;
 use super::super::jsonrpc::{self, Response};
 use super::super::object::RawObject;
 use super::cancel;
@@ -24,6 +25,8 @@ pub(in super::super) struct Carrier {
     /// Its name among all replicas.
     name: String,
     session: SessionId,
+    /// What its client can be asked, a JSON object.
+    capabilities: String,
     receiver: Receiver,
     /// The request that it answers, if that stands for no job of its own: under which name the session notes that it was
     /// cancelled.
@@ -41,6 +44,7 @@ impl Carrier {
         Self {
             name: bridge.new_carrier(),
             session: session.id,
+            capabilities: session.session.capabilities.clone(),
             receiver: Receiver::of(&session.session),
             waits: None,
             sent: HashSet::new(),
@@ -79,10 +83,10 @@ impl Carrier {
         Ok(store.take_session_cancel(self.session, request).await?)
     }
 
-    /// What there is to send for the open questions of a job: those that nobody has sent yet, as requests, and what is to
-    /// be asked of the client's tasks. The id of each says where its response belongs: `<task id>/<key>`, and for a
-    /// client's task `/get/<n>` or `/result/<n>` after that. To be called every few seconds while questions are open, or
-    /// the right to send is lost; and whenever something is [due](Self::due).
+    /// What there is to send for the open questions of a job: those that nobody has sent yet and this client can be asked,
+    /// as requests, and what is to be asked of the client's tasks. The id of each says where its response belongs:
+    /// `<task id>/<key>`, and for a client's task `/get/<n>` or `/result/<n>` after that. To be called every few seconds
+    /// while questions are open, or the right to send is lost; and whenever something is [due](Self::due).
     pub(in super::super) async fn questions(
         &mut self,
         bridge: &Bridge,
@@ -133,6 +137,11 @@ impl Carrier {
         let mut messages = Vec::new();
         self.leave(view.id);
         for question in questions {
+            // The job may be another session's of the same caller, whose client can be asked more.
+            if !capabilities::missing_to_be_asked(&question.request, &self.capabilities).is_empty()
+            {
+                continue;
+            }
             let sent = match &question.remote {
                 Some(remote) if remote.session == self.session => {
                     self.ask_remote(bridge, view, &question.key).await?
@@ -274,6 +283,14 @@ fn request_of(
     let method: String = serde_json::from_str(stored.get("method")?.get()).ok()?;
     let params = stored.get("params").map_or("{}", RawValue::get).to_owned();
     let mut params = RawObject::parse(&params).ok()?;
+    // Required in this era (2025-11-25, Elicitation, URL Mode), and unique, which a tool's definition cannot make it.
+    if params
+        .get("mode")
+        .is_some_and(|mode| mode.get() == "\"url\"")
+        && params.get("elicitationId").is_none()
+    {
+        params.set("elicitationId", &id);
+    }
     if receiver.takes(&method) {
         params.set("task", &json!({ "ttl": ttl_ms }));
     }
@@ -324,7 +341,8 @@ async fn answer(
     if may_be_task && receiver::made(bridge, place, result).await? {
         return Ok(());
     }
-    let answers = [(place.key, result.get())];
+    let result = receiver::object(result);
+    let answers = [(place.key, result.as_ref())];
     bridge.answer(place.task, place.owner, &answers).await
 }
 

@@ -243,6 +243,17 @@ pub(super) async fn told(
         .await
 }
 
+/// What a client answered, if it is an object, as every result is; else an error in its place.
+pub(super) fn object(result: &RawValue) -> Cow<'_, str> {
+    if result.get().starts_with('{') {
+        return result.get().into();
+    }
+    let text = "the client's answer is no object, as a result must be";
+    json!({ "error": { "code": -32000, "message": text } })
+        .to_string()
+        .into()
+}
+
 /// The answer that a client's task brings. One that the client said had failed brings an error, whatever it holds.
 async fn of_ended(
     bridge: &Bridge,
@@ -253,7 +264,7 @@ async fn of_ended(
     let failed = remote.filter(|remote| remote.status == RemoteStatus::Failed);
     let why = failed.as_ref().and_then(|remote| remote.message.as_deref());
     Ok(match (outcome, failed.is_some()) {
-        (Ok(result), false) => result.get().to_owned(),
+        (Ok(result), false) => object(result).into_owned(),
         (Ok(result), true) => {
             let why = why.unwrap_or(result.get());
             let text = format!("the client's task that was to bring the answer is failed: {why}");

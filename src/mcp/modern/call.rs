@@ -70,7 +70,10 @@ impl Mcp {
                 arguments,
                 request: request.id,
                 progress: envelope.progress_teller(),
-                on_question: OnQuestion::Return { call: call_digest },
+                on_question: OnQuestion::Return {
+                    call: call_digest,
+                    capabilities: envelope.capabilities.to_owned(),
+                },
                 resumed: job,
                 voice: &VOICE,
             };
@@ -123,7 +126,10 @@ impl Mcp {
                 .log_level
                 .map(|least| LogTeller::new(definition.name.as_str(), least)),
             on_disconnect: OnDisconnect::Cancel,
-            on_question: OnQuestion::Return { call: digest },
+            on_question: OnQuestion::Return {
+                call: digest,
+                capabilities: envelope.capabilities.to_owned(),
+            },
             finish: call_answer,
             trail: None,
             deadline: self.hand_out_after(call.tool, envelope.takes_tasks, &VOICE),

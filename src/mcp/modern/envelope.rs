@@ -7,8 +7,8 @@ use std::fmt;
 use axum::http::{HeaderMap, StatusCode};
 use serde::Deserialize;
 use serde::de::IgnoredAny;
-use serde_json::json;
 use serde_json::value::RawValue;
+use serde_json::{Value, json};
 use taskferry_contract::{LogLevel, TaskSupport, UnknownLevel};
 
 use super::super::capabilities;
@@ -114,9 +114,8 @@ impl<'a> Envelope<'a> {
             return Ok(());
         }
         let text = format!("this needs the client capability extensions[{TASKS_EXTENSION:?}]");
-        let data = json!({ "requiredCapabilities": { "extensions": { TASKS_EXTENSION: {} } } });
-        let error = RpcError::new(code::MISSING_CLIENT_CAPABILITY, text).with_data(data);
-        Err(bad_request(error))
+        let missing = json!({ "extensions": { TASKS_EXTENSION: {} } });
+        Err(lacking(text, &missing))
     }
 
     /// Refuses a call of a tool that needs what this client does not declare, and says all that is missing.
@@ -133,10 +132,14 @@ impl<'a> Envelope<'a> {
             return Ok(());
         }
         let text = capabilities::text(tool.definition.name.as_str(), &missing);
-        let data = json!({ "requiredCapabilities": missing });
-        let error = RpcError::new(code::MISSING_CLIENT_CAPABILITY, text).with_data(data);
-        Err(bad_request(error))
+        Err(lacking(text, &missing.into()))
     }
+}
+
+/// Refuses a request for what its client does not declare.
+pub(super) fn lacking(text: String, missing: &Value) -> Refusal {
+    let data = json!({ "requiredCapabilities": missing });
+    bad_request(RpcError::new(code::MISSING_CLIENT_CAPABILITY, text).with_data(data))
 }
 
 fn read_level(level: &str) -> Result<LogLevel, Refusal> {

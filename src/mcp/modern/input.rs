@@ -6,12 +6,14 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
-use taskferry_contract::{Owner, TaskView};
+use taskferry_contract::{Leaver, Owner, TaskView};
 
 use super::super::Caller;
+use super::super::capabilities;
 use super::super::jsonrpc::{self, RpcError};
 use super::super::reply::{Answer, Refusal};
 use super::super::wire;
+use super::envelope::lacking;
 use super::task::{InputRequests, input_requests};
 use super::{RESULT_META, ResultMeta};
 use crate::bridge::{Bridge, BridgeError, Call, Carried, Unsealed, Watch};
@@ -42,26 +44,51 @@ struct InputRequired {
     meta: ResultMeta,
 }
 
-/// The answer to a call whose job asks; nothing if it asks no longer.
+/// A call whose job asks.
+#[derive(Debug)]
+pub(in super::super) struct Asked<'a> {
+    pub(in super::super) watch: &'a Watch,
+    /// Which call it is.
+    pub(in super::super) call: &'a str,
+    /// What its client can be asked, a JSON object.
+    pub(in super::super) capabilities: &'a str,
+}
+
+/// The answer to a call whose job asks; nothing if it asks no longer, or others of the same caller are asked.
 pub(in super::super) async fn input_required(
     bridge: &Bridge,
     request: &RawValue,
-    (view, watch): (&TaskView, &Watch),
-    call: &str,
+    view: &TaskView,
+    asked: &Asked<'_>,
 ) -> Result<Option<Answer>, BridgeError> {
+    let (watch, declared) = (asked.watch, asked.capabilities);
     let questions = bridge.questions(view.id).await?;
-    if questions.is_empty() {
+    let Some(first) = questions.first() else {
+        return Ok(None);
+    };
+    let missing = capabilities::missing_to_be_asked(&first.request, declared);
+    let requests = input_requests(questions, declared);
+    if !requests.is_empty() {
+        let carried = Carried {
+            task: Some(view.id),
+            holder: watch.has_joined().then(|| watch.holder()),
+            answers: Vec::new(),
+        };
+        let sealed = (&carried, &view.owner, asked.call);
+        return Ok(Some(returned(bridge, request, requests, sealed).await?));
+    }
+    if !view.plain {
         return Ok(None);
     }
-    let carried = Carried {
-        task: Some(view.id),
-        holder: watch.has_joined().then(|| watch.holder()),
-        answers: Vec::new(),
-    };
-    let asked = input_requests(questions);
-    Ok(Some(
-        returned(bridge, request, asked, (&carried, &view.owner, call)).await?,
-    ))
+    if watch.has_joined() {
+        let leaver = Leaver {
+            holder: watch.holder(),
+            on_purpose: false,
+        };
+        bridge.leave_call(view.id, &view.owner, leaver).await?;
+    }
+    let text = capabilities::text(&view.tool, &missing);
+    Ok(Some(lacking(text, &missing.into()).answer(request)))
 }
 
 /// The answer that ends a call with questions, and with what the caller is to bring back.
@@ -133,7 +160,8 @@ impl Retry<'_> {
                 Err(refused) => return Err(RpcError::invalid_params(refused.to_string()).into()),
             },
         };
-        let answers = self.answers()?;
+        let responses = self.input_responses.as_ref().into_iter().flatten();
+        let answers = read_answers(responses)?;
         if let Some(task) = carried.task {
             let answers: Vec<(&str, &str)> = answers
                 .iter()
@@ -155,29 +183,30 @@ impl Retry<'_> {
             answers: carried.answers,
         })
     }
+}
 
-    /// The answers, each an object. What could be the key of no question is passed over.
-    fn answers(&self) -> Result<Vec<(String, String)>, Refusal> {
-        let responses = self.input_responses.as_ref().into_iter().flatten();
-        let mut answers = Vec::new();
-        for (key, answer) in responses {
-            if !answer.get().starts_with('{') {
-                let text = format!(
-                    "inputResponses.{key} must be an object: the result of the request {key:?}"
-                );
-                return Err(RpcError::invalid_params(text).into());
-            }
-            if key.len() <= LONGEST_KEY {
-                answers.push((key.to_string(), answer.get().to_owned()));
-            }
-        }
-        let size: usize = answers.iter().map(|(_, answer)| answer.len()).sum();
-        if answers.len() > MOST_ANSWERS || size > LARGEST_ANSWERS {
+/// The answers, each an object. What could be the key of no question is passed over.
+pub(super) fn read_answers<'a>(
+    responses: impl IntoIterator<Item = (&'a Cow<'a, str>, &'a &'a RawValue)>,
+) -> Result<Vec<(String, String)>, Refusal> {
+    let mut answers = Vec::new();
+    for (key, answer) in responses {
+        if !answer.get().starts_with('{') {
             let text = format!(
-                "inputResponses must be at most {MOST_ANSWERS} answers of {LARGEST_ANSWERS} bytes together"
+                "inputResponses.{key} must be an object: the result of the request {key:?}"
             );
             return Err(RpcError::invalid_params(text).into());
         }
-        Ok(answers)
+        if key.len() <= LONGEST_KEY {
+            answers.push((key.to_string(), answer.get().to_owned()));
+        }
     }
+    let size: usize = answers.iter().map(|(_, answer)| answer.len()).sum();
+    if answers.len() > MOST_ANSWERS || size > LARGEST_ANSWERS {
+        let text = format!(
+            "inputResponses must be at most {MOST_ANSWERS} answers of {LARGEST_ANSWERS} bytes together"
+        );
+        return Err(RpcError::invalid_params(text).into());
+    }
+    Ok(answers)
 }

@@ -6,7 +6,7 @@ use futures_util::stream::FuturesUnordered;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 use serde_json::value::RawValue;
-use taskferry_contract::{Question, Status, TaskView};
+use taskferry_contract::{Status, TaskView};
 use tokio::sync::{mpsc, watch};
 use tokio_util::sync::CancellationToken;
 
@@ -15,7 +15,7 @@ use super::super::reply::{Answer, Event, Refusal, Reply};
 use super::super::wire::{self, SERVER_INFO, ServerInfo};
 use super::super::{Caller, Mcp};
 use super::envelope::Envelope;
-use super::task::ModernTask;
+use super::task::{InputRequests, ModernTask, input_requests};
 use crate::bridge::{Bridge, BridgeError, Watch};
 
 /// The most tasks that one stream follows.
@@ -67,6 +67,7 @@ impl Mcp {
         let (events, rest) = mpsc::channel(64);
         let subscription = Subscription {
             id,
+            capabilities: envelope.capabilities.to_owned(),
             bridge: self.bridge.clone(),
             changes: granted
                 .tools_list_changed
@@ -115,6 +116,8 @@ impl Mcp {
 /// One open stream.
 struct Subscription {
     id: Box<RawValue>,
+    /// What its client can be asked.
+    capabilities: Box<RawValue>,
     bridge: Bridge,
     changes: Option<watch::Receiver<u64>>,
     events: mpsc::Sender<Event>,
@@ -163,6 +166,7 @@ impl Subscription {
             };
             // A store that cannot be read is looked at again by the next turn.
             let Ok(questions) = questions else { continue };
+            let questions = input_requests(questions, self.capabilities.get());
             let state = Shown::of(&view, &questions);
             if told.as_ref() == Some(&state) {
                 continue;
@@ -223,7 +227,7 @@ struct Shown {
 }
 
 impl Shown {
-    fn of(view: &TaskView, questions: &[Question]) -> Self {
+    fn of(view: &TaskView, questions: &InputRequests) -> Self {
         // Whether a job waits for a worker or has one is nothing a client sees.
         let status = match view.status {
             Status::Queued => Status::Working,
@@ -232,10 +236,7 @@ impl Shown {
         Self {
             status,
             message: view.message.clone(),
-            keys: questions
-                .iter()
-                .map(|question| question.key.clone())
-                .collect(),
+            keys: questions.keys().cloned().collect(),
         }
     }
 }

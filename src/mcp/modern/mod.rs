@@ -17,7 +17,7 @@ use super::reply::{Refusal, Reply};
 use super::wire::{self, ListedTool, SERVER_INFO, ServerInfo};
 use super::{Caller, LEGACY, MODERN, Mcp, TASKS_EXTENSION};
 use envelope::Envelope;
-pub(super) use input::input_required;
+pub(super) use input::{Asked, input_required};
 
 /// Names the revision of a request.
 pub(crate) const VERSION_HEADER: &str = "mcp-protocol-version";

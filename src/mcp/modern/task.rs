@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 use taskferry_contract::{Question, Status, TaskId, TaskView};
 
+use super::super::capabilities::missing_to_be_asked;
 use super::super::jsonrpc::{self, Request, RpcError};
 use super::super::object::RawObject;
 use super::super::pace;
@@ -16,6 +17,7 @@ use super::super::wire::{self, Outcome};
 use super::super::{Caller, Mcp};
 use super::envelope::Envelope;
 use super::headers::{self, Presence};
+use super::input::read_answers;
 use super::{RESULT_META, ResultMeta};
 
 /// A task as `tools/call` creates it, `tasks/get` shows it, and a subscription tells of it.
@@ -69,15 +71,15 @@ impl<'a, M> ModernTask<'a, M> {
     }
 
     /// The task as a subscription tells of it.
-    pub(super) fn notified(view: &'a TaskView, questions: Vec<Question>, meta: M) -> Self {
+    pub(super) fn notified(view: &'a TaskView, questions: InputRequests, meta: M) -> Self {
         Self::new(None, view, meta).detailed(view, questions)
     }
 
     /// The task with what its status brings along.
-    fn detailed(self, view: &'a TaskView, questions: Vec<Question>) -> Self {
+    fn detailed(self, view: &'a TaskView, questions: InputRequests) -> Self {
         let mut task = self;
         match (view.status, Outcome::of(view)) {
-            (Status::InputRequired, _) => task.input_requests = Some(input_requests(questions)),
+            (Status::InputRequired, _) => task.input_requests = Some(questions),
             (Status::Completed, Some(Outcome::Result(result))) => task.result = inlined(result),
             (Status::Failed, Some(outcome)) => {
                 task.status_message = Some(wire::status_message(view));
@@ -105,9 +107,11 @@ fn inlined(result: &str) -> Option<Box<RawValue>> {
 /// Questions by key.
 pub(super) type InputRequests = BTreeMap<String, Box<RawValue>>;
 
-pub(super) fn input_requests(questions: Vec<Question>) -> InputRequests {
+/// Those that a client which declares `declared` can be asked; another client of the same caller may have begun the job.
+pub(super) fn input_requests(questions: Vec<Question>, declared: &str) -> InputRequests {
     questions
         .into_iter()
+        .filter(|question| missing_to_be_asked(&question.request, declared).is_empty())
         .filter_map(|question| Some((question.key, RawValue::from_string(question.request).ok()?)))
         .collect()
 }
@@ -136,6 +140,7 @@ impl Mcp {
         } else {
             Vec::new()
         };
+        let questions = input_requests(questions, envelope.capabilities.get());
         let task = ModernTask::new(Some("complete"), &view, RESULT_META);
         Ok(jsonrpc::success(
             request.id,
@@ -156,9 +161,10 @@ impl Mcp {
                 RpcError::invalid_params("params must have inputResponses, an object").into(),
             );
         };
-        let answers: Vec<(&str, &str)> = responses
+        let answers = read_answers(&responses)?;
+        let answers: Vec<(&str, &str)> = answers
             .iter()
-            .map(|(key, answer)| (key.as_ref(), answer.get()))
+            .map(|(key, answer)| (key.as_str(), answer.as_str()))
             .collect();
         Ok(self.bridge.answer(id, &caller.owner, &answers).await?)
     }
