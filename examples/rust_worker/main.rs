@@ -76,13 +76,11 @@ fn count(lines: usize) -> f64 {
     u32::try_from(lines).map_or(f64::MAX, f64::from)
 }
 
-#[tokio::main]
-async fn main() -> ExitCode {
+fn main() -> ExitCode {
     let schema = RawValue::from_string(SCHEMA.to_owned()).expect("the schema is JSON");
     let name = "summarize_orders".parse().expect("the name fits the rule");
     let mut definition = ToolDefinition::new(name, schema);
     definition.description = Some("Adds up the orders of each month, in EUR.".to_owned());
     Program::new("rust_worker", env!("CARGO_PKG_VERSION"))
-        .run(|worker| worker.tool(definition, summarize_orders))
-        .await
+        .main(|worker| worker.tool(definition, summarize_orders))
 }

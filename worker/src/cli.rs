@@ -1,12 +1,14 @@
 //! The command line of a worker: settings, logging, signals. A worker of your own gets the same with
-//! `Program::new("my-worker", "1.0.0").run(|worker| worker.tool(…)).await`.
+//! `Program::new("my-worker", "1.0.0").main(|worker| worker.tool(…))`.
 
 use std::io::Write as _;
 use std::path::PathBuf;
 use std::process::ExitCode;
+use std::time::Duration;
 
 use clap::{Arg, ArgMatches, Command, value_parser};
 use taskferry_contract::Store;
+use tokio::runtime::Runtime;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 
@@ -14,6 +16,9 @@ use crate::builder::Builder;
 use crate::config::{self, WorkerConfig};
 use crate::manifest::Manifest;
 use crate::worker::Worker;
+
+/// How long threads that are still blocked after the drain may take.
+const THREADS_END: Duration = Duration::from_secs(1);
 
 /// A worker's binary.
 #[derive(Debug, Clone, Copy)]
@@ -41,6 +46,21 @@ impl Program {
             manifest_required: true,
             ..Self::new(name, version)
         }
+    }
+
+    /// The whole of a worker's `main`: [`Self::run`] on a runtime of its own. A handler that blocks its thread is not waited
+    /// for once the worker has drained; the process ends.
+    pub fn main(self, extend: impl FnOnce(Builder) -> Builder) -> ExitCode {
+        let runtime = match Runtime::new() {
+            Ok(runtime) => runtime,
+            Err(error) => {
+                self.say(&format!("no threads to run on: {error}"));
+                return ExitCode::FAILURE;
+            }
+        };
+        let code = runtime.block_on(self.run(extend));
+        runtime.shutdown_timeout(THREADS_END);
+        code
     }
 
     /// Reads the settings, runs the worker until SIGTERM or SIGINT, and drains. `extend` adds the tools.

@@ -4,9 +4,6 @@ use std::process::ExitCode;
 
 use taskferry_worker::cli::Program;
 
-#[tokio::main]
-async fn main() -> ExitCode {
-    Program::of_manifest(env!("CARGO_BIN_NAME"), env!("CARGO_PKG_VERSION"))
-        .run(|worker| worker)
-        .await
+fn main() -> ExitCode {
+    Program::of_manifest(env!("CARGO_BIN_NAME"), env!("CARGO_PKG_VERSION")).main(|worker| worker)
 }

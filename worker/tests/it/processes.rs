@@ -186,18 +186,34 @@ async fn a_manifest_that_cannot_be_used_is_told_as_a_whole() {
     }
 }
 
+/// A binary of an example.
+fn start_example(rig: &Rig, name: &str, flags: &[&str]) -> Process {
+    let test = std::env::current_exe().unwrap();
+    let examples = test.ancestors().nth(2).unwrap().join("examples");
+    let mut command = Command::new(examples.join(name));
+    command.args(["--redis-url", &rig.server.url()]).args(flags);
+    Process::start(name, command)
+}
+
+#[tokio::test]
+async fn a_handler_that_blocks_its_thread_does_not_keep_the_process() {
+    let rig = Rig::new().await;
+    let flags = ["--drain-timeout", "100ms"];
+    let mut worker = start_example(&rig, "stuck_worker", &flags);
+    rig.until_registered("stuck").await;
+    let id = rig.submit(&tool("stuck"), "{}").await;
+    rig.has_status(id, Status::Working).await;
+    worker.terminate();
+    worker.wait_for_exit(SOON).await;
+    assert_eq!(rig.view(id).await.status, Status::Queued);
+    rig.store.cancel_any(id, "no").await.unwrap();
+    rig.check().await;
+}
+
 #[tokio::test]
 async fn the_example_in_rust_asks_and_then_adds_up() {
     let rig = Rig::new().await;
-    let test = std::env::current_exe().unwrap();
-    let example = test
-        .ancestors()
-        .nth(2)
-        .unwrap()
-        .join("examples/rust_worker");
-    let mut command = Command::new(example);
-    command.args(["--redis-url", &rig.server.url()]);
-    let _worker = Process::start("rust_worker", command);
+    let _worker = start_example(&rig, "rust_worker", &[]);
     rig.until_registered("summarize_orders").await;
     let definition = rig.store.tools().await.unwrap().remove(0);
     let arguments = r#"{"region":"North","confirm":true}"#;
