@@ -21,7 +21,7 @@ use tokio::sync::broadcast;
 use tokio_util::sync::CancellationToken;
 
 pub(crate) use catalog::{Catalog, Tool};
-pub(crate) use error::BridgeError;
+pub(crate) use error::{BridgeError, twice};
 pub(crate) use identity::digest;
 pub(crate) use mirrored::Mirrored;
 use seal::Seal;

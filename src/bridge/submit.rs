@@ -6,7 +6,7 @@ use taskferry_contract::{
     Alias, Asker, CancelReply, LogLevel, Owner, Status, Submission, SubmitReply, TaskId, TaskView,
 };
 
-use super::{Bridge, BridgeError, Tool, Watch, identity};
+use super::{Bridge, BridgeError, Tool, Watch, identity, twice};
 
 /// A call to be carried to the workers.
 #[derive(Debug, Clone, Copy)]
@@ -72,11 +72,13 @@ impl Bridge {
             Submitted::Joined(view) => *view,
         };
         if let Some(session) = session {
+            let (store, task) = (&self.0.store, view.id);
             let expires = view.created_ms.saturating_add(view.ttl_ms);
-            self.0
-                .store
-                .note_session_task(session, view.id, expires)
-                .await?;
+            let noted = twice(|| store.note_session_task(session, task, expires)).await;
+            // An error here would have the client make the call again, and the task is there.
+            if let Err(error) = noted {
+                tracing::warn!(%task, %session, %error, "the session's own stream will not tell of a task");
+            }
         }
         Ok(view)
     }
@@ -130,7 +132,9 @@ impl Bridge {
     }
 
     async fn submit(&self, job: &Submission<'_>) -> Result<Submitted, BridgeError> {
-        let reply = match self.0.store.submit(job).await.map_err(BridgeError::from) {
+        // The id makes it the same submit: one whose reply was lost is not queued twice.
+        let submitted = twice(|| self.0.store.submit(job)).await;
+        let reply = match submitted.map_err(BridgeError::from) {
             Err(BridgeError::NotReplicated {
                 wanted,
                 acknowledged,

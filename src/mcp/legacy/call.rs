@@ -169,7 +169,11 @@ impl Mcp {
         };
         let watch = self.bridge.call(call, Some(&asker)).await?;
         let kept = Duration::from_millis(call.tool.definition.ttl.default_ms);
-        cancel::remember(&self.bridge, session.id, request.id, (&watch, kept)).await?;
+        let noted = cancel::remember(&self.bridge, session.id, request.id, (&watch, kept)).await;
+        // An error here would have the client make the call again, and the job is queued.
+        if let Err(error) = noted {
+            tracing::warn!(task = %watch.id(), %error, "a call cannot be cancelled by its client");
+        }
         // The record knows the session and the token of the call that came first alone; the others are made again, and
         // join again.
         let trail = if watch.has_joined() {
