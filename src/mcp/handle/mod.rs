@@ -206,8 +206,6 @@ impl Mcp {
                 })))
             }
             BuiltIn::Cancel => {
-                // The record of a plain call is no task, though one may know its id.
-                self.bridge.poll(id, &caller.owner).await?;
                 let (Ok(view) | Err(view)) = self.bridge.cancel(id, &caller.owner).await?;
                 Ok(Reply::Json((voice.write)(request, status(&view))))
             }
