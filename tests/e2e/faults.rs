@@ -422,3 +422,29 @@ async fn a_submit_without_an_answer_is_sent_once_more() {
     let id = client.start("echo", json!({ "text": "x" })).await;
     client.until(&id, "completed").await;
 }
+
+#[tokio::test]
+async fn those_who_call_unknown_tools_wait_for_a_frozen_redis_together() {
+    let redis = TestServer::start().await;
+    let replica = Replica::start(&redis.url(), &[]).await;
+    let client = Modern::with(&replica.endpoint, json!({}));
+    redis.pause();
+    // Until then, what it read at the start is fresh.
+    eventually(Duration::from_secs(20), "it looks in vain", async || {
+        client.call("unknown", json!({})).await.status == 503
+    })
+    .await;
+    let begun = Instant::now();
+    let mut calls = tokio::task::JoinSet::new();
+    for n in 0..24 {
+        let client = client.clone();
+        calls.spawn(async move { client.call(&format!("unknown-{n}"), json!({})).await });
+    }
+    for answer in calls.join_all().await {
+        assert_eq!(answer.status, 503, "{}", answer.text);
+    }
+    // One after another they would take 72 s.
+    let took = begun.elapsed();
+    assert!(took < Duration::from_secs(30), "{took:?}");
+    redis.resume();
+}
