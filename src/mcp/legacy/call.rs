@@ -8,7 +8,7 @@ use serde_json::value::RawValue;
 use taskferry_contract::{Asker, TaskSupport, TaskView};
 
 use super::super::capabilities;
-use super::super::follow::{Follow, OnDisconnect, OnQuestion};
+use super::super::follow::{Awaits, Follow, OnDisconnect, OnQuestion};
 use super::super::handle::{self, Called, Order, Voice};
 use super::super::idempotency::GivenKey;
 use super::super::jsonrpc::{self, Request, RpcError, code};
@@ -191,6 +191,7 @@ impl Mcp {
             on_disconnect: OnDisconnect::Leave,
             on_question: OnQuestion::send(Carrier::new(&self.bridge, session), false),
             finish: call_answer,
+            awaits: Awaits::Call,
             trail,
             deadline: self.hand_out_after(call.tool, session.knows_tasks(), &VOICE),
         };

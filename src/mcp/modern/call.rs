@@ -8,7 +8,7 @@ use serde::Deserialize;
 use serde_json::value::RawValue;
 use taskferry_contract::{TaskSupport, TaskView};
 
-use super::super::follow::{Follow, OnDisconnect, OnQuestion};
+use super::super::follow::{Awaits, Follow, OnDisconnect, OnQuestion};
 use super::super::handle::{self, Called, Order, Voice};
 use super::super::jsonrpc::{self, Request, RpcError};
 use super::super::log::LogTeller;
@@ -131,6 +131,7 @@ impl Mcp {
                 capabilities: envelope.capabilities.to_owned(),
             },
             finish: call_answer,
+            awaits: Awaits::Call,
             trail: None,
             deadline: self.hand_out_after(call.tool, envelope.takes_tasks, &VOICE),
         };
