@@ -115,6 +115,20 @@ impl Bridge {
         }
     }
 
+    /// Whether the caller's idempotency key stands for a job that the call would join. It may end to before the call is made.
+    pub(crate) async fn would_join(&self, call: &Call<'_>) -> Result<bool, BridgeError> {
+        let Some(alias) = call
+            .idempotency_key
+            .and_then(|_key| identity::alias(call, None))
+        else {
+            return Ok(false);
+        };
+        let shard = Alias::shard(Some(&alias), call.owner, self.0.store.shards());
+        let job = self.0.store.aliased(shard, &alias).await?;
+        // Whoever made a plain call that was cancelled left it.
+        Ok(job.is_some_and(|job| !(job.plain && job.status == Status::Cancelled)))
+    }
+
     fn submission<'a>(&self, call: &Call<'a>, alias: Option<&'a Alias>) -> Submission<'a> {
         let shard = Alias::shard(alias, call.owner, self.0.store.shards());
         let (tool, id) = (&call.tool.definition, TaskId::random(shard));

@@ -344,6 +344,7 @@ impl Follow {
                     watch: &self.watch,
                     call,
                     capabilities: capabilities.get(),
+                    log: self.log.as_ref().and_then(LogTeller::told),
                 };
                 return modern::input_required(bridge, &self.request, view, &asked).await;
             }

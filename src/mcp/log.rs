@@ -45,6 +45,11 @@ impl LogTeller {
         Self { told, ..self }
     }
 
+    /// The place of the line that was told last.
+    pub(crate) fn told(&self) -> Option<&str> {
+        self.told.as_deref()
+    }
+
     /// The notifications of what has not been told yet.
     pub(crate) async fn tell(
         &mut self,

@@ -122,9 +122,9 @@ impl Mcp {
             request: request.id.to_owned(),
             watch,
             progress: envelope.progress_teller(),
-            log: call
-                .log_level
-                .map(|least| LogTeller::new(definition.name.as_str(), least)),
+            log: call.log_level.map(|least| {
+                LogTeller::new(definition.name.as_str(), least).after(brought.log.clone())
+            }),
             on_disconnect: OnDisconnect::Cancel,
             on_question: OnQuestion::Return {
                 call: digest,
