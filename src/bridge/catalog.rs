@@ -95,7 +95,27 @@ pub(crate) struct Catalog {
     tools: ArcSwap<Tools>,
     changes: watch::Sender<u64>,
     wake: Notify,
-    last_read: Mutex<Option<Instant>>,
+    last_read: Mutex<Option<Read>>,
+}
+
+/// An end of reading the registry.
+#[derive(Debug)]
+struct Read {
+    at: Instant,
+    /// Why it failed, if it did and may succeed later.
+    failed: Option<String>,
+}
+
+impl Read {
+    fn outcome(&self) -> Result<(), Error> {
+        match &self.failed {
+            None => Ok(()),
+            Some(reason) => Err(Error::Connection {
+                during: "tools",
+                reason: format!("it failed a moment ago: {reason}"),
+            }),
+        }
+    }
 }
 
 impl Catalog {
@@ -152,14 +172,23 @@ impl Catalog {
         }
     }
 
-    /// Reads the registry unless it was read within `tolerance`. One at a time: the others find it read.
+    /// Reads the registry unless it was read within `tolerance`. One at a time: the others find it read, or that it could
+    /// not be, so that they do not wait for Redis one after another.
     async fn refresh(&self, tolerance: Duration) -> Result<(), Error> {
         let mut last_read = self.last_read.lock().await;
-        if last_read.is_some_and(|at| at.elapsed() < tolerance) {
-            return Ok(());
+        if let Some(last) = last_read
+            .as_ref()
+            .filter(|last| last.at.elapsed() < tolerance)
+        {
+            return last.outcome();
         }
-        let definitions = self.store.tools().await?;
-        *last_read = Some(Instant::now());
+        let read = self.store.tools().await;
+        let failed = read.as_ref().err().filter(|error| error.is_transient());
+        *last_read = Some(Read {
+            at: Instant::now(),
+            failed: failed.map(ToString::to_string),
+        });
+        let definitions = read?;
         let fingerprint = serde_json::to_string(&definitions).unwrap_or_default();
         if fingerprint == self.tools.load().fingerprint {
             return Ok(());

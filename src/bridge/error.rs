@@ -61,6 +61,27 @@ pub(crate) enum BridgeError {
     Broken(#[source] Error),
 }
 
+/// Does what failed for a moment once more, at once. The first may have been done though it failed, so it must be something
+/// that twice is as good as once.
+pub(crate) async fn twice<T, F>(what: impl Fn() -> F) -> Result<T, Error>
+where
+    F: Future<Output = Result<T, Error>>,
+{
+    match what().await {
+        Err(error) if may_pass_at_once(&error) => {
+            tracing::debug!(%error, "trying once more");
+            what().await
+        }
+        outcome => outcome,
+    }
+}
+
+fn may_pass_at_once(error: &Error) -> bool {
+    error.is_transient()
+        && !error.is_out_of_memory()
+        && !matches!(error, Error::NotReplicated { .. })
+}
+
 impl From<Error> for BridgeError {
     fn from(error: Error) -> Self {
         if error.is_out_of_memory() {
@@ -85,5 +106,50 @@ impl From<Error> for BridgeError {
         }
         tracing::error!(%error, "the contract is broken");
         Self::Broken(error)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::cell::Cell;
+
+    use super::*;
+
+    fn lost() -> Error {
+        Error::Connection {
+            during: "submit",
+            reason: "no answer".to_owned(),
+        }
+    }
+
+    fn unreplicated() -> Error {
+        Error::NotReplicated {
+            during: "submit",
+            wanted: 2,
+            acknowledged: 1,
+        }
+    }
+
+    #[tokio::test]
+    async fn what_may_pass_at_once_is_done_once_more() {
+        for (fault, wanted) in [
+            (lost as fn() -> Error, 2),
+            (unreplicated, 1),
+            (|| Error::Unsuitable("old".to_owned()), 1),
+        ] {
+            let done = Cell::new(0);
+            let outcome = twice(|| async {
+                done.set(done.get() + 1);
+                Err::<(), Error>(fault())
+            });
+            assert!(outcome.await.is_err());
+            assert_eq!(done.get(), wanted, "{}", fault());
+        }
+        let done = Cell::new(0);
+        let second = twice(|| async {
+            done.set(done.get() + 1);
+            if done.get() == 1 { Err(lost()) } else { Ok(7) }
+        });
+        assert_eq!(second.await.unwrap(), 7);
     }
 }

@@ -21,7 +21,7 @@ use tokio::sync::broadcast;
 use tokio_util::sync::CancellationToken;
 
 pub(crate) use catalog::{Catalog, Tool};
-pub(crate) use error::BridgeError;
+pub(crate) use error::{BridgeError, twice};
 pub(crate) use identity::digest;
 pub(crate) use mirrored::Mirrored;
 use seal::Seal;
@@ -198,12 +198,14 @@ impl Bridge {
         Ok(self.0.store.log_lines(id, after, LINES_AT_ONCE).await?)
     }
 
-    /// Cancels a task. `Err(view)` inside if it had ended before.
+    /// Cancels a task. `Err(view)` inside if it had ended before. The record of a plain call is no task, though one may know
+    /// its id.
     pub(crate) async fn cancel(
         &self,
         id: TaskId,
         owner: &Owner,
     ) -> Result<Result<TaskView, TaskView>, BridgeError> {
+        self.poll(id, owner).await?;
         match self.0.store.cancel(id, owner, CANCELLED).await? {
             CancelReply::Cancelled(view) => {
                 tracing::info!(task = %id, tool = %view.tool, "cancelled");

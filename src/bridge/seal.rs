@@ -26,6 +26,8 @@ pub(crate) struct Carried {
     pub(crate) holder: Option<TaskId>,
     /// The answers given so far: key and JSON.
     pub(crate) answers: Vec<(String, String)>,
+    /// The place of the job's log line that was told last.
+    pub(crate) log: Option<String>,
 }
 
 /// What is sealed.
@@ -37,6 +39,8 @@ struct State {
     holder: Option<String>,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     answers: Vec<(String, String)>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    log: Option<String>,
     /// Who may bring it back.
     owner: String,
     /// Which call it belongs to.
@@ -45,6 +49,28 @@ struct State {
     until: u64,
     /// Makes no two states the same.
     nonce: u64,
+}
+
+impl State {
+    /// What is carried, if this caller may bring it back with this call, and now.
+    fn take(self, (owner, call): (&Owner, &str), now_ms: u64) -> Result<Carried, Unsealed> {
+        if self.until < now_ms {
+            return Err(Unsealed::Refused("it expired"));
+        }
+        if self.owner != owner.as_str() || self.call != call {
+            return Err(Unsealed::Refused("it belongs to another call"));
+        }
+        let read = |id: Option<String>| {
+            let id = id.map(|id| id.parse()).transpose();
+            id.map_err(|_unreadable| Unsealed::Refused("it names no task"))
+        };
+        Ok(Carried {
+            task: read(self.task)?,
+            holder: read(self.holder)?,
+            answers: self.answers,
+            log: self.log,
+        })
+    }
 }
 
 /// Why a state was not taken.
@@ -84,6 +110,7 @@ impl Seal {
             task: carried.task.map(|task| task.to_string()),
             holder: carried.holder.map(|holder| holder.to_string()),
             answers: carried.answers.clone(),
+            log: carried.log.clone(),
             owner: owner.to_string(),
             call: call.to_owned(),
             until: now_ms().saturating_add(millis(GOOD_FOR)),
@@ -130,21 +157,7 @@ impl Seal {
         let state = state.ok_or(Unsealed::Refused(
             "it was changed, or not made by this server",
         ))?;
-        if state.until < now_ms() {
-            return Err(Unsealed::Refused("it expired"));
-        }
-        if state.owner != owner.as_str() || state.call != call {
-            return Err(Unsealed::Refused("it belongs to another call"));
-        }
-        let read = |id: Option<String>| {
-            let id = id.map(|id| id.parse()).transpose();
-            id.map_err(|_unreadable| Unsealed::Refused("it names no task"))
-        };
-        Ok(Carried {
-            task: read(state.task)?,
-            holder: read(state.holder)?,
-            answers: state.answers,
-        })
+        state.take((owner, call), now_ms())
     }
 
     async fn key(&self, fresh: Duration) -> Result<String, Error> {
@@ -176,4 +189,37 @@ fn now_ms() -> u64 {
 
 fn millis(duration: Duration) -> u64 {
     u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_state_is_its_callers_for_one_call_and_a_limited_time() {
+        let (alice, bob) = (Owner::named("alice").unwrap(), Owner::named("bob").unwrap());
+        let state = State {
+            task: None,
+            holder: None,
+            answers: vec![("name".to_owned(), "{}".to_owned())],
+            log: Some("1-0".to_owned()),
+            owner: alice.to_string(),
+            call: "a call".to_owned(),
+            until: 1_000,
+            nonce: 1,
+        };
+        let carried = state.clone().take((&alice, "a call"), 1_000).unwrap();
+        assert_eq!(
+            (carried.answers, carried.log),
+            (state.answers.clone(), state.log.clone())
+        );
+        for (owner, call, now, why) in [
+            (&alice, "a call", 1_001, "expired"),
+            (&bob, "a call", 1_000, "another call"),
+            (&alice, "another", 1_000, "another call"),
+        ] {
+            let refused = state.clone().take((owner, call), now).unwrap_err();
+            assert!(refused.to_string().contains(why), "{refused}");
+        }
+    }
 }

@@ -7,7 +7,7 @@ use taskferry_contract::{
     TaskView,
 };
 
-use super::{Bridge, BridgeError, Tool, Watch, identity};
+use super::{Bridge, BridgeError, Tool, Watch, identity, twice};
 
 /// A call to be carried to the workers.
 #[derive(Debug, Clone, Copy)]
@@ -73,14 +73,16 @@ impl Bridge {
             Submitted::Joined(view) => *view,
         };
         if let Some(session) = session {
+            let (store, task) = (&self.0.store, view.id);
             let lives = Lifetime {
                 from_ms: view.created_ms,
                 until_ms: view.created_ms.saturating_add(view.ttl_ms),
             };
-            self.0
-                .store
-                .note_session_task(session, view.id, lives)
-                .await?;
+            let noted = twice(|| store.note_session_task(session, task, lives)).await;
+            // An error here would have the client make the call again, and the task is there.
+            if let Err(error) = noted {
+                tracing::warn!(%task, %session, %error, "the session's own stream will not tell of a task");
+            }
         }
         Ok(view)
     }
@@ -117,6 +119,20 @@ impl Bridge {
         }
     }
 
+    /// Whether the caller's idempotency key stands for a job that the call would join. It may end to before the call is made.
+    pub(crate) async fn would_join(&self, call: &Call<'_>) -> Result<bool, BridgeError> {
+        let Some(alias) = call
+            .idempotency_key
+            .and_then(|_key| identity::alias(call, None))
+        else {
+            return Ok(false);
+        };
+        let shard = Alias::shard(Some(&alias), call.owner, self.0.store.shards());
+        let job = self.0.store.aliased(shard, &alias).await?;
+        // Whoever made a plain call that was cancelled left it.
+        Ok(job.is_some_and(|job| !(job.plain && job.status == Status::Cancelled)))
+    }
+
     fn submission<'a>(&self, call: &Call<'a>, alias: Option<&'a Alias>) -> Submission<'a> {
         let shard = Alias::shard(alias, call.owner, self.0.store.shards());
         let (tool, id) = (&call.tool.definition, TaskId::random(shard));
@@ -134,7 +150,9 @@ impl Bridge {
     }
 
     async fn submit(&self, job: &Submission<'_>) -> Result<Submitted, BridgeError> {
-        let reply = match self.0.store.submit(job).await.map_err(BridgeError::from) {
+        // The id makes it the same submit: one whose reply was lost is not queued twice.
+        let submitted = twice(|| self.0.store.submit(job)).await;
+        let reply = match submitted.map_err(BridgeError::from) {
             Err(BridgeError::NotReplicated {
                 wanted,
                 acknowledged,

@@ -5,7 +5,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context as _;
-use axum::serve::ListenerExt as _;
 use taskferry_contract::{Durability, Error, Store};
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
@@ -117,25 +116,17 @@ impl Server {
             self.config.http.clone(),
             (tracker.clone(), stop.clone()),
         );
-        // Small writes must not wait for the acknowledgement of the last one: an event is worth a packet.
-        let listener = self.listener.tap_io(|connection| {
-            if let Err(error) = connection.set_nodelay(true) {
-                tracing::debug!(%error, "TCP_NODELAY cannot be set");
-            }
-        });
-        let until = stop.clone();
-        let unsuitable = failed.clone();
-        let serving = axum::serve(listener, router).with_graceful_shutdown(async move {
+        let (until, unsuitable) = (stop.clone(), failed.clone());
+        tracker.spawn(async move {
             tokio::select! {
                 () = until.cancelled() => {}
                 () = unsuitable.cancelled() => until.cancel(),
             }
         });
+        // Kept to the end: what is dropped with it counts as left by its client.
+        let mut serving = std::pin::pin!(http::serve(self.listener, router, &stop));
         let drained = tokio::select! {
-            ended = serving.into_future() => {
-                ended.context("serving failed")?;
-                true
-            }
+            () = serving.as_mut() => true,
             () = overdue(&stop, self.config.drain_timeout) => false,
         };
         background.cancel();

@@ -1,6 +1,8 @@
 //! HTTP: the routes, what may come in, and how replies go out.
 
 mod admission;
+mod connections;
+mod cors;
 mod finish;
 mod guard;
 mod health;
@@ -23,9 +25,13 @@ use tokio_util::task::TaskTracker;
 use crate::bridge::Bridge;
 use crate::mcp::{Caller, Mcp};
 use admission::{Admission, Room};
+pub(crate) use connections::serve;
 use finish::Finish;
 pub(crate) use guard::Guard;
 use respond::{Refused, respond};
+
+/// How long a client may take to send the body of a request, which has its room meanwhile.
+const BODY_WITHIN: Duration = Duration::from_secs(60);
 
 /// What may come in and how answers go out.
 #[derive(Debug, Clone)]
@@ -72,6 +78,7 @@ pub(crate) fn router(
             get(open).head(other).post(post).delete(end).fallback(other),
         )
         .route_layer(from_fn_with_state(admission, admission::admit))
+        .route_layer(from_fn_with_state(Arc::clone(&edge), cors::share))
         .route("/healthz", get(health::alive))
         .route("/readyz", get(health::ready))
         .with_state(edge)
@@ -128,7 +135,7 @@ async fn take(edge: &Edge, request: Request<Body>) -> Result<(HeaderMap, Bytes),
     let (parts, body) = request.into_parts();
     edge.settings.guard.check(&parts.headers)?;
     check_content_type(&parts.headers)?;
-    let body = read(body, edge.settings.max_body_bytes).await?;
+    let body = read(body, edge.settings.max_body_bytes, BODY_WITHIN).await?;
     Ok((parts.headers, body))
 }
 
@@ -145,8 +152,13 @@ fn check_content_type(headers: &HeaderMap) -> Result<(), Refused> {
     Err(Refused::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, text))
 }
 
-async fn read(body: Body, limit: usize) -> Result<Bytes, Refused> {
-    match Limited::new(body, limit).collect().await {
+async fn read(body: Body, limit: usize, within: Duration) -> Result<Bytes, Refused> {
+    let body = tokio::time::timeout(within, Limited::new(body, limit).collect()).await;
+    let Ok(body) = body else {
+        let text = format!("the body did not come within {within:?}; send the request again");
+        return Err(Refused::new(StatusCode::REQUEST_TIMEOUT, text));
+    };
+    match body {
         Ok(body) => Ok(body.to_bytes()),
         Err(error) if error.is::<LengthLimitError>() => {
             let text = format!("the body is larger than the {limit} bytes this server takes");
@@ -156,5 +168,26 @@ async fn read(body: Body, limit: usize) -> Result<Bytes, Refused> {
             let text = format!("the body ended early: {error}");
             Err(Refused::new(StatusCode::BAD_REQUEST, text))
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::convert::Infallible;
+
+    use futures_util::stream;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn a_body_that_does_not_come_is_not_waited_for() {
+        let begun = stream::iter([Ok::<_, Infallible>(Bytes::from_static(b"{"))]);
+        let never = stream::pending();
+        let body = Body::from_stream(futures_util::StreamExt::chain(begun, never));
+        let refused = read(body, 1024, Duration::from_millis(20)).await;
+        let refused = refused.unwrap_err();
+        assert_eq!(refused.status, StatusCode::REQUEST_TIMEOUT);
+        let whole = read(Body::from("{}"), 1024, Duration::from_secs(60)).await;
+        assert_eq!(whole.unwrap(), "{}");
     }
 }

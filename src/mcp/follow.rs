@@ -11,11 +11,12 @@ use tokio::sync::mpsc;
 use tokio::time::Instant;
 
 use super::handle;
+use super::jsonrpc::RpcError;
 use super::legacy::{Carrier, Sessions, Trail};
 use super::log::LogTeller;
 use super::progress::ProgressTeller;
 use super::reply::{Answer, Event, Refusal, Reply};
-use super::{Mcp, modern};
+use super::{Mcp, modern, wire};
 use crate::bridge::{Bridge, BridgeError, Watch};
 
 /// How often a job whose client left, or a client's task that nothing waits for, is tried to be cancelled while the store
@@ -25,6 +26,10 @@ const CANCEL_AGAIN: Duration = Duration::from_millis(500);
 
 /// When a call is tried to be handed out again while the store fails.
 const HAND_OUT_AGAIN: Duration = Duration::from_secs(1);
+
+/// What a plain call is told that outlived its job's record.
+const OUT_OF_TIME: &str =
+    "the call's time ran out before it ended: its tool's ttl bounds it, and nothing is left of it";
 
 /// What happens to the job when the client goes away.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -97,6 +102,17 @@ pub(crate) struct Deadline {
     pub(crate) write: Write,
 }
 
+/// What a request waits for, which says how it is answered when the record of the job is gone.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Awaits {
+    /// The result of a plain call: its time ran out.
+    Call,
+    /// A task, which is not found.
+    Task,
+    /// How a task stands, for a model, which reads a tool's result better than an error.
+    Status(Write),
+}
+
 /// A request that waits for a job.
 #[derive(Debug)]
 pub(crate) struct Follow {
@@ -109,6 +125,7 @@ pub(crate) struct Follow {
     pub(crate) on_disconnect: OnDisconnect,
     pub(super) on_question: OnQuestion,
     pub(crate) finish: Finish,
+    pub(crate) awaits: Awaits,
     /// Makes the stream one that can be resumed.
     pub(super) trail: Option<Trail>,
     /// When it waits no longer, if that ever comes.
@@ -200,7 +217,7 @@ impl Follow {
                 },
                 Err(error) => {
                     self.forget(events).await;
-                    return Some(Refusal::from(error).answer(&self.request));
+                    return Some(self.refused(error));
                 }
             };
             if !view.status.is_terminal() && self.is_over(bridge).await {
@@ -274,9 +291,20 @@ impl Follow {
         let result = match (view, deadline.late) {
             (Ok(view), Late::Status) => handle::status(&view),
             (Ok(view), Late::HandOut { typed, .. }) => handle::handle(&view, typed),
-            (Err(error), _) => return Some(Refusal::from(error).answer(&self.request)),
+            (Err(error), _) => return Some(self.refused(error)),
         };
         Some((deadline.write)(&self.request, result))
+    }
+
+    fn refused(&self, error: BridgeError) -> Answer {
+        let refusal = match (error, self.awaits) {
+            (error @ BridgeError::NotFound, Awaits::Status(write)) => {
+                return write(&self.request, wire::tool_error(&error.to_string()));
+            }
+            (BridgeError::NotFound, Awaits::Call) => Refusal::from(RpcError::internal(OUT_OF_TIME)),
+            (error, _) => Refusal::from(error),
+        };
+        refusal.answer(&self.request)
     }
 
     /// Whether the client went on with this request over another connection, or took it back.
@@ -344,6 +372,7 @@ impl Follow {
                     watch: &self.watch,
                     call,
                     capabilities: capabilities.get(),
+                    log: self.log.as_ref().and_then(LogTeller::told),
                 };
                 return modern::input_required(bridge, &self.request, view, &asked).await;
             }

@@ -173,3 +173,57 @@ async fn a_silent_session_ends_and_one_in_use_does_not() {
         StatusCode::NOT_FOUND
     );
 }
+
+#[tokio::test]
+async fn pages_of_served_origins_may_call_and_read_the_answers() {
+    let redis = TestServer::start().await;
+    let flags = ["--allowed-origins", "https://app.example"];
+    let replica = Replica::start(&redis.url(), &flags).await;
+    let preflight = |origin: &'static str| {
+        let asked = [
+            ("origin", origin),
+            ("access-control-request-method", "POST"),
+            (
+                "access-control-request-headers",
+                "content-type,mcp-session-id,mcp-param-x",
+            ),
+        ];
+        let endpoint = replica.endpoint.clone();
+        async move { http(Method::OPTIONS, &endpoint, &asked, None).await }
+    };
+    for origin in ["https://app.example", "http://localhost:6274"] {
+        let asked = preflight(origin).await;
+        assert_eq!(asked.status, StatusCode::NO_CONTENT, "{}", asked.text);
+        for (name, value) in [
+            ("access-control-allow-origin", origin),
+            ("access-control-allow-methods", "GET, POST, DELETE"),
+            (
+                "access-control-allow-headers",
+                "content-type,mcp-session-id,mcp-param-x",
+            ),
+            ("vary", "Origin"),
+        ] {
+            assert_eq!(asked.headers[name], value, "{name}");
+        }
+        let from_page = [JSON, ("origin", origin)];
+        let answer = http(
+            Method::POST,
+            &replica.endpoint,
+            &from_page,
+            Some("{}".to_owned()),
+        )
+        .await;
+        assert_eq!(answer.status, StatusCode::BAD_REQUEST);
+        assert_eq!(answer.headers["access-control-allow-origin"], origin);
+        let exposed = answer.headers["access-control-expose-headers"]
+            .to_str()
+            .unwrap();
+        assert!(exposed.contains("Mcp-Session-Id"), "{exposed}");
+    }
+    let refused = preflight("https://evil.example").await;
+    assert_eq!(refused.status, StatusCode::FORBIDDEN);
+    assert!(!refused.headers.contains_key("access-control-allow-origin"));
+    let without = http(Method::OPTIONS, &replica.endpoint, &[], None).await;
+    assert_eq!(without.status, StatusCode::METHOD_NOT_ALLOWED);
+    assert!(!without.headers.contains_key("access-control-allow-origin"));
+}

@@ -8,6 +8,7 @@ use tempfile::TempDir;
 
 use crate::client::{Answer, Legacy, Modern};
 use crate::fleet::{Fleet, worker};
+use crate::jobs::{records, runs, the_job};
 use crate::questions::{accepted, asking, asking_fleet_with, session};
 
 const OURS: [&str; 3] = ["task_status", "task_result", "task_cancel"];
@@ -414,5 +415,57 @@ async fn questions_of_a_handed_out_job_go_out_on_task_status() {
     let done = client.request("tools/call", answered).await;
     let facts = &done.result()["structuredContent"];
     assert_eq!(facts["status"], "completed", "{}", done.text);
+    fleet.check_idle().await;
+}
+
+#[tokio::test]
+async fn a_call_that_outlives_its_record_is_told_that_its_time_ran_out() {
+    let fleet = Fleet::start_with(&["--handle-after", "off"], &["--lease", "1s"]).await;
+    for client in Client::without_tasks(fleet.endpoint()).await {
+        let answer = client.call("brief", json!({})).await;
+        assert_eq!(answer.code(), -32603, "{}", answer.text);
+        assert!(answer.message().contains("time ran out"), "{}", answer.text);
+    }
+    fleet.check_idle().await;
+}
+
+#[tokio::test]
+async fn a_task_that_expires_while_a_model_waits_for_it_is_told_as_a_tool_error() {
+    let fleet = Fleet::start_with(&["--handle-after", "100ms"], &["--lease", "1s"]).await;
+    for client in Client::without_tasks(fleet.endpoint()).await {
+        let id = client.handle_of("brief", json!({})).await;
+        let arguments = json!({ "task_id": id, "wait_seconds": 30 });
+        let gone = client.call("task_status", arguments).await;
+        assert_eq!(gone.result()["isError"], true, "{}", gone.text);
+        assert!(gone.text.contains("no such task"), "{}", gone.text);
+    }
+    fleet.check_idle().await;
+}
+
+#[tokio::test]
+async fn the_job_of_a_plain_call_is_no_task() {
+    let fleet = Fleet::start().await;
+    let paced = Paced::new();
+    let legacy = Legacy::open(fleet.endpoint()).await;
+    let modern = Modern::with_tasks(fleet.endpoint());
+    let call = legacy.call("paced", paced.arguments());
+    let meddle = async {
+        the_job(&fleet, "it runs", runs).await;
+        let records = records(&fleet).await;
+        let id = records.keys().next().unwrap().rsplit(':').next().unwrap();
+        let params = json!({ "taskId": id });
+        let answers = json!({ "taskId": id, "inputResponses": { "x": accepted() } });
+        for answer in [
+            legacy.request("tasks/cancel", params.clone()).await,
+            modern.request("tasks/cancel", params.clone()).await,
+            modern.request("tasks/get", params).await,
+            modern.request("tasks/update", answers).await,
+        ] {
+            assert_eq!(answer.code(), -32602, "{}", answer.text);
+        }
+        paced.end();
+    };
+    let (answer, ()) = tokio::join!(call, meddle);
+    assert_eq!(answer.result()["isError"], false, "{}", answer.text);
     fleet.check_idle().await;
 }

@@ -57,3 +57,25 @@ async fn a_modern_request_hears_lines_from_the_level_it_names() {
     );
     fleet.check_idle().await;
 }
+
+#[tokio::test]
+async fn a_modern_call_made_again_with_answers_hears_no_line_twice() {
+    let fleet = Fleet::start().await;
+    let client = Modern::with(fleet.endpoint(), json!({ "elicitation": {} }));
+    let question =
+        json!({ "message": "?", "requestedSchema": { "type": "object", "properties": {} } });
+    let mut params = json!({
+        "name": "asks_anything",
+        "arguments": { "what": "elicitation", "params": question.to_string() },
+        "_meta": { "io.modelcontextprotocol/logLevel": "debug" },
+    });
+    let asked = client.request("tools/call", params.clone()).await;
+    assert_eq!(asked.before.len(), 1, "{}", asked.text);
+    assert_eq!(asked.before[0]["params"]["data"], "before the question");
+    params["requestState"] = asked.result()["requestState"].clone();
+    params["inputResponses"] = json!({ "it": { "action": "accept", "content": {} } });
+    let done = client.request("tools/call", params).await;
+    assert_eq!(done.result()["resultType"], "complete");
+    assert!(done.before.is_empty(), "{}", done.text);
+    fleet.check_idle().await;
+}

@@ -411,3 +411,26 @@ async fn a_subscription_tells_of_tasks_and_tools_and_ends_gracefully() {
     assert!(status.success(), "{status}");
     fleet.check_idle().await;
 }
+
+#[tokio::test]
+async fn a_modern_call_made_again_is_not_asked_again_but_finds_its_task() {
+    let (fleet, _worker) = fixture_fleet().await;
+    let capabilities = json!({ "elicitation": {}, "extensions": { TASKS: {} } });
+    let client = Modern::with(fleet.endpoint(), capabilities);
+    let key = json!({ "taskferry/idempotencyKey": "5d0d7f2e-93a5-4a55-8a3e-0c7f1d7f8a10" });
+    let params = json!({ "name": "test_tool_with_task", "arguments": {}, "_meta": key });
+    let asked = client.request("tools/call", params.clone()).await;
+    assert_eq!(asked.result()["resultType"], "input_required");
+    let mut answered = params.clone();
+    answered["requestState"] = asked.result()["requestState"].clone();
+    let name = json!({ "action": "accept", "content": { "name": "Ada" } });
+    answered["inputResponses"] = json!({ "user_name": name });
+    let created = client.request("tools/call", answered).await;
+    let id = created.result()["taskId"].as_str().unwrap();
+    for _ in 0..2 {
+        let again = client.request("tools/call", params.clone()).await;
+        assert_eq!(again.result()["taskId"], id, "{}", again.text);
+        client.until(id, "completed").await;
+    }
+    fleet.check_idle().await;
+}

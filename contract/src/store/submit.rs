@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use crate::alias::Alias;
 use crate::error::Error;
-use crate::ids::{Owner, ReplicaId, TaskId};
+use crate::ids::{Owner, ReplicaId, Shard, TaskId};
 use crate::log::LogLevel;
 use crate::record::TaskView;
 use crate::script::TRANSITIONS;
@@ -105,6 +105,22 @@ pub enum SubmitReply {
 }
 
 impl Store {
+    /// The job that an alias stands for on a shard, if its record is there.
+    ///
+    /// # Errors
+    ///
+    /// If Redis fails.
+    pub async fn aliased(&self, shard: Shard, alias: &Alias) -> Result<Option<TaskView>, Error> {
+        let mut read = redis::cmd("GET");
+        read.arg(format!("{}{}", self.keys.base(shard), alias.name()));
+        let value: Option<String> = self.connections.command("aliased", &read).await?;
+        let id = value.as_deref().and_then(|value| value.split(' ').next());
+        match id.and_then(|id| id.parse().ok()) {
+            Some(id) => self.view(id).await,
+            None => Ok(None),
+        }
+    }
+
     /// Queues a job: record, expiry and entry together, or nothing.
     ///
     /// # Errors

@@ -12,7 +12,7 @@ use serde_json::value::RawValue;
 use taskferry_contract::TaskId;
 use tokio::time::Instant;
 
-use super::follow::{Deadline, Finish, Follow, Late, OnDisconnect, OnQuestion, Write};
+use super::follow::{Awaits, Deadline, Finish, Follow, Late, OnDisconnect, OnQuestion, Write};
 use super::jsonrpc::RpcError;
 use super::progress::ProgressTeller;
 use super::reply::{Refusal, Reply};
@@ -189,6 +189,7 @@ impl Mcp {
                     on_disconnect: OnDisconnect::Leave,
                     on_question: order.on_question,
                     finish: voice.status,
+                    awaits: Awaits::Status(voice.write),
                     trail: None,
                     deadline: Some(Deadline {
                         at: Instant::now() + wait,
@@ -206,8 +207,6 @@ impl Mcp {
                 })))
             }
             BuiltIn::Cancel => {
-                // The record of a plain call is no task, though one may know its id.
-                self.bridge.poll(id, &caller.owner).await?;
                 let (Ok(view) | Err(view)) = self.bridge.cancel(id, &caller.owner).await?;
                 Ok(Reply::Json((voice.write)(request, status(&view))))
             }

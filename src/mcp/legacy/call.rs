@@ -8,7 +8,7 @@ use serde_json::value::RawValue;
 use taskferry_contract::{Asker, TaskSupport, TaskView};
 
 use super::super::capabilities;
-use super::super::follow::{Follow, OnDisconnect, OnQuestion};
+use super::super::follow::{Awaits, Follow, OnDisconnect, OnQuestion};
 use super::super::handle::{self, Called, Order, Voice};
 use super::super::idempotency::GivenKey;
 use super::super::jsonrpc::{self, Request, RpcError, code};
@@ -172,7 +172,11 @@ impl Mcp {
         };
         let watch = self.bridge.call(call, Some(&asker)).await?;
         let kept = Duration::from_millis(call.tool.definition.ttl.default_ms);
-        cancel::remember(&self.bridge, session.id, request.id, (&watch, kept)).await?;
+        let noted = cancel::remember(&self.bridge, session.id, request.id, (&watch, kept)).await;
+        // An error here would have the client make the call again, and the job is queued.
+        if let Err(error) = noted {
+            tracing::warn!(task = %watch.id(), %error, "a call cannot be cancelled by its client");
+        }
         // The record knows the session and the token of the call that came first alone; the others are made again, and
         // join again.
         let trail = if watch.has_joined() {
@@ -191,6 +195,7 @@ impl Mcp {
             on_disconnect: OnDisconnect::Leave,
             on_question: OnQuestion::send(Carrier::new(&self.bridge, session), false),
             finish: call_answer,
+            awaits: Awaits::Call,
             trail,
             deadline: self.hand_out_after(call.tool, session.knows_tasks(), &VOICE),
         };

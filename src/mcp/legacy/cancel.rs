@@ -12,7 +12,7 @@ use taskferry_contract::{Leaver, Owner, SessionId, TaskId};
 
 use super::super::Caller;
 use super::super::jsonrpc::Notification;
-use crate::bridge::{Bridge, BridgeError, Watch};
+use crate::bridge::{Bridge, BridgeError, Watch, twice};
 
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -32,13 +32,9 @@ pub(super) async fn remember(
     let (store, request) = (bridge.store(), digest(request));
     if watch.has_joined() {
         let (name, holder) = (holding(watch.id(), &request), watch.holder());
-        store
-            .note_session_call(session, &name, holder, kept)
-            .await?;
+        twice(|| store.note_session_call(session, &name, holder, kept)).await?;
     }
-    let cancelled = store
-        .note_session_call(session, &request, watch.id(), kept)
-        .await?;
+    let cancelled = twice(|| store.note_session_call(session, &request, watch.id(), kept)).await?;
     if cancelled {
         leave(bridge, watch.owner(), (watch.id(), watch.holder())).await?;
     }

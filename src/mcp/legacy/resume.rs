@@ -13,7 +13,7 @@ use sha2::Sha256;
 use taskferry_contract::{SessionId, TaskId};
 use tokio::sync::mpsc;
 
-use super::super::follow::{Follow, OnDisconnect, OnQuestion};
+use super::super::follow::{Awaits, Follow, OnDisconnect, OnQuestion};
 use super::super::jsonrpc::RpcError;
 use super::super::log::LogTeller;
 use super::super::progress::ProgressTeller;
@@ -219,6 +219,10 @@ impl Mcp {
             finish: match place.awaited {
                 Awaited::Call => call_answer,
                 Awaited::Result => result_answer,
+            },
+            awaits: match place.awaited {
+                Awaited::Call => Awaits::Call,
+                Awaited::Result => Awaits::Task,
             },
             trail: None,
             deadline: None,

@@ -22,6 +22,9 @@ use crate::bridge::BridgeError;
 /// Names the session of a request.
 pub(crate) const SESSION_HEADER: &str = "mcp-session-id";
 
+/// With fewer touched sessions than this, old ones are not looked for.
+const SWEPT_FROM: usize = 10_000;
+
 /// A live session and its id.
 #[derive(Debug)]
 pub(super) struct Opened {
@@ -33,9 +36,42 @@ pub(super) struct Opened {
 #[derive(Debug)]
 pub(crate) struct Sessions {
     idle: Duration,
-    touched: Mutex<HashMap<SessionId, Instant>>,
+    touched: Mutex<Touched>,
     /// The GET stream of each session that speaks for it, if that is here.
     streams: Mutex<HashMap<SessionId, OpenStream>>,
+}
+
+/// When sessions were touched. Old ones are swept out whenever there are twice as many as the last sweep left, so that the
+/// scans cost no more than the entries did.
+#[derive(Debug)]
+struct Touched {
+    at: HashMap<SessionId, Instant>,
+    sweep_at: usize,
+}
+
+impl Default for Touched {
+    fn default() -> Self {
+        Self {
+            at: HashMap::new(),
+            sweep_at: SWEPT_FROM,
+        }
+    }
+}
+
+impl Touched {
+    /// Whether a session was not touched within `every` before `now`; it is now.
+    fn is_due(&mut self, id: SessionId, now: Instant, every: Duration) -> bool {
+        let fresh = |at: &Instant| now.duration_since(*at) < every;
+        if self.at.get(&id).is_some_and(fresh) {
+            return false;
+        }
+        if self.at.len() >= self.sweep_at {
+            self.at.retain(|_, at| fresh(at));
+            self.sweep_at = SWEPT_FROM.max(self.at.len() * 2);
+        }
+        self.at.insert(id, now);
+        true
+    }
 }
 
 /// A GET stream that speaks for its session.
@@ -56,20 +92,8 @@ impl Sessions {
 
     /// Whether the session's expiry should be moved now: at most ten times in its idle time.
     fn is_due(&self, id: SessionId) -> bool {
-        let now = Instant::now();
         let mut touched = self.touched.lock().unwrap_or_else(PoisonError::into_inner);
-        let every = self.idle / 10;
-        if touched
-            .get(&id)
-            .is_some_and(|at| now.duration_since(*at) < every)
-        {
-            return false;
-        }
-        if touched.len() >= 10_000 {
-            touched.retain(|_, at| now.duration_since(*at) < every);
-        }
-        touched.insert(id, now);
-        true
+        touched.is_due(id, Instant::now(), self.idle / 10)
     }
 
     /// Keeps a session in use for as long as this is waited for, which never ends.
@@ -275,4 +299,28 @@ fn named(headers: &HeaderMap) -> Result<SessionId, Refusal> {
 fn ended() -> Refusal {
     let text = "this session ended, or never was; send initialize to open another";
     Refusal::new(StatusCode::NOT_FOUND, RpcError::invalid_request(text))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn touched_sessions_are_swept_seldom_and_the_old_ones_go() {
+        let (mut touched, every) = (Touched::default(), Duration::from_secs(60));
+        let start = Instant::now();
+        let mut sweeps = 0;
+        for _ in 0..SWEPT_FROM * 5 {
+            let before = touched.sweep_at;
+            assert!(touched.is_due(SessionId::random(), start, every));
+            sweeps += usize::from(touched.sweep_at != before);
+        }
+        assert_eq!((sweeps, touched.at.len()), (3, SWEPT_FROM * 5));
+
+        let (id, later) = (SessionId::random(), start + every);
+        touched.sweep_at = touched.at.len();
+        assert!(touched.is_due(id, later, every));
+        assert!(!touched.is_due(id, later, every));
+        assert_eq!((touched.at.len(), touched.sweep_at), (1, SWEPT_FROM));
+    }
 }

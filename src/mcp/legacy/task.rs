@@ -9,7 +9,7 @@ use serde_json::json;
 use serde_json::value::RawValue;
 use taskferry_contract::{Status, TaskId, TaskView};
 
-use super::super::follow::{Follow, OnDisconnect, OnQuestion};
+use super::super::follow::{Awaits, Follow, OnDisconnect, OnQuestion};
 use super::super::jsonrpc::{self, Request, RpcError};
 use super::super::object::RawObject;
 use super::super::pace;
@@ -124,6 +124,7 @@ impl Mcp {
                 true,
             ),
             finish: result_answer,
+            awaits: Awaits::Task,
             trail,
             deadline: None,
         };

@@ -8,7 +8,7 @@ use serde::Deserialize;
 use serde_json::value::RawValue;
 use taskferry_contract::{TaskSupport, TaskView};
 
-use super::super::follow::{Follow, OnDisconnect, OnQuestion};
+use super::super::follow::{Awaits, Follow, OnDisconnect, OnQuestion};
 use super::super::handle::{self, Called, Order, Voice};
 use super::super::jsonrpc::{self, Request, RpcError};
 use super::super::log::LogTeller;
@@ -122,15 +122,16 @@ impl Mcp {
             request: request.id.to_owned(),
             watch,
             progress: envelope.progress_teller(),
-            log: call
-                .log_level
-                .map(|least| LogTeller::new(definition.name.as_str(), least)),
+            log: call.log_level.map(|least| {
+                LogTeller::new(definition.name.as_str(), least).after(brought.log.clone())
+            }),
             on_disconnect: OnDisconnect::Cancel,
             on_question: OnQuestion::Return {
                 call: digest,
                 capabilities: envelope.capabilities.to_owned(),
             },
             finish: call_answer,
+            awaits: Awaits::Call,
             trail: None,
             deadline: self.hand_out_after(call.tool, envelope.takes_tasks, &VOICE),
         };

@@ -52,6 +52,8 @@ pub(in super::super) struct Asked<'a> {
     pub(in super::super) call: &'a str,
     /// What its client can be asked, a JSON object.
     pub(in super::super) capabilities: &'a str,
+    /// The place of the log line that it was told last.
+    pub(in super::super) log: Option<&'a str>,
 }
 
 /// The answer to a call whose job asks; nothing if it asks no longer, or others of the same caller are asked.
@@ -73,6 +75,7 @@ pub(in super::super) async fn input_required(
             task: Some(view.id),
             holder: watch.has_joined().then(|| watch.holder()),
             answers: Vec::new(),
+            log: asked.log.map(ToOwned::to_owned),
         };
         let sealed = (&carried, &view.owner, asked.call);
         return Ok(Some(returned(bridge, request, requests, sealed).await?));
@@ -113,6 +116,8 @@ pub(super) struct Brought {
     pub(super) job: Option<Watch>,
     /// Answers that were given before there is a job: key and JSON.
     pub(super) answers: Vec<(String, String)>,
+    /// The place of the job's log line that was told last.
+    pub(super) log: Option<String>,
 }
 
 impl Brought {
@@ -131,13 +136,13 @@ impl Brought {
             .filter(|(key, _)| !known(key))
             .filter_map(|(key, asked)| Some((key, RawValue::from_string(asked).ok()?)))
             .collect();
-        if missing.is_empty() {
+        // A call that is made again is answered by its job, which has what it was asked.
+        if missing.is_empty() || bridge.would_join(call).await? {
             return Ok(None);
         }
         let carried = Carried {
-            task: None,
-            holder: None,
             answers: self.answers.clone(),
+            ..Carried::default()
         };
         let answer = returned(bridge, request, missing, (&carried, call.owner, digest)).await?;
         Ok(Some(answer))
@@ -172,6 +177,7 @@ impl Retry<'_> {
             return Ok(Brought {
                 job: Some(watch),
                 answers: Vec::new(),
+                log: carried.log,
             });
         }
         carried
@@ -181,6 +187,7 @@ impl Retry<'_> {
         Ok(Brought {
             job: None,
             answers: carried.answers,
+            log: None,
         })
     }
 }

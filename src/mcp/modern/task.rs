@@ -166,6 +166,8 @@ impl Mcp {
             .iter()
             .map(|(key, answer)| (key.as_str(), answer.as_str()))
             .collect();
+        // The record of a plain call is no task, though one may know its id.
+        self.bridge.poll(id, &caller.owner).await?;
         Ok(self.bridge.answer(id, &caller.owner, &answers).await?)
     }
 
