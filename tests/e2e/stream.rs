@@ -10,6 +10,8 @@ use crate::schema::check;
 
 /// How long a message may take to reach the client.
 const SOON: Duration = Duration::from_secs(20);
+/// The same where keep-alives come meanwhile.
+const AT_LAST: Duration = Duration::from_secs(60);
 
 pub(crate) struct Stream {
     response: Response,
@@ -61,6 +63,11 @@ impl Stream {
 
     /// The next message, if the stream does not end before.
     pub(crate) async fn next_or_end(&mut self) -> Option<Value> {
+        let message = tokio::time::timeout(AT_LAST, self.message());
+        message.await.expect("a message in time")
+    }
+
+    async fn message(&mut self) -> Option<Value> {
         loop {
             let message = events(self.whole()).into_iter().nth(self.read);
             if let Some(message) = message {

@@ -356,3 +356,38 @@ fn addressee(id: &RawValue) -> Option<(TaskId, String, Option<About>)> {
         Some((key, about)) => Some((task, key.to_owned(), Some(About::read(about)?))),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use taskferry_contract::Shards;
+
+    use super::*;
+
+    #[test]
+    fn what_is_known_of_a_question_goes_with_it() {
+        let shard = Shards::default().all().next().unwrap();
+        let [job, other] = [(); 2].map(|()| TaskId::random(shard));
+        let questions = [(job, "a"), (job, "b"), (other, "a")];
+        let questions = questions.map(|(job, key)| (job, key.to_owned()));
+        let mut carrier = Carrier {
+            name: "r:0".to_owned(),
+            session: SessionId::random(),
+            receiver: Receiver::default(),
+            waits: None,
+            sent: questions.clone().into(),
+            remotes: questions.clone().map(|q| (q, "t".to_owned())).into(),
+            due: HashMap::new(),
+        };
+        let open = Question {
+            key: "a".to_owned(),
+            request: String::new(),
+            remote: None,
+        };
+        carrier.forget_answered(job, &[open]);
+        let [a, b, elsewhere] = questions;
+        assert!(carrier.has_begun(a.0, &a.1) && !carrier.has_begun(b.0, &b.1));
+        carrier.ended(job);
+        assert_eq!(carrier.sent, HashSet::from([elsewhere.clone()]));
+        assert_eq!(carrier.remotes.keys().collect::<Vec<_>>(), [&elsewhere]);
+    }
+}
