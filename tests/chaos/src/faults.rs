@@ -20,6 +20,8 @@ use crate::topology::Topology;
 
 /// How long the harness waits for a command of its own.
 const PATIENCE: Duration = Duration::from_secs(5);
+/// Until a command is sent again that must not be lost.
+const AGAIN: Duration = Duration::from_millis(100);
 /// The stream that all jobs of a run wait on.
 pub(crate) const QUEUE: &str = "tf:{0}:queue:default";
 
@@ -81,6 +83,7 @@ async fn one(topology: &Topology, world: &World, (number, fault): (usize, Fault)
         Fault::RollReplicas => roll(&topology.replicas).await,
         Fault::KillRedis(away_ms) => kill_redis(topology, away_ms).await,
         Fault::FlushRedis => order(topology, &["FLUSHALL"]).await,
+        Fault::FillRedis(ms) => fill_redis(topology, ms).await,
         Fault::KillClients(kind) => order(topology, &["CLIENT", "KILL", "TYPE", kind]).await,
         Fault::PauseClients(ms) => order(topology, &["CLIENT", "PAUSE", &ms.to_string()]).await,
         Fault::SleepRedis(ms) => {
@@ -142,6 +145,18 @@ async fn kill_redis(topology: &Topology, away_ms: u64) {
     redis.kill9();
     sleep(Duration::from_millis(away_ms)).await;
     redis.restart().await;
+}
+
+/// One that restarts meanwhile has its memory back.
+async fn fill_redis(topology: &Topology, ms: u64) {
+    order(topology, &["CONFIG", "SET", "maxmemory", "1"]).await;
+    sleep(Duration::from_millis(ms)).await;
+    while send(topology, &["CONFIG", "SET", "maxmemory", "0"])
+        .await
+        .is_err()
+    {
+        sleep(AGAIN).await;
+    }
 }
 
 /// A connection of the harness's own, past every proxy.

@@ -26,6 +26,9 @@ pub(crate) enum Ending {
     Once,
 }
 
+/// How many jobs of the tool `narrow` may run at once.
+pub(crate) const NARROW: u32 = 2;
+
 /// One call.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub(crate) struct Call {
@@ -37,6 +40,8 @@ pub(crate) struct Call {
     pub(crate) arguments: Value,
     pub(crate) ttl_ms: Option<u64>,
     pub(crate) cancel_after_ms: Option<u64>,
+    /// Whether it has an idempotency key, its label, and is made twice or more.
+    pub(crate) keyed: bool,
     pub(crate) pause_ms: u64,
     pub(crate) ending: Ending,
 }
@@ -45,6 +50,15 @@ pub(crate) struct Call {
 pub(crate) const PROBE: &str = "probe-";
 
 impl Call {
+    /// What goes into `_meta` of its parameters, whatever the era adds.
+    pub(crate) fn meta(&self) -> Value {
+        if self.keyed {
+            json!({ "taskferry/idempotencyKey": self.label })
+        } else {
+            json!({})
+        }
+    }
+
     /// What one replica is asked after the faults: a task and a plain call, in either era.
     pub(crate) fn probes(replica: usize) -> Vec<Self> {
         let kinds = [Era::Legacy, Era::Modern]
@@ -62,6 +76,7 @@ impl Call {
                     tool: "work",
                     ttl_ms: (!plain && era == Era::Legacy).then_some(600_000),
                     cancel_after_ms: None,
+                    keyed: false,
                     pause_ms: 0,
                     ending: Ending::Result,
                 }
@@ -119,7 +134,9 @@ impl Plan {
             all.insert("label".to_owned(), json!(label));
         }
         let short = !plain && era == Era::Legacy && self.rng.random_bool(0.15);
-        let cancelled = !plain && self.rng.random_bool(0.15);
+        let cancelled = self.rng.random_bool(0.15);
+        // A key goes with its task.
+        let keyed = !plain && !short && self.rng.random_bool(0.2);
         Call {
             label,
             era,
@@ -134,6 +151,7 @@ impl Plan {
                 }
             }),
             cancel_after_ms: cancelled.then(|| self.rng.random_range(0..1_500)),
+            keyed,
             pause_ms: self.rng.random_range(0..250),
             ending,
         }
@@ -150,7 +168,8 @@ impl Plan {
             0..26 => ("work", json!({ "work_ms": quick }), Ending::Result),
             26..30 => ("once", json!({ "work_ms": quick * 3 }), Ending::Once),
             30..52 => ("work", json!({ "work_ms": slow }), Ending::Result),
-            52..62 => shell(quick / 100, 0),
+            52..56 => ("narrow", json!({ "work_ms": quick }), Ending::Result),
+            56..62 => shell(quick / 100, 0),
             62..68 => shell(slow / 100, 0),
             68..72 => shell(1, below),
             72..79 => (

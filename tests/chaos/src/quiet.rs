@@ -8,6 +8,7 @@ use taskferry_testing::redis::{self, aio::MultiplexedConnection};
 use tokio::time::{Instant, sleep};
 
 use crate::faults::connect;
+use crate::plan::NARROW;
 use crate::topology::Topology;
 
 /// How long what is on its way to Redis has time to arrive; longer than a slow wire delays it.
@@ -39,8 +40,22 @@ pub(crate) async fn look(topology: &Topology) -> Vec<String> {
 async fn undisturbed(topology: &Topology) -> Option<Vec<String>> {
     let mut redis = connect(topology).await.ok()?;
     let before = changes(&mut redis).await?;
-    let broken = invariants::live(&mut redis, "tf").await;
+    let mut broken = invariants::live(&mut redis, "tf").await;
+    broken.extend(too_many(&mut redis).await?);
     (changes(&mut redis).await? == before).then_some(broken)
+}
+
+/// A tool has no more running jobs than it may; those whose lease has run out do not count.
+async fn too_many(redis: &mut MultiplexedConnection) -> Option<Option<String>> {
+    let (seconds, _micros): (u64, u64) = redis::cmd("TIME").query_async(redis).await.ok()?;
+    let mut count = redis::cmd("ZCOUNT");
+    count
+        .arg("tf:{0}:running:narrow")
+        .arg(seconds * 1000)
+        .arg("+inf");
+    let running: u32 = count.query_async(redis).await.ok()?;
+    let text = format!("{running} jobs of narrow run, and {NARROW} may");
+    Some((running > NARROW).then_some(text))
 }
 
 /// How often the data was changed: Redis here never saves, which would begin the count anew.

@@ -52,6 +52,8 @@ pub(crate) enum Fault {
     /// `kill -9` and a new start, with the data if any is kept.
     KillRedis(u64),
     FlushRedis,
+    /// It has no memory left for anything new, for a while.
+    FillRedis(u64),
     KillClients(&'static str),
     PauseClients(u64),
     SleepRedis(u64),
@@ -156,6 +158,7 @@ fn kinds(keeps_data: bool) -> Vec<Draw> {
         |_| Fault::RollWorkers,
         |_| Fault::RollReplicas,
         |rng| Fault::KillRedis(rng.random_range(0..800)),
+        |rng| Fault::FillRedis(rng.random_range(500..3_500)),
         |_| Fault::KillClients("normal"),
         |_| Fault::KillClients("pubsub"),
         |rng| Fault::PauseClients(rng.random_range(200..1_500)),

@@ -94,6 +94,14 @@ fn once() -> ToolDefinition {
     tool
 }
 
+/// A tool of whose jobs only some may run at once.
+fn narrow() -> ToolDefinition {
+    let mut tool = tool("narrow", 100);
+    // As `plan::NARROW` has it.
+    tool.concurrency = Some(2);
+    tool
+}
+
 fn tool(name: &str, crash_limit: u32) -> ToolDefinition {
     let schema = RawValue::from_string(SCHEMA.to_owned()).expect("the schema is JSON");
     let mut tool = ToolDefinition::new(name.parse().expect("the name fits the rule"), schema);
@@ -120,6 +128,7 @@ async fn main() -> ExitCode {
                 .tool(tool("work", 100), work)
                 .tool(tool("crasher", 3), work)
                 .tool(once(), work)
+                .tool(narrow(), work)
         })
         .await
 }

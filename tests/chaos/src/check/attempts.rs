@@ -4,7 +4,7 @@
 //! notes it after a later attempt has begun. So the order of these notes proves nothing, but a number that two of them
 //! carry does, and so does a result of an attempt after which another was claimed.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::Value;
 
@@ -68,6 +68,30 @@ pub(super) fn begun_at_most_once(history: &History) -> Vec<Violation> {
         }
     }
     broken
+}
+
+/// A call that is made again under its idempotency key is answered with the task that it made, and runs as that alone.
+/// Redis that loses its data forgets keys.
+pub(super) fn a_key_stands_for_one_task(history: &History) -> Vec<Violation> {
+    let law = "a key stands for one task";
+    let keyed = |label: &str| history.calls.get(label).is_some_and(|call| call.keyed);
+    let accepted = history.seen.iter().filter_map(|seen| match seen.what {
+        What::Accepted { .. } => Some((seen.label.as_str(), seen.task.as_str())),
+        _ => None,
+    });
+    let begun = history
+        .lines
+        .iter()
+        .map(|line| (line.label.as_str(), line.task.as_str()));
+    let mut tasks: BTreeMap<&str, BTreeSet<&str>> = BTreeMap::new();
+    for (label, task) in accepted.chain(begun).filter(|(label, _)| keyed(label)) {
+        tasks.entry(label).or_default().insert(task);
+    }
+    let several = |(label, tasks): (&str, BTreeSet<&str>)| {
+        let text = format!("{label} made {tasks:?}");
+        (history.keeps_data && tasks.len() > 1).then(|| Violation::of(law, "", text))
+    };
+    tasks.into_iter().filter_map(several).collect()
 }
 
 /// A result was written by an attempt that ran to its end, and after which no other was claimed.
@@ -196,6 +220,27 @@ mod tests {
         assert_eq!(broken_laws(&history), [law]);
         // One that was claimed and given back before it began is begun by a later attempt.
         history.lines.retain(|line| line.attempt == 2);
+        assert!(broken_laws(&history).is_empty());
+    }
+
+    #[test]
+    fn a_key_that_made_two_tasks_is_reported() {
+        let law = "a key stands for one task";
+        let keyed = |keyed| {
+            let mut history = a_good_run();
+            for call in history.calls.values_mut() {
+                call.keyed = keyed;
+            }
+            history.lines.push(Line {
+                task: "t2".to_owned(),
+                ..line("start", 1)
+            });
+            history
+        };
+        assert!(broken_laws(&keyed(false)).is_empty());
+        assert_eq!(broken_laws(&keyed(true)), [law]);
+        let mut history = keyed(true);
+        history.keeps_data = false;
         assert!(broken_laws(&history).is_empty());
     }
 

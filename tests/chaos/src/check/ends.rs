@@ -152,7 +152,7 @@ fn is_the_front_ends(history: &History, outcome: &Outcome) -> bool {
     let text = error.get("message").and_then(|text| text.as_str());
     let says = |words: &str| text.is_some_and(|text| text.contains(words));
     match error.get("code").and_then(serde_json::Value::as_i64) {
-        Some(-32603) => says("the task store cannot be reached"),
+        Some(-32603) => says("the task store cannot be reached") || says("the task store is full"),
         Some(-32602) => !history.keeps_data,
         _ => false,
     }
@@ -165,6 +165,7 @@ fn fits(call: &Call, outcome: &Outcome, cancels: bool) -> bool {
     };
     match (outcome, call.ending) {
         (Outcome::Cancelled, _) => cancels,
+        (Outcome::Error(_), _) if call.plain && cancels => true,
         (Outcome::Result(result), Ending::Result | Ending::MayPoison | Ending::Once) => {
             result.get("isError").is_none()
         }

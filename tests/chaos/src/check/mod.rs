@@ -34,7 +34,7 @@ impl Violation {
 
 /// Every broken law.
 pub(crate) fn check(history: &History) -> Vec<Violation> {
-    let laws: [fn(&History) -> Vec<Violation>; 16] = [
+    let laws: [fn(&History) -> Vec<Violation>; 17] = [
         sense,
         ends::every_task_ends,
         ends::terminal_is_final,
@@ -46,6 +46,7 @@ pub(crate) fn check(history: &History) -> Vec<Violation> {
         letters::dead_letters,
         keys,
         attempts::begun_at_most_once,
+        attempts::a_key_stands_for_one_task,
         refusals::refusals_are_explained,
         refusals::something_is_served,
         refusals::every_replica_serves_again,

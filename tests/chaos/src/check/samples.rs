@@ -57,6 +57,7 @@ pub(super) fn a_good_run() -> History {
         arguments: json!({ "label": "p0-1" }),
         ttl_ms: Some(60_000),
         cancel_after_ms: None,
+        keyed: false,
         pause_ms: 0,
         ending: Ending::Result,
     };

@@ -40,6 +40,7 @@ impl Legacy {
     pub(super) async fn begin(&mut self, call: &Call) -> Result<(String, What), Unanswered> {
         let params = json!({
             "name": call.tool, "arguments": call.arguments, "task": { "ttl": call.ttl_ms },
+            "_meta": call.meta(),
         });
         let message = self.request("tools/call", params).await?.answer().await?;
         let task = message.pointer("/result/task").cloned().unwrap_or_default();
@@ -51,10 +52,26 @@ impl Legacy {
         })
     }
 
-    /// Makes a plain call and answers what it asks on the way.
+    /// Makes a plain call and answers what it asks on the way. It may be cancelled by a notification meanwhile.
     pub(super) async fn plain(&mut self, call: &Call) -> Result<What, Unanswered> {
+        let session = match &self.session {
+            Some(session) => session.clone(),
+            None => self.open().await?,
+        };
+        let notification = json!({
+            "jsonrpc": "2.0", "method": "notifications/cancelled", "params": { "requestId": self.requests + 1 },
+        });
+        let world = Arc::clone(&self.world);
         let params = json!({ "name": call.tool, "arguments": call.arguments });
-        let message = self.conversation("tools/call", params).await?;
+        let message = tokio::select! {
+            message = self.conversation("tools/call", params) => message?,
+            never = async {
+                world.cancels_plain(call).await;
+                let request = post(&world, &notification).header("mcp-session-id", session);
+                let _lost_as_any = Messages::of(&world.recorder, request, PROMPT).await;
+                std::future::pending().await
+            } => never,
+        };
         Ok(match message.get("result") {
             Some(result) => What::Answered(outcome(result.clone())),
             None => What::Answered(failure(message.get("error").unwrap_or(&Value::Null))),

@@ -44,6 +44,15 @@ impl World {
         self.endpoints.get(any).map_or("", String::as_str)
     }
 
+    /// Waits until a plain call is to be cancelled, if it is.
+    async fn cancels_plain(&self, call: &Call) {
+        let Some(after_ms) = call.cancel_after_ms else {
+            return std::future::pending().await;
+        };
+        tokio::time::sleep(Duration::from_millis(after_ms)).await;
+        self.note(call, call.era, "", (self.recorder.now_ms(), What::Cancels));
+    }
+
     fn note(&self, call: &Call, era: Era, task: &str, (sent_ms, what): (u64, What)) {
         self.recorder.seen(Seen {
             sent_ms,
@@ -69,6 +78,13 @@ impl Client {
         Self {
             legacy: Legacy::new(world, listens),
             modern: Modern::new(world),
+        }
+    }
+
+    async fn begin(&mut self, call: &Call) -> Result<(String, What), Unanswered> {
+        match call.era {
+            Era::Legacy => self.legacy.begin(call).await,
+            Era::Modern => self.modern.begin(call).await,
         }
     }
 
@@ -137,10 +153,14 @@ async fn one(world: &World, client: &mut Client, call: &Call) -> bool {
         }
         return answered;
     }
-    let begun = match call.era {
-        Era::Legacy => client.legacy.begin(call).await,
-        Era::Modern => client.modern.begin(call).await,
-    };
+    let mut begun = client.begin(call).await;
+    if call.keyed {
+        // Whatever came of the first time: lost, refused or done.
+        if let Ok((task, what)) = begun {
+            world.note(call, call.era, &task, (sent, what));
+        }
+        begun = client.begin(call).await;
+    }
     let Ok((task, what)) = begun else {
         return false;
     };

@@ -30,7 +30,8 @@ impl Modern {
 
     /// Creates a task.
     pub(super) async fn begin(&mut self, call: &Call) -> Result<(String, What), Unanswered> {
-        let params = json!({ "name": call.tool, "arguments": call.arguments });
+        let params =
+            json!({ "name": call.tool, "arguments": call.arguments, "_meta": call.meta() });
         let message = self.request("tools/call", params, true).await?;
         let task = message.get("result").cloned().unwrap_or_default();
         let id = text(&task, "taskId").to_owned();
@@ -41,8 +42,16 @@ impl Modern {
         })
     }
 
-    /// Makes a plain call, again with answers if it asks.
+    /// Makes a plain call, again with answers if it asks. It may be cancelled meanwhile, by closing the connection.
     pub(super) async fn plain(&mut self, call: &Call) -> Result<What, Unanswered> {
+        let world = Arc::clone(&self.world);
+        tokio::select! {
+            answer = self.rounds(call) => answer,
+            () = world.cancels_plain(call) => Err(Unanswered::Broken),
+        }
+    }
+
+    async fn rounds(&mut self, call: &Call) -> Result<What, Unanswered> {
         let mut params = json!({ "name": call.tool, "arguments": call.arguments });
         for _ in 0..ROUNDS {
             let message = self.request("tools/call", params.clone(), false).await?;
@@ -117,12 +126,15 @@ impl Modern {
             json!({})
         };
         if let Some(all) = params.as_object_mut() {
-            let meta = json!({
+            let more = json!({
                 "io.modelcontextprotocol/protocolVersion": REVISION,
                 "io.modelcontextprotocol/clientInfo": { "name": "chaos", "version": "1" },
                 "io.modelcontextprotocol/clientCapabilities": { "elicitation": {}, "extensions": extensions },
             });
-            all.insert("_meta".to_owned(), meta);
+            let meta = all.entry("_meta").or_insert_with(|| json!({}));
+            if let (Some(meta), Value::Object(more)) = (meta.as_object_mut(), more) {
+                meta.extend(more);
+            }
         }
         self.requests += 1;
         let body =
