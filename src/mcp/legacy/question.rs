@@ -372,6 +372,7 @@ mod tests {
         let mut carrier = Carrier {
             name: "r:0".to_owned(),
             session: SessionId::random(),
+            capabilities: "{}".to_owned(),
             receiver: Receiver::default(),
             waits: None,
             sent: questions.clone().into(),

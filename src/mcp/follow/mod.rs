@@ -1,35 +1,29 @@
 //! Following a job to its end on behalf of a request that waits: as one JSON answer if it ends soon, else as a stream
 //! with what happens on the way.
 
+mod ending;
+mod telling;
+
 use std::sync::Arc;
 use std::time::Duration;
 
 use serde_json::Value;
 use serde_json::value::RawValue;
-use taskferry_contract::{Leaver, SessionId, Status, TaskView};
+use taskferry_contract::{SessionId, Status, TaskView};
 use tokio::sync::mpsc;
 use tokio::time::Instant;
 
-use super::handle;
-use super::jsonrpc::RpcError;
+use super::Mcp;
 use super::legacy::{Carrier, Sessions, Trail};
 use super::log::LogTeller;
 use super::progress::ProgressTeller;
-use super::reply::{Answer, Event, Refusal, Reply};
-use super::{Mcp, modern, wire};
+use super::reply::{Answer, Event, Reply};
 use crate::bridge::{Bridge, BridgeError, Watch};
 
 /// How often a job whose client left, or a client's task that nothing waits for, is tried to be cancelled while the store
 /// fails; and how long after one another.
 const CANCELS_TRIED: u32 = 5;
 const CANCEL_AGAIN: Duration = Duration::from_millis(500);
-
-/// When a call is tried to be handed out again while the store fails.
-const HAND_OUT_AGAIN: Duration = Duration::from_secs(1);
-
-/// What a plain call is told that outlived its job's record.
-const OUT_OF_TIME: &str =
-    "the call's time ran out before it ended: its tool's ttl bounds it, and nothing is left of it";
 
 /// What happens to the job when the client goes away.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -211,7 +205,7 @@ impl Follow {
                 Ok(Next::State(view)) => view,
                 Ok(Next::Due) => continue,
                 Ok(Next::Late) if self.is_over(bridge).await => return None,
-                Ok(Next::Late) => match self.give_up(bridge).await {
+                Ok(Next::Late) => match self.give_up(bridge, events).await {
                     Some(answer) => return Some(answer),
                     None => continue,
                 },
@@ -256,6 +250,7 @@ impl Follow {
             }
         };
         tokio::select! {
+            biased;
             view = self.watch.next() => return view.map(|view| Next::State(Box::new(view))),
             () = late => return Ok(Next::Late),
             _this_job = due => {}
@@ -266,201 +261,5 @@ impl Follow {
         // While the store fails, the next look by itself makes up for this one.
         let seen = self.watch.look().await?;
         Ok(seen.map_or(Next::Due, |view| Next::State(Box::new(view))))
-    }
-
-    /// The answer to a caller who waits no longer; nothing if the next look has one, or if the store fails.
-    async fn give_up(&mut self, bridge: &Bridge) -> Option<Answer> {
-        let deadline = self.deadline.as_mut()?;
-        let view = match deadline.late {
-            Late::Status => bridge.poll(self.watch.id(), self.watch.owner()).await,
-            Late::HandOut { keep, .. } => match bridge.hand_out(&mut self.watch, keep).await {
-                Ok(Some(view)) => Ok(view),
-                Ok(None) => {
-                    self.deadline = None;
-                    return None;
-                }
-                Err(BridgeError::NotFound) => Err(BridgeError::NotFound),
-                Err(error) => {
-                    let task = self.watch.id();
-                    tracing::warn!(%task, %error, "a call could not be handed out; trying again");
-                    deadline.at = Instant::now() + HAND_OUT_AGAIN;
-                    return None;
-                }
-            },
-        };
-        let result = match (view, deadline.late) {
-            (Ok(view), Late::Status) => handle::status(&view),
-            (Ok(view), Late::HandOut { typed, .. }) => handle::handle(&view, typed),
-            (Err(error), _) => return Some(self.refused(error)),
-        };
-        Some((deadline.write)(&self.request, result))
-    }
-
-    fn refused(&self, error: BridgeError) -> Answer {
-        let refusal = match (error, self.awaits) {
-            (error @ BridgeError::NotFound, Awaits::Status(write)) => {
-                return write(&self.request, wire::tool_error(&error.to_string()));
-            }
-            (BridgeError::NotFound, Awaits::Call) => Refusal::from(RpcError::internal(OUT_OF_TIME)),
-            (error, _) => Refusal::from(error),
-        };
-        refusal.answer(&self.request)
-    }
-
-    /// Whether the client went on with this request over another connection, or took it back.
-    async fn is_over(&self, bridge: &Bridge) -> bool {
-        // Where either cannot be read, the next look asks again.
-        if let Some(trail) = &self.trail
-            && trail.is_taken_over(bridge).await.unwrap_or(false)
-        {
-            return true;
-        }
-        match &self.on_question {
-            OnQuestion::Send { carrier, .. } => carrier.is_cancelled(bridge).await.unwrap_or(false),
-            OnQuestion::Return { .. } => false,
-        }
-    }
-
-    /// An event with its id, if this stream has ids.
-    fn numbered(&mut self, event: Event) -> Event {
-        Event {
-            id: self.trail.as_mut().map(Trail::next_id),
-            ..event
-        }
-    }
-
-    async fn tell_progress(&mut self, view: &TaskView, events: &mpsc::Sender<Event>) {
-        let Some(teller) = &mut self.progress else {
-            return;
-        };
-        let Some(progress) = teller.tell(view) else {
-            return;
-        };
-        if let Some(trail) = &mut self.trail {
-            trail.tells_progress(teller.told());
-        }
-        send(events, self.numbered(Event::message(progress))).await;
-    }
-
-    async fn tell_log(&mut self, bridge: &Bridge, view: &TaskView, events: &mpsc::Sender<Event>) {
-        let Some(log) = &mut self.log else {
-            return;
-        };
-        match log.tell(bridge, view.id).await {
-            Ok(lines) => {
-                for line in lines {
-                    if let Some(trail) = &mut self.trail {
-                        trail.tells_line(line.place);
-                    }
-                    send(events, self.numbered(Event::message(line.message))).await;
-                }
-            }
-            // The next look tells what was missed.
-            Err(error) => tracing::warn!(task = %view.id, %error, "the log could not be read"),
-        }
-    }
-
-    async fn ask(
-        &mut self,
-        bridge: &Bridge,
-        view: &TaskView,
-        events: &mpsc::Sender<Event>,
-    ) -> Result<Option<Answer>, BridgeError> {
-        let messages = match &mut self.on_question {
-            OnQuestion::Return { call, capabilities } => {
-                let asked = modern::Asked {
-                    watch: &self.watch,
-                    call,
-                    capabilities: capabilities.get(),
-                    log: self.log.as_ref().and_then(LogTeller::told),
-                };
-                return modern::input_required(bridge, &self.request, view, &asked).await;
-            }
-            OnQuestion::Send {
-                carrier,
-                own_stream_first,
-            } => {
-                let store = bridge.store();
-                if *own_stream_first && store.session_stream(carrier.session()).await?.is_some() {
-                    carrier.begun(bridge, view).await?
-                } else {
-                    carrier.questions(bridge, view).await?
-                }
-            }
-        };
-        self.tell(messages, events).await;
-        Ok(None)
-    }
-
-    /// Cancels the client's own tasks that were to answer questions of the job, if nothing waits for them any more.
-    async fn cancel_remotes(
-        &mut self,
-        bridge: &Bridge,
-        view: &TaskView,
-        events: &mpsc::Sender<Event>,
-    ) {
-        let OnQuestion::Send { carrier, .. } = &mut self.on_question else {
-            return;
-        };
-        // After the end there is no next look that would make up for a failure.
-        let tries = if view.status.is_terminal() {
-            CANCELS_TRIED
-        } else {
-            1
-        };
-        let mut messages = Vec::new();
-        for last in (0..tries).rev() {
-            match carrier.cancellations(bridge, (view.id, &view.owner)).await {
-                Ok(cancellations) => {
-                    messages = cancellations;
-                    break;
-                }
-                Err(error) => {
-                    tracing::warn!(task = %view.id, %error, "the client's tasks are not cancelled yet");
-                }
-            }
-            if last > 0 {
-                tokio::time::sleep(CANCEL_AGAIN).await;
-            }
-        }
-        self.tell(messages, events).await;
-    }
-
-    /// Cancels the client's own tasks for a job that is gone.
-    async fn forget(&mut self, events: &mpsc::Sender<Event>) {
-        if let OnQuestion::Send { carrier, .. } = &mut self.on_question {
-            let messages = carrier.forget(self.watch.id());
-            self.tell(messages, events).await;
-        }
-    }
-
-    async fn tell(&mut self, messages: Vec<String>, events: &mpsc::Sender<Event>) {
-        for message in messages {
-            send(events, self.numbered(Event::message(message))).await;
-        }
-    }
-
-    async fn cancel(&self, bridge: &Bridge) {
-        let (id, owner) = (self.watch.id(), self.watch.owner());
-        let leaver = Leaver {
-            holder: self.watch.holder(),
-            on_purpose: false,
-        };
-        for _ in 0..CANCELS_TRIED {
-            match bridge.leave_call(id, owner, leaver).await {
-                Ok(()) | Err(BridgeError::NotFound) => return,
-                Err(error) => {
-                    tracing::warn!(task = %id, %error, "a call whose client left could not be cancelled");
-                }
-            }
-            tokio::time::sleep(CANCEL_AGAIN).await;
-        }
-    }
-}
-
-/// Sends a message; if the reader is gone, waits for whoever sees that to end this.
-async fn send(events: &mpsc::Sender<Event>, event: Event) {
-    if events.send(event).await.is_err() {
-        std::future::pending::<()>().await;
     }
 }
