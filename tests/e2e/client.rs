@@ -263,20 +263,7 @@ impl Modern {
         changed: &[(&str, &str)],
     ) -> Answer {
         let name = params.get("name").or_else(|| params.get("taskId")).cloned();
-        let meta = json!({
-            "io.modelcontextprotocol/protocolVersion": "2026-07-28",
-            "io.modelcontextprotocol/clientInfo": { "name": "test", "version": "1" },
-            "io.modelcontextprotocol/clientCapabilities": self.capabilities,
-        });
-        let object = params.as_object_mut().unwrap();
-        for (key, value) in meta.as_object().unwrap() {
-            let all = object
-                .entry("_meta")
-                .or_insert_with(|| json!({}))
-                .as_object_mut()
-                .unwrap();
-            all.entry(key).or_insert_with(|| value.clone());
-        }
+        self.tell_who_asks(&mut params);
         let name = name
             .and_then(|name| name.as_str().map(ToOwned::to_owned))
             .unwrap_or_default();
@@ -297,21 +284,38 @@ impl Modern {
         answer
     }
 
-    /// Opens a request's event stream.
-    pub(crate) async fn open(&self, method: &str, mut params: Value) -> reqwest::Response {
-        params["_meta"] = json!({
+    /// Adds what every request carries, unless it is there.
+    fn tell_who_asks(&self, params: &mut Value) {
+        let meta = json!({
             "io.modelcontextprotocol/protocolVersion": MODERN,
             "io.modelcontextprotocol/clientInfo": { "name": "test", "version": "1" },
             "io.modelcontextprotocol/clientCapabilities": self.capabilities,
         });
+        let object = params.as_object_mut().unwrap();
+        for (key, value) in meta.as_object().unwrap() {
+            let all = object
+                .entry("_meta")
+                .or_insert_with(|| json!({}))
+                .as_object_mut()
+                .unwrap();
+            all.entry(key).or_insert_with(|| value.clone());
+        }
+    }
+
+    /// Opens a request's event stream.
+    pub(crate) async fn open(&self, method: &str, mut params: Value) -> reqwest::Response {
+        self.tell_who_asks(&mut params);
         let body = json!({ "jsonrpc": "2.0", "id": 1, "method": method, "params": params });
         check(MODERN, None, &body);
         let client = reqwest::Client::builder().no_proxy().build().unwrap();
-        let request = client
+        let mut request = client
             .post(&self.endpoint)
             .header("content-type", "application/json")
-            .header("mcp-protocol-version", "2026-07-28")
+            .header("mcp-protocol-version", MODERN)
             .header("mcp-method", method);
+        if let Some(name) = params["name"].as_str() {
+            request = request.header("mcp-name", name);
+        }
         request.body(body.to_string()).send().await.unwrap()
     }
 

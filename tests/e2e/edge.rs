@@ -1,12 +1,16 @@
 //! What comes in from elsewhere, too large, in another format, or without a session.
 
+use std::time::Duration;
+
 use reqwest::{Method, StatusCode};
 use serde_json::json;
-use taskferry_testing::TestServer;
+use taskferry_testing::redis::cmd;
+use taskferry_testing::{TestServer, eventually};
 
 use crate::client::{Legacy, http};
 use crate::fleet::Replica;
 
+const SOON: Duration = Duration::from_secs(20);
 const JSON: (&str, &str) = ("content-type", "application/json");
 
 #[tokio::test]
@@ -149,25 +153,31 @@ async fn methods_params_and_ways_that_do_not_exist_have_their_codes() {
 #[tokio::test]
 async fn a_silent_session_ends_and_one_in_use_does_not() {
     let redis = TestServer::start().await;
-    let replica = Replica::start(&redis.url(), &["--session-idle", "1s"]).await;
+    let replica = Replica::start(&redis.url(), &["--session-idle", "20s"]).await;
     let used = Legacy::open(&replica.endpoint).await;
     let silent = Legacy::open(&replica.endpoint).await;
-    taskferry_testing::eventually(
-        std::time::Duration::from_secs(5),
-        "the silent session ended",
-        async || {
-            assert_eq!(used.request("ping", json!({})).await.status, StatusCode::OK);
-            let mut raw = redis.raw().await;
-            let key = format!("tf:session:{}", silent.session);
-            let there: bool = taskferry_testing::redis::cmd("EXISTS")
-                .arg(key)
-                .query_async(&mut raw)
-                .await
-                .unwrap();
-            !there
-        },
-    )
+    let mut raw = redis.raw().await;
+    let mut ask = async |name: &str, session: &Legacy, more: &[i64]| -> i64 {
+        let mut command = cmd(name);
+        command.arg(format!("tf:session:{}", session.session));
+        command.arg(more);
+        command.query_async(&mut raw).await.unwrap()
+    };
+    eventually(SOON, "the session in use lives longer", async || {
+        assert_eq!(used.request("ping", json!({})).await.status, StatusCode::OK);
+        // The silent one first: whatever time passes in between makes the other seem shorter.
+        let silent = ask("PTTL", &silent, &[]).await;
+        assert!(silent <= 20_000, "{silent} ms");
+        ask("PTTL", &used, &[]).await > silent + 500
+    })
     .await;
+    // Its time has come.
+    ask("PEXPIRE", &silent, &[1]).await;
+    eventually(SOON, "the silent session ended", async || {
+        ask("EXISTS", &silent, &[]).await == 0
+    })
+    .await;
+    assert_eq!(used.request("ping", json!({})).await.status, StatusCode::OK);
     assert_eq!(
         silent.request("ping", json!({})).await.status,
         StatusCode::NOT_FOUND

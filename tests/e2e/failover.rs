@@ -13,9 +13,11 @@ use crate::client::{Answer, Modern};
 use crate::fleet::{Replica, worker};
 
 /// How long a failover may take, ours and that of the sentinels.
-const FAILOVER: Duration = Duration::from_secs(30);
+const FAILOVER: Duration = Duration::from_secs(60);
+/// How long it may take at most where no sentinel takes part. What it takes is printed.
+const BOUND: Duration = Duration::from_secs(20);
 /// So that what froze is noticed soon.
-const QUICK: [&str; 2] = ["--redis-timeout", "1s"];
+const QUICK: [&str; 2] = ["--redis-timeout", "2s"];
 
 /// A front end and a worker on an address that leads to a primary, which has a replica.
 struct Scene {
@@ -42,11 +44,7 @@ impl Scene {
         let flags = [&QUICK[..], &["--slots", "2", "--lease", "3s"]].concat();
         let worker = worker(url, "tests/e2e/tools.toml", &flags).await;
         let client = Modern::with_tasks(&front.endpoint);
-        eventually(FAILOVER, "the tools are offered", async || {
-            let tools = client.request("tools/list", json!({})).await;
-            tools.text.contains("\"nap\"")
-        })
-        .await;
+        front.lists("nap").await;
         Self {
             primary,
             replica,
@@ -165,7 +163,7 @@ fn assert_refused(answer: &Answer) {
 async fn a_killed_primary_loses_no_task_that_was_accepted_on_a_replica() {
     let (primary, replica) = servers().await;
     let sentinels = Sentinels::watch(&primary).await;
-    let flags = ["--durability", "replicated:1", "--replica-timeout", "500ms"];
+    let flags = ["--durability", "replicated:1", "--replica-timeout", "5s"];
     let mut scene = Scene::at(&sentinels.url(), (primary, replica), &flags).await;
     let folder = tempfile::tempdir().unwrap();
     let before = scene.busy(folder.path()).await;
@@ -219,7 +217,7 @@ async fn connections_left_half_open_by_a_proxy_do_not_stick() {
     };
     let (answer, took) = tokio::join!(waiting, changing);
     println!("proxy, half open: a task is accepted after {took:?}");
-    assert!(took < Duration::from_secs(10));
+    assert!(took < BOUND);
     // The replica may have missed the last moments of the old primary: then the call is told that its job is gone.
     let result = answer.body["result"]["content"][0]["text"].as_str();
     assert!(result.is_some_and(|text| text.contains("attempt")) || answer.code() == -32602);
@@ -237,7 +235,7 @@ async fn a_demoted_primary_is_left_by_front_end_and_worker() {
     scene.primary.demote_to(&scene.replica).await;
     let took = scene.goes_on(&before).await;
     println!("demoted: a task is accepted after {took:?}");
-    assert!(took < Duration::from_secs(10));
+    assert!(took < BOUND);
     assert_eq!(attempts(folder.path()), 1, "the running attempt went on");
     scene.check_idle().await;
 }

@@ -11,15 +11,23 @@ use taskferry_testing::{Proxy, TestServer, eventually, eventually_some};
 
 use crate::client::{Legacy, Modern};
 use crate::fleet::{Fleet, Replica, worker};
+use crate::jobs::expire;
+
+const SOON: Duration = Duration::from_secs(20);
 
 /// The process id of the command of an attempt, once it runs.
 async fn running(folder: &Path, attempt: u32) -> u32 {
     let what = format!("attempt {attempt} runs");
     let file = folder.join(attempt.to_string());
-    eventually_some(Duration::from_secs(20), &what, async || {
+    eventually_some(SOON, &what, async || {
         std::fs::read_to_string(&file).ok()?.trim().parse().ok()
     })
     .await
+}
+
+/// Lets the first attempt of `first_waits` end.
+fn end(folder: &Path) {
+    std::fs::write(folder.join("end"), "").unwrap();
 }
 
 /// Whether any process is left in the group that the command led.
@@ -45,11 +53,13 @@ async fn an_expired_task_is_not_found() {
     let fleet = Fleet::start().await;
     let session = Legacy::open(fleet.endpoint()).await;
     // The shortest ttl the tool allows is longer than the wish, and is what the task says.
-    let id = session.start("echo", json!({ "text": "x" }), 1).await;
-    let task = session.task(&id).await;
+    let params = json!({ "name": "echo", "arguments": { "text": "x" }, "task": { "ttl": 1 } });
+    let created = session.request("tools/call", params).await;
+    let task = &created.result()["task"];
     assert_eq!(task["ttl"], 1000);
+    let id = task["taskId"].as_str().unwrap();
     let modern = Modern::with_tasks(fleet.endpoint());
-    eventually(Duration::from_secs(5), "the task is gone", async || {
+    eventually(SOON, "the task is gone", async || {
         session
             .request("tasks/get", json!({ "taskId": id }))
             .await
@@ -57,7 +67,7 @@ async fn an_expired_task_is_not_found() {
             == -32602
     })
     .await;
-    assert_eq!(session.result_of(&id).await.code(), -32602);
+    assert_eq!(session.result_of(id).await.code(), -32602);
     assert_eq!(
         session
             .request("tasks/cancel", json!({ "taskId": id }))
@@ -83,17 +93,14 @@ async fn a_task_that_expires_while_it_runs_is_stopped_and_never_revived() {
     let id = session
         .start(
             "nap",
-            json!({ "seconds": 30, "folder": folder.path() }),
-            1500,
+            json!({ "seconds": 600, "folder": folder.path() }),
+            60_000,
         )
         .await;
     let pid = running(folder.path(), 1).await;
-    eventually(
-        Duration::from_secs(10),
-        "the command is stopped",
-        async || !group_lives(pid),
-    )
-    .await;
+    assert!(group_lives(pid));
+    expire(&fleet.redis, &id).await;
+    eventually(SOON, "the command is stopped", async || !group_lives(pid)).await;
     assert_eq!(
         session
             .request("tasks/get", json!({ "taskId": id }))
@@ -118,22 +125,18 @@ async fn a_queued_task_is_cancelled_before_any_worker_sees_it() {
     let folders: Vec<_> = (0..3).map(|_| tempfile::tempdir().unwrap()).collect();
     let mut ids = Vec::new();
     for folder in &folders {
-        ids.push(
-            session
-                .start(
-                    "nap",
-                    json!({ "seconds": 2, "folder": folder.path() }),
-                    60_000,
-                )
-                .await,
-        );
+        let arguments = json!({ "folder": folder.path() });
+        ids.push(session.start("first_waits", arguments, 60_000).await);
     }
-    // Two workers of one slot each: the third waits.
+    // Two workers of one slot each: the third waits until one of these ends.
     let cancelled = session
         .request("tasks/cancel", json!({ "taskId": ids[2] }))
         .await;
     assert_eq!(cancelled.result()["status"], "cancelled");
     assert_eq!(cancelled.result()["ttl"], 60_000);
+    for folder in &folders {
+        end(folder.path());
+    }
     for id in &ids[..2] {
         session.until(id, "completed").await;
     }
@@ -167,11 +170,9 @@ async fn cancelling_a_running_task_kills_its_whole_process_group() {
         .request("tasks/cancel", json!({ "taskId": id }))
         .await;
     assert_eq!(cancelled.result()["status"], "cancelled");
-    eventually(
-        Duration::from_secs(5),
-        "nothing of the command is left",
-        async || !group_lives(pid),
-    )
+    eventually(SOON, "nothing of the command is left", async || {
+        !group_lives(pid)
+    })
     .await;
     assert_eq!(session.task(&id).await["status"], "cancelled");
     fleet.check_idle().await;
@@ -184,16 +185,11 @@ async fn a_killed_workers_job_is_finished_by_another_within_its_lease_and_a_seco
     // Only the worker that will die is there when the job comes.
     let mut survivor = fleet.workers.pop().unwrap();
     survivor.terminate();
-    survivor.wait_for_exit(Duration::from_secs(10)).await;
+    survivor.wait_for_exit(SOON).await;
     let session = Legacy::open(fleet.endpoint()).await;
     let folder = tempfile::tempdir().unwrap();
-    let id = session
-        .start(
-            "nap",
-            json!({ "seconds": 2, "folder": folder.path() }),
-            60_000,
-        )
-        .await;
+    let arguments = json!({ "folder": folder.path() });
+    let id = session.start("first_waits", arguments, 60_000).await;
     running(folder.path(), 1).await;
     let _survivor = worker(
         &fleet.redis.url(),
@@ -205,9 +201,10 @@ async fn a_killed_workers_job_is_finished_by_another_within_its_lease_and_a_seco
     let killed = Instant::now();
     running(folder.path(), 2).await;
     let taken_over = killed.elapsed();
-    // The aim is a second; half a second more is for a machine that is busy with other tests.
+    println!("kill -9 to the next attempt, with a lease of {lease:?}: {taken_over:?}");
+    // The aim is a second, which bench measures; the rest is for a busy machine.
     assert!(
-        taken_over < lease + Duration::from_millis(1500),
+        taken_over < lease + Duration::from_secs(10),
         "taken over after {taken_over:?}"
     );
     session.until(&id, "completed").await;
@@ -221,39 +218,31 @@ async fn a_killed_workers_job_is_finished_by_another_within_its_lease_and_a_seco
 
 #[tokio::test]
 async fn a_frozen_workers_result_is_refused_when_it_thaws() {
-    let mut fleet = Fleet::start_with(&[], &["--lease", "1s"]).await;
+    // Long enough for the second worker to keep its own attempt whatever else the machine does.
+    let lease = ["--lease", "3s"];
+    let mut fleet = Fleet::start_with(&[], &lease).await;
     let mut survivor = fleet.workers.pop().unwrap();
     survivor.terminate();
-    survivor.wait_for_exit(Duration::from_secs(10)).await;
+    survivor.wait_for_exit(SOON).await;
     let session = Legacy::open(fleet.endpoint()).await;
     let folder = tempfile::tempdir().unwrap();
-    let id = session
-        .start(
-            "nap",
-            json!({ "seconds": 1, "folder": folder.path() }),
-            60_000,
-        )
-        .await;
-    running(folder.path(), 1).await;
+    let arguments = json!({ "folder": folder.path() });
+    let id = session.start("first_waits", arguments, 60_000).await;
+    let pid = running(folder.path(), 1).await;
     fleet.workers[0].pause();
-    let _survivor = worker(
-        &fleet.redis.url(),
-        "tests/e2e/tools.toml",
-        &["--lease", "1s"],
-    )
-    .await;
+    let _survivor = worker(&fleet.redis.url(), "tests/e2e/tools.toml", &lease).await;
     let result = session.result_of(&id).await;
     assert_eq!(
         result.result()["content"][0]["text"],
         format!("attempt 2 of {id}")
     );
     let before = session.task(&id).await;
-    // Its command ended while it was frozen, so the stale result is ready the moment it thaws.
+    // Its command ends while it is frozen, so the stale result is ready the moment it thaws.
+    end(folder.path());
+    eventually(SOON, "its command ends", async || !group_lives(pid)).await;
     fleet.workers[0].resume();
     fleet.workers[0].terminate();
-    fleet.workers[0]
-        .wait_for_exit(Duration::from_secs(10))
-        .await;
+    fleet.workers[0].wait_for_exit(SOON).await;
     assert_eq!(session.task(&id).await, before);
     let result = session.result_of(&id).await;
     assert_eq!(
@@ -268,23 +257,18 @@ async fn a_stopped_worker_gives_its_job_back_at_once() {
     let mut fleet = Fleet::start_with(&[], &["--lease", "60s", "--drain-timeout", "100ms"]).await;
     let mut spare = fleet.workers.pop().unwrap();
     spare.terminate();
-    spare.wait_for_exit(Duration::from_secs(10)).await;
+    spare.wait_for_exit(SOON).await;
     let session = Legacy::open(fleet.endpoint()).await;
     let folder = tempfile::tempdir().unwrap();
-    let id = session
-        .start(
-            "nap",
-            json!({ "seconds": 2, "folder": folder.path() }),
-            60_000,
-        )
-        .await;
+    let arguments = json!({ "folder": folder.path() });
+    let id = session.start("first_waits", arguments, 60_000).await;
     let pid = running(folder.path(), 1).await;
     let _other = worker(&fleet.redis.url(), "tests/e2e/tools.toml", &[]).await;
     fleet.workers[0].terminate();
     // Long before the lease of a minute would have run out.
     running(folder.path(), 2).await;
     assert!(!group_lives(pid), "the command outlived its worker");
-    let status = fleet.workers[0].wait_for_exit(Duration::from_secs(5)).await;
+    let status = fleet.workers[0].wait_for_exit(SOON).await;
     assert!(status.success(), "{status}");
     session.until(&id, "completed").await;
     fleet.check_idle().await;
@@ -371,7 +355,7 @@ async fn a_replica_that_starts_before_redis_waits_for_it() {
     let mut replica = Replica::start_unready(&url, &[]).await;
     replica
         .process
-        .wait_for_line(Duration::from_secs(10), "waiting for Redis")
+        .wait_for_line(SOON, "waiting for Redis")
         .await;
     redis.restart().await;
     replica.ready().await;

@@ -5,11 +5,23 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
 
+use serde_json::{Value, json};
 use taskferry_testing::{Process, TestServer, binary, eventually, free_port, invariants};
 use tempfile::TempDir;
 
+use crate::client::Modern;
+
 /// How long a process may take to be ready.
 const START: Duration = Duration::from_secs(20);
+
+/// `flags`, and a time for Redis that no machine stalls for unless they set one: only some tests are about that.
+fn patient<'a>(flags: &[&'a str]) -> Vec<&'a str> {
+    let mut all = flags.to_vec();
+    if !all.contains(&"--redis-timeout") {
+        all.extend(["--redis-timeout", "30s"]);
+    }
+    all
+}
 
 /// A path in this repository.
 pub(crate) fn in_tree(path: &str) -> PathBuf {
@@ -36,7 +48,7 @@ impl Replica {
         let mut command = Command::new(binary("taskferry"));
         command
             .args(["serve", "--listen", "127.0.0.1:0", "--redis-url", redis_url])
-            .args(more);
+            .args(patient(more));
         command.env_remove("TASKFERRY_TEST_REDIS");
         let mut process = Process::start("taskferry serve", command);
         let line = process.wait_for_line(START, "endpoint=").await;
@@ -52,6 +64,22 @@ impl Replica {
             origin: endpoint.trim_end_matches("/mcp").to_owned(),
             endpoint,
         }
+    }
+
+    /// Waits until it offers a tool.
+    pub(crate) async fn lists(&self, tool: &str) {
+        let client = Modern::with_tasks(&self.endpoint);
+        let what = format!("{tool} is listed");
+        eventually(START, &what, async || {
+            let tools = client.request("tools/list", json!({})).await;
+            let named = |one: &Value| one["name"] == tool;
+            tools.result()["tools"]
+                .as_array()
+                .unwrap()
+                .iter()
+                .any(named)
+        })
+        .await;
     }
 
     /// Waits until it can serve.
@@ -72,7 +100,7 @@ pub(crate) async fn worker(redis_url: &str, manifest: &str, more: &[&str]) -> Pr
     command
         .args(["--redis-url", redis_url, "--manifest"])
         .arg(in_tree(manifest))
-        .args(more);
+        .args(patient(more));
     command.env_remove("TASKFERRY_TEST_REDIS");
     let mut process = Process::start("taskferry-worker", command);
     process.wait_for_line(START, "slots=").await;
@@ -177,18 +205,26 @@ impl Fleet {
             worker(&url, "tests/e2e/tools.toml", worker_flags).await,
             worker(&url, "tests/e2e/tools.toml", worker_flags).await,
         ];
-        let balancer = Balancer::start(&replicas).await;
-        Self {
+        let fleet = Self {
+            balancer: Balancer::start(&replicas).await,
             redis,
             replicas,
             workers,
-            balancer,
-        }
+        };
+        fleet.lists("nap").await;
+        fleet
     }
 
     /// The balancer's endpoint.
     pub(crate) fn endpoint(&self) -> &str {
         &self.balancer.endpoint
+    }
+
+    /// Waits until every replica offers a tool.
+    pub(crate) async fn lists(&self, tool: &str) {
+        for replica in &self.replicas {
+            replica.lists(tool).await;
+        }
     }
 
     /// What must hold when no job is left.

@@ -1,5 +1,6 @@
 //! Ids, keys and cursors that are unknown, used up, altered or expired, beside some that live.
 
+use std::path::Path;
 use std::time::Duration;
 
 use serde_json::{Value, json};
@@ -7,6 +8,7 @@ use taskferry_testing::eventually;
 
 use crate::client::{Legacy, Modern, TASKS};
 use crate::fleet::Fleet;
+use crate::jobs::{expire, step};
 use crate::questions::{SOON, fixture_fleet};
 use crate::stream::Stream;
 
@@ -66,9 +68,10 @@ async fn a_subscription_follows_those_that_live_and_says_nothing_of_one_that_exp
     let modern = Modern::with_tasks(&fleet.replicas[0].endpoint);
     let legacy = Legacy::open(&fleet.replicas[1].endpoint).await;
     let folder = tempfile::tempdir().unwrap();
-    let nap = |seconds: u32| json!({ "seconds": seconds, "folder": folder.path() });
-    let expiring = legacy.start("nap", nap(60), 1500).await;
-    let finishing = modern.start("nap", nap(3)).await;
+    let other = tempfile::tempdir().unwrap();
+    let paced = |folder: &Path| json!({ "folder": folder });
+    let expiring = legacy.start("paced", paced(other.path()), 60_000).await;
+    let finishing = modern.start("paced", paced(folder.path())).await;
     let wanted = json!({ "notifications": { "taskIds": [expiring, NEVER, finishing] } });
     let mut stream = Stream::of(modern.open("subscriptions/listen", wanted).await);
     let granted = stream.next().await["params"]["notifications"]["taskIds"].clone();
@@ -81,6 +84,10 @@ async fn a_subscription_follows_those_that_live_and_says_nothing_of_one_that_exp
         let task = stream.until("notifications/tasks").await;
         let params = &task["params"];
         told.push((params["taskId"].clone(), params["status"].clone()));
+        if params["taskId"] == expiring {
+            expire(&fleet.redis, &expiring).await;
+            step(folder.path(), 1..=4);
+        }
     }
     let of_expired: Vec<&Value> = told
         .iter()

@@ -5,7 +5,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use serde_json::{Value, json};
-use taskferry_testing::{eventually_some, redis};
+use taskferry_testing::{TestServer, eventually, eventually_some, redis};
 
 use crate::fleet::Fleet;
 
@@ -24,6 +24,32 @@ pub(crate) async fn records(fleet: &Fleet) -> HashMap<String, HashMap<String, St
         records.insert(key, read.query_async(&mut connection).await.unwrap());
     }
     records
+}
+
+/// Lets a record expire now, as if its time had come.
+pub(crate) async fn expire(server: &TestServer, id: &str) {
+    let mut connection = server.raw().await;
+    let shard = id.split('-').next().unwrap();
+    for index in ["active", "owned"] {
+        let mut keys = redis::cmd("KEYS");
+        keys.arg(format!("tf:{{{shard}}}:{index}:*"));
+        let keys: Vec<String> = keys.query_async(&mut connection).await.unwrap();
+        for key in keys {
+            let mut ended = redis::cmd("ZADD");
+            ended.arg(key).arg("XX").arg(1).arg(id);
+            ended.query_async::<()>(&mut connection).await.unwrap();
+        }
+    }
+    let record = format!("tf:{{{shard}}}:task:{id}");
+    let mut end = redis::cmd("PEXPIRE");
+    end.arg(&record).arg(1);
+    let ended: i64 = end.query_async(&mut connection).await.unwrap();
+    assert_eq!(ended, 1, "there is no record {record}");
+    eventually(SOON, "the record expires", async || {
+        let exists = redis::cmd("EXISTS").arg(&record).to_owned();
+        exists.query_async::<i64>(&mut connection).await.unwrap() == 0
+    })
+    .await;
 }
 
 /// The one job there is, once it is as wanted.

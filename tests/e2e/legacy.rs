@@ -263,7 +263,7 @@ async fn a_plain_call_that_takes_long_becomes_a_stream_with_progress() {
     let fleet = Fleet::start_with(&["--stream-after", "200ms", "--keep-alive", "300ms"], &[]).await;
     let session = Legacy::open(&fleet.replicas[0].endpoint).await;
     let folder = tempfile::tempdir().unwrap();
-    let arguments = json!({ "seconds": 1.5, "folder": folder.path() });
+    let arguments = json!({ "seconds": 5, "folder": folder.path() });
     let params =
         json!({ "name": "nap", "arguments": arguments, "_meta": { "progressToken": "p-1" } });
     let answer = session.request("tools/call", params).await;

@@ -11,6 +11,7 @@ use taskferry_testing::{Process, TestServer, eventually, eventually_some, invari
 use crate::client::{Answer, Legacy, Modern};
 use crate::crowd::{Client, connections_allowed, resident};
 use crate::fleet::{Replica, worker};
+use crate::jobs::step;
 
 const SOON: Duration = Duration::from_secs(30);
 /// How long everything may take to be over; longer than it should on a machine that has other things to do.
@@ -32,12 +33,7 @@ impl Pair {
         let redis = TestServer::start().await;
         let front = Replica::start(&redis.url(), front).await;
         let worker = worker(&redis.url(), "tests/e2e/tools.toml", flags).await;
-        let client = Modern::with_tasks(&front.endpoint);
-        eventually(SOON, "the tools are offered", async || {
-            let tools = client.request("tools/list", json!({})).await;
-            tools.text.contains("\"nap\"")
-        })
-        .await;
+        front.lists("nap").await;
         Self {
             redis,
             front,
@@ -90,11 +86,12 @@ async fn taken(client: &Modern) -> String {
 async fn a_full_queue_refuses_more_until_there_is_room() {
     let pair = Pair::start(&["--queue-cap", "2"], &["--slots", "1"]).await;
     let (client, folder) = (pair.client(), tempfile::tempdir().unwrap());
-    let nap = json!({ "seconds": 1, "folder": folder.path() });
-    let id = client.start("nap", nap).await;
+    let paced = json!({ "folder": folder.path() });
+    let id = client.start("paced", paced).await;
     let queued = client.start("echo", json!({ "text": "x" })).await;
     let refused = client.call("echo", json!({ "text": "x" })).await;
     assert_refused(&refused, 503, "is full (2 jobs)");
+    step(folder.path(), 1..=4);
     let next = taken(&client).await;
     for id in [&id, &queued, &next] {
         client.until(id, "completed").await;
@@ -107,11 +104,12 @@ async fn a_caller_with_too_many_tasks_is_refused_until_one_ends() {
     let front = ["--owner-cap", "2", "--single-user", "true"];
     let pair = Pair::start(&front, &["--slots", "1"]).await;
     let (client, folder) = (pair.client(), tempfile::tempdir().unwrap());
-    let nap = json!({ "seconds": 1, "folder": folder.path() });
-    let id = client.start("nap", nap).await;
+    let paced = json!({ "folder": folder.path() });
+    let id = client.start("paced", paced).await;
     let queued = client.start("echo", json!({ "text": "x" })).await;
     let refused = client.call("echo", json!({ "text": "x" })).await;
     assert_refused(&refused, 429, "2 tasks that have not ended");
+    step(folder.path(), 1..=4);
     let next = taken(&client).await;
     for id in [&id, &queued, &next] {
         client.until(id, "completed").await;

@@ -1,6 +1,6 @@
 //! What a client is told to do while a task runs: how often to poll, and what to tell its model meanwhile.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use serde_json::json;
 use taskferry_testing::eventually;
@@ -9,31 +9,43 @@ use crate::client::{Legacy, Modern};
 use crate::fleet::{Fleet, worker};
 use crate::jobs::step;
 
+const SOON: Duration = Duration::from_secs(20);
+/// How old a task is when its interval grows for the first time.
+const GROWS: Duration = Duration::from_secs(2);
+
 #[tokio::test]
 async fn the_older_a_task_the_less_often_it_is_polled() {
     let fleet = Fleet::start_with(&["--single-user", "true"], &[]).await;
     let _worker = worker(&fleet.redis.url(), "tests/e2e/same.toml", &[]).await;
+    fleet.lists("slowing").await;
     let folder = tempfile::tempdir().unwrap();
     let arguments = json!({ "folder": folder.path() });
     let legacy = Legacy::open(fleet.endpoint()).await;
     let modern = Modern::with_tasks(fleet.endpoint());
+    let before = Instant::now();
     let created = modern.call("slowing", arguments).await;
+    let after = Instant::now();
     assert_eq!(created.result()["pollIntervalMs"], 10);
     let id = created.result()["taskId"].as_str().unwrap();
-    assert_eq!(legacy.task(id).await["pollInterval"], 10);
-    let grows = "the interval grows when the task is two seconds old";
-    eventually(Duration::from_secs(20), grows, async || {
-        legacy.task(id).await["pollInterval"] == 100
+    let mut last = 10;
+    eventually(SOON, "it grows until its maximum", async || {
+        let asked = after.elapsed();
+        let first = legacy.task(id).await["pollInterval"].as_u64().unwrap();
+        let answered = before.elapsed();
+        let task = modern.task(id).await["pollIntervalMs"].as_u64().unwrap();
+        let listed = legacy.request("tasks/list", json!({})).await;
+        let listed = listed.result()["tasks"][0]["pollInterval"]
+            .as_u64()
+            .unwrap();
+        let all = [last, first, task, listed];
+        assert!(all.is_sorted(), "it never shrinks: {all:?}");
+        assert!(all.iter().all(|ms| [10, 100, 120].contains(ms)), "{all:?}");
+        // The task is at least as old as the time since its answer came, at most as that since it was asked for.
+        assert!(answered >= GROWS || first == 10, "{all:?} at {answered:?}");
+        assert!(asked < GROWS || first > 10, "{all:?} at {asked:?}");
+        last = listed;
+        last == 120
     })
-    .await;
-    assert_eq!(modern.task(id).await["pollIntervalMs"], 100);
-    let listed = legacy.request("tasks/list", json!({})).await;
-    assert_eq!(listed.result()["tasks"][0]["pollInterval"], 100);
-    eventually(
-        Duration::from_secs(20),
-        "it stops at its maximum",
-        async || modern.task(id).await["pollIntervalMs"] == 120,
-    )
     .await;
     step(folder.path(), 1..=4);
     let done = modern.until(id, "completed").await;
@@ -45,6 +57,7 @@ async fn the_older_a_task_the_less_often_it_is_polled() {
 async fn a_tool_may_have_something_to_tell_a_model_at_once() {
     let fleet = Fleet::start_with(&["--single-user", "true"], &[]).await;
     let _worker = worker(&fleet.redis.url(), "tests/e2e/same.toml", &[]).await;
+    fleet.lists("slowing").await;
     let folder = tempfile::tempdir().unwrap();
     let arguments = json!({ "folder": folder.path() });
     let session = Legacy::open(fleet.endpoint()).await;

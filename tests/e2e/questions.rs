@@ -29,6 +29,7 @@ pub(crate) async fn asking_fleet_with(replica: &[&str]) -> (Fleet, Process) {
         .current_dir(in_tree("examples"));
     let mut asker = Process::start("rust_worker", command);
     asker.wait_for_line(SOON, "slots=").await;
+    fleet.lists("summarize_orders").await;
     (fleet, asker)
 }
 
@@ -257,6 +258,7 @@ pub(crate) async fn fixture_fleet() -> (Fleet, Process) {
         .env_remove("TASKFERRY_TEST_REDIS");
     let mut worker = Process::start("fixture_worker", command);
     worker.wait_for_line(SOON, "slots=").await;
+    fleet.lists("test_tool_with_task").await;
     (fleet, worker)
 }
 

@@ -13,6 +13,7 @@ use tokio::task::JoinSet;
 use crate::client::{Answer, Legacy, Modern, TASKS};
 use crate::fleet::{Fleet, in_tree, worker};
 use crate::jobs::{call, held_by, records, runs, step, text, the_job};
+use crate::stream::Stream;
 
 const SOON: Duration = Duration::from_secs(20);
 /// A tool that asks a question.
@@ -28,8 +29,10 @@ struct Rig {
 impl Rig {
     async fn start(flags: &[&str]) -> Self {
         let fleet = Fleet::start_with(flags, &[]).await;
+        let worker = worker(&fleet.redis.url(), "tests/e2e/same.toml", &[]).await;
+        fleet.lists("shared").await;
         Self {
-            _worker: worker(&fleet.redis.url(), "tests/e2e/same.toml", &[]).await,
+            _worker: worker,
             fleet,
             folder: tempfile::tempdir().unwrap(),
         }
@@ -140,26 +143,20 @@ async fn who_stays_gets_the_result_and_the_progress() {
     the_job(&rig.fleet, "it runs", runs).await;
     let mut params = rig.params();
     params["_meta"]["progressToken"] = json!("stays");
-    let client = rig.plain_modern(1);
-    let stays = client.request("tools/call", params);
-    let events = async {
-        the_job(&rig.fleet, "both wait", held_by(2)).await;
-        leaves.abort_all();
-        the_job(&rig.fleet, "one left", held_by(1)).await;
-        step(rig.folder(), [1]);
-        the_job(&rig.fleet, "the step is told", |job| {
-            job.contains_key("progress")
-        })
-        .await;
-        step(rig.folder(), 2..=4);
-    };
-    let (answer, ()) = tokio::join!(stays, events);
-    assert_eq!(text(answer.result()).trim(), "done");
-    let told = &answer.before[0]["params"];
+    let mut stays = Stream::call(&rig.plain_modern(1), params).await;
+    the_job(&rig.fleet, "both wait", held_by(2)).await;
+    leaves.abort_all();
+    the_job(&rig.fleet, "one left", held_by(1)).await;
+    step(rig.folder(), [1]);
+    let told = stays.next().await["params"].clone();
     assert_eq!(
         (&told["progressToken"], &told["progress"]),
         (&json!("stays"), &json!(1.0))
     );
+    // Only the newest report is told: the next is made when the first has come.
+    step(rig.folder(), 2..=4);
+    let answer = stays.until("the answer").await;
+    assert_eq!(text(&answer["result"]).trim(), "done");
     rig.fleet.check_idle().await;
 }
 

@@ -5,7 +5,7 @@ use std::time::Duration;
 use reqwest::{Method, Response, StatusCode};
 use serde_json::{Value, json};
 
-use crate::client::{Legacy, MODERN, events};
+use crate::client::{Legacy, MODERN, Modern, events};
 use crate::schema::check;
 
 /// How long a message may take to reach the client.
@@ -26,6 +26,15 @@ impl Stream {
     /// A subscription's.
     pub(crate) fn of(response: Response) -> Self {
         Self::with(response, MODERN, "subscriptions/listen")
+    }
+
+    /// That of a modern call.
+    pub(crate) async fn call(client: &Modern, params: Value) -> Self {
+        Self::with(
+            client.open("tools/call", params).await,
+            MODERN,
+            "tools/call",
+        )
     }
 
     fn with(response: Response, revision: &str, method: &str) -> Self {

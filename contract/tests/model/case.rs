@@ -66,6 +66,8 @@ impl Case {
     pub(crate) async fn new(server: &TestServer, prefix: String) -> Self {
         let mut settings = RedisSettings::new(&server.url());
         settings.prefix.clone_from(&prefix);
+        // Beside other tests an answer may be slow, which is no failure here.
+        settings.response_timeout = Duration::from_secs(30);
         let store = Store::new(&settings).unwrap();
         let shard = Shards::default().all().next().unwrap();
         let queue = QueueName::default_queue();

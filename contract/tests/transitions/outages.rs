@@ -8,10 +8,10 @@ use taskferry_contract::{
 };
 use taskferry_testing::{AppendOnly, ServerOptions, eventually, eventually_some};
 
-use crate::rig::{LEASE, Rig, SOON};
+use crate::rig::{LEASE, Rig, SOON, patient};
 
 /// What a test calls quick.
-const QUICK: Duration = Duration::from_secs(3);
+const QUICK: Duration = Duration::from_secs(10);
 
 /// Fails unless the calls all fail soon, as something that passes.
 async fn assert_down(rig: &Rig) {
@@ -117,6 +117,12 @@ async fn a_frozen_redis_fails_within_the_time_limit_and_is_used_again() {
     assert!(error.is_transient(), "{error:?}");
     rig.server.resume();
     works_again(&rig).await;
+    eventually(SOON, "exclusive connections work again", async || {
+        rig.store.connections().blocking().await.is_ok()
+    })
+    .await;
+    // What follows may take longer than this store waits.
+    rig.store = Store::new(&patient(&rig.server.url())).unwrap();
     let hold = rig.running().await;
     rig.finish(&hold).await;
     rig.check_drained().await;

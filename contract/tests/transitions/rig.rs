@@ -16,6 +16,8 @@ use taskferry_testing::{ServerOptions, TestServer, eventually, invariants};
 pub(crate) const LEASE: Duration = Duration::from_secs(60);
 /// How long a test waits for what must come.
 pub(crate) const SOON: Duration = Duration::from_secs(10);
+/// What a store may wait for an answer where the test is not about that: longer than any machine stalls.
+const PATIENCE: Duration = Duration::from_secs(30);
 /// A question, as a worker puts it.
 pub(crate) const QUESTION: &str =
     r#"{"method":"elicitation/create","params":{"message":"which?"}}"#;
@@ -44,7 +46,7 @@ impl Rig {
 
     pub(crate) async fn on(options: ServerOptions, shards: Shards) -> Self {
         let server = TestServer::start_with(options).await;
-        let mut settings = RedisSettings::new(&server.url());
+        let mut settings = patient(&server.url());
         settings.shards = shards;
         let owner = Owner::named("key:alice").unwrap();
         let rig = Self {
@@ -286,6 +288,13 @@ pub(crate) fn key(rig: &Rig, key: &str) -> Alias {
         session: None,
     };
     Alias::key(scope, key, "the-call")
+}
+
+/// Settings under which a slow answer is no error.
+pub(crate) fn patient(url: &str) -> RedisSettings {
+    let mut settings = RedisSettings::new(url);
+    settings.response_timeout = PATIENCE;
+    settings
 }
 
 pub(crate) fn tool(name: &str) -> ToolDefinition {

@@ -4,7 +4,9 @@ use std::process::Command;
 use std::time::{Duration, Instant};
 
 use serde_json::json;
-use taskferry_testing::{AppendOnly, ServerOptions, TestServer, eventually, eventually_some};
+use taskferry_testing::{
+    AppendOnly, ServerOptions, TestServer, eventually, eventually_some, promptly,
+};
 
 use super::{SOON, Site, raw, taskferry};
 use crate::client::Legacy;
@@ -39,23 +41,28 @@ async fn tools_are_listed_shown_removed_and_added_and_clients_see_it() {
     .await;
     worker.terminate();
     worker.wait_for_exit(SOON).await;
-    let removed = site.run(&["tools", "remove", "brittle"]).await;
-    assert_eq!((removed.code, removed.err.as_str()), (0, ""));
+    let until_listed = async |listed: bool| {
+        let begun = Instant::now();
+        let what = format!("it is listed: {listed}");
+        eventually(SOON, &what, async || {
+            names().await.contains(&"brittle".to_owned()) == listed
+        })
+        .await;
+        begun.elapsed()
+    };
     // The bell tells the replica, well before it would look by itself.
-    eventually(
-        Duration::from_secs(2),
-        "it is no longer listed",
-        async || !names().await.contains(&"brittle".to_owned()),
-    )
-    .await;
-    let again = site.run(&["tools", "remove", "brittle"]).await;
-    assert_eq!(again.code, 1);
-    assert!(again.err.contains("taskferry tools list"), "{}", again.err);
+    let bound = Duration::from_secs(1);
+    promptly(bound, "the replica knows what changed", async || {
+        let removed = site.run(&["tools", "remove", "brittle"]).await;
+        assert_eq!((removed.code, removed.err.as_str()), (0, ""));
+        let removal = until_listed(false).await;
+        let again = site.run(&["tools", "remove", "brittle"]).await;
+        assert_eq!(again.code, 1);
+        assert!(again.err.contains("taskferry tools list"), "{}", again.err);
 
-    let added = site.run(&["tools", "add", file.to_str().unwrap()]).await;
-    assert_eq!(added.code, 0, "{}", added.err);
-    eventually(Duration::from_secs(2), "it is listed again", async || {
-        names().await.contains(&"brittle".to_owned())
+        let added = site.run(&["tools", "add", file.to_str().unwrap()]).await;
+        assert_eq!(added.code, 0, "{}", added.err);
+        removal.max(until_listed(true).await)
     })
     .await;
     let shown_again = site.run(&["tools", "show", "brittle"]).await;

@@ -102,7 +102,9 @@ impl Site {
     async fn worker(&self) -> Process {
         let manifest = self.folder.path().join("tools.toml");
         let lease = ["--lease", "1s"];
-        worker(&self.redis.url(), manifest.to_str().unwrap(), &lease).await
+        let worker = worker(&self.redis.url(), manifest.to_str().unwrap(), &lease).await;
+        self.replica.lists("brittle").await;
+        worker
     }
 
     async fn run(&self, words: &[&str]) -> Told {

@@ -35,3 +35,21 @@ pub async fn eventually_some<T>(
         tokio::time::sleep(STEP).await;
     }
 }
+
+/// Three rounds, each of which tells how long something took: one of them must be within `bound`. What always comes late
+/// fails them all, a stall of the machine one.
+///
+/// # Panics
+///
+/// With `what`, if every round took longer.
+pub async fn promptly(bound: Duration, what: &str, mut round: impl AsyncFnMut() -> Duration) {
+    let mut all = Vec::new();
+    for _ in 0..3 {
+        let took = round().await;
+        if took < bound {
+            return;
+        }
+        all.push(took);
+    }
+    panic!("never within {bound:?}, but {all:?}: {what}");
+}

@@ -14,7 +14,7 @@ mod proxy;
 mod sentinel;
 mod server;
 
-pub use eventually::{eventually, eventually_some};
+pub use eventually::{eventually, eventually_some, promptly};
 pub use ports::free_port;
 pub use process::{Process, binary};
 pub use proxy::Proxy;

@@ -86,6 +86,10 @@ impl Sentinels {
 async fn knows_all(port: u16) -> RedisResult<bool> {
     let client = Client::open(format!("redis://127.0.0.1:{port}/0"))?;
     let mut connection = client.get_multiplexed_async_connection().await?;
+    // One that was not run for two seconds mistrusts its clock, and promotes nobody for so long: 30 s, if left alone.
+    let mut debug = redis::cmd("SENTINEL");
+    debug.arg("DEBUG").arg("tilt-period").arg(1000);
+    debug.query_async::<()>(&mut connection).await?;
     let mut ask = redis::cmd("SENTINEL");
     ask.arg("MASTER").arg(NAME);
     let fields: std::collections::HashMap<String, String> =

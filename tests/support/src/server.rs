@@ -224,8 +224,8 @@ impl TestServer {
 
     async fn connect(&self) -> redis::RedisResult<MultiplexedConnection> {
         let config = AsyncConnectionConfig::new()
-            .set_connection_timeout(Some(Duration::from_secs(2)))
-            .set_response_timeout(Some(Duration::from_secs(20)));
+            .set_connection_timeout(Some(START))
+            .set_response_timeout(Some(START));
         Client::open(self.url())?
             .get_multiplexed_async_connection_with_config(&config)
             .await

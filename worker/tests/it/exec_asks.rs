@@ -80,13 +80,13 @@ async fn the_timeout_stands_still_while_a_command_waits() {
     .await;
     let worker = run(script.builder());
     let mut definition = script.definition.clone();
-    definition.timeout_ms = 2_000;
+    definition.timeout_ms = 5_000;
     let id = script.rig.submit(&definition, "{}").await;
     script.open(id, 1).await;
     let start: u64 = script.field(id, "lease_ms").await.parse().unwrap();
     eventually(SOON, "twice the timeout passes", async || {
         let now: u64 = script.field(id, "lease_ms").await.parse().unwrap();
-        now > start + 4_000
+        now > start + 10_000
     })
     .await;
     script.answer(id, "a", &accepted()).await;

@@ -11,8 +11,8 @@ use crate::script::{Script, accepted, error};
 
 /// Writes what it was told at its end, and asks again in each attempt.
 const PATIENT: &str = "trap 'echo stopped > stopped; exit 0' TERM
-    read -r arguments; echo '::ask a FORM' >&2
     echo $$ > attempt-$TASKFERRY_ATTEMPT.part; mv attempt-$TASKFERRY_ATTEMPT.part attempt-$TASKFERRY_ATTEMPT
+    read -r arguments; echo '::ask a FORM' >&2
     read -r reply || { wait; exit 0; }
     echo \"$reply by $TASKFERRY_ATTEMPT\"";
 

@@ -1,6 +1,6 @@
 //! How jobs end, and what pollers see meanwhile.
 
-use std::time::Duration;
+use std::sync::Arc;
 
 use serde::Deserialize;
 use serde_json::json;
@@ -8,6 +8,7 @@ use serde_json::value::RawValue;
 use taskferry_contract::{Status, TaskView, ToolDefinition};
 use taskferry_worker::exec::Environment;
 use taskferry_worker::{HandlerResult, JobContext, ToolError, ToolOutput};
+use tokio::sync::Notify;
 
 use crate::rig::{Rig, Scripts, run, text, tool};
 
@@ -252,16 +253,19 @@ async fn a_handler_that_takes_too_long_is_stopped() {
 
 #[tokio::test]
 async fn progress_is_seen_while_the_work_goes_on_and_the_last_report_stays() {
-    async fn counts(job: JobContext) -> HandlerResult {
-        for step in 0..1000 {
-            job.progress(f64::from(step), 1000.0, format!("step {step}").as_str());
+    let seen = Arc::new(Notify::new());
+    let goes_on = Arc::clone(&seen);
+    let counts = move |job: JobContext| {
+        let goes_on = Arc::clone(&goes_on);
+        async move {
+            for step in 0..1000 {
+                job.progress(f64::from(step), 1000.0, format!("step {step}").as_str());
+            }
+            goes_on.notified().await;
+            job.progress(1000.0, 1000.0, "last");
+            Ok(ToolOutput::text("counted"))
         }
-        job.cancelled()
-            .run_until_cancelled(tokio::time::sleep(Duration::from_millis(400)))
-            .await;
-        job.progress(1000.0, 1000.0, "last");
-        Ok(ToolOutput::text("counted"))
-    }
+    };
     let rig = Rig::new().await;
     let worker = run(rig.builder().tool(tool("counts"), counts));
     let id = rig.submit(&tool("counts"), "{}").await;
@@ -272,6 +276,7 @@ async fn progress_is_seen_while_the_work_goes_on_and_the_last_report_stays() {
         .await;
     assert_eq!(task.status, Status::Working);
     assert_eq!(task.message.as_deref(), Some("step 999"));
+    seen.notify_one();
     let task = rig.end_of(id).await;
     assert_eq!(task.progress.as_deref(), Some("1000"));
     assert_eq!(task.message.as_deref(), Some("last"));

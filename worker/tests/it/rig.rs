@@ -22,6 +22,8 @@ use tokio_util::sync::CancellationToken;
 
 /// How long a test waits for what must come.
 pub(crate) const SOON: Duration = Duration::from_secs(20);
+/// What a store may wait for an answer: longer than any machine stalls.
+const PATIENCE: Duration = Duration::from_secs(30);
 /// The shortest lease there is.
 pub(crate) const LEASE: Duration = Duration::from_secs(1);
 /// What a client that can be asked declares.
@@ -42,6 +44,7 @@ impl Rig {
         let server = TestServer::start_with(options).await;
         let mut settings = RedisSettings::new(&server.url());
         settings.shards = Shards::new(shards).unwrap();
+        settings.response_timeout = PATIENCE;
         Self {
             store: Store::new(&settings).unwrap(),
             server,
@@ -168,6 +171,7 @@ impl Rig {
         command
             .arg("--manifest")
             .arg(folder.join("tools.toml"))
+            .args(["--redis-timeout", "30s"])
             .args(arguments);
         Process::start("taskferry-worker", command)
     }
