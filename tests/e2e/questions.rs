@@ -105,21 +105,19 @@ async fn a_task_asks_once_on_the_sessions_own_stream_and_tells_how_it_goes() {
     })
     .await;
     let id = elsewhere.start("summarize_orders", asking(), 60_000).await;
-    let waiting = Stream::post(&elsewhere, 9, "tasks/result", json!({ "taskId": id }));
-    let question = async {
-        let mut asking = json!({});
-        while asking["params"]["status"] != "input_required" {
-            asking = own.until("notifications/tasks/status").await;
-            assert_eq!(asking["params"]["taskId"], id);
-        }
-        let question = own.until("elicitation/create").await;
-        assert_eq!(
-            question["params"]["_meta"]["io.modelcontextprotocol/related-task"]["taskId"],
-            id
-        );
-        answer(&elsewhere, &question, json!({ "result": accepted() })).await;
-    };
-    let (mut waiting, ()) = tokio::join!(waiting, question);
+    // An answer that came before this is a stream would make it none.
+    let mut waiting = Stream::post(&elsewhere, 9, "tasks/result", json!({ "taskId": id })).await;
+    let mut asked = json!({});
+    while asked["params"]["status"] != "input_required" {
+        asked = own.until("notifications/tasks/status").await;
+        assert_eq!(asked["params"]["taskId"], id);
+    }
+    let question = own.until("elicitation/create").await;
+    assert_eq!(
+        question["params"]["_meta"]["io.modelcontextprotocol/related-task"]["taskId"],
+        id
+    );
+    answer(&elsewhere, &question, json!({ "result": accepted() })).await;
     let result = waiting.next().await;
     assert_eq!(
         result["id"], 9,
