@@ -17,7 +17,7 @@ const HAND_OUT_AGAIN: Duration = Duration::from_secs(1);
 
 /// What a plain call is told that outlived its job's record.
 const OUT_OF_TIME: &str =
-    "the call's time ran out before it ended: its tool's ttl bounds it, and nothing is left of it";
+    "nothing is left of the call: its time, which is its tool's ttl, ran out, or Redis lost it";
 
 impl Follow {
     /// The answer to a caller who waits no longer; nothing if the next look has one, or if the store fails.

@@ -99,7 +99,7 @@ pub(crate) struct Deadline {
 /// What a request waits for, which says how it is answered when the record of the job is gone.
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum Awaits {
-    /// The result of a plain call: its time ran out.
+    /// The result of a plain call: its time ran out, or Redis lost it.
     Call,
     /// A task, which is not found.
     Task,

@@ -152,8 +152,11 @@ fn is_the_front_ends(history: &History, outcome: &Outcome) -> bool {
     let text = error.get("message").and_then(|text| text.as_str());
     let says = |words: &str| text.is_some_and(|text| text.contains(words));
     match error.get("code").and_then(serde_json::Value::as_i64) {
-        Some(-32603) => says("the task store cannot be reached") || says("the task store is full"),
-        Some(-32602) => !history.keeps_data,
+        Some(-32603) => {
+            says("the task store cannot be reached")
+                || says("the task store is full")
+                || (says("nothing is left of the call") && !history.keeps_data)
+        }
         _ => false,
     }
 }
