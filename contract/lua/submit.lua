@@ -83,10 +83,10 @@ end
 
 local now = now_ms()
 local active = base .. 'active:' .. owner
-if owner ~= '' and owner_cap > 0 then
+if owner ~= '' then
   redis.call('ZREMRANGEBYSCORE', active, '-inf', int(now))
   local live = redis.call('ZCARD', active)
-  if live >= owner_cap then
+  if owner_cap > 0 and live >= owner_cap then
     return { 'LIMIT', live }
   end
 end

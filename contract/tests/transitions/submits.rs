@@ -163,6 +163,14 @@ async fn limits_the_live_jobs_of_an_owner() {
         ..rig.submission()
     })
     .await;
+
+    // What expired goes from the set without a cap, too.
+    let third = rig.submit().await;
+    rig.expire(third).await;
+    rig.submit().await;
+    let active = format!("{}active:{}", rig.store.keys().base(rig.shard), rig.owner);
+    let live: Vec<String> = rig.raw("ZRANGE", (&active, 0, -1)).await;
+    assert!(!live.contains(&third.to_string()), "{live:?}");
     rig.check().await;
 }
 
