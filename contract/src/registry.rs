@@ -156,10 +156,7 @@ impl Store {
         ];
         let [own, all] = &keys;
         let reply = self.call(&TRANSITIONS.beat, &[own, all], &args).await?;
-        match reply.tag.as_str() {
-            "OK" => Ok(()),
-            _ => Err(reply.unknown()),
-        }
+        reply.done()
     }
 
     /// Notes that a worker left.

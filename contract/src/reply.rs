@@ -62,6 +62,14 @@ impl Reply {
         self.rest.len() == 0
     }
 
+    /// Of a transition that has one tag, and nothing to say with it.
+    pub(crate) fn done(&self) -> Result<(), Error> {
+        match self.tag.as_str() {
+            "OK" => Ok(()),
+            _ => Err(self.unknown()),
+        }
+    }
+
     /// The error for a tag that is not in the transition's closed set.
     pub(crate) fn unknown(&self) -> Error {
         Error::Reply {

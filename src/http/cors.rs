@@ -20,9 +20,9 @@ const MAX_AGE: HeaderValue = HeaderValue::from_static("7200");
 
 /// Serves a request, and lets a page of an origin that is served see the answer. Others are turned away further on.
 pub(super) async fn share(State(edge): State<Arc<Edge>>, request: Request, next: Next) -> Response {
+    let served = |_: &HeaderValue| edge.settings.guard.check(request.headers()).is_ok();
     let origin = request.headers().get(header::ORIGIN).cloned();
-    let served = edge.settings.guard.check(request.headers()).is_ok();
-    let Some(origin) = origin.filter(|_| served) else {
+    let Some(origin) = origin.filter(served) else {
         return next.run(request).await;
     };
     let mut response = match preflight(&request) {

@@ -1,14 +1,13 @@
 //! The modern era: every request stands for itself, the server decides what becomes a task.
 
-use std::process::Command;
 use std::time::Duration;
 
 use reqwest::StatusCode;
 use serde_json::json;
-use taskferry_testing::{Process, binary, eventually};
 
 use crate::client::{Modern, TASKS};
-use crate::fleet::{Fleet, in_tree};
+use crate::fleet::Fleet;
+use crate::questions::asking_fleet_with;
 
 #[tokio::test]
 async fn a_call_becomes_a_task_and_its_result_is_inlined() {
@@ -275,27 +274,13 @@ async fn a_plain_call_whose_client_leaves_is_cancelled() {
 
 #[tokio::test]
 async fn a_question_is_answered_by_tasks_update_on_the_other_replica() {
-    let fleet = Fleet::start().await;
-    let mut command = Command::new(binary("examples/rust_worker"));
-    command
-        .args(["--redis-url", &fleet.redis.url()])
-        .env_remove("TASKFERRY_TEST_REDIS");
-    command.current_dir(in_tree("examples"));
-    let mut asker = Process::start("rust_worker", command);
-    asker.wait_for_line(Duration::from_secs(20), "slots=").await;
+    let (fleet, _asker) = asking_fleet_with(&[]).await;
     let capabilities = json!({ "elicitation": {}, "extensions": { TASKS: {} } });
     let client = Modern::with(&fleet.replicas[0].endpoint, capabilities);
     let elsewhere = Modern {
         endpoint: fleet.replicas[1].endpoint.clone(),
         ..client.clone()
     };
-    eventually(Duration::from_secs(10), "the tool is listed", async || {
-        let tools = client.request("tools/list", json!({})).await;
-        tools.result()["tools"]
-            .to_string()
-            .contains("summarize_orders")
-    })
-    .await;
     let id = client
         .start("summarize_orders", json!({ "confirm": true }))
         .await;

@@ -222,10 +222,7 @@ impl Store {
                 &[&base, entry.as_str(), id, tool, reason],
             )
             .await?;
-        match reply.tag.as_str() {
-            "OK" => Ok(()),
-            _ => Err(reply.unknown()),
-        }
+        reply.done()
     }
 }
 

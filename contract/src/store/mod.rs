@@ -139,10 +139,7 @@ impl Store {
     pub async fn ensure_group(&self, shard: Shard, queue: &QueueName) -> Result<(), Error> {
         let key = self.keys.queue(shard, queue);
         let reply = self.call(&TRANSITIONS.ensure_group, &[&key], &[]).await?;
-        match reply.tag.as_str() {
-            "OK" => Ok(()),
-            _ => Err(reply.unknown()),
-        }
+        reply.done()
     }
 
     /// Calls a transition that needs the record alone: base, id and `args`.

@@ -201,6 +201,26 @@ impl Drop for Process {
     }
 }
 
+/// Whether any process but a zombie is left in the group that `leader` led.
+///
+/// # Panics
+///
+/// If the processes of this machine cannot be listed.
+#[must_use]
+pub fn group_lives(leader: u32) -> bool {
+    let leader = leader.to_string();
+    std::fs::read_dir("/proc")
+        .expect("the processes are listed in /proc")
+        .filter_map(Result::ok)
+        .any(|entry| {
+            let stat = std::fs::read_to_string(entry.path().join("stat")).unwrap_or_default();
+            // After the command's name in parentheses: state, parent, group.
+            let rest = stat.rsplit(')').next().unwrap_or("");
+            let fields: Vec<&str> = rest.split_whitespace().collect();
+            fields.get(2) == Some(&leader.as_str()) && fields.first() != Some(&"Z")
+        })
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

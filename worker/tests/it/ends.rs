@@ -7,7 +7,9 @@ use taskferry_testing::eventually;
 use taskferry_worker::{HandlerResult, JobContext, ToolOutput};
 
 use crate::outcomes::environment;
-use crate::rig::{Rig, SOON, Scripts, group_lives, owner, run, text, tool};
+use taskferry_testing::group_lives;
+
+use crate::rig::{Rig, SOON, Scripts, owner, run, text, tool};
 
 async fn until_told(job: JobContext) -> HandlerResult {
     job.message("waiting");

@@ -6,7 +6,9 @@ use serde_json::json;
 use taskferry_contract::Status;
 use taskferry_testing::eventually;
 
-use crate::rig::{SOON, group_lives, owner, run, text};
+use taskferry_testing::group_lives;
+
+use crate::rig::{SOON, owner, run, text};
 use crate::script::{Script, accepted, error};
 
 /// Writes what it was told at its end, and asks again in each attempt.

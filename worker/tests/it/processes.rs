@@ -6,7 +6,9 @@ use std::time::{Duration, Instant};
 use taskferry_contract::{AnswerReply, Status};
 use taskferry_testing::{Process, ServerOptions, eventually};
 
-use crate::rig::{Rig, SOON, Scripts, binary, end_group, group_lives, owner, text, tool};
+use taskferry_testing::group_lives;
+
+use crate::rig::{Rig, SOON, Scripts, binary, end_group, owner, text, tool};
 
 const LEASE: &[&str] = &["--lease", "1s"];
 

@@ -289,21 +289,6 @@ impl Scripts {
     }
 }
 
-/// Whether any process is left in the group that a command led.
-pub(crate) fn group_lives(leader: u32) -> bool {
-    let leader = leader.to_string();
-    std::fs::read_dir("/proc")
-        .unwrap()
-        .filter_map(Result::ok)
-        .any(|entry| {
-            let stat = std::fs::read_to_string(entry.path().join("stat")).unwrap_or_default();
-            // After the command's name in parentheses: state, parent, group.
-            let rest = stat.rsplit(')').next().unwrap_or("");
-            let fields: Vec<&str> = rest.split_whitespace().collect();
-            fields.get(2) == Some(&leader.as_str()) && fields.first() != Some(&"Z")
-        })
-}
-
 /// Ends a command that outlived its worker.
 pub(crate) fn end_group(leader: u32) {
     let group = rustix::process::Pid::from_raw(i32::try_from(leader).unwrap()).unwrap();

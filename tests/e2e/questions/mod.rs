@@ -1,5 +1,7 @@
 //! Questions to the client while a job runs, in both eras, whichever replica has the connection.
 
+mod first;
+
 use std::process::Command;
 use std::time::Duration;
 
@@ -7,7 +9,7 @@ use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
 use taskferry_testing::{Process, binary, eventually};
 
-use crate::client::{Legacy, Modern, TASKS};
+use crate::client::{Legacy, Modern};
 use crate::fleet::{Fleet, in_tree};
 use crate::stream::Stream;
 
@@ -22,15 +24,21 @@ pub(crate) async fn asking_fleet() -> (Fleet, Process) {
 /// The same with flags for its replicas.
 pub(crate) async fn asking_fleet_with(replica: &[&str]) -> (Fleet, Process) {
     let fleet = Fleet::start_with(replica, &[]).await;
-    let mut command = Command::new(binary("examples/rust_worker"));
+    let asker = example(&fleet, "rust_worker", "summarize_orders").await;
+    (fleet, asker)
+}
+
+/// The worker of an example, once every replica lists `tool` of it.
+async fn example(fleet: &Fleet, name: &str, tool: &str) -> Process {
+    let mut command = Command::new(binary(&format!("examples/{name}")));
     command
         .args(["--redis-url", &fleet.redis.url()])
         .env_remove("TASKFERRY_TEST_REDIS")
         .current_dir(in_tree("examples"));
-    let mut asker = Process::start("rust_worker", command);
-    asker.wait_for_line(SOON, "slots=").await;
-    fleet.lists("summarize_orders").await;
-    (fleet, asker)
+    let mut worker = Process::start(name, command);
+    worker.wait_for_line(SOON, "slots=").await;
+    fleet.lists(tool).await;
+    worker
 }
 
 pub(crate) fn asking() -> Value {
@@ -250,187 +258,6 @@ async fn a_modern_plain_call_returns_its_questions_and_goes_on_with_the_answers(
 /// A fleet with the fixture worker, whose `test_tool_with_task` has its question asked before the job is queued.
 pub(crate) async fn fixture_fleet() -> (Fleet, Process) {
     let fleet = Fleet::start_with(&["--stream-after", "300ms"], &[]).await;
-    let mut command = Command::new(binary("examples/fixture_worker"));
-    command
-        .args(["--redis-url", &fleet.redis.url()])
-        .env_remove("TASKFERRY_TEST_REDIS");
-    let mut worker = Process::start("fixture_worker", command);
-    worker.wait_for_line(SOON, "slots=").await;
-    fleet.lists("test_tool_with_task").await;
+    let worker = example(&fleet, "fixture_worker", "test_tool_with_task").await;
     (fleet, worker)
-}
-
-#[tokio::test]
-async fn what_is_asked_first_is_asked_before_a_modern_task_exists() {
-    let (fleet, _worker) = fixture_fleet().await;
-    let capabilities = json!({ "elicitation": {}, "extensions": { TASKS: {} } });
-    let client = Modern::with(&fleet.replicas[0].endpoint, capabilities);
-    let elsewhere = Modern {
-        endpoint: fleet.replicas[1].endpoint.clone(),
-        ..client.clone()
-    };
-    let asked = client
-        .call("test_tool_with_task", json!({}))
-        .await
-        .result()
-        .clone();
-    assert_eq!(asked["resultType"], "input_required");
-    assert!(asked["taskId"].is_null() && asked["inputRequests"]["user_name"].is_object());
-    let name = json!({ "action": "accept", "content": { "name": "Ada" } });
-    let params = json!({
-        "name": "test_tool_with_task", "arguments": {},
-        "requestState": asked["requestState"], "inputResponses": { "user_name": name },
-    });
-    let created = elsewhere
-        .request("tools/call", params)
-        .await
-        .result()
-        .clone();
-    assert_eq!(created["resultType"], "task", "{created:#}");
-    let done = client
-        .until(created["taskId"].as_str().unwrap(), "completed")
-        .await;
-    assert!(
-        done["result"]["content"][0]["text"]
-            .as_str()
-            .unwrap()
-            .contains("Ada")
-    );
-    // Answers may come with the first call, when a client knows what will be asked.
-    let params = json!({
-        "name": "test_tool_with_task", "arguments": {}, "inputResponses": { "user_name": name, "more": accepted() },
-    });
-    let created = client.request("tools/call", params).await.result().clone();
-    assert_eq!(created["resultType"], "task", "{created:#}");
-    client
-        .until(created["taskId"].as_str().unwrap(), "completed")
-        .await;
-    fleet.check_idle().await;
-}
-
-#[tokio::test]
-async fn what_is_asked_first_of_a_legacy_client_needs_no_worker() {
-    let (mut fleet, mut worker) = fixture_fleet().await;
-    let here = session(&fleet.replicas[0].endpoint).await;
-    let tools = here.request("tools/list", json!({})).await;
-    assert!(
-        tools.result()["tools"]
-            .to_string()
-            .contains("test_tool_with_task")
-    );
-    // Every worker is gone when the question is put.
-    for process in fleet.workers.iter_mut().chain([&mut worker]) {
-        process.terminate();
-        process.wait_for_exit(SOON).await;
-    }
-    let id = here.start("test_tool_with_task", json!({}), 60_000).await;
-    let mut waiting = Stream::post(&here, 5, "tasks/result", json!({ "taskId": id })).await;
-    let question = waiting.next().await;
-    assert_eq!(question["method"], "elicitation/create");
-    let name = json!({ "action": "accept", "content": { "name": "Ada" } });
-    answer(
-        &here.at(&fleet.replicas[1].endpoint),
-        &question,
-        json!({ "result": name }),
-    )
-    .await;
-    let mut command = Command::new(binary("examples/fixture_worker"));
-    command
-        .args(["--redis-url", &fleet.redis.url()])
-        .env_remove("TASKFERRY_TEST_REDIS");
-    let _back = Process::start("fixture_worker", command);
-    let result = waiting.until("result").await;
-    assert!(
-        result["result"]["content"][0]["text"]
-            .as_str()
-            .unwrap()
-            .contains("Ada"),
-        "{result:#}"
-    );
-    fleet.check_idle().await;
-}
-
-#[tokio::test]
-async fn a_subscription_tells_of_tasks_and_tools_and_ends_gracefully() {
-    let (mut fleet, _asker) = asking_fleet().await;
-    let capabilities = json!({ "elicitation": {}, "extensions": { TASKS: {} } });
-    let client = Modern::with(&fleet.replicas[0].endpoint, capabilities);
-    let elsewhere = Modern {
-        endpoint: fleet.replicas[1].endpoint.clone(),
-        ..client.clone()
-    };
-    let id = elsewhere.start("summarize_orders", asking()).await;
-    let wanted = json!({ "notifications": {
-        "toolsListChanged": true, "promptsListChanged": true, "taskIds": [id, "unknown"],
-    } });
-    let mut stream = Stream::of(client.open("subscriptions/listen", wanted.clone()).await);
-    let acknowledged = stream.next().await;
-    assert_eq!(
-        acknowledged["method"],
-        "notifications/subscriptions/acknowledged"
-    );
-    assert_eq!(
-        acknowledged["params"]["notifications"],
-        json!({ "toolsListChanged": true, "taskIds": [id] })
-    );
-    let mut task = json!({});
-    while task["params"]["status"] != "input_required" {
-        task = stream.until("notifications/tasks").await;
-        assert_eq!(
-            task["params"]["_meta"]["io.modelcontextprotocol/subscriptionId"],
-            1
-        );
-    }
-    let key = task["params"]["inputRequests"]
-        .as_object()
-        .unwrap()
-        .keys()
-        .next()
-        .unwrap()
-        .clone();
-    let answers = json!({ "taskId": id, "inputResponses": { key: accepted() } });
-    elsewhere.request("tasks/update", answers).await.result();
-    while task["params"]["status"] != "completed" {
-        task = stream.until("notifications/tasks").await;
-    }
-    assert_eq!(task["params"]["result"]["isError"], false, "{task:#}");
-
-    let without = Modern::with(&fleet.replicas[0].endpoint, json!({}));
-    assert_eq!(
-        without.request("subscriptions/listen", wanted).await.code(),
-        -32021
-    );
-
-    fleet.replicas[0].process.terminate();
-    let end = stream.until("never").await;
-    assert_eq!(
-        end["result"]["_meta"]["io.modelcontextprotocol/subscriptionId"],
-        1
-    );
-    let status = fleet.replicas[0].process.wait_for_exit(SOON).await;
-    assert!(status.success(), "{status}");
-    fleet.check_idle().await;
-}
-
-#[tokio::test]
-async fn a_modern_call_made_again_is_not_asked_again_but_finds_its_task() {
-    let (fleet, _worker) = fixture_fleet().await;
-    let capabilities = json!({ "elicitation": {}, "extensions": { TASKS: {} } });
-    let client = Modern::with(fleet.endpoint(), capabilities);
-    let key = json!({ "taskferry/idempotencyKey": "5d0d7f2e-93a5-4a55-8a3e-0c7f1d7f8a10" });
-    let params = json!({ "name": "test_tool_with_task", "arguments": {}, "_meta": key });
-    let asked = client.request("tools/call", params.clone()).await;
-    assert_eq!(asked.result()["resultType"], "input_required");
-    let mut answered = params.clone();
-    answered["requestState"] = asked.result()["requestState"].clone();
-    let name = json!({ "action": "accept", "content": { "name": "Ada" } });
-    answered["inputResponses"] = json!({ "user_name": name });
-    let created = client.request("tools/call", answered).await;
-    let id = created.result()["taskId"].as_str().unwrap();
-    for _ in 0..2 {
-        let again = client.request("tools/call", params.clone()).await;
-        assert_eq!(again.result()["taskId"], id, "{}", again.text);
-        client.until(id, "completed").await;
-    }
-    fleet.check_idle().await;
 }

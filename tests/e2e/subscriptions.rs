@@ -1,0 +1,69 @@
+//! What a modern client hears that subscribed.
+
+use serde_json::json;
+
+use crate::client::{Modern, TASKS};
+use crate::questions::{SOON, accepted, asking, asking_fleet};
+use crate::stream::Stream;
+
+#[tokio::test]
+async fn a_subscription_tells_of_tasks_and_tools_and_ends_gracefully() {
+    let (mut fleet, _asker) = asking_fleet().await;
+    let capabilities = json!({ "elicitation": {}, "extensions": { TASKS: {} } });
+    let client = Modern::with(&fleet.replicas[0].endpoint, capabilities);
+    let elsewhere = Modern {
+        endpoint: fleet.replicas[1].endpoint.clone(),
+        ..client.clone()
+    };
+    let id = elsewhere.start("summarize_orders", asking()).await;
+    let wanted = json!({ "notifications": {
+        "toolsListChanged": true, "promptsListChanged": true, "taskIds": [id, "unknown"],
+    } });
+    let mut stream = Stream::of(client.open("subscriptions/listen", wanted.clone()).await);
+    let acknowledged = stream.next().await;
+    assert_eq!(
+        acknowledged["method"],
+        "notifications/subscriptions/acknowledged"
+    );
+    assert_eq!(
+        acknowledged["params"]["notifications"],
+        json!({ "toolsListChanged": true, "taskIds": [id] })
+    );
+    let mut task = json!({});
+    while task["params"]["status"] != "input_required" {
+        task = stream.until("notifications/tasks").await;
+        assert_eq!(
+            task["params"]["_meta"]["io.modelcontextprotocol/subscriptionId"],
+            1
+        );
+    }
+    let key = task["params"]["inputRequests"]
+        .as_object()
+        .unwrap()
+        .keys()
+        .next()
+        .unwrap()
+        .clone();
+    let answers = json!({ "taskId": id, "inputResponses": { key: accepted() } });
+    elsewhere.request("tasks/update", answers).await.result();
+    while task["params"]["status"] != "completed" {
+        task = stream.until("notifications/tasks").await;
+    }
+    assert_eq!(task["params"]["result"]["isError"], false, "{task:#}");
+
+    let without = Modern::with(&fleet.replicas[0].endpoint, json!({}));
+    assert_eq!(
+        without.request("subscriptions/listen", wanted).await.code(),
+        -32021
+    );
+
+    fleet.replicas[0].process.terminate();
+    let end = stream.until("never").await;
+    assert_eq!(
+        end["result"]["_meta"]["io.modelcontextprotocol/subscriptionId"],
+        1
+    );
+    let status = fleet.replicas[0].process.wait_for_exit(SOON).await;
+    assert!(status.success(), "{status}");
+    fleet.check_idle().await;
+}
