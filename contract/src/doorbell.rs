@@ -8,7 +8,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::connection::Connections;
 use crate::error::Error;
-use crate::ids::{ReplicaId, Shards, TaskId, WorkerId};
+use crate::ids::{ReplicaId, Shards, TaskId, ToolName, WorkerId};
 use crate::keys::Keys;
 
 /// How long is waited before a lost connection is opened again, at first and at most.
@@ -18,12 +18,14 @@ const LONGEST_DELAY: Duration = Duration::from_secs(2);
 const LASTED: Duration = Duration::from_secs(5);
 
 /// Why a bell rang.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Ring {
     /// Something about this task changed.
     Task(TaskId),
     /// The registered tools changed.
     Tools,
+    /// Somebody removed this tool from the registry.
+    ToolRemoved(ToolName),
     /// The connection is (again) in place; anything may have happened before.
     Connected,
 }
@@ -112,7 +114,9 @@ impl Doorbell {
                 return Ok(());
             };
             if message.get_channel_name() == self.tools_channel {
-                on_ring(Ring::Tools);
+                on_ring(tools_ring(
+                    &message.get_payload::<String>().unwrap_or_default(),
+                ));
                 continue;
             }
             match message.get_payload::<String>().map(|text| text.parse()) {
@@ -120,5 +124,21 @@ impl Doorbell {
                 other => tracing::warn!(?other, "a doorbell message names no task"),
             }
         }
+    }
+}
+
+/// What the registry's channel says when a tool was removed, before its name.
+const REMOVED: &str = "remove ";
+
+/// The message that tells the replicas of a removed tool.
+pub(crate) fn removal(name: &str) -> String {
+    format!("{REMOVED}{name}")
+}
+
+fn tools_ring(message: &str) -> Ring {
+    let removed = message.strip_prefix(REMOVED).map(str::parse);
+    match removed {
+        Some(Ok(name)) => Ring::ToolRemoved(name),
+        _ => Ring::Tools,
     }
 }

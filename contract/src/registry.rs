@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 use std::time::Duration;
 
+use crate::doorbell::removal;
 use crate::error::Error;
 use crate::ids::WorkerId;
 use crate::script::TRANSITIONS;
@@ -94,7 +95,7 @@ impl Store {
             .arg(name)
             .cmd("PUBLISH")
             .arg(self.keys.tools_bell())
-            .arg("remove")
+            .arg(removal(name))
             .ignore();
         let (removed,): (i64,) = self.connections.pipeline("remove_tool", &both).await?;
         Ok(removed == 1)

@@ -6,11 +6,12 @@ use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use serde_json::{Map, Value};
-use taskferry_contract::{Error, Store, ToolDefinition};
+use taskferry_contract::{Error, Store, ToolDefinition, ToolName};
 use tokio::sync::{Mutex, Notify, watch};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
+use super::doubt::Doubt;
 use super::mirrored::{self, Mirrored};
 
 /// A miss reads the registry again, but not more often than this.
@@ -95,6 +96,7 @@ pub(crate) struct Catalog {
     tools: ArcSwap<Tools>,
     changes: watch::Sender<u64>,
     wake: Notify,
+    doubt: Doubt,
     last_read: Mutex<Option<Read>>,
 }
 
@@ -125,6 +127,7 @@ impl Catalog {
             tools: ArcSwap::default(),
             changes: watch::Sender::new(0),
             wake: Notify::new(),
+            doubt: Doubt::default(),
             last_read: Mutex::new(None),
         }
     }
@@ -158,6 +161,12 @@ impl Catalog {
         self.wake.notify_one();
     }
 
+    /// Makes the background refresh look now, and believe that this tool is gone.
+    pub(crate) fn removed(&self, name: ToolName) {
+        self.doubt.removed(name, std::time::Instant::now());
+        self.wake();
+    }
+
     /// Reads the registry when woken and every `period`, until `stop`.
     pub(crate) async fn keep_fresh(&self, period: Duration, stop: &CancellationToken) {
         loop {
@@ -188,9 +197,13 @@ impl Catalog {
             at: Instant::now(),
             failed: failed.map(ToString::to_string),
         });
-        let definitions = read?;
+        let known = self.tools.load_full();
+        let known_definitions = known.in_order.iter().map(|tool| &tool.definition);
+        let definitions = self
+            .doubt
+            .keep(read?, known_definitions, std::time::Instant::now());
         let fingerprint = serde_json::to_string(&definitions).unwrap_or_default();
-        if fingerprint == self.tools.load().fingerprint {
+        if fingerprint == known.fingerprint {
             return Ok(());
         }
         let in_order: Vec<Arc<Tool>> = definitions.into_iter().filter_map(usable).collect();

@@ -2,6 +2,7 @@
 
 mod canonical;
 mod catalog;
+mod doubt;
 mod error;
 mod identity;
 mod input;
@@ -91,6 +92,7 @@ impl Bridge {
                 let _nobody = self.0.rings.send(id);
             }
             Ring::Tools => self.0.catalog.wake(),
+            Ring::ToolRemoved(name) => self.0.catalog.removed(name),
             Ring::Connected => {
                 self.0.waiters.wake_all();
                 self.0.catalog.wake();

@@ -53,6 +53,33 @@ async fn redis_down_is_told_with_503_and_recovered_from_without_a_restart() {
 }
 
 #[tokio::test]
+async fn a_tool_that_redis_lost_is_still_called_until_its_worker_is_back() {
+    let redis = TestServer::start().await;
+    let replica = Replica::start(&redis.url(), &[]).await;
+    let client = Modern::with_tasks(&replica.endpoint);
+    let lists = async |name: &str| {
+        let tools = client.request("tools/list", json!({})).await;
+        tools.text.contains(&format!("\"{name}\""))
+    };
+    let first = worker(&redis.url(), "tests/e2e/tools.toml", &[]).await;
+    eventually(SOON, "the tools are known", async || lists("echo").await).await;
+    drop(first);
+    let mut raw = redis.raw().await;
+    let flush = taskferry_testing::redis::cmd("FLUSHALL");
+    flush.exec_async(&mut raw).await.unwrap();
+    // A worker with other tools is back first, so the registry is read, and lacks this one.
+    let _other = worker(&redis.url(), "tests/e2e/shadow.toml", &[]).await;
+    eventually(SOON, "the registry was read", async || {
+        lists("task_cancel").await
+    })
+    .await;
+    assert!(lists("echo").await);
+    let id = client.start("echo", json!({ "text": "x" })).await;
+    let _second = worker(&redis.url(), "tests/e2e/tools.toml", &[]).await;
+    client.until(&id, "completed").await;
+}
+
+#[tokio::test]
 async fn a_replica_that_starts_before_redis_waits_for_it() {
     let mut redis = TestServer::start().await;
     let url = redis.url();

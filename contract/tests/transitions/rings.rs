@@ -284,7 +284,7 @@ async fn rings_when_tools_change() {
     assert_eq!(at.next().await, Ring::Tools);
     assert_eq!(rig.store.register_tools(&tools).await.unwrap(), 0);
     assert!(rig.store.remove_tool("a").await.unwrap());
-    assert_eq!(at.next().await, Ring::Tools);
+    assert_eq!(at.next().await, Ring::ToolRemoved("a".parse().unwrap()));
     rig.check_drained().await;
 }
 

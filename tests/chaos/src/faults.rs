@@ -32,7 +32,12 @@ pub(crate) async fn make(
     (faults, folder): (Vec<Timed>, &Path),
     phase: Duration,
 ) -> Vec<String> {
-    let log = File::create(folder.join("faults.log")).ok();
+    let mut log = File::options();
+    let log = log
+        .create(true)
+        .append(true)
+        .open(folder.join("faults.log"));
+    let log = log.ok();
     let phase_ms = u64::try_from(phase.as_millis()).unwrap_or(u64::MAX).max(1);
     let numbered: Vec<(usize, Timed)> = faults.into_iter().enumerate().collect();
     let mut broken = Vec::new();

@@ -15,6 +15,7 @@ use crate::history::{History, Recorder};
 use crate::plan::Plan;
 use crate::producer::{World, probe, produce};
 use crate::report::{self, Report};
+use crate::sabotage::{self, Sabotage};
 use crate::schedule::keeps_data;
 use crate::topology::{Setup, Topology};
 use crate::{drain, faults, http, logs};
@@ -24,6 +25,9 @@ const RELOAD: Duration = Duration::from_millis(50);
 
 /// How long faults are made between two quiet points.
 const PHASE: Duration = Duration::from_secs(10);
+
+/// How often the faults are made again until they break the law that a sabotage removed.
+const ROUNDS_MORE: usize = 11;
 
 /// Runs, and tells whether every law held.
 pub(crate) async fn run(options: &Options) -> anyhow::Result<bool> {
@@ -99,10 +103,17 @@ pub(crate) async fn live(
     let faults = options.schedule();
     // A soak comes to rest at its end alone.
     let phase = options.thinned.map_or(PHASE, |_| options.length);
-    let (at_quiet_points, ()) = tokio::join!(
+    let (mut at_quiet_points, ()) = tokio::join!(
         faults::make(topology, world, (faults, folder), phase),
         sleep(options.length),
     );
+    for _ in 0..ROUNDS_MORE {
+        if !waits_for_luck(options, topology).await {
+            break;
+        }
+        let again = faults::make(topology, world, (options.schedule(), folder), phase);
+        at_quiet_points.extend(again.await);
+    }
     world.stop.cancel();
     topology.heal().await;
     // What producers still follow comes to its end now, and then what nobody follows.
@@ -128,6 +139,12 @@ pub(crate) async fn live(
     history.ends = topology.take_ends().await;
     drain::read(topology, &mut history).await?;
     Ok(history)
+}
+
+/// Whether the run has a sabotage that takes luck, and no job met it yet.
+async fn waits_for_luck(options: &Options, topology: &Topology) -> bool {
+    let takes_luck = options.sabotage.is_some_and(Sabotage::takes_luck);
+    takes_luck && !sabotage::was_met(&topology.url).await.unwrap_or(false)
 }
 
 /// Has the changed transitions in Redis at any time.

@@ -7,6 +7,9 @@ use std::sync::Arc;
 use anyhow::{Context as _, bail};
 use taskferry_testing::redis;
 
+/// Where a changed transition notes that it did what the law forbids.
+const MET: &str = "chaos:law-was-broken";
+
 /// The law that is broken.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Sabotage {
@@ -56,12 +59,24 @@ impl Sabotage {
 
     fn edits(self) -> &'static [(&'static str, &'static str)] {
         match self {
-            Self::Fence => &[("job.attempt ~= attempt", "false")],
+            Self::Fence => &[
+                ("job.attempt ~= attempt", "false"),
+                (
+                    "close(base, record, id, job, status, outcome_fields(",
+                    "if attempt ~= job.attempt then redis.pcall('SET', 'chaos:law-was-broken', '1') end\n\
+                     close(base, record, id, job, status, outcome_fields(",
+                ),
+            ],
             Self::Ack => &[
                 ("redis.call('XACK', queue, GROUP, entry)", ""),
                 ("redis.call('XDEL', queue, entry)\n", "\n"),
             ],
             Self::Terminal => &[
+                (
+                    "close(base, record, id, job, status, outcome_fields(",
+                    "if TERMINAL[job.status] then redis.pcall('SET', 'chaos:law-was-broken', '1') end\n\
+                     close(base, record, id, job, status, outcome_fields(",
+                ),
                 ("if job.status == 'cancelled' then", "if false then"),
                 (
                     "if TERMINAL[job.status] then\n    return 'DONE'",
@@ -74,6 +89,11 @@ impl Sabotage {
             ],
             Self::Expiry => &[("redis.call('PEXPIREAT', record, int(expires))", "")],
         }
+    }
+
+    /// Whether faults must come together for the law to be broken. Where not, every job breaks it.
+    pub(crate) fn takes_luck(self) -> bool {
+        matches!(self, Self::Fence | Self::Terminal)
     }
 
     /// Loads the changed transitions and tells which digest stands for which.
@@ -91,6 +111,14 @@ impl Sabotage {
         }
         Ok(Rewriter(Arc::new(digests)))
     }
+}
+
+/// Whether a changed transition has done what the law forbids.
+pub(crate) async fn was_met(url: &str) -> anyhow::Result<bool> {
+    let client = redis::Client::open(url)?;
+    let mut connection = client.get_multiplexed_async_connection().await?;
+    let mut met = redis::cmd("EXISTS");
+    Ok(met.arg(MET).query_async(&mut connection).await?)
 }
 
 /// Before a digest in a command stands its length.

@@ -1,9 +1,7 @@
 //! Dead letters.
 
-use std::process::Command;
-
 use serde_json::{Value, json};
-use taskferry_testing::eventually_some;
+use taskferry_testing::{eventually_some, kill_stray};
 
 use super::{SOON, Site, raw};
 use crate::client::Legacy;
@@ -188,8 +186,5 @@ async fn a_job_that_may_run_once_fails_with_its_worker_and_says_so() {
         (&json!(id), &json!("crash limit"))
     );
     // What a killed worker leaves behind runs on.
-    Command::new("kill")
-        .args(["-9", &command.to_string()])
-        .status()
-        .unwrap();
+    kill_stray(&command.to_string());
 }

@@ -1,11 +1,10 @@
 //! What the commands tell of tools, queues, workers and the server.
 
-use std::process::Command;
 use std::time::{Duration, Instant};
 
 use serde_json::json;
 use taskferry_testing::{
-    AppendOnly, ServerOptions, TestServer, eventually, eventually_some, promptly,
+    AppendOnly, ServerOptions, TestServer, eventually, eventually_some, kill_stray, promptly,
 };
 
 use super::{SOON, Site, raw, taskferry};
@@ -93,10 +92,7 @@ async fn the_status_shows_what_waits_and_who_works() {
     }
     let ran = std::fs::read_to_string(site.folder.path().join("ran")).unwrap();
     drop(worker);
-    Command::new("kill")
-        .args(["-9", ran.trim()])
-        .status()
-        .unwrap();
+    kill_stray(&ran);
 }
 
 #[tokio::test]

@@ -16,7 +16,7 @@ mod server;
 
 pub use eventually::{eventually, eventually_some, promptly};
 pub use ports::free_port;
-pub use process::{Process, binary, group_lives};
+pub use process::{Process, binary, group_lives, kill_stray};
 pub use proxy::Proxy;
 pub use redis;
 pub use sentinel::Sentinels;

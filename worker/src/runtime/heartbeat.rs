@@ -61,7 +61,7 @@ pub(crate) async fn listen(runtime: Arc<Runtime>, end: CancellationToken) {
         Ring::Task(id) => runtime.in_flight.ring(id),
         // Rings are lost while the connection is down.
         Ring::Connected => runtime.in_flight.ring_all(),
-        Ring::Tools => {}
+        Ring::Tools | Ring::ToolRemoved(_) => {}
     })
     .await;
 }
