@@ -13,5 +13,7 @@ use std::process::ExitCode;
 
 #[tokio::main]
 async fn main() -> ExitCode {
-    cli::run().await
+    let code = cli::run().await;
+    taskferry_contract::output::flush_log();
+    code
 }

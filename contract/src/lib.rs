@@ -16,6 +16,7 @@ mod error;
 mod ids;
 mod keys;
 mod log;
+pub mod output;
 mod overview;
 mod record;
 mod registry;

@@ -13,7 +13,7 @@ use taskferry_contract::{RedisSettings, Store};
 use tokio::process::{Child, Command};
 use tokio_util::sync::CancellationToken;
 
-use super::logging;
+use super::logging::Announcer;
 use super::serve::{Server, signalled};
 use crate::config::{self, DevConfig};
 
@@ -40,6 +40,7 @@ pub(super) fn with_options(command: Cli) -> Cli {
 pub(super) async fn run(given: DevConfig) -> anyhow::Result<()> {
     let mut config = given.serve;
     config.log.start().map_err(anyhow::Error::msg)?;
+    let out = Announcer::start().context("nothing can be printed")?;
     let signals = signalled()?;
     let manifest = find_manifest(given.manifest)?;
     let worker_binary = find_worker()?;
@@ -71,10 +72,10 @@ pub(super) async fn run(given: DevConfig) -> anyhow::Result<()> {
             tools = registered(&bridge) => tools?,
             ended = worker.ended() => bail!("the worker ended at its start: {ended}"),
         };
-        logging::print(&format!("endpoint   http://{address}/mcp"));
-        logging::print(&format!("redis      redis-cli -p {}", redis.port));
-        logging::print(&format!("tools      {tools}"));
-        logging::print("ready; stop with Ctrl-C");
+        out.print(&format!("endpoint   http://{address}/mcp"));
+        out.print(&format!("redis      redis-cli -p {}", redis.port));
+        out.print(&format!("tools      {tools}"));
+        out.print("ready; stop with Ctrl-C");
         tokio::select! {
             () = signals => Ok(()),
             ended = worker.ended() => bail!("the worker ended: {ended}"),
@@ -88,7 +89,8 @@ pub(super) async fn run(given: DevConfig) -> anyhow::Result<()> {
     let (lived, served) = tokio::join!(living, serving);
     worker.end().await;
     redis.process.end().await;
-    logging::print("stopped");
+    out.print("stopped");
+    out.end();
     lived.and(served)
 }
 

@@ -14,6 +14,7 @@ mod tools;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
+use anyhow::Context as _;
 use clap::{Arg, ArgMatches, Command, value_parser};
 use taskferry_contract::settings::{Problems, Setting};
 
@@ -44,6 +45,10 @@ pub(crate) async fn run() -> ExitCode {
             return ExitCode::from(2);
         }
     };
+    let outcome = outcome.and_then(|well| {
+        logging::printed().context("the result cannot be written to standard output")?;
+        Ok(well)
+    });
     match outcome {
         Ok(true) => ExitCode::SUCCESS,
         Ok(false) => ExitCode::FAILURE,

@@ -43,3 +43,4 @@ mod settings;
 mod sharing;
 mod subscriptions;
 mod terms;
+mod unread_log;

@@ -1,13 +1,12 @@
 //! The command line of a worker: settings, logging, signals. A worker of your own gets the same with
 //! `Program::new("my-worker", "1.0.0").main(|worker| worker.tool(…))`.
 
-use std::io::Write as _;
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
 
 use clap::{Arg, ArgMatches, Command, value_parser};
-use taskferry_contract::Store;
+use taskferry_contract::{Store, output};
 use tokio::runtime::Runtime;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio_util::sync::CancellationToken;
@@ -58,8 +57,9 @@ impl Program {
                 return ExitCode::FAILURE;
             }
         };
-        let code = runtime.block_on(self.run(extend));
+        let code = runtime.block_on(self.serve(extend));
         runtime.shutdown_timeout(THREADS_END);
+        output::flush_log();
         code
     }
 
@@ -70,7 +70,17 @@ impl Program {
     ///
     /// The exit code is 0 after a drain, 1 if Redis cannot be used or a second signal ended the drain, 2 if settings,
     /// manifest or `extend`'s tools cannot be used; all their problems are on standard error then.
+    ///
+    /// The log goes to standard error, panics included, and never holds the worker up: lines that nobody reads are lost and
+    /// counted. Before this returns, it waits until the log is written, for a second at most.
     pub async fn run(self, extend: impl FnOnce(Builder) -> Builder) -> ExitCode {
+        let code = Box::pin(self.serve(extend)).await;
+        // It cannot panic, and a runtime that ends meanwhile ends the process.
+        let _flushed = tokio::task::spawn_blocking(output::flush_log).await;
+        code
+    }
+
+    async fn serve(self, extend: impl FnOnce(Builder) -> Builder) -> ExitCode {
         let (config, worker) = match self.prepare(extend) {
             Ok(prepared) => prepared,
             Err(problem) => {
@@ -154,7 +164,7 @@ impl Program {
 
     /// A line for whoever started the process.
     fn say(self, line: &str) {
-        let _closed_stderr = writeln!(std::io::stderr(), "{}: {line}", self.name);
+        output::say(&format!("{}: {line}", self.name));
     }
 }
 

@@ -21,12 +21,12 @@ pub(crate) fn refused(folder: &Path) -> BTreeMap<String, usize> {
 pub(crate) fn panics(folder: &Path) -> Vec<String> {
     let mut panics = Vec::new();
     for (process, text) in all(folder) {
-        let lines: Vec<&str> = text.lines().collect();
-        for pair in lines.windows(2) {
-            if let [place, what] = pair
-                && place.contains("panicked at ")
-            {
-                panics.push(format!("{process}: {place} {what}"));
+        let mut lines = text.lines().peekable();
+        while let Some(line) = lines.next() {
+            if line.contains("panicked at ") {
+                // Before the log has started, the text is on the next line.
+                let next = lines.peek().copied().unwrap_or_default();
+                panics.push(format!("{process}: {line} {next}"));
             }
         }
     }

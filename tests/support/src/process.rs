@@ -73,13 +73,31 @@ impl Process {
         process
     }
 
+    /// As [`Process::start`], with standard error somewhere else, so that [`Process::stderr`] is empty.
+    ///
+    /// # Panics
+    ///
+    /// If it cannot be started.
+    #[must_use]
+    pub fn start_with_stderr(name: &str, command: Command, stderr: Stdio) -> Self {
+        let temporary = tempfile::tempdir().expect("a temporary directory can be made");
+        let folder = temporary.path().to_owned();
+        let mut process = Self::spawn(&folder, name, command, Some(stderr));
+        process.temporary = Some(temporary);
+        process
+    }
+
     /// Starts `command` with its output in the files `stdout` and `stderr` of `output`, which stay.
     ///
     /// # Panics
     ///
     /// If it cannot be started, or the files cannot be made.
     #[must_use]
-    pub fn start_in(output: &Path, name: &str, mut command: Command) -> Self {
+    pub fn start_in(output: &Path, name: &str, command: Command) -> Self {
+        Self::spawn(output, name, command, None)
+    }
+
+    fn spawn(output: &Path, name: &str, mut command: Command, stderr: Option<Stdio>) -> Self {
         let file = |stream: &str| {
             let path = output.join(stream);
             File::create(&path)
@@ -88,7 +106,7 @@ impl Process {
         let child = command
             .stdin(Stdio::null())
             .stdout(file("stdout"))
-            .stderr(file("stderr"))
+            .stderr(stderr.unwrap_or_else(|| file("stderr").into()))
             .spawn()
             .unwrap_or_else(|error| panic!("{name} cannot be started: {error}"));
         Self {
