@@ -14,7 +14,7 @@ use std::time::Duration;
 use axum::Router;
 use axum::body::{Body, Bytes};
 use axum::extract::State;
-use axum::http::{HeaderMap, HeaderValue, Request, StatusCode, header};
+use axum::http::{HeaderMap, HeaderValue, Request, StatusCode, Uri, header};
 use axum::middleware::from_fn_with_state;
 use axum::response::Response;
 use axum::routing::get;
@@ -71,17 +71,32 @@ pub(crate) fn router(
         tracker,
         stop,
     });
+    // Without a handler of its own, HEAD would open a stream as GET does.
+    let endpoint = || get(open).head(other).post(post).delete(end).fallback(other);
     Router::new()
-        // Without a handler of its own, HEAD would open a stream as GET does.
-        .route(
-            "/mcp",
-            get(open).head(other).post(post).delete(end).fallback(other),
-        )
+        .route("/mcp", endpoint())
+        // Clients are given addresses with a slash at their end, or add one.
+        .route("/mcp/", endpoint())
         .route_layer(from_fn_with_state(admission, admission::admit))
-        .route_layer(from_fn_with_state(Arc::clone(&edge), cors::share))
         .route("/healthz", get(health::alive))
         .route("/readyz", get(health::ready))
+        .method_not_allowed_fallback(unserved_method)
+        .fallback(nowhere)
+        .layer(from_fn_with_state(Arc::clone(&edge), cors::share))
         .with_state(edge)
+}
+
+/// Says where the endpoint is.
+async fn nowhere(uri: Uri) -> (StatusCode, String) {
+    let path = uri.path();
+    let text = format!("nothing is served at {path:.100?}; the MCP endpoint is /mcp\n");
+    (StatusCode::NOT_FOUND, text)
+}
+
+/// Turns away a method that the health checks do not have.
+async fn unserved_method() -> (StatusCode, &'static str) {
+    let text = "only GET is served here; the MCP endpoint is /mcp\n";
+    (StatusCode::METHOD_NOT_ALLOWED, text)
 }
 
 /// Serves a message. What it begins is not left half done when its client goes away: the reply is made in any case, and

@@ -170,23 +170,87 @@ fn framed(event: &Event) -> Bytes {
     Bytes::from(format!("event: message\n{id}data: {}\n\n", data(text)))
 }
 
-/// A worker's result may hold line breaks between its JSON tokens: each line is a `data` field of its own.
+/// What some readers of event streams take for the end of a line, though only CR and LF end one: U+0085, U+2028 and U+2029.
+/// JSON has them nowhere but in strings, where an escape says the same.
+const LINE_ENDS: [(char, &str); 3] = [
+    ('\u{85}', "\\u0085"),
+    ('\u{2028}', "\\u2028"),
+    ('\u{2029}', "\\u2029"),
+];
+
+/// JSON as the data of an event. A worker's result may hold line breaks between its tokens: each line is a `data` field of
+/// its own.
 fn data(text: &str) -> Cow<'_, str> {
-    if text.contains(['\n', '\r']) {
-        return text.replace('\r', " ").replace('\n', "\ndata: ").into();
+    let mut rest = text;
+    let mut framed = String::new();
+    while let Some(at) = next_special(rest) {
+        let (before, special) = rest.split_at(at);
+        let mut characters = special.chars();
+        let special = characters.next();
+        framed.push_str(before);
+        framed.push_str(match special {
+            Some('\n') => "\ndata: ",
+            Some('\r') => " ",
+            Some(other) => LINE_ENDS
+                .iter()
+                .find(|(end, _)| *end == other)
+                .map_or("", |(_, escape)| escape),
+            None => "",
+        });
+        rest = characters.as_str();
     }
-    text.into()
+    if framed.is_empty() {
+        return text.into();
+    }
+    framed.push_str(rest);
+    framed.into()
+}
+
+/// Where the first character stands that an event's data cannot hold. Almost every byte is passed over for its value alone.
+fn next_special(text: &str) -> Option<usize> {
+    let bytes = text.as_bytes();
+    let mut from = 0;
+    loop {
+        let may_be = |byte: &u8| matches!(byte, b'\n' | b'\r' | 0xC2 | 0xE2);
+        let at = from + bytes.get(from..)?.iter().position(may_be)?;
+        match bytes.get(at..)? {
+            [b'\n' | b'\r', ..] | [0xC2, 0x85, ..] | [0xE2, 0x80, 0xA8 | 0xA9, ..] => {
+                return Some(at);
+            }
+            _ => from = at + 1,
+        }
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
+    fn message(text: &str) -> Event {
+        Event {
+            id: None,
+            says: Says::Message(text.to_owned()),
+        }
+    }
+
     #[test]
     fn text_of_several_lines_stays_one_event() {
-        let framed = |text: &str| framed(&Event::message(text.to_owned()));
+        let framed = |text: &str| framed(&message(text));
         assert_eq!(framed("{}"), "event: message\ndata: {}\n\n");
         assert_eq!(framed("{\r\n}"), "event: message\ndata: { \ndata: }\n\n");
+    }
+
+    #[test]
+    fn what_some_readers_take_for_a_line_end_is_escaped_and_nothing_else_is() {
+        let text = "{\"a\u{2028}\": \"\u{85}x\u{2029}\u{2029}\\n\"}";
+        assert_eq!(data(text), r#"{"a\u2028": "\u0085x\u2029\u2029\n"}"#);
+        let read = |text: &str| serde_json::from_str::<serde_json::Value>(text).unwrap();
+        assert_eq!(read(&data(text)), read(text));
+        // Their bytes begin others too, and stand in the middle of some.
+        let untouched =
+            "{\"é\u{84}\u{86}\u{a0}\": \"—…‧\u{202a}\u{2005}€世\u{e2}\u{c2}😀\u{2028f}\"}";
+        assert!(matches!(data(untouched), Cow::Borrowed(same) if same == untouched));
+        assert_eq!(data("\u{85}\n\r"), "\\u0085\ndata:  ");
     }
 
     #[test]
@@ -195,7 +259,7 @@ mod tests {
         assert_eq!(primer, "id: a.b\nretry: 1000\ndata: \n\n");
         let numbered = Event {
             id: Some("a.c".to_owned()),
-            ..Event::message("{}".to_owned())
+            ..message("{}")
         };
         assert_eq!(framed(&numbered), "event: message\nid: a.c\ndata: {}\n\n");
     }

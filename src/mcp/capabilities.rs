@@ -8,6 +8,57 @@ use serde_json::{Map, Value, json};
 
 use super::object::RawObject;
 
+/// Capabilities that came later than the oldest revision served: where they stand, and the revision that brought them.
+const CAME_WITH: [(&[&str], &str); 5] = [
+    (&["elicitation"], "2025-06-18"),
+    (&["elicitation", "url"], "2025-11-25"),
+    (&["sampling", "tools"], "2025-11-25"),
+    (&["sampling", "context"], "2025-11-25"),
+    (&["tasks"], "2025-11-25"),
+];
+
+/// What a client of a revision declares by `given`, a JSON object: a null is as good as absent, and so is what its revision
+/// does not have. As it was given if all of it counts.
+pub(super) fn in_revision<'a>(revision: &str, given: &'a str) -> Cow<'a, str> {
+    let Ok(all) = serde_json::from_str::<Map<String, Value>>(given) else {
+        return Cow::Borrowed(given);
+    };
+    let mut counts = all.clone();
+    drop_nulls(&mut counts);
+    // Revisions are dates, so they compare as texts.
+    let unknown = CAME_WITH.iter().filter(|(_, since)| revision < *since);
+    for (path, _) in unknown {
+        remove(&mut counts, path);
+    }
+    if counts == all {
+        return Cow::Borrowed(given);
+    }
+    Cow::Owned(Value::Object(counts).to_string())
+}
+
+fn drop_nulls(object: &mut Map<String, Value>) {
+    object.retain(|_, value| !value.is_null());
+    for value in object.values_mut() {
+        if let Value::Object(inner) = value {
+            drop_nulls(inner);
+        }
+    }
+}
+
+fn remove(object: &mut Map<String, Value>, path: &[&str]) {
+    match path {
+        [] => {}
+        [name] => {
+            object.remove(*name);
+        }
+        [name, rest @ ..] => {
+            if let Some(Value::Object(inner)) = object.get_mut(*name) {
+                remove(inner, rest);
+            }
+        }
+    }
+}
+
 /// What of `required` a client that declares `declared`, a JSON object, lacks.
 pub(super) fn missing(required: &Map<String, Value>, declared: &str) -> Map<String, Value> {
     if required.is_empty() {
@@ -40,7 +91,7 @@ fn lacking(required: &Map<String, Value>, declared: &Map<String, Value>) -> Map<
 /// What a client must declare to be sent a request; nothing if no client is asked by this method.
 pub(super) fn needed(method: &str, params: &RawValue) -> Option<Map<String, Value>> {
     let params = RawObject::parse(params.get()).unwrap_or_default();
-    let has = |name| params.get(name).is_some();
+    let has = |name| params.get(name).is_some_and(|value| value.get() != "null");
     let by_url = || {
         params
             .get("mode")
@@ -59,8 +110,8 @@ pub(super) fn needed(method: &str, params: &RawValue) -> Option<Map<String, Valu
     needed.as_object().cloned()
 }
 
-/// What a client that declares `declared` lacks to be asked a question of a job, JSON of method and params. One by another
-/// method is for the client to refuse.
+/// What a client that declares `declared` lacks to be asked a question of a job, JSON of method and params. By another
+/// method no client is asked.
 pub(super) fn missing_to_be_asked(question: &str, declared: &str) -> Map<String, Value> {
     #[derive(Deserialize)]
     struct Request<'a> {
@@ -140,6 +191,12 @@ mod tests {
             ),
             (
                 sampling,
+                json!({ "tools": null, "toolChoice": null }),
+                r#"{"sampling":{}}"#,
+                json!({}),
+            ),
+            (
+                sampling,
                 json!({ "toolChoice": {} }),
                 r#"{"sampling":{"tools":{}}}"#,
                 json!({}),
@@ -149,6 +206,28 @@ mod tests {
         ] {
             assert_eq!(left(method, params, declared), lacks, "{method} {declared}");
         }
+    }
+
+    #[test]
+    fn only_what_a_revision_has_counts_and_null_is_absent() {
+        let given = r#"{"x":null,"elicitation":{"url":{},"form":null},"sampling":{"tools":{},"context":{}},"tasks":{},"roots":{}}"#;
+        for (revision, counts) in [
+            ("2025-03-26", r#"{"roots":{},"sampling":{}}"#),
+            (
+                "2025-06-18",
+                r#"{"elicitation":{},"roots":{},"sampling":{}}"#,
+            ),
+            (
+                "2025-11-25",
+                r#"{"elicitation":{"url":{}},"roots":{},"sampling":{"context":{},"tools":{}},"tasks":{}}"#,
+            ),
+        ] {
+            assert_eq!(in_revision(revision, given), counts, "{revision}");
+        }
+        let extension = r#"{"extensions":{"io.modelcontextprotocol/tasks":null}}"#;
+        assert_eq!(in_revision("2026-07-28", extension), r#"{"extensions":{}}"#);
+        let verbatim = r#"{ "sampling" : {}, "elicitation":{"form":{}} }"#;
+        assert_eq!(in_revision("2025-11-25", verbatim), verbatim);
     }
 
     #[test]

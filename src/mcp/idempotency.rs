@@ -15,14 +15,14 @@ const LONGEST: usize = 128;
 /// counters and names, which two clients choose by accident.
 const SHORTEST_IN_THE_OPEN: usize = 20;
 
-/// What a call gives as its key, verbatim; by default none.
+/// What a call gives as its key, verbatim; none by default, and if it is null.
 #[derive(Debug, Clone, Copy, Default)]
 pub(super) struct GivenKey<'a>(Option<&'a RawValue>);
 
-/// A null is a wrong key, not an absent one.
 impl<'de: 'a, 'a> Deserialize<'de> for GivenKey<'a> {
     fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
-        <&RawValue>::deserialize(from).map(|given| Self(Some(given)))
+        let given = <&RawValue>::deserialize(from)?;
+        Ok(Self(Some(given).filter(|given| given.get() != "null")))
     }
 }
 
@@ -76,7 +76,6 @@ mod tests {
             assert_eq!(key(&json, false), Ok(Some(text)));
         }
         for json in [
-            "null",
             "1",
             "{}",
             "[]",
@@ -93,6 +92,7 @@ mod tests {
         }
         assert!(key(&format!("{:?}", "x".repeat(129)), false).is_err());
         assert_eq!(GivenKey::default().read(true).ok(), Some(None));
+        assert_eq!(key("null", true), Ok(None));
     }
 
     #[test]

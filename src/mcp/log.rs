@@ -4,7 +4,7 @@ use serde::Serialize;
 use serde_json::Value;
 use taskferry_contract::{LogLevel, LogLine, SessionId, TaskId};
 
-use super::jsonrpc;
+use super::outgoing::{Method, Outgoing};
 use crate::bridge::{Bridge, BridgeError};
 
 /// Tells the log of one job.
@@ -24,7 +24,7 @@ pub(crate) struct Line {
     /// Its place in the log.
     pub(crate) place: String,
     /// The notification.
-    pub(crate) message: String,
+    pub(crate) message: Outgoing,
 }
 
 #[derive(Serialize)]
@@ -113,7 +113,7 @@ impl LogTeller {
             meta: self.meta.as_ref(),
         };
         Line {
-            message: jsonrpc::notification("notifications/message", &params),
+            message: Outgoing::notification(Method::Message, &params),
             place: line.place,
         }
     }

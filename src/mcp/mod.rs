@@ -10,6 +10,7 @@ mod legacy;
 mod log;
 mod modern;
 mod object;
+mod outgoing;
 mod pace;
 mod progress;
 mod reply;

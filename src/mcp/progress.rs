@@ -7,6 +7,7 @@ use serde_json::value::RawValue;
 use taskferry_contract::TaskView;
 
 use super::jsonrpc;
+use super::outgoing::{Method, Outgoing};
 
 /// Tells the progress of one job under one token.
 #[derive(Debug, Clone)]
@@ -17,9 +18,12 @@ pub(crate) struct ProgressTeller {
     meta: Option<Value>,
 }
 
-/// Reads a request's `progressToken`.
+/// Reads a request's `progressToken`; a null is none.
 pub(crate) fn token<'de, D: Deserializer<'de>>(from: D) -> Result<Option<&'de RawValue>, D::Error> {
     let token = <&RawValue>::deserialize(from)?;
+    if token.get() == "null" {
+        return Ok(None);
+    }
     if !jsonrpc::is_valid_id(token.get()) {
         return Err(D::Error::custom(
             "progressToken must be a string or an integer",
@@ -72,7 +76,7 @@ impl ProgressTeller {
     }
 
     /// The notification of what has not been told yet, if there is anything.
-    pub(crate) fn tell(&mut self, view: &TaskView) -> Option<String> {
+    pub(crate) fn tell(&mut self, view: &TaskView) -> Option<Outgoing> {
         let progress: f64 = view.progress.as_deref()?.parse().ok()?;
         if progress <= self.told {
             return None;
@@ -85,6 +89,6 @@ impl ProgressTeller {
             message: view.message.as_deref(),
             meta: self.meta.as_ref(),
         };
-        Some(jsonrpc::notification("notifications/progress", &params))
+        Some(Outgoing::notification(Method::Progress, &params))
     }
 }

@@ -8,6 +8,7 @@ use taskferry_contract::SessionId;
 use tokio::sync::mpsc;
 
 use super::jsonrpc::{self, RpcError};
+use super::outgoing::Admitted;
 use crate::bridge::BridgeError;
 
 /// One JSON body and its status.
@@ -49,10 +50,10 @@ impl Event {
         }
     }
 
-    pub(crate) fn message(text: String) -> Self {
+    pub(crate) fn message(message: Admitted) -> Self {
         Self {
             id: None,
-            says: Says::Message(text),
+            says: Says::Message(message.into()),
         }
     }
 

@@ -2,7 +2,6 @@
 // and against the tasks extension's own definitions. Each line is a check: { revision, method, message }, where method is
 // that of the request which a result answers. The answer to each is a line with a JSON array of what is wrong.
 import { readFileSync } from "node:fs";
-import { createInterface } from "node:readline";
 import { runInNewContext } from "node:vm";
 
 import * as tasks from "@modelcontextprotocol/ext-tasks/core/v2";
@@ -128,6 +127,11 @@ function checkMessage({ revision, method, message }) {
   ];
 }
 
-for await (const line of createInterface({ input: process.stdin })) {
-  console.log(JSON.stringify(checkMessage(JSON.parse(line))));
+// A question a line. Readline would also break lines at U+2028, which may stand in one.
+let rest = "";
+process.stdin.setEncoding("utf8");
+for await (const chunk of process.stdin) {
+  const lines = (rest + chunk).split("\n");
+  rest = lines.pop();
+  for (const line of lines) console.log(JSON.stringify(checkMessage(JSON.parse(line))));
 }

@@ -118,19 +118,39 @@ impl Legacy {
         Self::open_as(endpoint, "2025-11-25").await
     }
 
+    /// One whose client knows tasks.
+    pub(crate) async fn open_with_tasks(endpoint: &str) -> Self {
+        Self::open_with(endpoint, "2025-11-25", json!({ "tasks": {} })).await
+    }
+
     pub(crate) async fn open_as(endpoint: &str, revision: &str) -> Self {
         Self::open_with(endpoint, revision, json!({})).await
     }
 
     pub(crate) async fn open_with(endpoint: &str, revision: &str, capabilities: Value) -> Self {
+        let (session, body, answer) = Self::initialize(endpoint, revision, capabilities).await;
+        check_exchange(&session.revision, Some(&body), &answer);
+        session.initialized().await
+    }
+
+    /// One whose capabilities need not be what a schema allows.
+    pub(crate) async fn open_with_any(endpoint: &str, revision: &str, capabilities: Value) -> Self {
+        let (session, _, _) = Self::initialize(endpoint, revision, capabilities).await;
+        session.initialized().await
+    }
+
+    async fn initialize(
+        endpoint: &str,
+        revision: &str,
+        capabilities: Value,
+    ) -> (Self, String, Answer) {
         let params = json!({
             "protocolVersion": revision, "capabilities": capabilities, "clientInfo": { "name": "test", "version": "1" },
         });
         let body = json!({ "jsonrpc": "2.0", "id": 0, "method": "initialize", "params": params });
         let headers = [("content-type", "application/json")];
-        let answer = http(Method::POST, endpoint, &headers, Some(body.to_string())).await;
-        let negotiated = answer.result()["protocolVersion"].as_str().unwrap();
-        check_exchange(negotiated, Some(&body.to_string()), &answer);
+        let body = body.to_string();
+        let answer = http(Method::POST, endpoint, &headers, Some(body.clone())).await;
         let session = answer.headers["mcp-session-id"]
             .to_str()
             .unwrap()
@@ -142,10 +162,14 @@ impl Legacy {
             revision: opened["protocolVersion"].as_str().unwrap().to_owned(),
             opened,
         };
+        (session, body, answer)
+    }
+
+    async fn initialized(self) -> Self {
         let body = json!({ "jsonrpc": "2.0", "method": "notifications/initialized" });
-        let told = session.send(Method::POST, Some(body.to_string())).await;
+        let told = self.send(Method::POST, Some(body.to_string())).await;
         assert_eq!(told.status, StatusCode::ACCEPTED);
-        session
+        self
     }
 
     /// The same session by another address.

@@ -7,7 +7,7 @@ use serde_json::json;
 use taskferry_testing::redis::cmd;
 use taskferry_testing::{TestServer, eventually};
 
-use crate::client::{Legacy, http};
+use crate::client::{Legacy, Modern, http};
 use crate::fleet::Replica;
 
 const SOON: Duration = Duration::from_secs(20);
@@ -127,7 +127,6 @@ async fn methods_params_and_ways_that_do_not_exist_have_their_codes() {
     }
     let session = ("mcp-session-id", session.session.as_str());
     let stream = ("accept", "text/event-stream");
-    let nowhere = format!("{}/nothing", replica.origin);
     let endpoint = replica.endpoint.as_str();
     for (method, url, headers, status) in [
         (
@@ -143,10 +142,55 @@ async fn methods_params_and_ways_that_do_not_exist_have_their_codes() {
             vec![JSON],
             StatusCode::METHOD_NOT_ALLOWED,
         ),
-        (Method::GET, &nowhere, vec![], StatusCode::NOT_FOUND),
     ] {
         let answer = http(method.clone(), url, &headers, None).await;
         assert_eq!(answer.status, status, "{method} {url} {headers:?}");
+    }
+}
+
+#[tokio::test]
+async fn the_endpoint_is_served_with_a_slash_at_its_end_too() {
+    let redis = TestServer::start().await;
+    let replica = Replica::start(&redis.url(), &[]).await;
+    let session = Legacy::open(&format!("{}/", replica.endpoint)).await;
+    session.request("ping", json!({})).await.result();
+    let modern = Modern::with_tasks(&session.endpoint);
+    modern.request("server/discover", json!({})).await.result();
+    let refused = session.send(Method::PUT, None).await;
+    assert_eq!(refused.status, StatusCode::METHOD_NOT_ALLOWED);
+    assert_eq!(
+        session.send(Method::DELETE, None).await.status,
+        StatusCode::NO_CONTENT
+    );
+}
+
+#[tokio::test]
+async fn a_path_where_nothing_is_served_says_where_the_endpoint_is() {
+    let redis = TestServer::start().await;
+    let replica = Replica::start(&redis.url(), &[]).await;
+    let page = ("origin", "http://localhost:6274");
+    for (method, path, status) in [
+        (Method::GET, "/", StatusCode::NOT_FOUND),
+        (Method::POST, "/", StatusCode::NOT_FOUND),
+        (Method::GET, "/sse", StatusCode::NOT_FOUND),
+        (Method::POST, "/mcp/mcp", StatusCode::NOT_FOUND),
+        (Method::POST, "/MCP", StatusCode::NOT_FOUND),
+        (
+            Method::GET,
+            "/.well-known/oauth-protected-resource/mcp",
+            StatusCode::NOT_FOUND,
+        ),
+        (Method::POST, "/readyz", StatusCode::METHOD_NOT_ALLOWED),
+    ] {
+        let url = format!("{}{path}", replica.origin);
+        let answer = http(method.clone(), &url, &[JSON, page], None).await;
+        assert_eq!(answer.status, status, "{method} {path}");
+        let text = answer.text.strip_suffix('\n').unwrap();
+        assert!(text.ends_with("the MCP endpoint is /mcp"), "{text}");
+        assert_eq!(text.lines().count(), 1);
+        assert_eq!(answer.headers["access-control-allow-origin"], page.1);
+        let others = http(method, &url, &[("origin", "http://evil.example")], None).await;
+        assert!(!others.headers.contains_key("access-control-allow-origin"));
     }
 }
 

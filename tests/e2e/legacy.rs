@@ -2,9 +2,12 @@
 
 use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
+use taskferry_testing::eventually_some;
 
 use crate::client::Legacy;
 use crate::fleet::Fleet;
+
+const SOON: std::time::Duration = std::time::Duration::from_secs(20);
 
 const REPORT: &str = "generate_report";
 
@@ -256,6 +259,40 @@ async fn a_results_bytes_pass_through() {
     let answer = session.call("verbatim", json!({ "result": result })).await;
     let expected = format!(r#"{{"jsonrpc":"2.0","id":1,"result":{result}}}"#);
     assert_eq!(answer.text, expected);
+}
+
+#[tokio::test]
+async fn a_result_on_a_stream_has_no_characters_that_readers_take_for_line_ends() {
+    let fleet = Fleet::start_with(&["--stream-after", "1ms"], &[]).await;
+    let session = Legacy::open(fleet.endpoint()).await;
+    let text = "a\u{2028}b\u{2029}c\u{85}d — é";
+    let result = json!({ "content": [{ "type": "text", "text": text }] });
+    let arguments = json!({ "result": result.to_string() });
+    let what = "an answer that is streamed";
+    let answer = eventually_some(SOON, what, async || {
+        let answer = session.call("verbatim", arguments.clone()).await;
+        answer.streamed.then_some(answer)
+    })
+    .await;
+    assert_eq!(*answer.result(), result);
+    assert!(
+        answer.text.contains(r"a\u2028b\u2029c\u0085d — é"),
+        "{}",
+        answer.text
+    );
+    for end in ['\u{2028}', '\u{2029}', '\u{85}'] {
+        assert!(!answer.text.contains(end), "{end:?} in {}", answer.text);
+    }
+    // Alone, a result passes byte for byte.
+    let id = session.start("verbatim", arguments, 60_000).await;
+    session.until(&id, "completed").await;
+    let whole = session.result_of(&id).await;
+    assert!(
+        !whole.streamed && whole.text.contains(text),
+        "{}",
+        whole.text
+    );
+    fleet.check_idle().await;
 }
 
 #[tokio::test]

@@ -16,6 +16,7 @@ mod stream;
 
 mod askable;
 mod cancelled;
+mod declarations;
 mod edge;
 mod exec_questions;
 mod failover;

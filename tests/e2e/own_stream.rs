@@ -7,7 +7,7 @@ use tempfile::TempDir;
 
 use crate::client::Legacy;
 use crate::fleet::Fleet;
-use crate::questions::{SOON, accepted, answer, asking, asking_fleet, session};
+use crate::questions::{SOON, accepted, answer, asking, asking_fleet, session, session_with_tasks};
 use crate::resume::{is, paced, take_steps};
 use crate::stream::Stream;
 
@@ -106,7 +106,7 @@ fn ended() -> Told {
 #[tokio::test]
 async fn a_tasks_progress_and_log_lines_are_told_as_its_own_and_once_over_all_streams() {
     let fleet = Fleet::start().await;
-    let here = Legacy::open(&fleet.replicas[0].endpoint).await;
+    let here = Legacy::open_with_tasks(&fleet.replicas[0].endpoint).await;
     let elsewhere = here.at(&fleet.replicas[1].endpoint);
     let folder = tempfile::tempdir().unwrap();
     let mut own = Stream::get(&here).await;
@@ -138,7 +138,7 @@ async fn a_tasks_progress_and_log_lines_are_told_as_its_own_and_once_over_all_st
 #[tokio::test]
 async fn of_a_task_that_ended_before_a_stream_its_end_alone_is_told() {
     let fleet = Fleet::start().await;
-    let here = Legacy::open(&fleet.replicas[0].endpoint).await;
+    let here = Legacy::open_with_tasks(&fleet.replicas[0].endpoint).await;
     let folder = tempfile::tempdir().unwrap();
     let id = start(&here, &folder).await;
     take_steps(&folder, 4);
@@ -152,7 +152,7 @@ async fn of_a_task_that_ended_before_a_stream_its_end_alone_is_told() {
 async fn of_two_streams_the_newer_speaks_and_gets_the_question_that_the_older_put() {
     let (fleet, _asker) = asking_fleet().await;
     for newer in [0, 1] {
-        let here = session(&fleet.replicas[0].endpoint).await;
+        let here = session_with_tasks(&fleet.replicas[0].endpoint).await;
         let elsewhere = here.at(&fleet.replicas[newer].endpoint);
         let mut first = Stream::get(&here).await;
         let id = here.start("summarize_orders", asking(), 60_000).await;
@@ -231,7 +231,7 @@ async fn a_blocked_tasks_result_that_is_taken_back_ends_without_an_answer_and_le
 #[tokio::test]
 async fn a_new_level_holds_for_what_runs_already() {
     let fleet = Fleet::start_with(&["--stream-after", "100ms"], &[]).await;
-    let here = Legacy::open(&fleet.replicas[0].endpoint).await;
+    let here = Legacy::open_with_tasks(&fleet.replicas[0].endpoint).await;
     let elsewhere = here.at(&fleet.replicas[1].endpoint);
     let [task, call] = [(); 2].map(|()| tempfile::tempdir().unwrap());
     let mut own = Stream::get(&here).await;
@@ -264,7 +264,7 @@ async fn a_new_level_holds_for_what_runs_already() {
 #[tokio::test]
 async fn what_could_not_be_told_while_redis_failed_is_told_afterwards() {
     let mut fleet = Fleet::start().await;
-    let here = Legacy::open(&fleet.replicas[0].endpoint).await;
+    let here = Legacy::open_with_tasks(&fleet.replicas[0].endpoint).await;
     let folder = tempfile::tempdir().unwrap();
     let mut own = Stream::get(&here).await;
     let id = start(&here, &folder).await;
@@ -298,7 +298,7 @@ async fn may_read_logs(fleet: &Fleet, may: bool) {
 #[tokio::test]
 async fn a_request_that_waits_keeps_its_session() {
     let fleet = Fleet::start_with(&["--session-idle", "30s"], &[]).await;
-    let here = Legacy::open(&fleet.replicas[0].endpoint).await;
+    let here = Legacy::open_with_tasks(&fleet.replicas[0].endpoint).await;
     let [task, call] = [(); 2].map(|()| tempfile::tempdir().unwrap());
     let id = here.start("paced", paced(task.path()), 60_000).await;
     let waits = [

@@ -162,7 +162,7 @@ async fn a_job_that_ended_meanwhile_answers_at_once_for_as_long_as_its_record_st
 #[tokio::test]
 async fn a_blocked_tasks_result_is_resumed_beside_the_sessions_own_stream() {
     let fleet = fleet().await;
-    let here = Legacy::open(&fleet.replicas[0].endpoint).await;
+    let here = Legacy::open_with_tasks(&fleet.replicas[0].endpoint).await;
     let elsewhere = here.at(&fleet.replicas[1].endpoint);
     let folder = tempfile::tempdir().unwrap();
     let id = here.start("paced", paced(folder.path()), 60_000).await;
@@ -187,7 +187,7 @@ async fn a_blocked_tasks_result_is_resumed_beside_the_sessions_own_stream() {
 #[tokio::test]
 async fn the_sessions_own_stream_tells_nothing_of_a_plain_call() {
     let fleet = fleet().await;
-    let here = Legacy::open(&fleet.replicas[0].endpoint).await;
+    let here = Legacy::open_with_tasks(&fleet.replicas[0].endpoint).await;
     let mut own = Stream::get(&here).await;
     let folder = tempfile::tempdir().unwrap();
     let mut stream = call(&here, &folder).await;

@@ -112,7 +112,7 @@ impl AskRequest {
         let Some(declared) = declared.and_then(Value::as_object) else {
             return Err(AskError::NotDeclared { capability });
         };
-        let has = |name| declared.contains_key(name);
+        let has = |name| declared.get(name).is_some_and(Value::is_object);
         match self.part() {
             // A client that names no mode means forms (2025-11-25, Elicitation, Capabilities).
             Some("elicitation.form") if has("form") || !has("url") => Ok(()),
@@ -126,7 +126,7 @@ impl AskRequest {
     /// The part of a capability that it needs, if one is not enough.
     fn part(&self) -> Option<&'static str> {
         let params: Value = serde_json::from_str(&self.params).unwrap_or_default();
-        let has = |name| params.get(name).is_some();
+        let has = |name| params.get(name).is_some_and(|value| !value.is_null());
         match self.method.as_str() {
             "elicitation/create" if params.get("mode").is_some_and(|mode| mode == "url") => {
                 Some("elicitation.url")

@@ -16,6 +16,7 @@ use tokio::time::Instant;
 use super::Mcp;
 use super::legacy::{Carrier, Sessions, Trail};
 use super::log::LogTeller;
+use super::outgoing::Addressable;
 use super::progress::ProgressTeller;
 use super::reply::{Answer, Event, Reply};
 use crate::bridge::{Bridge, BridgeError, Watch};
@@ -118,6 +119,8 @@ pub(crate) struct Follow {
     pub(crate) log: Option<LogTeller>,
     pub(crate) on_disconnect: OnDisconnect,
     pub(super) on_question: OnQuestion,
+    /// What the client may be sent on the way.
+    pub(super) client: Addressable,
     pub(crate) finish: Finish,
     pub(crate) awaits: Awaits,
     /// Makes the stream one that can be resumed.

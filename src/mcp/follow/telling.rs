@@ -6,6 +6,7 @@ use tokio::sync::mpsc;
 use super::super::legacy::Trail;
 use super::super::log::LogTeller;
 use super::super::modern;
+use super::super::outgoing::Outgoing;
 use super::super::reply::{Answer, Event};
 use super::{CANCEL_AGAIN, CANCELS_TRIED, Follow, OnQuestion};
 use crate::bridge::{Bridge, BridgeError};
@@ -29,7 +30,7 @@ impl Follow {
         if let Some(trail) = &mut self.trail {
             trail.tells_progress(teller.told());
         }
-        send(events, self.numbered(Event::message(progress))).await;
+        self.send(progress, events).await;
     }
 
     pub(super) async fn tell_log(
@@ -47,7 +48,7 @@ impl Follow {
                     if let Some(trail) = &mut self.trail {
                         trail.tells_line(line.place);
                     }
-                    send(events, self.numbered(Event::message(line.message))).await;
+                    self.send(line.message, events).await;
                 }
             }
             // The next look tells what was missed.
@@ -129,16 +130,20 @@ impl Follow {
         }
     }
 
-    async fn tell(&mut self, messages: Vec<String>, events: &mpsc::Sender<Event>) {
+    async fn tell(&mut self, messages: Vec<Outgoing>, events: &mpsc::Sender<Event>) {
         for message in messages {
-            send(events, self.numbered(Event::message(message))).await;
+            self.send(message, events).await;
         }
     }
-}
 
-/// Sends a message; if the reader is gone, waits for whoever sees that to end this.
-async fn send(events: &mpsc::Sender<Event>, event: Event) {
-    if events.send(event).await.is_err() {
-        std::future::pending::<()>().await;
+    /// Sends a message that its client knows; if the reader is gone, waits for whoever sees that to end this.
+    async fn send(&mut self, message: Outgoing, events: &mpsc::Sender<Event>) {
+        let Some(message) = self.client.admit(message) else {
+            return;
+        };
+        let event = self.numbered(Event::message(message));
+        if events.send(event).await.is_err() {
+            std::future::pending::<()>().await;
+        }
     }
 }

@@ -14,6 +14,7 @@ use tokio::time::Instant;
 
 use super::follow::{Awaits, Deadline, Finish, Follow, Late, OnDisconnect, OnQuestion, Write};
 use super::jsonrpc::RpcError;
+use super::outgoing::Addressable;
 use super::progress::ProgressTeller;
 use super::reply::{Refusal, Reply};
 use super::{Caller, Mcp, wire};
@@ -73,6 +74,8 @@ pub(super) struct Order<'a> {
     pub(super) request: &'a RawValue,
     pub(super) progress: Option<ProgressTeller>,
     pub(super) on_question: OnQuestion,
+    /// What the client may be sent on the way.
+    pub(super) client: Addressable,
     /// The job, if the call brought answers for it.
     pub(super) resumed: Option<Watch>,
     pub(super) voice: &'static Voice,
@@ -188,6 +191,7 @@ impl Mcp {
                     log: None,
                     on_disconnect: OnDisconnect::Leave,
                     on_question: order.on_question,
+                    client: order.client,
                     finish: voice.status,
                     awaits: Awaits::Status(voice.write),
                     trail: None,

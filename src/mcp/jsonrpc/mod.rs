@@ -78,14 +78,20 @@ struct Envelope<'a> {
     jsonrpc: Option<&'a RawValue>,
     #[serde(borrow, default, deserialize_with = "present")]
     id: Option<&'a RawValue>,
-    #[serde(borrow, default, deserialize_with = "present")]
+    #[serde(borrow, default, deserialize_with = "unless_null")]
     method: Option<&'a RawValue>,
-    #[serde(borrow, default, deserialize_with = "present")]
+    #[serde(borrow, default, deserialize_with = "unless_null")]
     params: Option<&'a RawValue>,
+    /// A null is no result that MCP has, but it answers.
     #[serde(borrow, default, deserialize_with = "present")]
     result: Option<&'a RawValue>,
-    #[serde(borrow, default, deserialize_with = "present")]
+    #[serde(borrow, default, deserialize_with = "unless_null")]
     error: Option<&'a RawValue>,
+}
+
+/// A member that is there; a null is none.
+fn unless_null<'de, D: Deserializer<'de>>(from: D) -> Result<Option<&'de RawValue>, D::Error> {
+    present(from).map(|value| value.filter(|value| value.get() != "null"))
 }
 
 /// A member that is there, even as null.
@@ -179,7 +185,10 @@ impl<'a> Envelope<'a> {
         if method == Some(None) {
             return Err(refuse("method must be a string"));
         }
-        match (method.flatten(), id, self.result, self.error) {
+        // Some write all members of a response, or of any message.
+        let alone = method.is_none() && self.error.is_none();
+        let result = self.result.filter(|result| alone || result.get() != "null");
+        match (method.flatten(), id, result, self.error) {
             (Some(method), Some(id), None, None) => Ok(Message::Request(Request {
                 id,
                 method,
@@ -232,11 +241,19 @@ mod tests {
         assert!(
             matches!(parse(request), Ok(Message::Request(request)) if request.id.get() == "\"a\"")
         );
+        let request =
+            br#"{"jsonrpc":"2.0","id":1,"method":"ping","params":null,"result":null,"error":null}"#;
+        assert!(
+            matches!(parse(request), Ok(Message::Request(request)) if request.params.is_none())
+        );
         let notification = br#"{"jsonrpc":"2.0","method":"notifications/initialized"}"#;
         assert!(matches!(parse(notification), Ok(Message::Notification(_))));
         for response in [
             r#"{"jsonrpc":"2.0","id":1,"result":{}}"#,
             r#"{"jsonrpc":"2.0","id":1,"error":{"code":1,"message":"x"}}"#,
+            r#"{"jsonrpc":"2.0","id":1,"method":null,"params":null,"result":{},"error":null}"#,
+            r#"{"jsonrpc":"2.0","id":1,"result":null,"error":{"code":1,"message":"x"}}"#,
+            r#"{"jsonrpc":"2.0","id":1,"result":null}"#,
         ] {
             assert!(
                 matches!(parse(response.as_bytes()), Ok(Message::Response(_))),

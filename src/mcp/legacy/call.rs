@@ -103,6 +103,7 @@ impl Mcp {
                     Carrier::of_wait(&self.bridge, session, request.id),
                     false,
                 ),
+                client: session.client(),
                 resumed: None,
                 voice: &VOICE,
             };
@@ -194,6 +195,7 @@ impl Mcp {
                 .map(|log| log.of_session(session.id)),
             on_disconnect: OnDisconnect::Leave,
             on_question: OnQuestion::send(Carrier::new(&self.bridge, session), false),
+            client: session.client(),
             finish: call_answer,
             awaits: Awaits::Call,
             trail,

@@ -16,7 +16,7 @@ use serde_json::json;
 use taskferry_contract::UnknownLevel;
 
 use super::jsonrpc::{self, Message, Request, RpcError};
-use super::object::RawObject;
+use super::outgoing::{Addressable, Method};
 use super::reply::{Answer, Refusal, Reply};
 use super::wire::{self, Execution, ListedTool};
 use super::{Caller, LEGACY_WITH_TASKS, Mcp};
@@ -141,8 +141,12 @@ impl Opened {
 
     /// Whether the client itself has to do with tasks. Its revision alone does not say so.
     fn knows_tasks(&self) -> bool {
-        let declared = RawObject::parse(&self.session.capabilities).unwrap_or_default();
-        self.has_tasks() && declared.get("tasks").is_some()
+        self.client().by(Method::TaskStatus)
+    }
+
+    /// By what its client may be addressed.
+    fn client(&self) -> Addressable {
+        Addressable::new(&self.session.revision, &self.session.capabilities)
     }
 }
 

@@ -11,8 +11,9 @@ use tokio::time::{Instant, sleep_until};
 
 use super::super::Caller;
 use super::super::capabilities;
-use super::super::jsonrpc::{self, Response};
+use super::super::jsonrpc::Response;
 use super::super::object::RawObject;
+use super::super::outgoing::{Method, Outgoing};
 use super::cancel;
 use super::receiver::{self, About, Place, Receiver};
 use super::session::Opened;
@@ -91,7 +92,7 @@ impl Carrier {
         &mut self,
         bridge: &Bridge,
         view: &TaskView,
-    ) -> Result<Vec<String>, BridgeError> {
+    ) -> Result<Vec<Outgoing>, BridgeError> {
         let open = bridge.questions(view.id).await?;
         self.forget_answered(view.id, &open);
         self.put_all(bridge, view, open).await
@@ -102,7 +103,7 @@ impl Carrier {
         &mut self,
         bridge: &Bridge,
         view: &TaskView,
-    ) -> Result<Vec<String>, BridgeError> {
+    ) -> Result<Vec<Outgoing>, BridgeError> {
         self.leave(view.id);
         let is_here = |(job, _): &(TaskId, String)| *job == view.id;
         if !self.sent.iter().chain(self.remotes.keys()).any(is_here) {
@@ -133,7 +134,7 @@ impl Carrier {
         bridge: &Bridge,
         view: &TaskView,
         questions: Vec<Question>,
-    ) -> Result<Vec<String>, BridgeError> {
+    ) -> Result<Vec<Outgoing>, BridgeError> {
         let mut messages = Vec::new();
         self.leave(view.id);
         for question in questions {
@@ -158,7 +159,7 @@ impl Carrier {
         bridge: &Bridge,
         view: &TaskView,
         question: &Question,
-    ) -> Result<Option<String>, BridgeError> {
+    ) -> Result<Option<Outgoing>, BridgeError> {
         let by = (self.name.as_str(), self.session);
         let reply = bridge
             .deliver(view.id, &view.owner, &question.key, by)
@@ -179,7 +180,7 @@ impl Carrier {
         bridge: &Bridge,
         view: &TaskView,
         key: &str,
-    ) -> Result<Option<String>, BridgeError> {
+    ) -> Result<Option<Outgoing>, BridgeError> {
         let by = (self.name.as_str(), self.session);
         let reply = bridge.poll_remote(view.id, &view.owner, key, by).await?;
         let (message, next) = match reply {
@@ -189,9 +190,13 @@ impl Carrier {
                 task,
                 next,
             } => {
-                let what = if fetch { "result" } else { "get" };
+                let method = if fetch {
+                    Method::TaskResult
+                } else {
+                    Method::GetTask
+                };
                 let question = format!("{}/{key}", view.id);
-                let message = receiver::message(&question, what, number, &task);
+                let message = receiver::message(&question, method, number, &task);
                 self.remotes.insert((view.id, key.to_owned()), task);
                 (Some(message), next)
             }
@@ -214,7 +219,7 @@ impl Carrier {
         &mut self,
         bridge: &Bridge,
         (id, owner): (TaskId, &Owner),
-    ) -> Result<Vec<String>, BridgeError> {
+    ) -> Result<Vec<Outgoing>, BridgeError> {
         if !self.receiver.cancels() {
             return Ok(Vec::new());
         }
@@ -245,7 +250,7 @@ impl Carrier {
     }
 
     /// Cancels the client's tasks for a job whose record is gone, as far as they are known here.
-    pub(in super::super) fn forget(&mut self, id: TaskId) -> Vec<String> {
+    pub(in super::super) fn forget(&mut self, id: TaskId) -> Vec<Outgoing> {
         self.leave(id);
         self.sent.retain(|(job, _)| *job != id);
         let known = self.remotes.extract_if(|(job, _), _| *job == id);
@@ -278,7 +283,7 @@ fn request_of(
     id: &str,
     request: &str,
     (receiver, ttl_ms): (Receiver, u64),
-) -> Option<String> {
+) -> Option<Outgoing> {
     let stored = RawObject::parse(request).ok()?;
     let method: String = serde_json::from_str(stored.get("method")?.get()).ok()?;
     let params = stored.get("params").map_or("{}", RawValue::get).to_owned();
@@ -297,7 +302,7 @@ fn request_of(
     if !view.plain {
         params.set_meta(RELATED_TASK, &json!({ "taskId": view.id.to_string() }));
     }
-    Some(jsonrpc::request(id, &method, &params))
+    Some(Outgoing::request(id, Method::named(&method)?, &params))
 }
 
 /// Takes a client's response. One that answers nothing of ours changes nothing.

@@ -9,7 +9,8 @@ use serde_json::value::RawValue;
 use serde_json::{Value, json};
 use taskferry_contract::{Owner, RemoteStatus, Said, SaidBy, Session, SessionId, TaskId};
 
-use super::super::{LEGACY_WITH_TASKS, jsonrpc};
+use super::super::LEGACY_WITH_TASKS;
+use super::super::outgoing::{Method, Outgoing};
 use crate::bridge::{Bridge, BridgeError};
 
 /// How often a client is asked that does not say how often it wants to be.
@@ -88,16 +89,17 @@ impl About {
 }
 
 /// A request about a client's task. Its id says where the response belongs.
-pub(super) fn message(question: &str, what: &str, number: u64, task: &str) -> String {
+pub(super) fn message(question: &str, method: Method, number: u64, task: &str) -> Outgoing {
+    let what = method.name().trim_start_matches("tasks/");
     let id = format!("{question}/{what}/{number}");
-    jsonrpc::request(&id, &format!("tasks/{what}"), &json!({ "taskId": task }))
+    Outgoing::request(&id, method, &json!({ "taskId": task }))
 }
 
 /// A request that cancels a client's task.
-pub(super) fn cancellation(id: TaskId, key: &str, task: &str) -> String {
+pub(super) fn cancellation(id: TaskId, key: &str, task: &str) -> Outgoing {
     message(
         &format!("{id}/{key}"),
-        "cancel",
+        Method::CancelTask,
         u64::from(rand::random::<u32>()),
         task,
     )

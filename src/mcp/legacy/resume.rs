@@ -216,6 +216,7 @@ impl Mcp {
                     true,
                 ),
             },
+            client: session.client(),
             finish: match place.awaited {
                 Awaited::Call => call_answer,
                 Awaited::Result => result_answer,

@@ -13,6 +13,7 @@ use serde_json::value::RawValue;
 use taskferry_contract::{Session, SessionId, Store, TaskId};
 use tokio::sync::mpsc;
 
+use super::super::capabilities;
 use super::super::jsonrpc::{self, Request, RpcError};
 use super::super::reply::{Answer, Refusal, Reply};
 use super::super::wire::SERVER_INFO;
@@ -177,7 +178,8 @@ impl Mcp {
         let session = Session {
             revision: revision.to_owned(),
             owner: caller.owner.clone(),
-            capabilities: params.capabilities.get().to_owned(),
+            capabilities: capabilities::in_revision(revision, params.capabilities.get())
+                .into_owned(),
             log_level: None,
             client: format!("{} {}", params.client_info.name, params.client_info.version),
         };
@@ -190,7 +192,7 @@ impl Mcp {
         tracing::info!(session = %id, client = %session.client, revision, "session opened");
         let mut result = json!({
             "protocolVersion": revision,
-            "capabilities": capabilities(caller, revision),
+            "capabilities": offered(caller, revision),
             "serverInfo": SERVER_INFO,
         });
         if let (Some(text), Some(object)) = (&self.settings.instructions, result.as_object_mut()) {
@@ -238,7 +240,7 @@ impl Mcp {
 }
 
 /// What this server offers a legacy client.
-fn capabilities(caller: &Caller, revision: &str) -> serde_json::Value {
+fn offered(caller: &Caller, revision: &str) -> serde_json::Value {
     let mut capabilities = json!({ "tools": { "listChanged": true }, "logging": {} });
     if revision == LEGACY_WITH_TASKS {
         let mut tasks = json!({ "cancel": {}, "requests": { "tools": { "call": {} } } });

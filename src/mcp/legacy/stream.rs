@@ -13,7 +13,8 @@ use tokio::sync::{mpsc, watch};
 use tokio::time::MissedTickBehavior;
 use tokio_util::sync::CancellationToken;
 
-use super::super::jsonrpc::{self, RpcError};
+use super::super::jsonrpc::RpcError;
+use super::super::outgoing::{Addressable, Method, Outgoing};
 use super::super::reply::{Event, Refusal, Reply};
 use super::super::{Caller, Mcp};
 use super::question::Carrier;
@@ -77,6 +78,7 @@ impl Mcp {
             idle: self.settings.session_idle,
             owner: caller.owner.clone(),
             carrier: Carrier::new(&self.bridge, session),
+            client: session.client(),
             bridge: self.bridge.clone(),
             sessions: Arc::clone(&self.sessions),
             events,
@@ -156,6 +158,7 @@ pub(super) struct Stream {
     idle: Duration,
     pub(super) owner: Owner,
     pub(super) carrier: Carrier,
+    client: Addressable,
     pub(super) bridge: Bridge,
     sessions: Arc<Sessions>,
     events: mpsc::Sender<Event>,
@@ -240,7 +243,7 @@ impl Stream {
     async fn tell_tools(&mut self) -> Result<(), BridgeError> {
         if self.tools_changed && self.speaks().await? {
             let params = json!({});
-            let changed = jsonrpc::notification("notifications/tools/list_changed", &params);
+            let changed = Outgoing::notification(Method::ToolsChanged, &params);
             self.send_all(vec![changed]).await;
         }
         self.tools_changed = false;
@@ -296,8 +299,11 @@ impl Stream {
         }
     }
 
-    pub(super) async fn send_all(&self, messages: Vec<String>) {
-        for message in messages {
+    pub(super) async fn send_all(&self, messages: Vec<Outgoing>) {
+        let known = messages
+            .into_iter()
+            .filter_map(|message| self.client.admit(message));
+        for message in known {
             // If the client left, `run` sees that.
             let _client_left = self.events.send(Event::message(message)).await;
         }

@@ -123,6 +123,7 @@ impl Mcp {
                 Carrier::of_wait(&self.bridge, session, request.id),
                 true,
             ),
+            client: session.client(),
             finish: result_answer,
             awaits: Awaits::Task,
             trail,

@@ -8,8 +8,8 @@ use serde_json::value::RawValue;
 use taskferry_contract::{Status, TaskId, TaskView, Told as Places};
 use tokio::time::Instant;
 
-use super::super::jsonrpc;
 use super::super::log::LogTeller;
+use super::super::outgoing::{Method, Outgoing};
 use super::super::progress::ProgressTeller;
 use super::stream::Stream;
 use super::task::{LegacyTask, RELATED_TASK};
@@ -108,7 +108,7 @@ impl Stream {
         let on_the_way = !messages.is_empty();
         let shown = LegacyTask::new(view);
         if told.status != shown.status || told.message != view.message {
-            messages.push(jsonrpc::notification("notifications/tasks/status", &shown));
+            messages.push(Outgoing::notification(Method::TaskStatus, &shown));
         }
         (told.status, told.message) = (shown.status, view.message.clone());
         if !messages.is_empty() && !self.speaks().await? {

@@ -72,8 +72,9 @@ impl Mcp {
                 progress: envelope.progress_teller(),
                 on_question: OnQuestion::Return {
                     call: call_digest,
-                    capabilities: envelope.capabilities.to_owned(),
+                    capabilities: envelope.capabilities.clone().into_owned(),
                 },
+                client: envelope.client(),
                 resumed: job,
                 voice: &VOICE,
             };
@@ -128,8 +129,9 @@ impl Mcp {
             on_disconnect: OnDisconnect::Cancel,
             on_question: OnQuestion::Return {
                 call: digest,
-                capabilities: envelope.capabilities.to_owned(),
+                capabilities: envelope.capabilities.clone().into_owned(),
             },
+            client: envelope.client(),
             finish: call_answer,
             awaits: Awaits::Call,
             trail: None,

@@ -6,7 +6,6 @@ use std::fmt;
 
 use axum::http::{HeaderMap, StatusCode};
 use serde::Deserialize;
-use serde::de::IgnoredAny;
 use serde_json::value::RawValue;
 use serde_json::{Value, json};
 use taskferry_contract::{LogLevel, TaskSupport, UnknownLevel};
@@ -14,6 +13,7 @@ use taskferry_contract::{LogLevel, TaskSupport, UnknownLevel};
 use super::super::capabilities;
 use super::super::idempotency::GivenKey;
 use super::super::jsonrpc::{Request, RpcError, code};
+use super::super::outgoing::Addressable;
 use super::super::progress::{self, ProgressTeller};
 use super::super::reply::Refusal;
 use super::super::{LEGACY, MODERN, TASKS_EXTENSION};
@@ -24,8 +24,8 @@ use crate::bridge::Tool;
 /// A request's own account of itself.
 #[derive(Debug)]
 pub(super) struct Envelope<'a> {
-    /// The client's capabilities, verbatim: an object.
-    pub(super) capabilities: &'a RawValue,
+    /// The client's capabilities: an object without nulls.
+    pub(super) capabilities: Cow<'a, RawValue>,
     /// Whether it takes tasks.
     pub(super) takes_tasks: bool,
     /// Where it wants progress: a string or an integer, verbatim.
@@ -68,7 +68,7 @@ struct Meta<'a> {
 #[derive(Deserialize)]
 struct Capabilities<'a> {
     #[serde(borrow, default)]
-    extensions: Option<HashMap<Cow<'a, str>, IgnoredAny>>,
+    extensions: Option<HashMap<Cow<'a, str>, &'a RawValue>>,
 }
 
 impl<'a> Envelope<'a> {
@@ -93,13 +93,20 @@ impl<'a> Envelope<'a> {
             serde_json::from_str(capabilities.get()).map_err(|error| unfit(&error))?;
         let extensions = declared.extensions.unwrap_or_default();
         Ok(Self {
-            capabilities,
-            takes_tasks: extensions.contains_key(TASKS_EXTENSION),
+            capabilities: without_nulls(capabilities),
+            takes_tasks: extensions
+                .get(TASKS_EXTENSION)
+                .is_some_and(|settings| settings.get().starts_with('{')),
             progress_token: meta.progress_token,
             trace: meta.traceparent,
             log_level: meta.log_level.as_deref().map(read_level).transpose()?,
             idempotency_key: meta.idempotency_key,
         })
+    }
+
+    /// By what the client may be addressed.
+    pub(super) fn client(&self) -> Addressable {
+        Addressable::new(MODERN, self.capabilities.get())
     }
 
     /// Tells the progress it wants, if it does.
@@ -140,6 +147,16 @@ impl<'a> Envelope<'a> {
 pub(super) fn lacking(text: String, missing: &Value) -> Refusal {
     let data = json!({ "requiredCapabilities": missing });
     bad_request(RpcError::new(code::MISSING_CLIENT_CAPABILITY, text).with_data(data))
+}
+
+/// Capabilities as a client means them.
+fn without_nulls(capabilities: &RawValue) -> Cow<'_, RawValue> {
+    match capabilities::in_revision(MODERN, capabilities.get()) {
+        Cow::Owned(declared) => {
+            RawValue::from_string(declared).map_or(Cow::Borrowed(capabilities), Cow::Owned)
+        }
+        Cow::Borrowed(_) => Cow::Borrowed(capabilities),
+    }
 }
 
 fn read_level(level: &str) -> Result<LogLevel, Refusal> {

@@ -11,6 +11,7 @@ use tokio::sync::{mpsc, watch};
 use tokio_util::sync::CancellationToken;
 
 use super::super::jsonrpc::{self, Request, RpcError};
+use super::super::outgoing::{Addressable, Method, Outgoing};
 use super::super::reply::{Answer, Event, Refusal, Reply};
 use super::super::wire::{self, SERVER_INFO, ServerInfo};
 use super::super::{Caller, Mcp};
@@ -60,14 +61,16 @@ impl Mcp {
             task_ids,
         };
         let id = request.id.to_owned();
-        let acknowledged = jsonrpc::notification(
-            "notifications/subscriptions/acknowledged",
+        let acknowledged = Outgoing::notification(
+            Method::SubscriptionAcknowledged,
             &json!({ "notifications": granted, "_meta": SubscriptionMeta { id: &id } }),
         );
         let (events, rest) = mpsc::channel(64);
+        let client = envelope.client();
         let subscription = Subscription {
             id,
-            capabilities: envelope.capabilities.to_owned(),
+            client,
+            capabilities: envelope.capabilities.clone().into_owned(),
             bridge: self.bridge.clone(),
             changes: granted
                 .tools_list_changed
@@ -77,7 +80,11 @@ impl Mcp {
         self.tracker
             .spawn(subscription.run(watches, self.stop.clone()));
         Ok(Reply::Stream {
-            first: vec![Event::message(acknowledged)],
+            first: client
+                .admit(acknowledged)
+                .map(Event::message)
+                .into_iter()
+                .collect(),
             rest,
         })
     }
@@ -116,6 +123,7 @@ impl Mcp {
 /// One open stream.
 struct Subscription {
     id: Box<RawValue>,
+    client: Addressable,
     /// What its client can be asked.
     capabilities: Box<RawValue>,
     bridge: Bridge,
@@ -139,7 +147,7 @@ impl Subscription {
         if let Some(changes) = changes {
             while changes.changed().await.is_ok() {
                 let params = json!({ "_meta": self.meta() });
-                self.tell("notifications/tools/list_changed", &params).await;
+                self.tell(Method::ToolsChanged, &params).await;
             }
         }
         std::future::pending().await
@@ -172,7 +180,7 @@ impl Subscription {
                 continue;
             }
             let task = ModernTask::notified(&view, questions, self.meta());
-            self.tell("notifications/tasks", &task).await;
+            self.tell(Method::Task, &task).await;
             if view.status.is_terminal() {
                 return;
             }
@@ -180,10 +188,12 @@ impl Subscription {
         }
     }
 
-    async fn tell(&self, method: &str, params: &impl Serialize) {
-        let message = jsonrpc::notification(method, params);
-        // If the client left, `run` sees that.
-        let _client_left = self.events.send(Event::message(message)).await;
+    async fn tell(&self, method: Method, params: &impl Serialize) {
+        let message = Outgoing::notification(method, params);
+        if let Some(message) = self.client.admit(message) {
+            // If the client left, `run` sees that.
+            let _client_left = self.events.send(Event::message(message)).await;
+        }
     }
 
     /// Says that the stream ends on purpose: the answer to the request that opened it.

@@ -127,7 +127,7 @@ fn bare(answer: &Answer) -> Value {
 #[tokio::test]
 async fn a_long_call_is_handed_out_waited_for_and_fetched() {
     let fleet = fleet().await;
-    let knowing = Legacy::open_with(fleet.endpoint(), "2025-11-25", json!({ "tasks": {} })).await;
+    let knowing = Legacy::open_with_tasks(fleet.endpoint()).await;
     for client in Client::without_tasks(fleet.endpoint()).await {
         let paced = Paced::new();
         let id = client.handle_of("paced", paced.arguments()).await;
@@ -177,9 +177,7 @@ async fn our_tools_are_shown_to_those_who_know_no_tasks_alone() {
         assert_eq!(tools[tools.len() - 3..], OURS);
     }
     let knowing = [
-        Client::Legacy(
-            Legacy::open_with(fleet.endpoint(), "2025-11-25", json!({ "tasks": {} })).await,
-        ),
+        Client::Legacy(Legacy::open_with_tasks(fleet.endpoint()).await),
         Client::Modern(Modern::with_tasks(fleet.endpoint())),
     ];
     for client in knowing {

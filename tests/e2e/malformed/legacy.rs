@@ -56,11 +56,6 @@ async fn wrong_params_of_a_legacy_session_have_their_codes() {
             echo(json!({ "_meta": { "progressToken": 1.5 } })),
             -32602,
         ),
-        (
-            "tools/call",
-            echo(json!({ "_meta": { "progressToken": null } })),
-            -32602,
-        ),
         ("tools/list", json!({ "cursor": 7 }), -32602),
         ("tools/list", json!({ "cursor": "x" }), -32602),
         ("tasks/get", json!({}), -32602),

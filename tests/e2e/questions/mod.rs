@@ -53,6 +53,12 @@ pub(crate) async fn session(endpoint: &str) -> Legacy {
     Legacy::open_with(endpoint, "2025-11-25", json!({ "elicitation": {} })).await
 }
 
+/// The same, of a client that knows tasks.
+pub(crate) async fn session_with_tasks(endpoint: &str) -> Legacy {
+    let capabilities = json!({ "elicitation": {}, "tasks": {} });
+    Legacy::open_with(endpoint, "2025-11-25", capabilities).await
+}
+
 /// The params of the asking call, made again with what is `extra`.
 fn call(extra: Value) -> Value {
     let mut params = json!({ "name": "summarize_orders", "arguments": asking() });
@@ -99,7 +105,7 @@ async fn a_legacy_plain_call_asks_on_its_stream_and_takes_the_answer_on_the_othe
 #[tokio::test]
 async fn a_task_asks_once_on_the_sessions_own_stream_and_tells_how_it_goes() {
     let (fleet, _asker) = asking_fleet().await;
-    let here = session(&fleet.replicas[0].endpoint).await;
+    let here = session_with_tasks(&fleet.replicas[0].endpoint).await;
     let elsewhere = here.at(&fleet.replicas[1].endpoint);
     let mut own = Stream::get(&here).await;
     let mut redis = fleet.redis.raw().await;
