@@ -4,6 +4,8 @@ use serde_json::value::RawValue;
 use serde_json::{Value, json};
 use taskferry_contract::AskFirst;
 
+use crate::exec::JsonObject;
+
 /// How clients can be asked.
 const METHODS: [&str; 3] = ["elicitation/create", "sampling/createMessage", "roots/list"];
 
@@ -186,26 +188,32 @@ pub(crate) fn check_key(key: &str) -> Result<(), AskError> {
     }
 }
 
-/// Reads a stored answer. One that consists of an `error` alone is what a client says in place of a result.
+/// Reads a stored answer into a tree of values.
 pub(crate) fn read_answer(answer: &str) -> Result<Value, AskError> {
-    let answer: Value = serde_json::from_str(answer).map_err(AskError::Answer)?;
-    let error = answer
-        .get("error")
-        .filter(|_| answer.as_object().is_some_and(|all| all.len() == 1));
-    match error {
-        None => Ok(answer),
-        Some(error) => Err(AskError::Client {
-            code: error
-                .get("code")
-                .and_then(Value::as_i64)
-                .unwrap_or_default(),
-            message: error
-                .get("message")
-                .and_then(Value::as_str)
-                .unwrap_or_default()
-                .to_owned(),
-        }),
-    }
+    serde_json::from_str(checked_answer(answer)?).map_err(AskError::Answer)
+}
+
+/// A stored answer, as the client wrote it. One that consists of an `error` alone is what a client says in place of a
+/// result.
+pub(crate) fn checked_answer(answer: &str) -> Result<&str, AskError> {
+    let answer: &RawValue = serde_json::from_str(answer).map_err(AskError::Answer)?;
+    let answer = answer.get();
+    let object = JsonObject::parse(answer).unwrap_or_default();
+    let Some(error) = object.only("error") else {
+        return Ok(answer);
+    };
+    let error: Value = serde_json::from_str(error).unwrap_or_default();
+    Err(AskError::Client {
+        code: error
+            .get("code")
+            .and_then(Value::as_i64)
+            .unwrap_or_default(),
+        message: error
+            .get("message")
+            .and_then(Value::as_str)
+            .unwrap_or_default()
+            .to_owned(),
+    })
 }
 
 /// Why there is no answer.

@@ -111,9 +111,10 @@ impl ToolError {
     /// Another attempt may do better. If none is left, the job ends as with [`ToolError::tool`].
     #[must_use]
     pub fn retry(text: impl AsRef<str>) -> Self {
+        let last = ToolResult::error(text.as_ref());
         Self(Failure::Retry {
-            message: text.as_ref().to_owned(),
-            last: ToolResult::error(text.as_ref()),
+            message: last.summary.clone().unwrap_or_default(),
+            last,
         })
     }
 

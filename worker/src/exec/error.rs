@@ -51,9 +51,6 @@ pub enum StartError {
     /// An argument cannot go onto a command line.
     #[error("the command could not be started: {0}")]
     Argument(#[from] RenderError),
-    /// The record's arguments are no JSON that can be read.
-    #[error("the command could not be started: its arguments cannot be read")]
-    Arguments(#[source] serde_json::Error),
     /// Anything else, such as no free process or file descriptor.
     #[error("the command could not be started: {source}")]
     Other {
@@ -88,8 +85,7 @@ impl StartError {
             | Self::NotExecutable { .. }
             | Self::WorkingDirectory { .. }
             | Self::ArgumentsTooLarge { .. }
-            | Self::Argument(_)
-            | Self::Arguments(_) => false,
+            | Self::Argument(_) => false,
         }
     }
 

@@ -1,4 +1,4 @@
-//! A JSON object whose values stay the bytes they were.
+//! JSON whose values stay the text they were.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -7,27 +7,36 @@ use serde::de::{Deserialize, Deserializer, MapAccess, Visitor};
 use serde_json::value::RawValue;
 
 /// The entries of an object in their order.
-pub(super) struct JsonObject<'a>(Vec<(Cow<'a, str>, &'a RawValue)>);
+#[derive(Default)]
+pub(crate) struct JsonObject<'a>(Vec<(Cow<'a, str>, &'a RawValue)>);
 
 impl<'a> JsonObject<'a> {
-    pub(super) fn parse(json: &'a str) -> serde_json::Result<Self> {
+    pub(crate) fn parse(json: &'a str) -> serde_json::Result<Self> {
         serde_json::from_str(json)
     }
 
     /// The JSON of a value. Of a repeated name the last counts.
-    pub(super) fn get(&self, name: &str) -> Option<&'a str> {
+    pub(crate) fn get(&self, name: &str) -> Option<&'a str> {
         let found = self.0.iter().rev().find(|(key, _)| key == name);
         found.map(|(_, value)| value.get())
     }
 
+    /// The only entry's value, if it has this name.
+    pub(crate) fn only(&self, name: &str) -> Option<&'a str> {
+        match self.0.as_slice() {
+            [(key, value)] if key == name => Some(value.get()),
+            _ => None,
+        }
+    }
+
     /// A value that is a string.
-    pub(super) fn string(&self, name: &str) -> Option<String> {
+    pub(crate) fn string(&self, name: &str) -> Option<String> {
         serde_json::from_str(self.get(name)?).ok()
     }
 
     /// The object as JSON with this entry at its end, in place of any other of
     /// that name.
-    pub(super) fn with_last(&self, name: &str, json: &str) -> String {
+    pub(crate) fn with_last(&self, name: &str, json: &str) -> String {
         let mut object = String::from("{");
         for (key, value) in self.0.iter().filter(|(key, _)| key != name) {
             object.push_str(&entry(key, value.get()));
@@ -37,6 +46,22 @@ impl<'a> JsonObject<'a> {
         object.push('}');
         object
     }
+}
+
+/// Valid JSON without the white space between its values: one line, and otherwise as it was written.
+pub(crate) fn compact(json: &str) -> String {
+    let (mut in_string, mut escaped) = (false, false);
+    json.chars()
+        .filter(|&c| {
+            if in_string {
+                in_string = escaped || c != '"';
+                escaped = c == '\\' && !escaped;
+                return true;
+            }
+            in_string = c == '"';
+            !matches!(c, ' ' | '\t' | '\n' | '\r')
+        })
+        .collect()
 }
 
 fn entry(key: &str, json: &str) -> String {
@@ -80,6 +105,21 @@ mod tests {
         assert_eq!(object.get("z"), Some("2"));
         assert_eq!(object.get("a\n"), Some("[ 1 ]"));
         assert_eq!(object.with_last("z", "3"), r#"{"a\n":[ 1 ],"z":3}"#);
+    }
+
+    #[test]
+    fn compact_json_keeps_what_is_in_strings() {
+        let json = "{ \"a b\" :\r\n[ 1.0 , \"x \\\" y\\\\\" ,\ttrue ] }";
+        assert_eq!(compact(json), r#"{"a b":[1.0,"x \" y\\",true]}"#);
+    }
+
+    #[test]
+    fn the_only_entry_is_told_from_one_of_several() {
+        let only = |json| JsonObject::parse(json).unwrap().only("a");
+        assert_eq!(only(r#"{"a": 1 }"#), Some("1"));
+        for json in ["{}", r#"{"b":1}"#, r#"{"a":1,"b":2}"#] {
+            assert_eq!(only(json), None, "{json}");
+        }
     }
 
     #[test]

@@ -2,7 +2,8 @@
 
 use std::collections::VecDeque;
 
-/// The longest line that is kept, in bytes; what is beyond is thrown away.
+/// The longest line that is kept, in bytes. Of a longer plain line the end is kept, which is what was said last; of a
+/// longer report the beginning, which says what it is.
 pub const LINE_BYTES: usize = 8 * 1024;
 
 /// The longest line that puts a question, in bytes.
@@ -11,30 +12,56 @@ pub const ASK_LINE_BYTES: usize = 64 * 1024;
 /// What such a line begins with.
 const ASK: &[u8] = b"::ask ";
 
+/// What every report begins with.
+const REPORT: &[u8] = b"::";
+
+/// Stands for the beginning of a line that was cut.
+const CUT: char = '\u{2026}';
+
 /// How many plain lines are kept for the text of an error.
 pub const TAIL_LINES: usize = 20;
 
+/// A line without its end.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Cut {
+    /// What it says.
+    pub text: String,
+    /// Whether the line before ended in a carriage return alone, so that this one is written over it, as progress bars do.
+    pub replaces: bool,
+}
+
 /// Cuts chunks of bytes into lines of at most [`LINE_BYTES`], those that put questions of at most [`ASK_LINE_BYTES`].
 ///
-/// Bytes that are not UTF-8 become U+FFFD. A carriage return before the line
-/// end is dropped.
+/// A line ends with a line feed, a carriage return, or both. Bytes that are not UTF-8 become U+FFFD.
 #[derive(Debug, Default)]
 pub struct LineSplitter {
     line: Vec<u8>,
-    cut: bool,
+    is_cut: bool,
+    /// Whether a line has just ended with a carriage return.
+    returned: bool,
 }
 
 impl LineSplitter {
     /// Takes the next bytes and hands over each line they complete.
-    pub fn push(&mut self, chunk: &[u8], mut on_line: impl FnMut(String)) {
-        for piece in chunk.split_inclusive(|&byte| byte == b'\n') {
-            let (body, complete) = match piece.split_last() {
-                Some((b'\n', body)) => (body, true),
-                _ => (piece, false),
+    pub fn push(&mut self, chunk: &[u8], mut on_line: impl FnMut(Cut)) {
+        for piece in chunk.split_inclusive(|byte| matches!(byte, b'\n' | b'\r')) {
+            let (body, end) = match piece.split_last() {
+                Some((end @ (b'\n' | b'\r'), body)) => (body, Some(*end)),
+                _ => (piece, None),
             };
             self.extend(body);
-            if complete {
-                on_line(self.take());
+            match end {
+                Some(b'\r') if !self.line.is_empty() => {
+                    on_line(self.take());
+                    self.returned = true;
+                }
+                // The second half of the line end.
+                Some(b'\n') if self.line.is_empty() && self.returned => self.returned = false,
+                Some(b'\n') => {
+                    on_line(self.take());
+                    self.returned = false;
+                }
+                _ => {}
             }
         }
     }
@@ -44,33 +71,62 @@ impl LineSplitter {
         let head = ASK.len().saturating_sub(self.line.len()).min(body.len());
         let (head, rest) = body.split_at(head);
         self.line.extend_from_slice(head);
-        let most = if self.line.starts_with(ASK) {
-            ASK_LINE_BYTES
-        } else {
-            LINE_BYTES
+        let most = match self.line.as_slice() {
+            ask if ask.starts_with(ASK) => ASK_LINE_BYTES,
+            report if report.starts_with(REPORT) && !self.is_cut => LINE_BYTES,
+            _plain => {
+                self.line.extend_from_slice(rest);
+                if self.line.len() > 2 * LINE_BYTES {
+                    self.keep_end(LINE_BYTES);
+                }
+                return;
+            }
         };
         let room = most.saturating_sub(self.line.len());
-        let kept = rest.get(..room).unwrap_or(rest);
-        self.line.extend_from_slice(kept);
-        self.cut |= kept.len() < rest.len();
+        self.line
+            .extend_from_slice(rest.get(..room).unwrap_or(rest));
+        if room < rest.len() {
+            drop_split_character(&mut self.line);
+        }
+    }
+
+    fn keep_end(&mut self, bytes: usize) {
+        let excess = self.line.len().saturating_sub(bytes);
+        self.line.drain(..excess);
+        self.is_cut = true;
     }
 
     /// The last line, if the stream ended without a line end.
     #[must_use]
-    pub fn finish(mut self) -> Option<String> {
+    pub fn finish(mut self) -> Option<Cut> {
         (!self.line.is_empty()).then(|| self.take())
     }
 
-    fn take(&mut self) -> String {
-        if std::mem::take(&mut self.cut) {
-            drop_split_character(&mut self.line);
-        } else if self.line.ends_with(b"\r") {
-            self.line.pop();
+    fn take(&mut self) -> Cut {
+        let is_plain = self.is_cut || !self.line.starts_with(REPORT);
+        if is_plain && (self.is_cut || self.line.len() > LINE_BYTES) {
+            self.keep_end(LINE_BYTES - CUT.len_utf8());
         }
-        let line = String::from_utf8_lossy(&self.line).into_owned();
+        let mut text = String::new();
+        let mut line = self.line.as_slice();
+        if std::mem::take(&mut self.is_cut) {
+            text.push(CUT);
+            line = without_split_character(line);
+        }
+        text.push_str(&String::from_utf8_lossy(line));
         self.line.clear();
-        line
+        Cut {
+            text,
+            replaces: self.returned,
+        }
     }
+}
+
+/// Without the last bytes of a character whose first were cut off.
+fn without_split_character(line: &[u8]) -> &[u8] {
+    let is_inner = |byte: &&u8| **byte & 0xC0 == 0x80;
+    let inner = line.iter().take(3).take_while(is_inner).count();
+    line.get(inner..).unwrap_or_default()
 }
 
 /// Removes a character whose last bytes were cut off.
@@ -91,6 +147,12 @@ fn drop_split_character(line: &mut Vec<u8>) {
 pub struct Tail(VecDeque<String>);
 
 impl Tail {
+    /// Puts a line in the place of the last one.
+    pub fn replace_last(&mut self, line: String) {
+        self.0.pop_back();
+        self.push(line);
+    }
+
     /// Adds a line; the oldest goes when there are too many.
     pub fn push(&mut self, line: String) {
         if self.0.len() == TAIL_LINES {
@@ -111,7 +173,7 @@ impl Tail {
 mod tests {
     use super::*;
 
-    fn split(chunks: &[&[u8]]) -> Vec<String> {
+    fn cut(chunks: &[&[u8]]) -> Vec<Cut> {
         let mut splitter = LineSplitter::default();
         let mut lines = Vec::new();
         for chunk in chunks {
@@ -119,6 +181,10 @@ mod tests {
         }
         lines.extend(splitter.finish());
         lines
+    }
+
+    fn split(chunks: &[&[u8]]) -> Vec<String> {
+        cut(chunks).into_iter().map(|line| line.text).collect()
     }
 
     #[test]
@@ -130,12 +196,65 @@ mod tests {
     }
 
     #[test]
-    fn cuts_a_long_line_and_goes_on_with_the_next() {
+    fn a_carriage_return_ends_a_line_that_the_next_is_written_over() {
+        let lines = |chunks| {
+            let lines = cut(chunks).into_iter();
+            lines
+                .map(|line| (line.text, line.replaces))
+                .collect::<Vec<_>>()
+        };
+        let told = |lines: &[(&str, bool)]| -> Vec<(String, bool)> {
+            let lines = lines.iter();
+            lines
+                .map(|(text, over)| ((*text).to_owned(), *over))
+                .collect()
+        };
+        let bar = told(&[("1%", false), ("2%", true), ("3%", true), ("failed", false)]);
+        assert_eq!(lines(&[b"\r1%\r2%\r3%\nfailed\n"]), bar);
+        assert_eq!(lines(&[b"1%\r", b"\r2%", b"\r", b"3%\r", b"\nfailed"]), bar);
+        assert_eq!(lines(&[b"1%\r\r2%\r3%\r\r\nfailed"]), bar);
+        assert_eq!(
+            lines(&[b"\r\n\r\na\r", b"\n", b"\n"]),
+            told(&[("", false), ("", false), ("a", false), ("", false)])
+        );
+    }
+
+    #[test]
+    fn of_a_long_line_the_end_is_kept() {
         let long = vec![b'x'; 3 * LINE_BYTES];
-        let lines = split(&[&long, &long, b"\nnext\n"]);
+        let lines = split(&[&long, &long, b"the error\nnext\n"]);
         assert_eq!(lines.len(), 2);
-        assert_eq!(lines[0], "x".repeat(LINE_BYTES));
+        assert_eq!(lines[0].len(), LINE_BYTES);
+        assert!(lines[0].starts_with("\u{2026}xx") && lines[0].ends_with("xthe error"));
         assert_eq!(lines[1], "next");
+    }
+
+    #[test]
+    fn memory_is_bounded_however_long_a_line_is() {
+        let mut splitter = LineSplitter::default();
+        for _ in 0..1000 {
+            splitter.push(&[b'x'; 1000], |_| {});
+            assert!(splitter.line.capacity() <= 8 * LINE_BYTES);
+        }
+    }
+
+    #[test]
+    fn of_a_long_report_the_beginning_is_kept() {
+        let report = [b"::message ".as_slice(), &vec![b'x'; 3 * LINE_BYTES]].concat();
+        let lines = split(&[&report, b"\n"]);
+        assert_eq!(lines[0].len(), LINE_BYTES);
+        assert!(lines[0].starts_with("::message xx"));
+    }
+
+    #[test]
+    fn the_end_of_a_long_line_is_no_report() {
+        let report = "::message x".repeat(LINE_BYTES);
+        let lines = split(&[b"a", report.as_bytes()]);
+        assert!(lines[0].starts_with('\u{2026}'), "{:.20}", lines[0]);
+        let aligned = [vec![b'y'; 3 * LINE_BYTES], vec![b':'; LINE_BYTES]].concat();
+        let lines = split(&[&aligned, b"::", b"progress 1"]);
+        assert!(lines[0].ends_with("::progress 1"));
+        assert!(lines[0].starts_with('\u{2026}'));
     }
 
     #[test]
@@ -151,14 +270,28 @@ mod tests {
 
     #[test]
     fn a_cut_leaves_no_half_character() {
-        let text = "x".repeat(LINE_BYTES - 1) + "€€";
-        let lines = split(&[text.as_bytes()]);
-        assert_eq!(lines[0], "x".repeat(LINE_BYTES - 1));
-        let fitting = "x".repeat(LINE_BYTES - 3) + "€€";
+        let report = "::".to_owned() + &"x".repeat(LINE_BYTES - 3);
+        let lines = split(&[(report.clone() + "\u{20ac}\u{20ac}").as_bytes()]);
+        assert_eq!(lines[0], report);
+        let fitting = "::".to_owned() + &"x".repeat(LINE_BYTES - 5) + "\u{20ac}";
         assert_eq!(
-            split(&[fitting.as_bytes()])[0],
-            "x".repeat(LINE_BYTES - 3) + "€"
+            split(&[(fitting.clone() + "\u{20ac}").as_bytes()])[0],
+            fitting
         );
+        for more in 0..3 {
+            let plain = "\u{20ac}".repeat(LINE_BYTES) + &"z".repeat(more);
+            let line = &split(&[plain.as_bytes()])[0];
+            assert!(line.len() <= LINE_BYTES && !line.contains('\u{fffd}'));
+            assert!(line.starts_with("\u{2026}\u{20ac}"));
+        }
+    }
+
+    #[test]
+    fn a_line_may_take_the_place_of_the_last() {
+        let mut tail = Tail::default();
+        tail.replace_last("1%".to_owned());
+        tail.replace_last("2%".to_owned());
+        assert_eq!(tail.text(), "2%");
     }
 
     #[test]

@@ -40,8 +40,8 @@ pub struct ToolResult {
     pub result: Box<RawValue>,
     /// Whether the tool reports an error.
     pub is_error: bool,
-    /// The first text content, cut at [`SUMMARY_CHARS`]; the status message of
-    /// a failed task.
+    /// The end of its text contents, at most [`SUMMARY_CHARS`]; the status
+    /// message of a failed task, which shows what was said last.
     pub summary: Option<String>,
 }
 
@@ -124,7 +124,7 @@ impl ToolResult {
             result: RawValue::from_string(json)
                 .expect("quoted text and checked JSON make valid JSON"),
             is_error,
-            summary: summary_of(text),
+            summary: end_of(text, SUMMARY_CHARS),
         }
     }
 }
@@ -158,10 +158,11 @@ pub(crate) fn passed_through(stdout: &[u8]) -> Result<ToolResult, String> {
     let content = object.get("content").ok_or("it has no `content`")?;
     let items: Vec<&RawValue> = serde_json::from_str(content)
         .map_err(|_not_a_list| "its `content` is not an array".to_owned())?;
-    let mut summary = None;
+    let mut said = String::new();
     for item in items {
-        let item = check_content(item.get())?;
-        summary = summary.or_else(|| item.as_deref().and_then(summary_of));
+        if let Some(text) = check_content(item.get())? {
+            said = end_of(&format!("{said}\n{text}"), SUMMARY_CHARS).unwrap_or_default();
+        }
     }
     for name in ["structuredContent", "_meta"] {
         if object
@@ -180,7 +181,7 @@ pub(crate) fn passed_through(stdout: &[u8]) -> Result<ToolResult, String> {
     Ok(ToolResult {
         result,
         is_error,
-        summary,
+        summary: Some(said).filter(|said| !said.is_empty()),
     })
 }
 
@@ -210,9 +211,20 @@ fn without_line_end(text: &str) -> &str {
     text.strip_suffix('\r').unwrap_or(text)
 }
 
-fn summary_of(text: &str) -> Option<String> {
+/// The last `most` characters of a text without blank ends, with an ellipsis for what is left out; nothing if it says
+/// nothing.
+pub(crate) fn end_of(text: &str, most: usize) -> Option<String> {
     let text = text.trim();
-    (!text.is_empty()).then(|| text.chars().take(SUMMARY_CHARS).collect())
+    let mut from_the_end = text.char_indices().rev();
+    // Where the part that fits begins, and whether there is more.
+    let begin = from_the_end.by_ref().take(most).last()?.0;
+    if begin == 0 {
+        return Some(text.to_owned());
+    }
+    let kept = text.get(begin..).unwrap_or_default();
+    let mut end = String::from('\u{2026}');
+    end.extend(kept.chars().skip(1));
+    Some(end)
 }
 
 #[cfg(test)]
@@ -381,9 +393,26 @@ mod tests {
     }
 
     #[test]
-    fn the_summary_is_cut() {
-        let result = ToolResult::text(&"é".repeat(600));
-        assert_eq!(result.summary, Some("é".repeat(SUMMARY_CHARS)));
+    fn the_summary_is_what_was_said_last() {
+        let result = ToolResult::text(&("é".repeat(600) + "the end\n"));
+        let end = format!("\u{2026}{}the end", "é".repeat(SUMMARY_CHARS - 8));
+        assert_eq!(result.summary, Some(end));
+        let whole = "é".repeat(SUMMARY_CHARS);
+        assert_eq!(ToolResult::text(&whole).summary, Some(whole));
         assert_eq!(ToolResult::text("  ").summary, None);
+    }
+
+    #[test]
+    fn the_summary_of_several_texts_ends_with_the_last() {
+        let texts = |last: &str| {
+            let text = |text: &str| json!({"type": "text", "text": text});
+            let content = [text("reading"), json!({"type": "image"}), text(last)];
+            let result = json!({"content": content, "isError": true}).to_string();
+            ToolResult::from_success(OutputMode::Result, result.as_bytes()).summary
+        };
+        assert_eq!(texts("no disk").as_deref(), Some("reading\nno disk"));
+        let long = texts(&("x".repeat(600) + "no disk")).unwrap();
+        assert_eq!(long.chars().count(), SUMMARY_CHARS);
+        assert!(long.ends_with("no disk"), "{long}");
     }
 }

@@ -8,7 +8,7 @@ use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
 use super::event::EventSink;
-use super::lines::{LineSplitter, Tail};
+use super::lines::{Cut, LineSplitter, Tail};
 use super::stderr::{AskLine, Line};
 
 const CHUNK_BYTES: usize = 16 * 1024;
@@ -96,6 +96,8 @@ pub(super) struct Watch {
     /// The questions of the bytes that were read last.
     asked: Vec<AskLine>,
     count: usize,
+    /// Whether the last line is the last of the tail.
+    kept: bool,
 }
 
 impl Watch {
@@ -109,6 +111,7 @@ impl Watch {
             questions,
             asked: Vec::new(),
             count: 0,
+            kept: false,
         }
     }
 
@@ -134,10 +137,19 @@ impl Watch {
         }
     }
 
-    fn take(&mut self, line: String) {
-        match self.events.report(Line::parse(line)) {
+    fn take(&mut self, Cut { text, replaces }: Cut) {
+        let replaces = std::mem::take(&mut self.kept) && replaces;
+        match self.events.report(Line::parse(text)) {
             Some(Line::Ask(ask)) => self.ask(ask),
-            Some(Line::Plain(plain)) => self.keep(plain),
+            Some(Line::Plain(plain)) if replaces => {
+                tracing::debug!(line = plain, "stderr");
+                self.tail.replace_last(plain);
+                self.kept = true;
+            }
+            Some(Line::Plain(plain)) => {
+                self.keep(plain);
+                self.kept = true;
+            }
             _reported => {}
         }
     }

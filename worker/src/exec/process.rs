@@ -4,7 +4,6 @@ use std::path::PathBuf;
 use std::process::Stdio;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use serde_json::Value;
 use serde_json::value::RawValue;
 use tokio::process::{Child, Command};
 use tokio::sync::mpsc;
@@ -188,10 +187,8 @@ impl Runner {
         command: &ExecCommand,
         invocation: Invocation<'_>,
     ) -> Result<Child, StartError> {
-        let arguments: Value =
-            serde_json::from_str(invocation.arguments.get()).map_err(StartError::Arguments)?;
         let program = command.template.program();
-        let args = command.template.render(&arguments)?;
+        let args = command.template.render(invocation.arguments)?;
         let mut process = Command::new(program);
         process
             .args(args)

@@ -4,7 +4,9 @@
 //! system as it is. No shell reads it, so no value needs quoting and none can
 //! become a second command.
 
-use serde_json::Value;
+use serde_json::value::RawValue;
+
+use super::json_object::{JsonObject, compact};
 
 /// One entry of a command as the manifest writes it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -72,10 +74,12 @@ pub enum TemplateError {
 
 /// An argument that cannot go onto a command line.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("the argument `{placeholder}` has a NUL character, which no command line can carry")]
+#[error("the argument `{placeholder}` {problem}, which no command line can carry")]
 pub struct RenderError {
     /// The path of the argument, as the template writes it.
     pub placeholder: String,
+    /// What it has.
+    problem: &'static str,
 }
 
 impl CommandTemplate {
@@ -136,17 +140,19 @@ impl CommandTemplate {
         })
     }
 
-    /// The command-line arguments for one call, without the program.
+    /// The command-line arguments for one call, without the program. `arguments` is a JSON object; anything else has no
+    /// values.
     ///
     /// # Errors
     ///
-    /// When a value has a NUL character.
-    pub fn render(&self, arguments: &Value) -> Result<Vec<String>, RenderError> {
+    /// When a value has a NUL character, or is not Unicode.
+    pub fn render(&self, arguments: &RawValue) -> Result<Vec<String>, RenderError> {
+        let arguments = JsonObject::parse(arguments.get()).unwrap_or_default();
         let mut rendered = Vec::with_capacity(self.groups.len());
         for group in &self.groups {
             let elements: Option<Vec<String>> = group
                 .iter()
-                .map(|element| element.render(arguments).transpose())
+                .map(|element| element.render(&arguments).transpose())
                 .collect::<Option<Result<_, _>>>()
                 .transpose()?;
             rendered.extend(elements.into_iter().flatten());
@@ -157,33 +163,49 @@ impl CommandTemplate {
 
 impl Element {
     /// Nothing when a placeholder has no value.
-    fn render(&self, arguments: &Value) -> Result<Option<String>, RenderError> {
+    fn render(&self, arguments: &JsonObject<'_>) -> Result<Option<String>, RenderError> {
         let mut text = String::new();
         for piece in &self.0 {
             match piece {
                 Piece::Literal(literal) => text.push_str(literal),
-                Piece::Placeholder(path) => match value_text(arguments, path) {
-                    None => return Ok(None),
-                    Some(value) if value.contains('\0') => {
-                        let placeholder = path.join(".");
-                        return Err(RenderError { placeholder });
+                Piece::Placeholder(path) => {
+                    let refuse = |problem| RenderError {
+                        placeholder: path.join("."),
+                        problem,
+                    };
+                    match value_text(arguments, path).map_err(refuse)? {
+                        None => return Ok(None),
+                        Some(value) if value.contains('\0') => {
+                            return Err(refuse("has a NUL character"));
+                        }
+                        Some(value) => text.push_str(&value),
                     }
-                    Some(value) => text.push_str(&value),
-                },
+                }
             }
         }
         Ok(Some(text))
     }
 }
 
-fn value_text(arguments: &Value, path: &[String]) -> Option<String> {
-    let value = path.iter().try_fold(arguments, |value, segment| {
-        value.as_object().and_then(|object| object.get(segment))
-    })?;
-    match value {
-        Value::Null => None,
-        Value::String(text) => Some(text.clone()),
-        other => Some(other.to_string()),
+/// The value at a path as its caller wrote it: the content of a string, and the JSON of anything else without the white
+/// space in it. Never through a tree of values, which would round numbers and sort the members of objects.
+fn value_text(arguments: &JsonObject<'_>, path: &[String]) -> Result<Option<String>, &'static str> {
+    let Some((name, inner)) = path.split_first() else {
+        return Ok(None);
+    };
+    let Some(json) = arguments.get(name) else {
+        return Ok(None);
+    };
+    if !inner.is_empty() {
+        let object = JsonObject::parse(json).unwrap_or_default();
+        return value_text(&object, inner);
+    }
+    match json.chars().next() {
+        Some('"') => serde_json::from_str(json)
+            .map(Some)
+            .map_err(|_not_unicode| "is not Unicode"),
+        _ if json == "null" => Ok(None),
+        _ => Ok(Some(compact(json))),
     }
 }
 
@@ -259,7 +281,6 @@ fn parse_path(name: &str) -> Option<Vec<String>> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use serde_json::json;
 
     fn one(text: &str) -> ArgSource {
         ArgSource::One(text.to_owned())
@@ -269,10 +290,14 @@ mod tests {
         ArgSource::Group(texts.iter().map(|&text| text.to_owned()).collect())
     }
 
-    fn render(args: &[ArgSource], arguments: &Value) -> Vec<String> {
+    fn raw(json: &str) -> Box<RawValue> {
+        RawValue::from_string(json.to_owned()).unwrap()
+    }
+
+    fn render(args: &[ArgSource], arguments: &str) -> Vec<String> {
         let command = [&[one("program")], args].concat();
         let template = CommandTemplate::parse(&command).unwrap();
-        template.render(arguments).unwrap()
+        template.render(&raw(arguments)).unwrap()
     }
 
     fn first_error(command: &[ArgSource]) -> String {
@@ -281,10 +306,10 @@ mod tests {
 
     #[test]
     fn writes_each_kind_of_value() {
-        let arguments = json!({
+        let arguments = r#"{
             "text": "a b; $(rm)", "integer": 7, "fraction": 1.5, "flag": false,
             "list": [1, "x"], "object": {"k": 1, "deep": {"er": "down"}}, "empty": ""
-        });
+        }"#;
         let args = [
             "{text}",
             "{integer}",
@@ -297,14 +322,14 @@ mod tests {
             "--n={integer}/{flag}",
         ];
         assert_eq!(
-            render(&args.map(one), &arguments),
+            render(&args.map(one), arguments),
             [
                 "a b; $(rm)",
                 "7",
                 "1.5",
                 "false",
                 r#"[1,"x"]"#,
-                r#"{"deep":{"er":"down"},"k":1}"#,
+                r#"{"k":1,"deep":{"er":"down"}}"#,
                 "down",
                 "",
                 "--n=7/false",
@@ -313,43 +338,77 @@ mod tests {
     }
 
     #[test]
+    fn a_value_is_the_callers_own_text() {
+        let arguments = r#"{
+            "large": 123456789012345678901, "precise": 0.10000000000000000555, "written": 1.50E+3,
+            "minus": -0, "inner": { "number": 12345678901234567890123 },
+            "object": { "z": 1.0, "a": [ 98765432109876543210 , "a  \"b\\" ], "\u0041": "\u00e9" }
+        }"#;
+        let args = [
+            "{large}",
+            "{precise}",
+            "{written}",
+            "{minus}",
+            "{inner.number}",
+            "{object}",
+        ];
+        assert_eq!(
+            render(&args.map(one), arguments),
+            [
+                "123456789012345678901",
+                "0.10000000000000000555",
+                "1.50E+3",
+                "-0",
+                "12345678901234567890123",
+                r#"{"z":1.0,"a":[98765432109876543210,"a  \"b\\"],"\u0041":"\u00e9"}"#,
+            ]
+        );
+    }
+
+    #[test]
     fn drops_an_element_without_a_value() {
         let args = [one("keep"), one("--x={x}"), one("{a.b.c}"), one("{null}")];
-        let arguments = json!({"a": {"b": "not an object"}, "null": null});
-        assert_eq!(render(&args, &arguments), ["keep"]);
-        assert_eq!(render(&args, &Value::Null), ["keep"]);
+        let arguments = r#"{"a": {"b": "not an object"}, "null": null}"#;
+        assert_eq!(render(&args, arguments), ["keep"]);
+        assert_eq!(render(&args, "null"), ["keep"]);
     }
 
     #[test]
     fn drops_a_group_as_a_whole() {
         let args = [group(&["--from", "{from}", "--to", "{to}"]), group(&["-v"])];
-        assert_eq!(render(&args, &json!({"from": "a"})), ["-v"]);
+        assert_eq!(render(&args, r#"{"from": "a"}"#), ["-v"]);
         assert_eq!(
-            render(&args, &json!({"from": "a", "to": "b"})),
+            render(&args, r#"{"from": "a", "to": "b"}"#),
             ["--from", "a", "--to", "b", "-v"]
         );
     }
 
     #[test]
     fn a_value_is_not_a_template() {
-        let arguments = json!({"x": "{y}", "y": "no"});
-        assert_eq!(render(&[one("{x}")], &arguments), ["{y}"]);
+        let arguments = r#"{"x": "{y}", "y": "no"}"#;
+        assert_eq!(render(&[one("{x}")], arguments), ["{y}"]);
     }
 
     #[test]
     fn doubled_braces_are_literal() {
-        let arguments = json!({"x": 1});
         assert_eq!(
-            render(&[one("{{x}}"), one("{{{x}}}"), one("")], &arguments),
+            render(&[one("{{x}}"), one("{{{x}}}"), one("")], r#"{"x": 1}"#),
             ["{x}", "{1}", ""]
         );
     }
 
     #[test]
-    fn a_nul_character_is_refused() {
+    fn what_no_command_line_can_carry_is_refused_by_name() {
         let template = CommandTemplate::parse(&[one("p"), one("{a.b}")]).unwrap();
-        let error = template.render(&json!({"a": {"b": "x\0y"}})).unwrap_err();
-        assert_eq!(error.placeholder, "a.b");
+        for (value, told) in [
+            (r#""x\u0000y""#, "NUL character"),
+            (r#""\ud83d""#, "not Unicode"),
+        ] {
+            let arguments = raw(&format!(r#"{{"a":{{"b":{value}}}}}"#));
+            let error = template.render(&arguments).unwrap_err();
+            assert_eq!(error.placeholder, "a.b");
+            assert!(error.to_string().contains(told), "{error}");
+        }
     }
 
     #[test]

@@ -5,7 +5,7 @@ use std::process::ExitStatus;
 use std::time::Duration;
 
 use super::lines::Tail;
-use super::output::{OutputMode, ToolResult};
+use super::output::{OutputMode, SUMMARY_CHARS, ToolResult, end_of};
 use super::process::Outcome;
 use crate::units::{format_duration, format_size};
 
@@ -78,8 +78,13 @@ fn exited(status: ExitStatus, remains: &Remains) -> Outcome {
 }
 
 fn retry(message: String, tail: &Tail) -> Outcome {
-    let text = format!("{message}\n{}", tail.text());
-    let result = ToolResult::error(text.trim_end());
+    let tail = tail.text();
+    let mut result = ToolResult::error(format!("{message}\n{tail}").trim_end());
+    // What happened stays in sight, however much was said before.
+    let room = SUMMARY_CHARS.saturating_sub(message.chars().count() + 1);
+    if let Some(end) = end_of(&tail, room) {
+        result.summary = Some(format!("{message}\n{end}"));
+    }
     Outcome::Retry { message, result }
 }
 
@@ -143,6 +148,15 @@ mod tests {
             judge("", ""),
             ("exit code 75".into(), "exit code 75".into())
         );
+    }
+
+    #[test]
+    fn a_long_tail_leaves_the_signal_in_sight() {
+        let stderr = "x".repeat(2 * SUMMARY_CHARS) + "last words";
+        let (_, summary) = retried(judge(9, OutputMode::Auto, "", &stderr));
+        assert_eq!(summary.chars().count(), SUMMARY_CHARS);
+        assert!(summary.starts_with("killed by signal 9\n\u{2026}x"));
+        assert!(summary.ends_with("last words"));
     }
 
     #[test]

@@ -5,14 +5,14 @@ use std::future::Future;
 use std::pin::Pin;
 use std::time::Duration;
 
-use serde_json::{Map, Value, json};
+use serde_json::{Value, json};
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 use tokio::time::{Instant, timeout_at};
 
-use crate::ask::{AskError, AskRequest, read_answer};
+use crate::ask::{AskError, AskRequest, checked_answer};
 use crate::context::{Away, JobContext};
 use crate::exec::stderr::AskLine;
-use crate::exec::{Questions, ToolResult};
+use crate::exec::{Questions, ToolResult, compact};
 
 /// Questions that come one by one, as from a script's `echo`, are put together if they come within this time.
 const TOGETHER: Duration = Duration::from_millis(20);
@@ -131,7 +131,7 @@ impl Desk {
                 }
             };
             if let Some(answer) = known.get(&key) {
-                self.tell(&key, read_answer(answer), asked);
+                self.tell(&key, checked_answer(answer), asked);
             } else if let Err(error) = job.can_be_asked(&request) {
                 self.tell(&key, Err(error), asked);
             } else if !open.contains(&key) {
@@ -149,7 +149,7 @@ impl Desk {
             Ok(answered) => {
                 for (key, answer) in answered {
                     questions.remove(&key);
-                    self.tell(&key, read_answer(&answer), asked);
+                    self.tell(&key, checked_answer(&answer), asked);
                 }
                 asked.was_open |= !questions.is_empty();
                 open.extend(questions.into_keys());
@@ -166,13 +166,17 @@ impl Desk {
 
     fn tell_answers(&self, answers: &mut Vec<(String, String)>, asked: &mut Asked) {
         for (key, answer) in answers.drain(..) {
-            self.tell(&key, read_answer(&answer), asked);
+            self.tell(&key, checked_answer(&answer), asked);
         }
     }
 
-    fn tell(&self, key: &str, answer: Result<Value, AskError>, asked: &mut Asked) {
+    /// Tells an answer as the client wrote it, on one line.
+    fn tell(&self, key: &str, answer: Result<&str, AskError>, asked: &mut Asked) {
         match answer {
-            Ok(result) => self.say(json!({ "key": key, "result": result })),
+            Ok(result) => {
+                let (key, result) = (Value::from(key), compact(result));
+                self.say(format!(r#"{{"key":{key},"result":{result}}}"#));
+            }
             Err(error) => self.refuse(key, &refusal(&error), asked),
         }
     }
@@ -181,12 +185,12 @@ impl Desk {
         let reason = error.get("message").and_then(Value::as_str);
         tracing::debug!(key, reason, "a question without an answer");
         asked.refused.extend(reason.map(str::to_owned));
-        self.say(json!({ "key": key, "error": error }));
+        self.say(json!({ "key": key, "error": error }).to_string());
     }
 
-    fn say(&self, line: Value) {
+    fn say(&self, line: String) {
         // A command that has ended reads nothing.
-        let _ended = self.told.send(line.to_string());
+        let _ended = self.told.send(line);
     }
 }
 
@@ -218,20 +222,21 @@ pub(super) fn answers(job: &JobContext) -> String {
 fn by_key(answers: BTreeMap<String, String>) -> String {
     let mut size = 0;
     let entries = answers.into_iter().map(|(key, answer)| {
-        let entry = match read_answer(&answer) {
-            Ok(result) => json!({ "result": result }),
-            Err(error) => json!({ "error": refusal(&error) }),
+        let mut entry = match checked_answer(&answer) {
+            Ok(result) => format!(r#"{{"result":{}}}"#, compact(result)),
+            Err(error) => json!({ "error": refusal(&error) }).to_string(),
         };
-        let length = key.len() + entry.to_string().len();
+        let length = key.len() + entry.len();
         if size + length > LARGEST_ANSWERS {
             let message = "the answers are too large for the environment: ask on standard input";
             let error = json!({ "reason": "too_large", "message": message });
-            return (key, json!({ "error": error }));
+            entry = json!({ "error": error }).to_string();
+        } else {
+            size += length;
         }
-        size += length;
-        (key, entry)
+        format!("{}:{entry}", Value::from(key))
     });
-    Value::Object(entries.collect::<Map<_, _>>()).to_string()
+    format!("{{{}}}", entries.collect::<Vec<_>>().join(","))
 }
 
 /// An error as a command is told it.
@@ -270,6 +275,19 @@ mod tests {
         assert!(told["a"]["result"]["text"].is_string());
         assert_eq!(told["b"]["error"]["reason"], "too_large");
         assert_eq!(told["c"], json!({ "result": {} }));
+    }
+
+    #[test]
+    fn a_command_is_told_an_answer_as_the_client_wrote_it() {
+        let (questions, desk) = open();
+        let answer = "{ \"z\": 123456789012345678901,\r\n\"a\": 1.50 }";
+        desk.tell("k", checked_answer(answer), &mut Asked::default());
+        let mut replies = questions.replies;
+        let written = r#"{"z":123456789012345678901,"a":1.50}"#;
+        let line = format!(r#"{{"key":"k","result":{written}}}"#);
+        assert_eq!(replies.try_recv().unwrap(), line);
+        let told = by_key(BTreeMap::from([("k".to_owned(), answer.to_owned())]));
+        assert_eq!(told, format!(r#"{{"k":{{"result":{written}}}}}"#));
     }
 
     #[test]

@@ -2,6 +2,7 @@ use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 
+use serde_json::value::RawValue;
 use serde_json::{Value, json};
 use taskferry_worker::exec::{ExecEvent, Outcome};
 use taskferry_worker::manifest::Manifest;
@@ -107,7 +108,10 @@ fn the_first_shell_tool_of_the_guide_is_valid() {
     fs::set_permissions(&script, PermissionsExt::from_mode(0o755)).unwrap();
     let manifest = Manifest::parse(&blocks("toml")[1], folder.path()).unwrap();
     let command = &manifest.tools[0].command;
-    let render = |arguments| command.template.render(&arguments).unwrap();
+    let render = |arguments: Value| {
+        let arguments = RawValue::from_string(arguments.to_string()).unwrap();
+        command.template.render(&arguments).unwrap()
+    };
     assert_eq!(render(json!({"folder": "/srv/x"})), ["/srv/x"]);
     assert_eq!(
         render(json!({"folder": "/srv/x", "depth": 2})),

@@ -19,6 +19,13 @@ async fn arguments_come_as_argv_without_a_shell() {
     let mut case = Case::new(&["printf", "[%s]", "{text}", "{list}", "--gone={none}", "{n}"]);
     case.arguments = json!({"text": "a  b; $(id) '\"", "list": [1, "x"], "n": 2}).to_string();
     assert_eq!(case.text().await, "[a  b; $(id) '\"][[1,\"x\"]][2]");
+    // As the caller wrote them.
+    case.arguments =
+        r#"{"text": "", "list": {"z": 1.0, "a": 2}, "n": 123456789012345678901}"#.to_owned();
+    assert_eq!(
+        case.text().await,
+        r#"[][{"z":1.0,"a":2}][123456789012345678901]"#
+    );
 }
 
 #[tokio::test]

@@ -5,7 +5,7 @@ use taskferry_worker::exec::stderr::Progress;
 use taskferry_worker::exec::{ExecEvent, LogLevel, OutputMode};
 use tokio::task::JoinSet;
 
-use crate::support::{Case, LONG, eventually};
+use crate::support::{Case, LONG, eventually, text_of};
 
 fn progress(number: f64, total: Option<f64>, message: Option<&str>) -> ExecEvent {
     ExecEvent::Progress(Progress {
@@ -74,6 +74,35 @@ print('done')",
     );
     case.event_room(1);
     assert_eq!(case.text().await, "done");
+}
+
+#[tokio::test]
+async fn a_progress_bar_hides_no_error() {
+    let bar = r"printf 'opening\n' >&2; for i in $(seq 100); do printf '\r%d%%' $i >&2; done";
+    let case = Case::sh(&format!(r"{bar}; printf '\r\nno space left\n' >&2; exit 1"));
+    assert_eq!(case.error().await, "opening\n100%\nno space left");
+    // Without a line end anywhere, and longer than a line.
+    let case = Case::python(
+        "import sys
+sys.stderr.write('\\r'.join('x' * 100 + str(i) for i in range(1000)) + '\\rno space left')
+sys.exit(1)",
+    );
+    assert_eq!(case.error().await, "no space left");
+    let case =
+        Case::python("import sys; sys.stderr.write('.' * 100000 + 'no space left'); sys.exit(1)");
+    let result = case.result().await;
+    assert!(result.summary.as_ref().unwrap().ends_with("no space left"));
+    assert!(text_of(&result).ends_with("no space left"));
+}
+
+#[tokio::test]
+async fn reports_may_be_written_over_each_other() {
+    let mut case = Case::sh(r"printf '::progress 1/2\r::progress 2/2\rplain\r' >&2; exit 1");
+    assert_eq!(case.error().await, "plain");
+    for number in [1.0, 2.0] {
+        let event = case.events.recv().await.unwrap();
+        assert_eq!(event, progress(number, Some(2.0), None));
+    }
 }
 
 #[tokio::test]

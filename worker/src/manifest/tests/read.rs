@@ -4,6 +4,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use serde_json::json;
+use serde_json::value::RawValue;
 use taskferry_contract::TaskSupport;
 
 use super::super::Policy;
@@ -117,10 +118,8 @@ fn reads_every_setting() {
         (OutputMode::Json, 65_536)
     );
     assert_eq!(command.stop_grace, Duration::ZERO);
-    let rendered = command
-        .template
-        .render(&json!({"month": "2026-01"}))
-        .unwrap();
+    let arguments = RawValue::from_string(r#"{"month":"2026-01"}"#.to_owned()).unwrap();
+    let rendered = command.template.render(&arguments).unwrap();
     assert_eq!(rendered, ["report.py", "--month", "2026-01"]);
     assert_eq!(
         tool.input_schema.get(),
