@@ -18,6 +18,7 @@ mod keys;
 mod log;
 pub mod output;
 mod overview;
+mod readable;
 mod record;
 mod registry;
 mod remote;
@@ -44,6 +45,7 @@ pub use ids::{
 pub use keys::Keys;
 pub use log::{LogLevel, LogLine, UnknownLevel};
 pub use overview::{QueueOverview, ServerOverview, ShardOverview};
+pub use readable::{MAX_DEPTH, PART_DEPTH, Unreadable, check_readable};
 pub use record::{Job, Question, TaskView};
 pub use registry::WorkerInfo;
 pub use remote::{Remote, RemoteStatus};

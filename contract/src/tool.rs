@@ -4,6 +4,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
 use crate::ids::{QueueName, ToolName};
+use crate::readable::{PART_DEPTH, check_readable};
 
 /// Whether a tool's calls may, must or must not become tasks (2025-11-25, `execution.taskSupport`).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
@@ -199,6 +200,30 @@ impl ToolDefinition {
             immediate_response: None,
             concurrency: None,
         }
+    }
+
+    /// Checks that every client can read the JSON in it; one that cannot would lose the list of all tools.
+    ///
+    /// # Errors
+    ///
+    /// What is wrong, and in which field.
+    pub fn check_readable(&self) -> Result<(), String> {
+        let fields = [
+            ("input_schema", Some(&self.input_schema)),
+            ("output_schema", self.output_schema.as_ref()),
+            ("annotations", self.annotations.as_ref()),
+            ("icons", self.icons.as_ref()),
+            ("required_capabilities", self.required_capabilities.as_ref()),
+        ];
+        let fields = fields
+            .into_iter()
+            .filter_map(|(name, json)| Some((name, json?)));
+        let asked = self.ask_first.iter().map(|ask| ("ask_first", &ask.params));
+        for (name, json) in fields.chain(asked) {
+            check_readable(json.get(), PART_DEPTH)
+                .map_err(|error| format!("its {name} cannot be read by every client: {error}"))?;
+        }
+        Ok(())
     }
 }
 

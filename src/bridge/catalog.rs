@@ -33,6 +33,7 @@ pub(crate) struct Tool {
 
 impl Tool {
     pub(crate) fn new(definition: ToolDefinition) -> Result<Self, String> {
+        definition.check_readable()?;
         let schema: Value = serde_json::from_str(definition.input_schema.get())
             .map_err(|error| error.to_string())?;
         let validator = jsonschema::validator_for(&schema).map_err(|error| error.to_string())?;
@@ -264,6 +265,11 @@ mod tests {
                 .is_err()
         );
         assert!(tool(r#"{"type":7}"#).is_err());
+        let half = tool(r#"{"type":"object","description":"\ud83d"}"#).unwrap_err();
+        assert!(
+            half.contains("input_schema") && half.contains(r"\ud83d"),
+            "{half}"
+        );
         assert!(tool(r#"{"properties":{"a":{"type":"number","x-mcp-header":"A"}}}"#).is_err());
     }
 }

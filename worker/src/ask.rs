@@ -2,7 +2,7 @@
 
 use serde_json::value::RawValue;
 use serde_json::{Value, json};
-use taskferry_contract::AskFirst;
+use taskferry_contract::{AskFirst, PART_DEPTH, Unreadable, check_readable};
 
 use crate::exec::JsonObject;
 
@@ -67,6 +67,8 @@ impl AskRequest {
         let method = method_of(what)
             .ok_or_else(|| format!("{what:?} is none of elicitation, sampling, roots"))?;
         let params = if params.is_empty() { "{}" } else { params };
+        check_readable(params, PART_DEPTH)
+            .map_err(|error| format!("the params cannot be read by every client: {error}"))?;
         let value: Value = serde_json::from_str(params)
             .map_err(|error| format!("the params are not valid JSON: {error}"))?;
         check_params(method, &value)?;
@@ -103,6 +105,7 @@ impl AskRequest {
 
     /// Checks that the client, by its declared capabilities, can be asked this.
     pub(crate) fn check(&self, capabilities: Option<&str>) -> Result<(), AskError> {
+        check_readable(&self.params, PART_DEPTH).map_err(AskError::Unreadable)?;
         let capability = match self.method.as_str() {
             "elicitation/create" => "elicitation",
             "sampling/createMessage" => "sampling",
@@ -198,6 +201,7 @@ pub(crate) fn read_answer(answer: &str) -> Result<Value, AskError> {
 pub(crate) fn checked_answer(answer: &str) -> Result<&str, AskError> {
     let answer: &RawValue = serde_json::from_str(answer).map_err(AskError::Answer)?;
     let answer = answer.get();
+    check_readable(answer, PART_DEPTH).map_err(AskError::Unreadable)?;
     let object = JsonObject::parse(answer).unwrap_or_default();
     let Some(error) = object.only("error") else {
         return Ok(answer);
@@ -248,6 +252,9 @@ pub enum AskError {
     /// The answer is not JSON.
     #[error("the answer cannot be read: {0}")]
     Answer(#[source] serde_json::Error),
+    /// The question or its answer is JSON that not everyone can read.
+    #[error("the question or its answer cannot be used: {0}")]
+    Unreadable(#[source] Unreadable),
     /// Redis failed for good.
     #[error("the question could not be put: {0}")]
     Store(#[source] taskferry_contract::Error),
@@ -273,6 +280,17 @@ mod tests {
         assert!(AskRequest::roots().check(Some(r#"{"roots":{}}"#)).is_ok());
         let unknown = AskRequest::new("tools/call", json!({}));
         assert!(unknown.check(Some(r#"{"tools":{}}"#)).is_err());
+    }
+
+    #[test]
+    fn a_question_that_nobody_could_read_is_not_put() {
+        let nested = (0..120).fold(json!({}), |inner, _| json!({ "a": inner }));
+        let ask = AskRequest::elicitation("Go on?", nested);
+        let refused = ask.check(Some(r#"{"elicitation":{}}"#)).unwrap_err();
+        assert!(
+            refused.to_string().contains("deeper than 96 levels"),
+            "{refused}"
+        );
     }
 
     #[test]
@@ -316,6 +334,7 @@ mod tests {
             assert_eq!(ask.to_json(), expected);
         }
         assert_eq!(AskRequest::read("roots", "").unwrap(), AskRequest::roots());
+        let deep = format!(r#"{{"a":{}{}}}"#, "[".repeat(110), "]".repeat(110));
         for (what, params, wrong) in [
             ("elicit", "{}", "is none of elicitation, sampling, roots"),
             ("elicitation", "{", "not valid JSON"),
@@ -339,6 +358,8 @@ mod tests {
             ("elicitation", r#"{"message":"","mode":1}"#, "mode must be"),
             ("sampling", "", "messages is missing"),
             ("sampling", r#"{"messages":[]}"#, "maxTokens is missing"),
+            ("roots", r#"{"a":"\ud83d"}"#, "half of a surrogate pair"),
+            ("roots", &deep, "nest deeper than 96 levels"),
         ] {
             let refused = AskRequest::read(what, params).unwrap_err();
             assert!(refused.contains(wrong), "{refused}");
@@ -353,6 +374,8 @@ mod tests {
             matches!(refused, Err(AskError::Client { code: -32000, message }) if message == "nobody is here")
         );
         assert!(matches!(read_answer("nonsense"), Err(AskError::Answer(_))));
+        let half = read_answer(r#"{"content":{"a":"\ud83d"}}"#).unwrap_err();
+        assert!(half.to_string().contains("at content/a"), "{half}");
     }
 
     #[test]

@@ -136,6 +136,9 @@ impl Builder {
                 "the required_capabilities of tool {name} must be a JSON object"
             ));
         }
+        if let Err(reason) = definition.check_readable() {
+            self.problems.push(format!("tool {name}: {reason}"));
+        }
         let output = OutputSchema::of(&definition).unwrap_or_else(|reason| {
             self.problems.push(format!(
                 "the output schema of tool {name} cannot be used: {reason}"

@@ -60,13 +60,14 @@ impl ToolOutput {
     ///
     /// # Errors
     ///
-    /// A tool error that says so, if it becomes none.
+    /// A tool error that says so, if it becomes none, or one that not every client can read: more than 96 levels deep, or
+    /// with half a surrogate pair.
     pub fn json(content: &impl Serialize) -> HandlerResult {
         let json = serde_json::to_string(content)
             .map_err(|error| ToolError::tool(format!("the result is not JSON: {error}")))?;
         output::structured(json.as_bytes())
             .map(Self)
-            .map_err(|reason| ToolError::tool(format!("the result is not a JSON object: {reason}")))
+            .map_err(|misfit| ToolError::tool(misfit.text("the result", "a JSON object")))
     }
 
     /// A whole `CallToolResult`, which is passed through byte for byte.
@@ -77,9 +78,7 @@ impl ToolOutput {
     pub fn result(result: &RawValue) -> HandlerResult {
         output::passed_through(result.get().as_bytes())
             .map(Self)
-            .map_err(|reason| {
-                ToolError::tool(format!("the result is not a CallToolResult: {reason}"))
-            })
+            .map_err(|misfit| ToolError::tool(misfit.text("the result", "a CallToolResult")))
     }
 }
 
@@ -180,6 +179,31 @@ mod tests {
         assert_eq!(output.0.result.get(), text);
         assert!(output.0.is_error);
         assert!(ToolOutput::result(&raw("{}")).is_err());
+    }
+
+    #[test]
+    fn a_result_that_not_every_client_can_read_is_an_error() {
+        let raw = |text: &str| RawValue::from_string(text.to_owned()).unwrap();
+        let half = raw(r#"{"content":[],"structuredContent":{"s":"\ud83d"}}"#);
+        let nested = (0..200).fold(
+            serde_json::json!({}),
+            |inner, _| serde_json::json!({"a": inner}),
+        );
+        for (output, place) in [
+            (ToolOutput::result(&half), "at structuredContent/s"),
+            (ToolOutput::json(&half), "at structuredContent/s"),
+            (ToolOutput::json(&nested), "deeper than 96 levels at a/a"),
+        ] {
+            let Err(ToolError(Failure::Tool(error))) = output else {
+                panic!("not an error");
+            };
+            let text = error.summary.unwrap();
+            assert!(
+                text.starts_with("the result cannot be read by every client"),
+                "{text}"
+            );
+            assert!(text.contains(place), "{text}");
+        }
     }
 
     #[test]

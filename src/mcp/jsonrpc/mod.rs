@@ -8,11 +8,8 @@ use std::borrow::Cow;
 pub(crate) use error::{RpcError, code};
 use serde::{Deserialize, Deserializer};
 use serde_json::value::RawValue;
+use taskferry_contract::MAX_DEPTH;
 pub(crate) use write::{failure, notification, request, success};
-
-/// How deep the arrays and objects of a message may nest, the message itself included. Fewer than the 127 levels that
-/// `serde_json` reads into a tree, so whatever passes can be read wherever a part of it goes, wrapped in a few more.
-const MAX_DEPTH: usize = 100;
 
 /// A message from a client.
 #[derive(Debug)]

@@ -7,7 +7,9 @@ use std::time::Duration;
 use serde::Deserialize;
 use serde_json::value::RawValue;
 use serde_json::{Value, json};
-use taskferry_contract::{Owner, RemoteStatus, Said, SaidBy, Session, SessionId, TaskId};
+use taskferry_contract::{
+    Owner, PART_DEPTH, RemoteStatus, Said, SaidBy, Session, SessionId, TaskId, check_readable,
+};
 
 use super::super::LEGACY_WITH_TASKS;
 use super::super::outgoing::{Method, Outgoing};
@@ -245,12 +247,16 @@ pub(super) async fn told(
         .await
 }
 
-/// What a client answered, if it is an object, as every result is; else an error in its place.
+/// What a client answered, if it is an object, as every result is, that can be read; else an error in its place.
 pub(super) fn object(result: &RawValue) -> Cow<'_, str> {
-    if result.get().starts_with('{') {
-        return result.get().into();
-    }
-    let text = "the client's answer is no object, as a result must be";
+    let json = result.get();
+    let text = if !json.starts_with('{') {
+        "the client's answer is no object, as a result must be".to_owned()
+    } else if let Err(error) = check_readable(json, PART_DEPTH) {
+        format!("the client's answer cannot be used: {error}")
+    } else {
+        return json.into();
+    };
     json!({ "error": { "code": -32000, "message": text } })
         .to_string()
         .into()
@@ -309,6 +315,24 @@ mod tests {
         let one = json!({ "tasks": { "requests": { "sampling": { "createMessage": {} } } } });
         let one = receiver(&one);
         assert!(!one.takes("elicitation/create") && one.is_any() && !one.cancels());
+    }
+
+    #[test]
+    fn an_answer_that_cannot_be_read_becomes_an_error_that_says_so() {
+        let taken = |json: &str| {
+            let result = RawValue::from_string(json.to_owned()).unwrap();
+            object(&result).into_owned()
+        };
+        let whole = r#"{ "action":"accept", "content":{"n":"\ud83d\ude00"} }"#;
+        assert_eq!(taken(whole), whole);
+        assert!(taken("[]").contains("no object"));
+        let half = taken(r#"{"action":"accept","content":{"n":"\ud83d"}}"#);
+        assert!(
+            half.starts_with(r#"{"error""#) && half.contains("at content/n"),
+            "{half}"
+        );
+        let deep = format!(r#"{{"content":{}{}}}"#, "[".repeat(120), "]".repeat(120));
+        assert!(taken(&deep).contains("deeper than 96 levels"));
     }
 
     #[test]

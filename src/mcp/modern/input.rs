@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
-use taskferry_contract::{Leaver, Owner, TaskView};
+use taskferry_contract::{Leaver, Owner, PART_DEPTH, TaskView, check_readable};
 
 use super::super::Caller;
 use super::super::capabilities;
@@ -202,6 +202,10 @@ pub(super) fn read_answers<'a>(
             let text = format!(
                 "inputResponses.{key} must be an object: the result of the request {key:?}"
             );
+            return Err(RpcError::invalid_params(text).into());
+        }
+        if let Err(error) = check_readable(answer.get(), PART_DEPTH) {
+            let text = format!("inputResponses.{key} cannot be used: {error}");
             return Err(RpcError::invalid_params(text).into());
         }
         if key.len() <= LONGEST_KEY {

@@ -3,6 +3,7 @@
 use std::fmt;
 
 use serde_json::value::RawValue;
+use taskferry_contract::{PART_DEPTH, Unreadable, check_readable};
 
 use super::json_object::JsonObject;
 
@@ -64,19 +65,18 @@ impl ToolResult {
     pub fn from_success(mode: OutputMode, stdout: &[u8]) -> Self {
         let parsed = match mode {
             OutputMode::Text => Ok(plain(stdout)),
-            OutputMode::Auto => structured(stdout).or_else(|_reason| Ok(plain(stdout))),
-            OutputMode::Json => structured(stdout).map_err(|reason| {
-                format!(
-                    "the tool's output is not a JSON object, as its manifest promises: {reason}"
-                )
-            }),
-            OutputMode::Result => passed_through(stdout).map_err(|reason| {
-                format!(
-                    "the tool's output is not a CallToolResult, as its manifest promises: {reason}"
-                )
-            }),
+            OutputMode::Auto => match structured(stdout) {
+                Err(Misfit::Kind(_)) => Ok(plain(stdout)),
+                parsed => parsed,
+            },
+            OutputMode::Json => structured(stdout),
+            OutputMode::Result => passed_through(stdout),
         };
-        parsed.unwrap_or_else(|error| Self::error(&error))
+        let wanted = match mode {
+            OutputMode::Result => "a CallToolResult, as its manifest promises",
+            _ => "a JSON object, as its manifest promises",
+        };
+        parsed.unwrap_or_else(|misfit| Self::error(&misfit.text("the tool's output", wanted)))
     }
 
     /// The error of a command that failed: its standard output, or if that is
@@ -139,23 +139,57 @@ impl fmt::Debug for ToolResult {
     }
 }
 
+/// Why bytes are not the result that was wanted.
+#[derive(Debug)]
+pub(crate) enum Misfit {
+    /// They are something else.
+    Kind(String),
+    /// They are, but not every client could read them.
+    Unreadable(Unreadable),
+}
+
+impl Misfit {
+    /// The text of the error, in which `what` should be `wanted`.
+    pub(crate) fn text(&self, what: &str, wanted: &str) -> String {
+        match self {
+            Self::Kind(reason) => format!("{what} is not {wanted}: {reason}"),
+            Self::Unreadable(error) => format!("{what} cannot be read by every client: {error}"),
+        }
+    }
+}
+
+impl From<String> for Misfit {
+    fn from(reason: String) -> Self {
+        Self::Kind(reason)
+    }
+}
+
+impl From<Unreadable> for Misfit {
+    fn from(error: Unreadable) -> Self {
+        Self::Unreadable(error)
+    }
+}
+
 fn plain(stdout: &[u8]) -> ToolResult {
     let text = String::from_utf8_lossy(stdout);
     ToolResult::text(without_line_end(&text))
 }
 
 /// A JSON object as structured content.
-pub(crate) fn structured(stdout: &[u8]) -> Result<ToolResult, String> {
+pub(crate) fn structured(stdout: &[u8]) -> Result<ToolResult, Misfit> {
     let text = json_text(stdout)?;
     JsonObject::parse(text).map_err(|error| error.to_string())?;
+    check_readable(text, PART_DEPTH)?;
     Ok(ToolResult::build(text, Some(text), false))
 }
 
 /// A `CallToolResult` as it is.
-pub(crate) fn passed_through(stdout: &[u8]) -> Result<ToolResult, String> {
+pub(crate) fn passed_through(stdout: &[u8]) -> Result<ToolResult, Misfit> {
     let text = json_text(stdout)?;
     let object = JsonObject::parse(text).map_err(|error| error.to_string())?;
-    let content = object.get("content").ok_or("it has no `content`")?;
+    check_readable(text, PART_DEPTH)?;
+    let content = object.get("content");
+    let content = content.ok_or_else(|| "it has no `content`".to_owned())?;
     let items: Vec<&RawValue> = serde_json::from_str(content)
         .map_err(|_not_a_list| "its `content` is not an array".to_owned())?;
     let mut said = String::new();
@@ -169,13 +203,15 @@ pub(crate) fn passed_through(stdout: &[u8]) -> Result<ToolResult, String> {
             .get(name)
             .is_some_and(|json| JsonObject::parse(json).is_err())
         {
-            return Err(format!("its `{name}` is not an object"));
+            return Err(format!("its `{name}` is not an object").into());
         }
     }
     let is_error = match object.get("isError") {
         None | Some("false") => false,
         Some("true") => true,
-        Some(_) => return Err("its `isError` is neither true nor false".to_owned()),
+        Some(_) => {
+            return Err("its `isError` is neither true nor false".to_owned().into());
+        }
     };
     let result = RawValue::from_string(text.to_owned()).map_err(|error| error.to_string())?;
     Ok(ToolResult {
@@ -311,6 +347,41 @@ mod tests {
             let summary = result.summary.unwrap();
             assert!(summary.contains("not a JSON object"), "{summary}");
         }
+    }
+
+    #[test]
+    fn what_not_every_client_can_read_is_an_error_that_says_where() {
+        let deep = "[".repeat(250) + &"]".repeat(250);
+        for (value, told) in [
+            (r#""\ud83d""#, r"has \ud83d, half of a surrogate pair"),
+            (r#"{"\uDE00":1}"#, r"has \uDE00, half"),
+            (deep.as_str(), "nest deeper than 96 levels"),
+            ("1e999", "too large"),
+        ] {
+            let object = format!(r#"{{"n":{value}}}"#);
+            let whole = format!(r#"{{"content":[],"structuredContent":{object}}}"#);
+            let meta = format!(r#"{{"content":[],"_meta":{object}}}"#);
+            for (mode, stdout, place) in [
+                (OutputMode::Auto, &object, "at n"),
+                (OutputMode::Json, &object, "at n"),
+                (OutputMode::Result, &whole, "at structuredContent/n"),
+                (OutputMode::Result, &meta, "at _meta/n"),
+            ] {
+                let result = ToolResult::from_success(mode, stdout.as_bytes());
+                assert!(result.is_error, "{mode:?} {stdout}");
+                let text = value_text(&result);
+                assert!(text.starts_with("the tool's output cannot be read by every client"));
+                assert!(text.contains(told) && text.contains(place), "{text}");
+            }
+            // As a text it harms nobody.
+            let text = ToolResult::from_success(OutputMode::Text, object.as_bytes());
+            assert_eq!((value_text(&text), text.is_error), (object, false));
+        }
+    }
+
+    fn value_text(result: &ToolResult) -> String {
+        let (value, _) = value(result);
+        value["content"][0]["text"].as_str().unwrap().to_owned()
     }
 
     #[test]

@@ -248,7 +248,7 @@ fn refusal(error: &AskError) -> Value {
         }
         AskError::NotDeclared { .. } => json!({ "reason": "not_declared", "message": message }),
         AskError::Key(_) | AskError::UnknownMethod(_) => invalid(&message),
-        AskError::Stopped | AskError::Answer(_) | AskError::Store(_) => {
+        AskError::Stopped | AskError::Answer(_) | AskError::Unreadable(_) | AskError::Store(_) => {
             json!({ "reason": "failed", "message": message })
         }
     }

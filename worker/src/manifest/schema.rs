@@ -1,6 +1,7 @@
 //! JSON in a manifest: schemas and annotations.
 
 use serde_json::value::RawValue;
+use taskferry_contract::{PART_DEPTH, check_readable};
 use toml::Value;
 
 use super::near::hint;
@@ -44,6 +45,8 @@ pub(super) struct Document {
 
 impl Document {
     pub(super) fn parse(json: String) -> Result<Self, String> {
+        check_readable(&json, PART_DEPTH)
+            .map_err(|error| format!("cannot be read by every client: {error}"))?;
         let value: serde_json::Value =
             serde_json::from_str(&json).map_err(|error| format!("is not valid JSON: {error}"))?;
         if !value.is_object() {

@@ -161,6 +161,10 @@ fn keys_and_variables_are_checked() {
             "required_capabilities.sampling: must be a table",
         ),
         (
+            r#"annotations = '{"title":"\ud83d"}'"#,
+            r"annotations: cannot be read by every client: it has \ud83d, half of a surrogate pair, which is no character at title",
+        ),
+        (
             "required_capabilities = 1",
             "required_capabilities: must be a table",
         ),
