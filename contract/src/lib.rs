@@ -18,6 +18,7 @@ mod keys;
 mod log;
 pub mod output;
 mod overview;
+pub mod process;
 mod readable;
 mod record;
 mod registry;

@@ -15,6 +15,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::logging::Announcer;
 use super::serve::{Server, signalled};
+use super::tied;
 use crate::config::{self, DevConfig};
 
 /// How long Redis, and then the worker's tools, may take to appear.
@@ -36,7 +37,7 @@ pub(super) fn with_options(command: Cli) -> Cli {
     .after_help("The worker's other settings (slots, lease, max_result) are read from the environment and the file.")
 }
 
-/// Runs everything until SIGTERM or SIGINT.
+/// Runs everything until a stop signal.
 pub(super) async fn run(given: DevConfig) -> anyhow::Result<()> {
     let mut config = given.serve;
     config.log.start().map_err(anyhow::Error::msg)?;
@@ -56,7 +57,7 @@ pub(super) async fn run(given: DevConfig) -> anyhow::Result<()> {
     let server = Server::bind(config).await?;
     let mut worker = Process::start(
         "taskferry-worker",
-        Command::new(&worker_binary)
+        tied::to_this(&worker_binary)?
             // The file was read here: a front end's is refused by a worker.
             .env_remove(FILE_VARIABLE)
             .args(["--redis-url", &redis.url])
@@ -77,7 +78,7 @@ pub(super) async fn run(given: DevConfig) -> anyhow::Result<()> {
         out.print(&format!("tools      {tools}"));
         out.print("ready; stop with Ctrl-C");
         tokio::select! {
-            () = signals => Ok(()),
+            _signal = signals => Ok(()),
             ended = worker.ended() => bail!("the worker ended: {ended}"),
         }
     };
@@ -140,7 +141,7 @@ impl Redis {
     /// Nothing if it ended: between the choice of a port and its use, another program may take it.
     async fn start_on(port: u16, binary: &Path, folder: &Path) -> anyhow::Result<Option<Self>> {
         let port_text = port.to_string();
-        let mut command = Command::new(binary);
+        let mut command = tied::to_this(binary)?;
         command.args(["--port", &port_text, "--bind", "127.0.0.1"]);
         command.args(["--save", "", "--appendonly", "no"]);
         command.args(["--maxmemory-policy", "noeviction"]);
@@ -168,7 +169,8 @@ impl Redis {
     }
 }
 
-/// A child in a process group of its own, so that the terminal's Ctrl-C reaches only us and we end it in order.
+/// A child in a process group of its own, so that the terminal's Ctrl-C reaches only us and we end it in order. If we are
+/// killed, it is told to end by the system ([`tied`]).
 struct Process {
     name: &'static str,
     child: Child,

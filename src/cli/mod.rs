@@ -9,6 +9,7 @@ mod open_files;
 mod operator;
 mod serve;
 mod status;
+mod tied;
 mod tools;
 
 use std::path::PathBuf;
@@ -34,6 +35,7 @@ pub(crate) async fn run() -> ExitCode {
             Err(problems) => return refused(&problems),
         },
         Some(("healthcheck", args)) => healthcheck::run(args).await.map(|()| true),
+        Some(("tied", args)) => tied::run(args),
         Some((name @ ("dead" | "tools" | "status" | "doctor"), args)) => {
             match operator::settings(args) {
                 Ok(config) => operate(name, &config, args).await,
@@ -88,6 +90,7 @@ fn command() -> Command {
             Command::new("dev").about("Try it: a private Redis, a front end on loopback, and a worker, until Ctrl-C"),
         )))
         .subcommand(healthcheck::command())
+        .subcommand(tied::command())
         .subcommand(doctor::command())
         .subcommand(status::command())
         .subcommand(tools::command())

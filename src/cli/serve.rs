@@ -5,9 +5,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context as _;
+use taskferry_contract::process::{StopSignal, StopSignals};
 use taskferry_contract::{Durability, Error, Store};
 use tokio::net::TcpListener;
-use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
@@ -22,7 +22,7 @@ const WAIT_FOR_REDIS: Duration = Duration::from_millis(500);
 /// Between two looks at the contract's version. A Redis that lost its data has it again after this.
 const LOOK_AGAIN: Duration = Duration::from_secs(5);
 
-/// Serves until SIGTERM or SIGINT.
+/// Serves until a stop signal.
 pub(super) async fn run(config: ServeConfig) -> anyhow::Result<()> {
     config.log.start().map_err(anyhow::Error::msg)?;
     open_files::allow_most(config.http.max_requests);
@@ -32,8 +32,8 @@ pub(super) async fn run(config: ServeConfig) -> anyhow::Result<()> {
     let signals = signalled()?;
     let until = stop.clone();
     let winding_down = async move {
-        signals.await;
-        tracing::info!("winding down");
+        let signal = signals.await;
+        tracing::info!(%signal, "winding down");
         until.cancel();
     };
     let ((), outcome) = tokio::join!(
@@ -50,16 +50,10 @@ async fn winding_down_or(stop: &CancellationToken, winding_down: impl Future<Out
     }
 }
 
-/// Resolves at SIGTERM or SIGINT.
-pub(super) fn signalled() -> anyhow::Result<impl Future<Output = ()>> {
-    let mut terminate = signal(SignalKind::terminate()).context("SIGTERM cannot be caught")?;
-    let mut interrupt = signal(SignalKind::interrupt()).context("SIGINT cannot be caught")?;
-    Ok(async move {
-        tokio::select! {
-            _ = terminate.recv() => {}
-            _ = interrupt.recv() => {}
-        }
-    })
+/// Resolves at a stop signal.
+pub(super) fn signalled() -> anyhow::Result<impl Future<Output = StopSignal>> {
+    let mut signals = StopSignals::catch().context("signals cannot be caught")?;
+    Ok(async move { signals.next().await })
 }
 
 /// A front end that listens but does not serve yet.

@@ -16,6 +16,10 @@ use crate::mcp::{Caller, McpSettings};
 /// The owner of every task when one user is meant.
 const SINGLE_USER: &str = "local";
 
+/// How long open requests may take to end, unless it is set: with what comes after, less than the 10 s that `docker stop`
+/// gives.
+const DRAIN_TIMEOUT: Duration = Duration::from_secs(8);
+
 const OWN: [Setting; 17] = [
     setting(
         "listen",
@@ -95,7 +99,7 @@ const OWN: [Setting; 17] = [
     setting(
         "drain_timeout",
         "DURATION",
-        "How long open requests may take to end after SIGTERM [default: 10s]",
+        "How long open requests may take to end after SIGTERM [default: 8s]",
     ),
     setting(
         "instructions",
@@ -146,7 +150,7 @@ impl ServeConfig {
         let listen = take_listen(all);
         let config = Self {
             listen,
-            drain_timeout: take_duration(all, "drain_timeout", Duration::from_secs(10)),
+            drain_timeout: take_duration(all, "drain_timeout", DRAIN_TIMEOUT),
             redis: take_redis(all),
             durability: all.take("durability", Durability::Memory, |text| {
                 text.parse()

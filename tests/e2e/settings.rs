@@ -6,7 +6,10 @@ use std::path::Path;
 use std::process::Command;
 use std::time::Duration;
 
-use taskferry_testing::{Process, ServerOptions, TestServer, binary};
+use rustix::process::Signal;
+use taskferry_testing::{Process, ServerOptions, TestServer, binary, eventually, group_lives};
+
+use crate::fleet::Replica;
 
 fn serve(args: &[&str]) -> Command {
     let mut command = Command::new(binary("taskferry"));
@@ -154,6 +157,43 @@ async fn dev_runs_everything_and_leaves_nothing() {
             !Path::new(&format!("/proc/{child}")).exists(),
             "{child} was left behind"
         );
+    }
+}
+
+#[tokio::test]
+async fn dev_leaves_nothing_however_it_ends() {
+    for signal in [Signal::HUP, Signal::QUIT, Signal::KILL] {
+        let mut dev = Process::start("taskferry dev", dev());
+        dev.wait_for_line(Duration::from_secs(30), "ready").await;
+        let children = children_of(dev.pid());
+        assert_eq!(children.len(), 2, "{children:?}");
+        dev.signal(signal);
+        let status = dev.wait_for_exit(Duration::from_secs(30)).await;
+        assert_eq!(
+            status.success(),
+            signal != Signal::KILL,
+            "{signal:?}: {status}"
+        );
+        eventually(
+            Duration::from_secs(30),
+            "its children are gone",
+            async || {
+                let here = |child: &u32| group_lives(*child);
+                !children.iter().any(here)
+            },
+        )
+        .await;
+    }
+}
+
+#[tokio::test]
+async fn every_stop_signal_ends_a_front_end_in_order() {
+    let redis = TestServer::start().await;
+    for signal in [Signal::HUP, Signal::INT, Signal::QUIT, Signal::TERM] {
+        let mut replica = Replica::start(&redis.url(), &[]).await;
+        replica.process.signal(signal);
+        let status = replica.process.wait_for_exit(Duration::from_secs(30)).await;
+        assert!(status.success(), "{signal:?}: {status}");
     }
 }
 

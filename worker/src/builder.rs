@@ -12,6 +12,7 @@ use crate::exec::Environment;
 use crate::exec_tool::{self, ExecHandler};
 use crate::handler::Handler;
 use crate::manifest::Manifest;
+use crate::open_files;
 use crate::output_schema::OutputSchema;
 use crate::runtime::in_flight::InFlight;
 use crate::runtime::slots::Slots;
@@ -24,6 +25,10 @@ pub const MOST_SLOTS: usize = 1024;
 pub const SHORTEST_LEASE: Duration = Duration::from_secs(1);
 /// The longest lease.
 pub const LONGEST_LEASE: Duration = Duration::from_secs(600);
+
+/// How long jobs may go on after the worker was told to stop, unless it is built otherwise. With the grace of commands and
+/// what is written afterwards it is less than the 10 s that `docker stop` gives.
+pub(crate) const DRAIN_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// The largest result that is stored, bytes of JSON, unless a worker is built otherwise: four times the most output of a
 /// command by default, for structured content is stored twice, and escaped once.
@@ -39,6 +44,8 @@ pub struct Builder {
     max_result: usize,
     host: String,
     tools: Vec<Tool>,
+    /// Whether tools are commands.
+    has_commands: bool,
     problems: Vec<String>,
 }
 
@@ -54,7 +61,7 @@ impl Builder {
             store,
             slots: processors.map_or(1, usize::from).min(MOST_SLOTS),
             lease: Duration::from_secs(15),
-            drain_timeout: Duration::from_secs(10),
+            drain_timeout: DRAIN_TIMEOUT,
             park_after: Duration::from_secs(60),
             max_result: MAX_RESULT,
             host: rustix::system::uname()
@@ -62,8 +69,27 @@ impl Builder {
                 .to_string_lossy()
                 .into_owned(),
             tools: Vec::new(),
+            has_commands: false,
             problems: Vec::new(),
         }
+    }
+
+    /// Lowers the slots to the commands for which this limit of open files has room, and says so.
+    pub(crate) fn fit_open_files(mut self, limit: Option<u64>) -> (Self, Option<String>) {
+        let Some(files) = limit.filter(|_| self.has_commands) else {
+            return (self, None);
+        };
+        let shards = self.store.shards().all().count();
+        let room = open_files::commands_in(files, shards);
+        if room >= self.slots {
+            return (self, None);
+        }
+        let note = format!(
+            "the limit of {files} open files has room for {room} of {} slots, so {room} are served: raise it (ulimit -Hn, LimitNOFILE=) or set slots lower",
+            self.slots
+        );
+        self.slots = room;
+        (self, Some(note))
     }
 
     /// How many jobs run at once: 1 to [`MOST_SLOTS`]; [`Builder::build`] refuses others. As many as there are processors.
@@ -81,7 +107,7 @@ impl Builder {
         self
     }
 
-    /// How long jobs may go on after the worker was told to stop; zero stops them at once. 10 s.
+    /// How long jobs may go on after the worker was told to stop; zero stops them at once. 5 s.
     #[must_use]
     pub fn drain_timeout(mut self, timeout: Duration) -> Self {
         self.drain_timeout = timeout;
@@ -116,6 +142,7 @@ impl Builder {
     /// Adds the tools of a manifest; their commands inherit `environment`.
     #[must_use]
     pub fn exec_manifest(mut self, manifest: &Manifest, environment: &Environment) -> Self {
+        self.has_commands = true;
         for tool in &manifest.tools {
             match exec_tool::definition(tool) {
                 Ok(definition) => {

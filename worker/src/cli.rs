@@ -6,9 +6,9 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use clap::{Arg, ArgMatches, Command, value_parser};
+use taskferry_contract::process::{StopSignals, raise_open_files};
 use taskferry_contract::{Store, output};
 use tokio::runtime::Runtime;
-use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 
 use crate::builder::Builder;
@@ -63,7 +63,7 @@ impl Program {
         code
     }
 
-    /// Reads the settings, runs the worker until SIGTERM or SIGINT, and drains. `extend` adds the tools.
+    /// Reads the settings, runs the worker until SIGTERM, SIGINT, SIGQUIT or SIGHUP, and drains. `extend` adds the tools.
     ///
     /// Call it first and once: it reads the process's arguments and environment, starts the log and catches the signals.
     /// `--help`, `--version` and an unknown flag end the process at once.
@@ -81,7 +81,7 @@ impl Program {
     }
 
     async fn serve(self, extend: impl FnOnce(Builder) -> Builder) -> ExitCode {
-        let (config, worker) = match self.prepare(extend) {
+        let (config, worker, note) = match self.prepare(extend) {
             Ok(prepared) => prepared,
             Err(problem) => {
                 self.say(&problem);
@@ -92,9 +92,12 @@ impl Program {
             self.say(&problem);
             return ExitCode::FAILURE;
         }
+        if let Some(note) = note {
+            tracing::warn!("{note}");
+        }
         let (stop, second) = (CancellationToken::new(), CancellationToken::new());
         let kill = worker.kill_token();
-        let signals = match Signals::catch() {
+        let signals = match StopSignals::catch() {
             Ok(signals) => signals,
             Err(error) => {
                 self.say(&format!("signals cannot be caught: {error}"));
@@ -103,7 +106,7 @@ impl Program {
         };
         let outcome = tokio::select! {
             outcome = Box::pin(worker.run(stop.clone())) => outcome,
-            () = signals.pass_on(&stop, &second, &kill) => return ExitCode::FAILURE,
+            () = pass_on(signals, &stop, &second, &kill) => return ExitCode::FAILURE,
         };
         match outcome {
             Ok(_drained) if second.is_cancelled() => ExitCode::FAILURE,
@@ -115,10 +118,11 @@ impl Program {
         }
     }
 
+    /// The settings, the worker, and what its log should begin with.
     fn prepare(
         self,
         extend: impl FnOnce(Builder) -> Builder,
-    ) -> Result<(WorkerConfig, Worker), String> {
+    ) -> Result<(WorkerConfig, Worker, Option<String>), String> {
         let matches = self.command().get_matches();
         let file = matches.get_one::<PathBuf>("config").cloned();
         let config = WorkerConfig::read(flags(&matches), file, self.manifest_required)
@@ -135,8 +139,9 @@ impl Program {
             let manifest = Manifest::load(path).map_err(|error| error.to_string())?;
             builder = builder.exec_manifest(&manifest, &config::inherited_environment());
         }
-        let worker = extend(builder).build().map_err(|error| error.to_string())?;
-        Ok((config, worker))
+        let (builder, note) = extend(builder).fit_open_files(raise_open_files());
+        let worker = builder.build().map_err(|error| error.to_string())?;
+        Ok((config, worker, note))
     }
 
     fn command(self) -> Command {
@@ -178,40 +183,23 @@ fn flags(matches: &ArgMatches) -> Vec<(&'static str, String)> {
         .collect()
 }
 
-/// SIGTERM and SIGINT.
-struct Signals {
-    terminate: Signal,
-    interrupt: Signal,
+/// The first signal drains, the second kills, the third does not wait for anything. A hangup is never a second one.
+async fn pass_on(
+    mut signals: StopSignals,
+    stop: &CancellationToken,
+    second: &CancellationToken,
+    kill: &CancellationToken,
+) {
+    let signal = signals.next().await;
+    tracing::info!(%signal, "told to stop");
+    stop.cancel();
+    hurried(&mut signals).await;
+    second.cancel();
+    tracing::warn!("a second signal: what still runs is killed");
+    kill.cancel();
+    hurried(&mut signals).await;
 }
 
-impl Signals {
-    fn catch() -> std::io::Result<Self> {
-        Ok(Self {
-            terminate: signal(SignalKind::terminate())?,
-            interrupt: signal(SignalKind::interrupt())?,
-        })
-    }
-
-    /// The first signal drains, the second kills, the third does not wait for anything.
-    async fn pass_on(
-        mut self,
-        stop: &CancellationToken,
-        second: &CancellationToken,
-        kill: &CancellationToken,
-    ) {
-        self.next().await;
-        stop.cancel();
-        self.next().await;
-        second.cancel();
-        tracing::warn!("a second signal: what still runs is killed");
-        kill.cancel();
-        self.next().await;
-    }
-
-    async fn next(&mut self) {
-        tokio::select! {
-            _ = self.terminate.recv() => {}
-            _ = self.interrupt.recv() => {}
-        }
-    }
+async fn hurried(signals: &mut StopSignals) {
+    while !signals.next().await.hurries() {}
 }

@@ -9,7 +9,7 @@ use taskferry_contract::settings::{
     Sources, bytes, duration, take_log, take_redis, within,
 };
 
-use crate::builder::{LONGEST_LEASE, MAX_RESULT, MOST_SLOTS, SHORTEST_LEASE};
+use crate::builder::{DRAIN_TIMEOUT, LONGEST_LEASE, MAX_RESULT, MOST_SLOTS, SHORTEST_LEASE};
 use crate::exec::Environment;
 
 /// Between these must the bound on results be.
@@ -31,7 +31,7 @@ const OWN: [Setting; 5] = [
     setting(
         "drain_timeout",
         "DURATION",
-        "How long running jobs may go on after SIGTERM [default: 10s]",
+        "How long running jobs may go on after SIGTERM [default: 5s]",
     ),
     setting(
         "max_result",
@@ -82,7 +82,7 @@ impl WorkerConfig {
             lease: all.take("lease", Duration::from_secs(15), |text| {
                 duration(text).and_then(within(SHORTEST_LEASE, LONGEST_LEASE))
             }),
-            drain_timeout: all.take("drain_timeout", Duration::from_secs(10), |text| {
+            drain_timeout: all.take("drain_timeout", DRAIN_TIMEOUT, |text| {
                 duration(text).and_then(within(Duration::ZERO, Duration::from_secs(86_400)))
             }),
             max_result: all.take("max_result", MAX_RESULT, |text| {

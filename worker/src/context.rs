@@ -4,7 +4,7 @@ mod asking;
 
 use std::fmt;
 use std::sync::Arc;
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 use serde::de::DeserializeOwned;
 use serde_json::Value;
@@ -123,6 +123,12 @@ impl JobContext {
             message: Some(text.into()),
             ..Progress::default()
         });
+    }
+
+    /// Whether the worker is told to stop, now or within this time.
+    pub(crate) async fn worker_stops_within(&self, time: Duration) -> bool {
+        let stops = self.runtime.phase.stop.cancelled();
+        tokio::time::timeout(time, stops).await.is_ok()
     }
 
     pub(crate) fn report(&self, report: Progress) {

@@ -10,7 +10,9 @@ use taskferry_contract::{
 use tokio::sync::mpsc;
 
 use crate::context::JobContext;
-use crate::exec::{Environment, ExecCommand, ExecEvent, Invocation, Outcome, Runner, Talk};
+use crate::exec::{
+    Environment, ExecCommand, ExecEvent, Invocation, Outcome, Runner, StartError, Talk,
+};
 use crate::handler::{Failure, Handler, HandlerFuture, HandlerResult, ToolError, ToolOutput};
 use crate::manifest::ExecTool;
 use desk::Asked;
@@ -19,6 +21,10 @@ use desk::Asked;
 const EVENTS: usize = 64;
 /// How much longer than its grace a command may take to be gone: it is reaped, and its pipes are read.
 const AFTERMATH: Duration = Duration::from_secs(7);
+
+/// How long after a command that a stop signal ended the worker may learn of its own: whoever stops all processes of a
+/// service signals one after the other.
+const SIGNALS_MEET: Duration = Duration::from_secs(1);
 
 /// Runs a command for each attempt.
 #[derive(Debug, Clone)]
@@ -73,23 +79,43 @@ impl ExecHandler {
         };
         let (outcome, (), asked) = tokio::join!(run, pass_on, ask);
         match outcome {
-            Ok(Outcome::Park) => Err(ToolError(Failure::Park {
-                otherwise: asked.otherwise(),
-            })),
-            Ok(Outcome::Completed(result)) => Ok(ToolOutput(result)),
-            Ok(Outcome::Retry { message, result }) => Err(ToolError(Failure::Retry {
-                message,
-                last: result,
-            })),
-            Ok(Outcome::Cancelled) => Err(ToolError::stopped()),
-            Err(error) if error.is_transient() => Err(ToolError(Failure::Retry {
-                message: error.to_string(),
-                last: error.to_result(),
-            })),
-            Err(error) => {
-                tracing::error!(%error, "a command did not start");
-                Err(ToolError(Failure::Tool(error.to_result())))
+            Ok(Outcome::Interrupted { .. }) if job.worker_stops_within(SIGNALS_MEET).await => {
+                Err(ToolError::stopped())
             }
+            Ok(Outcome::Interrupted { otherwise }) => concluded(*otherwise, asked),
+            Ok(outcome) => concluded(outcome, asked),
+            Err(error) => Err(not_started(&error)),
+        }
+    }
+}
+
+/// What an outcome does to the job.
+fn concluded(outcome: Outcome, asked: Asked) -> HandlerResult {
+    match outcome {
+        Outcome::Park => Err(ToolError(Failure::Park {
+            otherwise: asked.otherwise(),
+        })),
+        Outcome::Completed(result) => Ok(ToolOutput(result)),
+        Outcome::Retry { message, result } => Err(ToolError(Failure::Retry {
+            message,
+            last: result,
+        })),
+        Outcome::Interrupted { .. } | Outcome::Cancelled => Err(ToolError::stopped()),
+    }
+}
+
+fn not_started(error: &StartError) -> ToolError {
+    match error {
+        StartError::Exhausted { .. } => ToolError(Failure::NotStarted {
+            message: error.to_string(),
+        }),
+        _ if error.is_transient() => ToolError(Failure::Retry {
+            message: error.to_string(),
+            last: error.to_result(),
+        }),
+        _ => {
+            tracing::error!(%error, "a command did not start");
+            ToolError(Failure::Tool(error.to_result()))
         }
     }
 }

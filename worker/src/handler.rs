@@ -98,6 +98,8 @@ pub(crate) enum Failure {
     Park { otherwise: Option<ToolResult> },
     /// It was stopped, as it was told.
     Stopped,
+    /// Nothing of it ran, since this machine was short of something: it is offered again, and nothing is used up.
+    NotStarted { message: String },
 }
 
 impl ToolError {
@@ -147,6 +149,7 @@ impl fmt::Debug for ToolError {
             }
             Failure::Park { .. } => f.write_str("Park"),
             Failure::Stopped => f.write_str("Stopped"),
+            Failure::NotStarted { message } => f.debug_tuple("NotStarted").field(message).finish(),
         }
     }
 }

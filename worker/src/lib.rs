@@ -17,6 +17,7 @@ pub mod exec;
 mod exec_tool;
 mod handler;
 pub mod manifest;
+mod open_files;
 mod output_schema;
 mod runtime;
 pub mod units;

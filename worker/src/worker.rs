@@ -38,7 +38,7 @@ pub struct Drained {
 }
 
 impl Worker {
-    /// A worker on this store, with as many slots as the machine has processors, a lease of 15 seconds, and 10 seconds
+    /// A worker on this store, with as many slots as the machine has processors, a lease of 15 seconds, and 5 seconds
     /// to drain.
     #[must_use]
     pub fn builder(store: Store) -> Builder {

@@ -200,7 +200,11 @@ impl Process {
     }
 
     /// Sends a signal; none to a process that has ended, whose id may be another's by now.
-    fn signal(&mut self, signal: Signal) {
+    ///
+    /// # Panics
+    ///
+    /// If it cannot be sent.
+    pub fn signal(&mut self, signal: Signal) {
         if self.is_running() {
             kill_process(Pid::from_child(&self.child), signal)
                 .unwrap_or_else(|error| panic!("{} cannot be signalled: {error}", self.name));

@@ -3,6 +3,8 @@
 use std::io;
 use std::path::PathBuf;
 
+use rustix::io::Errno;
+
 use super::output::ToolResult;
 use super::template::RenderError;
 
@@ -51,7 +53,16 @@ pub enum StartError {
     /// An argument cannot go onto a command line.
     #[error("the command could not be started: {0}")]
     Argument(#[from] RenderError),
-    /// Anything else, such as no free process or file descriptor.
+    /// This machine is short of something that a process needs; another attempt may find it.
+    #[error(
+        "the command could not be started: this machine is short of processes, memory or open files: {source}"
+    )]
+    Exhausted {
+        /// What the operating system said.
+        #[source]
+        source: io::Error,
+    },
+    /// Anything else.
     #[error("the command could not be started: {source}")]
     Other {
         /// What the operating system said.
@@ -67,20 +78,22 @@ impl StartError {
             io::ErrorKind::NotFound => Self::NotFound { program, source },
             io::ErrorKind::PermissionDenied => Self::NotExecutable { program, source },
             io::ErrorKind::ArgumentListTooLong => Self::ArgumentsTooLarge { source },
-            _ if source.raw_os_error() == Some(rustix::io::Errno::NOEXEC.raw_os_error()) => {
-                Self::NotExecutable { program, source }
-            }
-            _ => Self::Other { source },
+            _ => match Errno::from_io_error(&source) {
+                Some(Errno::NOEXEC) => Self::NotExecutable { program, source },
+                Some(Errno::MFILE | Errno::NFILE | Errno::AGAIN | Errno::NOMEM) => {
+                    Self::Exhausted { source }
+                }
+                _ => Self::Other { source },
+            },
         }
     }
 
-    /// Whether another attempt may start where this one did not: true when
-    /// this machine was short of something, false when the manifest or the
-    /// arguments must change.
+    /// Whether another attempt may start where this one did not: false when
+    /// the manifest or the arguments must change.
     #[must_use]
     pub fn is_transient(&self) -> bool {
         match self {
-            Self::Other { .. } => true,
+            Self::Exhausted { .. } | Self::Other { .. } => true,
             Self::NotFound { .. }
             | Self::NotExecutable { .. }
             | Self::WorkingDirectory { .. }

@@ -5,6 +5,7 @@ use std::process::Stdio;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use serde_json::value::RawValue;
+use taskferry_contract::process::lower_open_files;
 use tokio::process::{Child, Command};
 use tokio::sync::mpsc;
 use tokio::time::{sleep, timeout};
@@ -44,7 +45,7 @@ pub struct ExecCommand {
     pub output: OutputMode,
     /// The most standard output, in bytes; more kills the command. A manifest allows 1 B to 64 MiB, 4 MiB by default.
     pub max_output: usize,
-    /// How long it may go on after SIGTERM; zero kills at once. Five seconds by default of a manifest.
+    /// How long it may go on after SIGTERM; zero kills at once. Three seconds by default of a manifest.
     pub stop_grace: Duration,
     /// Whether it asks: then its standard input stays open for the answers.
     pub asks: bool,
@@ -107,6 +108,12 @@ pub enum Outcome {
         message: String,
         /// The result if this was the last attempt.
         result: ToolResult,
+    },
+    /// It ended as a stop signal ends a command, and this worker sent none. If the worker is told to stop too, as when a
+    /// service manager signals all of its processes, the attempt was stopped with it.
+    Interrupted {
+        /// How the attempt ended if the worker goes on.
+        otherwise: Box<Outcome>,
     },
     /// It is to run again once its questions are answered.
     Park,
@@ -202,14 +209,16 @@ impl Runner {
             .stderr(Stdio::piped())
             .process_group(0)
             .kill_on_drop(true);
-        process.spawn().map_err(|source| {
+        let child = process.spawn().map_err(|source| {
             if command.cwd.is_dir() {
                 StartError::from_spawn(program, source)
             } else {
                 let cwd = command.cwd.clone();
                 StartError::WorkingDirectory { cwd }
             }
-        })
+        })?;
+        child.id().into_iter().for_each(lower_open_files);
+        Ok(child)
     }
 }
 

@@ -4,6 +4,8 @@ use std::os::unix::process::ExitStatusExt;
 use std::process::ExitStatus;
 use std::time::Duration;
 
+use taskferry_contract::process::StopSignal;
+
 use super::lines::Tail;
 use super::output::{OutputMode, SUMMARY_CHARS, ToolResult, end_of};
 use super::process::Outcome;
@@ -50,8 +52,20 @@ pub(super) fn outcome(ending: &Ending, remains: &Remains) -> Outcome {
             Outcome::Completed(ToolResult::error(&text))
         }
         Ending::Exited(None) => retry("the exit status is unknown".to_owned(), &remains.tail),
+        Ending::Exited(Some(status)) if was_interrupted(status) => Outcome::Interrupted {
+            otherwise: Box::new(exited(status, remains)),
+        },
         Ending::Exited(Some(status)) => exited(status, remains),
     }
+}
+
+/// Whether a stop signal ended the command. A program that catches it, and a shell whose child dies by it, tell so by the
+/// exit code.
+fn was_interrupted(status: ExitStatus) -> bool {
+    let by_code = || status.code().map(|code| code - 128);
+    let number = status.signal().or_else(by_code);
+    let mut signals = StopSignal::ALL.into_iter();
+    signals.any(|signal| Some(signal.number()) == number)
 }
 
 fn exited(status: ExitStatus, remains: &Remains) -> Outcome {
@@ -148,6 +162,26 @@ mod tests {
             judge("", ""),
             ("exit code 75".into(), "exit code 75".into())
         );
+    }
+
+    #[test]
+    fn an_end_by_a_stop_signal_is_told_from_others() {
+        let otherwise = |status| match judge(status, OutputMode::Auto, "", "last words") {
+            Outcome::Interrupted { otherwise } => *otherwise,
+            other => panic!("{status}: {other:?}"),
+        };
+        for signal in [1, 2, 3, 15] {
+            assert_eq!(
+                retried(otherwise(signal)).0,
+                format!("killed by signal {signal}")
+            );
+            let code = (128 + signal) << 8;
+            assert_eq!(completed(otherwise(code)), (true, "last words".into()));
+        }
+        for status in [9, 11, 13, (128 + 9) << 8, 1 << 8, 15 << 8, 0] {
+            let outcome = judge(status, OutputMode::Auto, "", "");
+            assert!(!matches!(outcome, Outcome::Interrupted { .. }), "{status}");
+        }
     }
 
     #[test]

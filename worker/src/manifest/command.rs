@@ -30,7 +30,7 @@ impl CommandSettings {
             env: Environment::default(),
             output: OutputMode::default(),
             max_output: 4 * MIB,
-            stop_grace: Duration::from_secs(5),
+            stop_grace: Duration::from_secs(3),
             asks: false,
         }
     }

@@ -22,6 +22,8 @@ use crate::units::format_duration;
 /// that knows it may just be busy or starting, which is for so many attempts; then it doubles.
 const UNKNOWN_TOOL: [Duration; 2] = [Duration::from_secs(2), Duration::from_secs(30)];
 const SOON_TRIED: u64 = 8;
+/// A job that could not be started waits so long at least, whatever the backoff of its tool.
+const SHORT_OF_SOMETHING: Duration = Duration::from_secs(1);
 
 /// Takes deliveries up, each on its own. Those beyond `permits` wait for a slot before they are claimed.
 pub(crate) fn take_up(
@@ -176,7 +178,8 @@ async fn conclude(runtime: &Runtime, tool: &Tool, attempt: &Attempt, ending: End
     }
     let settlement = settlement.bounded(runtime.max_result);
     let settled = settle(runtime, attempt, &settlement).await;
-    if matches!(settlement, Settlement::Release { .. }) || !settled {
+    let given_back = matches!(settlement, Settlement::Release { .. }) && runtime.is_stopping();
+    if given_back || !settled {
         count(runtime, settled);
     }
 }
@@ -237,6 +240,22 @@ fn failed(tool: &Tool, attempt: &Attempt, failure: Failure) -> Settlement {
         }),
         Failure::Park { .. } => release_now(),
         Failure::Stopped => stopped(attempt),
+        Failure::NotStarted { message } => not_started(tool, attempt, message),
+    }
+}
+
+/// Gives back a job of which nothing ran, for whoever has what its start needs; later and later, as for a retry.
+fn not_started(tool: &Tool, attempt: &Attempt, message: String) -> Settlement {
+    let attempts = attempt.job.attempt.0.saturating_sub(1);
+    let delay = tool.definition.backoff.delay_ms(attempts, rand::random());
+    let delay = Duration::from_millis(delay).max(jittered(SHORT_OF_SOMETHING));
+    tracing::warn!(
+        ?delay,
+        "{message}; nothing of the job ran, and it is given back"
+    );
+    Settlement::Release {
+        delay,
+        message: Some(message),
     }
 }
 

@@ -1,4 +1,5 @@
-use std::fs;
+use std::fs::{self, Permissions};
+use std::os::unix::fs::PermissionsExt as _;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use serde_json::{Value, json};
@@ -70,6 +71,19 @@ async fn the_environment_tells_of_the_attempt_and_hides_the_worker() {
         names.filter(|name| name.starts_with("TASKFERRY_")).count(),
         5
     );
+}
+
+#[tokio::test]
+async fn a_bare_name_is_looked_up_in_the_path_that_the_command_gets() {
+    let mut case = Case::new(&["a-program-of-its-own"]);
+    let error = case.run().await.unwrap_err();
+    assert!(matches!(error, StartError::NotFound { .. }), "{error:?}");
+    let program = case.path("a-program-of-its-own");
+    fs::write(&program, "#!/bin/sh\necho found\n").unwrap();
+    fs::set_permissions(&program, Permissions::from_mode(0o755)).unwrap();
+    let folder = case.folder.path().to_owned();
+    case.command.env.set("PATH", folder);
+    assert_eq!(case.text().await, "found");
 }
 
 #[tokio::test]

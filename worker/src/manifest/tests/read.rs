@@ -33,7 +33,7 @@ fn the_defaults_hold_when_nothing_is_set() {
     assert_eq!(policy.backoff_max, Duration::from_secs(60));
     assert_eq!(policy.task_support, TaskSupport::Optional);
     assert_eq!((policy.concurrency, policy.share), (None, false));
-    assert_eq!(tool.command.stop_grace, Duration::from_secs(5));
+    assert_eq!(tool.command.stop_grace, Duration::from_secs(3));
     assert_eq!(tool.command.max_output, 4 << 20);
     assert_eq!(tool.command.output, OutputMode::Auto);
     assert_eq!(tool.command.cwd, folder());
