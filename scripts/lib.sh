@@ -44,3 +44,41 @@ while True:
 # with_us: what goes before a command that must not outlive the script, even if that is killed.
 with_us=()
 if command -v setpriv >/dev/null 2>&1; then with_us=(setpriv --pdeathsig TERM --); fi
+
+# What the demo, the tests and the conformance suite run beside Rust, a C compiler, git and the programs of an essential
+# Debian system: a program and the packages that bring it, a line each.
+programs='redis-server redis-server
+redis-cli redis-tools
+nginx nginx-light
+python3 python3
+npm nodejs npm
+node nodejs
+curl curl
+jq jq'
+
+install_programs() {
+  local program packages
+  while read -r program packages; do
+    # The packages are words.
+    # shellcheck disable=SC2086
+    install "$program" $packages
+  done <<<"$programs"
+}
+
+# bare_path FOLDER: fills it with links to the programs above and to those that every Debian machine with Rust, git and a
+# C compiler has, and to nothing else: a PATH on which a program that nobody installs is missing everywhere.
+bare_path() {
+  local folder=$1 program path
+  dpkg-query -W -f '${Package}\t${Essential}\t${Priority}\n' |
+    awk -F '\t' '$2 == "yes" || $3 == "required" { print $1 }' | xargs dpkg-query -L |
+    grep -E '^(/usr)?/s?bin/[^/]+$' | sort -u | while read -r path; do
+    if [ -x "$path" ]; then ln -sf "$path" "$folder/"; fi
+  done
+  # Links that the packages' own scripts make.
+  for program in sh awk cc gcc ld as ar git cargo rustc rustdoc $(printf '%s\n' "$programs" | cut -d ' ' -f 1); do
+    ln -sf "$(command -v "$program")" "$folder/$program"
+  done
+  if command -v cargo-nextest >/dev/null 2>&1; then ln -sf "$(command -v cargo-nextest)" "$folder/"; fi
+  # It may be the shim of a version manager, which needs more than itself.
+  ln -sf "$(python3 -c 'import sys; print(sys.executable)')" "$folder/python3"
+}
