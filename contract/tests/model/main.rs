@@ -1,6 +1,7 @@
 //! The whole state machine against a plain model of it: random sequences of transitions, dead and stale workers,
-//! duplicates, expiries and foreign entries. Every reply, and the record after it, must be what the model says; at the
-//! end, once every job has been brought to its end, nothing may be left.
+//! duplicates, expiries and foreign entries. Every reply, and the record after it, must be what the model says,
+//! and after every step the laws of `taskferry_testing::invariants` hold; at the end, once every job has been brought to its end,
+//! nothing may be left.
 //!
 //! `PROPTEST_CASES` sets how many sequences are tried (256, some twenty seconds; 20000 take half an hour), `PROPTEST_RNG_SEED` repeats a
 //! run. A failure prints the shortest sequence that shows it. `TASKFERRY_TEST_REDIS` names another server.

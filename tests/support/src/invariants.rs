@@ -1,10 +1,10 @@
 //! What must hold of the keys below a prefix, whatever a test did: [`live`] at any moment, [`drained`] once every job
 //! has ended. docs/REDIS.md describes the keys.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, HashMap};
 
 use redis::aio::MultiplexedConnection;
-use redis::{FromRedisValue, RedisResult};
+use redis::{FromRedisValue, RedisResult, Value};
 
 /// A record's fields by name.
 type Record = HashMap<String, String>;
@@ -29,18 +29,25 @@ pub async fn assert_drained(redis: &mut MultiplexedConnection, prefix: &str) {
 
 /// The broken laws among those that hold at any moment: keys expire unless they may stay, records when they say they
 /// do; a record and its entry point at each other, so that XLEN is the number of queued and running jobs; the indexes
-/// agree with the records. Nobody may write meanwhile.
+/// agree with the records.
 ///
 /// # Panics
 ///
 /// If the server fails.
 pub async fn live(redis: &mut MultiplexedConnection, prefix: &str) -> Vec<String> {
     let keys = Keyspace::read(redis, prefix).await;
-    let mut broken = keys.without_expiry();
-    broken.extend(keys.wrong_expiry());
-    broken.extend(keys.entries_and_records());
-    broken.extend(keys.indexes());
+    let mut broken = keys.live();
+    broken.extend(keys.strays());
     broken
+}
+
+/// The same but for entries that no transition made, which a test may have put on the streams.
+///
+/// # Panics
+///
+/// If the server fails.
+pub async fn live_but_for_strays(redis: &mut MultiplexedConnection, prefix: &str) -> Vec<String> {
+    Keyspace::read(redis, prefix).await.live()
 }
 
 /// The broken laws among those of [`live`] and those that hold when no job is live: every stream and pending list is
@@ -50,8 +57,9 @@ pub async fn live(redis: &mut MultiplexedConnection, prefix: &str) -> Vec<String
 ///
 /// If the server fails.
 pub async fn drained(redis: &mut MultiplexedConnection, prefix: &str) -> Vec<String> {
-    let mut broken = live(redis, prefix).await;
     let keys = Keyspace::read(redis, prefix).await;
+    let mut broken = keys.live();
+    broken.extend(keys.strays());
     broken.extend(keys.remainders());
     broken
 }
@@ -78,11 +86,38 @@ struct Keyspace {
     waited_for: BTreeMap<String, Vec<String>>,
 }
 
+/// Reads every key below a prefix, at one moment: its name, type and expiry, and what it holds. Of a stream that is its
+/// entries and how many of them are pending.
+const SNAPSHOT: &str = r"
+local all = {}
+for _, key in ipairs(redis.call('KEYS', ARGV[1] .. ':*')) do
+  local kind = redis.call('TYPE', key).ok
+  local held, pending = {}, 0
+  if kind == 'hash' then
+    held = redis.call('HGETALL', key)
+  elseif kind == 'zset' then
+    held = redis.call('ZRANGE', key, 0, -1, 'WITHSCORES')
+  elseif kind == 'stream' then
+    held = redis.call('XRANGE', key, '-', '+')
+    for _, group in ipairs(redis.call('XINFO', 'GROUPS', key)) do
+      for i = 1, #group, 2 do
+        pending = pending + (group[i] == 'pending' and group[i + 1] or 0)
+      end
+    end
+  end
+  all[#all + 1] = { key, kind, redis.call('PEXPIRETIME', key), held, pending }
+end
+return { redis.call('TIME')[1] * 1000, all }
+";
+
+/// A key as the script above gives it.
+type Held = (String, String, i64, Value, i64);
+
 impl Keyspace {
     async fn read(redis: &mut MultiplexedConnection, prefix: &str) -> Self {
-        let (seconds, _micros): (i64, i64) = ask(redis, &["TIME"]).await;
+        let (now_ms, keys): (i64, Vec<Held>) = ask(redis, &["EVAL", SNAPSHOT, "0", prefix]).await;
         let mut all = Self {
-            now_ms: seconds * 1000,
+            now_ms,
             keys: BTreeMap::new(),
             records: BTreeMap::new(),
             queues: BTreeMap::new(),
@@ -90,53 +125,43 @@ impl Keyspace {
             sets: BTreeMap::new(),
             waited_for: BTreeMap::new(),
         };
-        let mut cursor = "0".to_owned();
-        loop {
-            let pattern = format!("{prefix}:*");
-            let (next, keys): (String, Vec<String>) = ask(
-                redis,
-                &["SCAN", &cursor, "MATCH", &pattern, "COUNT", "1000"],
-            )
-            .await;
-            for key in keys {
-                all.read_key(redis, key).await;
-            }
-            if next == "0" {
-                return all;
-            }
-            cursor = next;
+        for key in keys {
+            all.note(key);
         }
+        all
     }
 
-    async fn read_key(&mut self, redis: &mut MultiplexedConnection, key: String) {
-        let kind: String = ask(redis, &["TYPE", &key]).await;
-        let expiry: i64 = ask(redis, &["PEXPIRETIME", &key]).await;
-        if kind == "none" {
-            return;
-        }
-        match part_of(&key) {
-            "task" => {
-                let record: Record = ask(redis, &["HGETALL", &key]).await;
-                if !record.is_empty() {
-                    self.records.insert(key.clone(), record);
-                }
+    fn note(&mut self, (key, kind, expiry, held, pending): Held) {
+        match (part_of(&key), kind.as_str()) {
+            ("task", "hash") => {
+                self.records.insert(key.clone(), read_as(&key, held));
             }
-            "queue" => {
-                let (entries, pending) = read_queue(redis, &key).await;
-                self.queues.insert(key.clone(), entries);
+            ("queue", "stream") => {
+                let entries: Vec<(String, Vec<String>)> = read_as(&key, held);
+                let entries = entries.into_iter();
+                let named = entries.map(|(entry, fields)| (entry, id_in(&fields)));
+                self.queues.insert(key.clone(), named.collect());
                 self.pending.insert(key.clone(), pending);
             }
-            "waiting" if key.ends_with(":waiting") => {
-                let tools = ask(redis, &["ZRANGE", &key, "0", "-1"]).await;
-                self.waited_for.insert(key.clone(), tools);
+            ("waiting", "zset") if key.ends_with(":waiting") => {
+                let tools: Vec<(String, i64)> = read_as(&key, held);
+                let tools = tools.into_iter().map(|(tool, _)| tool);
+                self.waited_for.insert(key.clone(), tools.collect());
             }
-            "due" | "waiting" | "running" | "active" => {
-                let members = ask(redis, &["ZRANGE", &key, "0", "-1", "WITHSCORES"]).await;
-                self.sets.insert(key.clone(), members);
+            ("due" | "waiting" | "running" | "active", "zset") => {
+                self.sets.insert(key.clone(), read_as(&key, held));
             }
             _ => {}
         }
         self.keys.insert(key, (kind, expiry));
+    }
+
+    fn live(&self) -> Vec<String> {
+        let mut broken = self.without_expiry();
+        broken.extend(self.wrong_expiry());
+        broken.extend(self.entries());
+        broken.extend(self.indexes());
+        broken
     }
 
     /// Keys that never expire although they are none of those that may stay.
@@ -167,15 +192,11 @@ impl Keyspace {
             .collect()
     }
 
-    /// A job that waits on a stream or runs has exactly the entry its record names; an entry that no record names is
-    /// one of an expired record.
-    fn entries_and_records(&self) -> Vec<String> {
+    /// A job that waits on a stream or runs has exactly the entry its record names.
+    fn entries(&self) -> Vec<String> {
         let mut broken = Vec::new();
-        let mut named: BTreeMap<String, BTreeSet<&str>> = BTreeMap::new();
         for (key, record) in &self.records {
             let entry = field(record, "entry");
-            let queue = format!("{}queue:{}", base_of(key), field(record, "queue"));
-            let terminal = is_terminal(field(record, "status"));
             if entry.is_empty() {
                 let worker = field(record, "worker");
                 if !worker.is_empty() {
@@ -183,22 +204,31 @@ impl Keyspace {
                 }
                 continue;
             }
-            if terminal {
+            if is_terminal(field(record, "status")) {
                 broken.push(format!("{key} has ended and still names {entry}"));
             }
+            let queue = queue_of(key, record);
             let found = self.queues.get(&queue).and_then(|all| all.get(entry));
             if found.map(String::as_str) != Some(id_of(key)) {
                 broken.push(format!(
                     "{key} names {entry}, which {queue} holds as {found:?}"
                 ));
             }
-            named.entry(queue).or_default().insert(entry);
         }
+        broken
+    }
+
+    /// An entry that no record names is one of an expired record.
+    fn strays(&self) -> Vec<String> {
+        let mut broken = Vec::new();
         for (queue, entries) in &self.queues {
-            let named = named.remove(queue).unwrap_or_default();
             for (entry, id) in entries {
-                let record = format!("{}task:{id}", base_of(queue));
-                if !named.contains(entry.as_str()) && self.records.contains_key(&record) {
+                let key = format!("{}task:{id}", base_of(queue));
+                let record = self.records.get(&key);
+                let names = |record: &Record| {
+                    queue_of(&key, record) == *queue && field(record, "entry") == entry
+                };
+                if record.is_some_and(|record| !names(record)) {
                     broken.push(format!(
                         "{queue} holds {entry} for {id}, whose record names another"
                     ));
@@ -287,27 +317,17 @@ impl Keyspace {
     }
 }
 
-async fn read_queue(
-    redis: &mut MultiplexedConnection,
-    key: &str,
-) -> (BTreeMap<String, String>, i64) {
-    let entries: Vec<(String, Vec<String>)> = ask(redis, &["XRANGE", key, "-", "+"]).await;
-    let entries = entries
-        .into_iter()
-        .map(|(entry, fields)| {
-            let id = fields.chunks_exact(2).find_map(|pair| match pair {
-                [name, value] if name == "id" => Some(value.clone()),
-                _ => None,
-            });
-            (entry, id.unwrap_or_default())
-        })
-        .collect();
-    let groups: Vec<HashMap<String, Option<String>>> = ask(redis, &["XINFO", "GROUPS", key]).await;
-    let pending = groups
-        .iter()
-        .filter_map(|group| group.get("pending")?.as_ref()?.parse::<i64>().ok())
-        .sum();
-    (entries, pending)
+/// The id that an entry names, if it has one.
+fn id_in(fields: &[String]) -> String {
+    let id = fields.chunks_exact(2).find_map(|pair| match pair {
+        [name, value] if name == "id" => Some(value.clone()),
+        _ => None,
+    });
+    id.unwrap_or_default()
+}
+
+fn read_as<T: FromRedisValue>(key: &str, held: Value) -> T {
+    redis::from_redis_value(held).unwrap_or_else(|error| panic!("{key}: {error}"))
 }
 
 /// Sends a command whose failure is a failure of the test.
@@ -340,6 +360,11 @@ fn base_of(key: &str) -> &str {
     key.find("}:")
         .and_then(|end| key.get(..end + 2))
         .unwrap_or("")
+}
+
+/// The stream on which a record's job waits.
+fn queue_of(key: &str, record: &Record) -> String {
+    format!("{}queue:{}", base_of(key), field(record, "queue"))
 }
 
 fn id_of(key: &str) -> &str {
