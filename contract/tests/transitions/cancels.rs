@@ -44,6 +44,28 @@ async fn cancels_a_job_wherever_it_stands() {
 }
 
 #[tokio::test]
+async fn one_that_waits_for_a_slot_leaves_its_place_at_once() {
+    let mut rig = Rig::new().await;
+    rig.tool.concurrency = Some(1);
+    let running = rig.running().await;
+    let mut waiting = Vec::new();
+    for _ in 0..3 {
+        waiting.push(rig.submit().await);
+        let claimed = rig.next().await;
+        let reply = rig.claim(&claimed).await;
+        assert!(matches!(reply, ClaimReply::Waits), "{reply:?}");
+    }
+    // Whoever looks for a free slot stops at the first that still waits, and never meets the one behind it.
+    let cancelled = rig.store.cancel(waiting[1], &rig.owner, "no").await;
+    assert!(matches!(cancelled.unwrap(), CancelReply::Cancelled(_)));
+    let places = rig.store.keys().waiting_for(rig.shard, &rig.tool.name);
+    let left: Vec<String> = rig.raw("ZRANGE", (&places, 0, -1)).await;
+    assert_eq!(left, [waiting[0], waiting[2]].map(|id| id.to_string()));
+    rig.finish(&running).await;
+    rig.check().await;
+}
+
+#[tokio::test]
 async fn a_task_that_has_ended_stays_as_it_is() {
     let mut rig = Rig::new().await;
     let hold = rig.running().await;

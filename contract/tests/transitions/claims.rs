@@ -7,7 +7,7 @@ use taskferry_contract::{
     WorkerId,
 };
 
-use crate::rig::{LEASE, Rig, completed, job_in, started};
+use crate::rig::{LEASE, Rig, completed, job_in, started, tool};
 
 fn other() -> WorkerId {
     "w2".parse().unwrap()
@@ -293,6 +293,48 @@ async fn jobs_that_wait_for_a_slot_get_it_in_their_order_and_count_as_queued() {
     rig.finish(&running).await;
     rig.store.forward(rig.shard, 10).await.unwrap();
     rig.check_drained().await;
+}
+
+#[tokio::test]
+async fn a_forwarder_looks_again_for_slots_within_a_second_and_for_a_due_job_when_it_is_due() {
+    let mut rig = Rig::new().await;
+    let later = rig.running().await;
+    let delay = Duration::from_secs(600);
+    let last = completed();
+    let retry = rig.store.schedule_retry(&later, delay, "later", &last);
+    let RetryReply::Scheduled { due_ms } = retry.await.unwrap() else {
+        panic!("not scheduled");
+    };
+    let next = rig.store.forward(rig.shard, 10).await.unwrap().next_due_ms;
+    assert_eq!(next, Some(due_ms), "nobody waits for a slot");
+
+    let limited = tool("limited");
+    let report = std::mem::replace(&mut rig.tool, limited);
+    rig.tool.concurrency = Some(1);
+    let running = rig.running().await;
+    rig.submit().await;
+    let claimed = rig.next().await;
+    assert!(matches!(rig.claim(&claimed).await, ClaimReply::Waits));
+    let before = rig.store.now_ms().await.unwrap();
+    let next = rig.store.forward(rig.shard, 10).await.unwrap().next_due_ms;
+    let after = rig.store.now_ms().await.unwrap();
+    assert!(
+        (before + 1000..=after + 1000).contains(&next.unwrap()),
+        "{next:?} between {before} and {after}: a slot whose holder died is freed by nobody"
+    );
+
+    // What is due before that is not kept waiting.
+    let due = rig.store.keys().due(rig.shard);
+    let soon = after + 300;
+    let moved = (due, soon, later.claimed.id.to_string());
+    rig.raw::<()>("ZADD", moved).await;
+    let next = rig.store.forward(rig.shard, 10).await.unwrap();
+    if next.moved == 0 {
+        assert_eq!(next.next_due_ms, Some(soon));
+    }
+    rig.tool = report;
+    rig.finish(&running).await;
+    rig.check().await;
 }
 
 #[tokio::test]

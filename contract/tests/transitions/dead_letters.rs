@@ -104,7 +104,7 @@ async fn a_job_is_revived_from_its_letter_once_its_record_is_gone() {
     let rig = one_attempt().await;
     let submission = Submission {
         plain: true,
-        capabilities: Some("{}"),
+        capabilities: Some(r#"{"sampling":{}}"#),
         keep: Duration::from_millis(1),
         ..rig.submission()
     };
@@ -129,6 +129,8 @@ async fn a_job_is_revived_from_its_letter_once_its_record_is_gone() {
     let (hold, job) = rig.start().await;
     assert_eq!(job.arguments, r#"{"month":"2026-07"}"#);
     assert_eq!((&job.owner, job.ttl_ms), (&rig.owner, 600_000));
+    // Without these nobody could be asked anything.
+    assert_eq!(job.capabilities.as_deref(), Some(r#"{"sampling":{}}"#));
     let plain = rig.view(new).await.unwrap().plain;
     assert!(!plain, "nobody waits for it any more: it is a task");
     assert_eq!(rig.finish(&hold).await, FinishReply::Stored);
@@ -138,12 +140,24 @@ async fn a_job_is_revived_from_its_letter_once_its_record_is_gone() {
 #[tokio::test]
 async fn long_arguments_are_left_to_the_record() {
     let mut rig = one_attempt().await;
-    let long = format!(r#"{{"text":"{}"}}"#, "x".repeat(4096));
-    let submission = Submission {
-        arguments: &long,
+    // With the capabilities, as much as a letter takes, and one byte more.
+    let capabilities = r#"{"roots":{}}"#;
+    let fits = "x".repeat(4096 - capabilities.len() - r#"{"text":""}"#.len());
+    let (fits, long) = (
+        format!(r#"{{"text":"{fits}"}}"#),
+        format!(r#"{{"text":"{fits}x"}}"#),
+    );
+    let with = |arguments| Submission {
+        arguments,
+        capabilities: Some(capabilities),
         ..rig.submission()
     };
-    let hold = rig.running_as(submission).await;
+    let hold = rig.running_as(with(&fits)).await;
+    bury_running(&rig, &hold, "no").await;
+    let letter = the_letter(&rig).await;
+    assert_eq!(letter.arguments.as_deref(), Some(fits.as_str()));
+    rig.store.purge_dead(&[letter.id]).await.unwrap();
+    let hold = rig.running_as(with(&long)).await;
     bury_running(&rig, &hold, "no").await;
     let letter = the_letter(&rig).await;
     assert_eq!((&letter.arguments, &letter.capabilities), (&None, &None));

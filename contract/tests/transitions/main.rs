@@ -39,5 +39,6 @@ mod replicas;
 mod retries;
 mod rings;
 mod sessions;
+mod slots;
 mod submits;
 mod versions;

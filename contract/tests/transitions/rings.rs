@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use taskferry_contract::{
-    Doorbell, Owner, Progress, ReplicaId, Ring, Submission, TaskId, TaskView,
+    Doorbell, LeaveReply, Leaver, Owner, Progress, ReplicaId, Ring, Submission, TaskId, TaskView,
 };
 use taskferry_testing::eventually_some;
 use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
@@ -271,6 +271,46 @@ async fn rings_the_worker_that_holds_the_job_on_answers_and_cancels() {
         0,
         "it was told"
     );
+    rig.check_drained().await;
+}
+
+fn plain(rig: &Rig) -> Submission<'_> {
+    Submission {
+        plain: true,
+        keep: Duration::from_secs(60),
+        ..rig.submission()
+    }
+}
+
+#[tokio::test]
+async fn rings_the_worker_that_holds_a_plain_call_when_its_last_caller_left() {
+    let mut rig = Rig::new().await;
+    let replica: ReplicaId = "r1".parse().unwrap();
+    let mut inbox = Listener::at(rig.store.worker_bell(&rig.worker)).await;
+    let mut at = Listener::at(rig.store.replica_bell(&replica)).await;
+    let queued = Submission {
+        waiter: Some(&replica),
+        ..plain(&rig)
+    };
+    let queued = rig.submit_as(queued).await;
+    let left = async |rig: &Rig, id| {
+        let leaver = Leaver {
+            holder: id,
+            on_purpose: false,
+        };
+        let left = rig.store.leave_call(id, &rig.owner, leaver, "left").await;
+        assert_eq!(left.unwrap(), LeaveReply::Cancelled);
+    };
+    left(&rig, queued).await;
+    assert_eq!(
+        rung(&mut rig, &mut inbox, "inbox:w1").await,
+        0,
+        "nobody runs it"
+    );
+    assert_eq!(rung(&mut rig, &mut at, "bell:r1").await, 1, "the end");
+    let running = rig.running_as(plain(&rig)).await.claimed.id;
+    left(&rig, running).await;
+    assert_eq!(inbox.next().await, Ring::Task(running));
     rig.check_drained().await;
 }
 
