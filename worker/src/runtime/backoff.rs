@@ -36,6 +36,8 @@ pub(crate) fn jittered(full: Duration) -> Duration {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::HashSet;
+
     use super::*;
 
     #[test]
@@ -49,5 +51,17 @@ mod tests {
                 "{pause:?} is not half to all of {full:?}"
             );
         }
+    }
+
+    #[test]
+    fn those_who_failed_at_one_moment_come_back_at_many() {
+        let firsts: HashSet<_> = (0..20).map(|_| Backoff::default().next()).collect();
+        assert!(firsts.len() > 10, "{firsts:?}");
+        let full = Duration::from_secs(1000);
+        let times: Vec<_> = (0..100).map(|_| jittered(full)).collect();
+        assert!(times.iter().all(|time| (full / 2..=full).contains(time)));
+        // They use the whole range.
+        assert!(times.iter().any(|time| *time < full.mul_f64(0.65)));
+        assert!(times.iter().any(|time| *time > full.mul_f64(0.85)));
     }
 }

@@ -56,21 +56,24 @@ async fn cancelling_a_running_command_ends_its_process_group() {
 #[tokio::test]
 async fn a_worker_that_stops_lets_its_jobs_finish() {
     let rig = Rig::new().await;
-    let begun = std::sync::Arc::new(tokio::sync::Notify::new());
-    let go = std::sync::Arc::clone(&begun);
-    let handler = move |_job: JobContext| {
-        let go = std::sync::Arc::clone(&go);
+    let go = std::sync::Arc::new(tokio::sync::Notify::new());
+    let goes_on = std::sync::Arc::clone(&go);
+    let handler = move |job: JobContext| {
+        let goes_on = std::sync::Arc::clone(&goes_on);
         async move {
-            go.notified().await;
+            job.message("begun");
+            goes_on.notified().await;
             Ok(ToolOutput::text("finished"))
         }
     };
     let worker = run(rig.builder().tool(tool("waits"), handler));
     let id = rig.submit(&tool("waits"), "{}").await;
-    rig.has_status(id, Status::Working).await;
+    // A worker that stops before the handler began, though the job is claimed, gives the job back.
+    rig.when(id, "its handler has begun", |task| task.message.is_some())
+        .await;
     worker.begin_stop();
     let after = rig.submit(&tool("waits"), "{}").await;
-    begun.notify_one();
+    go.notify_one();
     assert_eq!(text(&rig.end_of(id).await), "finished");
     assert_eq!(worker.stop().await.abandoned, 0);
     // What came after the stop was not fetched, or was given back.

@@ -175,6 +175,27 @@ async fn a_job_whose_tool_is_unknown_waits_for_a_worker_that_knows_it() {
 }
 
 #[tokio::test]
+async fn a_job_whose_tool_is_unknown_keeps_no_slot() {
+    let rig = Rig::new().await;
+    let worker = run(rig.builder().slots(1).tool(tool("quick"), quick));
+    let rare = rig.submit(&tool("rare"), "{}").await;
+    for attempt in 1..=2 {
+        rig.when(rare, "it was given back", |task| {
+            task.attempt == attempt && task.status == Status::Queued
+        })
+        .await;
+        // The only slot is free for this one.
+        let id = rig.submit(&tool("quick"), "{}").await;
+        assert_eq!(text(&rig.end_of(id).await), "quick");
+        let due = ["ZADD", "tf:{0}:due", "XX", "1", &rare.to_string()];
+        rig.raw::<i64>(&due).await;
+    }
+    rig.store.cancel(rare, &owner(), "no").await.unwrap();
+    worker.stop().await;
+    rig.check().await;
+}
+
+#[tokio::test]
 async fn an_entry_that_cannot_be_read_is_buried_alone() {
     let rig = Rig::new().await;
     let queue = "tf:{0}:queue:default";

@@ -10,7 +10,7 @@ use taskferry_worker::exec::Environment;
 use taskferry_worker::{HandlerResult, JobContext, ToolError, ToolOutput};
 use tokio::sync::Notify;
 
-use crate::rig::{Rig, Scripts, run, text, tool};
+use crate::rig::{Rig, Scripts, owner, run, text, tool};
 
 #[tokio::test]
 async fn a_job_ends_with_the_bytes_its_handler_returned() {
@@ -208,6 +208,36 @@ async fn retries_wait_longer_each_time_and_as_long_as_their_tool_says() {
     let id = rig.submit(&hasty, "{}").await;
     assert_eq!(rig.end_of(id).await.attempt, 4);
     assert_eq!(rig.dead_letters().await.len(), 2);
+    worker.stop().await;
+    rig.check().await;
+}
+
+#[tokio::test]
+async fn jobs_that_failed_together_are_not_retried_together() {
+    async fn never(_job: JobContext) -> HandlerResult {
+        Err(ToolError::retry("not today"))
+    }
+    let mut flaky = tool("flaky");
+    (flaky.backoff.initial_ms, flaky.backoff.max_ms) = (600_000, 600_000);
+    let rig = Rig::new().await;
+    let worker = run(rig.builder().tool(flaky.clone(), never));
+    let unknown = tool("unknown");
+    for (tool, full) in [(flaky, 600_000), (unknown, 2_000)] {
+        let mut delays = Vec::new();
+        for _ in 0..8 {
+            let id = rig.submit(&tool, "{}").await;
+            let waits = |task: &TaskView| task.attempt == 1 && task.status == Status::Queued;
+            let waits = rig.when(id, "it waits for its next attempt", waits).await;
+            let due: i64 = rig.raw(&["ZSCORE", "tf:{0}:due", &id.to_string()]).await;
+            delays.push(due - waits.updated_ms);
+            rig.store.cancel(id, &owner(), "seen").await.unwrap();
+        }
+        delays.sort_unstable();
+        let (least, most) = (delays[0], delays[delays.len() - 1]);
+        assert!(full / 2 <= least && most <= full, "{delays:?}");
+        // Eight random times of a range lie so close together once in a hundred million.
+        assert!(most - least > full / 50, "{delays:?}");
+    }
     worker.stop().await;
     rig.check().await;
 }
