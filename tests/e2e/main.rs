@@ -33,6 +33,7 @@ mod modern;
 mod operator;
 mod overload;
 mod own_stream;
+mod owners;
 mod pace;
 mod questions;
 mod receivers;

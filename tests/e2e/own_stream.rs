@@ -1,8 +1,10 @@
 //! A session's own streams: of several, on whichever replicas, the newest speaks, and goes on where the one before it
 //! stopped.
 
+use std::time::{Duration, Instant};
+
 use serde_json::{Value, json};
-use taskferry_testing::{eventually_some, redis};
+use taskferry_testing::{eventually_some, promptly, redis};
 use tempfile::TempDir;
 
 use crate::client::Legacy;
@@ -136,6 +138,29 @@ async fn a_tasks_progress_and_log_lines_are_told_as_its_own_and_once_over_all_st
 }
 
 #[tokio::test]
+async fn a_stream_tells_what_happens_when_the_bell_rings() {
+    let fleet = Fleet::start().await;
+    let here = Legacy::open_with_tasks(&fleet.replicas[0].endpoint).await;
+    let elsewhere = here.at(&fleet.replicas[1].endpoint);
+    let folder = tempfile::tempdir().unwrap();
+    let mut own = Stream::get(&here).await;
+    let id = start(&elsewhere, &folder).await;
+    let (mut told, mut step) = (Told::default(), 0);
+    // It looks by itself every five seconds.
+    promptly(Duration::from_secs(2), "a step is told", async || {
+        step += 1;
+        let taken = Instant::now();
+        take_steps(&folder, step);
+        told.until(&mut own, &id, |told| told.has_step(step)).await;
+        taken.elapsed()
+    })
+    .await;
+    take_steps(&folder, 4);
+    told.until(&mut own, &id, Told::is_over).await;
+    fleet.check_idle().await;
+}
+
+#[tokio::test]
 async fn of_a_task_that_ended_before_a_stream_its_end_alone_is_told() {
     let fleet = Fleet::start().await;
     let here = Legacy::open_with_tasks(&fleet.replicas[0].endpoint).await;
@@ -191,14 +216,24 @@ async fn a_question_that_a_blocked_tasks_result_put_stays_there_when_a_stream_op
     let mut waiting = Stream::post(&here, 3, "tasks/result", json!({ "taskId": id })).await;
     let question = waiting.until("elicitation/create").await;
     let _own = Stream::get(&here.at(&fleet.replicas[1].endpoint)).await;
-    for _twice in 0..2 {
-        let (carrier, until) = right_to_send(&fleet, &id).await;
-        let renewed = eventually_some(SOON, "the right to send is renewed", async || {
-            let (now, later) = right_to_send(&fleet, &id).await;
-            (later > until).then_some(now)
-        });
-        assert_eq!(renewed.await, carrier);
-    }
+    let (carrier, mut until) = right_to_send(&fleet, &id).await;
+    // It is held for 15 s, and must be renewed well before they are over.
+    promptly(
+        Duration::from_secs(8),
+        "it is renewed in time",
+        async || {
+            let renewed = eventually_some(SOON, "the right to send is renewed", async || {
+                let (now, later) = right_to_send(&fleet, &id).await;
+                (later > until).then_some((now, later))
+            });
+            let (holder, later) = renewed.await;
+            assert_eq!(holder, carrier);
+            let since = Duration::from_millis(later - until);
+            until = later;
+            since
+        },
+    )
+    .await;
     answer(&here, &question, json!({ "result": accepted() })).await;
     let result = waiting.next().await;
     assert_eq!(result["result"]["isError"], false, "{result:#}");

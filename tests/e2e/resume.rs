@@ -280,3 +280,26 @@ async fn only_an_event_of_the_same_session_is_gone_on_from() {
     assert_eq!(end["id"], 77);
     fleet.check_idle().await;
 }
+
+#[tokio::test]
+async fn a_resumed_call_of_one_who_knows_no_tasks_is_answered_by_a_handle_too() {
+    let flags = ["--stream-after", "100ms", "--handle-after", "3s"];
+    let fleet = Fleet::start_with(&flags, &[]).await;
+    let here = Legacy::open(&fleet.replicas[0].endpoint).await;
+    let elsewhere = here.at(&fleet.replicas[1].endpoint);
+    let folder = tempfile::tempdir().unwrap();
+    let mut stream = call(&here, &folder).await;
+    stream.first_event().await;
+    let last = stream.last_id();
+    drop(stream);
+    let mut stream = Stream::resume(&elsewhere, &last).await;
+    let answer = stream.until("result").await;
+    assert_eq!(answer["id"], 77);
+    let id = &answer["result"]["structuredContent"]["task_id"];
+    assert!(id.is_string(), "{answer:#}");
+    take_steps(&folder, 4);
+    let waits = json!({ "task_id": id, "wait_seconds": 30 });
+    let ended = here.call("task_status", waits).await;
+    assert_eq!(ended.result()["structuredContent"]["status"], "completed");
+    fleet.check_idle().await;
+}

@@ -1,8 +1,13 @@
 //! What a modern client hears that subscribed.
 
+use std::time::{Duration, Instant};
+
 use serde_json::json;
+use taskferry_testing::promptly;
 
 use crate::client::{Modern, TASKS};
+use crate::fleet::Fleet;
+use crate::jobs::step;
 use crate::questions::{SOON, accepted, asking, asking_fleet};
 use crate::stream::Stream;
 
@@ -65,5 +70,30 @@ async fn a_subscription_tells_of_tasks_and_tools_and_ends_gracefully() {
     );
     let status = fleet.replicas[0].process.wait_for_exit(SOON).await;
     assert!(status.success(), "{status}");
+    fleet.check_idle().await;
+}
+
+#[tokio::test]
+async fn a_subscription_tells_the_end_of_a_task_when_the_bell_rings() {
+    let fleet = Fleet::start().await;
+    let client = Modern::with_tasks(&fleet.replicas[0].endpoint);
+    let elsewhere = client.at(&fleet.replicas[1].endpoint);
+    // It looks by itself every three seconds.
+    promptly(Duration::from_secs(2), "the end is told", async || {
+        let folder = tempfile::tempdir().unwrap();
+        let id = elsewhere
+            .start("paced", json!({ "folder": folder.path() }))
+            .await;
+        let wanted = json!({ "notifications": { "taskIds": [id] } });
+        let mut stream = Stream::of(client.open("subscriptions/listen", wanted).await);
+        let mut task = stream.until("notifications/tasks").await;
+        let ends = Instant::now();
+        step(folder.path(), 1..=4);
+        while task["params"]["status"] != "completed" {
+            task = stream.until("notifications/tasks").await;
+        }
+        ends.elapsed()
+    })
+    .await;
     fleet.check_idle().await;
 }

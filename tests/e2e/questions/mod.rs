@@ -3,11 +3,11 @@
 mod first;
 
 use std::process::Command;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
-use taskferry_testing::{Process, binary, eventually};
+use taskferry_testing::{Process, binary, eventually, promptly};
 
 use crate::client::{Legacy, Modern};
 use crate::fleet::{Fleet, in_tree};
@@ -170,6 +170,65 @@ async fn without_a_stream_of_its_own_a_session_is_asked_on_a_blocked_tasks_resul
         "the tool was told that the person declined"
     );
     assert_eq!(here.task(&id).await["status"], "failed");
+    fleet.check_idle().await;
+}
+
+/// Which connection a client leaves with a question unanswered.
+#[derive(Debug, Clone, Copy)]
+enum Left {
+    TasksResult,
+    OwnStream,
+    PlainCall,
+}
+
+/// How long after the client left it is asked again, over its next connection, which another replica has.
+async fn asked_again_after(fleet: &Fleet, left: Left) -> Duration {
+    let here = session(&fleet.replicas[0].endpoint).await;
+    let elsewhere = here.at(&fleet.replicas[1].endpoint);
+    let call = json!({ "name": "summarize_orders", "arguments": asking() });
+    let (mut first, task) = match left {
+        Left::PlainCall => (Stream::post(&here, 3, "tools/call", call).await, None),
+        Left::TasksResult => {
+            let id = here.start("summarize_orders", asking(), 60_000).await;
+            let params = json!({ "taskId": id });
+            let waiting = Stream::post(&here, 3, "tasks/result", params).await;
+            (waiting, Some(id))
+        }
+        Left::OwnStream => {
+            let own = Stream::get(&here).await;
+            let id = here.start("summarize_orders", asking(), 60_000).await;
+            (own, Some(id))
+        }
+    };
+    let question = first.until("elicitation/create").await;
+    let last = task.is_none().then(|| first.last_id());
+    drop(first);
+    let left = Instant::now();
+    let mut next = match (last, task) {
+        (Some(last), _) => Stream::resume(&elsewhere, &last).await,
+        (None, id) => {
+            let params = json!({ "taskId": id });
+            Stream::post(&elsewhere, 3, "tasks/result", params).await
+        }
+    };
+    let repeated = next.until("elicitation/create").await;
+    let took = left.elapsed();
+    assert_eq!(repeated["id"], question["id"]);
+    answer(&here, &repeated, json!({ "result": accepted() })).await;
+    let result = next.until("result").await;
+    assert_eq!(result["result"]["isError"], false, "{result:#}");
+    took
+}
+
+#[tokio::test]
+async fn a_question_whose_client_left_is_put_to_its_next_connection_at_once() {
+    let (fleet, _asker) = asking_fleet().await;
+    // The right to send is held for 15 s, and renewed every few of them, unless it is given back.
+    let bound = Duration::from_secs(8);
+    for left in [Left::TasksResult, Left::OwnStream, Left::PlainCall] {
+        let what = format!("{left:?}: the question is given back");
+        promptly(bound, &what, async || asked_again_after(&fleet, left).await).await;
+    }
     fleet.check_idle().await;
 }
 
