@@ -52,6 +52,7 @@ fn the_arrows_between_packages_run_one_way() {
         ("taskferry", &["taskferry-contract"][..]),
         ("taskferry-worker", &["taskferry-contract"][..]),
         ("taskferry-testing", &["taskferry-contract"][..]),
+        ("taskferry-mutants", &[][..]),
         (
             "taskferry-chaos",
             &[
