@@ -51,7 +51,7 @@ pub use record::{Job, Question, TaskView};
 pub use registry::WorkerInfo;
 pub use remote::{Remote, RemoteStatus};
 pub use script::sources;
-pub use session::{Lifetime, Session, SessionId, StreamHold, Told};
+pub use session::{Lifetime, RequestNote, Session, SessionId, StreamHold, Told};
 pub use state::Status;
 pub use store::Store;
 pub use store::attempt::{

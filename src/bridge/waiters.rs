@@ -113,6 +113,13 @@ impl Watch {
         self.seed = Some(view);
     }
 
+    /// How long the job lives at most, if the next look is known and sees it live.
+    pub(crate) fn may_last(&self) -> Option<Duration> {
+        let view = self.seed.as_ref()?;
+        let ttl = u64::try_from(view.ttl_ms).unwrap_or(0);
+        (!view.status.is_terminal()).then(|| Duration::from_millis(ttl))
+    }
+
     /// The next state worth a look: at once the first time if it is known, else after a bell or a few seconds. The same
     /// state may be seen twice. An unreachable store is waited out: the job goes on without us.
     pub(crate) async fn next(&mut self) -> Result<TaskView, BridgeError> {

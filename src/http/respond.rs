@@ -26,6 +26,7 @@ pub(super) async fn respond(reply: Reply, keep_alive: Duration) -> Response {
         Reply::Json(answer) => json(answer),
         Reply::Accepted => empty(StatusCode::ACCEPTED),
         Reply::NoContent => empty(StatusCode::NO_CONTENT),
+        Reply::Unanswered => unanswered(keep_alive),
         Reply::Soon {
             first,
             rest,
@@ -93,10 +94,19 @@ async fn soon(
             says: Says::Last(answer),
             ..
         })) => return json(answer),
-        Ok(event) => first.extend(event),
+        Ok(Some(event)) => first.push(event),
+        // Without an event that has an id, no client comes back for more.
+        Ok(None) => return unanswered(keep_alive),
         Err(_still_running) => {}
     }
     events(first, rest, keep_alive)
+}
+
+/// A stream that ends without a message: the one way in which a request may have no answer (2025-11-25, Sending Messages to
+/// the Server; Cancellation).
+fn unanswered(keep_alive: Duration) -> Response {
+    let (_nothing, rest) = mpsc::channel(1);
+    events(Vec::new(), rest, keep_alive)
 }
 
 fn empty(status: StatusCode) -> Response {

@@ -72,8 +72,10 @@ pub(crate) enum Reply {
     Json(Answer),
     /// 202: taken, nothing to say.
     Accepted,
-    /// 204: done, nothing to say.
+    /// 204: done, nothing to say; on a stream, nothing more will come.
     NoContent,
+    /// A stream that ends at once: the request was cancelled.
+    Unanswered,
     /// One JSON body if nothing but the answer comes in time, else a stream.
     Soon {
         /// Those that are known already.

@@ -213,13 +213,16 @@ async fn a_cancelled_legacy_request_takes_only_its_own_caller_off() {
     let rig = Rig::of_one_user().await;
     let here = Legacy::open(&rig.fleet.replicas[0].endpoint).await;
     let there = Legacy::open(&rig.fleet.replicas[1].endpoint).await;
-    let [_one, two] = [&here, &there].map(|session| {
+    let [one, two] = [&here, &there].map(|session| {
         let (session, params) = (session.clone(), rig.params());
         alone(async move { session.request("tools/call", params).await })
     });
     the_job(&rig.fleet, "both wait", |job| runs(job) && held_by(2)(job)).await;
     here.at(&rig.fleet.replicas[1].endpoint).cancel(1).await;
     the_job(&rig.fleet, "one left", held_by(1)).await;
+    // It gets no answer, though the job goes on.
+    let one = one.join_all().await.remove(0);
+    assert_eq!((one.status.as_u16(), &one.body), (200, &json!(null)));
     step(rig.folder(), 1..=4);
     let two = two.join_all().await.remove(0);
     assert_eq!(text(two.result()).trim(), "done");

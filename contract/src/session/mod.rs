@@ -1,5 +1,6 @@
 //! Sessions of the legacy protocol, kept in Redis so that any replica serves them.
 
+mod requests;
 mod stream;
 mod tasks;
 
@@ -11,18 +12,13 @@ use std::time::Duration;
 use uuid::Uuid;
 
 use crate::error::Error;
-use crate::ids::{InvalidId, Owner, TaskId};
+use crate::ids::{InvalidId, Owner};
 use crate::log::LogLevel;
 use crate::store::{Store, millis};
 
+pub use requests::RequestNote;
 pub use stream::Hold as StreamHold;
 pub use tasks::{Lifetime, Told};
-
-/// Stands in place of the job behind a call that was cancelled before it was noted.
-const CANCELLED_EARLY: &str = "cancelled";
-
-/// How long a cancellation waits for its call.
-const EARLY_CANCEL_KEPT: Duration = Duration::from_secs(60);
 
 /// The id a client echoes in `Mcp-Session-Id`: a UUID of version 4.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -161,93 +157,5 @@ impl Store {
         let mut end = redis::cmd("DEL");
         end.arg(self.keys.session(id));
         Ok(self.connections.command::<i64>("end_session", &end).await? == 1)
-    }
-
-    /// Notes for `kept` which job stands behind a plain call of a session. `request` is a digest of the request's id, or
-    /// another name that the caller chose. True if the call was cancelled before it was noted.
-    ///
-    /// # Errors
-    ///
-    /// If Redis fails.
-    pub async fn note_session_call(
-        &self,
-        id: SessionId,
-        request: &str,
-        task: TaskId,
-        kept: Duration,
-    ) -> Result<bool, Error> {
-        let mut note = redis::cmd("SET");
-        note.arg(self.keys.session_call(id, request))
-            .arg(task.to_string())
-            .arg("GET")
-            .arg("PX")
-            .arg(millis(kept));
-        let before: Option<String> = self.connections.command("note_session_call", &note).await?;
-        Ok(before.is_some_and(|before| before == CANCELLED_EARLY))
-    }
-
-    /// The job behind a plain call of a session.
-    ///
-    /// # Errors
-    ///
-    /// If Redis fails.
-    pub async fn session_call(
-        &self,
-        id: SessionId,
-        request: &str,
-    ) -> Result<Option<TaskId>, Error> {
-        let mut read = redis::cmd("GET");
-        read.arg(self.keys.session_call(id, request));
-        let task: Option<String> = self.connections.command("session_call", &read).await?;
-        Ok(task.and_then(|task| task.parse().ok()))
-    }
-
-    /// The job behind a plain call of a session that is cancelled. If it is not noted yet, whoever notes it in the next
-    /// minute is told: the cancellation may have overtaken it by way of another replica.
-    ///
-    /// # Errors
-    ///
-    /// If Redis fails.
-    pub async fn cancel_session_call(
-        &self,
-        id: SessionId,
-        request: &str,
-    ) -> Result<Option<TaskId>, Error> {
-        let mut mark = redis::cmd("SET");
-        mark.arg(self.keys.session_call(id, request))
-            .arg(CANCELLED_EARLY)
-            .arg("NX")
-            .arg("GET")
-            .arg("PX")
-            .arg(millis(EARLY_CANCEL_KEPT));
-        let task: Option<String> = self
-            .connections
-            .command("cancel_session_call", &mark)
-            .await?;
-        Ok(task.and_then(|task| task.parse().ok()))
-    }
-
-    /// Whether a request of a session that stands for no job of its own was cancelled. Says so once.
-    ///
-    /// # Errors
-    ///
-    /// If Redis fails.
-    pub async fn take_session_cancel(&self, id: SessionId, request: &str) -> Result<bool, Error> {
-        let key = self.keys.session_call(id, request);
-        let mut read = redis::cmd("GET");
-        read.arg(&key);
-        let noted: Option<String> = self
-            .connections
-            .command("take_session_cancel", &read)
-            .await?;
-        if noted.as_deref() != Some(CANCELLED_EARLY) {
-            return Ok(false);
-        }
-        let mut taken = redis::cmd("DEL");
-        taken.arg(&key);
-        self.connections
-            .command::<i64>("take_session_cancel", &taken)
-            .await?;
-        Ok(true)
     }
 }

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use taskferry_contract::{
-    Asker, Lifetime, Owner, Session, SessionId, StreamHold, Submission, TaskId, Told,
+    Asker, Lifetime, Owner, RequestNote, Session, SessionId, StreamHold, Submission, TaskId, Told,
 };
 
 use crate::rig::Rig;
@@ -242,46 +242,63 @@ async fn the_job_behind_a_plain_call_is_found_by_its_session_alone() {
 }
 
 #[tokio::test]
-async fn a_plain_call_is_cancelled_before_it_is_noted_or_after() {
+async fn a_cancel_of_a_request_that_never_began_is_forgotten() {
     let mut rig = Rig::new().await;
     let (session, task) = (SessionId::random(), TaskId::random(rig.shard));
-    for _ in 0..2 {
-        let early = rig.store.cancel_session_call(session, "early").await;
-        assert_eq!(early.unwrap(), None);
-    }
-    let found = rig.store.session_call(session, "early").await.unwrap();
-    assert_eq!(found, None, "no job stands behind it yet");
-    let key = rig.store.keys().session_call(session, "early");
-    let left: u64 = rig.raw("PTTL", key).await;
-    assert!((50_000..=60_000).contains(&left), "{left}");
-    for cancelled in [true, false] {
-        let note = rig.store.note_session_call(session, "early", task, IDLE);
-        assert_eq!(note.await.unwrap(), cancelled);
-    }
-    let late = rig.store.cancel_session_call(session, "early").await;
-    assert_eq!(late.unwrap(), Some(task));
-    let found = rig.store.session_call(session, "early").await.unwrap();
-    assert_eq!(found, Some(task), "still noted");
+    let nothing = RequestNote {
+        job: None,
+        cancelled: false,
+    };
+    let unknown = rig.store.cancel_session_request(session, "a").await;
+    assert_eq!(unknown.unwrap(), None);
+    let kept: Vec<String> = rig.raw("KEYS", "*:session:*").await;
+    assert_eq!(kept, Vec::<String>::new());
+    let note = rig.store.session_request(session, "a").await;
+    assert_eq!(note.unwrap(), nothing);
+    // So a later call under its id is not cancelled.
+    let begin = rig.store.begin_session_request(session, "a", IDLE);
+    begin.await.unwrap();
+    let cancelled = rig.store.note_session_call(session, "a", task, IDLE).await;
+    assert!(!cancelled.unwrap());
     rig.check_drained().await;
 }
 
 #[tokio::test]
-async fn a_request_that_stands_for_no_job_learns_once_that_it_was_cancelled() {
-    let rig = Rig::new().await;
+async fn a_request_is_cancelled_from_its_beginning_to_the_next_one_under_its_id() {
+    let mut rig = Rig::new().await;
     let (session, task) = (SessionId::random(), TaskId::random(rig.shard));
-    let note = rig.store.note_session_call(session, "call", task, IDLE);
-    note.await.unwrap();
-    for request in ["call", "wait"] {
-        let cancelled = rig.store.take_session_cancel(session, request).await;
-        assert!(!cancelled.unwrap(), "nobody cancelled {request}");
+    let standing = async |rig: &Rig| rig.store.session_request(session, "a").await.unwrap();
+    for _ in 0..2 {
+        let begin = rig.store.begin_session_request(session, "a", IDLE);
+        begin.await.unwrap();
+        assert!(!standing(&rig).await.cancelled);
+        // Twice, since the answer to the first may have been lost.
+        for _ in 0..2 {
+            let early = rig.store.cancel_session_request(session, "a").await;
+            assert_eq!(early.unwrap(), None, "no job stands behind it yet");
+        }
+        let noted = rig.store.note_session_call(session, "a", task, IDLE).await;
+        assert!(noted.unwrap(), "it was cancelled before");
     }
-    let early = rig.store.cancel_session_call(session, "wait").await;
-    assert_eq!(early.unwrap(), None);
-    for cancelled in [true, false] {
-        let taken = rig.store.take_session_cancel(session, "wait").await;
-        assert_eq!(taken.unwrap(), cancelled);
+    let begin = rig.store.begin_session_request(session, "a", IDLE);
+    begin.await.unwrap();
+    let noted = rig.store.note_session_call(session, "a", task, IDLE).await;
+    assert!(!noted.unwrap(), "the one before it was");
+    for _ in 0..2 {
+        let late = rig.store.cancel_session_request(session, "a").await;
+        assert_eq!(late.unwrap(), Some(task));
     }
-    let call = rig.store.session_call(session, "call").await.unwrap();
-    assert_eq!(call, Some(task), "still noted");
+    let cancelled = RequestNote {
+        job: Some(task),
+        cancelled: true,
+    };
+    assert_eq!(standing(&rig).await, cancelled);
+    for name in ["a", "cancelled-a"] {
+        let key = rig.store.keys().session_call(session, name);
+        assert!(
+            rig.raw::<i64>("PTTL", key).await > 0,
+            "{name} does not stay"
+        );
+    }
     rig.check_drained().await;
 }

@@ -70,15 +70,32 @@ impl Follow {
 
     /// Whether the client went on with this request over another connection, or took it back.
     pub(super) async fn is_over(&self, bridge: &Bridge) -> bool {
+        let taken_over = async {
+            match &self.trail {
+                Some(trail) => trail.is_taken_over(bridge).await,
+                None => Ok(false),
+            }
+        };
+        let cancelled = async {
+            match &self.on_question {
+                OnQuestion::Send { carrier, .. } => carrier.is_cancelled(bridge).await,
+                OnQuestion::Return { .. } => Ok(false),
+            }
+        };
+        let (taken_over, cancelled) = tokio::join!(taken_over, cancelled);
         // Where either cannot be read, the next look asks again.
-        if let Some(trail) = &self.trail
-            && trail.is_taken_over(bridge).await.unwrap_or(false)
-        {
-            return true;
-        }
-        match &self.on_question {
-            OnQuestion::Send { carrier, .. } => carrier.is_cancelled(bridge).await.unwrap_or(false),
-            OnQuestion::Return { .. } => false,
+        taken_over.unwrap_or(false) || cancelled.unwrap_or(false)
+    }
+
+    /// Whether the job, which was cancelled, was so because the client took its call back: such a call gets no answer
+    /// (2025-11-25, Cancellation). A call whose job another caller cancelled does.
+    pub(super) async fn was_taken_back(&self, bridge: &Bridge) -> Result<bool, BridgeError> {
+        match (&self.on_question, self.awaits) {
+            (OnQuestion::Send { carrier, .. }, Awaits::Call) => {
+                carrier.took_back(bridge, self.watch.id()).await
+            }
+            (OnQuestion::Send { carrier, .. }, _) => carrier.is_cancelled(bridge).await,
+            (OnQuestion::Return { .. }, _) => Ok(false),
         }
     }
 

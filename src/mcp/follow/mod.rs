@@ -173,7 +173,10 @@ impl Follow {
             never = session_kept => match never {},
             last = self.answer(&bridge, &events) => match last {
                 Some(last) => {
-                    let last = self.numbered(Event::last(last));
+                    let last = Event {
+                        id: self.trail.as_mut().map(Trail::last_id),
+                        ..Event::last(last)
+                    };
                     events.send(last).await.is_err()
                 }
                 None => true,
@@ -219,6 +222,16 @@ impl Follow {
             };
             if !view.status.is_terminal() && self.is_over(bridge).await {
                 return None;
+            }
+            if view.status == Status::Cancelled {
+                match self.was_taken_back(bridge).await {
+                    Ok(false) => {}
+                    Ok(true) => return None,
+                    Err(error) => {
+                        tracing::warn!(task = %view.id, %error, "whether a call was taken back is not known yet");
+                        continue;
+                    }
+                }
             }
             self.tell_progress(&view, events).await;
             self.tell_log(bridge, &view, events).await;

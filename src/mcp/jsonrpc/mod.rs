@@ -1,11 +1,13 @@
 //! JSON-RPC 2.0 as MCP uses it: one message a body, ids that are strings or integers.
 
 mod error;
+mod id;
 mod write;
 
 use std::borrow::Cow;
 
 pub(crate) use error::{RpcError, code};
+pub(crate) use id::{is_valid_id, plain_id};
 use serde::{Deserialize, Deserializer};
 use serde_json::value::RawValue;
 use taskferry_contract::MAX_DEPTH;
@@ -219,11 +221,6 @@ fn string(json: &str) -> Option<Cow<'_, str>> {
     Some(Cow::Borrowed(inner))
 }
 
-/// Whether a JSON text is a string or an integer, as ids and progress tokens are.
-pub(crate) fn is_valid_id(id: &str) -> bool {
-    id.starts_with('"') || id.parse::<i64>().is_ok()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -292,6 +289,7 @@ mod tests {
             (r#"{"id":1,"method":"m"}"#, "jsonrpc"),
             (r#"{"jsonrpc":"2.0","id":null,"method":"m"}"#, "id must"),
             (r#"{"jsonrpc":"2.0","id":1.5,"method":"m"}"#, "id must"),
+            (r#"{"jsonrpc":"2.0","id":1e99,"method":"m"}"#, "64 bits"),
             (r#"{"jsonrpc":"2.0","id":{},"method":"m"}"#, "id must"),
             (r#"{"jsonrpc":"2.0","id":true,"method":"m"}"#, "id must"),
             (

@@ -9,7 +9,7 @@ use taskferry_contract::{Asker, TaskSupport, TaskView};
 
 use super::super::capabilities;
 use super::super::follow::{Awaits, Follow, OnDisconnect, OnQuestion};
-use super::super::handle::{self, Called, Order, Voice};
+use super::super::handle::{self, BuiltIn, Called, Order, Voice};
 use super::super::idempotency::GivenKey;
 use super::super::jsonrpc::{self, Request, RpcError, code};
 use super::super::log::LogTeller;
@@ -94,13 +94,16 @@ impl Mcp {
         let meta = params.meta.unwrap_or_default();
         let token = meta.progress_token;
         if let Some(built_in) = built_in {
+            if built_in == BuiltIn::Status {
+                cancel::begin_call(&self.bridge, session.id, request.id).await;
+            }
             let order = Order {
                 built_in,
                 arguments,
                 request: request.id,
                 progress: token.map(|token| ProgressTeller::new(token.to_owned())),
                 on_question: OnQuestion::send(
-                    Carrier::of_wait(&self.bridge, session, request.id),
+                    Carrier::of_request(&self.bridge, session, request.id),
                     false,
                 ),
                 client: session.client(),
@@ -171,12 +174,18 @@ impl Mcp {
             session: session.id,
             progress_token: token.map(|token| token.get().to_owned()),
         };
-        let watch = self.bridge.call(call, Some(&asker)).await?;
+        let begun = cancel::begin_call(&self.bridge, session.id, request.id);
+        let ((), watch) = tokio::join!(begun, self.bridge.call(call, Some(&asker)));
+        let watch = watch?;
         let kept = Duration::from_millis(call.tool.definition.ttl.default_ms);
         let noted = cancel::remember(&self.bridge, session.id, request.id, (&watch, kept)).await;
-        // An error here would have the client make the call again, and the job is queued.
-        if let Err(error) = noted {
-            tracing::warn!(task = %watch.id(), %error, "a call cannot be cancelled by its client");
+        match noted {
+            Ok(false) => {}
+            Ok(true) => return Ok(Reply::Unanswered),
+            // An error here would have the client make the call again, and the job is queued.
+            Err(error) => {
+                tracing::warn!(task = %watch.id(), %error, "a call cannot be cancelled by its client");
+            }
         }
         // The record knows the session and the token of the call that came first alone; the others are made again, and
         // join again.
@@ -194,7 +203,10 @@ impl Mcp {
                 .map(|least| LogTeller::new(call.tool.definition.name.as_str(), least))
                 .map(|log| log.of_session(session.id)),
             on_disconnect: OnDisconnect::Leave,
-            on_question: OnQuestion::send(Carrier::new(&self.bridge, session), false),
+            on_question: OnQuestion::send(
+                Carrier::of_request(&self.bridge, session, request.id),
+                false,
+            ),
             client: session.client(),
             finish: call_answer,
             awaits: Awaits::Call,

@@ -11,7 +11,7 @@ use sha2::{Digest as _, Sha256};
 use taskferry_contract::{Leaver, Owner, SessionId, TaskId};
 
 use super::super::Caller;
-use super::super::jsonrpc::Notification;
+use super::super::jsonrpc::{self, Notification};
 use crate::bridge::{Bridge, BridgeError, Watch, twice};
 
 #[derive(Deserialize)]
@@ -21,14 +21,37 @@ struct CancelledParams<'a> {
     request_id: &'a RawValue,
 }
 
-/// Remembers for `kept` which job stands behind a request, and as whom it holds the job, so that it can be cancelled. One
-/// that was cancelled already, by a notification that came by way of a faster replica, leaves the job here.
+/// A request that begins is known for so long until the job behind it is.
+const BEGUN_KEPT: Duration = Duration::from_secs(60);
+
+/// Notes that a call begins: from now on it can be cancelled on any replica, and nothing that was cancelled under its id
+/// before has to do with it.
+pub(super) async fn begin_call(bridge: &Bridge, session: SessionId, request: &RawValue) {
+    begin(bridge, session, request, BEGUN_KEPT).await;
+}
+
+/// The same of a request that waits, for `lasts` at most.
+pub(super) async fn begin(
+    bridge: &Bridge,
+    session: SessionId,
+    request: &RawValue,
+    lasts: Duration,
+) {
+    let (store, request) = (bridge.store(), digest(request));
+    let begun = twice(|| store.begin_session_request(session, &request, lasts)).await;
+    if let Err(error) = begun {
+        tracing::warn!(%session, %error, "a request cannot be cancelled by its client");
+    }
+}
+
+/// Remembers for `kept` which job stands behind a call, and as whom it holds the job, so that it can be cancelled. True if
+/// that has happened meanwhile, by way of another replica: then it leaves the job here.
 pub(super) async fn remember(
     bridge: &Bridge,
     session: SessionId,
     request: &RawValue,
     (watch, kept): (&Watch, Duration),
-) -> Result<(), BridgeError> {
+) -> Result<bool, BridgeError> {
     let (store, request) = (bridge.store(), digest(request));
     if watch.has_joined() {
         let (name, holder) = (holding(watch.id(), &request), watch.holder());
@@ -38,11 +61,11 @@ pub(super) async fn remember(
     if cancelled {
         leave(bridge, watch.owner(), (watch.id(), watch.holder())).await?;
     }
-    Ok(())
+    Ok(cancelled)
 }
 
-/// Takes a notification. Only one of a cancelled request means anything here. Where no call is noted, the cancellation is:
-/// whoever waits under that id learns of it at the next look, and so does a call that follows soon.
+/// Takes a notification. Only one of a cancelled request means anything here, and only if that request began: whoever
+/// serves it learns of it at the next look. An unknown id is ignored (2025-11-25, Cancellation, Error Handling).
 pub(super) async fn notified(
     bridge: &Bridge,
     caller: &Caller,
@@ -57,7 +80,7 @@ pub(super) async fn notified(
         return Ok(());
     };
     let (store, request) = (bridge.store(), digest(params.request_id));
-    let Some(task) = store.cancel_session_call(session, &request).await? else {
+    let Some(task) = store.cancel_session_request(session, &request).await? else {
         return Ok(());
     };
     let holder = store
@@ -87,7 +110,8 @@ fn holding(task: TaskId, request: &str) -> String {
     format!("holding-{task}-{request}")
 }
 
-/// An id may be of any length and hold anything; a key may not.
+/// An id may be of any length and hold anything; a key may not. One id may be written in several ways.
 pub(super) fn digest(request: &RawValue) -> String {
-    URL_SAFE_NO_PAD.encode(Sha256::digest(request.get().as_bytes()))
+    let id = jsonrpc::plain_id(request.get());
+    URL_SAFE_NO_PAD.encode(Sha256::digest(id.as_bytes()))
 }

@@ -5,7 +5,7 @@ use std::collections::{HashMap, HashSet};
 use serde_json::json;
 use serde_json::value::RawValue;
 use taskferry_contract::{
-    DeliverReply, Owner, PollReply, Question, SessionId, TaskId, TaskView, Unwanted,
+    DeliverReply, Owner, PollReply, Question, RequestNote, SessionId, TaskId, TaskView, Unwanted,
 };
 use tokio::time::{Instant, sleep_until};
 
@@ -29,9 +29,8 @@ pub(in super::super) struct Carrier {
     /// What its client can be asked, a JSON object.
     capabilities: String,
     receiver: Receiver,
-    /// The request that it answers, if that stands for no job of its own: under which name the session notes that it was
-    /// cancelled.
-    waits: Option<String>,
+    /// The request that it answers, by the name under which the session notes that it was cancelled.
+    request: Option<String>,
     /// The open questions that went out over it, by job and key.
     sent: HashSet<(TaskId, String)>,
     /// The tasks of the client that it asks for, by job and key.
@@ -47,17 +46,17 @@ impl Carrier {
             session: session.id,
             capabilities: session.session.capabilities.clone(),
             receiver: Receiver::of(&session.session),
-            waits: None,
+            request: None,
             sent: HashSet::new(),
             remotes: HashMap::new(),
             due: HashMap::new(),
         }
     }
 
-    /// That of a request which waits for a job that it did not make.
-    pub(super) fn of_wait(bridge: &Bridge, session: &Opened, request: &RawValue) -> Self {
+    /// That of a request.
+    pub(super) fn of_request(bridge: &Bridge, session: &Opened, request: &RawValue) -> Self {
         Self {
-            waits: Some(cancel::digest(request)),
+            request: Some(cancel::digest(request)),
             ..Self::new(bridge, session)
         }
     }
@@ -72,16 +71,32 @@ impl Carrier {
         self.session
     }
 
-    /// Whether the client took back the request that waits here. Says so once.
+    /// Whether the client took back the request that is answered here.
     pub(in super::super) async fn is_cancelled(
         &self,
         bridge: &Bridge,
     ) -> Result<bool, BridgeError> {
-        let Some(request) = &self.waits else {
-            return Ok(false);
+        let note = self.note(bridge).await?;
+        Ok(note.is_some_and(|note| note.cancelled))
+    }
+
+    /// Whether the client took back the call that is answered here, whose job was cancelled. It may have begun another under
+    /// the same id since, which must not get this answer.
+    pub(in super::super) async fn took_back(
+        &self,
+        bridge: &Bridge,
+        job: TaskId,
+    ) -> Result<bool, BridgeError> {
+        let note = self.note(bridge).await?;
+        Ok(note.is_some_and(|note| note.cancelled || note.job.is_some_and(|noted| noted != job)))
+    }
+
+    async fn note(&self, bridge: &Bridge) -> Result<Option<RequestNote>, BridgeError> {
+        let Some(request) = &self.request else {
+            return Ok(None);
         };
         let store = bridge.store();
-        Ok(store.take_session_cancel(self.session, request).await?)
+        Ok(Some(store.session_request(self.session, request).await?))
     }
 
     /// What there is to send for the open questions of a job: those that nobody has sent yet and this client can be asked,
@@ -379,7 +394,7 @@ mod tests {
             session: SessionId::random(),
             capabilities: "{}".to_owned(),
             receiver: Receiver::default(),
-            waits: None,
+            request: None,
             sent: questions.clone().into(),
             remotes: questions.clone().map(|q| (q, "t".to_owned())).into(),
             due: HashMap::new(),

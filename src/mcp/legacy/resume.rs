@@ -43,7 +43,7 @@ pub(super) enum Awaited {
 }
 
 /// How far a stream was told.
-#[derive(Debug, Serialize, Deserialize)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 struct Place {
     task: String,
     awaited: Awaited,
@@ -57,6 +57,9 @@ struct Place {
     stream: u64,
     /// Counts its events.
     event: u32,
+    /// Whether the event holds the answer, after which nothing comes.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    answers: bool,
 }
 
 /// Numbers the events of one stream, so that it can be resumed after any of them.
@@ -82,6 +85,7 @@ impl Trail {
             log: None,
             stream: rand::random(),
             event: 0,
+            answers: false,
         };
         (request.get().len() <= LONGEST_REQUEST_ID).then(|| Self::at(session, place))
     }
@@ -103,6 +107,12 @@ impl Trail {
     pub(in super::super) fn next_id(&mut self) -> String {
         self.place.event += 1;
         self.place.write(self.session)
+    }
+
+    /// The id of the event that holds the answer.
+    pub(in super::super) fn last_id(&mut self) -> String {
+        self.place.answers = true;
+        self.next_id()
     }
 
     /// Notes what the next event tells of progress.
@@ -180,20 +190,32 @@ impl Mcp {
             let text = "Last-Event-ID is not the id of an event of this session; leave it out to open the session's own stream";
             Refusal::new(StatusCode::BAD_REQUEST, RpcError::invalid_params(text))
         })?;
+        // Clients come back after the last event too, some for ever; this status tells them to stop, as it does all who
+        // read event streams (HTML, Server-sent events, The EventSource interface).
+        if place.answers {
+            return Ok(Reply::NoContent);
+        }
+        let mut over = Trail::at(session, place.clone());
         let request = place.request.clone();
         match self.resumed(caller, session, (place, task)).await {
-            Ok(follow) => Ok(self.follow_as_stream(follow)),
-            Err(BridgeError::NotFound) => Ok(gone(&request)),
+            Ok(Some(follow)) => Ok(self.follow_as_stream(follow)),
+            Ok(None) => Ok(Reply::NoContent),
+            Err(BridgeError::NotFound) => Ok(gone(&request, over.last_id())),
             Err(error) => Err(error.into()),
         }
     }
 
+    /// What is to be followed; nothing if the client took the request back.
     async fn resumed(
         &self,
         caller: &Caller,
         session: &Opened,
         (mut place, task): (Place, TaskId),
-    ) -> Result<Follow, BridgeError> {
+    ) -> Result<Option<Follow>, BridgeError> {
+        let carrier = Carrier::of_request(&self.bridge, session, &place.request);
+        if carrier.is_cancelled(&self.bridge).await? {
+            return Ok(None);
+        }
         let store = self.bridge.store();
         let note = taken_over(place.stream);
         store
@@ -209,13 +231,7 @@ impl Mcp {
             progress: None,
             log: None,
             on_disconnect: OnDisconnect::Leave,
-            on_question: match place.awaited {
-                Awaited::Call => OnQuestion::send(Carrier::new(&self.bridge, session), false),
-                Awaited::Result => OnQuestion::send(
-                    Carrier::of_wait(&self.bridge, session, &place.request),
-                    true,
-                ),
-            },
+            on_question: OnQuestion::send(carrier, place.awaited == Awaited::Result),
             client: session.client(),
             finish: match place.awaited {
                 Awaited::Call => call_answer,
@@ -232,10 +248,10 @@ impl Mcp {
             Awaited::Call => self.resumed_call(session, follow, &place).await?,
             Awaited::Result => follow,
         };
-        Ok(Follow {
+        Ok(Some(Follow {
             trail: Some(Trail::at(session, place)),
             ..follow
-        })
+        }))
     }
 
     /// Adds what a plain call tells on the way; it is its session's alone.
@@ -269,12 +285,15 @@ impl Mcp {
 }
 
 /// The answer to a request whose job left nothing behind. A 404 would say that the session ended.
-fn gone(request: &RawValue) -> Reply {
+fn gone(request: &RawValue, id: String) -> Reply {
     let text = "this request cannot be resumed: its job is gone, or its result is no longer kept";
     let answer = Refusal::from(RpcError::invalid_params(text)).answer(request);
     let (_nothing_more, rest) = mpsc::channel(1);
     Reply::Stream {
-        first: vec![Event::last(answer)],
+        first: vec![Event {
+            id: Some(id),
+            ..Event::last(answer)
+        }],
         rest,
     }
 }
@@ -297,6 +316,7 @@ mod tests {
             log: Some("1-2".to_owned()),
             stream: u64::MAX,
             event: 3,
+            answers: false,
         };
         let id = place.write(session);
         assert!(id.bytes().all(|byte| byte.is_ascii_graphic()), "{id}");

@@ -16,6 +16,7 @@ use super::super::pace;
 use super::super::reply::{Answer, Refusal, Reply};
 use super::super::wire::{self, Outcome};
 use super::super::{Caller, Mcp};
+use super::cancel;
 use super::question::Carrier;
 use super::resume::{Awaited, Trail};
 use super::session::Opened;
@@ -112,6 +113,9 @@ impl Mcp {
         let id = named_task(request)?;
         // The record of a plain call is no task, though one may know its id.
         let watch = self.bridge.watch(id, &caller.owner).await?;
+        if let Some(lasts) = watch.may_last() {
+            cancel::begin(&self.bridge, session.id, request.id, lasts).await;
+        }
         let trail = Trail::new(session, request.id, (id, Awaited::Result));
         let follow = Follow {
             request: request.id.to_owned(),
@@ -120,7 +124,7 @@ impl Mcp {
             log: None,
             on_disconnect: OnDisconnect::Leave,
             on_question: OnQuestion::send(
-                Carrier::of_wait(&self.bridge, session, request.id),
+                Carrier::of_request(&self.bridge, session, request.id),
                 true,
             ),
             client: session.client(),
