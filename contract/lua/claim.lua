@@ -1,23 +1,25 @@
 -- claim: queued -> working, or working or input_required -> working when the lease of the attempt before has run out.
 -- Starts an attempt.
 -- KEYS  record, queue
--- ARGV  base · id · entry · worker · lease_ms (integer > 0)
+-- ARGV  base · id · entry · worker · lease_ms (integer > 0) · claim (which of the worker's claims this is; a repeated call has
+--       the same)
 -- Replies
---   OK, attempt, field, value …   the attempt is the caller's; the whole record follows. Also for a repeated claim by
---                                 the worker that holds the lease, which starts no other attempt
+--   OK, attempt, field, value …   the attempt is the caller's; the whole record follows. Also for this very claim made
+--                                 twice, which starts no other attempt
 --   GONE                          the record expired; the entry is dropped
 --   STALE                         another entry stands for the job; this one is dropped
 --   DONE                          the job is terminal; the entry is dropped
 --   UNREADABLE, field, value      a number of the record is none; nothing changes
 --   POISON, crashes               the job reached its crash limit: failed, dead letter, entry dropped
---   BUSY, until_ms                someone holds a lease until then; the entry stays, pending for the holder
+--   BUSY, until_ms                someone holds a lease until then, if only the caller by an earlier claim: a handler may
+--                                 have begun that attempt. The entry stays, pending for the holder
 --   WAITS                         its tool is at its concurrency limit, or others wait for a slot before it; the entry is
 --                                 dropped, and it gets another when its turn comes
 -- Effects  running:<tool>, waiting:<tool> and waiting for tools with a limit; crashes + 1 when the attempt before was never
 --          given back
 local record, queue = KEYS[1], KEYS[2]
 local base, id, entry, worker = ARGV[1], ARGV[2], ARGV[3], ARGV[4]
-local lease = tonumber(ARGV[5])
+local lease, claim = tonumber(ARGV[5]), ARGV[6]
 
 local function started(attempt)
   local reply = redis.call('HGETALL', record)
@@ -50,8 +52,8 @@ local now = now_ms()
 local crashes = tonumber(job.crashes)
 if job.worker and job.worker ~= '' then
   local held_until = tonumber(job.lease_ms) or 0
-  if held_until > now and job.worker == worker then
-    -- The reply to this very claim was lost: a worker never claims an entry that it has in hand.
+  if held_until > now and job.worker == worker and redis.call('HGET', record, 'claim') == claim then
+    -- The reply to this very claim was lost.
     return started(job.attempt)
   end
   if held_until > now then
@@ -98,7 +100,7 @@ end
 
 local attempt = int(tonumber(job.attempt) + 1)
 redis.call('HSET', record, 'status', 'working', 'attempt', attempt, 'crashes', int(crashes), 'worker', worker,
-  'started_ms', int(now), 'lease_ms', int(now + lease), 'updated_ms', int(now))
+  'claim', claim, 'started_ms', int(now), 'lease_ms', int(now + lease), 'updated_ms', int(now))
 if attempt ~= '1' then
   redis.call('HDEL', record, 'progress', 'total', 'message')
 end

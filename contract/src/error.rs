@@ -3,7 +3,7 @@
 use redis::{ErrorKind, RedisError};
 
 /// A failure of the contract. Expected outcomes (a full queue, a lost lease, an expired record) are values, not errors.
-#[derive(Debug, thiserror::Error)]
+#[derive(Debug, Clone, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
     /// Redis refused a command, or the wire to it broke. A command that failed this way may have run.
@@ -22,6 +22,27 @@ pub enum Error {
         during: &'static str,
         /// Why there is none.
         reason: String,
+    },
+    /// Redis refused a new connection. It is asked again for every call that comes later.
+    #[error("Redis refused the connection at {step}: {}", cause(source))]
+    Refused {
+        /// The command of the handshake that it refused.
+        step: &'static str,
+        /// Whether it hung up then: it takes nobody now, whoever it is.
+        closed: bool,
+        /// What it said.
+        #[source]
+        source: RedisError,
+    },
+    /// What was to be written is more than this Redis takes in one piece. Nothing was sent.
+    #[error(
+        "{during} is too large for this Redis: {bytes} bytes in one piece are more than its proto-max-bulk-len or client-query-buffer-limit"
+    )]
+    TooLarge {
+        /// The transition or command.
+        during: &'static str,
+        /// The largest piece.
+        bytes: usize,
     },
     /// A change was made, but too few replicas had it in time: a failover may undo it.
     #[error(
@@ -64,9 +85,25 @@ impl Error {
     pub fn is_transient(&self) -> bool {
         match self {
             Self::Redis { source, .. } => is_transient(source),
+            Self::Refused { closed, source, .. } => *closed || is_transient(source),
             Self::Connection { .. } | Self::NotReplicated { .. } => true,
-            Self::Reply { .. } | Self::Malformed { .. } | Self::Unsuitable(_) => false,
+            Self::Reply { .. }
+            | Self::Malformed { .. }
+            | Self::TooLarge { .. }
+            | Self::Unsuitable(_) => false,
         }
+    }
+
+    /// Whether the same call may succeed once what Redis named is put right: it is transient, or the user may not do this,
+    /// or is not let in. What a running process has to write, it keeps and tries again.
+    #[must_use]
+    pub fn may_pass(&self) -> bool {
+        self.is_transient()
+            || match self {
+                Self::Refused { .. } => true,
+                Self::Redis { source, .. } => has_code(source, &DENIED),
+                _ => false,
+            }
     }
 
     /// Whether Redis refused a write because its memory is full.
@@ -103,6 +140,23 @@ const TRANSIENT: [&str; 12] = [
     "NOREPLICAS",
     "UNBLOCKED",
 ];
+
+/// Server errors that pass once somebody gives the user what it lacks.
+const DENIED: [&str; 3] = ["NOPERM", "NOAUTH", "WRONGPASS"];
+
+/// What the server said, in its own words.
+fn cause(source: &RedisError) -> String {
+    match source.clone().into_server_errors() {
+        Some(all) => {
+            let said = all.iter().map(|(_, refusal)| match refusal.details() {
+                Some(details) => format!("{} {details}", refusal.code()),
+                None => refusal.code().to_owned(),
+            });
+            said.collect::<Vec<_>>().join("; ")
+        }
+        None => source.to_string(),
+    }
+}
 
 fn is_transient(source: &RedisError) -> bool {
     source.kind() == ErrorKind::Io || has_code(source, &TRANSIENT)

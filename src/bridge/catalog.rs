@@ -193,7 +193,7 @@ impl Catalog {
             return last.outcome();
         }
         let read = self.store.tools().await;
-        let failed = read.as_ref().err().filter(|error| error.is_transient());
+        let failed = read.as_ref().err().filter(|error| error.may_pass());
         *last_read = Some(Read {
             at: Instant::now(),
             failed: failed.map(ToString::to_string),

@@ -53,6 +53,14 @@ pub(crate) enum BridgeError {
     /// The store is out of memory.
     #[error("the task store is full; try again later")]
     StoreFull,
+    /// More than the store takes in one piece.
+    #[error(
+        "this is too large for the task store: {bytes} bytes in one piece are more than it takes"
+    )]
+    TooLarge {
+        /// How large the piece is.
+        bytes: usize,
+    },
     /// The store cannot be reached, or failed.
     #[error("the task store cannot be reached; try again in a moment")]
     Unavailable(#[source] Error),
@@ -100,7 +108,11 @@ impl From<Error> for BridgeError {
                 acknowledged,
             };
         }
-        if error.is_transient() {
+        if let Error::TooLarge { bytes, .. } = error {
+            tracing::warn!(%error, "a request is too large for Redis");
+            return Self::TooLarge { bytes };
+        }
+        if error.may_pass() {
             tracing::warn!(%error, "Redis failed");
             return Self::Unavailable(error);
         }

@@ -15,8 +15,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use taskferry_contract::{
-    CancelReply, Error, HandOutReply, LeaveReply, Leaver, LogLine, Owner, Page, ReplicaId, Ring,
-    Store, TaskId, TaskView,
+    CancelReply, HandOutReply, LeaveReply, Leaver, LogLine, Owner, Page, ReplicaId, Ring, Store,
+    TaskId, TaskView,
 };
 use tokio::sync::broadcast;
 use tokio_util::sync::CancellationToken;
@@ -109,9 +109,9 @@ impl Bridge {
     /// Whether requests can be served: Redis answers, knows every transition, and is used with a contract that this program
     /// keeps. If not, says why.
     pub(crate) async fn ready(&self) -> Result<(), String> {
-        self.0.store.ready().await.map_err(|error| match error {
-            Error::Unsuitable(_) => error.to_string(),
-            error => BridgeError::from(error).to_string(),
+        self.0.store.ready().await.map_err(|error| {
+            tracing::warn!(%error, "not ready");
+            error.to_string()
         })
     }
 

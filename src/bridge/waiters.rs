@@ -148,7 +148,7 @@ impl Watch {
         match self.store.view_with_outcome(self.id).await {
             Ok(Some(view)) if view.owner == self.owner => Ok(Some(view)),
             Ok(_) => Err(BridgeError::NotFound),
-            Err(error) if error.is_transient() => {
+            Err(error) if error.may_pass() => {
                 // Thousands may wait here: what failed is told by whoever connects.
                 tracing::debug!(task = %self.id, %error, "looking at a task failed; trying again");
                 Ok(None)

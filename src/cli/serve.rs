@@ -165,7 +165,9 @@ async fn check(
             Err(error) if fit && !matches!(error, Error::Unsuitable(_)) => {
                 tracing::warn!(%error, "the version of the contract could not be looked at");
             }
-            Err(error) if error.is_transient() => tracing::warn!(%error, "waiting for Redis"),
+            Err(error) if bridge.store().connections().should_wait(&error) => {
+                tracing::warn!(%error, "waiting for Redis");
+            }
             Err(error) => {
                 tracing::error!(%error, "this front end cannot go on");
                 refused.cancel();

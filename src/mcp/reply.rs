@@ -158,6 +158,10 @@ impl From<BridgeError> for Refusal {
         };
         match error {
             BridgeError::NotFound | BridgeError::OtherCall => RpcError::invalid_params(text).into(),
+            BridgeError::TooLarge { .. } => Self::new(
+                StatusCode::PAYLOAD_TOO_LARGE,
+                RpcError::invalid_params(text),
+            ),
             BridgeError::QueueFull { .. } | BridgeError::StoreFull => {
                 busy(StatusCode::SERVICE_UNAVAILABLE, 5)
             }

@@ -164,3 +164,32 @@ async fn those_who_call_unknown_tools_wait_for_a_frozen_redis_together() {
     assert!(took < Duration::from_secs(30), "{took:?}");
     redis.resume();
 }
+
+#[tokio::test]
+async fn a_password_that_was_wrong_for_a_while_is_told_by_readyz_and_recovered_from() {
+    let redis = TestServer::start().await;
+    let mut raw = redis.raw().await;
+    let mut acl = async |rules: &[&str]| {
+        let mut set = taskferry_testing::redis::cmd("ACL");
+        set.arg("SETUSER").arg("app").arg(rules);
+        set.query_async::<String>(&mut raw).await.unwrap();
+    };
+    acl(&["on", ">one", "~*", "&*", "+@all"]).await;
+    let url = format!("redis://app:one@127.0.0.1:{}/0", redis.port());
+    let replica = Replica::start(&url, &[]).await;
+    acl(&["resetpass", ">two"]).await;
+    let mut kill = taskferry_testing::redis::cmd("CLIENT");
+    kill.arg(&["KILL", "USER", "app"]);
+    let mut raw = redis.raw().await;
+    kill.query_async::<i64>(&mut raw).await.unwrap();
+    eventually(SOON, "it says what Redis said", async || {
+        let ready = reqwest::get(format!("{}/readyz", replica.origin));
+        let ready = ready.await.unwrap();
+        ready.status() == 503 && ready.text().await.unwrap().contains("WRONGPASS")
+    })
+    .await;
+    let mut acl = taskferry_testing::redis::cmd("ACL");
+    acl.arg(&["SETUSER", "app", "resetpass", ">one"]);
+    acl.query_async::<String>(&mut raw).await.unwrap();
+    replica.ready().await;
+}

@@ -194,7 +194,7 @@ async fn ready(runtime: &Runtime) -> Result<(), Error> {
     let [mut pause, longest] = WAIT_FOR_REDIS;
     loop {
         match make_ready(runtime).await {
-            Err(error) if error.is_transient() => {
+            Err(error) if runtime.store.connections().should_wait(&error) => {
                 tracing::warn!(%error, "waiting for Redis");
             }
             outcome => return outcome,

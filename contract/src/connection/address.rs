@@ -9,7 +9,7 @@ use redis::{
     AsyncConnectionConfig, Client, ConnectionAddr, ConnectionInfo, IntoConnectionInfo, RedisError,
 };
 
-use super::{CONNECT, within};
+use super::{CONNECT, handshake, no_answer};
 use crate::error::Error;
 
 /// A peer that vanished without a word is noticed after about this long.
@@ -152,13 +152,18 @@ async fn ask(sentinel: &ConnectionInfo, primary: &str) -> Result<(String, u16), 
 
 /// Asks a server over a connection of its own what it is.
 pub(super) async fn describe(info: &ConnectionInfo) -> Result<Described, Error> {
+    let config = AsyncConnectionConfig::new()
+        .set_connection_timeout(Some(CONNECT))
+        .set_response_timeout(Some(CONNECT));
     let reply = async {
-        let mut connection = connect(info).await?;
-        info_command().query_async::<String>(&mut connection).await
+        let mut connection = handshake::connect(info, &config).await?;
+        let text = info_command().query_async::<String>(&mut connection).await;
+        text.map_err(Error::redis("INFO"))
     };
-    within("INFO", DESCRIBES, reply)
-        .await
-        .map(|text| Described::read(&text))
+    match tokio::time::timeout(DESCRIBES, reply).await {
+        Ok(text) => text.map(|text| Described::read(&text)),
+        Err(_elapsed) => Err(no_answer("INFO", DESCRIBES)),
+    }
 }
 
 /// What [`Described::read`] reads the reply of.

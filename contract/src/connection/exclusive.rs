@@ -6,7 +6,7 @@ use std::time::Duration;
 use redis::{Cmd, FromRedisValue, Value};
 
 use super::line::Line;
-use super::{CONNECT, Connections, invocation, within};
+use super::{CONNECT, Connections, invocation, largest, within};
 use crate::durability::Replication;
 use crate::error::Error;
 use crate::script::Transition;
@@ -107,6 +107,7 @@ impl Connections {
     ) -> Result<Value, Error> {
         let (during, timeout) = (transition.name, self.response_timeout());
         let line = self.line().await?;
+        line.admit(during, largest(args)).await?;
         let mut connection = line.take(during).await?;
         let call = invocation(transition, keys, args);
         let value = within(during, timeout, call.invoke_async(&mut connection)).await;

@@ -3,45 +3,46 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use redis::aio::{ConnectionManager, ConnectionManagerConfig};
+use redis::aio::MultiplexedConnection;
 use redis::{AsyncConnectionConfig, Client, ConnectionInfo, ErrorKind, RedisError};
 use tokio_util::sync::CancellationToken;
 
-use super::CONNECT;
+use super::sizes::Sizes;
+use super::{CONNECT, handshake};
 use crate::error::{Error, has_code};
-
-/// How long is waited between two tries of one connection.
-const BETWEEN_TRIES: Duration = Duration::from_millis(300);
 
 /// A shared connection, a pool of exclusive ones, and whether the server they lead to is still the right one.
 pub(super) struct Line {
     pub(super) client: Client,
-    pub(super) manager: ConnectionManager,
+    pub(super) shared: MultiplexedConnection,
     pub(super) exclusive: deadpool_redis::Pool,
+    server: ConnectionInfo,
+    response_timeout: Duration,
+    sizes: Sizes,
     over: CancellationToken,
 }
 
 impl Line {
-    /// Prepares connections; none is opened before the first command.
-    pub(super) fn open(
+    /// Opens the shared connection; the exclusive ones are opened when they are wanted.
+    ///
+    /// # Errors
+    ///
+    /// If the server cannot be reached, or refuses.
+    pub(super) async fn open(
         info: ConnectionInfo,
         response_timeout: Duration,
         exclusive: usize,
     ) -> Result<Arc<Self>, Error> {
         let during = "preparing connections";
-        let config = ConnectionManagerConfig::new()
-            .set_connection_timeout(Some(CONNECT))
-            .set_response_timeout(Some(response_timeout))
-            .set_number_of_retries(1)
-            .set_max_delay(BETWEEN_TRIES);
         let client = Client::open(info.clone()).map_err(Error::redis(during))?;
-        let manager = ConnectionManager::new_lazy_with_config(client.clone(), config)
-            .map_err(Error::redis(during))?;
+        let config = AsyncConnectionConfig::new()
+            .set_connection_timeout(Some(CONNECT))
+            .set_response_timeout(Some(response_timeout));
         // A response timeout would end a blocking read here while the server still hands the entry out.
         let blocking = AsyncConnectionConfig::new()
             .set_connection_timeout(Some(CONNECT))
             .set_response_timeout(None);
-        let pool = deadpool_redis::Manager::new_with_config(info, blocking)
+        let pool = deadpool_redis::Manager::new_with_config(info.clone(), blocking)
             .map_err(Error::redis(during))?;
         let exclusive = deadpool_redis::Pool::builder(pool)
             .max_size(exclusive)
@@ -56,10 +57,24 @@ impl Line {
             })?;
         Ok(Arc::new(Self {
             client,
-            manager,
+            shared: handshake::connect(&info, &config).await?,
             exclusive,
+            server: info,
+            response_timeout,
+            sizes: Sizes::default(),
             over: CancellationToken::new(),
         }))
+    }
+
+    /// Makes sure that the server takes what is to be sent, of which the largest piece is `bytes`.
+    pub(super) async fn admit(&self, during: &'static str, bytes: usize) -> Result<(), Error> {
+        if self.sizes.are_known_to_take(bytes) {
+            return Ok(());
+        }
+        let tried = self
+            .sizes
+            .admit(during, bytes, &self.server, self.response_timeout);
+        Box::pin(tried).await
     }
 
     /// Whether it has been given up.
@@ -77,8 +92,8 @@ impl Line {
         self.over.cancel();
     }
 
-    /// Passes an outcome on; gives the line up if it says that the primary may be elsewhere by now. A manager alone would
-    /// reconnect to the same address, and stay on a server that became read-only or silent.
+    /// Passes an outcome on; gives the line up if it says that the primary may be elsewhere by now, or that a new connection
+    /// was refused.
     pub(super) fn settle<T>(
         &self,
         during: &'static str,
@@ -91,7 +106,7 @@ impl Line {
     pub(super) fn judge<T>(&self, outcome: Result<T, Error>) -> Result<T, Error> {
         let moved = match &outcome {
             Err(Error::Redis { source, .. }) => may_have_moved(source),
-            Err(Error::Connection { .. }) => true,
+            Err(Error::Connection { .. } | Error::Refused { .. }) => true,
             _ => false,
         };
         if moved {
@@ -110,11 +125,35 @@ impl Line {
             if !matches!(source, PoolError::Timeout(TimeoutType::Wait)) {
                 self.give_up();
             }
-            Error::Connection {
-                during,
-                reason: source.to_string(),
+            match source {
+                PoolError::Backend(source) => refused(during, source),
+                source => Error::Connection {
+                    during,
+                    reason: source.to_string(),
+                },
             }
         })
+    }
+
+    /// A connection of its own for messages.
+    pub(super) async fn listen(&self, during: &'static str) -> Result<redis::aio::PubSub, Error> {
+        let opened = self.client.get_async_pubsub().await;
+        opened.map_err(|source| refused(during, source))
+    }
+}
+
+/// What it means that a further connection could not be opened. The next that is opened after all were given up says what
+/// the server said.
+fn refused(during: &'static str, source: RedisError) -> Error {
+    if handshake::is_answer(&source) {
+        let (step, closed) = ("a further connection", false);
+        Error::Refused {
+            step,
+            closed,
+            source,
+        }
+    } else {
+        Error::Redis { during, source }
     }
 }
 

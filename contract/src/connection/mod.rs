@@ -4,8 +4,11 @@
 
 mod address;
 mod exclusive;
+mod handshake;
 mod line;
+mod sizes;
 
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -25,7 +28,7 @@ use line::Line;
 const LOOK: Duration = Duration::from_secs(5);
 /// How long may be spent on getting a connection.
 const CONNECT: Duration = Duration::from_secs(2);
-/// A primary that could not be found is not looked for again within this time: all who ask share the answer.
+/// A primary that could not be found, or refused, is not asked again within this time: all who ask share the answer.
 const LOOK_AGAIN: Duration = Duration::from_millis(250);
 /// Each shard has a reader that blocks; so many exclusive connections may be wanted beside those.
 const SPARE_EXCLUSIVE: usize = 64;
@@ -66,8 +69,10 @@ struct Inner {
     current: ArcSwapOption<Line>,
     /// One looks for the primary at a time.
     looking: tokio::sync::Mutex<()>,
-    /// When it was last looked for in vain, and why.
-    failed: Mutex<Option<(Instant, String)>>,
+    /// Whether the server ever let this process in.
+    let_in: AtomicBool,
+    /// When it was last looked for, or asked, in vain, and why.
+    failed: Mutex<Option<(Instant, Error)>>,
 }
 
 /// All connections of a process to one Redis. Cheap to clone.
@@ -95,6 +100,7 @@ impl Connections {
             exclusive: usize::from(settings.shards.count()) + SPARE_EXCLUSIVE,
             current: ArcSwapOption::empty(),
             looking: tokio::sync::Mutex::default(),
+            let_in: AtomicBool::new(false),
             failed: Mutex::default(),
         })))
     }
@@ -106,7 +112,8 @@ impl Connections {
         command: &Cmd,
     ) -> Result<T, Error> {
         let line = self.line().await?;
-        let outcome = command.query_async(&mut line.manager.clone()).await;
+        line.admit(during, sizes::largest(command)).await?;
+        let outcome = command.query_async(&mut line.shared.clone()).await;
         line.settle(during, outcome)
     }
 
@@ -117,7 +124,9 @@ impl Connections {
         pipeline: &Pipeline,
     ) -> Result<T, Error> {
         let line = self.line().await?;
-        let outcome = pipeline.query_async(&mut line.manager.clone()).await;
+        let largest = pipeline.cmd_iter().map(sizes::largest).max();
+        line.admit(during, largest.unwrap_or(0)).await?;
+        let outcome = pipeline.query_async(&mut line.shared.clone()).await;
         line.settle(during, outcome)
     }
 
@@ -129,8 +138,9 @@ impl Connections {
         args: &[&str],
     ) -> Result<Value, Error> {
         let line = self.line().await?;
+        line.admit(transition.name, largest(args)).await?;
         let call = invocation(transition, keys, args);
-        let outcome = call.invoke_async(&mut line.manager.clone()).await;
+        let outcome = call.invoke_async(&mut line.shared.clone()).await;
         line.settle(transition.name, outcome)
     }
 
@@ -152,11 +162,16 @@ impl Connections {
         let during = "subscribing";
         let line = self.line().await?;
         let subscribed = async {
-            let mut pubsub = line.client.get_async_pubsub().await?;
-            pubsub.subscribe(channels).await?;
+            let mut pubsub = line.listen(during).await?;
+            let outcome = pubsub.subscribe(channels).await;
+            outcome.map_err(Error::redis(during))?;
             Ok(pubsub)
         };
-        let pubsub = line.judge(within(during, CONNECT, subscribed).await)?;
+        let pubsub = match tokio::time::timeout(CONNECT, subscribed).await {
+            Ok(outcome) => outcome,
+            Err(_elapsed) => Err(no_answer(during, CONNECT)),
+        };
+        let pubsub = line.judge(pubsub)?;
         Ok(Subscription { pubsub, line })
     }
 
@@ -175,9 +190,9 @@ impl Connections {
     async fn look(&self) -> Result<(), Error> {
         let line = self.line().await?;
         let info = address::info_command();
-        let ours = info.query_async::<String>(&mut line.manager.clone()).await;
+        let ours = info.query_async::<String>(&mut line.shared.clone()).await;
         let ours = address::Described::read(&line.settle("INFO", ours)?);
-        let there = address::describe(&self.0.address.find().await?).await?;
+        let there = Box::pin(address::describe(&self.0.address.find().await?)).await?;
         if there.is_primary && there.run_id != ours.run_id {
             tracing::warn!("another server is the primary now; changing to it");
             line.give_up();
@@ -195,27 +210,37 @@ impl Connections {
         if let Some(line) = fit() {
             return Ok(line);
         }
-        if let Some(reason) = self.failed_just_now() {
-            return Err(Error::Connection {
-                during: "finding the primary",
-                reason,
-            });
+        if let Some(error) = self.failed_just_now() {
+            return Err(error);
         }
-        let info = self.0.address.find().await.inspect_err(|error| {
-            *self.failed() = Some((Instant::now(), error.to_string()));
+        let line = Box::pin(self.open()).await.inspect_err(|error| {
+            *self.failed() = Some((Instant::now(), error.clone()));
         })?;
-        let line = Line::open(info, self.0.response_timeout, self.0.exclusive)?;
+        self.0.let_in.store(true, Ordering::Relaxed);
         self.0.current.store(Some(Arc::clone(&line)));
         Ok(line)
     }
 
-    fn failed_just_now(&self) -> Option<String> {
-        let failed = self.failed();
-        let (at, reason) = failed.as_ref()?;
-        (at.elapsed() < LOOK_AGAIN).then(|| reason.clone())
+    /// Whether a process that starts should wait for Redis after this error, rather than end: it is transient, or Redis
+    /// has let it in before.
+    #[must_use]
+    pub fn should_wait(&self, error: &Error) -> bool {
+        let was_in = self.0.let_in.load(Ordering::Relaxed);
+        error.is_transient() || (was_in && matches!(error, Error::Refused { .. }))
     }
 
-    fn failed(&self) -> std::sync::MutexGuard<'_, Option<(Instant, String)>> {
+    async fn open(&self) -> Result<Arc<Line>, Error> {
+        let info = self.0.address.find().await?;
+        Line::open(info, self.0.response_timeout, self.0.exclusive).await
+    }
+
+    fn failed_just_now(&self) -> Option<Error> {
+        let failed = self.failed();
+        let (at, error) = failed.as_ref()?;
+        (at.elapsed() < LOOK_AGAIN).then(|| error.clone())
+    }
+
+    fn failed(&self) -> std::sync::MutexGuard<'_, Option<(Instant, Error)>> {
         self.0.failed.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -268,9 +293,18 @@ async fn within<T>(
 ) -> Result<T, Error> {
     match tokio::time::timeout(limit, reply).await {
         Ok(outcome) => outcome.map_err(Error::redis(during)),
-        Err(_elapsed) => Err(Error::Connection {
-            during,
-            reason: format!("no answer within {limit:?}"),
-        }),
+        Err(_elapsed) => Err(no_answer(during, limit)),
     }
+}
+
+fn no_answer(during: &'static str, limit: Duration) -> Error {
+    Error::Connection {
+        during,
+        reason: format!("no answer within {limit:?}"),
+    }
+}
+
+/// The largest of these, bytes.
+fn largest(pieces: &[&str]) -> usize {
+    pieces.iter().map(|piece| piece.len()).max().unwrap_or(0)
 }

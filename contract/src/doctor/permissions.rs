@@ -199,8 +199,10 @@ mod tests {
     use crate::connection::RedisSettings;
     use crate::script::sources;
 
-    /// What is sent only where it is asked for, or what one can do without.
-    const NOT_NEEDED: [&str; 4] = ["ACL", "CONFIG", "SENTINEL", "WAIT"];
+    /// What is sent only where it is asked for, what one can do without, and what each connection begins with.
+    const NOT_NEEDED: [&str; 7] = [
+        "ACL", "AUTH", "CONFIG", "ECHO", "SELECT", "SENTINEL", "WAIT",
+    ];
 
     /// Every word in capitals right after `before` and a quote.
     fn words(text: &str, before: &str) -> BTreeSet<String> {

@@ -55,7 +55,9 @@ impl Store {
             .command::<HashMap<String, String>>("CONFIG GET", &get);
         match outcome.await {
             Ok(mut found) => Ok(found.remove("appendfsync")),
-            Err(error) if error.is_transient() => Err(error),
+            Err(error) if error.is_transient() || matches!(error, Error::Refused { .. }) => {
+                Err(error)
+            }
             // Refused to this user, or hidden by whoever manages the server.
             Err(_refused) => Ok(None),
         }

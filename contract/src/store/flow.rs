@@ -245,7 +245,7 @@ fn field(fields: &Value, name: &str) -> String {
 fn delivery(shard: Shard, queue: &QueueName, entry: String, id: String, tool: String) -> Delivery {
     let (queue, entry) = (queue.clone(), EntryId(entry));
     match id.parse::<crate::ids::TaskId>() {
-        Ok(id) if id.shard() == shard => Delivery::Job(Claimed { id, queue, entry }),
+        Ok(id) if id.shard() == shard => Delivery::Job(Claimed::new(id, queue, entry)),
         _ => Delivery::Unreadable {
             queue,
             entry,

@@ -10,8 +10,8 @@ use std::time::Duration;
 use redis::aio::MultiplexedConnection;
 use redis::{FromRedisValue, ToRedisArgs};
 use taskferry_contract::{
-    BlockingConnection, Hold, Owner, QueueName, RedisSettings, Shard, Shards, Store, TaskId,
-    ToolDefinition, WorkerId,
+    BlockingConnection, Claimed, Hold, Owner, QueueName, RedisSettings, Shard, Shards, Store,
+    TaskId, ToolDefinition, WorkerId,
 };
 use taskferry_testing::{TestServer, invariants};
 
@@ -54,12 +54,20 @@ pub(crate) struct Case {
     submits: usize,
     /// What Redis calls the entries that were delivered so far.
     entries: BTreeMap<usize, String>,
-    deliveries: Vec<(usize, usize)>,
+    deliveries: Vec<Delivered>,
     holdings: Vec<Holding>,
     /// Records of jobs that have ended, as they were then.
     ended: BTreeMap<usize, Record>,
     /// How often a reply said that it ended the job.
     ends: BTreeMap<usize, u32>,
+}
+
+/// An entry as it was delivered: the job, the entry's number, and what it is claimed with.
+#[derive(Clone)]
+struct Delivered {
+    job: usize,
+    entry: usize,
+    claimed: Claimed,
 }
 
 impl Case {

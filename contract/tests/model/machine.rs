@@ -40,6 +40,8 @@ pub(crate) struct Job {
     pub(crate) status: Status,
     pub(crate) entry: Option<usize>,
     pub(crate) worker: Option<usize>,
+    /// The delivery by which the attempt was claimed.
+    pub(crate) claim: Option<usize>,
     pub(crate) lapsed: bool,
     pub(crate) attempt: u64,
     pub(crate) retries: u64,
@@ -151,7 +153,12 @@ impl Machine {
         taken
     }
 
-    pub(crate) fn claim(&mut self, job: usize, entry: usize, worker: usize) -> Reply {
+    pub(crate) fn claim(
+        &mut self,
+        job: usize,
+        entry: usize,
+        (worker, delivery): (usize, usize),
+    ) -> Reply {
         let of = &mut self.jobs[job];
         let dropped = if of.gone {
             Some(Reply::Gone)
@@ -167,7 +174,7 @@ impl Machine {
             return reply;
         }
         if let Some(holder) = of.worker {
-            if !of.lapsed && holder == worker {
+            if !of.lapsed && holder == worker && of.claim == Some(delivery) {
                 return of.started();
             }
             if !of.lapsed {
@@ -186,11 +193,11 @@ impl Machine {
                 return Reply::Poison(crashes);
             }
         }
-        self.begin(job, entry, worker)
+        self.begin(job, entry, (worker, delivery))
     }
 
     /// Starts an attempt, if the tool has a slot.
-    fn begin(&mut self, job: usize, entry: usize, worker: usize) -> Reply {
+    fn begin(&mut self, job: usize, entry: usize, (worker, delivery): (usize, usize)) -> Reply {
         let of = &mut self.jobs[job];
         if of.limited() {
             self.slots.retain(|_, lapsed| !*lapsed);
@@ -210,7 +217,7 @@ impl Machine {
         let of = &mut self.jobs[job];
         of.status = Status::Working;
         of.attempt += 1;
-        of.worker = Some(worker);
+        (of.worker, of.claim) = (Some(worker), Some(delivery));
         of.lapsed = false;
         debug_assert_eq!(of.entry, Some(entry));
         of.started()

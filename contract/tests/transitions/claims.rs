@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use taskferry_contract::{
-    CancelReply, ClaimReply, FinishReply, Progress, RetryReply, Status, Submission, SubmitReply,
-    WorkerId,
+    CancelReply, ClaimReply, FinishReply, Progress, RetryReply, Source, Status, Submission,
+    SubmitReply, WorkerId,
 };
 
 use crate::rig::{LEASE, Rig, completed, job_in, started, tool};
@@ -65,6 +65,30 @@ async fn a_repeated_claim_starts_no_second_attempt() {
     );
     assert_eq!(rig.record(claimed.id).await, before);
     assert_eq!(rig.finish(&hold).await, FinishReply::Stored);
+    rig.check_drained().await;
+}
+
+#[tokio::test]
+async fn an_entry_that_is_delivered_again_is_not_given_the_attempt_that_runs() {
+    let mut rig = Rig::new().await;
+    rig.submit().await;
+    let (hold, _) = rig.start().await;
+    let before = rig.record(hold.claimed.id).await;
+    let source = Source {
+        worker: &rig.worker,
+        shard: rig.shard,
+        queues: std::slice::from_ref(&rig.tool.queue),
+    };
+    // As a worker reads after a broken connection what it was handed out.
+    let again = job_in(rig.store.read_pending(source, 10).await.unwrap());
+    assert_eq!(again.entry, hold.claimed.entry);
+    let reply = rig.claim(&again).await;
+    assert!(matches!(reply, ClaimReply::Busy { .. }), "{reply:?}");
+    assert_eq!(rig.record(hold.claimed.id).await, before);
+    rig.lapse(&hold).await;
+    let (next, _) = started(again.clone(), &rig.worker, rig.claim(&again).await);
+    assert_eq!(next.attempt.0, hold.attempt.0 + 1);
+    assert_eq!(rig.finish(&next).await, FinishReply::Stored);
     rig.check_drained().await;
 }
 

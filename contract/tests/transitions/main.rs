@@ -24,6 +24,7 @@ mod firsts;
 mod forgets;
 mod full_memory;
 mod hands_out;
+mod handshakes;
 mod joins;
 mod leaves;
 mod lists;

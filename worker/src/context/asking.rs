@@ -66,7 +66,7 @@ impl JobContext {
                     self.attempt.refuse(refused);
                     return Err(AskError::Stopped);
                 }
-                Err(error) if error.is_transient() => {
+                Err(error) if error.may_pass() => {
                     tracing::warn!(%error, "questions could not be put; trying again");
                 }
                 Err(error) => return Err(AskError::Store(error)),

@@ -10,6 +10,7 @@ use tokio::time::{Instant, sleep};
 
 use super::Runtime;
 use super::backoff::Backoff;
+use super::settle::persist;
 
 /// A job that is free so soon is waited for.
 const SOON: Duration = Duration::from_secs(2);
@@ -29,7 +30,7 @@ pub(crate) async fn claim(runtime: &Arc<Runtime>, claimed: &Claimed) -> Option<B
                 not_started(runtime, &reply);
                 return None;
             }
-            Err(error) if error.is_transient() && Instant::now() < until => {
+            Err(error) if error.may_pass() && Instant::now() < until => {
                 tracing::warn!(%error, "a job could not be claimed; trying again");
             }
             Err(error @ Error::Malformed { .. }) => {
@@ -88,7 +89,9 @@ async fn unreadable(runtime: &Runtime, claimed: &Claimed, error: &Error) {
     let from = (claimed.id.shard(), &claimed.queue);
     let id = claimed.id.to_string();
     bury(runtime, from, &claimed.entry, (&id, "")).await;
-    let Ok(Some(view)) = runtime.store.view(claimed.id).await else {
+    let until = Instant::now() + runtime.lease;
+    let view = persist(runtime, until, || runtime.store.view(claimed.id)).await;
+    let Ok(Some(view)) = view else {
         return;
     };
     let hold = Hold {
@@ -101,8 +104,9 @@ async fn unreadable(runtime: &Runtime, claimed: &Claimed, error: &Error) {
         error: serde_json::json!({ "code": -32603, "message": message }).to_string(),
         message,
     };
-    if let Err(error) = runtime.store.finish(&hold, &outcome).await {
-        tracing::error!(%error, "it could not be ended");
+    let ended = persist(runtime, until, || runtime.store.finish(&hold, &outcome));
+    if let Err(error) = ended.await {
+        tracing::error!(?error, "it could not be ended");
     }
 }
 

@@ -73,11 +73,8 @@ mod tests {
     #[tokio::test]
     async fn an_entry_is_in_hand_once_and_a_second_delivery_rings_it() {
         let shard = Shards::default().all().next().unwrap();
-        let claimed = Claimed {
-            id: TaskId::random(shard),
-            queue: QueueName::default_queue(),
-            entry: "1-1".to_owned().into(),
-        };
+        let (id, queue) = (TaskId::random(shard), QueueName::default_queue());
+        let claimed = Claimed::new(id, queue, "1-1".to_owned().into());
         let all = Arc::new(InFlight::default());
         let first = all.take(claimed.clone()).unwrap();
         assert!(all.take(claimed.clone()).is_none());

@@ -113,11 +113,12 @@ async fn send(attempt: &Attempt, runtime: &Runtime) -> bool {
         Ok(Ok(())) => {}
         Ok(Err(refused)) => attempt.refuse(refused),
         Err(error) => {
-            tracing::debug!(%error, "progress could not be reported");
-            if error.is_transient() {
+            if error.may_pass() {
+                tracing::debug!(%error, "progress could not be reported; trying again");
                 attempt.reports.put_back(report);
                 return false;
             }
+            tracing::warn!(%error, "Redis refuses a report of progress; it is dropped");
         }
     }
     true

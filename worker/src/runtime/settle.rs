@@ -61,6 +61,38 @@ impl Settlement {
             Self::Release { .. } => self,
         }
     }
+
+    /// What is written in place of this, which Redis refused for good; nothing if there is nothing smaller to write.
+    fn refused(&self, error: &Error) -> Option<Self> {
+        let text = match error {
+            Error::TooLarge { bytes, .. } => format!(
+                "the result is too large for this Redis: {bytes} bytes in one piece (its proto-max-bulk-len or client-query-buffer-limit)"
+            ),
+            // Details are the operator's.
+            _ => "the result could not be stored: Redis refused it".to_owned(),
+        };
+        let instead = completed(ToolResult::error(&text));
+        match self {
+            Self::Finish(_) => Some(Self::Finish(instead)),
+            Self::Retry { delay, message, .. } => Some(Self::Retry {
+                delay: *delay,
+                message: start_of(message),
+                last: instead,
+            }),
+            Self::Release { .. } => None,
+        }
+    }
+}
+
+/// So much of a message is stored where all of it was refused, bytes.
+const MESSAGE_START: usize = 1024;
+
+fn start_of(message: &str) -> String {
+    let mut end = message.len().min(MESSAGE_START);
+    while !message.is_char_boundary(end) {
+        end -= 1;
+    }
+    message.get(..end).unwrap_or_default().to_owned()
 }
 
 /// A tool's result, as an outcome.
@@ -72,13 +104,44 @@ pub(crate) fn completed(result: ToolResult) -> Outcome {
     }
 }
 
-/// Writes a settlement, again and again if Redis fails. True if Redis took it, or refused it for good.
+/// How writing the end of an attempt went.
+enum Written {
+    /// Redis took it, or it is not needed any more.
+    Yes,
+    /// Redis will not take it, however often it is tried.
+    Refused(Error),
+    /// It was given up: the record has expired, or the worker ends at once.
+    No,
+}
+
+/// Writes a settlement, again and again if Redis fails or the user may not; true once Redis has it. One that Redis refuses
+/// for good, as a result that is too large for it, becomes an error that says so: the job ends, rather than run again.
 pub(crate) async fn settle(runtime: &Runtime, attempt: &Attempt, settlement: &Settlement) -> bool {
+    let error = match write(runtime, attempt, settlement).await {
+        Written::Yes => return true,
+        Written::No => return false,
+        Written::Refused(error) => error,
+    };
+    tracing::error!(%error, "Redis refuses the end of the attempt");
+    let Some(less) = settlement.refused(&error) else {
+        return false;
+    };
+    match write(runtime, attempt, &less).await {
+        Written::Yes => true,
+        Written::No => false,
+        Written::Refused(error) => {
+            tracing::error!(%error, "Redis refuses that too; the job is left to its lease");
+            false
+        }
+    }
+}
+
+async fn write(runtime: &Runtime, attempt: &Attempt, settlement: &Settlement) -> Written {
     let (hold, expires) = (&attempt.hold, attempt.expires);
     match settlement {
         Settlement::Finish(outcome) => {
             let reply = persist(runtime, expires, || runtime.store.finish(hold, outcome)).await;
-            reply.inspect(log_finish).is_some()
+            written(reply, log_finish)
         }
         Settlement::Retry {
             delay,
@@ -90,23 +153,38 @@ pub(crate) async fn settle(runtime: &Runtime, attempt: &Attempt, settlement: &Se
             })
             .await;
             runtime.wake.forwarder.notify_waiters();
-            reply.inspect(|reply| log_retry(reply, message)).is_some()
+            written(reply, |reply| log_retry(reply, message))
         }
         Settlement::Release { delay, message } => {
-            release(runtime, hold, expires, *delay, message.as_deref()).await
+            if release(runtime, hold, expires, *delay, message.as_deref()).await {
+                Written::Yes
+            } else {
+                Written::No
+            }
         }
     }
 }
 
-/// Gives a job back until its open questions are answered; nothing if Redis does not answer.
-pub(crate) async fn park(runtime: &Runtime, attempt: &Attempt) -> Option<ParkReply> {
-    persist(runtime, attempt.expires, || {
-        runtime.store.park(&attempt.hold)
-    })
-    .await
+fn written<T>(reply: Result<T, Option<Error>>, log: impl FnOnce(&T)) -> Written {
+    match reply {
+        Ok(reply) => {
+            log(&reply);
+            Written::Yes
+        }
+        Err(Some(error)) => Written::Refused(error),
+        Err(None) => Written::No,
+    }
 }
 
-/// Gives a job back; true if Redis took it, or refused it for good.
+/// Gives a job back until its open questions are answered; nothing if Redis does not take that.
+pub(crate) async fn park(runtime: &Runtime, attempt: &Attempt) -> Option<ParkReply> {
+    let reply = persist(runtime, attempt.expires, || {
+        runtime.store.park(&attempt.hold)
+    });
+    reply.await.map_err(left_to_its_lease).ok()
+}
+
+/// Gives a job back; true if Redis took it.
 pub(crate) async fn release(
     runtime: &Runtime,
     hold: &Hold,
@@ -122,36 +200,48 @@ pub(crate) async fn release(
         runtime.wake.forwarder.notify_waiters();
     }
     match reply {
-        Some(FinishReply::Stored) => tracing::info!(?delay, "released"),
-        Some(FinishReply::Refused(refused)) => tracing::info!(?refused, "nothing to release"),
-        None => {}
+        Ok(FinishReply::Stored) => tracing::info!(?delay, "released"),
+        Ok(FinishReply::Refused(refused)) => tracing::info!(?refused, "nothing to release"),
+        Err(error) => {
+            left_to_its_lease(error);
+            return false;
+        }
     }
-    reply.is_some()
+    true
+}
+
+fn left_to_its_lease(error: Option<Error>) {
+    if let Some(error) = error {
+        tracing::error!(%error, "Redis refuses to take the job back; it is left to its lease");
+    }
 }
 
 /// Repeats a call until Redis gives an answer. A call that failed may have run, which the fence makes harmless: the
 /// repeated one is refused. There is no use in going on once the record must have expired; before that there is, even
 /// past the lease, for a job that nobody else has claimed is still this attempt's.
-async fn persist<T, F: Future<Output = Result<T, Error>>>(
+///
+/// Errors are why Redis will never take it; none if it was given up.
+pub(crate) async fn persist<T, F: Future<Output = Result<T, Error>>>(
     runtime: &Runtime,
     expires: Instant,
     call: impl Fn() -> F,
-) -> Option<T> {
+) -> Result<T, Option<Error>> {
     let mut backoff = Backoff::default();
     loop {
         match call().await {
-            Ok(reply) => return Some(reply),
-            Err(error) if error.is_transient() && Instant::now() < expires => {
+            Ok(reply) => return Ok(reply),
+            Err(error) if !error.may_pass() => return Err(Some(error)),
+            Err(error) if Instant::now() < expires => {
                 tracing::warn!(%error, "the end of the attempt could not be written; trying again");
             }
             Err(error) => {
-                tracing::error!(%error, "the end of the attempt could not be written; it is left to its lease");
-                return None;
+                tracing::error!(%error, "the end of the attempt could not be written while its record lived");
+                return Err(None);
             }
         }
         tokio::select! {
             () = backoff.wait() => {}
-            () = runtime.phase.kill.cancelled() => return None,
+            () = runtime.phase.kill.cancelled() => return Err(None),
         }
     }
 }

@@ -16,6 +16,7 @@ mod leases;
 mod outcomes;
 mod processes;
 mod prompt;
+mod refusals;
 mod rig;
 mod script;
 mod stops;

@@ -4,6 +4,7 @@
 mod outcome;
 mod replies;
 
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 pub use outcome::Outcome;
@@ -18,7 +19,9 @@ use crate::reply::Reply;
 use crate::script::{TRANSITIONS, Transition};
 use crate::store::{Store, millis};
 
-/// An entry that a worker took off a stream, and by it the right to claim the job.
+/// An entry that a worker took off a stream, and by it the right to claim the job. A claim that is repeated with the same
+/// value is given the same attempt. The same entry delivered once more is another value: by it, no attempt is given out that
+/// a handler may have begun.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Claimed {
     /// The job.
@@ -27,6 +30,24 @@ pub struct Claimed {
     pub queue: QueueName,
     /// The entry.
     pub entry: EntryId,
+    /// Which delivery to this process it is.
+    number: u64,
+}
+
+/// Deliveries to this process so far.
+static DELIVERIES: AtomicU64 = AtomicU64::new(0);
+
+impl Claimed {
+    /// An entry that was just delivered.
+    #[must_use]
+    pub fn new(id: TaskId, queue: QueueName, entry: EntryId) -> Self {
+        Self {
+            id,
+            queue,
+            entry,
+            number: DELIVERIES.fetch_add(1, Ordering::Relaxed),
+        }
+    }
 }
 
 /// An attempt: what its writes are checked against.
@@ -66,12 +87,13 @@ impl Store {
         let shard = claimed.id.shard();
         let (base, id) = (self.keys.base(shard), claimed.id.to_string());
         let queue = self.keys.queue(shard, &claimed.queue);
-        let lease = millis(lease).to_string();
+        let (lease, number) = (millis(lease).to_string(), claimed.number.to_string());
+        let (entry, worker) = (claimed.entry.as_str(), worker.as_str());
         let mut reply = self
             .call(
                 &TRANSITIONS.claim,
                 &[&self.keys.task(claimed.id), &queue],
-                &[&base, &id, claimed.entry.as_str(), worker.as_str(), &lease],
+                &[&base, &id, entry, worker, &lease, &number],
             )
             .await
             .map_err(|error| match error {

@@ -3,10 +3,10 @@
 use std::time::Duration;
 
 use taskferry_contract::{
-    Attempt, ClaimReply, Claimed, Delivery, Hold, Outcome, Progress, ReplicaId, Source,
+    Attempt, ClaimReply, Delivery, Hold, Outcome, Progress, ReplicaId, Source,
 };
 
-use super::{Case, Checked, Holding, LEASE, equal};
+use super::{Case, Checked, Delivered, Holding, LEASE, equal};
 use crate::machine::Held;
 use crate::operation::{End, Operation};
 use crate::reply::Reply;
@@ -102,10 +102,8 @@ impl Case {
             let (entry, job) = match delivery {
                 Delivery::Job(claimed) => {
                     let job = self.ids.iter().position(|id| *id == claimed.id);
-                    (
-                        &claimed.entry,
-                        Some(job.ok_or("an entry of an unknown task")?),
-                    )
+                    let job = job.ok_or("an entry of an unknown task")?;
+                    (&claimed.entry, Some((job, claimed.clone())))
                 }
                 Delivery::Unreadable { entry, .. } => {
                     let from = (self.shard, &self.queue);
@@ -118,12 +116,16 @@ impl Case {
                 let known = self.entries.entry(*number);
                 let known = known.or_insert_with(|| entry.as_str().to_owned());
                 equal("entry", &entry.as_str(), &known.as_str())?;
-                match job {
-                    Some(job) => self.deliveries.push((job, *number)),
+                match job.clone() {
+                    Some((job, claimed)) => self.deliveries.push(Delivered {
+                        job,
+                        entry: *number,
+                        claimed,
+                    }),
                     None => self.model.bury(*number),
                 }
             }
-            real.push(job);
+            real.push(job.map(|(job, _)| job));
         }
         Ok((None, Reply::Delivered(real), expected_jobs))
     }
@@ -137,13 +139,12 @@ impl Case {
     }
 
     async fn claim(&mut self, delivery: usize, worker: usize) -> Step {
-        let (job, entry) = self.deliveries[delivery];
-        let expected = self.model.claim(job, entry, worker);
-        let claimed = Claimed {
-            id: self.ids[job],
-            queue: self.queue.clone(),
-            entry: self.entries[&entry].clone().into(),
-        };
+        let Delivered {
+            job,
+            entry,
+            claimed,
+        } = self.deliveries[delivery].clone();
+        let expected = self.model.claim(job, entry, (worker, delivery));
         let reply = self
             .store
             .claim(&claimed, &self.workers[worker], LEASE)

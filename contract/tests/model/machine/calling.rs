@@ -43,6 +43,7 @@ impl Machine {
             status: Status::Queued,
             entry: Some(entry),
             worker: None,
+            claim: None,
             lapsed: false,
             attempt: 0,
             retries: 0,

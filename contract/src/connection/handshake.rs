@@ -1,0 +1,92 @@
+//! Opens a connection, and keeps the server's own words if it refuses. The client library would tell of a wrong password
+//! alone, whatever the server said.
+
+use redis::aio::MultiplexedConnection;
+use redis::{
+    AsyncConnectionConfig, Client, Cmd, ConnectionInfo, ErrorKind, RedisConnectionInfo, RedisError,
+    Value,
+};
+
+use super::{CONNECT, within};
+use crate::error::{Error, has_code};
+
+/// A connection that the server has accepted, with the credentials and the database of `info`.
+///
+/// # Errors
+///
+/// [`Error::Refused`] with the server's reason; [`Error::Connection`] if it answers too late.
+pub(super) async fn connect(
+    info: &ConnectionInfo,
+    config: &AsyncConnectionConfig,
+) -> Result<MultiplexedConnection, Error> {
+    let settings = info.redis_settings();
+    let plain = RedisConnectionInfo::default().set_protocol(settings.protocol());
+    let plain = info
+        .clone()
+        .set_redis_settings(plain.set_skip_set_lib_name());
+    let during = "connecting";
+    let opened = async {
+        Client::open(plain)?
+            .get_multiplexed_async_connection_with_config(config)
+            .await
+    };
+    let mut connection = within(during, CONNECT, opened).await?;
+    for (step, command) in steps(settings) {
+        let reply = command.query_async::<Value>(&mut connection);
+        match within(during, CONNECT, reply).await {
+            Ok(_accepted) => {}
+            // The right to ECHO is not needed; only that the server speaks with this user.
+            Err(Error::Redis { source, .. }) if step == ECHO && has_code(&source, &["NOPERM"]) => {}
+            Err(Error::Redis { source, .. }) if is_answer(&source) => {
+                return Err(Error::Refused {
+                    step,
+                    closed: is_closed(&mut connection).await,
+                    source,
+                });
+            }
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(connection)
+}
+
+/// What is sent first on each connection.
+const ECHO: &str = "ECHO";
+
+fn steps(settings: &RedisConnectionInfo) -> Vec<(&'static str, Cmd)> {
+    let mut steps = Vec::new();
+    if let Some(password) = settings.password() {
+        let mut auth = redis::cmd("AUTH");
+        if let Some(user) = settings.username() {
+            auth.arg(user);
+        }
+        auth.arg(password);
+        steps.push(("AUTH", auth));
+    }
+    if settings.db() != 0 {
+        let mut select = redis::cmd("SELECT");
+        select.arg(settings.db());
+        steps.push(("SELECT", select));
+    }
+    steps.push((ECHO, echo()));
+    steps
+}
+
+fn echo() -> Cmd {
+    let mut echo = redis::cmd(ECHO);
+    echo.arg("");
+    echo
+}
+
+/// Whether the server closed the connection with its refusal, as one does that takes no more clients: that says nothing of
+/// the user.
+async fn is_closed(connection: &mut MultiplexedConnection) -> bool {
+    let reply = echo().query_async::<Value>(connection).await;
+    reply.is_err_and(|error| error.kind() == ErrorKind::Io)
+}
+
+/// Whether an error is a server's answer, rather than a broken wire.
+pub(super) fn is_answer(source: &RedisError) -> bool {
+    source.clone().into_server_errors().is_some()
+        || source.kind() == ErrorKind::AuthenticationFailed
+}
