@@ -1,7 +1,10 @@
 //! Parameters whose values callers repeat in headers: `x-mcp-header` in a tool's input schema (2026-07-28, Streamable
 //! HTTP, Custom Headers from Tool Parameters).
 
+use std::collections::HashMap;
+
 use serde_json::Value;
+use serde_json::value::RawValue;
 
 /// The annotation.
 const ANNOTATION: &str = "x-mcp-header";
@@ -28,11 +31,14 @@ pub(crate) struct Mirrored {
 }
 
 impl Mirrored {
-    /// The parameter's value; nothing if it is absent or null.
-    pub(crate) fn value<'a>(&self, arguments: &'a Value) -> Option<&'a Value> {
+    /// The JSON of the parameter's value as the caller wrote it; nothing if it is absent or null.
+    pub(crate) fn value<'a>(&self, arguments: &'a RawValue) -> Option<&'a str> {
         let mut names = self.path.iter();
-        let found = names.try_fold(arguments, |value, name| value.get(name));
-        found.filter(|value| !value.is_null())
+        let found = names.try_fold(arguments, |value, name| {
+            let members: HashMap<String, &RawValue> = serde_json::from_str(value.get()).ok()?;
+            members.get(name).copied()
+        });
+        found.map(RawValue::get).filter(|json| *json != "null")
     }
 }
 
@@ -135,8 +141,9 @@ mod tests {
         let paths: Vec<String> = found.iter().map(|one| one.path.join("/")).collect();
         assert_eq!(paths, ["outer/n", "region"]);
         assert_eq!(found[1].header, "Mcp-Param-Region");
-        let arguments = json!({ "outer": { "n": 7 }, "region": null });
-        assert_eq!(found[0].value(&arguments), Some(&json!(7)));
+        let arguments = r#"{ "outer": { "n": 123456789012345678901 }, "region": null }"#;
+        let arguments = RawValue::from_string(arguments.to_owned()).unwrap();
+        assert_eq!(found[0].value(&arguments), Some("123456789012345678901"));
         assert_eq!(found[1].value(&arguments), None);
     }
 

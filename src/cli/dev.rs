@@ -22,6 +22,8 @@ use crate::config::{self, DevConfig};
 const PATIENCE: Duration = Duration::from_secs(15);
 /// How long a child may take to end before it is killed.
 const CHILD_END: Duration = Duration::from_secs(10);
+/// How long after the worker's end a signal may come that explains it.
+const SIGNALS_MEET: Duration = Duration::from_secs(1);
 /// How many ports are tried for Redis.
 const PORTS_TRIED: usize = 3;
 /// The file of Redis' other socket, in its folder.
@@ -42,7 +44,7 @@ pub(super) async fn run(given: DevConfig) -> anyhow::Result<()> {
     let mut config = given.serve;
     config.log.start().map_err(anyhow::Error::msg)?;
     let out = Announcer::start().context("nothing can be printed")?;
-    let signals = signalled()?;
+    let mut signals = std::pin::pin!(signalled()?);
     let manifest = find_manifest(given.manifest)?;
     let worker_binary = find_worker()?;
     let folder = tempfile::Builder::new()
@@ -77,9 +79,15 @@ pub(super) async fn run(given: DevConfig) -> anyhow::Result<()> {
         out.print(&format!("redis      redis-cli -p {}", redis.port));
         out.print(&format!("tools      {tools}"));
         out.print("ready; stop with Ctrl-C");
-        tokio::select! {
-            _signal = signals => Ok(()),
-            ended = worker.ended() => bail!("the worker ended: {ended}"),
+        let ended = tokio::select! {
+            biased;
+            _signal = &mut signals => return Ok(()),
+            ended = worker.ended() => ended,
+        };
+        // Whoever stops all processes at once signals one after the other.
+        match tokio::time::timeout(SIGNALS_MEET, signals).await {
+            Ok(_signal) => Ok(()),
+            Err(_elapsed) => bail!("the worker ended: {ended}"),
         }
     };
     let living = async {

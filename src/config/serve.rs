@@ -18,7 +18,7 @@ const SINGLE_USER: &str = "local";
 
 /// How long open requests may take to end, unless it is set: with what comes after, less than the 10 s that `docker stop`
 /// gives.
-const DRAIN_TIMEOUT: Duration = Duration::from_secs(8);
+const DRAIN_TIMEOUT: Duration = Duration::from_secs(7);
 
 const OWN: [Setting; 17] = [
     setting(
@@ -99,7 +99,7 @@ const OWN: [Setting; 17] = [
     setting(
         "drain_timeout",
         "DURATION",
-        "How long open requests may take to end after SIGTERM [default: 8s]",
+        "How long open requests may take to end after SIGTERM [default: 7s]",
     ),
     setting(
         "instructions",
@@ -286,6 +286,12 @@ mod tests {
         assert!(config.listen.ip().is_loopback());
         assert!(config.http.caller.owner.is_anonymous());
         assert!(!config.for_one_user().http.caller.owner.is_anonymous());
+    }
+
+    #[test]
+    fn a_front_end_ends_before_docker_kills_it_unless_it_is_told_otherwise() {
+        let rest = Duration::from_secs(2);
+        assert!(config(&[]).unwrap().drain_timeout + rest < Duration::from_secs(10));
     }
 
     #[test]

@@ -130,6 +130,7 @@ pub(crate) fn inherited_environment() -> Environment {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::manifest::Manifest;
     use taskferry_contract::settings::WORKER_NAMES;
 
     fn config(flags: &[(&'static str, &str)]) -> Result<WorkerConfig, Problems> {
@@ -169,6 +170,19 @@ mod tests {
         let refused = config(&flags).unwrap_err();
         assert_eq!(refused.0.len(), flags.len() + 1, "{refused}");
         assert!(refused.to_string().contains("manifest"), "{refused}");
+    }
+
+    #[test]
+    fn a_worker_ends_before_docker_kills_it_unless_it_is_told_otherwise() {
+        let text = "[[tool]]\nname = 'a'\ndescription = 'b'\ncommand = ['true']";
+        let manifest = Manifest::parse(text, std::path::Path::new("/")).unwrap();
+        let grace = manifest.tools[0].command.stop_grace;
+        let drain = config(&[("manifest", "tools.toml")]).unwrap().drain_timeout;
+        let rest = Duration::from_secs(1);
+        assert!(
+            drain + grace + rest < Duration::from_secs(10),
+            "{drain:?} {grace:?}"
+        );
     }
 
     #[test]

@@ -12,7 +12,7 @@ use serde_json::value::RawValue;
 use taskferry_contract::{Attempt as AttemptNumber, Owner, Progress, TaskId, ToolName};
 use tokio_util::sync::CancellationToken;
 
-use crate::ask::{AskError, AskRequest, read_answer};
+use crate::ask::{AskError, AskRequest, checked_answer, read_answer};
 use crate::exec::LogLevel;
 use crate::handler::ToolError;
 use crate::runtime::Runtime;
@@ -170,6 +170,18 @@ impl JobContext {
     pub async fn ask(&self, key: &str, request: AskRequest) -> Result<Value, AskError> {
         let [answer] = self.ask_all([(key, request)]).await?;
         Ok(answer)
+    }
+
+    /// As [`JobContext::ask`], with the answer as the client wrote it: no number is rounded, no member moved.
+    ///
+    /// # Errors
+    ///
+    /// As [`JobContext::ask`].
+    pub async fn ask_raw(&self, key: &str, request: AskRequest) -> Result<Box<RawValue>, AskError> {
+        let answers = self.answers_to(&[(key, request)]).await?;
+        let answer = answers.first().ok_or(AskError::Stopped)?;
+        let answer = checked_answer(answer)?.to_owned();
+        RawValue::from_string(answer).map_err(AskError::Answer)
     }
 
     /// Puts several questions to the client together, and waits until all have their answers, which are in the order of

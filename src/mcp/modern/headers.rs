@@ -5,7 +5,7 @@ use std::borrow::Cow;
 use axum::http::{HeaderMap, StatusCode};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use serde_json::Value;
+use serde_json::value::RawValue;
 
 use super::super::jsonrpc::{RpcError, code};
 use super::super::reply::Refusal;
@@ -101,11 +101,11 @@ pub(super) fn expect_mirrored(
         return Ok(());
     }
     // What is not JSON is told by the check against the schema.
-    let Ok(arguments) = serde_json::from_str::<Value>(arguments) else {
+    let Ok(arguments) = serde_json::from_str::<&RawValue>(arguments) else {
         return Ok(());
     };
     for parameter in mirrored {
-        expect_parameter(headers, &parameter.header, parameter.value(&arguments))?;
+        expect_parameter(headers, &parameter.header, parameter.value(arguments))?;
     }
     Ok(())
 }
@@ -113,38 +113,49 @@ pub(super) fn expect_mirrored(
 fn expect_parameter(
     headers: &HeaderMap,
     name: &str,
-    argument: Option<&Value>,
+    argument: Option<&str>,
 ) -> Result<(), Refusal> {
-    match argument {
-        None => match read(headers, name)? {
+    let Some(json) = argument else {
+        return match read(headers, name)? {
             None => Ok(()),
             Some(value) => Err(mismatch(format!(
                 "the header {name} is {value:?}, but the arguments have no such value"
             ))),
+        };
+    };
+    match json.chars().next() {
+        Some('"') => match serde_json::from_str::<String>(json) {
+            Ok(text) => expect(headers, name, &text, Presence::Required),
+            // The check against the schema tells of it.
+            Err(_not_unicode) => Ok(()),
         },
-        Some(Value::String(text)) => expect(headers, name, text, Presence::Required),
-        Some(Value::Number(number)) => {
-            let expected = number.to_string();
-            match read(headers, name)? {
-                Some(value) if same_number(&value, &expected) => Ok(()),
-                _ => expect(headers, name, &expected, Presence::Required),
-            }
-        }
-        Some(Value::Bool(flag)) => expect(headers, name, &flag.to_string(), Presence::Required),
+        Some('-' | '0'..='9') => match read(headers, name)? {
+            Some(value) if same_number(&value, json) => Ok(()),
+            _ => expect(headers, name, json, Presence::Required),
+        },
+        Some('t' | 'f') => expect(headers, name, json, Presence::Required),
         // The check against the schema refuses it: only plain values are mirrored.
-        Some(_) => Ok(()),
+        _ => Ok(()),
     }
 }
 
-/// Whether two texts are the same number: exactly if both are written as whole numbers.
+/// Whether two texts are the same number: digit by digit if both are written as whole numbers.
 fn same_number(one: &str, other: &str) -> bool {
-    if let (Ok(one), Ok(other)) = (one.parse::<i128>(), other.parse::<i128>()) {
+    if let (Some(one), Some(other)) = (whole_number(one), whole_number(other)) {
         return one == other;
     }
     match (one.parse::<f64>(), other.parse::<f64>()) {
         (Ok(one), Ok(other)) => one.is_finite() && one == other,
         _ => false,
     }
+}
+
+/// Whether a whole number is negative, and its digits.
+fn whole_number(text: &str) -> Option<(bool, &str)> {
+    let digits = text.strip_prefix('-').unwrap_or(text);
+    let is_whole = !digits.is_empty() && digits.bytes().all(|byte| byte.is_ascii_digit());
+    let digits = digits.trim_start_matches('0');
+    is_whole.then_some((text.starts_with('-') && !digits.is_empty(), digits))
 }
 
 pub(super) fn mismatch(message: String) -> Refusal {
@@ -204,6 +215,11 @@ mod tests {
             (Some("=?base64?SGVsbG8="), r#"{"v":"=?base64?SGVsbG8="}"#),
             (Some(""), r#"{"v":""}"#),
             (Some("42.0"), r#"{"v":42}"#),
+            (Some("0"), r#"{"v":-0}"#),
+            (
+                Some("123456789012345678901"),
+                r#"{"v":123456789012345678901}"#,
+            ),
             (Some("100"), r#"{"v":1e2}"#),
             (Some("true"), r#"{"v":true}"#),
             (None, r#"{"v":null}"#),
@@ -220,6 +236,11 @@ mod tests {
             (Some("=?base64?SGVs!!!bG8=?="), r#"{"v":"Hello"}"#),
             (Some("43"), r#"{"v":42}"#),
             (Some("9007199254740993"), r#"{"v":9007199254740992}"#),
+            (
+                Some("123456789012345678902"),
+                r#"{"v":123456789012345678901}"#,
+            ),
+            (Some("-42"), r#"{"v":42}"#),
             (Some("inf"), r#"{"v":42}"#),
             (Some("True"), r#"{"v":true}"#),
             (Some("a"), r#"{"v":null}"#),

@@ -182,6 +182,24 @@ async fn an_answer_outlives_its_attempt() {
 }
 
 #[tokio::test]
+async fn an_answer_can_be_had_as_the_client_wrote_it() {
+    async fn says_it_again(job: JobContext) -> HandlerResult {
+        let answer = job.ask_raw("go", AskRequest::roots()).await?;
+        Ok(ToolOutput::text(answer.get()))
+    }
+    let rig = Rig::new().await;
+    let worker = run(rig.builder().tool(tool("again"), says_it_again));
+    let id = rig.submit(&tool("again"), "{}").await;
+    rig.has_status(id, Status::InputRequired).await;
+    let (owner, written) = (owner(), r#"{ "z": 123456789012345678901, "a": 1.50 }"#);
+    let stored = rig.store.answer_input(id, &owner, "go", written).await;
+    assert_eq!(stored.unwrap(), AnswerReply::Stored { open: 0 });
+    assert_eq!(text(&rig.end_of(id).await), written);
+    worker.stop().await;
+    rig.check().await;
+}
+
+#[tokio::test]
 async fn a_job_whose_answer_is_long_in_coming_is_parked_and_runs_again() {
     let rig = Rig::new().await;
     let worker = run(builder(&rig).park_after(Duration::from_millis(100)));
