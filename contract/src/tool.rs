@@ -314,6 +314,25 @@ mod tests {
     }
 
     #[test]
+    fn what_a_definition_leaves_out_is_the_default() {
+        let text = r#"{"name":"t","input_schema":{}}"#;
+        let read: ToolDefinition = serde_json::from_str(text).unwrap();
+        let made = ToolDefinition::new("t".parse().unwrap(), read.input_schema.clone());
+        for tool in [&read, &made] {
+            let times = (
+                tool.timeout_ms,
+                tool.keep_ms,
+                tool.poll_interval_ms,
+                tool.poll_interval_max_ms,
+            );
+            assert_eq!(times, (600_000, 300_000, 1_000, 5_000));
+            assert_eq!((tool.attempts, tool.crash_limit), (3, 3));
+        }
+        let [read, made] = [read, made].map(|tool| serde_json::to_value(tool).unwrap());
+        assert_eq!(read, made);
+    }
+
+    #[test]
     fn a_schema_keeps_its_bytes() {
         let text = r#"{"name":"t","input_schema":{ "type":"object",  "b":1,"a":2 }}"#;
         let tool: ToolDefinition = serde_json::from_str(text).unwrap();

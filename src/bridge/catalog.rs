@@ -243,6 +243,20 @@ mod tests {
     }
 
     #[test]
+    fn a_read_that_failed_a_moment_ago_is_no_list_without_tools() {
+        let read = |failed: Option<&str>| Read {
+            at: Instant::now(),
+            failed: failed.map(str::to_owned),
+        };
+        assert!(read(None).outcome().is_ok());
+        let error = read(Some("no route")).outcome().unwrap_err();
+        assert!(
+            error.is_transient() && error.to_string().contains("no route"),
+            "{error}"
+        );
+    }
+
+    #[test]
     fn arguments_that_do_not_fit_are_told_with_their_place() {
         let tool = tool(
             r#"{"type":"object","properties":{"month":{"enum":["May"]},"n":{"type":"integer"}},"required":["month"],"additionalProperties":false}"#,

@@ -102,6 +102,17 @@ mod tests {
     }
 
     #[test]
+    fn that_a_tool_was_removed_is_remembered_twice_as_long_as_one_is_kept() {
+        let (doubt, now) = (Doubt::default(), Instant::now());
+        doubt.removed("a".parse().unwrap(), now);
+        let over = now + KEPT * 2;
+        let nearly = over - Duration::from_millis(1);
+        assert!(kept(&doubt, &[], &["a"], nearly).is_empty());
+        // By then it was registered and vanished, which is no removal.
+        assert_eq!(kept(&doubt, &[], &["a"], over), ["a"]);
+    }
+
+    #[test]
     fn what_came_back_and_vanishes_again_is_kept_as_long() {
         let (doubt, now) = (Doubt::default(), Instant::now());
         assert_eq!(kept(&doubt, &[], &["a"], now), ["a"]);

@@ -50,6 +50,33 @@ async fn refuses_a_job_whose_lease_runs_and_gives_the_entry_back_to_its_holder()
 }
 
 #[tokio::test]
+async fn an_entry_that_is_given_back_can_be_taken_over_the_moment_its_lease_ends() {
+    let mut rig = Rig::new().await;
+    let hold = rig.running().await;
+    let id = hold.claimed.id;
+    // Of its minute of a lease ten seconds are left.
+    let until = rig.store.now_ms().await.unwrap() + 10_000;
+    let record = rig.store.keys().task(id);
+    rig.raw::<()>("HSET", (record, "lease_ms", until)).await;
+    rig.lapse_entry(&hold).await;
+    let claimed = job_in(rig.reclaim_by(&other()).await);
+    let reply = rig.claim_by(&claimed, &other()).await;
+    assert!(
+        matches!(reply, ClaimReply::Busy { until_ms } if until_ms == until),
+        "{reply:?}"
+    );
+    let queue = rig.store.keys().queue(rig.shard, &claimed.queue);
+    let pending: Vec<(String, String, u64, u64)> =
+        rig.raw("XPENDING", (queue, "workers", "-", "+", 10)).await;
+    let (_, holder, idle_ms, _) = &pending[0];
+    assert_eq!(holder, "w1");
+    // As if its holder had been silent for the fifty that are over; no machine stalls for long here.
+    assert!((49_999..3_000_000).contains(idle_ms), "{idle_ms}");
+    rig.finish(&hold).await;
+    rig.check_drained().await;
+}
+
+#[tokio::test]
 async fn a_repeated_claim_starts_no_second_attempt() {
     let mut rig = Rig::new().await;
     rig.submit().await;

@@ -184,6 +184,7 @@ async fn an_entry_that_was_no_job_cannot_be_revived() {
         .unwrap();
     let letter = the_letter(&rig).await;
     assert_eq!((letter.task, letter.named.as_str()), (None, "nonsense"));
+    assert_eq!(rig.dead_letters().await[0]["attempts"], "0");
     assert_eq!(letter.queue.as_deref(), Some("default"));
     assert_eq!(rig.store.remains(&letter).await.unwrap(), None);
     rig.check_drained().await;
@@ -300,6 +301,24 @@ async fn pages_go_over_shards_and_batches_without_loss() {
             .len(),
         750
     );
+    rig.check_drained().await;
+}
+
+#[tokio::test]
+async fn about_ten_thousand_letters_are_kept_and_the_newest_of_them() {
+    let mut rig = one_attempt().await;
+    let mut pipe = redis::pipe();
+    for number in 0..10_400 {
+        let reason = number.to_string();
+        let letter = ["tf:{0}:dead", "*", "id", "", "reason", &reason];
+        pipe.cmd("XADD").arg(&letter).ignore();
+    }
+    pipe.query_async::<()>(&mut rig.redis).await.unwrap();
+    bury(&rig, "new").await;
+    let kept: usize = rig.raw("XLEN", "tf:{0}:dead").await;
+    // Redis removes whole nodes, of a hundred entries each.
+    assert!((10_000..10_200).contains(&kept), "{kept}");
+    assert_eq!(letters(&rig).await[0].reason, "new");
     rig.check_drained().await;
 }
 

@@ -175,6 +175,53 @@ async fn another_carrier_takes_over_and_repeats_what_has_no_answer() {
 }
 
 #[tokio::test]
+async fn a_carrier_that_takes_over_before_anything_is_due_fetches_again_when_it_is() {
+    let mut rig = Rig::new().await;
+    let (hold, id) = asked(&rig).await;
+    let wants = said(
+        SaidBy::Making("t1"),
+        RemoteStatus::InputRequired,
+        Some(SLOW),
+    );
+    assert_eq!(note(&rig, id, wants).await, NoteReply::Noted);
+    assert_eq!(sent(&rig, id, "c1").await, (true, 1));
+    let remote = rig.record(id).await["remote:a"].clone();
+    assert!(remote.contains(r#""fetching":true"#), "{remote}");
+    let recalled = rig.store.recall_input(id, &rig.owner, "c1").await;
+    assert_eq!(recalled.unwrap(), 1);
+    // What was asked over the other connection is forgotten, whenever the next comes.
+    assert!(waits(&rig, id, "c2").await > SLOW / 2);
+    let remote = rig.record(id).await["remote:a"].clone();
+    assert!(!remote.contains("fetching"), "{remote}");
+    rig.finish(&hold).await;
+    rig.check_drained().await;
+}
+
+#[tokio::test]
+async fn what_a_client_says_of_its_task_is_kept_and_nothing_is_no_message() {
+    let mut rig = Rig::new().await;
+    let (hold, id) = asked(&rig).await;
+    note(&rig, id, made(QUICK)).await;
+    tokio::time::sleep(QUICK * 2).await;
+    assert_eq!(sent(&rig, id, "c1").await, (false, 1));
+    for (number, message) in [(1, "half way"), (2, "")] {
+        let told = Said {
+            message,
+            ..said(SaidBy::Poll(number), RemoteStatus::Working, Some(QUICK))
+        };
+        assert_eq!(note(&rig, id, told).await, NoteReply::Noted);
+        let remote = rig.record(id).await["remote:a"].clone();
+        let kept = remote.contains(r#""message":"half way""#);
+        assert_eq!(kept, number == 1, "{remote}");
+        assert_eq!(remote.contains("message"), number == 1, "{remote}");
+        tokio::time::sleep(QUICK * 2).await;
+        assert_eq!(sent(&rig, id, "c1").await, (false, number + 1));
+    }
+    rig.finish(&hold).await;
+    rig.check_drained().await;
+}
+
+#[tokio::test]
 async fn a_question_that_a_clients_task_will_answer_is_put_to_no_other_session_until_that_is_abandoned()
  {
     let rig = Rig::new().await;

@@ -160,6 +160,25 @@ async fn the_slot_of_one_that_expired_is_free_when_its_lease_is_over_and_not_bef
 }
 
 #[tokio::test]
+async fn a_hundred_that_wait_are_looked_at_together() {
+    let mut rig = limited(1).await;
+    let places = rig.store.keys().waiting_for(rig.shard, &rig.tool.name);
+    // All of them expired meanwhile.
+    for place in 0..250 {
+        let id = TaskId::random(rig.shard).to_string();
+        rig.raw::<()>("ZADD", (&places, place, id)).await;
+    }
+    let tool = rig.tool.name.to_string();
+    rig.raw::<()>("ZADD", ("tf:{0}:waiting", 0, tool)).await;
+    for left in [150, 50, 0] {
+        let looked = rig.store.forward(rig.shard, 10).await.unwrap();
+        assert_eq!(looked.next_due_ms.is_some(), left > 0);
+        assert_eq!(rig.raw::<usize>("ZCARD", &places).await, left);
+    }
+    rig.check_drained().await;
+}
+
+#[tokio::test]
 async fn an_index_lives_as_long_as_the_longest_of_its_jobs() {
     let mut rig = Rig::new().await;
     let mut latest = 0;

@@ -92,9 +92,9 @@ impl Sessions {
     }
 
     /// Whether the session's expiry should be moved now: at most ten times in its idle time.
-    fn is_due(&self, id: SessionId) -> bool {
+    fn is_due(&self, id: SessionId, now: Instant) -> bool {
         let mut touched = self.touched.lock().unwrap_or_else(PoisonError::into_inner);
-        touched.is_due(id, Instant::now(), self.idle / 10)
+        touched.is_due(id, now, self.idle / 10)
     }
 
     /// Keeps a session in use for as long as this is waited for, which never ends.
@@ -217,7 +217,7 @@ impl Mcp {
         let session = session
             .filter(|session| session.owner == caller.owner)
             .ok_or_else(ended)?;
-        if self.sessions.is_due(id) {
+        if self.sessions.is_due(id, Instant::now()) {
             store
                 .touch_session(id, self.settings.session_idle)
                 .await
@@ -306,6 +306,15 @@ fn ended() -> Refusal {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_session_in_use_is_kept_by_a_few_of_its_requests() {
+        let (sessions, id) = (Sessions::new(Duration::from_secs(60)), SessionId::random());
+        let start = Instant::now();
+        let due = |seconds| sessions.is_due(id, start + Duration::from_secs(seconds));
+        let written: Vec<u64> = (0..=60).filter(|second| due(*second)).collect();
+        assert_eq!(written, [0, 6, 12, 18, 24, 30, 36, 42, 48, 54, 60]);
+    }
 
     #[test]
     fn touched_sessions_are_swept_seldom_and_the_old_ones_go() {

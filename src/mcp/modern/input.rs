@@ -221,3 +221,45 @@ pub(super) fn read_answers<'a>(
     }
     Ok(answers)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// How many answers are taken.
+    fn taken(answers: impl IntoIterator<Item = (String, String)>) -> Option<usize> {
+        let answers = answers.into_iter();
+        let raw: Vec<(Cow<'_, str>, Box<RawValue>)> = answers
+            .map(|(key, answer)| (key.into(), RawValue::from_string(answer).unwrap()))
+            .collect();
+        let all: Vec<(&Cow<'_, str>, &RawValue)> =
+            raw.iter().map(|(key, answer)| (key, &**answer)).collect();
+        let read = read_answers(all.iter().map(|(key, answer)| (*key, answer)));
+        read.ok().map(|read| read.len())
+    }
+
+    fn of_bytes(bytes: usize) -> String {
+        let frame = r#"{"x":""}"#.len();
+        format!(r#"{{"x":"{}"}}"#, "a".repeat(bytes - frame))
+    }
+
+    #[test]
+    fn answers_are_bounded_in_number_and_size_and_each_is_an_object() {
+        let many = |count: usize| (0..count).map(|n| (n.to_string(), "{}".to_owned()));
+        assert_eq!(taken(many(MOST_ANSWERS)), Some(MOST_ANSWERS));
+        assert_eq!(taken(many(MOST_ANSWERS + 1)), None);
+        assert_eq!(taken(many(MOST_ANSWERS + 2)), None);
+        let large = |bytes: usize| [("a".to_owned(), of_bytes(bytes))];
+        assert_eq!(taken(large(LARGEST_ANSWERS)), Some(1));
+        assert_eq!(taken(large(LARGEST_ANSWERS + 1)), None);
+        assert_eq!(taken(large(LARGEST_ANSWERS * 2)), None);
+        let halves = ["a", "b"].map(|key| (key.to_owned(), of_bytes(LARGEST_ANSWERS / 2 + 1)));
+        assert_eq!(taken(halves), None, "together");
+        let keyed = |key: &str, answer: &str| [(key.to_owned(), answer.to_owned())];
+        let longest = "k".repeat(LONGEST_KEY);
+        assert_eq!(taken(keyed(&longest, "{}")), Some(1));
+        assert_eq!(taken(keyed(&format!("{longest}k"), "{}")), Some(0));
+        assert_eq!(taken(keyed("a", "[]")), None);
+        assert_eq!(taken(keyed("a", r#"{"x":"\ud83d"}"#)), None);
+    }
+}
