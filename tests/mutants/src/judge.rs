@@ -158,7 +158,9 @@ impl<'a> Judge<'a> {
                 .iter()
                 .any(|start| line.starts_with(start));
             if is_failed {
-                return line.split_once("] ").map(|(_, test)| test.to_owned());
+                let test = line.split_once("] ")?.1;
+                // Before its name stands how many ran so far.
+                return Some(test.rsplit(") ").next().unwrap_or(test).to_owned());
             }
             let of_cargo = line.strip_prefix("test ")?.strip_suffix(" ... FAILED")?;
             Some(of_cargo.to_owned())

@@ -187,7 +187,7 @@ const SCRIPTS: [Row; 34] = [
     script!("watch": "rings::"),
 ];
 
-const SOURCES: [Row; 35] = [
+const SOURCES: [Row; 39] = [
     (
         "contract/src/",
         &[CONTRACT, transitions(EVERY), jobs(EVERY)],
@@ -314,7 +314,14 @@ const SOURCES: [Row; 35] = [
         &[
             WORKER,
             EXEC,
-            jobs(&["exec_", "outcomes::", "processes::", "ends::"]),
+            jobs(&[
+                "stops::",
+                "exec_",
+                "outcomes::",
+                "processes::",
+                "ends::",
+                "files::",
+            ]),
         ],
     ),
     (
@@ -372,6 +379,31 @@ const SOURCES: [Row; 35] = [
                 "logs::",
                 "idempotency::",
             ]),
+        ],
+    ),
+    (
+        "src/mcp/capabilities",
+        &[FRONT_END, e2e(&["askable::", "declarations::", "modern::"])],
+    ),
+    (
+        "src/mcp/outgoing",
+        &[
+            FRONT_END,
+            e2e(&["declarations::", "questions::", "logs::", "legacy::"]),
+        ],
+    ),
+    (
+        "src/mcp/progress",
+        &[
+            FRONT_END,
+            e2e(&["own_stream::", "pace::", "legacy::", "modern::"]),
+        ],
+    ),
+    (
+        "src/mcp/log",
+        &[
+            FRONT_END,
+            e2e(&["logs::", "own_stream::", "declarations::"]),
         ],
     ),
     (
