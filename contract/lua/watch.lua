@@ -2,7 +2,7 @@
 -- KEYS  record
 -- ARGV  base · id · owner · replica
 -- Replies
---   OK, field, value …   the record as a poll shows it, with result and error if there is one
+--   OK, field, value …   the record as a poll shows it, without its outcome: whoever watches many would hold them all
 --   GONE                 no such record for this owner
 local record = KEYS[1]
 local owner, replica = ARGV[3], ARGV[4]
@@ -17,5 +17,4 @@ if not TERMINAL[job.status] then
     redis.call('HSET', record, 'waiters', waiters == '' and replica or (waiters .. ',' .. replica))
   end
 end
-local reply = append_fields({ 'OK' }, record, VIEW)
-return append_fields(reply, record, { 'result', 'error' })
+return append_fields({ 'OK' }, record, VIEW)

@@ -7,6 +7,7 @@
 //! docs/REDIS.md describes every key and transition as an operator meets them.
 
 mod alias;
+mod checks;
 mod connection;
 mod dead;
 mod doctor;
@@ -16,6 +17,7 @@ mod error;
 mod ids;
 mod keys;
 mod log;
+mod offload;
 pub mod output;
 mod overview;
 pub mod process;
@@ -24,15 +26,18 @@ mod record;
 mod registry;
 mod remote;
 mod reply;
+mod schema;
 mod script;
 mod session;
 pub mod settings;
 mod state;
 mod store;
+mod text;
 mod tool;
 mod version;
 
 pub use alias::{Alias, Scope};
+pub use checks::{ToolChecks, check_url};
 pub use connection::{BlockingConnection, Connections, RedisSettings};
 pub use dead::{DeadLetter, InvalidLetterId, LetterFilter, LetterId, Remains, ReviveReply};
 pub use doctor::{Finding, Verdict};
@@ -45,11 +50,13 @@ pub use ids::{
 };
 pub use keys::Keys;
 pub use log::{LogLevel, LogLine, UnknownLevel};
+pub use offload::Offload;
 pub use overview::{QueueOverview, ServerOverview, ShardOverview};
 pub use readable::{MAX_DEPTH, PART_DEPTH, Unreadable, check_readable};
 pub use record::{Job, Question, TaskView};
 pub use registry::WorkerInfo;
 pub use remote::{Remote, RemoteStatus};
+pub use schema::{DuplicateName, Fault, Mirrored, Schema, unique_names};
 pub use script::sources;
 pub use session::{Lifetime, RequestNote, Session, SessionId, StreamHold, Told};
 pub use state::Status;
@@ -63,5 +70,6 @@ pub use store::input::{AnswerReply, Asker, DeliverReply, Sender};
 pub use store::remote::{NoteReply, PollReply, Said, SaidBy, Unwanted};
 pub use store::request::{CancelReply, HandOutReply, LeaveReply, Leaver, Page};
 pub use store::submit::{Submission, SubmitReply};
+pub use text::{cut, plain, quoted};
 pub use tool::{AskFirst, Backoff, TaskSupport, ToolDefinition, TtlBounds};
 pub use version::{CONTRACT_VERSION, ContractVersion};

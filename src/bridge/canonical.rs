@@ -39,7 +39,7 @@ fn object(rest: &mut &str) -> Option<String> {
         *rest = rest.trim_start();
         let key = string(rest)?;
         skip(rest, ':').then_some(())?;
-        // Of a key that is there twice, readers take the last.
+        // No message has a key twice; of what else does, most readers take the last.
         members.insert(key, value(rest)?);
     }
     let members: Vec<String> = members

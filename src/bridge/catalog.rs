@@ -6,18 +6,15 @@ use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use serde_json::{Map, Value};
-use taskferry_contract::{Error, Store, ToolDefinition, ToolName};
+use taskferry_contract::{Error, Mirrored, Store, ToolChecks, ToolDefinition, ToolName};
 use tokio::sync::{Mutex, Notify, watch};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use super::doubt::Doubt;
-use super::mirrored::{self, Mirrored};
 
 /// A miss reads the registry again, but not more often than this.
 const MISS_REFRESH: Duration = Duration::from_millis(500);
-/// So many faults of one call's arguments are told.
-const FAULTS_TOLD: usize = 5;
 
 /// A registered tool, ready to be called.
 #[derive(Debug)]
@@ -28,57 +25,24 @@ pub(crate) struct Tool {
     pub(crate) required_capabilities: Map<String, Value>,
     /// Its parameters that headers repeat.
     pub(crate) mirrored: Vec<Mirrored>,
-    validator: jsonschema::Validator,
+    checks: ToolChecks,
 }
 
 impl Tool {
     pub(crate) fn new(definition: ToolDefinition) -> Result<Self, String> {
-        definition.check_readable()?;
-        let schema: Value = serde_json::from_str(definition.input_schema.get())
-            .map_err(|error| error.to_string())?;
-        let validator = jsonschema::validator_for(&schema).map_err(|error| error.to_string())?;
-        let mirrored = mirrored::collect(&schema)?;
-        let required_capabilities = match &definition.required_capabilities {
-            None => Map::new(),
-            Some(required) => serde_json::from_str(required.get())
-                .map_err(|error| format!("required_capabilities: {error}"))?,
-        };
+        let mut checks = ToolChecks::of(&definition)?;
         Ok(Self {
-            required_capabilities,
-            mirrored,
+            required_capabilities: std::mem::take(&mut checks.required_capabilities),
+            mirrored: std::mem::take(&mut checks.mirrored),
             definition,
-            validator,
+            checks,
         })
     }
 
-    /// Whether `arguments`, a JSON text, fit the input schema; else what does not, and where.
+    /// Whether `arguments`, a JSON text, fit the input schema; else what does not first, and where.
     pub(crate) fn check(&self, arguments: &str) -> Result<(), String> {
-        let name = &self.definition.name;
-        let arguments: Value = serde_json::from_str(arguments)
-            .map_err(|error| format!("the arguments of {name} cannot be read: {error}"))?;
-        if !arguments.is_object() {
-            return Err(format!("the arguments of {name} must be an object"));
-        }
-        if self.validator.is_valid(&arguments) {
-            return Ok(());
-        }
-        let mut faults: Vec<String> = self
-            .validator
-            .iter_errors(&arguments)
-            .take(FAULTS_TOLD + 1)
-            .map(|fault| match fault.instance_path().as_str() {
-                "" => fault.to_string(),
-                path => format!("{path}: {fault}"),
-            })
-            .collect();
-        if faults.len() > FAULTS_TOLD {
-            faults.truncate(FAULTS_TOLD);
-            faults.push("and more".to_owned());
-        }
-        Err(format!(
-            "invalid arguments for {name}: {}",
-            faults.join("; ")
-        ))
+        let faults = self.checks.arguments(arguments);
+        faults.map_err(|fault| format!("invalid arguments for {}: {fault}", self.definition.name))
     }
 }
 
@@ -257,17 +221,26 @@ mod tests {
     }
 
     #[test]
-    fn arguments_that_do_not_fit_are_told_with_their_place() {
+    fn arguments_that_do_not_fit_are_told_with_tool_and_place() {
         let tool = tool(
             r#"{"type":"object","properties":{"month":{"enum":["May"]},"n":{"type":"integer"}},"required":["month"],"additionalProperties":false}"#,
         )
         .unwrap();
         assert_eq!(tool.check(r#"{"month":"May","n":3}"#), Ok(()));
-        let faults = tool.check(r#"{"n":"x","more":1}"#).unwrap_err();
-        for part in ["month", "/n", "more"] {
-            assert!(faults.contains(part), "{part} is not in {faults}");
+        for (arguments, told) in [
+            (
+                r#"{"n":"x"}"#,
+                "invalid arguments for t: \"month\" is a required property",
+            ),
+            (
+                r#"{"month":"May","n":"x"}"#,
+                "invalid arguments for t: /n: ",
+            ),
+            ("[]", "invalid arguments for t: they must be an object"),
+        ] {
+            let fault = tool.check(arguments).unwrap_err();
+            assert!(fault.starts_with(told), "{fault}");
         }
-        assert!(tool.check("[]").unwrap_err().contains("must be an object"));
         let deep = format!("{{\"month\":{}1{}}}", "[".repeat(200), "]".repeat(200));
         assert!(tool.check(&deep).unwrap_err().contains("cannot be read"));
     }
@@ -284,6 +257,9 @@ mod tests {
             half.contains("input_schema") && half.contains(r"\ud83d"),
             "{half}"
         );
-        assert!(tool(r#"{"properties":{"a":{"type":"number","x-mcp-header":"A"}}}"#).is_err());
+        assert!(
+            tool(r#"{"type":"object","properties":{"a":{"type":"number","x-mcp-header":"A"}}}"#)
+                .is_err()
+        );
     }
 }

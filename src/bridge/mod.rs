@@ -6,7 +6,6 @@ mod doubt;
 mod error;
 mod identity;
 mod input;
-mod mirrored;
 mod seal;
 mod submit;
 mod waiters;
@@ -15,8 +14,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use taskferry_contract::{
-    CancelReply, HandOutReply, LeaveReply, Leaver, LogLine, Owner, Page, ReplicaId, Ring, Store,
-    TaskId, TaskView,
+    CancelReply, HandOutReply, LeaveReply, Leaver, LogLine, Offload, Owner, Page, ReplicaId, Ring,
+    Store, TaskId, TaskView,
 };
 use tokio::sync::broadcast;
 use tokio_util::sync::CancellationToken;
@@ -24,7 +23,6 @@ use tokio_util::sync::CancellationToken;
 pub(crate) use catalog::{Catalog, Tool};
 pub(crate) use error::{BridgeError, twice};
 pub(crate) use identity::digest;
-pub(crate) use mirrored::Mirrored;
 use seal::Seal;
 pub(crate) use seal::{Carried, Unsealed};
 pub(crate) use submit::{Call, Wanted};
@@ -67,6 +65,7 @@ struct Inner {
     rings: broadcast::Sender<TaskId>,
     seal: Seal,
     limits: Limits,
+    offload: Offload,
 }
 
 impl Bridge {
@@ -79,6 +78,7 @@ impl Bridge {
             waiters: Arc::default(),
             rings: broadcast::Sender::new(RINGS_KEPT),
             limits,
+            offload: Offload::default(),
         }))
     }
 
@@ -123,6 +123,19 @@ impl Bridge {
     /// Every ring of this replica's bell.
     pub(crate) fn rings(&self) -> broadcast::Receiver<TaskId> {
         self.0.rings.subscribe()
+    }
+
+    /// Where work on large inputs is done.
+    pub(crate) fn offload(&self) -> &Offload {
+        &self.0.offload
+    }
+
+    /// Whether `arguments` fit the tool's input schema; else what does not first, and where.
+    pub(crate) async fn check(&self, tool: &Arc<Tool>, arguments: &str) -> Result<(), String> {
+        let (tool, arguments) = (Arc::clone(tool), arguments.to_owned());
+        let bytes = arguments.len();
+        let work = move || tool.check(&arguments);
+        self.0.offload.run(bytes, work).await
     }
 
     /// The store, for sessions.

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use taskferry_contract::{Owner, Store, TaskId, TaskView};
+use taskferry_contract::{Error, Owner, Store, TaskId, TaskView};
 use tokio::sync::watch;
 
 use super::BridgeError;
@@ -123,17 +123,42 @@ impl Watch {
     /// The next state worth a look: at once the first time if it is known, else after a bell or a few seconds. The same
     /// state may be seen twice. An unreachable store is waited out: the job goes on without us.
     pub(crate) async fn next(&mut self) -> Result<TaskView, BridgeError> {
-        if let Some(view) = self.seed.take() {
-            return Ok(view);
-        }
         let mut patience = FALLBACK;
+        if let Some(view) = self.seed.take() {
+            if !view.status.is_terminal() {
+                return Ok(view);
+            }
+            // A seed has no outcome.
+            patience = Duration::ZERO;
+        }
+        self.wait(patience, true).await
+    }
+
+    /// The same without outcomes: those who wait for many do not hold what they ended with.
+    pub(crate) async fn next_state(&mut self) -> Result<TaskView, BridgeError> {
+        match self.seed.take() {
+            Some(view) => Ok(view),
+            None => self.wait(FALLBACK, false).await,
+        }
+    }
+
+    async fn wait(
+        &mut self,
+        mut patience: Duration,
+        with_outcome: bool,
+    ) -> Result<TaskView, BridgeError> {
         let [mut pause, longest] = LOOK_AGAIN;
         loop {
             if let Some(bell) = &mut self.bell {
                 // A timeout is the fallback look; a closed bell cannot be, since the map keeps the sender while we wait.
                 let _bell_or_fallback = tokio::time::timeout(patience, bell.changed()).await;
             }
-            match self.look().await? {
+            let seen = if with_outcome {
+                self.look().await
+            } else {
+                self.owned(self.store.view(self.id).await)
+            };
+            match seen? {
                 Some(view) => return Ok(view),
                 None => {
                     patience = pause.mul_f64(rand::random_range(0.5..1.0));
@@ -145,7 +170,14 @@ impl Watch {
 
     /// The state now; nothing if the store does not answer at the moment.
     pub(crate) async fn look(&self) -> Result<Option<TaskView>, BridgeError> {
-        match self.store.view_with_outcome(self.id).await {
+        self.owned(self.store.view_with_outcome(self.id).await)
+    }
+
+    fn owned(
+        &self,
+        seen: Result<Option<TaskView>, Error>,
+    ) -> Result<Option<TaskView>, BridgeError> {
+        match seen {
             Ok(Some(view)) if view.owner == self.owner => Ok(Some(view)),
             Ok(_) => Err(BridgeError::NotFound),
             Err(error) if error.may_pass() => {

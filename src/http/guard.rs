@@ -1,7 +1,11 @@
 //! Which `Host` and `Origin` headers are served: a web page that makes a browser talk to a server on loopback, or
 //! rebinds its own name to it, is turned away (2026-07-28, Streamable HTTP, Security).
 
-use axum::http::{HeaderMap, StatusCode, header};
+use axum::extract::Request;
+use axum::http::{HeaderMap, StatusCode, Uri, header};
+use axum::middleware::Next;
+use axum::response::Response;
+use taskferry_contract::quoted;
 
 use super::respond::Refused;
 
@@ -26,7 +30,8 @@ impl Guard {
             .unwrap_or("");
         if !self.serves_host(host) {
             let text = format!(
-                "this server does not serve the host {host:?}; add it to allowed_hosts if it should"
+                "this server does not serve the host {}; add it to allowed_hosts if it should",
+                quoted(host)
             );
             return Err(Refused::new(StatusCode::FORBIDDEN, text));
         }
@@ -34,7 +39,8 @@ impl Guard {
             let origin = origin.to_str().unwrap_or("");
             if !self.serves_origin(origin) {
                 let text = format!(
-                    "this server does not serve pages of {origin:?}; add it to allowed_origins if it should"
+                    "this server does not serve pages of {}; add it to allowed_origins if it should",
+                    quoted(origin)
                 );
                 return Err(Refused::new(StatusCode::FORBIDDEN, text));
             }
@@ -61,6 +67,31 @@ impl Guard {
             .or_else(|| origin.strip_prefix("https://"));
         known || name.is_some_and(|name| is_loopback(without_port(name)))
     }
+}
+
+/// Turns away a request that names two hosts: what stands in front of this server may go by the other one (RFC 9112,
+/// section 3.2).
+pub(super) async fn one_host(request: Request, next: Next) -> Response {
+    match check_one_host(request.headers(), request.uri()) {
+        Ok(()) => next.run(request).await,
+        Err(text) => Refused::new(StatusCode::BAD_REQUEST, text.to_owned()).respond(),
+    }
+}
+
+fn check_one_host(headers: &HeaderMap, target: &Uri) -> Result<(), &'static str> {
+    let mut hosts = headers.get_all(header::HOST).iter();
+    let host = hosts.next();
+    if hosts.next().is_some() {
+        return Err("the header Host is there more than once");
+    }
+    let (Some(target), Some(host)) = (target.authority(), host) else {
+        return Ok(());
+    };
+    let (target, host) = (target.as_str().as_bytes(), host.as_bytes());
+    if target.eq_ignore_ascii_case(host) {
+        return Ok(());
+    }
+    Err("the header Host names another host than the request's target")
 }
 
 fn is_loopback(name: &str) -> bool {
@@ -131,6 +162,24 @@ mod tests {
                 "{origin}"
             );
         }
+    }
+
+    #[test]
+    fn a_request_names_one_host() {
+        let check = |hosts: &[&str], target: &str| {
+            let mut headers = HeaderMap::new();
+            for host in hosts {
+                headers.append(header::HOST, host.parse().unwrap());
+            }
+            check_one_host(&headers, &target.parse().unwrap())
+        };
+        assert_eq!(check(&["localhost"], "/mcp"), Ok(()));
+        assert_eq!(check(&[], "/mcp"), Ok(()));
+        assert_eq!(check(&["LOCALHOST:80"], "http://localhost:80/mcp"), Ok(()));
+        assert!(check(&["localhost", "localhost"], "/mcp").is_err());
+        assert!(check(&["localhost", "evil.example"], "/mcp").is_err());
+        assert!(check(&["localhost"], "http://evil.example/mcp").is_err());
+        assert!(check(&["localhost"], "http://user@localhost/mcp").is_err());
     }
 
     #[test]

@@ -15,10 +15,11 @@ use axum::Router;
 use axum::body::{Body, Bytes};
 use axum::extract::State;
 use axum::http::{HeaderMap, HeaderValue, Request, StatusCode, Uri, header};
-use axum::middleware::from_fn_with_state;
+use axum::middleware::{from_fn, from_fn_with_state};
 use axum::response::Response;
 use axum::routing::get;
 use http_body_util::{BodyExt as _, LengthLimitError, Limited};
+use taskferry_contract::quoted;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
@@ -82,6 +83,7 @@ pub(crate) fn router(
         .route("/readyz", get(health::ready))
         .method_not_allowed_fallback(unserved_method)
         .fallback(nowhere)
+        .layer(from_fn(guard::one_host))
         .layer(from_fn_with_state(Arc::clone(&edge), cors::share))
         .with_state(edge)
 }
@@ -163,7 +165,10 @@ fn check_content_type(headers: &HeaderMap) -> Result<(), Refused> {
     if essence.eq_ignore_ascii_case("application/json") {
         return Ok(());
     }
-    let text = format!("the body must be JSON: send Content-Type: application/json, not {given:?}");
+    let text = format!(
+        "the body must be JSON: send Content-Type: application/json, not {}",
+        quoted(given)
+    );
     Err(Refused::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, text))
 }
 

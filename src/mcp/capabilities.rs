@@ -8,6 +8,21 @@ use serde_json::{Map, Value, json};
 
 use super::object::RawObject;
 
+/// The longest declaration of a client, bytes: it is kept with its session, its streams and its jobs.
+const LONGEST: usize = 64 << 10;
+
+/// Refuses a declaration that is no object, or too long to be kept.
+pub(super) fn check(declared: &RawValue) -> Result<(), String> {
+    // An array would be read as the members of the object in their order.
+    if !declared.get().starts_with('{') {
+        return Err("must be an object".to_owned());
+    }
+    if declared.get().len() > LONGEST {
+        return Err(format!("must be at most {LONGEST} bytes"));
+    }
+    Ok(())
+}
+
 /// Capabilities that came later than the oldest revision served: where they stand, and the revision that brought them.
 const CAME_WITH: [(&[&str], &str); 5] = [
     (&["elicitation"], "2025-06-18"),

@@ -19,6 +19,7 @@ mod wire;
 use std::sync::Arc;
 use std::time::Duration;
 
+use axum::body::Bytes;
 use axum::http::HeaderMap;
 use taskferry_contract::Owner;
 use tokio_util::sync::CancellationToken;
@@ -95,11 +96,16 @@ impl Mcp {
     }
 
     /// Serves a POST.
-    pub(crate) async fn post(&self, caller: &Caller, headers: &HeaderMap, body: &[u8]) -> Reply {
+    pub(crate) async fn post(&self, caller: &Caller, headers: &HeaderMap, body: &Bytes) -> Reply {
         let message = match jsonrpc::parse(body) {
             Ok(message) => message,
             Err(malformed) => return Reply::malformed(malformed.id, &malformed.error),
         };
+        let names = body.clone();
+        let unique = move || jsonrpc::refuse_duplicates(&names);
+        if let Err(error) = self.bridge.offload().run(body.len(), unique).await {
+            return Reply::malformed(message.id(), &error);
+        }
         match (era::of(headers, &message), message) {
             (Era::Modern, Message::Request(request)) => {
                 self.modern_request(caller, headers, &request).await

@@ -6,7 +6,7 @@ use serde_json::Value;
 use serde_json::value::RawValue;
 use taskferry_contract::TaskView;
 
-use super::jsonrpc;
+use super::jsonrpc::{self, RpcError};
 use super::outgoing::{Method, Outgoing};
 
 /// Tells the progress of one job under one token.
@@ -16,6 +16,16 @@ pub(crate) struct ProgressTeller {
     token: Box<RawValue>,
     told: f64,
     meta: Option<Value>,
+}
+
+/// Gives a token on, unless it is too long to be repeated in every event.
+pub(crate) fn bounded(token: Option<&RawValue>) -> Result<Option<&RawValue>, RpcError> {
+    if token.is_none_or(|token| jsonrpc::is_short_id(token.get())) {
+        return Ok(token);
+    }
+    let most = jsonrpc::LONGEST_ID;
+    let text = format!("progressToken must have at most {most} bytes");
+    Err(RpcError::invalid_request(text))
 }
 
 /// Reads a request's `progressToken`; a null is none.

@@ -4,7 +4,7 @@ use chrono::{DateTime, SecondsFormat};
 use serde::de::IgnoredAny;
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
-use taskferry_contract::{AskFirst, Status, TaskId, TaskSupport, TaskView};
+use taskferry_contract::{AskFirst, Status, TaskId, TaskSupport, TaskView, cut};
 
 use super::capabilities;
 use super::jsonrpc::{Request, RpcError};
@@ -14,6 +14,12 @@ use crate::bridge::{BridgeError, Tool};
 
 /// The name by which this server is known.
 pub(crate) const SERVER_NAME: &str = "taskferry";
+
+/// The longest text of a tool error that this side writes, bytes.
+const LONGEST_TOOL_ERROR: usize = 2048;
+
+/// The longest `traceparent`, bytes: its first version has 55, later ones may have more.
+const LONGEST_TRACE: usize = 256;
 
 /// Who answers.
 #[derive(Debug, Clone, Copy, Serialize)]
@@ -43,8 +49,14 @@ pub(crate) fn task_id(text: &str) -> Result<TaskId, Refusal> {
         .map_err(|_unreadable| BridgeError::NotFound.into())
 }
 
+/// Whether a text can be a W3C `traceparent`; what is none is not carried on.
+pub(crate) fn is_trace(text: &str) -> bool {
+    text.len() <= LONGEST_TRACE && text.bytes().all(|byte| byte.is_ascii_graphic())
+}
+
 /// A text as the content of a tool result that reports an error.
 pub(crate) fn tool_error(text: &str) -> serde_json::Value {
+    let text = cut(text, LONGEST_TOOL_ERROR);
     serde_json::json!({ "content": [{ "type": "text", "text": text }], "isError": true })
 }
 

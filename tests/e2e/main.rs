@@ -27,6 +27,7 @@ mod idempotency;
 mod ids;
 mod kinds;
 mod legacy;
+mod limits;
 mod logs;
 mod malformed;
 mod modern;

@@ -2,7 +2,9 @@
 
 use serde_json::value::RawValue;
 use serde_json::{Value, json};
-use taskferry_contract::{AskFirst, PART_DEPTH, Unreadable, check_readable};
+use taskferry_contract::{
+    AskFirst, PART_DEPTH, Unreadable, check_readable, check_url, unique_names,
+};
 
 use crate::exec::JsonObject;
 
@@ -71,6 +73,7 @@ impl AskRequest {
             .map_err(|error| format!("the params cannot be read by every client: {error}"))?;
         let value: Value = serde_json::from_str(params)
             .map_err(|error| format!("the params are not valid JSON: {error}"))?;
+        unique_names(params).map_err(|duplicate| format!("in the params {duplicate}"))?;
         check_params(method, &value)?;
         Ok(Self {
             method: method.to_owned(),
@@ -112,6 +115,8 @@ impl AskRequest {
             "roots/list" => "roots",
             _ => return Err(AskError::UnknownMethod(self.method.clone())),
         };
+        let params: Value = serde_json::from_str(&self.params).unwrap_or_default();
+        check_url(&self.method, &params).map_err(AskError::Url)?;
         let declared: Option<Value> = capabilities.and_then(|json| serde_json::from_str(json).ok());
         let declared = declared.as_ref().and_then(|all| all.get(capability));
         let Some(declared) = declared.and_then(Value::as_object) else {
@@ -169,7 +174,10 @@ fn check_params(method: &str, params: &Value) -> Result<(), String> {
                     "a JSON Schema of the type object",
                     |schema| schema.get("type").is_some_and(|kind| kind == "object"),
                 ),
-                Some(Some("url")) => has("url", "a string", Value::is_string),
+                Some(Some("url")) => {
+                    has("url", "a string", Value::is_string)?;
+                    check_url(method, params)
+                }
                 Some(_) => Err("mode must be \"form\" or \"url\"".to_owned()),
             }
         }
@@ -243,6 +251,9 @@ pub enum AskError {
         "a client cannot be asked by {0}: use elicitation/create, sampling/createMessage or roots/list"
     )]
     UnknownMethod(String),
+    /// A person would be sent to something that is no web page.
+    #[error("the client is not asked to open this: {0}")]
+    Url(String),
     /// The key is not valid.
     #[error("{0:?} cannot be the key of a question: write 1 to {LONGEST_KEY} of A-Z a-z 0-9 _ . -")]
     Key(String),
@@ -311,6 +322,20 @@ mod tests {
     }
 
     #[test]
+    fn nobody_is_asked_to_open_what_is_no_web_page() {
+        let all = Some(r#"{"elicitation":{"form":{},"url":{}}}"#);
+        for url in [
+            json!("javascript:alert(1)"),
+            json!("file:///etc/passwd"),
+            json!(7),
+        ] {
+            let params = json!({"mode": "url", "message": "Sign in", "url": url});
+            let refused = AskRequest::new("elicitation/create", params).check(all);
+            assert!(matches!(refused, Err(AskError::Url(_))), "{refused:?}");
+        }
+    }
+
+    #[test]
     fn a_model_is_given_tools_only_if_its_client_takes_them() {
         let without = AskRequest::sampling(json!({"messages": [], "maxTokens": 1}));
         let tools = AskRequest::sampling(json!({"messages": [], "maxTokens": 1, "tools": []}));
@@ -354,6 +379,16 @@ mod tests {
                 "elicitation",
                 r#"{"message":"","mode":"url"}"#,
                 "url is missing",
+            ),
+            (
+                "elicitation",
+                r#"{"message":"","mode":"url","url":"javascript:alert(1)"}"#,
+                "url must begin with https:// or http://",
+            ),
+            (
+                "elicitation",
+                r#"{"message":"a","message":"b","requestedSchema":{"type":"object"}}"#,
+                "in the params the object has the name \"message\" twice",
             ),
             ("elicitation", r#"{"message":"","mode":1}"#, "mode must be"),
             ("sampling", "", "messages is missing"),

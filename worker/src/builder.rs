@@ -5,7 +5,9 @@ use std::fmt;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use taskferry_contract::{InvalidId, Store, ToolDefinition, ToolName, WorkerId};
+use taskferry_contract::{
+    InvalidId, Offload, Store, ToolChecks, ToolDefinition, ToolName, WorkerId,
+};
 use tokio_util::task::TaskTracker;
 
 use crate::exec::Environment;
@@ -13,7 +15,6 @@ use crate::exec_tool::{self, ExecHandler};
 use crate::handler::Handler;
 use crate::manifest::Manifest;
 use crate::open_files;
-use crate::output_schema::OutputSchema;
 use crate::runtime::in_flight::InFlight;
 use crate::runtime::slots::Slots;
 use crate::runtime::{Phase, Runtime, Tally, Tool, Wake};
@@ -155,28 +156,18 @@ impl Builder {
     }
 
     fn add(&mut self, definition: ToolDefinition, handler: Arc<dyn Handler>) {
-        let name = &definition.name;
-        if let Some(required) = &definition.required_capabilities
-            && !required.get().starts_with('{')
-        {
-            self.problems.push(format!(
-                "the required_capabilities of tool {name} must be a JSON object"
-            ));
+        match ToolChecks::of(&definition) {
+            Ok(checks) => self.tools.push(Tool {
+                definition,
+                handler,
+                checks,
+            }),
+            Err(reason) => {
+                let name = &definition.name;
+                self.problems
+                    .push(format!("tool {name} cannot be used: {reason}"));
+            }
         }
-        if let Err(reason) = definition.check_readable() {
-            self.problems.push(format!("tool {name}: {reason}"));
-        }
-        let output = OutputSchema::of(&definition).unwrap_or_else(|reason| {
-            self.problems.push(format!(
-                "the output schema of tool {name} cannot be used: {reason}"
-            ));
-            None
-        });
-        self.tools.push(Tool {
-            definition,
-            handler,
-            output,
-        });
     }
 
     fn refuse(&mut self, error: &InvalidId) {
@@ -187,9 +178,11 @@ impl Builder {
     ///
     /// # Errors
     ///
-    /// Everything that is wrong: no tool, two tools of one name, an output schema that cannot be used, slots or lease out
+    /// Everything that is wrong: no tool, two tools of one name, a tool that no front end could use, slots or lease out
     /// of range.
     pub fn build(mut self) -> Result<Worker, BuildError> {
+        // A tool that was refused is told as that.
+        let no_tool = self.tools.is_empty() && self.problems.is_empty();
         let mut refuse = |problem: String| self.problems.push(problem);
         if !(1..=MOST_SLOTS).contains(&self.slots) {
             refuse(format!("slots must be from 1 to {MOST_SLOTS}"));
@@ -199,7 +192,7 @@ impl Builder {
                 "the lease must be from {SHORTEST_LEASE:?} to {LONGEST_LEASE:?}"
             ));
         }
-        if self.tools.is_empty() {
+        if no_tool {
             refuse("it has no tool".to_owned());
         }
         let mut queues = Vec::new();
@@ -233,6 +226,7 @@ impl Builder {
             phase: Phase::default(),
             wake: Wake::default(),
             ended: Tally::default(),
+            offload: Offload::default(),
             unfit: Mutex::default(),
         };
         Ok(Worker::new(runtime, self.drain_timeout))

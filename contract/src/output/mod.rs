@@ -2,6 +2,7 @@
 //! whoever reads it.
 
 mod lines;
+pub(crate) mod tidy;
 mod writer;
 
 use std::fs::File;

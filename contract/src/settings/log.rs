@@ -9,7 +9,7 @@ use tracing_subscriber::fmt::format::Writer;
 use tracing_subscriber::fmt::time::{FormatTime as _, SystemTime};
 
 use super::{Setting, Settings};
-use crate::output::{self, LineWriter};
+use crate::output::{self, LineWriter, tidy};
 
 /// Under which target panics are logged, whatever the filter says.
 const PANIC: &str = "panic";
@@ -77,7 +77,7 @@ impl LogSettings {
         let log = log.map_err(|error| refused(&error))?;
         let lines = tracing_subscriber::fmt()
             .with_env_filter(filter)
-            .with_writer(move || Line(log));
+            .with_writer(move || Line(log, format));
         let started = match format {
             Format::Text => lines.with_ansi(false).try_init(),
             Format::Json => lines.json().try_init(),
@@ -88,12 +88,15 @@ impl LogSettings {
     }
 }
 
-/// What the formatter writes a line to.
-struct Line(&'static LineWriter);
+/// What the formatter writes a line to, in one piece.
+struct Line(&'static LineWriter, Format);
 
 impl Write for Line {
     fn write(&mut self, line: &[u8]) -> io::Result<usize> {
-        self.0.line(line);
+        self.0.line(&match self.1 {
+            Format::Text => tidy::text(line),
+            Format::Json => tidy::json(line),
+        });
         Ok(line.len())
     }
 

@@ -6,12 +6,14 @@
 use std::collections::BTreeMap;
 use std::fmt;
 
+mod fault;
 mod log;
 mod names;
 mod redis;
 mod sources;
 mod values;
 
+pub use fault::toml_fault;
 pub use log::{LOG_SETTINGS, LogSettings, take_log};
 pub use names::{FRONT_END_NAMES, WORKER_NAMES};
 pub use redis::{REDIS_SETTINGS, take_redis};
@@ -94,8 +96,9 @@ impl Settings {
         let table: toml::Table = match text.parse() {
             Ok(table) => table,
             Err(error) => {
+                let fault = toml_fault(text, &error);
                 self.problems
-                    .push(format!("{path}: it is not TOML: {error}"));
+                    .push(format!("{path}: it is not TOML: {fault}"));
                 return;
             }
         };

@@ -92,7 +92,8 @@ impl Store {
         TaskView::from_values(id, values)
     }
 
-    /// Notes that `replica` waits for the task and reads where it stands, in one step: no change can fall between.
+    /// Notes that `replica` waits for the task and reads where it stands, in one step: no change can fall between. The
+    /// outcome is not read.
     /// Nothing if the task expired, never was, or is another owner's.
     ///
     /// # Errors

@@ -221,7 +221,20 @@ async fn watching_notes_a_replica_once_and_shows_the_task() {
     rig.finish(&hold).await;
     let late: ReplicaId = "r3".parse().unwrap();
     let seen = watch(&rig, id, &late).await.unwrap();
-    assert!(seen.result.is_some());
+    assert!(seen.status.is_terminal());
+    assert_eq!(
+        seen.result, None,
+        "whoever watches many would hold them all"
+    );
+    assert!(
+        rig.store
+            .view_with_outcome(id)
+            .await
+            .unwrap()
+            .unwrap()
+            .result
+            .is_some()
+    );
     assert_eq!(
         rig.record(id).await["waiters"],
         "r1,r11,1",

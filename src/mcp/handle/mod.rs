@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use serde::Deserialize;
 use serde_json::value::RawValue;
-use taskferry_contract::TaskId;
+use taskferry_contract::{TaskId, plain};
 use tokio::time::Instant;
 
 use super::follow::{Awaits, Deadline, Finish, Follow, Late, OnDisconnect, OnQuestion, Write};
@@ -121,7 +121,7 @@ impl Mcp {
         let found = self.bridge.catalog().find(name).await;
         let tool = found
             .map_err(BridgeError::from)?
-            .ok_or_else(|| RpcError::invalid_params(format!("unknown tool: {name}")))?;
+            .ok_or_else(|| RpcError::invalid_params(format!("unknown tool: {}", plain(name))))?;
         Ok(Called {
             tool,
             built_in: None,

@@ -1,6 +1,10 @@
 //! Errors and their codes.
 
 use serde::Serialize;
+use taskferry_contract::{cut, quoted};
+
+/// The longest message of an error, bytes: some of its words may be a caller's.
+const LONGEST_MESSAGE: usize = 1024;
 
 /// Error codes of JSON-RPC and of MCP (2026-07-28, basic, Error Codes).
 pub(crate) mod code {
@@ -24,10 +28,11 @@ pub(crate) struct RpcError {
 }
 
 impl RpcError {
+    /// An error whose message is cut if it is long.
     pub(crate) fn new(code: i64, message: impl Into<String>) -> Self {
         Self {
             code,
-            message: message.into(),
+            message: cut(&message.into(), LONGEST_MESSAGE).into_owned(),
             data: None,
         }
     }
@@ -47,7 +52,7 @@ impl RpcError {
     pub(crate) fn unknown_method(method: &str) -> Self {
         Self::new(
             code::METHOD_NOT_FOUND,
-            format!("there is no method {method:?} here"),
+            format!("there is no method {} here", quoted(method)),
         )
     }
 

@@ -10,8 +10,11 @@ pub(crate) use error::{RpcError, code};
 pub(crate) use id::{is_valid_id, plain_id};
 use serde::{Deserialize, Deserializer};
 use serde_json::value::RawValue;
-use taskferry_contract::MAX_DEPTH;
+use taskferry_contract::{MAX_DEPTH, cut, unique_names};
 pub(crate) use write::{failure, notification, request, success};
+
+/// The longest id or progress token that is a string, bytes between its quotes: it is repeated in every answer and event.
+pub(crate) const LONGEST_ID: usize = 256;
 
 /// A message from a client.
 #[derive(Debug)]
@@ -22,6 +25,16 @@ pub(crate) enum Message<'a> {
     Notification(Notification<'a>),
     /// Answers a request of ours.
     Response(Response<'a>),
+}
+
+impl<'a> Message<'a> {
+    /// The id by which a request is answered.
+    pub(crate) fn id(&self) -> Option<&'a RawValue> {
+        match self {
+            Self::Request(request) => Some(request.id),
+            Self::Notification(_) | Self::Response(_) => None,
+        }
+    }
 }
 
 /// A notification from a client.
@@ -58,7 +71,8 @@ impl<'a> Request<'a> {
     pub(crate) fn params<T: Deserialize<'a>>(&self) -> Result<T, RpcError> {
         let text = self.params.map_or("{}", RawValue::get);
         serde_json::from_str(text).map_err(|error| {
-            RpcError::invalid_params(format!("the params of {} do not fit: {error}", self.method))
+            let method = cut(&self.method, 64);
+            RpcError::invalid_params(format!("the params of {method} do not fit: {error}"))
         })
     }
 }
@@ -138,6 +152,13 @@ pub(crate) fn parse(body: &[u8]) -> Result<Message<'_>, Malformed<'_>> {
     envelope.classify()
 }
 
+/// Refuses a body in which an object, however deep, has a name twice: what is checked, compared and signed here would not
+/// be what a tool or a proxy reads, if it takes the other of the two.
+pub(crate) fn refuse_duplicates(body: &[u8]) -> Result<(), RpcError> {
+    let text = std::str::from_utf8(body).unwrap_or_default();
+    unique_names(text).map_err(|duplicate| RpcError::invalid_request(duplicate.to_string()))
+}
+
 /// Whether arrays and objects nest deeper than [`MAX_DEPTH`]. What is no JSON may pass: the reader after it tells.
 fn is_too_deep(text: &str) -> bool {
     let mut depth = 0_usize;
@@ -163,7 +184,9 @@ fn is_too_deep(text: &str) -> bool {
 
 impl<'a> Envelope<'a> {
     fn classify(self) -> Result<Message<'a>, Malformed<'a>> {
-        let id = self.id.filter(|id| is_valid_id(id.get()));
+        let id = self
+            .id
+            .filter(|id| is_valid_id(id.get()) && is_short_id(id.get()));
         let refuse = |message: &str| Malformed {
             id,
             error: RpcError::invalid_request(message),
@@ -172,7 +195,9 @@ impl<'a> Envelope<'a> {
             return Err(refuse("jsonrpc must be \"2.0\""));
         }
         if self.id.is_some() && id.is_none() {
-            return Err(refuse("id must be a string or an integer of 64 bits"));
+            return Err(refuse(&format!(
+                "id must be a string of at most {LONGEST_ID} bytes or an integer of 64 bits"
+            )));
         }
         if self
             .params
@@ -219,6 +244,12 @@ fn string(json: &str) -> Option<Cow<'_, str>> {
         return serde_json::from_str(json).ok().map(Cow::Owned);
     }
     Some(Cow::Borrowed(inner))
+}
+
+/// Whether an id or a progress token is short enough to be repeated in every answer and event.
+pub(crate) fn is_short_id(id: &str) -> bool {
+    // With its quotes, if it has any.
+    id.len() <= LONGEST_ID + 2
 }
 
 #[cfg(test)]
@@ -279,6 +310,19 @@ mod tests {
     }
 
     #[test]
+    fn a_name_that_is_there_twice_is_refused_with_its_place() {
+        let body =
+            br#"{"jsonrpc":"2.0","id":1,"method":"m","params":{"arguments":{"s":"; rm","s":1}}}"#;
+        let error = refuse_duplicates(body).unwrap_err();
+        assert_eq!(error.code, code::INVALID_REQUEST);
+        assert_eq!(
+            error.message,
+            "the object at /params/arguments has the name \"s\" twice"
+        );
+        assert!(refuse_duplicates(br#"{"a":{"b":1},"b":1}"#).is_ok());
+    }
+
+    #[test]
     fn says_what_is_wrong_with_a_message() {
         assert_eq!(refused("{").code, code::PARSE_ERROR);
         assert_eq!(refused("").code, code::PARSE_ERROR);
@@ -311,6 +355,16 @@ mod tests {
             assert_eq!(error.code, code::INVALID_REQUEST, "{body}");
             assert!(error.message.contains(part), "{body}: {}", error.message);
         }
+        let long = |bytes: usize| {
+            format!(
+                r#"{{"jsonrpc":"2.0","id":"{}","method":"m"}}"#,
+                "x".repeat(bytes)
+            )
+        };
+        assert!(parse(long(LONGEST_ID).as_bytes()).is_ok());
+        let error = refused(&long(LONGEST_ID + 1));
+        assert_eq!(error.code, code::INVALID_REQUEST);
+        assert!(error.message.contains("256 bytes"), "{}", error.message);
         let answerable = parse(br#"{"jsonrpc":"1.0","id":7,"method":"m"}"#).unwrap_err();
         assert_eq!(answerable.id.map(RawValue::get), Some("7"));
     }

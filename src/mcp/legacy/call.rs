@@ -73,6 +73,8 @@ impl Mcp {
         request: &Request<'_>,
     ) -> Result<Reply, Refusal> {
         let params: CallParams<'_> = request.params()?;
+        let meta = params.meta.unwrap_or_default();
+        let token = progress::bounded(meta.progress_token)?;
         let Called { tool, built_in } = self.called(&params.name, session.knows_tasks()).await?;
         // Revisions without tasks never heard of `task`, nor of tools that need it.
         let wish = params.task.filter(|_| session.has_tasks());
@@ -80,19 +82,12 @@ impl Mcp {
             check_support(&tool, wish.is_some())?;
         }
         let arguments = params.arguments.map_or("{}", RawValue::get);
-        if let Err(faults) = tool.check(arguments) {
-            if wish.is_some() || !session.has_tasks() {
-                return Err(RpcError::invalid_params(faults).into());
-            }
-            // An execution error, not a protocol error: a model can read it and mend its call.
-            let body = jsonrpc::success(request.id, &wire::tool_error(&faults));
-            return Ok(Reply::Json(Answer::ok(body)));
+        if let Err(faults) = self.bridge.check(&tool, arguments).await {
+            return unfit(session, request, wish.is_some(), &faults);
         }
         if let Some(refused) = check_capabilities(&tool, session, request, wish.is_some()) {
             return refused;
         }
-        let meta = params.meta.unwrap_or_default();
-        let token = meta.progress_token;
         if let Some(built_in) = built_in {
             if built_in == BuiltIn::Status {
                 cancel::begin_call(&self.bridge, session.id, request.id).await;
@@ -121,7 +116,10 @@ impl Mcp {
             owner: &caller.owner,
             idempotency_key: key.as_deref(),
             capabilities: &session.session.capabilities,
-            trace: meta.traceparent.as_deref(),
+            trace: meta
+                .traceparent
+                .as_deref()
+                .filter(|trace| wire::is_trace(trace)),
             log_level: session.session.log_level,
             answers: &[],
             asks: &asks,
@@ -192,7 +190,8 @@ impl Mcp {
         let trail = if watch.has_joined() {
             None
         } else {
-            Trail::new(session, request.id, (watch.id(), Awaited::Call))
+            let awaited = (watch.id(), Awaited::Call);
+            Some(Trail::new(session, request.id, awaited))
         };
         let follow = Follow {
             request: request.id.to_owned(),
@@ -258,6 +257,21 @@ impl TaskWish {
                 .unwrap_or(u64::MAX),
         ))
     }
+}
+
+/// What answers arguments that do not fit.
+fn unfit(
+    session: &Opened,
+    request: &Request<'_>,
+    as_task: bool,
+    faults: &str,
+) -> Result<Reply, Refusal> {
+    if as_task || !session.has_tasks() {
+        return Err(RpcError::invalid_params(faults).into());
+    }
+    // An execution error, not a protocol error: a model can read it and mend its call.
+    let body = jsonrpc::success(request.id, &wire::tool_error(faults));
+    Ok(Reply::Json(Answer::ok(body)))
 }
 
 fn check_support(tool: &Tool, as_task: bool) -> Result<(), Refusal> {

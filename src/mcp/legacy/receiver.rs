@@ -8,7 +8,7 @@ use serde::Deserialize;
 use serde_json::value::RawValue;
 use serde_json::{Value, json};
 use taskferry_contract::{
-    Owner, PART_DEPTH, RemoteStatus, Said, SaidBy, Session, SessionId, TaskId, check_readable,
+    Owner, PART_DEPTH, RemoteStatus, Said, SaidBy, Session, SessionId, TaskId, check_readable, cut,
 };
 
 use super::super::LEGACY_WITH_TASKS;
@@ -235,7 +235,9 @@ pub(super) async fn told(
                     None => task.no_answer(),
                 },
                 Err(error) => {
-                    let text = format!("the client described its task wrongly: {error}");
+                    let error = error.to_string();
+                    let why = cut(&error, LONGEST_MESSAGE);
+                    let text = format!("the client described its task wrongly: {why}");
                     json!({ "error": { "code": -32000, "message": text } }).to_string()
                 }
             }

@@ -27,8 +27,6 @@ use crate::bridge::{Bridge, BridgeError};
 
 /// Names the last event that a client got.
 const LAST_EVENT_ID: &str = "last-event-id";
-/// Ids travel back in a header, so the stream of a request with a longer id than this, bytes, has none.
-const LONGEST_REQUEST_ID: usize = 256;
 /// A stream whose client went on elsewhere learns that within this time, or never needs to.
 const TAKEN_OVER_FOR: Duration = Duration::from_secs(60);
 
@@ -76,7 +74,7 @@ impl Trail {
         session: &Opened,
         request: &RawValue,
         (task, awaited): (TaskId, Awaited),
-    ) -> Option<Self> {
+    ) -> Self {
         let place = Place {
             task: task.to_string(),
             awaited,
@@ -87,7 +85,7 @@ impl Trail {
             event: 0,
             answers: false,
         };
-        (request.get().len() <= LONGEST_REQUEST_ID).then(|| Self::at(session, place))
+        Self::at(session, place)
     }
 
     fn at(session: &Opened, place: Place) -> Self {

@@ -10,7 +10,7 @@ use axum::http::{HeaderMap, StatusCode};
 use serde::Deserialize;
 use serde_json::json;
 use serde_json::value::RawValue;
-use taskferry_contract::{Session, SessionId, Store, TaskId};
+use taskferry_contract::{Session, SessionId, Store, TaskId, plain};
 use tokio::sync::mpsc;
 
 use super::super::capabilities;
@@ -167,9 +167,8 @@ impl Mcp {
 
     async fn open(&self, caller: &Caller, request: &Request<'_>) -> Result<Answer, Refusal> {
         let params: InitializeParams<'_> = request.params()?;
-        if !params.capabilities.get().starts_with('{') {
-            return Err(RpcError::invalid_params("capabilities must be an object").into());
-        }
+        capabilities::check(params.capabilities)
+            .map_err(|rule| RpcError::invalid_params(format!("capabilities {rule}")))?;
         // A client that asks for a revision we do not speak is offered our newest, and decides.
         let revision = LEGACY
             .into_iter()
@@ -181,7 +180,9 @@ impl Mcp {
             capabilities: capabilities::in_revision(revision, params.capabilities.get())
                 .into_owned(),
             log_level: None,
-            client: format!("{} {}", params.client_info.name, params.client_info.version),
+            client: [&params.client_info.name, &params.client_info.version]
+                .map(|word| plain(word))
+                .join(" "),
         };
         let opened = self
             .bridge

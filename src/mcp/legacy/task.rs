@@ -116,7 +116,7 @@ impl Mcp {
         if let Some(lasts) = watch.may_last() {
             cancel::begin(&self.bridge, session.id, request.id, lasts).await;
         }
-        let trail = Trail::new(session, request.id, (id, Awaited::Result));
+        let trail = Some(Trail::new(session, request.id, (id, Awaited::Result)));
         let follow = Follow {
             request: request.id.to_owned(),
             watch,

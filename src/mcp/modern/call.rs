@@ -53,7 +53,7 @@ impl Mcp {
         envelope.require_for(&tool)?;
         let arguments = params.arguments.map_or("{}", RawValue::get);
         headers::expect_mirrored(headers, &tool.mirrored, arguments)?;
-        if let Err(faults) = tool.check(arguments) {
+        if let Err(faults) = self.bridge.check(&tool, arguments).await {
             // An execution error, not a protocol error: a model can read it and mend its call.
             let result = complete(wire::tool_error(&faults));
             return Ok(Reply::Json(Answer::ok(jsonrpc::success(

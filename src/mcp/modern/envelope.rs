@@ -8,7 +8,7 @@ use axum::http::{HeaderMap, StatusCode};
 use serde::Deserialize;
 use serde_json::value::RawValue;
 use serde_json::{Value, json};
-use taskferry_contract::{LogLevel, TaskSupport, UnknownLevel};
+use taskferry_contract::{LogLevel, TaskSupport, UnknownLevel, cut, quoted};
 
 use super::super::capabilities;
 use super::super::idempotency::GivenKey;
@@ -16,6 +16,7 @@ use super::super::jsonrpc::{Request, RpcError, code};
 use super::super::outgoing::Addressable;
 use super::super::progress::{self, ProgressTeller};
 use super::super::reply::Refusal;
+use super::super::wire;
 use super::super::{LEGACY, MODERN, TASKS_EXTENSION};
 use super::VERSION_HEADER;
 use super::headers;
@@ -85,10 +86,7 @@ impl<'a> Envelope<'a> {
             let text = format!("io.modelcontextprotocol/clientCapabilities does not fit: {reason}");
             bad_request(RpcError::invalid_params(text))
         };
-        // An array would be read as the members of the object in their order.
-        if !capabilities.get().starts_with('{') {
-            return Err(unfit(&"it must be an object"));
-        }
+        capabilities::check(capabilities).map_err(|rule| unfit(&format!("it {rule}")))?;
         let declared: Capabilities<'a> =
             serde_json::from_str(capabilities.get()).map_err(|error| unfit(&error))?;
         let extensions = declared.extensions.unwrap_or_default();
@@ -97,8 +95,8 @@ impl<'a> Envelope<'a> {
             takes_tasks: extensions
                 .get(TASKS_EXTENSION)
                 .is_some_and(|settings| settings.get().starts_with('{')),
-            progress_token: meta.progress_token,
-            trace: meta.traceparent,
+            progress_token: progress::bounded(meta.progress_token).map_err(bad_request)?,
+            trace: meta.traceparent.filter(|trace| wire::is_trace(trace)),
             log_level: meta.log_level.as_deref().map(read_level).transpose()?,
             idempotency_key: meta.idempotency_key,
         })
@@ -172,9 +170,11 @@ fn check_version(headers: &HeaderMap, version: Option<&str>) -> Result<(), Refus
         return Ok(());
     }
     let supported: Vec<&str> = std::iter::once(MODERN).chain(LEGACY).collect();
-    let text =
-        format!("protocol version {version:?} is not supported for a request without a session");
-    let data = json!({ "supported": supported, "requested": version });
+    let text = format!(
+        "protocol version {} is not supported for a request without a session",
+        quoted(version)
+    );
+    let data = json!({ "supported": supported, "requested": cut(version, 64) });
     Err(bad_request(
         RpcError::new(code::UNSUPPORTED_VERSION, text).with_data(data),
     ))

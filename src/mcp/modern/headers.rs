@@ -6,10 +6,10 @@ use axum::http::{HeaderMap, StatusCode};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use serde_json::value::RawValue;
+use taskferry_contract::{Mirrored, quoted};
 
 use super::super::jsonrpc::{RpcError, code};
 use super::super::reply::Refusal;
-use crate::bridge::Mirrored;
 
 /// Repeats `method`.
 pub(super) const METHOD: &str = "Mcp-Method";
@@ -82,11 +82,14 @@ fn compare(
     match value {
         Some(value) if value == expected => Ok(()),
         Some(value) => Err(mismatch(format!(
-            "the header {name} is {value:?}, but the body says {expected:?}"
+            "the header {name} is {}, but the body says {}",
+            quoted(value),
+            quoted(expected)
         ))),
         None if presence == Presence::Optional => Ok(()),
         None => Err(mismatch(format!(
-            "the header {name} is missing; the body says {expected:?}"
+            "the header {name} is missing; the body says {}",
+            quoted(expected)
         ))),
     }
 }
@@ -118,24 +121,40 @@ fn expect_parameter(
     let Some(json) = argument else {
         return match read(headers, name)? {
             None => Ok(()),
-            Some(value) => Err(mismatch(format!(
-                "the header {name} is {value:?}, but the arguments have no such value"
+            Some(_) => Err(mismatch(format!(
+                "the header {name} repeats an argument that is not there"
             ))),
         };
     };
     match json.chars().next() {
         Some('"') => match serde_json::from_str::<String>(json) {
-            Ok(text) => expect(headers, name, &text, Presence::Required),
+            Ok(text) => repeats(headers, name, |value| value == text),
             // The check against the schema tells of it.
             Err(_not_unicode) => Ok(()),
         },
-        Some('-' | '0'..='9') => match read(headers, name)? {
-            Some(value) if same_number(&value, json) => Ok(()),
-            _ => expect(headers, name, json, Presence::Required),
-        },
-        Some('t' | 'f') => expect(headers, name, json, Presence::Required),
+        Some('-' | '0'..='9') => repeats(headers, name, |value| {
+            value == json || same_number(value, json)
+        }),
+        Some('t' | 'f') => repeats(headers, name, |value| value == json),
         // The check against the schema refuses it: only plain values are mirrored.
         _ => Ok(()),
+    }
+}
+
+/// Refuses a header that does not repeat its argument, without saying what either is.
+fn repeats(
+    headers: &HeaderMap,
+    name: &str,
+    is_same: impl FnOnce(&str) -> bool,
+) -> Result<(), Refusal> {
+    match read(headers, name)? {
+        Some(value) if is_same(&value) => Ok(()),
+        Some(_) => Err(mismatch(format!(
+            "the header {name} says something else than the argument that it repeats"
+        ))),
+        None => Err(mismatch(format!(
+            "the header {name} is missing, which repeats an argument"
+        ))),
     }
 }
 

@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
-use taskferry_contract::{Leaver, Owner, PART_DEPTH, TaskView, check_readable};
+use taskferry_contract::{Leaver, Owner, PART_DEPTH, TaskView, check_readable, quoted};
 
 use super::super::Caller;
 use super::super::capabilities;
@@ -200,7 +200,8 @@ pub(super) fn read_answers<'a>(
     for (key, answer) in responses {
         if !answer.get().starts_with('{') {
             let text = format!(
-                "inputResponses.{key} must be an object: the result of the request {key:?}"
+                "inputResponses[{0}] must be an object: the result of the request {0}",
+                quoted(key)
             );
             return Err(RpcError::invalid_params(text).into());
         }

@@ -1,13 +1,15 @@
 //! `subscriptions/listen`: a stream of changes that the client asked for (2026-07-28, Subscriptions; the tasks
 //! extension, Task Status Notifications).
 
+use std::collections::HashSet;
+
 use futures_util::StreamExt as _;
 use futures_util::stream::FuturesUnordered;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 use serde_json::value::RawValue;
-use taskferry_contract::{Status, TaskView};
-use tokio::sync::{mpsc, watch};
+use taskferry_contract::{Status, TaskId, TaskView};
+use tokio::sync::{Mutex, mpsc, watch};
 use tokio_util::sync::CancellationToken;
 
 use super::super::jsonrpc::{self, Request, RpcError};
@@ -21,6 +23,8 @@ use crate::bridge::{Bridge, BridgeError, Watch};
 
 /// The most tasks that one stream follows.
 const TASKS_FOLLOWED: usize = 1000;
+/// So many events wait for their client, each with the result of a task at most.
+const EVENTS_WAITING: usize = 4;
 
 #[derive(Deserialize)]
 struct ListenParams {
@@ -65,7 +69,7 @@ impl Mcp {
             Method::SubscriptionAcknowledged,
             &json!({ "notifications": granted, "_meta": SubscriptionMeta { id: &id } }),
         );
-        let (events, rest) = mpsc::channel(64);
+        let (events, rest) = mpsc::channel(EVENTS_WAITING);
         let client = envelope.client();
         let subscription = Subscription {
             id,
@@ -76,6 +80,7 @@ impl Mcp {
                 .tools_list_changed
                 .then(|| self.bridge.catalog().changes()),
             events,
+            outcome: Mutex::new(()),
         };
         self.tracker
             .spawn(subscription.run(watches, self.stop.clone()));
@@ -98,18 +103,22 @@ impl Mcp {
         let Some(wanted) = wanted else {
             return Ok((None, Vec::new()));
         };
+        // Each once, however often it is named, in the order of their first mention.
+        let mut named = HashSet::new();
+        let wanted: Vec<TaskId> = wanted
+            .iter()
+            .filter_map(|id| wire::task_id(id).ok())
+            .filter(|id| named.insert(*id))
+            .collect();
         if wanted.len() > TASKS_FOLLOWED {
             let text = format!("a stream follows at most {TASKS_FOLLOWED} tasks; open several");
             return Err(RpcError::invalid_params(text).into());
         }
         let (mut granted, mut watches) = (Vec::new(), Vec::new());
-        for id in wanted {
-            let Ok(task) = wire::task_id(&id) else {
-                continue;
-            };
+        for task in wanted {
             match self.bridge.watch(task, &caller.owner).await {
                 Ok(watch) => {
-                    granted.push(id);
+                    granted.push(task.to_string());
                     watches.push(watch);
                 }
                 Err(BridgeError::NotFound) => {}
@@ -129,6 +138,8 @@ struct Subscription {
     bridge: Bridge,
     changes: Option<watch::Receiver<u64>>,
     events: mpsc::Sender<Event>,
+    /// Held by whoever has a task's outcome in hand.
+    outcome: Mutex<()>,
 }
 
 impl Subscription {
@@ -165,7 +176,7 @@ impl Subscription {
 
     async fn tell_task(&self, mut watch: Watch) {
         let mut told = None;
-        while let Ok(view) = watch.next().await {
+        while let Ok(view) = watch.next_state().await {
             let asks = view.status == Status::InputRequired;
             let questions = if asks {
                 self.bridge.questions(view.id).await
@@ -179,13 +190,35 @@ impl Subscription {
             if told.as_ref() == Some(&state) {
                 continue;
             }
+            if view.status.is_terminal() {
+                match self.tell_end(&watch).await {
+                    Ok(()) | Err(BridgeError::NotFound) => return,
+                    // As above.
+                    Err(_) => continue,
+                }
+            }
             let task = ModernTask::notified(&view, questions, self.meta());
             self.tell(Method::Task, &task).await;
-            if view.status.is_terminal() {
-                return;
-            }
             told = Some(state);
         }
+    }
+
+    /// Shows how a task ended. One outcome at a time is read, and only once there is room for it.
+    async fn tell_end(&self, watch: &Watch) -> Result<(), BridgeError> {
+        let _one = self.outcome.lock().await;
+        let Ok(room) = self.events.reserve().await else {
+            return Ok(());
+        };
+        let view = self
+            .bridge
+            .poll_with_outcome(watch.id(), watch.owner())
+            .await?;
+        let task = ModernTask::notified(&view, InputRequests::new(), self.meta());
+        let message = Outgoing::notification(Method::Task, &task);
+        if let Some(message) = self.client.admit(message) {
+            room.send(Event::message(message));
+        }
+        Ok(())
     }
 
     async fn tell(&self, method: Method, params: &impl Serialize) {

@@ -247,7 +247,7 @@ fn refusal(error: &AskError) -> Value {
             json!({ "reason": "client", "code": code, "message": message })
         }
         AskError::NotDeclared { .. } => json!({ "reason": "not_declared", "message": message }),
-        AskError::Key(_) | AskError::UnknownMethod(_) => invalid(&message),
+        AskError::Key(_) | AskError::Url(_) | AskError::UnknownMethod(_) => invalid(&message),
         AskError::Stopped | AskError::Answer(_) | AskError::Unreadable(_) | AskError::Store(_) => {
             json!({ "reason": "failed", "message": message })
         }
@@ -303,6 +303,7 @@ mod tests {
             (not_declared, "not_declared"),
             (client, "client"),
             (AskError::Key(String::new()), "invalid"),
+            (AskError::Url(String::new()), "invalid"),
             (AskError::Stopped, "failed"),
         ] {
             let told = refusal(&error);

@@ -18,6 +18,7 @@ use std::path::{Path, PathBuf};
 
 use serde_json::value::RawValue;
 use taskferry_contract::AskFirst;
+use taskferry_contract::settings::toml_fault;
 
 use crate::exec::ExecCommand;
 pub use policy::Policy;
@@ -94,7 +95,11 @@ impl Manifest {
         let tools = match text.parse::<toml::Table>() {
             Ok(root) => read_tools(&root, folder, &mut problems),
             Err(error) => {
-                problems.add(&Place::Root, "", error.to_string().trim_end());
+                problems.add(
+                    &Place::Root,
+                    "",
+                    format!("it is not TOML: {}", toml_fault(text, &error)),
+                );
                 Vec::new()
             }
         };

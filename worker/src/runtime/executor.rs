@@ -16,6 +16,7 @@ use super::supervise::{Ending, supervise};
 use super::{Runtime, Tool, claim, heartbeat, progress};
 use crate::exec::ToolResult;
 use crate::handler::{Failure, ToolError};
+use crate::output_schema;
 use crate::units::format_duration;
 
 /// The shortest and the longest time after which a job of an unknown tool is offered again: the shortest while a worker
@@ -148,10 +149,7 @@ async fn unknown_tool(runtime: &Runtime, hold: &Hold, job: &Job) {
 async fn conclude(runtime: &Runtime, tool: &Tool, attempt: &Attempt, ending: Ending) {
     let settlement = match ending {
         Ending::Handler(Ok(output)) => {
-            let result = match &tool.output {
-                Some(schema) => schema.hold(output.0),
-                None => output.0,
-            };
+            let result = output_schema::hold(&runtime.offload, &tool.checks, output.0).await;
             Settlement::Finish(completed(result))
         }
         Ending::Handler(Err(ToolError(Failure::Park { otherwise }))) => {

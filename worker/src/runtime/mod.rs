@@ -21,13 +21,14 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use taskferry_contract::{Error, QueueName, Store, ToolDefinition, ToolName, WorkerId};
+use taskferry_contract::{
+    Error, Offload, QueueName, Store, ToolChecks, ToolDefinition, ToolName, WorkerId,
+};
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::handler::Handler;
-use crate::output_schema::OutputSchema;
 use in_flight::InFlight;
 use slots::Slots;
 
@@ -35,8 +36,8 @@ use slots::Slots;
 pub(crate) struct Tool {
     pub(crate) definition: ToolDefinition,
     pub(crate) handler: Arc<dyn Handler>,
-    /// What its results are held to, if it promises anything.
-    pub(crate) output: Option<OutputSchema>,
+    /// What its results are held to.
+    pub(crate) checks: ToolChecks,
 }
 
 /// What all loops of a worker share.
@@ -60,6 +61,8 @@ pub(crate) struct Runtime {
     pub(crate) phase: Phase,
     pub(crate) wake: Wake,
     pub(crate) ended: Tally,
+    /// Where large results are checked.
+    pub(crate) offload: Offload,
     /// Why this worker must end by itself, once it must.
     pub(crate) unfit: Mutex<Option<Error>>,
 }

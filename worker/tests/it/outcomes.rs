@@ -129,7 +129,7 @@ async fn a_handlers_result_is_held_to_the_output_schema() {
     assert!(
         refused
             .to_string()
-            .contains("the output schema of tool odd"),
+            .contains("tool odd cannot be used: output_schema: "),
         "{refused}"
     );
 }

@@ -23,16 +23,17 @@ const NAMED: [&str; 5] = [
 
 /// A parameter that a header repeats.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Mirrored {
+pub struct Mirrored {
     /// The names of the properties that lead to it from the arguments' root.
-    pub(crate) path: Vec<String>,
+    pub path: Vec<String>,
     /// The header.
-    pub(crate) header: String,
+    pub header: String,
 }
 
 impl Mirrored {
     /// The JSON of the parameter's value as the caller wrote it; nothing if it is absent or null.
-    pub(crate) fn value<'a>(&self, arguments: &'a RawValue) -> Option<&'a str> {
+    #[must_use]
+    pub fn value<'a>(&self, arguments: &'a RawValue) -> Option<&'a str> {
         let mut names = self.path.iter();
         let found = names.try_fold(arguments, |value, name| {
             let members: HashMap<String, &RawValue> = serde_json::from_str(value.get()).ok()?;
@@ -43,7 +44,7 @@ impl Mirrored {
 }
 
 /// The mirrored parameters of an input schema; why it cannot be used if an annotation is not valid.
-pub(super) fn collect(schema: &Value) -> Result<Vec<Mirrored>, String> {
+pub(crate) fn collect(schema: &Value) -> Result<Vec<Mirrored>, String> {
     let mut found = Vec::new();
     walk(schema, &mut Vec::new(), &mut found)?;
     Ok(found)
