@@ -125,6 +125,12 @@ impl Keys {
         format!("{}:workers", self.prefix)
     }
 
+    /// Which definitions of tools live workers have: sorted set of tool and digest by the last beat of one, ms.
+    #[must_use]
+    pub fn definitions(&self) -> String {
+        format!("{}:definitions", self.prefix)
+    }
+
     /// What a worker says of itself: hash.
     #[must_use]
     pub fn worker(&self, id: &WorkerId) -> String {

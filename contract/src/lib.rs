@@ -7,9 +7,11 @@
 //! docs/REDIS.md describes every key and transition as an operator meets them.
 
 mod alias;
+mod background;
 mod checks;
 mod connection;
 mod dead;
+mod definition;
 mod doctor;
 mod doorbell;
 mod durability;
@@ -37,9 +39,11 @@ mod tool;
 mod version;
 
 pub use alias::{Alias, Scope};
+pub use background::keep_running;
 pub use checks::{ToolChecks, check_url};
 pub use connection::{BlockingConnection, Connections, RedisSettings};
 pub use dead::{DeadLetter, InvalidLetterId, LetterFilter, LetterId, Remains, ReviveReply};
+pub use definition::{DefinitionDigest, InvalidDigest};
 pub use doctor::{Finding, Verdict};
 pub use doorbell::{Doorbell, Ring};
 pub use durability::{Durability, Replication, UnknownDurability};

@@ -173,8 +173,8 @@ impl Store {
             };
             let mut read = redis::cmd("HMGET");
             read.arg(self.keys.worker(&id));
-            read.arg(&["host", "pid", "version", "slots", "busy", "tools"]);
-            let told: [Option<String>; 6] = self.connections.command("workers", &read).await?;
+            read.arg(&["host", "pid", "version", "slots", "busy", "tools", "doing"]);
+            let told: [Option<String>; 7] = self.connections.command("workers", &read).await?;
             // The hash expires a minute after the last beat, the set later if others beat.
             if let Some(worker) = WorkerInfo::from_values(id, told) {
                 workers.push((worker, beat_ms));
@@ -186,8 +186,8 @@ impl Store {
 }
 
 impl WorkerInfo {
-    fn from_values(id: crate::ids::WorkerId, told: [Option<String>; 6]) -> Option<Self> {
-        let [host, pid, version, slots, busy, tools] = told;
+    fn from_values(id: crate::ids::WorkerId, told: [Option<String>; 7]) -> Option<Self> {
+        let [host, pid, version, slots, busy, tools, doing] = told;
         Some(Self {
             id,
             host: host?,
@@ -196,6 +196,7 @@ impl WorkerInfo {
             slots: slots?.parse().ok()?,
             busy: busy?.parse().ok()?,
             tools: tools?,
+            doing: doing.unwrap_or_default(),
         })
     }
 

@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 
+use crate::definition::DefinitionDigest;
 use crate::error::Error;
 use crate::ids::{Attempt, Owner, QueueName, TaskId, ToolName};
 use crate::log::LogLevel;
@@ -160,6 +161,8 @@ pub struct Job {
     pub trace: Option<String>,
     /// From which level on the client hears of the log; of none if absent.
     pub log_level: Option<LogLevel>,
+    /// Which definition of the tool the arguments were checked against; absent if whoever queued it knew none.
+    pub definition: Option<DefinitionDigest>,
     /// Answers stored by earlier attempts: key to JSON.
     pub answers: HashMap<String, String>,
 }
@@ -195,6 +198,7 @@ impl Job {
             capabilities: take("capabilities"),
             trace: take("trace"),
             log_level: take("log_level").and_then(|level| level.parse().ok()),
+            definition: take("definition").and_then(|digest| digest.parse().ok()),
             answers,
         })
     }

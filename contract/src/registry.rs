@@ -3,15 +3,19 @@
 use std::collections::HashMap;
 use std::time::Duration;
 
+use crate::definition::DefinitionDigest;
 use crate::doorbell::removal;
 use crate::error::Error;
-use crate::ids::WorkerId;
+use crate::ids::{ToolName, WorkerId};
 use crate::script::TRANSITIONS;
 use crate::store::{Store, millis};
 use crate::tool::ToolDefinition;
 
 /// A worker that has not said a word for this long is no longer listed.
 const WORKER_KEPT: Duration = Duration::from_secs(60);
+
+/// A definition that no worker spoke of for this long is held by none that lives: three beats.
+const HELD: Duration = Duration::from_secs(15);
 
 /// What a worker tells operators of itself.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -30,6 +34,9 @@ pub struct WorkerInfo {
     pub busy: usize,
     /// The names of its tools, comma-separated.
     pub tools: String,
+    /// In one line what it does: `fetching`, `full`, `draining`, or `not fetching: …`; empty if it is of a release that says
+    /// nothing.
+    pub doing: String,
 }
 
 impl Store {
@@ -125,13 +132,26 @@ impl Store {
         Ok(another.unwrap_or(made))
     }
 
-    /// Notes that a worker is alive.
+    /// Notes that a worker is alive, and which definitions of tools it can run jobs of.
     ///
     /// # Errors
     ///
     /// If Redis fails.
-    pub async fn beat(&self, worker: &WorkerInfo) -> Result<(), Error> {
-        let keys = [self.keys.worker(&worker.id), self.keys.workers()];
+    pub async fn beat(
+        &self,
+        worker: &WorkerInfo,
+        definitions: &[(ToolName, DefinitionDigest)],
+    ) -> Result<(), Error> {
+        let keys = [
+            self.keys.worker(&worker.id),
+            self.keys.workers(),
+            self.keys.definitions(),
+        ];
+        let members = definitions
+            .iter()
+            .map(|(tool, digest)| member(tool, digest));
+        let members: Vec<String> = members.collect();
+        let count = members.len().to_string();
         let [kept, pid, slots, busy] = [
             millis(WORKER_KEPT),
             u64::from(worker.pid),
@@ -139,9 +159,7 @@ impl Store {
             worker.busy as u64,
         ]
         .map(|number| number.to_string());
-        let args = [
-            worker.id.as_str(),
-            &kept,
+        let fields = [
             "host",
             &worker.host,
             "pid",
@@ -154,10 +172,31 @@ impl Store {
             &busy,
             "tools",
             &worker.tools,
+            "doing",
+            &worker.doing,
         ];
-        let [own, all] = &keys;
-        let reply = self.call(&TRANSITIONS.beat, &[own, all], &args).await?;
+        let mut args = vec![worker.id.as_str(), &kept, &count];
+        args.extend(members.iter().map(String::as_str));
+        args.extend(fields);
+        let keys: Vec<&str> = keys.iter().map(String::as_str).collect();
+        let reply = self.call(&TRANSITIONS.beat, &keys, &args).await?;
         reply.done()
+    }
+
+    /// Whether a live worker can run jobs of this definition of a tool.
+    ///
+    /// # Errors
+    ///
+    /// If Redis fails.
+    pub async fn is_held(&self, tool: &ToolName, digest: &DefinitionDigest) -> Result<bool, Error> {
+        let mut read = redis::cmd("ZSCORE");
+        read.arg(self.keys.definitions()).arg(member(tool, digest));
+        let beat_ms: Option<u64> = self.connections.command("is_held", &read).await?;
+        let Some(beat_ms) = beat_ms else {
+            return Ok(false);
+        };
+        let silent_ms = self.now_ms().await?.saturating_sub(beat_ms);
+        Ok(Duration::from_millis(silent_ms) < HELD)
     }
 
     /// Notes that a worker left.
@@ -177,4 +216,9 @@ impl Store {
             .ignore();
         self.connections.pipeline("leave", &leave).await
     }
+}
+
+/// How the set of definitions names one.
+fn member(tool: &ToolName, digest: &DefinitionDigest) -> String {
+    format!("{tool} {digest}")
 }

@@ -6,7 +6,9 @@ use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use serde_json::{Map, Value};
-use taskferry_contract::{Error, Mirrored, Store, ToolChecks, ToolDefinition, ToolName};
+use taskferry_contract::{
+    DefinitionDigest, Error, Mirrored, Store, ToolChecks, ToolDefinition, ToolName,
+};
 use tokio::sync::{Mutex, Notify, watch};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
@@ -21,6 +23,8 @@ const MISS_REFRESH: Duration = Duration::from_millis(500);
 pub(crate) struct Tool {
     /// What its worker registered.
     pub(crate) definition: ToolDefinition,
+    /// Of the definition: what a call of the tool was checked against.
+    pub(crate) digest: DefinitionDigest,
     /// The client capabilities without which it cannot be called.
     pub(crate) required_capabilities: Map<String, Value>,
     /// Its parameters that headers repeat.
@@ -34,6 +38,7 @@ impl Tool {
         Ok(Self {
             required_capabilities: std::mem::take(&mut checks.required_capabilities),
             mirrored: std::mem::take(&mut checks.mirrored),
+            digest: DefinitionDigest::of(&definition),
             definition,
             checks,
         })

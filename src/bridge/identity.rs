@@ -39,6 +39,8 @@ pub(super) fn alias(call: &Call<'_>, session: Option<SessionId>) -> Option<Alias
         tool.name.as_str(),
         &canonical(call.arguments),
         &askable(call.capabilities),
+        // A job that was checked against another definition may end in what this caller was not promised.
+        call.tool.digest.as_str(),
     ];
     Alias::identical(scope, &digest_of(&parts))
 }

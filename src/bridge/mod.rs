@@ -15,7 +15,7 @@ use std::time::Duration;
 
 use taskferry_contract::{
     CancelReply, HandOutReply, LeaveReply, Leaver, LogLine, Offload, Owner, Page, ReplicaId, Ring,
-    Store, TaskId, TaskView,
+    Store, TaskId, TaskView, keep_running,
 };
 use tokio::sync::broadcast;
 use tokio_util::sync::CancellationToken;
@@ -84,8 +84,16 @@ impl Bridge {
 
     /// Keeps the catalog and the waiters awake until `stop`.
     pub(crate) async fn run(&self, stop: &CancellationToken) {
+        let catalog = || self.0.catalog.keep_fresh(CATALOG_REFRESH, stop);
+        tokio::join!(
+            keep_running("doorbell", stop, || self.listen(stop), || {}),
+            keep_running("catalog", stop, catalog, || {}),
+        );
+    }
+
+    async fn listen(&self, stop: &CancellationToken) {
         let bell = self.0.store.replica_bell(&self.0.replica);
-        let rings = bell.listen(stop, |ring| match ring {
+        let on_ring = |ring| match ring {
             Ring::Task(id) => {
                 self.0.waiters.wake(id);
                 // Without a receiver there is nobody to tell.
@@ -97,8 +105,8 @@ impl Bridge {
                 self.0.waiters.wake_all();
                 self.0.catalog.wake();
             }
-        });
-        tokio::join!(rings, self.0.catalog.keep_fresh(CATALOG_REFRESH, stop));
+        };
+        bell.listen(stop, on_ring).await;
     }
 
     /// The tools.

@@ -137,6 +137,7 @@ impl Bridge {
         let shard = Alias::shard(alias, call.owner, self.0.store.shards());
         let (tool, id) = (&call.tool.definition, TaskId::random(shard));
         Submission {
+            definition: Some(&call.tool.digest),
             alias,
             capabilities: Some(call.capabilities),
             trace: call.trace,

@@ -1,12 +1,12 @@
 //! `taskferry serve`: one front-end replica.
 
 use std::net::SocketAddr;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use anyhow::Context as _;
 use taskferry_contract::process::{StopSignal, StopSignals};
-use taskferry_contract::{Durability, Error, Store};
+use taskferry_contract::{Durability, Error, Store, keep_running};
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -92,10 +92,14 @@ impl Server {
         let keep = background.clone();
         tracker.spawn(async move { bridge.run(&keep).await });
         let bridge = self.bridge.clone();
-        let (checked, failed) = (stop.clone(), CancellationToken::new());
-        let refused = failed.clone();
+        let checked = stop.clone();
         let level = self.config.durability;
-        let check = tracker.spawn(async move { check(&bridge, level, &checked, &refused).await });
+        let unsuitable: Arc<OnceLock<Error>> = Arc::default();
+        let why = Arc::clone(&unsuitable);
+        tracker.spawn(async move {
+            let begin = || check(&bridge, level, &checked, &why);
+            keep_running("check of Redis", &checked, begin, || {}).await;
+        });
         let mcp = Arc::new(Mcp::new(
             self.bridge.clone(),
             self.config.mcp.clone(),
@@ -110,13 +114,6 @@ impl Server {
             self.config.http.clone(),
             (tracker.clone(), stop.clone()),
         );
-        let (until, unsuitable) = (stop.clone(), failed.clone());
-        tracker.spawn(async move {
-            tokio::select! {
-                () = until.cancelled() => {}
-                () = unsuitable.cancelled() => until.cancel(),
-            }
-        });
         // Kept to the end: what is dropped with it counts as left by its client.
         let mut serving = std::pin::pin!(http::serve(self.listener, router, &stop));
         let drained = tokio::select! {
@@ -133,7 +130,10 @@ impl Server {
         } else {
             tracing::warn!(timeout = ?self.config.drain_timeout, "requests were still open at the end of the drain timeout");
         }
-        check.await.context("the check of Redis was lost")?
+        match unsuitable.get() {
+            Some(error) => Err(anyhow::anyhow!("{error}")),
+            None => Ok(()),
+        }
     }
 }
 
@@ -143,17 +143,17 @@ async fn overdue(stop: &CancellationToken, timeout: Duration) {
 }
 
 /// Waits for Redis and checks whether it can be used at all, and from then on whether it still can: others may have begun
-/// to use an incompatible version of the contract. If not, cancels `refused`.
+/// to use an incompatible version of the contract. If not, says why and cancels `stop`.
 async fn check(
     bridge: &Bridge,
     level: Durability,
     stop: &CancellationToken,
-    refused: &CancellationToken,
-) -> anyhow::Result<()> {
+    unsuitable: &OnceLock<Error>,
+) {
     let mut fit = false;
     loop {
         let outcome = tokio::select! {
-            () = stop.cancelled() => return Ok(()),
+            () = stop.cancelled() => return,
             outcome = check_once(bridge, level, fit) => outcome,
         };
         match outcome {
@@ -170,13 +170,14 @@ async fn check(
             }
             Err(error) => {
                 tracing::error!(%error, "this front end cannot go on");
-                refused.cancel();
-                return Err(error.into());
+                // It is set once: nobody checks after the stop.
+                let _first = unsuitable.set(error);
+                return stop.cancel();
             }
         }
         let pause = if fit { LOOK_AGAIN } else { WAIT_FOR_REDIS };
         tokio::select! {
-            () = stop.cancelled() => return Ok(()),
+            () = stop.cancelled() => return,
             () = tokio::time::sleep(pause) => {}
         }
     }

@@ -125,6 +125,7 @@ fn workers(status: &Status) -> Vec<String> {
             format!("{}/{}", worker.busy, worker.slots),
             format!("{} ago", span(status.ago(*beat))),
             operator::plain(&worker.tools),
+            operator::plain(&worker.doing),
         ]
     });
     let head = [
@@ -135,6 +136,7 @@ fn workers(status: &Status) -> Vec<String> {
         "BUSY",
         "LAST BEAT",
         "TOOLS",
+        "DOES",
     ];
     operator::table(&head, rows.collect())
 }
@@ -151,7 +153,7 @@ fn as_json(status: &Status) -> Value {
         json!({
             "id": worker.id.as_str(), "host": worker.host, "pid": worker.pid,
             "version": worker.version, "busy": worker.busy, "slots": worker.slots,
-            "beat_ms": beat, "tools": worker.tools.split(',').collect::<Vec<_>>(),
+            "beat_ms": beat, "tools": worker.tools.split(',').collect::<Vec<_>>(), "doing": worker.doing,
         })
     });
     json!({

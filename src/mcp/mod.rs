@@ -21,7 +21,7 @@ use std::time::Duration;
 
 use axum::body::Bytes;
 use axum::http::HeaderMap;
-use taskferry_contract::Owner;
+use taskferry_contract::{Owner, keep_running};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
@@ -92,7 +92,7 @@ impl Mcp {
 
     /// Keeps the streams of sessions awake until `stop`.
     pub(crate) async fn run(&self, stop: &CancellationToken) {
-        self.legacy_rings(stop).await;
+        keep_running("session rings", stop, || self.legacy_rings(stop), || {}).await;
     }
 
     /// Serves a POST.

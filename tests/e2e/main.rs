@@ -17,6 +17,7 @@ mod stream;
 mod askable;
 mod cancelled;
 mod declarations;
+mod definitions;
 mod edge;
 mod exec_questions;
 mod failover;

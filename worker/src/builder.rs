@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use taskferry_contract::{
-    InvalidId, Offload, Store, ToolChecks, ToolDefinition, ToolName, WorkerId,
+    DefinitionDigest, InvalidId, Offload, Store, ToolChecks, ToolDefinition, ToolName, WorkerId,
 };
 use tokio_util::task::TaskTracker;
 
@@ -158,6 +158,7 @@ impl Builder {
     fn add(&mut self, definition: ToolDefinition, handler: Arc<dyn Handler>) {
         match ToolChecks::of(&definition) {
             Ok(checks) => self.tools.push(Tool {
+                digest: DefinitionDigest::of(&definition),
                 definition,
                 handler,
                 checks,
@@ -227,6 +228,7 @@ impl Builder {
             wake: Wake::default(),
             ended: Tally::default(),
             offload: Offload::default(),
+            activity: Mutex::default(),
             unfit: Mutex::default(),
         };
         Ok(Worker::new(runtime, self.drain_timeout))

@@ -2,14 +2,16 @@
 
 use std::fmt;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use taskferry_contract::{Error, Store, WorkerId};
+use taskferry_contract::{Error, Shard, Store, WorkerId, keep_running};
 use tokio::time::{sleep, timeout};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::builder::Builder;
+use crate::runtime::activity::Fetching;
 use crate::runtime::backoff::jittered;
 use crate::runtime::fetcher::Fetcher;
 use crate::runtime::{Runtime, forwarder, heartbeat, janitor, lock, reclaimer};
@@ -88,15 +90,16 @@ impl Worker {
             worker = %runtime.worker, slots = runtime.slots.total(), lease = ?runtime.lease,
             tools = runtime.tools.len(), "working"
         );
-        let loops = TaskTracker::new();
-        for shard in runtime.store.shards().all() {
-            loops.spawn(Fetcher::new(Arc::clone(runtime), shard).run());
-            loops.spawn(reclaimer::run(Arc::clone(runtime), shard));
-            loops.spawn(forwarder::run(Arc::clone(runtime), shard));
-        }
+        let loops = begin_loops(runtime);
         let (rest, end) = (TaskTracker::new(), CancellationToken::new());
-        rest.spawn(janitor::run(Arc::clone(runtime), end.clone()));
-        rest.spawn(heartbeat::listen(Arc::clone(runtime), end.clone()));
+        let own = || Arc::clone(runtime);
+        rest.spawn(kept(own(), "janitor".to_owned(), end.clone(), janitor::run));
+        rest.spawn(kept(
+            own(),
+            "listener".to_owned(),
+            end.clone(),
+            heartbeat::listen,
+        ));
         tokio::select! {
             () = stop.cancelled() => {}
             () = runtime.phase.stop.cancelled() => {}
@@ -172,6 +175,45 @@ impl Worker {
             );
         }
     }
+}
+
+/// Begins the loops that work on each shard until the worker stops.
+fn begin_loops(runtime: &Arc<Runtime>) -> TaskTracker {
+    let loops = TaskTracker::new();
+    let (own, stop) = (|| Arc::clone(runtime), || runtime.phase.stop.clone());
+    for shard in runtime.store.shards().all() {
+        loops.spawn(keep_fetching(own(), shard));
+        let reclaimer = move |runtime, _stop| reclaimer::run(runtime, shard);
+        loops.spawn(kept(own(), format!("reclaimer {shard}"), stop(), reclaimer));
+        let forwarder = move |runtime, _stop| forwarder::run(runtime, shard);
+        loops.spawn(kept(own(), format!("forwarder {shard}"), stop(), forwarder));
+    }
+    loops
+}
+
+/// A loop that is begun again if it dies before `stop`; the worker's beat tells of it.
+async fn kept<F: Future<Output = ()> + Send>(
+    runtime: Arc<Runtime>,
+    name: String,
+    stop: CancellationToken,
+    begin: impl Fn(Arc<Runtime>, CancellationToken) -> F + Send + Sync,
+) {
+    let begin = || begin(Arc::clone(&runtime), stop.clone());
+    let died = || lock(&runtime.activity).died(&name);
+    keep_running(&name, &stop, begin, died).await;
+}
+
+/// The fetcher of a shard, likewise. One that died may have had entries in hand.
+async fn keep_fetching(runtime: Arc<Runtime>, shard: Shard) {
+    let name = format!("fetcher {shard}");
+    let died = AtomicBool::new(false);
+    let begin = || Fetcher::new(Arc::clone(&runtime), shard, died.load(Ordering::Relaxed)).run();
+    let ended = || {
+        died.store(true, Ordering::Relaxed);
+        runtime.fetcher(shard, Fetching::Ended);
+        lock(&runtime.activity).died(&name);
+    };
+    keep_running(&name, &runtime.phase.stop, begin, ended).await;
 }
 
 /// Waits until fetchers, reclaimers and forwarders ended. A blocking read is ended from outside, again and again: it may

@@ -4,6 +4,7 @@ use std::borrow::Cow;
 use std::time::Duration;
 
 use super::letter::{DeadLetter, owner};
+use crate::definition::DefinitionDigest;
 use crate::error::Error;
 use crate::ids::{Owner, TaskId};
 use crate::script::TRANSITIONS;
@@ -66,7 +67,7 @@ impl Store {
         Ok(owner(&field("owner").unwrap_or_default()).map(remains))
     }
 
-    /// Queues the job `id` in place of `letter`, with the limits `tool` has now. The caller makes the id, in the shard of
+    /// Queues the job `id` in place of `letter`, with the limits `tool` has now, and whose definition the arguments fit. The caller makes the id, in the shard of
     /// the letter's job, so that a repeated call is the same revival.
     ///
     /// # Errors
@@ -80,7 +81,12 @@ impl Store {
         id: TaskId,
     ) -> Result<ReviveReply, Error> {
         let shard = id.shard();
-        let job = submission(letter, remains, tool, id);
+        // The caller has just checked them against this one.
+        let digest = DefinitionDigest::of(tool);
+        let job = Submission {
+            definition: Some(&digest),
+            ..submission(letter, remains, tool, id)
+        };
         let mut args: Vec<Cow<'_, str>> = vec![
             self.keys.base(shard).into(),
             id.to_string().into(),

@@ -4,6 +4,7 @@ use std::borrow::Cow;
 use std::time::Duration;
 
 use crate::alias::Alias;
+use crate::definition::DefinitionDigest;
 use crate::error::Error;
 use crate::ids::{Owner, ReplicaId, Shard, TaskId};
 use crate::log::LogLevel;
@@ -23,6 +24,8 @@ pub struct Submission<'a> {
     pub owner: &'a Owner,
     /// The arguments, a JSON object that fits the tool's input schema.
     pub arguments: &'a str,
+    /// Which definition of the tool they were checked against; any worker that knows the tool runs the job if absent.
+    pub definition: Option<&'a DefinitionDigest>,
     /// Whether it stands behind a plain call: then it is in no list, and its record goes soon after the end.
     pub plain: bool,
     /// How long the record lives from now on, if the end does not change it; in whole ms, at least one.
@@ -62,6 +65,7 @@ impl<'a> Submission<'a> {
             id,
             owner,
             arguments,
+            definition: None,
             plain: false,
             ttl: Duration::from_millis(tool.ttl.default_ms),
             keep: Duration::ZERO,
@@ -188,8 +192,9 @@ fn submit_args<'a>(job: &Submission<'a>, base: String) -> Vec<Cow<'a, str>> {
 pub(crate) fn record_fields<'a>(job: &Submission<'a>) -> Vec<Cow<'a, str>> {
     let tool = job.tool;
     let mut args: Vec<Cow<'a, str>> = Vec::new();
-    let fields: [(&str, Option<Cow<'a, str>>); 14] = [
+    let fields: [(&str, Option<Cow<'a, str>>); 15] = [
         ("arguments", Some(job.arguments.into())),
+        ("definition", job.definition.map(|it| it.as_str().into())),
         ("poll_ms", Some(tool.poll_interval_ms.to_string().into())),
         (
             "poll_max_ms",

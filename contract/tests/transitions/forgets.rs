@@ -47,7 +47,7 @@ async fn silent_workers_are_forgotten_but_not_those_that_beat_or_hold_something(
         assert_eq!(rig.raw::<i64>("XGROUP", create).await, 1);
     }
     let beating = worker("beating");
-    rig.store.beat(&beating).await.unwrap();
+    rig.store.beat(&beating, &[]).await.unwrap();
     let forget = async |rig: &Rig| rig.store.forget_silent_workers((shard, &queue)).await;
     assert_eq!(forget(&rig).await.unwrap(), 2);
     assert_eq!(

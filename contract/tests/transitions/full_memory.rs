@@ -138,7 +138,7 @@ async fn a_worker_can_start_where_it_is_needed_to_make_room() {
     rig.store.ensure_group(rig.shard, &other).await.unwrap();
     let tools = [tool("new")];
     assert_eq!(rig.store.register_tools(&tools).await.unwrap(), 1);
-    rig.store.beat(&worker("w1")).await.unwrap();
+    rig.store.beat(&worker("w1"), &[]).await.unwrap();
     assert_eq!(rig.store.secret().await.unwrap(), secret);
     let (hold, _) = rig.start().await;
     assert_eq!(hold.claimed.id, queued);

@@ -15,6 +15,7 @@ mod cancels;
 mod checks;
 mod claims;
 mod dead_letters;
+mod definitions;
 mod delivers;
 mod examines;
 mod failovers;

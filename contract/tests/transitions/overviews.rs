@@ -40,7 +40,7 @@ async fn queues_due_jobs_and_the_server_are_counted() {
 async fn workers_are_listed_with_what_they_said() {
     let mut rig = Rig::new().await;
     for id in ["w2", "w1"] {
-        rig.store.beat(&worker(id)).await.unwrap();
+        rig.store.beat(&worker(id), &[]).await.unwrap();
     }
     // One that is silent so long that only its name is left, and one of another release.
     rig.raw::<()>("ZADD", ("tf:workers", 1, "w0")).await;

@@ -36,10 +36,10 @@ async fn tools_come_back_by_rank_and_name_as_they_were_registered() {
 #[tokio::test]
 async fn a_worker_is_listed_while_it_beats() {
     let mut rig = Rig::new().await;
-    rig.store.beat(&worker("w1")).await.unwrap();
-    rig.store.beat(&worker("w2")).await.unwrap();
+    rig.store.beat(&worker("w1"), &[]).await.unwrap();
+    rig.store.beat(&worker("w2"), &[]).await.unwrap();
     rig.raw::<()>("ZADD", ("tf:workers", 1, "w0")).await;
-    rig.store.beat(&worker("w1")).await.unwrap();
+    rig.store.beat(&worker("w1"), &[]).await.unwrap();
     let mut listed: Vec<String> = rig.raw("ZRANGE", ("tf:workers", 0, -1)).await;
     listed.sort();
     assert_eq!(listed, ["w1", "w2"], "a silent one is forgotten");
@@ -47,6 +47,7 @@ async fn a_worker_is_listed_while_it_beats() {
     let told: Vec<(&str, &str)> = told.iter().map(|(k, v)| (k.as_str(), v.as_str())).collect();
     let expected = [
         ("busy", "1"),
+        ("doing", "fetching"),
         ("host", "host-a"),
         ("pid", "7"),
         ("slots", "4"),

@@ -311,6 +311,7 @@ pub(crate) fn worker(id: &str) -> WorkerInfo {
         version: "0.1.0".to_owned(),
         slots: 4,
         busy: 1,
+        doing: "fetching".to_owned(),
         tools: "a,b".to_owned(),
     }
 }

@@ -141,3 +141,25 @@ async fn doctor_tells_a_good_server_from_a_bad_one_and_from_none() {
     assert_eq!(wrong.code, 2);
     assert!(wrong.err.contains("--durability"), "{}", wrong.err);
 }
+
+#[tokio::test]
+async fn a_worker_that_does_not_fetch_is_shown_with_the_reason() {
+    let site = Site::new().await;
+    let _worker = site.worker().await;
+    let does = async |what: &str| {
+        eventually(SOON, &format!("it does this: {what}"), async || {
+            let status = site.run(&["status", "--json"]).await;
+            let doing = &status.lines()[0]["workers"][0]["doing"];
+            doing.as_str().unwrap().starts_with(what)
+        })
+        .await;
+    };
+    does("fetching").await;
+    let user = ["ACL", "SETUSER", "default"];
+    let _: String = raw(&site.redis, &[&user[..], &["-xreadgroup"]].concat()).await;
+    does("not fetching: Redis failed").await;
+    let status = site.run(&["status"]).await;
+    assert!(status.out.contains("not fetching: "), "{}", status.out);
+    let _: String = raw(&site.redis, &[&user[..], &["+xreadgroup"]].concat()).await;
+    does("fetching").await;
+}

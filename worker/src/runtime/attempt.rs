@@ -78,6 +78,11 @@ impl Attempt {
         }
     }
 
+    /// Cancelled once the attempt is refused.
+    pub(crate) fn is_refused(&self) -> &CancellationToken {
+        &self.is_refused
+    }
+
     /// Waits until the attempt is refused, and says why.
     pub(crate) async fn refused(&self) -> Refused {
         self.is_refused.cancelled().await;

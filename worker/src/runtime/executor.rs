@@ -13,16 +13,12 @@ use super::in_flight::Taken;
 use super::settle::{self, Settlement, completed, settle};
 use super::slots::Permit;
 use super::supervise::{Ending, supervise};
-use super::{Runtime, Tool, claim, heartbeat, progress};
+use super::{Runtime, Tool, claim, heartbeat, misfit, progress};
 use crate::exec::ToolResult;
 use crate::handler::{Failure, ToolError};
 use crate::output_schema;
 use crate::units::format_duration;
 
-/// The shortest and the longest time after which a job of an unknown tool is offered again: the shortest while a worker
-/// that knows it may just be busy or starting, which is for so many attempts; then it doubles.
-const UNKNOWN_TOOL: [Duration; 2] = [Duration::from_secs(2), Duration::from_secs(30)];
-const SOON_TRIED: u64 = 8;
 /// A job that could not be started waits so long at least, whatever the backoff of its tool.
 const SHORT_OF_SOMETHING: Duration = Duration::from_secs(1);
 
@@ -102,8 +98,11 @@ fn count(runtime: &Runtime, given: bool) {
 
 async fn attempt(runtime: &Arc<Runtime>, hold: Hold, job: Job, taken: &Taken, permit: Permit) {
     let Some(tool) = runtime.tools.get(&job.tool) else {
-        return unknown_tool(runtime, &hold, &job).await;
+        return misfit::unknown_tool(runtime, &hold, &job).await;
     };
+    if let Some(checked) = misfit::other_definition(tool, &job) {
+        return misfit::not_as_checked(runtime, &hold, &job, checked).await;
+    }
     let arguments = RawValue::from_string(job.arguments.clone());
     let bell = Arc::clone(&taken.bell);
     let (arguments, readable) = match arguments {
@@ -124,7 +123,7 @@ async fn attempt(runtime: &Arc<Runtime>, hold: Hold, job: Job, taken: &Taken, pe
     tokio::select! {
         biased;
         () = work => {}
-        () = keep(heartbeat::run(&attempt, runtime)) => {}
+        () = keep(heartbeat::keep(&attempt, runtime)) => {}
     }
     attempt.seat.leave();
 }
@@ -133,17 +132,6 @@ async fn attempt(runtime: &Arc<Runtime>, hold: Hold, job: Job, taken: &Taken, pe
 async fn keep(role: impl Future<Output = ()>) {
     role.await;
     std::future::pending::<()>().await;
-}
-
-async fn unknown_tool(runtime: &Runtime, hold: &Hold, job: &Job) {
-    let [shortest, longest] = UNKNOWN_TOOL;
-    let doublings = u32::try_from(job.attempt.0.saturating_sub(SOON_TRIED).min(10)).unwrap_or(10);
-    // Not in step with the reads of workers that block: it would meet the same ones again and again.
-    let delay = jittered((shortest * 2_u32.pow(doublings)).min(longest));
-    let (queue, name) = (&hold.claimed.queue, &job.tool);
-    let message = format!("no worker on queue {queue} knows tool {name}");
-    tracing::warn!(?delay, "{message}; released");
-    settle::release(runtime, hold, expires(job), delay, Some(&message)).await;
 }
 
 async fn conclude(runtime: &Runtime, tool: &Tool, attempt: &Attempt, ending: Ending) {

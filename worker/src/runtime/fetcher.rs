@@ -6,6 +6,7 @@ use std::time::Duration;
 use taskferry_contract::{BlockingConnection, Delivery, Error, QueueName, Shard, Source};
 
 use super::Runtime;
+use super::activity::Fetching;
 use super::backoff::Backoff;
 use super::executor::take_up;
 use super::slots::Permit;
@@ -24,16 +25,20 @@ pub(crate) struct Fetcher {
     connection: Option<BlockingConnection>,
     /// Entries may have been delivered that never arrived here.
     lost: bool,
+    /// The last round failed.
+    failing: bool,
 }
 
 impl Fetcher {
-    pub(crate) fn new(runtime: Arc<Runtime>, shard: Shard) -> Self {
+    /// A fetcher; one `again` in the place of another that died takes up what that had in hand.
+    pub(crate) fn new(runtime: Arc<Runtime>, shard: Shard, again: bool) -> Self {
         Self {
             queues: runtime.queues.clone(),
             runtime,
             shard,
             connection: None,
-            lost: false,
+            lost: again,
+            failing: false,
         }
     }
 
@@ -43,9 +48,15 @@ impl Fetcher {
         let mut backoff = Backoff::default();
         while !stop.is_cancelled() {
             match self.round().await {
-                Ok(()) => backoff = Backoff::default(),
+                Ok(()) => {
+                    backoff = Backoff::default();
+                    self.failing = false;
+                }
                 Err(error) => {
                     tracing::warn!(%error, shard = %self.shard, "reading failed; trying again");
+                    let failing = Fetching::Failing(error.to_string());
+                    self.runtime.fetcher(self.shard, failing);
+                    self.failing = true;
                     self.connection = None;
                     self.lost = true;
                     tokio::select! {
@@ -63,16 +74,25 @@ impl Fetcher {
         }
     }
 
+    /// Notes what it does; after a failure not before a round went well.
+    fn does(&self, what: Fetching) {
+        if !self.failing {
+            self.runtime.fetcher(self.shard, what);
+        }
+    }
+
     async fn round(&mut self) -> Result<(), Error> {
         if self.lost {
             self.look_for_lost().await?;
             self.lost = false;
         }
+        self.does(Fetching::Full);
         let permit = tokio::select! {
             biased;
             () = self.runtime.phase.stop.cancelled() => return Ok(()),
             permit = self.runtime.slots.acquire() => permit,
         };
+        self.does(Fetching::Reading);
         if self.connection.is_none() {
             let connections = self.runtime.store.connections();
             self.connection = Some(connections.blocking().await?);

@@ -2,19 +2,26 @@
 
 use std::sync::Arc;
 
-use taskferry_contract::{RenewReply, Ring};
+use taskferry_contract::{RenewReply, Ring, keep_running};
 use tokio_util::sync::CancellationToken;
 
-use super::Runtime;
 use super::attempt::Attempt;
 use super::backoff::{Backoff, jittered};
+use super::{Runtime, lock};
+
+/// Renews the lease until the attempt is refused, whatever happens to the loop that does it.
+pub(crate) async fn keep(attempt: &Attempt, runtime: &Runtime) {
+    let begin = || run(attempt, runtime);
+    let died = || lock(&runtime.activity).died("heartbeat");
+    keep_running("heartbeat", attempt.is_refused(), begin, died).await;
+}
 
 /// Renews the lease every third of it, and at once when the bell rings. Ends when the attempt is refused.
 ///
 /// While Redis does not answer, the handler goes on, even past the lease: nobody else can have claimed the job while
 /// Redis was away, and if somebody did since, the fence refuses what this attempt writes. Work is not thrown away because
 /// Redis blinked.
-pub(crate) async fn run(attempt: &Attempt, runtime: &Runtime) {
+async fn run(attempt: &Attempt, runtime: &Runtime) {
     let period = runtime.lease / 3;
     let mut backoff = Backoff::default();
     let mut pause = period;

@@ -30,7 +30,7 @@ pub(crate) async fn run(runtime: Arc<Runtime>, end: CancellationToken) {
             Err(error @ Error::Unsuitable(_)) => {
                 tracing::error!(%error, "this worker cannot go on");
                 runtime.give_up(error);
-                return;
+                return end.cancelled().await;
             }
             Err(error) => {
                 tracing::warn!(%error, "this worker could not be made known; trying again")
@@ -48,7 +48,7 @@ pub(crate) async fn introduce(runtime: &Runtime) -> Result<(), Error> {
             runtime.store.ensure_group(shard, queue).await?;
         }
     }
-    runtime.store.beat(&info(runtime)).await?;
+    beat(runtime).await?;
     sweep(runtime).await;
     Ok(())
 }
@@ -81,7 +81,7 @@ async fn round(runtime: &Runtime) -> Result<(), Error> {
         let known: HashSet<ToolName> = known.into_iter().map(|tool| tool.name).collect();
         register(runtime, |name| !known.contains(name)).await?;
     }
-    runtime.store.beat(&info(runtime)).await
+    beat(runtime).await
 }
 
 async fn register(runtime: &Runtime, wanted: impl Fn(&ToolName) -> bool) -> Result<(), Error> {
@@ -92,6 +92,15 @@ async fn register(runtime: &Runtime, wanted: impl Fn(&ToolName) -> bool) -> Resu
         tracing::info!(registered, "tools registered");
     }
     Ok(())
+}
+
+/// Tells that the worker is alive. One that begins nothing any more runs no job of any definition.
+async fn beat(runtime: &Runtime) -> Result<(), Error> {
+    let tools = runtime.tools.iter();
+    let held = tools.filter(|_| !runtime.is_stopping());
+    let held = held.map(|(name, tool)| (name.clone(), tool.digest.clone()));
+    let held: Vec<_> = held.collect();
+    runtime.store.beat(&info(runtime), &held).await
 }
 
 fn info(runtime: &Runtime) -> WorkerInfo {
@@ -105,5 +114,6 @@ fn info(runtime: &Runtime) -> WorkerInfo {
         slots: runtime.slots.total(),
         busy: runtime.slots.busy(),
         tools: tools.join(","),
+        doing: runtime.doing(),
     }
 }

@@ -1,5 +1,6 @@
 //! The loops that keep jobs running, one role each, and what they share.
 
+pub(crate) mod activity;
 pub(crate) mod attempt;
 pub(crate) mod backoff;
 pub(crate) mod claim;
@@ -10,6 +11,7 @@ pub(crate) mod forwarder;
 pub(crate) mod heartbeat;
 pub(crate) mod in_flight;
 pub(crate) mod janitor;
+pub(crate) mod misfit;
 pub(crate) mod progress;
 pub(crate) mod reclaimer;
 pub(crate) mod settle;
@@ -19,22 +21,26 @@ pub(crate) mod supervise;
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use taskferry_contract::{
-    Error, Offload, QueueName, Store, ToolChecks, ToolDefinition, ToolName, WorkerId,
+    DefinitionDigest, Error, Offload, QueueName, Shard, Store, ToolChecks, ToolDefinition,
+    ToolName, WorkerId,
 };
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::handler::Handler;
+use activity::{Activity, Fetching};
 use in_flight::InFlight;
 use slots::Slots;
 
 /// A tool that this worker can run.
 pub(crate) struct Tool {
     pub(crate) definition: ToolDefinition,
+    /// Of the definition: what jobs were checked against that run here.
+    pub(crate) digest: DefinitionDigest,
     pub(crate) handler: Arc<dyn Handler>,
     /// What its results are held to.
     pub(crate) checks: ToolChecks,
@@ -63,6 +69,8 @@ pub(crate) struct Runtime {
     pub(crate) ended: Tally,
     /// Where large results are checked.
     pub(crate) offload: Offload,
+    /// What it says of itself.
+    pub(crate) activity: Mutex<Activity>,
     /// Why this worker must end by itself, once it must.
     pub(crate) unfit: Mutex<Option<Error>>,
 }
@@ -114,6 +122,19 @@ impl Tally {
 impl Runtime {
     pub(crate) fn is_stopping(&self) -> bool {
         self.phase.stop.is_cancelled()
+    }
+
+    /// Notes what the fetcher of a shard does from now on.
+    pub(crate) fn fetcher(&self, shard: Shard, does: Fetching) {
+        lock(&self.activity).fetcher(shard, does, Instant::now());
+    }
+
+    /// In one line what the worker does.
+    pub(crate) fn doing(&self) -> String {
+        if self.is_stopping() {
+            return "draining".to_owned();
+        }
+        lock(&self.activity).told(Instant::now())
     }
 
     /// Winds the worker down, as a signal would, because it can work here no longer.

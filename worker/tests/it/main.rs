@@ -6,6 +6,7 @@
 )]
 
 mod asks;
+mod definitions;
 mod ends;
 mod exec_asks;
 mod exec_parks;

@@ -1,0 +1,115 @@
+//! Two versions of one tool in a fleet: what was checked against one of them is not run by the other.
+
+use std::path::Path;
+use std::time::Duration;
+
+use serde_json::{Value, json};
+use taskferry_testing::{Process, TestServer, eventually};
+use tempfile::TempDir;
+
+use crate::client::{Legacy, Modern};
+use crate::fleet::{Replica, worker};
+
+const SOON: Duration = Duration::from_secs(60);
+
+/// A fleet of one front end, and the manifests of two versions of one tool.
+struct Site {
+    redis: TestServer,
+    replica: Replica,
+    folder: TempDir,
+}
+
+const OLD: &str = r#"{"type":"object","properties":{"text":{"type":"string"}}}"#;
+const NEW: &str = r#"{"type":"object","properties":{"text":{"type":"integer"}}}"#;
+
+impl Site {
+    async fn new() -> Self {
+        let redis = TestServer::start().await;
+        Self {
+            replica: Replica::start(&redis.url(), &[]).await,
+            redis,
+            folder: tempfile::tempdir().unwrap(),
+        }
+    }
+
+    async fn worker(&self, says: &str, schema: &str) -> Process {
+        let manifest = format!(
+            "[[tool]]\nname = 'report'\ndescription = 'Version {says}'\npoll_interval = '100ms'\ncommand = ['echo', '{says}']\ninput_schema = '{schema}'\n"
+        );
+        let path = self.folder.path().join(format!("{says}.toml"));
+        std::fs::write(&path, manifest).unwrap();
+        let path: &Path = &path;
+        worker(&self.redis.url(), path.to_str().unwrap(), &[]).await
+    }
+
+    /// Waits until clients are shown this version.
+    async fn shows(&self, says: &str) {
+        let modern = Modern::with_tasks(&self.replica.endpoint);
+        eventually(SOON, "the version is listed", async || {
+            let tools = modern.request("tools/list", json!({})).await;
+            let tools = tools.result()["tools"].as_array().unwrap().clone();
+            tools
+                .iter()
+                .any(|tool: &Value| tool["description"] == format!("Version {says}"))
+        })
+        .await;
+    }
+}
+
+#[tokio::test]
+async fn calls_run_on_workers_that_have_the_definition_they_were_checked_against() {
+    let site = Site::new().await;
+    let _old = site.worker("old", OLD).await;
+    site.shows("old").await;
+    let _new = site.worker("new", NEW).await;
+    site.shows("new").await;
+    let modern = Modern::with_tasks(&site.replica.endpoint);
+    let legacy = Legacy::open(&site.replica.endpoint).await;
+    for number in 0..5 {
+        let arguments = json!({ "text": number });
+        let plain = legacy.call("report", arguments.clone()).await;
+        assert_eq!(
+            plain.result()["content"][0]["text"],
+            "new",
+            "{}",
+            plain.text
+        );
+        let task = legacy.start("report", arguments.clone(), 60_000).await;
+        let result = legacy.result_of(&task).await;
+        assert_eq!(result.result()["content"][0]["text"], "new");
+        let task = modern.start("report", arguments).await;
+        let task = modern.until(&task, "completed").await;
+        assert_eq!(task["result"]["content"][0]["text"], "new", "{task}");
+    }
+}
+
+#[tokio::test]
+async fn a_task_whose_definition_nobody_has_any_more_says_so_in_both_eras() {
+    let site = Site::new().await;
+    let mut old = site.worker("old", OLD).await;
+    site.shows("old").await;
+    old.terminate();
+    old.wait_for_exit(SOON).await;
+    let modern = Modern::with_tasks(&site.replica.endpoint);
+    let legacy = Legacy::open(&site.replica.endpoint).await;
+    let arguments = json!({ "text": "x" });
+    let tasks = [
+        legacy.start("report", arguments.clone(), 600_000).await,
+        modern.start("report", arguments).await,
+    ];
+    let _new = site.worker("new", NEW).await;
+    let told = |task: &Value| {
+        let message = task["statusMessage"].as_str().unwrap_or_default();
+        message.starts_with("no running worker has the definition of report")
+            && message.contains("cancel the call and make it again")
+    };
+    eventually(SOON, "both say so", async || {
+        told(&legacy.task(&tasks[0]).await) && told(&modern.task(&tasks[1]).await)
+    })
+    .await;
+    // With a worker that has it they go on as if nothing had been.
+    let _again = site.worker("old", OLD).await;
+    legacy.until(&tasks[0], "completed").await;
+    let task = modern.until(&tasks[1], "completed").await;
+    assert_eq!(task["result"]["content"][0]["text"], "old", "{task}");
+}

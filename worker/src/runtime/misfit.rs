@@ -1,0 +1,94 @@
+//! Gives back jobs that this worker cannot run: their tool is unknown here, or they were checked against another definition
+//! of it than this worker has.
+
+use std::time::Duration;
+
+use taskferry_contract::{DefinitionDigest, Hold, Job};
+
+use super::attempt::expires;
+use super::backoff::jittered;
+use super::{Runtime, Tool, settle};
+
+/// How long such a job stays away, at first and at most, when no worker is known that could run it.
+const NOBODYS: [Duration; 2] = [Duration::from_secs(2), Duration::from_secs(30)];
+/// The same when a worker lives that can: it may just be busy, or others are offered the job before it.
+const SOMEBODYS: [Duration; 2] = [Duration::from_millis(250), Duration::from_secs(5)];
+/// After so many attempts the time away doubles.
+const SOON_TRIED: u64 = 8;
+/// So long a job that is given back keeps its slot, lest a backlog of them be passed around as fast as Redis can.
+const PACE: Duration = Duration::from_millis(25);
+
+/// Not in step with the reads of workers that block: it would meet the same ones again and again.
+fn time_away([shortest, longest]: [Duration; 2], attempt: u64) -> Duration {
+    let doublings = u32::try_from(attempt.saturating_sub(SOON_TRIED).min(10)).unwrap_or(10);
+    jittered((shortest * 2_u32.pow(doublings)).min(longest))
+}
+
+/// Gives back a job whose tool this worker does not have.
+pub(crate) async fn unknown_tool(runtime: &Runtime, hold: &Hold, job: &Job) {
+    let delay = time_away(NOBODYS, job.attempt.0);
+    let (queue, name) = (&hold.claimed.queue, &job.tool);
+    let message = format!("no worker on queue {queue} knows tool {name}");
+    tracing::warn!(?delay, "{message}; released");
+    settle::release(runtime, hold, expires(job), delay, Some(&message)).await;
+}
+
+/// The definition that a job was checked against, if it is another than the tool has here.
+pub(crate) fn other_definition<'a>(tool: &Tool, job: &'a Job) -> Option<&'a DefinitionDigest> {
+    let checked = job.definition.as_ref()?;
+    checked.differs(&tool.digest).then_some(checked)
+}
+
+/// Gives back a job that was checked against a definition that others have, or that nobody has, which its caller is told.
+pub(crate) async fn not_as_checked(
+    runtime: &Runtime,
+    hold: &Hold,
+    job: &Job,
+    checked: &DefinitionDigest,
+) {
+    let name = &job.tool;
+    let held = runtime.store.is_held(name, checked).await;
+    // Whether others have it is seen again the next time.
+    let held = held.unwrap_or_else(|error| {
+        tracing::debug!(%error, "who has the definition could not be seen");
+        true
+    });
+    let message = (!held).then(|| {
+        format!(
+            "no running worker has the definition of {name} that this call was checked against ({checked}): start one that has it, or cancel the call and make it again"
+        )
+    });
+    let delay = time_away(if held { SOMEBODYS } else { NOBODYS }, job.attempt.0);
+    match &message {
+        Some(message) => tracing::warn!(?delay, "{message}; released"),
+        None => tracing::debug!(?delay, %checked, "checked against a definition that others have"),
+    }
+    let message = message.as_deref();
+    settle::release(runtime, hold, expires(job), delay, message).await;
+    tokio::select! {
+        () = tokio::time::sleep(jittered(PACE)) => {}
+        () = runtime.phase.stop.cancelled() => {}
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_job_stays_away_longer_after_some_tries_and_never_for_ever() {
+        for bounds in [NOBODYS, SOMEBODYS] {
+            let [shortest, longest] = bounds;
+            for (attempt, full) in [
+                (1, shortest),
+                (8, shortest),
+                (9, shortest * 2),
+                (30, longest),
+                (u64::MAX, longest),
+            ] {
+                let away = time_away(bounds, attempt);
+                assert!(away >= full / 2 && away <= full, "{attempt}: {away:?}");
+            }
+        }
+    }
+}
