@@ -24,8 +24,9 @@ async fn a_job_remembers_the_definition_that_its_call_was_checked_against() {
         let id = rig.submit().await;
         assert!(!rig.record(id).await.contains_key("definition"));
         if let Some(written) = written {
-            let set = (crate::rig::key(id), "definition", written);
-            rig.raw::<()>("HSET", set).await;
+            let record = rig.store.keys().task(id);
+            let field = (record, "definition", written);
+            rig.raw::<()>("HSET", field).await;
         }
         let (hold, job) = rig.start().await;
         assert_eq!(job.definition, None);

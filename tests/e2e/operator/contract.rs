@@ -3,6 +3,7 @@
 use std::path::Path;
 use std::process::Command;
 
+use taskferry_contract::CONTRACT_VERSION;
 use taskferry_testing::{Process, TestServer, binary, eventually};
 
 use super::{SOON, raw, taskferry};
@@ -35,7 +36,8 @@ async fn assert_refuses(mut process: Process) {
     let status = process.wait_for_exit(SOON).await;
     assert_eq!(status.code(), Some(1));
     let told = process.stderr();
-    for part in ["99.0", "1.0", "redis-cli DEL tf:contract"] {
+    let own = CONTRACT_VERSION.to_string();
+    for part in ["99.0", &own, "redis-cli DEL tf:contract"] {
         assert!(told.contains(part), "{part} is not in {told}");
     }
 }
@@ -60,7 +62,7 @@ async fn running_processes_wind_down_when_the_contract_becomes_another() {
     let mut replica = Replica::start_unready(&redis.url(), &[]).await;
     replica.process.wait_for_line(SOON, "reached and fit").await;
     let stored: String = raw(&redis, &["GET", "tf:contract"]).await;
-    assert_eq!(stored, "1.0");
+    assert_eq!(stored, CONTRACT_VERSION.to_string());
 
     // A newer release of the same major is no reason to do anything.
     raw::<String>(&redis, &["SET", "tf:contract", "1.7"]).await;
@@ -90,7 +92,7 @@ async fn the_contract_is_written_again_when_redis_lost_everything() {
         let what = format!("{who} writes it again");
         eventually(SOON, &what, async || {
             let stored: Option<String> = raw(&redis, &["GET", "tf:contract"]).await;
-            stored.as_deref() == Some("1.0")
+            stored == Some(CONTRACT_VERSION.to_string())
         })
         .await;
     };

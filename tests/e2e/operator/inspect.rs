@@ -3,6 +3,7 @@
 use std::time::{Duration, Instant};
 
 use serde_json::json;
+use taskferry_contract::CONTRACT_VERSION;
 use taskferry_testing::{
     AppendOnly, ServerOptions, TestServer, eventually, eventually_some, kill_stray, promptly,
 };
@@ -81,13 +82,15 @@ async fn the_status_shows_what_waits_and_who_works() {
     })
     .await;
     assert_eq!(status["dead"], 1);
-    assert_eq!(status["contract"], "1.0");
+    let contract = CONTRACT_VERSION.to_string();
+    assert_eq!(status["contract"], contract);
     assert_eq!(status["workers"][0]["pid"], worker.pid());
     let queues = status["queues"].as_array().unwrap();
     let default = queues.iter().find(|queue| queue["queue"] == "default");
     assert_eq!(default.unwrap()["given_out"], 1);
     let told = site.run(&["status"]).await;
-    for part in ["redis ", "contract   1.0", "dead       1", "printers", "1/"] {
+    let contract = format!("contract   {contract}");
+    for part in ["redis ", &contract, "dead       1", "printers", "1/"] {
         assert!(told.out.contains(part), "{part} is not in {}", told.out);
     }
     let ran = std::fs::read_to_string(site.folder.path().join("ran")).unwrap();
