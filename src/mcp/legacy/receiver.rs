@@ -319,6 +319,50 @@ mod tests {
         assert!(!one.takes("elicitation/create") && one.is_any() && !one.cancels());
     }
 
+    fn described(status: &str, id: &str, more: &str) -> String {
+        format!(r#"{{"taskId":"{id}","status":"{status}"{more}}}"#)
+    }
+
+    #[test]
+    fn a_clients_task_is_in_a_state_that_is_known_or_brings_no_answer() {
+        let state = |status: &str, id: &str| {
+            let text = described(status, id, "");
+            let task: Described<'_> = serde_json::from_str(&text).unwrap();
+            (task.status(), task.no_answer())
+        };
+        for (name, status) in [
+            ("working", RemoteStatus::Working),
+            ("input_required", RemoteStatus::InputRequired),
+            ("completed", RemoteStatus::Completed),
+            ("failed", RemoteStatus::Failed),
+        ] {
+            assert_eq!(state(name, "t").0, Some(status));
+        }
+        let (cancelled, told) = state("cancelled", "t");
+        assert!(
+            cancelled.is_none() && told.contains("is cancelled"),
+            "{told}"
+        );
+        let longest = "i".repeat(LONGEST_ID);
+        assert_eq!(state("working", &longest).0, Some(RemoteStatus::Working));
+        assert_eq!(state("working", &format!("{longest}i")).0, None);
+    }
+
+    #[test]
+    fn a_client_is_asked_as_often_as_it_wishes_within_bounds() {
+        let poll = |wish: &str| {
+            let text = described("working", "t", &format!(r#","pollInterval":{wish}"#));
+            let task: Described<'_> = serde_json::from_str(&text).unwrap();
+            task.poll()
+        };
+        let [least, most] = ASK_BETWEEN;
+        assert_eq!(poll("1500"), Some(Duration::from_millis(1500)));
+        assert_eq!(poll("0.5"), Some(least));
+        assert_eq!(poll("-1"), Some(least));
+        assert_eq!(poll("1e300"), Some(most));
+        assert_eq!(poll("null"), None);
+    }
+
     #[test]
     fn an_answer_that_cannot_be_read_becomes_an_error_that_says_so() {
         let taken = |json: &str| {

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context as _, bail};
 use rustix::process::{Pid, Signal, kill_process_group};
 use tokio::process::{Child, Command};
-use tokio::time::timeout;
+use tokio::time::{sleep, timeout};
 
 use crate::copy::Copy;
 use crate::mutant::Mutant;
@@ -34,9 +34,14 @@ pub(crate) enum Verdict {
 /// How a command ended.
 enum Ran {
     Ok,
+    /// With the first test that failed.
     Failed(String),
+    DidNotBuild,
     TimedOut,
 }
+
+/// How nextest ends when it could not build the tests; a test that failed is another code.
+const BUILD_FAILED: i32 = 101;
 
 pub(crate) struct Judge<'a> {
     copy: &'a Copy,
@@ -68,6 +73,10 @@ impl<'a> Judge<'a> {
             for command in suite.commands(self.has_nextest) {
                 match self.cargo(&command, self.timeout).await? {
                     Ran::Ok => {}
+                    Ran::DidNotBuild => bail!(
+                        "{suite} does not build as it is; see {}",
+                        self.log().display()
+                    ),
                     Ran::Failed(test) => bail!(
                         "{suite} fails on the code as it is: {test}; see {}",
                         self.log().display()
@@ -100,7 +109,7 @@ impl<'a> Judge<'a> {
                     .await?
                 {
                     Ran::Ok => {}
-                    Ran::Failed(_) => return Ok(Verdict::DoesNotBuild),
+                    Ran::Failed(_) | Ran::DidNotBuild => return Ok(Verdict::DoesNotBuild),
                     Ran::TimedOut => return Ok(Verdict::TimedOut),
                 }
             }
@@ -110,6 +119,7 @@ impl<'a> Judge<'a> {
             {
                 Ran::Ok => {}
                 Ran::Failed(test) => return Ok(Verdict::Noticed(test)),
+                Ran::DidNotBuild => return Ok(Verdict::DoesNotBuild),
                 Ran::TimedOut => return Ok(Verdict::TimedOut),
             }
         }
@@ -134,16 +144,23 @@ impl<'a> Judge<'a> {
             .process_group(0)
             .kill_on_drop(true);
         let mut child = command.spawn().context("cargo")?;
-        let ended: Option<ExitStatus> = match timeout(limit, child.wait()).await {
-            Ok(status) => Some(status?),
-            Err(_elapsed) => {
+        let ended: Option<ExitStatus> = tokio::select! {
+            status = child.wait() => Some(status?),
+            () = sleep(limit) => {
                 end(&mut child).await;
                 None
+            }
+            _ = tokio::signal::ctrl_c() => {
+                end(&mut child).await;
+                bail!("interrupted");
             }
         };
         Ok(match ended {
             None => Ran::TimedOut,
             Some(status) if status.success() => Ran::Ok,
+            Some(status) if self.has_nextest && status.code() == Some(BUILD_FAILED) => {
+                Ran::DidNotBuild
+            }
             Some(_) => Ran::Failed(self.first_failure()?),
         })
     }

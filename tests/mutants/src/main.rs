@@ -23,12 +23,7 @@ use crate::report::Report;
 
 #[tokio::main]
 async fn main() -> ExitCode {
-    let run = run(Options::parse());
-    let outcome = tokio::select! {
-        outcome = run => outcome,
-        _ = tokio::signal::ctrl_c() => Err(anyhow::anyhow!("interrupted")),
-    };
-    match outcome {
+    match run(Options::parse()).await {
         Ok(true) => ExitCode::SUCCESS,
         Ok(false) => ExitCode::FAILURE,
         Err(error) => {

@@ -29,10 +29,11 @@ pub(crate) struct Suite {
 }
 
 impl Suite {
-    /// The arguments of cargo for it: what builds it, and last what runs it.
+    /// The arguments of cargo for it: what builds it, and last what runs it. nextest builds by itself, and says by its exit
+    /// code whether that failed.
     pub(crate) fn commands(&self, has_nextest: bool) -> Vec<Vec<String>> {
         let mut runner: Vec<&str> = if has_nextest {
-            vec!["nextest", "run", "--profile", "mutants"]
+            vec!["nextest", "run", "--profile", "mutants", "--no-tests=pass"]
         } else {
             vec!["test"]
         };
@@ -48,7 +49,9 @@ impl Suite {
                 "--examples",
             ]);
         }
-        commands.push([&runner[..], &["--no-run"]].concat());
+        if !has_nextest {
+            commands.push([&runner[..], &["--no-run"]].concat());
+        }
         runner.push("--");
         runner.extend(self.names);
         if !self.with_slow {
