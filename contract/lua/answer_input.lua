@@ -37,7 +37,7 @@ if open == 0 and job.status == 'input_required' then
     set('status', 'working')
   else
     set('status', 'queued')
-    set('entry', redis.call('XADD', queue, '*', 'id', id, 'tool', job.tool))
+    set('entry', enqueue(base, queue, id, job.tool))
   end
 end
 redis.call('HSET', record, unpack(fields))

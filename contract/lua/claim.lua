@@ -9,7 +9,7 @@
 --   GONE                          the record expired; the entry is dropped
 --   STALE                         another entry stands for the job; this one is dropped
 --   DONE                          the job is terminal; the entry is dropped
---   UNREADABLE, field, value      a number of the record is none; nothing changes
+--   UNREADABLE, field, value      a number of the record is none, or the record is no hash (type, what it is); nothing changes
 --   POISON, crashes               the job reached its crash limit: failed, dead letter, entry dropped
 --   BUSY, until_ms                someone holds a lease until then, if only the caller by an earlier claim: a handler may
 --                                 have begun that attempt. The entry stays, pending for the holder
@@ -28,6 +28,9 @@ local function started(attempt)
   return reply
 end
 
+if not is_a(record, 'hash') then
+  return { 'UNREADABLE', 'type', redis.call('TYPE', record).ok }
+end
 local job = read(record, CLOSING)
 if not job.status then
   drop_entry(queue, entry)
@@ -88,7 +91,9 @@ if job.limit then
     if not place then
       local last = redis.call('ZRANGE', waiting, -1, -1, 'WITHSCORES')
       redis.call('ZADD', waiting, (tonumber(last[2]) or 0) + 1, id)
-      redis.call('ZADD', base .. 'waiting', 0, job.tool)
+      if is_a(base .. 'waiting', 'zset') then
+        redis.call('ZADD', base .. 'waiting', 0, job.tool)
+      end
     end
     -- Those before it may have expired.
     admit(base, job.tool)

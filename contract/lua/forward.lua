@@ -3,8 +3,8 @@
 -- KEYS  due
 -- ARGV  base · limit (integer > 0)
 -- Replies
---   OK, moved, next_due_ms   so many due jobs were moved; when to look again, for the next one that is due or for slots; -1
---                            if there is nothing to look for
+--   OK, moved, next_due_ms, key …   so many due jobs were moved; when to look again, for the next one that is due or for
+--                            slots; -1 if there is nothing to look for; keys that were met and hold something else
 -- Effects  ids whose record expired or is none, or that are on a stream already, are dropped from due
 local LOOK_FOR_SLOTS_MS = 1000
 
@@ -12,24 +12,48 @@ local due = KEYS[1]
 local base, limit = ARGV[1], tonumber(ARGV[2])
 
 local now = now_ms()
-local moved = 0
-for _, id in ipairs(redis.call('ZRANGEBYSCORE', due, '-inf', int(now), 'LIMIT', 0, limit)) do
-  local record = base .. 'task:' .. id
-  local job = read_record(record, { 'status', 'queue', 'tool', 'entry' })
-  if job.status == 'queued' and job.entry == '' then
-    local entry = redis.call('XADD', base .. 'queue:' .. job.queue, '*', 'id', id, 'tool', job.tool)
-    redis.call('HSET', record, 'entry', entry)
-    moved = moved + 1
+local moved, others, met = 0, {}, {}
+
+-- As is_a, and notes what it is not.
+local function usable(key, kind)
+  if is_a(key, kind) then
+    return true
   end
-  redis.call('ZREM', due, id)
+  if not met[key] then
+    met[key] = true
+    others[#others + 1] = key
+  end
+  return false
 end
-local next = tonumber(redis.call('ZRANGE', due, 0, 0, 'WITHSCORES')[2])
-for _, tool in ipairs(redis.call('ZRANGE', base .. 'waiting', 0, -1)) do
+
+local next
+if usable(due, 'zset') then
+  for _, id in ipairs(redis.call('ZRANGEBYSCORE', due, '-inf', int(now), 'LIMIT', 0, limit)) do
+    local record = base .. 'task:' .. id
+    local job = read_record(record, { 'status', 'queue', 'tool', 'entry' })
+    local waits = job.status == 'queued' and job.entry == ''
+    if waits and not usable(base .. 'queue:' .. job.queue, 'stream') then
+      redis.call('ZADD', due, int(now + LOOK_AT_QUEUE_MS), id)
+    else
+      if waits then
+        local entry = redis.call('XADD', base .. 'queue:' .. job.queue, '*', 'id', id, 'tool', job.tool)
+        redis.call('HSET', record, 'entry', entry)
+        moved = moved + 1
+      end
+      redis.call('ZREM', due, id)
+    end
+  end
+  next = tonumber(redis.call('ZRANGE', due, 0, 0, 'WITHSCORES')[2])
+end
+local waiting = base .. 'waiting'
+for _, tool in ipairs(usable(waiting, 'zset') and redis.call('ZRANGE', waiting, 0, -1) or {}) do
+  usable(base .. 'waiting:' .. tool, 'zset')
+  usable(base .. 'running:' .. tool, 'zset')
   admit(base, tool)
   if redis.call('EXISTS', base .. 'waiting:' .. tool) == 0 then
-    redis.call('ZREM', base .. 'waiting', tool)
+    redis.call('ZREM', waiting, tool)
   else
     next = math.min(next or math.huge, now + LOOK_FOR_SLOTS_MS)
   end
 end
-return { 'OK', moved, next and int(next) or -1 }
+return { 'OK', moved, next and int(next) or -1, unpack(others) }

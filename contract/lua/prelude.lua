@@ -72,12 +72,40 @@ local function outlive(index, expires)
   end
 end
 
+-- Whether a key can be used as a `kind`: it is one, or is not there. A key that somebody else wrote to must stop nothing
+-- but what it is for: an error in the middle of a transition would leave it half done.
+local function is_a(key, kind)
+  local found = redis.call('TYPE', key).ok
+  return found == kind or found == 'none'
+end
+
+-- Takes a member out of an index.
+local function drop_member(index, member)
+  if is_a(index, 'zset') then
+    redis.call('ZREM', index, member)
+  end
+end
+
 -- Acks and deletes an entry; harmless for one that is gone.
 local function drop_entry(queue, entry)
-  if entry and entry ~= '' then
+  if entry and entry ~= '' and is_a(queue, 'stream') then
     redis.call('XACK', queue, GROUP, entry)
     redis.call('XDEL', queue, entry)
   end
+end
+
+-- While its queue cannot be used, a job is looked at again so often, ms.
+local LOOK_AT_QUEUE_MS = 1000
+
+-- Queues a job, at `due` (ms) or now, and gives its new entry: '' while it waits among the due. It waits there while its
+-- queue cannot be used, and comes at once while the due cannot.
+local function enqueue(base, queue, id, tool, due)
+  local waits = base .. 'due'
+  if (due or not is_a(queue, 'stream')) and is_a(waits, 'zset') then
+    redis.call('ZADD', waits, int(due or now_ms() + LOOK_AT_QUEUE_MS), id)
+    return ''
+  end
+  return redis.call('XADD', queue, '*', 'id', id, 'tool', tool)
 end
 
 -- So many jobs that wait for a slot are looked at together.
@@ -87,6 +115,9 @@ local ADMITTED_AT_ONCE = 100
 -- one is claimed: whoever comes later stays behind them. Drops ids that wait no more.
 local function admit(base, tool)
   local waiting, running = base .. 'waiting:' .. tool, base .. 'running:' .. tool
+  if not (is_a(waiting, 'zset') and is_a(running, 'zset')) then
+    return
+  end
   local first = redis.call('ZRANGE', waiting, 0, ADMITTED_AT_ONCE - 1)
   if #first == 0 then
     return
@@ -102,7 +133,7 @@ local function admit(base, tool)
       return
     else
       taken = taken + 1
-      if job.entry == '' then
+      if job.entry == '' and is_a(base .. 'queue:' .. job.queue, 'stream') then
         local entry = redis.call('XADD', base .. 'queue:' .. job.queue, '*', 'id', id, 'tool', tool)
         redis.call('HSET', record, 'entry', entry)
       end
@@ -112,7 +143,7 @@ end
 
 -- Frees the slot of a job whose tool has a concurrency limit, for the next; goes after all else that is done to the job.
 local function leave_slot(base, tool, id)
-  redis.call('ZREM', base .. 'running:' .. tool, id)
+  drop_member(base .. 'running:' .. tool, id)
   admit(base, tool)
 end
 
@@ -172,9 +203,11 @@ local function promote(base, record, id, job, keep)
   end
   if job.owner ~= '' then
     local owned = base .. 'owned:' .. job.owner
-    redis.call('ZREMRANGEBYSCORE', owned, '-inf', int(now))
-    redis.call('ZADD', owned, int(expires), id)
-    outlive(owned, expires)
+    if is_a(owned, 'zset') then
+      redis.call('ZREMRANGEBYSCORE', owned, '-inf', int(now))
+      redis.call('ZADD', owned, int(expires), id)
+      outlive(owned, expires)
+    end
   end
 end
 
@@ -209,18 +242,20 @@ local function close(base, record, id, job, status, outcome, reply)
   end
   drop_entry(base .. 'queue:' .. job.queue, job.entry)
   if not job.entry or job.entry == '' then
-    redis.call('ZREM', base .. 'due', id)
+    drop_member(base .. 'due', id)
   end
   if job.limit then
-    redis.call('ZREM', base .. 'waiting:' .. job.tool, id)
+    drop_member(base .. 'waiting:' .. job.tool, id)
     leave_slot(base, job.tool, id)
   end
   if job.owner ~= '' then
-    redis.call('ZREM', base .. 'active:' .. job.owner, id)
+    drop_member(base .. 'active:' .. job.owner, id)
     if job.plain ~= '1' and expires ~= created + ttl then
       local owned = base .. 'owned:' .. job.owner
-      redis.call('ZADD', owned, 'XX', int(expires), id)
-      outlive(owned, expires)
+      if is_a(owned, 'zset') then
+        redis.call('ZADD', owned, 'XX', int(expires), id)
+        outlive(owned, expires)
+      end
     end
   end
   ring_waiters(base, id, job.waiters)
@@ -241,9 +276,14 @@ local function outcome_fields(field, payload, is_error, message)
   return outcome
 end
 
--- Keeps a letter where people find it. `letter` is a flat field, value list.
+-- Keeps a letter where people find it. `letter` is a flat field, value list. Where the letters cannot be kept the job ends
+-- all the same, and Redis's log has the letter.
 local function bury(base, letter)
   local dead = base .. 'dead'
+  if not is_a(dead, 'stream') then
+    redis.log(redis.LOG_WARNING, dead .. ' is no stream; a dead letter is lost: ' .. cjson.encode(letter))
+    return
+  end
   redis.call('XADD', dead, 'MAXLEN', '~', DEAD_LETTERS_KEPT, '*', unpack(letter))
   redis.call('XTRIM', dead, 'MINID', int(now_ms() - DEAD_LETTERS_KEPT_MS))
   redis.call('PEXPIRE', dead, DEAD_LETTERS_KEPT_MS)

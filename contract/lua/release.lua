@@ -18,12 +18,7 @@ end
 
 local now = now_ms()
 drop_entry(queue, job.entry)
-local back = ''
-if delay > 0 then
-  redis.call('ZADD', base .. 'due', int(now + delay), id)
-else
-  back = redis.call('XADD', queue, '*', 'id', id, 'tool', job.tool)
-end
+local back = enqueue(base, queue, id, job.tool, delay > 0 and now + delay or nil)
 redis.call('HSET', record, 'status', 'queued', 'entry', back, 'worker', '', 'updated_ms', int(now))
 if message ~= '' then
   redis.call('HSET', record, 'message', message)

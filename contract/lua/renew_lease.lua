@@ -22,9 +22,11 @@ if refused then
 end
 
 local until_ms = int(now_ms() + lease)
-redis.call('XCLAIM', queue, GROUP, worker, 0, entry, 'FORCE', 'JUSTID')
+if is_a(queue, 'stream') then
+  redis.call('XCLAIM', queue, GROUP, worker, 0, entry, 'FORCE', 'JUSTID')
+end
 redis.call('HSET', record, 'lease_ms', until_ms)
-if job.limit then
+if job.limit and is_a(base .. 'running:' .. job.tool, 'zset') then
   redis.call('ZADD', base .. 'running:' .. job.tool, until_ms, id)
 end
 

@@ -16,6 +16,12 @@ local known = redis.call('HGET', record, 'created_ms')
 if known then
   return { 'OK', known }
 end
+local indexes = owner == '' and {} or { base .. 'active:' .. owner, base .. 'owned:' .. owner }
+for _, index in ipairs(indexes) do
+  -- Raises an error before anything is written if it is no index.
+  redis.call('ZCARD', index)
+end
+redis.call('XLEN', queue)
 if redis.call('XDEL', dead, letter) == 0 then
   return { 'GONE' }
 end
@@ -27,11 +33,8 @@ redis.call('HSET', record, 'status', 'queued', 'tool', tool, 'queue', queue_name
   'updated_ms', int(now), 'ttl_ms', int(ttl), 'plain', '0', 'attempt', '0', 'retries', '0', 'crashes', '0',
   'entry', entry, unpack(ARGV, FIRST_FIELD))
 redis.call('PEXPIREAT', record, int(expires))
-if owner ~= '' then
-  for _, name in ipairs({ 'active:', 'owned:' }) do
-    local index = base .. name .. owner
-    redis.call('ZADD', index, int(expires), id)
-    outlive(index, expires)
-  end
+for _, index in ipairs(indexes) do
+  redis.call('ZADD', index, int(expires), id)
+  outlive(index, expires)
 end
 return { 'OK', int(now) }

@@ -31,9 +31,9 @@ end
 local now = now_ms()
 local due = int(now + delay)
 drop_entry(queue, job.entry)
-redis.call('HSET', record, 'status', 'queued', 'entry', '', 'worker', '', 'retries', int(retries + 1),
+local entry = enqueue(base, queue, id, job.tool, now + delay)
+redis.call('HSET', record, 'status', 'queued', 'entry', entry, 'worker', '', 'retries', int(retries + 1),
   'message', message, 'updated_ms', int(now))
-redis.call('ZADD', base .. 'due', due, id)
 ring_waiters(base, id, job.waiters)
 if job.limit then
   leave_slot(base, job.tool, id)

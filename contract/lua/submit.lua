@@ -91,6 +91,10 @@ if owner ~= '' then
   end
 end
 
+local owned = base .. 'owned:' .. owner
+if owner ~= '' and plain ~= '1' then
+  redis.call('ZREMRANGEBYSCORE', owned, '-inf', int(now))
+end
 local expires = now + ttl
 local entry = parked and '' or redis.call('XADD', queue, '*', 'id', id, 'tool', tool)
 redis.call('HSET', record, 'status', parked and 'input_required' or 'queued', 'tool', tool, 'queue', queue_name,
@@ -105,8 +109,6 @@ end
 if owner ~= '' then
   index(active)
   if plain ~= '1' then
-    local owned = base .. 'owned:' .. owner
-    redis.call('ZREMRANGEBYSCORE', owned, '-inf', int(now))
     index(owned)
   end
 end

@@ -2,6 +2,8 @@
 
 use redis::{ErrorKind, RedisError};
 
+use crate::misplaced::Misplaced;
+
 /// A failure of the contract. Expected outcomes (a full queue, a lost lease, an expired record) are values, not errors.
 #[derive(Debug, Clone, thiserror::Error)]
 #[non_exhaustive]
@@ -43,6 +45,17 @@ pub enum Error {
         during: &'static str,
         /// The largest piece.
         bytes: usize,
+    },
+    /// Keys hold something else than what belongs there: somebody else wrote to them.
+    #[error(
+        "{during} failed: {}; see what it is, and remove it with redis-cli DEL",
+        names(misplaced)
+    )]
+    WrongType {
+        /// The transition or command.
+        during: &'static str,
+        /// Those that were found among the keys it may touch.
+        misplaced: Vec<Misplaced>,
     },
     /// A change was made, but too few replicas had it in time: a failover may undo it.
     #[error(
@@ -90,6 +103,7 @@ impl Error {
             Self::Reply { .. }
             | Self::Malformed { .. }
             | Self::TooLarge { .. }
+            | Self::WrongType { .. }
             | Self::Unsuitable(_) => false,
         }
     }
@@ -118,6 +132,16 @@ impl Error {
         matches!(self, Self::Redis { source, .. } if has_code(source, &["NOGROUP"]))
     }
 
+    /// Whether a key holds something else than what belongs there.
+    #[must_use]
+    pub fn is_wrong_type(&self) -> bool {
+        match self {
+            Self::WrongType { .. } => true,
+            Self::Redis { source, .. } => has_code(source, &["WRONGTYPE"]),
+            _ => false,
+        }
+    }
+
     /// Wraps a client error with what was under way.
     pub(crate) fn redis(during: &'static str) -> impl FnOnce(RedisError) -> Self {
         move |source| Self::Redis { during, source }
@@ -143,6 +167,11 @@ const TRANSIENT: [&str; 12] = [
 
 /// Server errors that pass once somebody gives the user what it lacks.
 const DENIED: [&str; 3] = ["NOPERM", "NOAUTH", "WRONGPASS"];
+
+fn names(misplaced: &[Misplaced]) -> String {
+    let names: Vec<String> = misplaced.iter().map(ToString::to_string).collect();
+    names.join(", ")
+}
 
 /// What the server said, in its own words.
 fn cause(source: &RedisError) -> String {

@@ -8,6 +8,28 @@ use crate::session::SessionId;
 /// The prefix of keys when none is configured.
 pub(crate) const DEFAULT_PREFIX: &str = "tf";
 
+/// The type that belongs to a key by its name, in Redis's words; nothing for a key that is not named as ours are.
+pub(crate) fn kind_of(key: &str) -> Option<&'static str> {
+    let (_prefix, rest) = key.split_once(':')?;
+    let (in_shard, name) = match rest.strip_prefix('{') {
+        Some(shard) => (true, shard.split_once("}:")?.1),
+        None => (false, rest),
+    };
+    let mut parts = name.split(':');
+    match (in_shard, parts.next()?, parts.nth(1)) {
+        (true, "task", _) => Some("hash"),
+        (true, "queue" | "dead" | "log", _) => Some("stream"),
+        (true, "due" | "active" | "owned" | "running" | "waiting", _) => Some("zset"),
+        (true, "idem" | "same", _) => Some("string"),
+        (false, "tools" | "worker", _) | (false, "session", None | Some("told")) => Some("hash"),
+        (false, "workers" | "definitions", _) | (false, "session", Some("tasks")) => Some("zset"),
+        (false, "contract" | "secret", _) | (false, "session", Some("stream" | "call")) => {
+            Some("string")
+        }
+        _ => None,
+    }
+}
+
 /// Names keys below one prefix. Cheap to clone.
 #[derive(Debug, Clone)]
 pub struct Keys {
@@ -172,6 +194,39 @@ impl Keys {
 mod tests {
     use super::*;
     use crate::ids::Shards;
+
+    #[test]
+    fn a_key_says_by_its_name_what_belongs_there() {
+        let keys = Keys::new("my-tf");
+        let shard = Shards::default().all().next().unwrap();
+        let id = TaskId::random(shard);
+        let (tool, session) = ("a.b".parse().unwrap(), SessionId::random());
+        for (key, kind) in [
+            (keys.task(id), "hash"),
+            (keys.log(id), "stream"),
+            (keys.queue(shard, &QueueName::default_queue()), "stream"),
+            (keys.dead(shard), "stream"),
+            (keys.due(shard), "zset"),
+            (keys.waiting(shard), "zset"),
+            (keys.waiting_for(shard, &tool), "zset"),
+            (keys.owned(shard, &Owner::named("a:b").unwrap()), "zset"),
+            (keys.tools(), "hash"),
+            (keys.workers(), "zset"),
+            (keys.worker(&"w".parse().unwrap()), "hash"),
+            (keys.contract(), "string"),
+            (keys.secret(), "string"),
+            (keys.session(session), "hash"),
+            (keys.session_tasks(session), "zset"),
+            (keys.session_told(session), "hash"),
+            (keys.session_stream(session), "string"),
+            (keys.session_call(session, "x"), "string"),
+        ] {
+            assert_eq!(kind_of(&key), Some(kind), "{key}");
+        }
+        for foreign in ["tf", "tf:other", "tf:{0}:other", "other:thing:x"] {
+            assert_eq!(kind_of(foreign), None, "{foreign}");
+        }
+    }
 
     #[test]
     fn the_keys_of_a_shard_share_its_hash_tag() {

@@ -3,6 +3,7 @@
 use crate::doctor::Info;
 use crate::error::Error;
 use crate::ids::{QueueName, Shard};
+use crate::misplaced::Misplaced;
 use crate::registry::WorkerInfo;
 use crate::store::Store;
 
@@ -36,6 +37,8 @@ pub struct QueueOverview {
     pub pending: u64,
     /// When the oldest of all was queued, ms since the epoch.
     pub oldest_ms: Option<u64>,
+    /// A key of it that holds something else than a stream, which counts for nothing.
+    pub misplaced: Option<Misplaced>,
 }
 
 /// What is not on a queue, over all shards.
@@ -70,7 +73,7 @@ impl Store {
             used_bytes: number("used_memory"),
             max_bytes: number("maxmemory"),
             connections: number("connected_clients"),
-            contract: self.stored_version().await?,
+            contract: or_nothing(self.stored_version().await)?,
             now_ms: self.now_ms().await?,
         })
     }
@@ -92,8 +95,14 @@ impl Store {
                 .arg("+")
                 .arg("COUNT")
                 .arg(1);
-            let (length, first): (u64, Vec<(String, redis::Value)>) =
-                self.connections.pipeline("queue_overview", &read).await?;
+            let read = self.connections.pipeline("queue_overview", &read).await;
+            let (length, first): (u64, Vec<(String, redis::Value)>) = match read {
+                Err(Error::WrongType { misplaced, .. }) => {
+                    all.misplaced = misplaced.into_iter().next();
+                    continue;
+                }
+                read => read?,
+            };
             let mut pending = redis::cmd("XPENDING");
             pending.arg(&key).arg("workers");
             let pending: Result<Pending, Error> =
@@ -110,7 +119,7 @@ impl Store {
         Ok(all)
     }
 
-    /// What is due, and what is dead.
+    /// What is due, and what is dead. A key that holds something else counts for nothing.
     ///
     /// # Errors
     ///
@@ -126,12 +135,14 @@ impl Store {
                 .arg(0)
                 .arg(0)
                 .arg("WITHSCORES");
-            read.cmd("XLEN").arg(self.keys.dead(shard));
-            let (due, next, dead): (u64, Vec<(String, u64)>, u64) =
-                self.connections.pipeline("shard_overview", &read).await?;
+            let read = self.connections.pipeline("shard_overview", &read);
+            let (due, next): (u64, Vec<(String, u64)>) = or_nothing(read.await)?;
+            let mut dead = redis::cmd("XLEN");
+            dead.arg(self.keys.dead(shard));
+            let dead = self.connections.command("shard_overview", &dead);
             all.due += due;
-            all.dead += dead;
-            all.waiting += self.waiting_for_slots(shard).await?;
+            all.dead += or_nothing::<u64>(dead.await)?;
+            all.waiting += or_nothing(self.waiting_for_slots(shard).await)?;
             let next = next.first().map(|(_, at)| *at);
             all.next_due_ms = earlier(all.next_due_ms, next);
         }
@@ -142,15 +153,14 @@ impl Store {
         let mut tools = redis::cmd("ZRANGE");
         tools.arg(self.keys.waiting(shard)).arg(0).arg(-1);
         let tools: Vec<String> = self.connections.command("shard_overview", &tools).await?;
-        let mut sizes = redis::pipe();
+        let mut all = 0;
         for tool in tools.iter().filter_map(|name| name.parse().ok()) {
-            sizes.cmd("ZCARD").arg(self.keys.waiting_for(shard, &tool));
+            let mut size = redis::cmd("ZCARD");
+            size.arg(self.keys.waiting_for(shard, &tool));
+            let size = self.connections.command("shard_overview", &size);
+            all += or_nothing::<u64>(size.await)?;
         }
-        if sizes.is_empty() {
-            return Ok(0);
-        }
-        let sizes: Vec<u64> = self.connections.pipeline("shard_overview", &sizes).await?;
-        Ok(sizes.iter().sum())
+        Ok(all)
     }
 
     /// The workers that are alive, each with its last beat, ms since the epoch; by name.
@@ -165,7 +175,8 @@ impl Store {
             .arg(0)
             .arg(-1)
             .arg("WITHSCORES");
-        let beats: Vec<(String, u64)> = self.connections.command("workers", &beats).await?;
+        let beats = self.connections.command("workers", &beats).await;
+        let beats: Vec<(String, u64)> = or_nothing(beats)?;
         let mut workers = Vec::new();
         for (id, beat_ms) in beats {
             let Ok(id) = id.parse() else {
@@ -173,8 +184,11 @@ impl Store {
             };
             let mut read = redis::cmd("HMGET");
             read.arg(self.keys.worker(&id));
-            read.arg(&["host", "pid", "version", "slots", "busy", "tools", "doing"]);
-            let told: [Option<String>; 7] = self.connections.command("workers", &read).await?;
+            read.arg(&[
+                "host", "pid", "version", "slots", "busy", "tools", "queues", "doing",
+            ]);
+            let told = self.connections.command("workers", &read).await;
+            let told: [Option<String>; 8] = or_nothing(told)?;
             // The hash expires a minute after the last beat, the set later if others beat.
             if let Some(worker) = WorkerInfo::from_values(id, told) {
                 workers.push((worker, beat_ms));
@@ -186,8 +200,8 @@ impl Store {
 }
 
 impl WorkerInfo {
-    fn from_values(id: crate::ids::WorkerId, told: [Option<String>; 7]) -> Option<Self> {
-        let [host, pid, version, slots, busy, tools, doing] = told;
+    fn from_values(id: crate::ids::WorkerId, told: [Option<String>; 8]) -> Option<Self> {
+        let [host, pid, version, slots, busy, tools, queues, doing] = told;
         Some(Self {
             id,
             host: host?,
@@ -197,13 +211,28 @@ impl WorkerInfo {
             busy: busy?.parse().ok()?,
             tools: tools?,
             doing: doing.unwrap_or_default(),
+            queues: queues.unwrap_or_default(),
         })
+    }
+
+    /// Whether it reads this queue.
+    #[must_use]
+    pub fn serves(&self, queue: &QueueName) -> bool {
+        self.queues.split(',').any(|own| own == queue.as_str())
     }
 
     /// Whether it runs a tool of this name.
     #[must_use]
     pub fn runs(&self, tool: &str) -> bool {
         self.tools.split(',').any(|own| own == tool)
+    }
+}
+
+/// What was read; nothing where the key holds something else than what belongs there.
+fn or_nothing<T: Default>(read: Result<T, Error>) -> Result<T, Error> {
+    match read {
+        Err(error) if error.is_wrong_type() => Ok(T::default()),
+        read => read,
     }
 }
 

@@ -37,6 +37,8 @@ pub struct WorkerInfo {
     /// In one line what it does: `fetching`, `full`, `draining`, or `not fetching: …`; empty if it is of a release that says
     /// nothing.
     pub doing: String,
+    /// The names of the queues it reads, comma-separated.
+    pub queues: String,
 }
 
 impl Store {
@@ -174,6 +176,8 @@ impl Store {
             &worker.tools,
             "doing",
             &worker.doing,
+            "queues",
+            &worker.queues,
         ];
         let mut args = vec![worker.id.as_str(), &kept, &count];
         args.extend(members.iter().map(String::as_str));

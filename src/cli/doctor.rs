@@ -32,7 +32,7 @@ pub(super) async fn run(config: &OperatorConfig, args: &ArgMatches) -> anyhow::R
     let findings = examine(&store, config).await;
     for finding in &findings {
         if args.get_flag("json") {
-            print(&as_json(finding));
+            print(&operator::json_line(&as_json(finding)));
         } else {
             tell(finding);
         }

@@ -55,10 +55,25 @@ pub(crate) async fn run() -> ExitCode {
         Ok(true) => ExitCode::SUCCESS,
         Ok(false) => ExitCode::FAILURE,
         Err(error) => {
-            logging::say(&format!("taskferry: {error:#}"));
+            logging::say(&format!("taskferry: {}", told(&error)));
             ExitCode::FAILURE
         }
     }
+}
+
+/// An error with its causes, each said once: some say their cause themselves.
+fn told(error: &anyhow::Error) -> String {
+    let mut told = String::new();
+    for cause in error.chain() {
+        let cause = cause.to_string();
+        if told.is_empty() {
+            told = cause;
+        } else if !told.contains(&cause) {
+            told.push_str(": ");
+            told.push_str(&cause);
+        }
+    }
+    told
 }
 
 /// Runs an operator's command; says whether all of it went well. What did not has been told.

@@ -6,7 +6,8 @@ use anyhow::Context as _;
 use clap::{ArgMatches, Command};
 use serde_json::{Value, json};
 use taskferry_contract::{
-    CONTRACT_VERSION, QueueName, QueueOverview, ServerOverview, ShardOverview, Store, WorkerInfo,
+    CONTRACT_VERSION, Error, Misplaced, QueueName, QueueOverview, ServerOverview, ShardOverview,
+    Store, ToolDefinition, WorkerInfo,
 };
 
 use super::logging::print;
@@ -27,24 +28,47 @@ struct Status {
     rest: ShardOverview,
     workers: Vec<(WorkerInfo, u64)>,
     tools: usize,
+    misplaced: Vec<Misplaced>,
 }
+
+/// So many of the workers of a queue are named.
+const NAMED: usize = 3;
 
 impl Status {
     async fn read(store: &Store) -> anyhow::Result<Self> {
-        let tools = store.tools().await?;
-        let names: BTreeSet<QueueName> = tools.iter().map(|tool| tool.queue.clone()).collect();
+        let tools = match store.tools().await {
+            Err(Error::WrongType { .. }) => Vec::<ToolDefinition>::new(),
+            tools => tools?,
+        };
+        let registered: BTreeSet<&QueueName> = tools.iter().map(|tool| &tool.queue).collect();
+        let survey = store.survey().await?;
+        let workers = store.workers().await?;
+        let names: BTreeSet<&QueueName> =
+            registered.iter().copied().chain(&survey.queues).collect();
         let mut queues = Vec::new();
         for name in names {
-            let queue = store.queue_overview(&name).await?;
-            queues.push((name, queue));
+            let queue = store.queue_overview(name).await?;
+            let served = workers.iter().any(|(worker, _)| worker.serves(name));
+            // The stream of a queue that nobody uses any more stays, empty.
+            if registered.contains(name) || served || queue != QueueOverview::default() {
+                queues.push((name.clone(), queue));
+            }
         }
         Ok(Self {
             queues,
             rest: store.shard_overview().await?,
-            workers: store.workers().await?,
+            workers,
             tools: tools.len(),
+            misplaced: survey.misplaced,
             server: store.server_overview().await?,
         })
+    }
+
+    /// The workers that read a queue.
+    fn serving(&self, queue: &QueueName) -> Vec<&str> {
+        let workers = self.workers.iter().map(|(worker, _)| worker);
+        let serving = workers.filter(|worker| worker.serves(queue));
+        serving.map(|worker| worker.id.as_str()).collect()
     }
 
     fn ago(&self, ms: u64) -> u64 {
@@ -56,9 +80,10 @@ pub(super) async fn run(config: &OperatorConfig, args: &ArgMatches) -> anyhow::R
     let store = Store::new(&config.redis).context("redis_url cannot be used")?;
     let status = Status::read(&store).await?;
     if args.get_flag("json") {
-        print(&as_json(&status).to_string());
+        print(&operator::json_line(&as_json(&status).to_string()));
     } else {
         head(&status).iter().for_each(|line| print(line));
+        misplaced(&status).iter().for_each(|line| print(line));
         print("");
         queues(&status).iter().for_each(|line| print(line));
         print("");
@@ -102,30 +127,52 @@ fn head(status: &Status) -> Vec<String> {
     ]
 }
 
+fn misplaced(status: &Status) -> Vec<String> {
+    let lines = status.misplaced.iter().map(|found| {
+        let found = operator::plain(&found.to_string());
+        format!("misplaced  {found}: see what it is, and remove it with redis-cli DEL")
+    });
+    lines.collect()
+}
+
 fn queues(status: &Status) -> Vec<String> {
     let rows = status.queues.iter().map(|(name, queue)| {
         let oldest = queue.oldest_ms.map(|at| span(status.ago(at)));
+        let serving = status.serving(name);
+        let served_by = match serving.len() {
+            0 => "nobody".to_owned(),
+            count => {
+                let named: Vec<&str> = serving.into_iter().take(NAMED).collect();
+                let named = named.join(", ");
+                match count.saturating_sub(NAMED) {
+                    0 => named,
+                    more => format!("{named} and {more} more"),
+                }
+            }
+        };
         vec![
             name.to_string(),
             queue.length.saturating_sub(queue.pending).to_string(),
             queue.pending.to_string(),
             oldest.unwrap_or_else(|| "-".to_owned()),
+            served_by,
         ]
     });
-    operator::table(&["QUEUE", "WAITING", "GIVEN OUT", "OLDEST"], rows.collect())
+    let head = ["QUEUE", "WAITING", "GIVEN OUT", "OLDEST", "SERVED BY"];
+    operator::table(&head, rows.collect())
 }
 
 fn workers(status: &Status) -> Vec<String> {
     let rows = status.workers.iter().map(|(worker, beat)| {
         vec![
             worker.id.to_string(),
-            operator::plain(&worker.host),
+            worker.host.clone(),
             worker.pid.to_string(),
-            operator::plain(&worker.version),
+            worker.version.clone(),
             format!("{}/{}", worker.busy, worker.slots),
             format!("{} ago", span(status.ago(*beat))),
-            operator::plain(&worker.tools),
-            operator::plain(&worker.doing),
+            worker.tools.clone(),
+            worker.doing.clone(),
         ]
     });
     let head = [
@@ -146,14 +193,16 @@ fn as_json(status: &Status) -> Value {
     let queues = status.queues.iter().map(|(name, queue)| {
         json!({
             "queue": name, "length": queue.length, "given_out": queue.pending,
-            "oldest_ms": queue.oldest_ms,
+            "oldest_ms": queue.oldest_ms, "served_by": status.serving(name),
         })
     });
     let workers = status.workers.iter().map(|(worker, beat)| {
         json!({
             "id": worker.id.as_str(), "host": worker.host, "pid": worker.pid,
             "version": worker.version, "busy": worker.busy, "slots": worker.slots,
-            "beat_ms": beat, "tools": worker.tools.split(',').collect::<Vec<_>>(), "doing": worker.doing,
+            "beat_ms": beat, "tools": worker.tools.split(',').collect::<Vec<_>>(),
+            "queues": worker.queues.split(',').filter(|name| !name.is_empty()).collect::<Vec<_>>(),
+            "doing": worker.doing,
         })
     });
     json!({
@@ -162,6 +211,9 @@ fn as_json(status: &Status) -> Value {
         "max_bytes": server.max_bytes, "connections": server.connections,
         "contract": server.contract, "tools": status.tools, "due": status.rest.due,
         "next_due_ms": status.rest.next_due_ms, "waiting": status.rest.waiting, "dead": status.rest.dead,
+        "misplaced": status.misplaced.iter().map(|found| json!({
+            "key": found.key, "holds": found.holds, "belongs": found.belongs,
+        })).collect::<Vec<_>>(),
         "queues": queues.collect::<Vec<_>>(), "workers": workers.collect::<Vec<_>>(),
     })
 }

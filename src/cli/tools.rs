@@ -77,7 +77,7 @@ async fn list(store: &Store, as_json: bool) -> anyhow::Result<()> {
                 "name": tool.name, "queue": tool.queue, "workers": running,
                 "queue_length": queue.length, "title": tool.title,
             });
-            print(&line.to_string());
+            print(&operator::json_line(&line.to_string()));
         }
         let title = tool.title.or(tool.description).unwrap_or_default();
         rows.push(vec![
@@ -85,7 +85,7 @@ async fn list(store: &Store, as_json: bool) -> anyhow::Result<()> {
             tool.queue.to_string(),
             running.to_string(),
             queue.length.to_string(),
-            operator::plain(&title),
+            title,
         ]);
     }
     if !as_json {
@@ -106,7 +106,7 @@ fn running(workers: &[(WorkerInfo, u64)], tool: &str) -> usize {
 
 async fn show(store: &Store, name: &str) -> anyhow::Result<()> {
     let tool = find(store, name).await?;
-    print(&serde_json::to_string_pretty(&tool)?);
+    print(&operator::json_line(&serde_json::to_string_pretty(&tool)?));
     Ok(())
 }
 

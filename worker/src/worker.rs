@@ -133,7 +133,7 @@ impl Worker {
                     .forget_worker(&runtime.worker, (shard, queue))
                     .await;
                 match forgotten {
-                    Err(error) if error.is_no_group() => {}
+                    Err(error) if error.is_no_group() || error.is_wrong_type() => {}
                     outcome => _ = outcome?,
                 }
             }

@@ -16,9 +16,10 @@ use arc_swap::ArcSwapOption;
 use redis::aio::PubSub;
 use redis::{Cmd, FromRedisValue, Pipeline, RedisError, ScriptInvocation, Value};
 
-use crate::error::Error;
+use crate::error::{Error, has_code};
 use crate::ids::Shards;
 use crate::keys::DEFAULT_PREFIX;
+use crate::misplaced::{self, Misplaced};
 use crate::script::Transition;
 pub(crate) use address::{Address, RULE};
 pub use exclusive::BlockingConnection;
@@ -114,7 +115,8 @@ impl Connections {
         let line = self.line().await?;
         line.admit(during, sizes::largest(command)).await?;
         let outcome = command.query_async(&mut line.shared.clone()).await;
-        line.settle(during, outcome)
+        let outcome = line.settle(during, outcome);
+        named(&line, outcome, || sizes::pieces(command)).await
     }
 
     /// Runs several commands in one round trip.
@@ -127,7 +129,9 @@ impl Connections {
         let largest = pipeline.cmd_iter().map(sizes::largest).max();
         line.admit(during, largest.unwrap_or(0)).await?;
         let outcome = pipeline.query_async(&mut line.shared.clone()).await;
-        line.settle(during, outcome)
+        let outcome = line.settle(during, outcome);
+        let all = || pipeline.cmd_iter().flat_map(sizes::pieces).collect();
+        named(&line, outcome, all).await
     }
 
     /// Runs a transition, loading it first if this Redis does not know it (yet, or any more).
@@ -141,7 +145,15 @@ impl Connections {
         line.admit(transition.name, largest(args)).await?;
         let call = invocation(transition, keys, args);
         let outcome = call.invoke_async(&mut line.shared.clone()).await;
-        line.settle(transition.name, outcome)
+        let outcome = line.settle(transition.name, outcome);
+        named(&line, outcome, || misplaced::touched(keys, args)).await
+    }
+
+    /// Which of these keys hold something else than what belongs there.
+    pub(crate) async fn misplaced(&self, keys: &[String]) -> Result<Vec<Misplaced>, Error> {
+        let line = self.line().await?;
+        let found = misplaced::find(&mut line.shared.clone(), keys).await;
+        line.settle("TYPE", found)
     }
 
     /// Ends the read that blocks on the connection with this id; nothing happens if none does.
@@ -267,6 +279,22 @@ impl Subscription {
         (self.pubsub.into_on_message(), async move {
             line.given_up().await;
         })
+    }
+}
+
+/// Names the keys that hold something else than they should, where Redis only says that there is one.
+async fn named<T>(
+    line: &Line,
+    outcome: Result<T, Error>,
+    keys: impl FnOnce() -> Vec<String>,
+) -> Result<T, Error> {
+    let during = match &outcome {
+        Err(Error::Redis { during, source }) if has_code(source, &["WRONGTYPE"]) => *during,
+        _ => return outcome,
+    };
+    match misplaced::find(&mut line.shared.clone(), &keys()).await {
+        Ok(misplaced) if !misplaced.is_empty() => Err(Error::WrongType { during, misplaced }),
+        _ => outcome,
     }
 }
 

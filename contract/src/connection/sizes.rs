@@ -117,6 +117,15 @@ async fn answers(
     }
 }
 
+/// The pieces of a command that may be the name of a key.
+pub(super) fn pieces(command: &Cmd) -> Vec<String> {
+    let pieces = command.args_iter().filter_map(|arg| match arg {
+        Arg::Simple(piece) if piece.len() <= 1024 => String::from_utf8(piece.to_vec()).ok(),
+        _ => None,
+    });
+    pieces.collect()
+}
+
 /// The largest piece of a command, bytes.
 pub(super) fn largest(command: &Cmd) -> usize {
     let pieces = command.args_iter().map(|arg| match arg {

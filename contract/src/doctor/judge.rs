@@ -2,6 +2,7 @@
 
 use super::config::Config;
 use super::{Finding, Info};
+use crate::misplaced::Misplaced;
 
 /// A clock that is further off than this is worth a word, ms.
 const CLOCK_WARN_MS: u64 = 2_000;
@@ -104,6 +105,27 @@ pub(super) fn role(info: &Info) -> Finding {
         None if info.product().is_some() => Finding::ok(check, "no role is reported"),
         None => Finding::warn(check, INFO_UNREADABLE, PERMIT_INFO),
     }
+}
+
+/// So many keys are named.
+const KEYS_NAMED: usize = 10;
+
+/// Keys that somebody else wrote to.
+pub(super) fn keys(misplaced: &[Misplaced]) -> Finding {
+    let check = "keys";
+    if misplaced.is_empty() {
+        return Finding::ok(check, "queues and indexes are what they should be");
+    }
+    let named = misplaced.iter().take(KEYS_NAMED).map(ToString::to_string);
+    let mut found = named.collect::<Vec<_>>().join(", ");
+    if misplaced.len() > KEYS_NAMED {
+        found.push_str(&format!(" and {} more", misplaced.len() - KEYS_NAMED));
+    }
+    Finding::fail(
+        check,
+        format!("{found}: what they are for stands still"),
+        "see what they hold and who wrote it, and remove them: redis-cli DEL KEY",
+    )
 }
 
 /// Settings that cost memory or connections.

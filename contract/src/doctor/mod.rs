@@ -107,6 +107,15 @@ impl Store {
         findings.push(judge::clock(self.clock_lead_ms().await?));
         findings.push(permissions::check(self, wanted).await?);
         findings.push(self.contract_finding().await?);
+        findings.push(match self.survey().await {
+            Ok(survey) => judge::keys(&survey.misplaced),
+            Err(error) if is_refusal(&error) => Finding::warn(
+                "keys",
+                format!("they could not be looked at: {error}"),
+                "mend the findings above first",
+            ),
+            Err(error) => return Err(error),
+        });
         Ok(findings)
     }
 
@@ -190,10 +199,14 @@ fn worst(findings: &[Finding]) -> Option<&Finding> {
 /// Whether Redis answered, by refusing the command: a user without the right to it, a server that lacks or renamed it, or
 /// one that takes no writes.
 fn is_refusal(error: &Error) -> bool {
-    matches!(error, Error::Redis { source, .. } if source.clone().into_server_errors().is_some())
+    match error {
+        Error::Redis { source, .. } => source.clone().into_server_errors().is_some(),
+        Error::WrongType { .. } => true,
+        _ => false,
+    }
 }
 
 /// Whether Redis refused the command because the user may not run it.
-fn is_forbidden(error: &Error) -> bool {
+pub(crate) fn is_forbidden(error: &Error) -> bool {
     matches!(error, Error::Redis { source, .. } if has_code(source, &["NOPERM"]))
 }

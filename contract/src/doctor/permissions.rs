@@ -200,8 +200,8 @@ mod tests {
     use crate::script::sources;
 
     /// What is sent only where it is asked for, what one can do without, and what each connection begins with.
-    const NOT_NEEDED: [&str; 7] = [
-        "ACL", "AUTH", "CONFIG", "ECHO", "SELECT", "SENTINEL", "WAIT",
+    const NOT_NEEDED: [&str; 9] = [
+        "ACL", "AUTH", "COMMAND", "CONFIG", "ECHO", "SCAN", "SELECT", "SENTINEL", "WAIT",
     ];
 
     /// Every word in capitals right after `before` and a quote.

@@ -41,12 +41,14 @@ pub struct Source<'a> {
 }
 
 /// What became of a forward.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ForwardReply {
     /// How many jobs went to their streams.
     pub moved: u64,
     /// When to look again, ms since the epoch: for the next that is due, or for the slots that others wait for.
     pub next_due_ms: Option<u64>,
+    /// Keys that were met and hold something else than what belongs there.
+    pub misplaced: Vec<String>,
 }
 
 /// Streams, each with its entries, each a list of fields and values; nil instead of the list for a pending entry that
@@ -191,9 +193,14 @@ impl Store {
         match reply.tag.as_str() {
             "OK" => {
                 let (moved, next) = (reply.integer()?, reply.integer::<i64>()?);
+                let mut misplaced = Vec::new();
+                while !reply.is_empty() {
+                    misplaced.push(reply.text()?);
+                }
                 Ok(ForwardReply {
                     moved,
                     next_due_ms: u64::try_from(next).ok(),
+                    misplaced,
                 })
             }
             _ => Err(reply.unknown()),

@@ -31,6 +31,7 @@ mod leaves;
 mod lists;
 mod logs;
 mod losses;
+mod misplaced;
 mod outages;
 mod overviews;
 mod reclaims;

@@ -50,6 +50,7 @@ async fn a_worker_is_listed_while_it_beats() {
         ("doing", "fetching"),
         ("host", "host-a"),
         ("pid", "7"),
+        ("queues", "default,reports"),
         ("slots", "4"),
         ("tools", "a,b"),
         ("version", "0.1.0"),

@@ -9,6 +9,7 @@ use crate::rig::{Rig, completed, failed};
 const NONE_LEFT: ForwardReply = ForwardReply {
     moved: 0,
     next_due_ms: None,
+    misplaced: Vec::new(),
 };
 
 #[tokio::test]
@@ -37,6 +38,7 @@ async fn a_retry_waits_for_its_time() {
     let waits = ForwardReply {
         moved: 0,
         next_due_ms: Some(due_ms),
+        misplaced: Vec::new(),
     };
     assert_eq!(rig.store.forward(rig.shard, 10).await.unwrap(), waits);
     let due = rig.store.keys().due(rig.shard);
@@ -44,6 +46,7 @@ async fn a_retry_waits_for_its_time() {
     let moved = ForwardReply {
         moved: 1,
         next_due_ms: None,
+        misplaced: Vec::new(),
     };
     assert_eq!(rig.store.forward(rig.shard, 10).await.unwrap(), moved);
     assert_eq!(rig.store.forward(rig.shard, 10).await.unwrap(), NONE_LEFT);

@@ -305,6 +305,7 @@ pub(crate) fn tool(name: &str) -> ToolDefinition {
 /// A worker as it tells of itself.
 pub(crate) fn worker(id: &str) -> WorkerInfo {
     WorkerInfo {
+        queues: "default,reports".to_owned(),
         id: id.parse().unwrap(),
         host: "host-a".to_owned(),
         pid: 7,

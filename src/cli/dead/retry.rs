@@ -8,6 +8,7 @@ use serde_json::json;
 use taskferry_contract::{DeadLetter, Error, Remains, ReviveReply, Store, TaskId};
 
 use super::super::logging::{print, say};
+use super::super::operator;
 use crate::bridge::Tool;
 
 /// A call that failed in passing is repeated so often.
@@ -46,8 +47,9 @@ impl<'a> Retry<'a> {
             Ok(fit) => fit,
             Err(reason) => {
                 say(&format!(
-                    "taskferry: {} cannot be retried: {reason}",
-                    letter.id
+                    "taskferry: {} cannot be retried: {}",
+                    letter.id,
+                    operator::plain(&reason)
                 ));
                 return Ok(false);
             }

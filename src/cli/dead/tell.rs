@@ -4,26 +4,26 @@ use serde_json::{Map, Value, json};
 use taskferry_contract::{DeadLetter, Store, TaskView};
 
 use super::super::logging::print;
-use super::super::operator::{moment, plain, table};
+use super::super::operator::{json_line, moment, plain, table};
 
 /// Without arguments: they are nobody's business until someone asks for one letter.
 pub(super) fn list(letters: &[DeadLetter], as_json: bool) {
     if as_json {
         for letter in letters {
-            print(&Value::Object(line(letter)).to_string());
+            print(&json_line(&Value::Object(line(letter)).to_string()));
         }
         return;
     }
     let rows = letters.iter().map(|letter| {
         vec![
             letter.id.to_string(),
-            or_dash(&letter.named),
-            or_dash(&letter.tool),
-            or_dash(letter.queue.as_deref().unwrap_or_default()),
+            raw_or_dash(&letter.named),
+            raw_or_dash(&letter.tool),
+            raw_or_dash(letter.queue.as_deref().unwrap_or_default()),
             letter.attempts.to_string(),
             moment(letter.buried_ms()),
             (if letter.record_exists { "yes" } else { "no" }).to_owned(),
-            plain(&letter.reason),
+            letter.reason.clone(),
         ]
     });
     let head = [
@@ -31,6 +31,14 @@ pub(super) fn list(letters: &[DeadLetter], as_json: bool) {
     ];
     for row in table(&head, rows.collect()) {
         print(&row);
+    }
+}
+
+/// For a cell, which the table makes plain.
+fn raw_or_dash(text: &str) -> String {
+    match text {
+        "" => "-".to_owned(),
+        text => text.to_owned(),
     }
 }
 
@@ -75,7 +83,7 @@ pub(super) async fn show(store: &Store, letter: &DeadLetter, as_json: bool) -> a
         ];
         let mut all = line(letter);
         all.extend(more.map(|(name, value)| (name.to_owned(), value)));
-        print(&Value::Object(all).to_string());
+        print(&json_line(&Value::Object(all).to_string()));
         return Ok(());
     }
     let kept = record.as_ref().map_or_else(

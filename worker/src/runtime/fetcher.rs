@@ -1,7 +1,7 @@
 //! Takes new entries off the streams of one shard.
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use taskferry_contract::{BlockingConnection, Delivery, Error, QueueName, Shard, Source};
 
@@ -16,6 +16,9 @@ const BLOCK: Duration = Duration::from_secs(5);
 /// The same with several shards: the permit that a fetcher holds while it waits may be wanted by another shard's.
 const BLOCK_AMONG_SHARDS: Duration = Duration::from_millis(500);
 
+/// How often a queue that was left out is looked at again.
+const LOOK_AGAIN: Duration = Duration::from_secs(2);
+
 /// The fetcher of one shard. It holds a permit before it reads, so nothing is taken off a stream that cannot run.
 pub(crate) struct Fetcher {
     runtime: Arc<Runtime>,
@@ -27,6 +30,8 @@ pub(crate) struct Fetcher {
     lost: bool,
     /// The last round failed.
     failing: bool,
+    /// Queues whose key holds something else than a stream, and when that was seen.
+    left_out: Option<(Instant, Vec<QueueName>)>,
 }
 
 impl Fetcher {
@@ -39,6 +44,7 @@ impl Fetcher {
             connection: None,
             lost: again,
             failing: false,
+            left_out: None,
         }
     }
 
@@ -82,9 +88,20 @@ impl Fetcher {
     }
 
     async fn round(&mut self) -> Result<(), Error> {
-        if self.lost {
-            self.look_for_lost().await?;
-            self.lost = false;
+        let look_again = |(seen, _): &(Instant, _)| seen.elapsed() >= LOOK_AGAIN;
+        if self.lost || self.left_out.as_ref().is_some_and(look_again) {
+            let changed = self.choose_queues().await?;
+            if self.lost || changed {
+                self.look_for_lost().await?;
+                self.lost = false;
+            }
+        }
+        if self.queues.is_empty() {
+            tokio::select! {
+                () = self.runtime.phase.stop.cancelled() => {}
+                () = tokio::time::sleep(LOOK_AGAIN) => {}
+            }
+            return Ok(());
         }
         self.does(Fetching::Full);
         let permit = tokio::select! {
@@ -101,6 +118,28 @@ impl Fetcher {
             1 => self.read_one(permit).await,
             _ => self.read_several(permit).await,
         }
+    }
+
+    /// Leaves queues out whose key holds something else than a stream: it would end the reads of all. They are looked at
+    /// again after a while. Says whether others are left out than before.
+    async fn choose_queues(&mut self) -> Result<bool, Error> {
+        let all = &self.runtime.queues;
+        let misplaced = self.runtime.store.misplaced_queues(self.shard, all).await?;
+        let before = self.left_out.take().map(|(_, queues)| queues);
+        let before = before.unwrap_or_default();
+        for (queue, found) in &misplaced {
+            if !before.contains(queue) {
+                tracing::error!(%queue, %found, "a queue cannot be read; it is left out until its key is removed");
+            }
+        }
+        let left_out: Vec<QueueName> = misplaced.into_iter().map(|(queue, _)| queue).collect();
+        let usable = all.iter().filter(|queue| !left_out.contains(queue));
+        self.queues = usable.cloned().collect();
+        let changed = before != left_out;
+        if !left_out.is_empty() {
+            self.left_out = Some((Instant::now(), left_out));
+        }
+        Ok(changed)
     }
 
     /// Waits on the one queue with as many permits as are free, but for one: it is the reclaimer's.
@@ -185,6 +224,9 @@ impl Fetcher {
             queues: &self.queues,
         };
         // Those in hand come too, and no more than the slots were ever asked for.
+        if self.queues.is_empty() {
+            return Ok(());
+        }
         let count = runtime.in_flight.len() + runtime.slots.total();
         let deliveries = runtime.store.read_pending(source, count).await?;
         take_up(runtime, shard, deliveries, None);

@@ -18,8 +18,9 @@ const SPREAD: Duration = Duration::from_millis(20);
 /// Forwards on one shard until the worker stops.
 pub(crate) async fn run(runtime: Arc<Runtime>, shard: Shard) {
     let mut backoff = Backoff::default();
+    let mut misplaced = Vec::new();
     loop {
-        let pause = match forward(&runtime, shard).await {
+        let pause = match forward(&runtime, shard, &mut misplaced).await {
             Ok(pause) => {
                 backoff = Backoff::default();
                 pause
@@ -37,9 +38,25 @@ pub(crate) async fn run(runtime: Arc<Runtime>, shard: Shard) {
     }
 }
 
-/// Moves all that is due and says how long there is nothing to do.
-async fn forward(runtime: &Runtime, shard: Shard) -> Result<Duration, Error> {
+/// Moves all that is due and says how long there is nothing to do. Keys that hold something else than what belongs there are
+/// told of once: `misplaced` are those that were.
+async fn forward(
+    runtime: &Runtime,
+    shard: Shard,
+    misplaced: &mut Vec<String>,
+) -> Result<Duration, Error> {
     let reply = runtime.store.forward(shard, BATCH).await?;
+    for key in reply
+        .misplaced
+        .iter()
+        .filter(|key| !misplaced.contains(key))
+    {
+        tracing::error!(
+            key,
+            "a key holds something else than what belongs there; the jobs that it is for wait"
+        );
+    }
+    *misplaced = reply.misplaced;
     if reply.moved >= u64::from(BATCH) {
         return Ok(Duration::ZERO);
     }

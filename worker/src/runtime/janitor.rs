@@ -45,7 +45,11 @@ pub(crate) async fn introduce(runtime: &Runtime) -> Result<(), Error> {
     register(runtime, |_every| true).await?;
     for shard in runtime.store.shards().all() {
         for queue in &runtime.queues {
-            runtime.store.ensure_group(shard, queue).await?;
+            match runtime.store.ensure_group(shard, queue).await {
+                // The fetcher tells of it, and looks again.
+                Err(error) if error.is_wrong_type() => {}
+                made => made?,
+            }
         }
     }
     beat(runtime).await?;
@@ -106,7 +110,9 @@ async fn beat(runtime: &Runtime) -> Result<(), Error> {
 fn info(runtime: &Runtime) -> WorkerInfo {
     let mut tools: Vec<&str> = runtime.tools.keys().map(|name| name.as_str()).collect();
     tools.sort_unstable();
+    let queues: Vec<&str> = runtime.queues.iter().map(|name| name.as_str()).collect();
     WorkerInfo {
+        queues: queues.join(","),
         id: runtime.worker.clone(),
         host: runtime.host.clone(),
         pid: std::process::id(),

@@ -39,6 +39,8 @@ async fn reclaim(runtime: &Arc<Runtime>, shard: Shard) -> Result<(), Error> {
         match store.reclaim(worker, from, runtime.lease, spare).await {
             Ok(deliveries) => take_up(runtime, shard, deliveries, None),
             Err(error) if error.is_no_group() => store.ensure_group(shard, queue).await?,
+            // The fetcher tells of it.
+            Err(error) if error.is_wrong_type() => {}
             Err(error) => return Err(error),
         }
     }

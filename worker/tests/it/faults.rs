@@ -237,3 +237,27 @@ async fn an_entry_that_was_delivered_into_a_broken_wire_is_taken_up() {
     running.join_next().await.unwrap().unwrap().unwrap();
     rig.check().await;
 }
+
+#[tokio::test]
+async fn a_queue_whose_key_holds_something_else_stops_no_other_queue() {
+    let rig = Rig::new().await;
+    let stream = "tf:{0}:queue:spoilt";
+    let _: () = rig.raw(&["SET", stream, "x"]).await;
+    let mut spoilt = tool("spoilt");
+    spoilt.queue = "spoilt".parse().unwrap();
+    let worker = rig.builder().tool(tool("quick"), quick);
+    let worker = run(worker.tool(spoilt.clone(), quick));
+    let id = rig.submit(&tool("quick"), "{}").await;
+    assert_eq!(text(&rig.end_of(id).await), "quick");
+    // While it runs, too.
+    let _: i64 = rig.raw(&["DEL", stream]).await;
+    let id = rig.submit(&spoilt, "{}").await;
+    assert_eq!(text(&rig.end_of(id).await), "quick");
+    let _: i64 = rig.raw(&["DEL", stream]).await;
+    let _: () = rig.raw(&["SET", stream, "x"]).await;
+    let id = rig.submit(&tool("quick"), "{}").await;
+    assert_eq!(text(&rig.end_of(id).await), "quick");
+    let _: i64 = rig.raw(&["DEL", stream]).await;
+    worker.stop().await;
+    rig.check().await;
+}

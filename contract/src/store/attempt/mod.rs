@@ -12,7 +12,7 @@ use outcome::OutcomeParts;
 pub(crate) use replies::refused;
 pub use replies::{AskReply, ClaimReply, FinishReply, ParkReply, Refused, RenewReply, RetryReply};
 
-use crate::error::{Error, has_code};
+use crate::error::Error;
 use crate::ids::{Attempt, EntryId, QueueName, TaskId, WorkerId};
 use crate::record::{Job, malformed};
 use crate::reply::Reply;
@@ -95,13 +95,7 @@ impl Store {
                 &[&self.keys.task(claimed.id), &queue],
                 &[&base, &id, entry, worker, &lease, &number],
             )
-            .await
-            .map_err(|error| match error {
-                Error::Redis { source, .. } if has_code(&source, &["WRONGTYPE"]) => {
-                    malformed(claimed.id, "type", "")
-                }
-                error => error,
-            })?;
+            .await?;
         match reply.tag.as_str() {
             "OK" => {
                 let attempt = Attempt(reply.integer()?);
@@ -110,6 +104,9 @@ impl Store {
             }
             "UNREADABLE" => {
                 let (name, value) = (reply.text()?, reply.text()?);
+                if name == "type" {
+                    return Err(malformed(claimed.id, "type", &value));
+                }
                 Err(malformed(
                     claimed.id,
                     "number",

@@ -1,0 +1,107 @@
+//! Keys that hold something else than what belongs there, because somebody else wrote to them. Redis says only that there
+//! is one; which it is, is found here.
+
+use std::fmt;
+
+use redis::aio::MultiplexedConnection;
+
+use crate::error::Error;
+use crate::ids::{QueueName, Shard};
+use crate::keys::kind_of;
+use crate::store::Store;
+
+/// So many keys are asked for in one round trip.
+const AT_ONCE: usize = 500;
+
+/// A key that holds something else than what belongs there.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Misplaced {
+    /// Its name.
+    pub key: String,
+    /// The type of what it holds.
+    pub holds: String,
+    /// The type that belongs there.
+    pub belongs: &'static str,
+}
+
+impl fmt::Display for Misplaced {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self {
+            key,
+            holds,
+            belongs,
+        } = self;
+        write!(f, "{key:?} holds a {holds} where a {belongs} belongs")
+    }
+}
+
+/// Which of these keys hold something else than their names say. Those that are not named as ours are passed over.
+pub(crate) async fn find(
+    connection: &mut MultiplexedConnection,
+    keys: &[String],
+) -> Result<Vec<Misplaced>, redis::RedisError> {
+    let ours: Vec<(&String, &'static str)> = keys
+        .iter()
+        .filter_map(|key| Some((key, kind_of(key)?)))
+        .collect();
+    let mut found = Vec::new();
+    for some in ours.chunks(AT_ONCE) {
+        let mut types = redis::pipe();
+        for (key, _) in some {
+            types.cmd("TYPE").arg(key.as_str());
+        }
+        let types: Vec<String> = types.query_async(connection).await?;
+        for ((key, belongs), holds) in some.iter().zip(types) {
+            if holds != *belongs && holds != "none" {
+                found.push(Misplaced {
+                    key: (*key).clone(),
+                    holds,
+                    belongs,
+                });
+            }
+        }
+    }
+    Ok(found)
+}
+
+/// The keys that a transition may touch: those that it names, and those that it derives from the base and a name among its
+/// arguments.
+pub(crate) fn touched(keys: &[&str], args: &[&str]) -> Vec<String> {
+    let mut all: Vec<String> = keys.iter().map(|key| (*key).to_owned()).collect();
+    let Some((base, names)) = args.split_first().filter(|(base, _)| base.ends_with("}:")) else {
+        return all;
+    };
+    all.extend(["due", "dead", "waiting"].map(|name| format!("{base}{name}")));
+    // Names come before what is long.
+    let names = names.iter().take(NAMES).filter(|name| name.len() <= 300);
+    for name in names.filter(|name| !name.is_empty()) {
+        all.extend(DERIVED.map(|of| format!("{base}{of}:{name}")));
+    }
+    all
+}
+
+/// So many of a transition's arguments may name something.
+const NAMES: usize = 12;
+/// Keys that are derived from the name of a queue, a tool or an owner.
+const DERIVED: [&str; 5] = ["queue", "running", "waiting", "active", "owned"];
+
+impl Store {
+    /// Those of these queues whose key holds something else than a stream.
+    ///
+    /// # Errors
+    ///
+    /// If Redis fails.
+    pub async fn misplaced_queues(
+        &self,
+        shard: Shard,
+        queues: &[QueueName],
+    ) -> Result<Vec<(QueueName, Misplaced)>, Error> {
+        let keys: Vec<String> = queues.iter().map(|q| self.keys.queue(shard, q)).collect();
+        let found = self.connections.misplaced(&keys).await?;
+        let queue_of = |key: &str| queues.iter().find(|q| self.keys.queue(shard, q) == key);
+        Ok(found
+            .into_iter()
+            .filter_map(|one| Some((queue_of(&one.key)?.clone(), one)))
+            .collect())
+    }
+}

@@ -1,0 +1,79 @@
+//! What is there that nobody names: queues without a tool, and keys that hold something else than what belongs there.
+
+use std::collections::BTreeSet;
+
+use crate::doctor::is_forbidden;
+use crate::error::Error;
+use crate::ids::QueueName;
+use crate::misplaced::Misplaced;
+use crate::store::Store;
+
+/// So many keys Redis looks at for one answer.
+const A_STEP: u32 = 5_000;
+
+/// What was found.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Survey {
+    /// Every queue that has a stream, also an empty one.
+    pub queues: BTreeSet<QueueName>,
+    /// Keys of queues, indexes and registries that hold something else than what belongs there. Records, sessions and what
+    /// belongs to one owner are not among them: they are told of when they are met.
+    pub misplaced: Vec<Misplaced>,
+}
+
+impl Store {
+    /// Looks through all keys for queues and for what is out of place. Of a user that may not run SCAN, only the keys that
+    /// are known by name are looked at.
+    ///
+    /// # Errors
+    ///
+    /// If Redis fails.
+    pub async fn survey(&self) -> Result<Survey, Error> {
+        let mut keys: BTreeSet<String> = [
+            self.keys.tools(),
+            self.keys.workers(),
+            self.keys.contract(),
+            self.keys.secret(),
+        ]
+        .into();
+        for shard in self.shards.all() {
+            keys.extend([
+                self.keys.due(shard),
+                self.keys.dead(shard),
+                self.keys.waiting(shard),
+            ]);
+        }
+        match self.scan(&mut keys).await {
+            Err(error) if !is_forbidden(&error) => return Err(error),
+            _ => {}
+        }
+        let queues = keys.iter().filter_map(|key| {
+            let (_, name) = key.split_once("}:queue:")?;
+            name.parse::<QueueName>().ok()
+        });
+        let queues = queues.collect();
+        let keys: Vec<String> = keys.into_iter().collect();
+        Ok(Survey {
+            queues,
+            misplaced: self.connections.misplaced(&keys).await?,
+        })
+    }
+
+    /// Adds the keys of queues, and those of tools with a concurrency limit, each once.
+    async fn scan(&self, keys: &mut BTreeSet<String>) -> Result<(), Error> {
+        let pattern = format!("{}:{{*}}:[qrw]*", self.keys.prefix());
+        let mut cursor = "0".to_owned();
+        loop {
+            let mut scan = redis::cmd("SCAN");
+            scan.arg(&cursor).arg("MATCH").arg(&pattern);
+            scan.arg("COUNT").arg(A_STEP);
+            let (next, found): (String, Vec<String>) =
+                self.connections.command("SCAN", &scan).await?;
+            keys.extend(found);
+            if next == "0" {
+                return Ok(());
+            }
+            cursor = next;
+        }
+    }
+}

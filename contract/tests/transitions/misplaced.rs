@@ -1,0 +1,128 @@
+//! A key that somebody else wrote to stops what it is for, and nothing else.
+
+use std::time::Duration;
+
+use taskferry_contract::{Error, FinishReply, RetryReply, Status};
+
+use crate::rig::{Rig, failed, queue};
+
+async fn spoil(rig: &mut Rig, key: &str) {
+    rig.raw::<i64>("DEL", key).await;
+    rig.raw::<()>("SET", (key, "x")).await;
+}
+
+async fn mend(rig: &mut Rig, key: &str) {
+    rig.raw::<i64>("DEL", key).await;
+}
+
+#[tokio::test]
+async fn the_error_and_the_survey_name_the_key() {
+    let mut rig = Rig::new().await;
+    let key = rig.store.keys().queue(rig.shard, &queue("aaa"));
+    spoil(&mut rig, &key).await;
+    let error = rig.store.ensure_group(rig.shard, &queue("aaa")).await;
+    let error = error.unwrap_err();
+    assert!(matches!(&error, Error::WrongType { misplaced, .. } if misplaced[0].key == key));
+    assert!(error.to_string().contains(&key), "{error}");
+    assert!(!error.may_pass());
+    let found = rig.store.survey().await.unwrap();
+    assert_eq!(found.misplaced.len(), 1);
+    assert_eq!(
+        (
+            found.misplaced[0].holds.as_str(),
+            found.misplaced[0].belongs
+        ),
+        ("string", "stream")
+    );
+    assert!(found.queues.contains(&rig.tool.queue), "{found:?}");
+    let overview = rig.store.queue_overview(&queue("aaa")).await.unwrap();
+    assert_eq!(overview.misplaced.unwrap().key, key);
+    mend(&mut rig, &key).await;
+    assert_eq!(rig.store.survey().await.unwrap().misplaced, []);
+    rig.check().await;
+}
+
+#[tokio::test]
+async fn a_job_ends_whatever_its_indexes_hold() {
+    let mut rig = Rig::new().await;
+    let base = rig.store.keys().base(rig.shard);
+    let stream = rig.store.keys().queue(rig.shard, &rig.tool.queue);
+    let owner = rig.owner.clone();
+    let keys = [
+        format!("{base}active:{owner}"),
+        format!("{base}owned:{owner}"),
+        format!("{base}due"),
+        format!("{base}dead"),
+        stream.clone(),
+    ];
+    for key in &keys {
+        let hold = rig.running().await;
+        spoil(&mut rig, key).await;
+        assert_eq!(rig.finish(&hold).await, FinishReply::Stored, "{key}");
+        assert_eq!(rig.status(hold.claimed.id).await, Some(Status::Completed));
+        mend(&mut rig, key).await;
+        rig.ensure_group().await;
+    }
+    rig.check_drained().await;
+}
+
+#[tokio::test]
+async fn a_retry_comes_at_once_where_the_due_cannot_be_used() {
+    let mut rig = Rig::new().await;
+    let due = rig.store.keys().due(rig.shard);
+    let hold = rig.running().await;
+    spoil(&mut rig, &due).await;
+    let later = Duration::from_secs(600);
+    let last = failed("no");
+    let reply = rig.store.schedule_retry(&hold, later, "no", &last);
+    assert!(matches!(reply.await.unwrap(), RetryReply::Scheduled { .. }));
+    let (next, _) = rig.start().await;
+    assert_eq!(next.attempt.0, 2);
+    mend(&mut rig, &due).await;
+    rig.finish(&next).await;
+    rig.check_drained().await;
+}
+
+#[tokio::test]
+async fn due_jobs_pass_one_whose_queue_cannot_be_used() {
+    let mut rig = Rig::new().await;
+    let stream = rig.store.keys().queue(rig.shard, &rig.tool.queue);
+    let stuck = rig.running().await;
+    rig.store
+        .schedule_retry(&stuck, Duration::ZERO, "no", &failed("no"))
+        .await
+        .unwrap();
+    spoil(&mut rig, &stream).await;
+    let mut other = rig.tool.clone();
+    other.queue = queue("other");
+    std::mem::swap(&mut rig.tool, &mut other);
+    rig.ensure_group().await;
+    let hold = rig.running().await;
+    rig.store
+        .schedule_retry(&hold, Duration::ZERO, "no", &failed("no"))
+        .await
+        .unwrap();
+    let mut moved = 0;
+    while moved == 0 {
+        let reply = rig.store.forward(rig.shard, 1).await.unwrap();
+        moved = reply.moved;
+    }
+    let reply = rig.store.forward(rig.shard, 100).await.unwrap();
+    assert!(reply.misplaced.is_empty() || reply.misplaced == [stream.clone()]);
+    let (next, _) = rig.start().await;
+    assert_eq!(next.claimed.id, hold.claimed.id);
+    rig.finish(&next).await;
+    // Once its queue is one again, the other goes on, too.
+    mend(&mut rig, &stream).await;
+    std::mem::swap(&mut rig.tool, &mut other);
+    rig.ensure_group().await;
+    let until = std::time::Instant::now() + Duration::from_secs(20);
+    while rig.queue_length().await == 0 {
+        assert!(std::time::Instant::now() < until, "it stays away");
+        rig.store.forward(rig.shard, 100).await.unwrap();
+    }
+    let (next, _) = rig.start().await;
+    assert_eq!(next.claimed.id, stuck.claimed.id);
+    rig.finish(&next).await;
+    rig.check_drained().await;
+}
