@@ -20,6 +20,7 @@ mod ids;
 mod keys;
 mod log;
 mod misplaced;
+mod object;
 mod offload;
 pub mod output;
 mod overview;
@@ -57,6 +58,7 @@ pub use ids::{
 pub use keys::Keys;
 pub use log::{LogLevel, LogLine, UnknownLevel};
 pub use misplaced::Misplaced;
+pub use object::{Object, misfit};
 pub use offload::Offload;
 pub use overview::{QueueOverview, ServerOverview, ShardOverview};
 pub use readable::{MAX_DEPTH, PART_DEPTH, Unreadable, check_readable};

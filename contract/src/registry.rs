@@ -7,6 +7,7 @@ use crate::definition::DefinitionDigest;
 use crate::doorbell::removal;
 use crate::error::Error;
 use crate::ids::{ToolName, WorkerId};
+use crate::object::Object;
 use crate::script::TRANSITIONS;
 use crate::store::{Store, millis};
 use crate::tool::ToolDefinition;
@@ -54,7 +55,7 @@ impl Store {
         let mut tools: Vec<ToolDefinition> = stored
             .into_iter()
             .filter_map(|(name, json)| match serde_json::from_str(&json) {
-                Ok(tool) => Some(tool),
+                Ok(Object(tool)) => Some(tool),
                 Err(error) => {
                     tracing::warn!(%name, %error, "a registered tool cannot be read; it is not listed");
                     None

@@ -4,6 +4,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
 use crate::ids::{QueueName, ToolName};
+use crate::object::{object, objects};
 use crate::readable::{PART_DEPTH, check_readable};
 
 /// Whether a tool's calls may, must or must not become tasks (2025-11-25, `execution.taskSupport`).
@@ -132,7 +133,7 @@ pub struct ToolDefinition {
     #[serde(default = "default_timeout_ms")]
     pub timeout_ms: u64,
     /// The bounds of a task's ttl.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "object")]
     pub ttl: TtlBounds,
     /// How long a finished modern task stays readable at least, ms: the ttl grows at the end if it must. Five minutes.
     #[serde(default = "default_keep_ms")]
@@ -151,14 +152,18 @@ pub struct ToolDefinition {
     #[serde(default = "default_attempts")]
     pub crash_limit: u32,
     /// How long a retry waits.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "object")]
     pub backoff: Backoff,
     /// What a client must declare to call it: a JSON object as in MCP client capabilities, such as `{"sampling":{}}`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub required_capabilities: Option<Box<RawValue>>,
     /// What the caller is asked before the job is queued, if it can be asked; a handler that asks under the same key gets
     /// the answer at once.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[serde(
+        default,
+        skip_serializing_if = "Vec::is_empty",
+        deserialize_with = "objects"
+    )]
     pub ask_first: Vec<AskFirst>,
     /// Whether identical calls of one caller, while the first has not ended, share its job. False.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]

@@ -2,10 +2,10 @@
 
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context as _, bail, ensure};
+use anyhow::{Context as _, anyhow, bail, ensure};
 use clap::{Arg, ArgMatches, Command, value_parser};
 use serde_json::{Value, json};
-use taskferry_contract::{Store, ToolDefinition, WorkerInfo};
+use taskferry_contract::{Object, Store, ToolDefinition, WorkerInfo, misfit};
 
 use super::logging::{print, say};
 use super::operator;
@@ -147,7 +147,8 @@ async fn add(store: &Store, file: &Path) -> anyhow::Result<()> {
 
 /// Reads a definition; refuses what would be passed over in silence, and what no front end could use.
 fn definition(text: &str) -> anyhow::Result<ToolDefinition> {
-    let tool: ToolDefinition = serde_json::from_str(text)?;
+    let read = serde_json::from_str(text);
+    let Object(tool): Object<ToolDefinition> = read.map_err(|error| anyhow!(misfit(&error)))?;
     let (given, known): (Value, Value) = (
         serde_json::from_str(text)?,
         serde_json::from_str(&serde_json::to_string(&tool)?)?,

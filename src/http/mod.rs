@@ -8,6 +8,7 @@ mod guard;
 mod health;
 mod respond;
 
+use std::borrow::Cow;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -152,6 +153,7 @@ async fn take(edge: &Edge, request: Request<Body>) -> Result<(HeaderMap, Bytes),
     let (parts, body) = request.into_parts();
     edge.settings.guard.check(&parts.headers)?;
     check_content_type(&parts.headers)?;
+    check_encoding(&parts.headers)?;
     let body = read(body, edge.settings.max_body_bytes, BODY_WITHIN).await?;
     Ok((parts.headers, body))
 }
@@ -168,6 +170,26 @@ fn check_content_type(headers: &HeaderMap) -> Result<(), Refused> {
     let text = format!(
         "the body must be JSON: send Content-Type: application/json, not {}",
         quoted(given)
+    );
+    Err(Refused::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, text))
+}
+
+/// Bodies are taken as they are: a compressed one would be told to be no UTF-8.
+fn check_encoding(headers: &HeaderMap) -> Result<(), Refused> {
+    let given = headers.get_all(header::CONTENT_ENCODING).iter();
+    let given: Vec<Cow<'_, str>> = given
+        .map(|value| String::from_utf8_lossy(value.as_bytes()))
+        .collect();
+    let is_plain = |coding: &str| coding.is_empty() || coding.eq_ignore_ascii_case("identity");
+    let mut codings = given
+        .iter()
+        .flat_map(|value| value.split(','))
+        .map(str::trim);
+    let Some(coding) = codings.find(|coding| !is_plain(coding)) else {
+        return Ok(());
+    };
+    let text = format!(
+        "the body is encoded as {coding:.40?}; send it without Content-Encoding, as plain JSON"
     );
     Err(Refused::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, text))
 }

@@ -32,6 +32,11 @@ pub(super) async fn respond(reply: Reply, keep_alive: Duration) -> Response {
             rest,
             within,
         } => soon((first, rest), within, keep_alive).await,
+        Reply::Batch {
+            answers,
+            rest,
+            within,
+        } => batch(answers, rest, within, keep_alive).await,
         Reply::Stream { first, rest } => events(first, rest, keep_alive),
     }
 }
@@ -100,6 +105,33 @@ async fn soon(
         Err(_still_running) => {}
     }
     events(first, rest, keep_alive)
+}
+
+/// The answers alone if nothing else comes within a time, else a stream.
+async fn batch(
+    mut answers: Vec<String>,
+    mut rest: mpsc::Receiver<Event>,
+    within: Duration,
+    keep_alive: Duration,
+) -> Response {
+    let until = Instant::now() + within;
+    let next = loop {
+        match tokio::time::timeout_at(until, rest.recv()).await {
+            Ok(Some(Event {
+                says: Says::One(answer),
+                ..
+            })) => answers.push(answer.body),
+            Ok(None) if answers.is_empty() => return unanswered(keep_alive),
+            Ok(None) => return json(Answer::ok(format!("[{}]", answers.join(",")))),
+            Ok(event) => break event,
+            Err(_still_running) => break None,
+        }
+    };
+    let known = answers.into_iter().map(|body| Event {
+        id: None,
+        says: Says::One(Answer::ok(body)),
+    });
+    events(known.chain(next).collect(), rest, keep_alive)
 }
 
 /// A stream that ends without a message: the one way in which a request may have no answer (2025-11-25, Sending Messages to
@@ -175,7 +207,7 @@ fn framed(event: &Event) -> Bytes {
     let text = match &event.says {
         Says::Nothing => return Bytes::from(format!("{id}retry: {RETRY_MS}\ndata: \n\n")),
         Says::Message(text) => text,
-        Says::Last(answer) => &answer.body,
+        Says::One(answer) | Says::Last(answer) => &answer.body,
     };
     Bytes::from(format!("event: message\n{id}data: {}\n\n", data(text)))
 }

@@ -2,6 +2,7 @@
 
 use axum::http::HeaderMap;
 use serde::Deserialize;
+use taskferry_contract::Object;
 
 use super::jsonrpc::Message;
 use super::{LEGACY, legacy, modern};
@@ -30,6 +31,11 @@ pub(crate) fn of(headers: &HeaderMap, message: &Message<'_>) -> Era {
             return Era::Legacy;
         }
     }
+    by_headers(headers)
+}
+
+/// The era of what says nothing itself.
+pub(crate) fn by_headers(headers: &HeaderMap) -> Era {
     if headers.contains_key(legacy::SESSION_HEADER) {
         return Era::Legacy;
     }
@@ -43,14 +49,14 @@ fn names_revision(params: &str) -> bool {
     #[derive(Deserialize)]
     struct Params {
         #[serde(rename = "_meta")]
-        _meta: Meta,
+        _meta: Object<Meta>,
     }
     #[derive(Deserialize)]
     struct Meta {
         #[serde(rename = "io.modelcontextprotocol/protocolVersion")]
         _version: serde::de::IgnoredAny,
     }
-    serde_json::from_str::<Params>(params).is_ok()
+    serde_json::from_str::<Object<Params>>(params).is_ok()
 }
 
 #[cfg(test)]
@@ -63,7 +69,10 @@ mod tests {
             .iter()
             .map(|(name, value)| (name.parse().unwrap(), value.parse().unwrap()))
             .collect();
-        of(&headers, &jsonrpc::parse(body.as_bytes()).unwrap())
+        match jsonrpc::parse(body.as_bytes()).unwrap() {
+            jsonrpc::Body::One(message) => of(&headers, &message),
+            jsonrpc::Body::Batch(_) => by_headers(&headers),
+        }
     }
 
     const META: &str = r#"{"jsonrpc":"2.0","id":1,"method":"ping","params":{"_meta":{"io.modelcontextprotocol/protocolVersion":"2026-07-28"}}}"#;
@@ -102,5 +111,9 @@ mod tests {
             Era::Legacy
         );
         assert_eq!(era(&[], &META.replace("ping", "initialize")), Era::Modern);
+        // An array is no `_meta`, whatever its first item.
+        let array =
+            r#"{"jsonrpc":"2.0","id":1,"method":"ping","params":{"_meta":["2026-07-28",{}]}}"#;
+        assert_eq!(era(&[], array), Era::Legacy);
     }
 }

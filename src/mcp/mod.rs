@@ -9,6 +9,7 @@ mod jsonrpc;
 mod legacy;
 mod log;
 mod modern;
+mod number;
 mod object;
 mod outgoing;
 mod pace;
@@ -27,8 +28,8 @@ use tokio_util::task::TaskTracker;
 
 use crate::bridge::Bridge;
 use era::Era;
-use jsonrpc::Message;
 pub(crate) use jsonrpc::RpcError;
+use jsonrpc::{Body, Message};
 pub(crate) use reply::{Answer, Event, Reply, Says};
 
 /// The revision of the modern era.
@@ -97,15 +98,21 @@ impl Mcp {
 
     /// Serves a POST.
     pub(crate) async fn post(&self, caller: &Caller, headers: &HeaderMap, body: &Bytes) -> Reply {
-        let message = match jsonrpc::parse(body) {
-            Ok(message) => message,
+        let read = match jsonrpc::parse(body) {
+            Ok(read) => read,
             Err(malformed) => return Reply::malformed(malformed.id, &malformed.error),
         };
         let names = body.clone();
         let unique = move || jsonrpc::refuse_duplicates(&names);
         if let Err(error) = self.bridge.offload().run(body.len(), unique).await {
-            return Reply::malformed(message.id(), &error);
+            return Reply::malformed(read.id(), &error);
         }
+        let message = match read {
+            Body::One(message) => message,
+            Body::Batch(text) => {
+                return Box::pin(self.legacy_batch(caller, headers, text)).await;
+            }
+        };
         match (era::of(headers, &message), message) {
             (Era::Modern, Message::Request(request)) => {
                 self.modern_request(caller, headers, &request).await

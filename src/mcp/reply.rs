@@ -37,6 +37,8 @@ pub(crate) enum Says {
     Nothing,
     /// A notification, or a request of ours, on the way.
     Message(String),
+    /// The answer to one of several requests.
+    One(Answer),
     /// The answer; the stream ends.
     Last(Answer),
 }
@@ -83,6 +85,15 @@ pub(crate) enum Reply {
         /// Those to come.
         rest: mpsc::Receiver<Event>,
         /// How long to wait for the first of those.
+        within: Duration,
+    },
+    /// One JSON array if the answers to several requests come in time, else a stream.
+    Batch {
+        /// The answers that are known already.
+        answers: Vec<String>,
+        /// Those to come, and what comes before them; the end of the channel ends the stream.
+        rest: mpsc::Receiver<Event>,
+        /// How long to wait for all of them, if nothing but answers comes.
         within: Duration,
     },
     /// Messages as they come.

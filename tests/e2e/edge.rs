@@ -78,6 +78,29 @@ async fn bodies_are_bounded_and_must_be_json() {
 }
 
 #[tokio::test]
+async fn a_compressed_body_is_refused_by_the_name_of_its_encoding() {
+    let redis = TestServer::start().await;
+    let replica = Replica::start(&redis.url(), &[]).await;
+    let ping = r#"{"jsonrpc":"2.0","id":1,"method":"ping"}"#;
+    for (encoding, status) in [
+        ("gzip", StatusCode::UNSUPPORTED_MEDIA_TYPE),
+        ("identity, Br", StatusCode::UNSUPPORTED_MEDIA_TYPE),
+        // Served: this one has no session.
+        ("Identity", StatusCode::BAD_REQUEST),
+        ("", StatusCode::BAD_REQUEST),
+    ] {
+        let headers = [JSON, ("content-encoding", encoding)];
+        let body = Some(ping.to_owned());
+        let answer = http(Method::POST, &replica.endpoint, &headers, body).await;
+        assert_eq!(answer.status, status, "{encoding}");
+        if status == StatusCode::UNSUPPORTED_MEDIA_TYPE {
+            let coding = encoding.rsplit(' ').next().unwrap();
+            assert!(answer.message().contains(coding), "{}", answer.text);
+        }
+    }
+}
+
+#[tokio::test]
 async fn sessions_must_be_named_and_alive() {
     let redis = TestServer::start().await;
     let replica = Replica::start(&redis.url(), &[]).await;

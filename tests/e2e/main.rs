@@ -15,6 +15,7 @@ mod schema;
 mod stream;
 
 mod askable;
+mod batches;
 mod cancelled;
 mod declarations;
 mod definitions;

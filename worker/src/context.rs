@@ -9,7 +9,7 @@ use std::time::{Duration, SystemTime};
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 use serde_json::value::RawValue;
-use taskferry_contract::{Attempt as AttemptNumber, Owner, Progress, TaskId, ToolName};
+use taskferry_contract::{Attempt as AttemptNumber, Owner, Progress, TaskId, ToolName, misfit};
 use tokio_util::sync::CancellationToken;
 
 use crate::ask::{AskError, AskRequest, checked_answer, read_answer};
@@ -46,8 +46,9 @@ impl JobContext {
     ///
     /// A tool error that says what does not fit `T`.
     pub fn arguments<T: DeserializeOwned>(&self) -> Result<T, ToolError> {
-        serde_json::from_str(self.attempt.arguments.get())
-            .map_err(|error| ToolError::tool(format!("the arguments do not fit: {error}")))
+        serde_json::from_str(self.attempt.arguments.get()).map_err(|error| {
+            ToolError::tool(format!("the arguments do not fit: {}", misfit(&error)))
+        })
     }
 
     /// The arguments as the caller wrote them, a JSON object.

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use serde::Deserialize;
 use serde_json::value::RawValue;
-use taskferry_contract::{TaskId, plain};
+use taskferry_contract::{Object, TaskId, misfit, plain};
 use tokio::time::Instant;
 
 use super::follow::{Awaits, Deadline, Finish, Follow, Late, OnDisconnect, OnQuestion, Write};
@@ -150,8 +150,8 @@ impl Mcp {
     /// Serves a tool of our own.
     pub(super) async fn order(&self, caller: &Caller, order: Order<'_>) -> Result<Reply, Refusal> {
         let (request, voice) = (order.request, order.voice);
-        let arguments: Arguments = serde_json::from_str(order.arguments)
-            .map_err(|error| RpcError::invalid_params(error.to_string()))?;
+        let Object(arguments): Object<Arguments> = serde_json::from_str(order.arguments)
+            .map_err(|error| RpcError::invalid_params(misfit(&error)))?;
         let served = match arguments.task_id.parse() {
             Ok(id) => {
                 self.serve(caller, (id, arguments.wait_seconds), order)

@@ -5,12 +5,14 @@ mod id;
 mod write;
 
 use std::borrow::Cow;
+use std::fmt;
 
 pub(crate) use error::{RpcError, code};
 pub(crate) use id::{is_valid_id, plain_id};
+use serde::de::{SeqAccess, Visitor};
 use serde::{Deserialize, Deserializer};
 use serde_json::value::RawValue;
-use taskferry_contract::{MAX_DEPTH, cut, unique_names};
+use taskferry_contract::{MAX_DEPTH, Object, cut, misfit, unique_names};
 pub(crate) use write::{failure, notification, request, success};
 
 /// The longest id or progress token that is a string, bytes between its quotes: it is repeated in every answer and event.
@@ -70,9 +72,10 @@ impl<'a> Request<'a> {
     /// Reads the parameters as `T`; absent ones as an empty object.
     pub(crate) fn params<T: Deserialize<'a>>(&self) -> Result<T, RpcError> {
         let text = self.params.map_or("{}", RawValue::get);
-        serde_json::from_str(text).map_err(|error| {
-            let method = cut(&self.method, 64);
-            RpcError::invalid_params(format!("the params of {method} do not fit: {error}"))
+        let read = serde_json::from_str(text).map(|Object(params)| params);
+        read.map_err(|error| {
+            let (method, why) = (cut(&self.method, 64), misfit(&error));
+            RpcError::invalid_params(format!("the params of {method} do not fit: {why}"))
         })
     }
 }
@@ -112,8 +115,30 @@ fn present<'de, D: Deserializer<'de>>(from: D) -> Result<Option<&'de RawValue>, 
     <&RawValue>::deserialize(from).map(Some)
 }
 
+/// A body, as far as its first character tells.
+#[derive(Debug)]
+pub(crate) enum Body<'a> {
+    /// One message.
+    One(Message<'a>),
+    /// An array, yet to be [read](read_batch).
+    Batch(&'a str),
+}
+
+impl<'a> Body<'a> {
+    /// The id of the one request or response.
+    pub(crate) fn id(&self) -> Option<&'a RawValue> {
+        match self {
+            Self::One(message) => message.id(),
+            Self::Batch(_) => None,
+        }
+    }
+}
+
+/// The most messages that a batch may hold.
+const LARGEST_BATCH: usize = 32;
+
 /// Reads a body.
-pub(crate) fn parse(body: &[u8]) -> Result<Message<'_>, Malformed<'_>> {
+pub(crate) fn parse(body: &[u8]) -> Result<Body<'_>, Malformed<'_>> {
     let refuse = |error| Malformed { id: None, error };
     let Ok(text) = std::str::from_utf8(body) else {
         return Err(refuse(RpcError::new(
@@ -121,12 +146,9 @@ pub(crate) fn parse(body: &[u8]) -> Result<Message<'_>, Malformed<'_>> {
             "the body is not UTF-8",
         )));
     };
-    match text.trim_start().chars().next() {
-        Some('{') => {}
-        Some('[') => {
-            let message = "batches are not part of this protocol; send one message a request";
-            return Err(refuse(RpcError::invalid_request(message)));
-        }
+    let first = text.trim_start().chars().next();
+    match first {
+        Some('{' | '[') => {}
         _ => {
             let message = "the body must be one JSON-RPC message, a JSON object";
             return Err(refuse(RpcError::new(code::PARSE_ERROR, message)));
@@ -138,6 +160,76 @@ pub(crate) fn parse(body: &[u8]) -> Result<Message<'_>, Malformed<'_>> {
         );
         return Err(refuse(RpcError::invalid_request(message)));
     }
+    if first == Some('[') {
+        return Ok(Body::Batch(text));
+    }
+    read_message(text).map(Body::One)
+}
+
+/// Reads a batch: each of its messages, or what is wrong with it.
+pub(crate) fn read_batch(
+    text: &str,
+) -> Result<Vec<Result<Message<'_>, Malformed<'_>>>, Malformed<'_>> {
+    let refuse = |code, message: String| Malformed {
+        id: None,
+        error: RpcError::new(code, message),
+    };
+    let Items(messages) = serde_json::from_str(text).map_err(|error| {
+        let text = format!("the batch cannot be read: {}", misfit(&error));
+        refuse(code::PARSE_ERROR, text)
+    })?;
+    if messages.is_empty() {
+        let text = "a batch must hold a message";
+        return Err(refuse(code::INVALID_REQUEST, text.to_owned()));
+    }
+    if messages.len() > LARGEST_BATCH {
+        let text = format!("a batch holds at most {LARGEST_BATCH} messages; send several");
+        return Err(refuse(code::INVALID_REQUEST, text));
+    }
+    Ok(messages.into_iter().map(read_item).collect())
+}
+
+fn read_item(message: &RawValue) -> Result<Message<'_>, Malformed<'_>> {
+    if message.get().starts_with('{') {
+        return read_message(message.get());
+    }
+    Err(Malformed {
+        id: None,
+        error: RpcError::invalid_request("a message must be a JSON object"),
+    })
+}
+
+/// The items of an array, at most one more than a batch may hold.
+struct Items<'a>(Vec<&'a RawValue>);
+
+impl<'de: 'a, 'a> Deserialize<'de> for Items<'a> {
+    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
+        struct Bounded;
+
+        impl<'de> Visitor<'de> for Bounded {
+            type Value = Items<'de>;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("an array")
+            }
+
+            fn visit_seq<A: SeqAccess<'de>>(self, mut items: A) -> Result<Items<'de>, A::Error> {
+                let mut read = Vec::new();
+                while let Some(item) = items.next_element::<&'de RawValue>()? {
+                    if read.len() <= LARGEST_BATCH {
+                        read.push(item);
+                    }
+                }
+                Ok(Items(read))
+            }
+        }
+
+        from.deserialize_seq(Bounded)
+    }
+}
+
+fn read_message(text: &str) -> Result<Message<'_>, Malformed<'_>> {
+    let refuse = |error| Malformed { id: None, error };
     let envelope: Envelope<'_> = serde_json::from_str(text).map_err(|error| {
         let code = if error.is_data() {
             code::INVALID_REQUEST
@@ -146,7 +238,7 @@ pub(crate) fn parse(body: &[u8]) -> Result<Message<'_>, Malformed<'_>> {
         };
         refuse(RpcError::new(
             code,
-            format!("the body is not a JSON-RPC message: {error}"),
+            format!("the body is not a JSON-RPC message: {}", misfit(&error)),
         ))
     })?;
     envelope.classify()
@@ -254,7 +346,15 @@ pub(crate) fn is_short_id(id: &str) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use super::{parse as parse_body, *};
+
+    /// Reads a body of one message.
+    fn parse(body: &[u8]) -> Result<Message<'_>, Malformed<'_>> {
+        match parse_body(body)? {
+            Body::One(message) => Ok(message),
+            Body::Batch(text) => panic!("a batch: {text}"),
+        }
+    }
 
     fn refused(body: &str) -> RpcError {
         parse(body.as_bytes()).expect_err(body).error
@@ -323,11 +423,36 @@ mod tests {
     }
 
     #[test]
+    fn a_batch_holds_a_message_and_not_too_many() {
+        let read = |text: &str| {
+            read_batch(text)
+                .map(|read| read.len())
+                .map_err(|malformed| malformed.error.code)
+        };
+        let message = r#"{"jsonrpc":"2.0","method":"m"}"#;
+        let batch = |count: usize| format!("[{}]", vec![message; count].join(","));
+        assert_eq!(read(" [ ] "), Err(code::INVALID_REQUEST));
+        assert_eq!(read(&batch(1)), Ok(1));
+        assert_eq!(read(&batch(LARGEST_BATCH)), Ok(LARGEST_BATCH));
+        assert_eq!(read(&batch(LARGEST_BATCH + 1)), Err(code::INVALID_REQUEST));
+        assert_eq!(read(&batch(100_000)), Err(code::INVALID_REQUEST));
+        for broken in ["[", "[{}", "[1,]", "[] x"] {
+            assert_eq!(read(broken), Err(code::PARSE_ERROR), "{broken}");
+        }
+        let mixed = format!("[{message},7,[],{{}}]");
+        let read: Vec<bool> = read_batch(&mixed)
+            .unwrap()
+            .iter()
+            .map(Result::is_ok)
+            .collect();
+        assert_eq!(read, [true, false, false, false]);
+    }
+
+    #[test]
     fn says_what_is_wrong_with_a_message() {
         assert_eq!(refused("{").code, code::PARSE_ERROR);
         assert_eq!(refused("").code, code::PARSE_ERROR);
         assert_eq!(refused("\"x\"").code, code::PARSE_ERROR);
-        assert_eq!(refused("[]").code, code::INVALID_REQUEST);
         for (body, part) in [
             (r#"{"jsonrpc":"1.0","id":1,"method":"m"}"#, "jsonrpc"),
             (r#"{"id":1,"method":"m"}"#, "jsonrpc"),

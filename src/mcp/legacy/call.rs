@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
-use taskferry_contract::{Asker, TaskSupport, TaskView};
+use taskferry_contract::{Asker, Object, TaskSupport, TaskView};
 
 use super::super::capabilities;
 use super::super::follow::{Awaits, Follow, OnDisconnect, OnQuestion};
@@ -13,6 +13,7 @@ use super::super::handle::{self, BuiltIn, Called, Order, Voice};
 use super::super::idempotency::GivenKey;
 use super::super::jsonrpc::{self, Request, RpcError, code};
 use super::super::log::LogTeller;
+use super::super::number::Number;
 use super::super::progress::{self, ProgressTeller};
 use super::super::reply::{Answer, Refusal, Reply};
 use super::super::wire::{self, Outcome};
@@ -31,16 +32,16 @@ struct CallParams<'a> {
     #[serde(borrow, default)]
     arguments: Option<&'a RawValue>,
     #[serde(default)]
-    task: Option<TaskWish>,
+    task: Option<Object<TaskWish>>,
     #[serde(borrow, rename = "_meta", default)]
-    meta: Option<Meta<'a>>,
+    meta: Option<Object<Meta<'a>>>,
 }
 
 #[derive(Deserialize)]
 struct TaskWish {
     /// ms; a number in the schema, so a client may send a fraction.
     #[serde(default)]
-    ttl: Option<f64>,
+    ttl: Option<Number>,
 }
 
 #[derive(Deserialize, Default)]
@@ -73,7 +74,7 @@ impl Mcp {
         request: &Request<'_>,
     ) -> Result<Reply, Refusal> {
         let params: CallParams<'_> = request.params()?;
-        let meta = params.meta.unwrap_or_default();
+        let Object(meta) = params.meta.unwrap_or_default();
         let token = progress::bounded(meta.progress_token)?;
         let Called { tool, built_in } = self.called(&params.name, session.knows_tasks()).await?;
         // Revisions without tasks never heard of `task`, nor of tools that need it.
@@ -125,7 +126,7 @@ impl Mcp {
             asks: &asks,
         };
         match wish {
-            Some(wish) => {
+            Some(Object(wish)) => {
                 self.legacy_start(session, request, &call, (wish, token))
                     .await
             }
@@ -243,19 +244,16 @@ impl<'a> Created<'a> {
 
 impl TaskWish {
     fn ttl_ms(&self) -> Result<Option<u64>, Refusal> {
-        let Some(ttl) = self.ttl else {
+        let Some(Number(ttl)) = self.ttl else {
             return Ok(None);
         };
-        if !(0.0..=1e15).contains(&ttl) {
+        if ttl < 0.0 {
             let text = "task.ttl must be a number of milliseconds, 0 or more";
             return Err(RpcError::invalid_params(text).into());
         }
-        Ok(Some(
-            Duration::from_secs_f64(ttl / 1000.0)
-                .as_millis()
-                .try_into()
-                .unwrap_or(u64::MAX),
-        ))
+        // However long, the tool's bounds decide.
+        let ttl = Duration::try_from_secs_f64(ttl / 1000.0).unwrap_or(Duration::MAX);
+        Ok(Some(ttl.as_millis().try_into().unwrap_or(u64::MAX)))
     }
 }
 
@@ -327,4 +325,41 @@ pub(super) fn call_answer(id: &RawValue, view: &TaskView) -> Option<Answer> {
         Outcome::Missing(error) => jsonrpc::failure(Some(id), &error),
     };
     Some(Answer::ok(body))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_ttl_is_any_number_that_is_not_negative() {
+        let ttl = |json: &str| {
+            let Object(wish): Object<TaskWish> = serde_json::from_str(json).unwrap();
+            wish.ttl_ms().map_err(|refusal| refusal.error.code)
+        };
+        for (json, ms) in [
+            ("{}", None),
+            (r#"{"ttl":null}"#, None),
+            (r#"{"ttl":-0}"#, Some(0)),
+            (r#"{"ttl":1500.9}"#, Some(1500)),
+            (r#"{"ttl":1e400}"#, Some(u64::MAX)),
+            (r#"{"ttl":18446744073709551616000}"#, Some(u64::MAX)),
+        ] {
+            assert_eq!(ttl(json), Ok(ms), "{json}");
+        }
+        let large = ttl(r#"{"ttl":9007199254740991}"#).unwrap();
+        assert!(large > Some(9_000_000_000_000_000), "{large:?}");
+        assert_eq!(ttl(r#"{"ttl":-1}"#), Err(code::INVALID_PARAMS));
+        for json in [
+            r#"{"ttl":"1"}"#,
+            r#"{"ttl":true}"#,
+            "[5000]",
+            r#"{"ttl":[1]}"#,
+        ] {
+            assert!(
+                serde_json::from_str::<Object<TaskWish>>(json).is_err(),
+                "{json}"
+            );
+        }
+    }
 }

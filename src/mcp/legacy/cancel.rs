@@ -8,7 +8,7 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde::Deserialize;
 use serde_json::value::RawValue;
 use sha2::{Digest as _, Sha256};
-use taskferry_contract::{Leaver, Owner, SessionId, TaskId};
+use taskferry_contract::{Leaver, Object, Owner, SessionId, TaskId};
 
 use super::super::Caller;
 use super::super::jsonrpc::{self, Notification};
@@ -76,7 +76,7 @@ pub(super) async fn notified(
         return Ok(());
     }
     let params = notification.params.map_or("{}", RawValue::get);
-    let Ok(params) = serde_json::from_str::<CancelledParams<'_>>(params) else {
+    let Ok(Object(params)) = serde_json::from_str::<Object<CancelledParams<'_>>>(params) else {
         return Ok(());
     };
     let (store, request) = (bridge.store(), digest(params.request_id));

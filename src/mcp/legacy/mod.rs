@@ -1,5 +1,6 @@
 //! The legacy era (2025-11-25 and before): sessions opened by `initialize`, tasks asked for by the client.
 
+mod batch;
 mod call;
 mod cancel;
 mod question;

@@ -8,10 +8,12 @@ use serde::Deserialize;
 use serde_json::value::RawValue;
 use serde_json::{Value, json};
 use taskferry_contract::{
-    Owner, PART_DEPTH, RemoteStatus, Said, SaidBy, Session, SessionId, TaskId, check_readable, cut,
+    Object, Owner, PART_DEPTH, RemoteStatus, Said, SaidBy, Session, SessionId, TaskId,
+    check_readable, misfit,
 };
 
 use super::super::LEGACY_WITH_TASKS;
+use super::super::number::Number;
 use super::super::outgoing::{Method, Outgoing};
 use crate::bridge::{Bridge, BridgeError};
 
@@ -119,13 +121,13 @@ struct Described<'a> {
     status_message: Option<Cow<'a, str>>,
     /// ms; a number in the schema, so a client may send a fraction.
     #[serde(default)]
-    poll_interval: Option<f64>,
+    poll_interval: Option<Number>,
 }
 
 impl Described<'_> {
     fn poll(&self) -> Option<Duration> {
         let [least, most] = ASK_BETWEEN;
-        let ms = self.poll_interval.filter(|ms| ms.is_finite())?;
+        let Number(ms) = self.poll_interval?;
         Some(Duration::from_secs_f64(
             (ms / 1e3).clamp(least.as_secs_f64(), most.as_secs_f64()),
         ))
@@ -181,9 +183,10 @@ pub(super) async fn made(
     #[derive(Deserialize)]
     struct Created<'a> {
         #[serde(borrow)]
-        task: Described<'a>,
+        task: Object<Described<'a>>,
     }
-    let Ok(Created { task }) = serde_json::from_str::<Created<'_>>(result.get()) else {
+    let read = serde_json::from_str::<Object<Created<'_>>>(result.get());
+    let Ok(Object(Created { task: Object(task) })) = read else {
         return Ok(false);
     };
     let Some(status) = task.status() else {
@@ -218,8 +221,8 @@ pub(super) async fn told(
         (About::Status(_), Err(error)) => format!("{{\"error\":{}}}", error.get()),
         (About::Outcome, outcome) => of_ended(bridge, place, outcome).await?,
         (About::Status(number), Ok(result)) => {
-            match serde_json::from_str::<Described<'_>>(result.get()) {
-                Ok(task) => match task.status() {
+            match serde_json::from_str::<Object<Described<'_>>>(result.get()) {
+                Ok(Object(task)) => match task.status() {
                     Some(status) => {
                         let said = Said {
                             session: place.session,
@@ -235,9 +238,7 @@ pub(super) async fn told(
                     None => task.no_answer(),
                 },
                 Err(error) => {
-                    let error = error.to_string();
-                    let why = cut(&error, LONGEST_MESSAGE);
-                    let text = format!("the client described its task wrongly: {why}");
+                    let text = format!("the client described its task wrongly: {}", misfit(&error));
                     json!({ "error": { "code": -32000, "message": text } }).to_string()
                 }
             }
@@ -402,5 +403,6 @@ mod tests {
         assert_eq!(poll("0"), Some(ASK_BETWEEN[0]));
         assert_eq!(poll("-1e300"), Some(ASK_BETWEEN[0]));
         assert_eq!(poll("1e300"), Some(ASK_BETWEEN[1]));
+        assert_eq!(poll("1e400"), Some(ASK_BETWEEN[1]));
     }
 }

@@ -10,7 +10,7 @@ use axum::http::{HeaderMap, StatusCode};
 use serde::Deserialize;
 use serde_json::json;
 use serde_json::value::RawValue;
-use taskferry_contract::{Session, SessionId, Store, TaskId, plain};
+use taskferry_contract::{Object, Session, SessionId, Store, TaskId, plain};
 use tokio::sync::mpsc;
 
 use super::super::capabilities;
@@ -146,15 +146,15 @@ struct InitializeParams<'a> {
     #[serde(borrow)]
     capabilities: &'a RawValue,
     #[serde(borrow, default)]
-    client_info: ClientInfo<'a>,
+    client_info: Option<Object<ClientInfo<'a>>>,
 }
 
 #[derive(Deserialize, Default)]
 struct ClientInfo<'a> {
     #[serde(borrow, default)]
-    name: Cow<'a, str>,
+    name: Option<Cow<'a, str>>,
     #[serde(borrow, default)]
-    version: Cow<'a, str>,
+    version: Option<Cow<'a, str>>,
 }
 
 impl Mcp {
@@ -180,9 +180,7 @@ impl Mcp {
             capabilities: capabilities::in_revision(revision, params.capabilities.get())
                 .into_owned(),
             log_level: None,
-            client: [&params.client_info.name, &params.client_info.version]
-                .map(|word| plain(word))
-                .join(" "),
+            client: client_name(params.client_info),
         };
         let opened = self
             .bridge
@@ -238,6 +236,13 @@ impl Mcp {
             Err(refusal) => super::refused(refusal),
         }
     }
+}
+
+/// Name and version, as far as they are given.
+fn client_name(info: Option<Object<ClientInfo<'_>>>) -> String {
+    let Object(ClientInfo { name, version }) = info.unwrap_or_default();
+    let words = [name, version].map(Option::unwrap_or_default);
+    words.map(|word| plain(&word)).join(" ")
 }
 
 /// What this server offers a legacy client.

@@ -135,10 +135,24 @@ fn accepts_stream(headers: &HeaderMap) -> bool {
         .iter()
         .filter_map(|value| value.to_str().ok())
         .collect();
-    values.is_empty()
-        || values
-            .iter()
-            .any(|value| value.contains("text/event-stream") || value.contains("*/*"))
+    let ranges = || values.iter().flat_map(|value| value.split(','));
+    // The range that names the type most exactly counts (RFC 9110, Accept).
+    let wanted = ["text/event-stream", "text/*", "*/*"]
+        .into_iter()
+        .find_map(|range| ranges().find_map(|given| weighed(given, range)));
+    values.is_empty() || wanted == Some(true)
+}
+
+/// Whether a range of `Accept` is wanted, if it is this one: with a weight of zero it is not.
+fn weighed(given: &str, range: &str) -> Option<bool> {
+    let mut parts = given.split(';').map(str::trim);
+    let named = parts.next()?.eq_ignore_ascii_case(range);
+    let weight = parts.find_map(|part| {
+        let (name, weight) = part.split_once('=')?;
+        let is_weight = name.trim_end().eq_ignore_ascii_case("q");
+        is_weight.then(|| weight.trim().parse::<f32>().unwrap_or(1.0))
+    });
+    named.then(|| weight.is_none_or(|weight| weight > 0.0))
 }
 
 /// Whether an open stream is the one that speaks for its session.
@@ -330,5 +344,44 @@ impl Stream {
             tracing::debug!(session = %self.id, %error, "the stream counts as open for a while");
         }
         self.leave().await;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_stream_is_accepted_however_that_is_written() {
+        let accepts = |values: &[&str]| {
+            let mut headers = HeaderMap::new();
+            for value in values {
+                headers.append(header::ACCEPT, value.parse().unwrap());
+            }
+            accepts_stream(&headers)
+        };
+        for values in [
+            &[][..],
+            &["text/event-stream"],
+            &["TEXT/EVENT-STREAM"],
+            &["text/*"],
+            &["*/*"],
+            &["application/json , Text/Event-Stream;q=0.5"],
+            &["application/json", "text/*;q=0.1"],
+            &["text/event-stream, */*;q=0"],
+        ] {
+            assert!(accepts(values), "{values:?}");
+        }
+        for values in [
+            &["application/json"][..],
+            &["text/html"],
+            &["text/event-streams"],
+            &["application/*"],
+            &["*/*, text/event-stream; Q=0.0"],
+            &["text/*;q=0, */*"],
+            &[""],
+        ] {
+            assert!(!accepts(values), "{values:?}");
+        }
     }
 }

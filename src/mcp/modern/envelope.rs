@@ -8,7 +8,7 @@ use axum::http::{HeaderMap, StatusCode};
 use serde::Deserialize;
 use serde_json::value::RawValue;
 use serde_json::{Value, json};
-use taskferry_contract::{LogLevel, TaskSupport, UnknownLevel, cut, quoted};
+use taskferry_contract::{LogLevel, Object, TaskSupport, UnknownLevel, cut, misfit, quoted};
 
 use super::super::capabilities;
 use super::super::idempotency::GivenKey;
@@ -42,7 +42,7 @@ pub(super) struct Envelope<'a> {
 #[derive(Deserialize)]
 struct Params<'a> {
     #[serde(borrow, rename = "_meta", default)]
-    meta: Option<Meta<'a>>,
+    meta: Option<Object<Meta<'a>>>,
 }
 
 #[derive(Deserialize, Default)]
@@ -76,7 +76,7 @@ impl<'a> Envelope<'a> {
     /// Reads the envelope of `request` and checks the headers that repeat it.
     pub(super) fn read(headers: &HeaderMap, request: &Request<'a>) -> Result<Self, Refusal> {
         let params: Params<'a> = request.params().map_err(bad_request)?;
-        let meta = params.meta.unwrap_or_default();
+        let Object(meta) = params.meta.unwrap_or_default();
         check_version(headers, meta.version.as_deref())?;
         headers::expect_plain(headers, headers::METHOD, &request.method)?;
         let capabilities = meta
@@ -87,8 +87,8 @@ impl<'a> Envelope<'a> {
             bad_request(RpcError::invalid_params(text))
         };
         capabilities::check(capabilities).map_err(|rule| unfit(&format!("it {rule}")))?;
-        let declared: Capabilities<'a> =
-            serde_json::from_str(capabilities.get()).map_err(|error| unfit(&error))?;
+        let Object(declared): Object<Capabilities<'a>> =
+            serde_json::from_str(capabilities.get()).map_err(|error| unfit(&misfit(&error)))?;
         let extensions = declared.extensions.unwrap_or_default();
         Ok(Self {
             capabilities: without_nulls(capabilities),
@@ -191,7 +191,7 @@ fn bad_request(error: RpcError) -> Refusal {
 
 #[cfg(test)]
 mod tests {
-    use super::super::super::jsonrpc::{self, Message};
+    use super::super::super::jsonrpc::{self, Body, Message};
     use super::*;
 
     fn read(version: &str, body: &str) -> Result<bool, i64> {
@@ -201,7 +201,7 @@ mod tests {
         }
         headers.insert(headers::METHOD, "tools/list".parse().unwrap());
         match jsonrpc::parse(body.as_bytes()) {
-            Ok(Message::Request(request)) => Envelope::read(&headers, &request)
+            Ok(Body::One(Message::Request(request))) => Envelope::read(&headers, &request)
                 .map(|envelope| envelope.takes_tasks)
                 .map_err(|refusal| {
                     assert_eq!(refusal.status, StatusCode::BAD_REQUEST);

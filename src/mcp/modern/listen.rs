@@ -8,7 +8,7 @@ use futures_util::stream::FuturesUnordered;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 use serde_json::value::RawValue;
-use taskferry_contract::{Status, TaskId, TaskView};
+use taskferry_contract::{Object, Status, TaskId, TaskView};
 use tokio::sync::{Mutex, mpsc, watch};
 use tokio_util::sync::CancellationToken;
 
@@ -28,15 +28,15 @@ const EVENTS_WAITING: usize = 4;
 
 #[derive(Deserialize)]
 struct ListenParams {
-    notifications: Filter,
+    notifications: Object<Filter>,
 }
 
 /// What the client wants to hear of, and what of it was granted; types this server has nothing of are left out.
 #[derive(Debug, Default, Deserialize, Serialize)]
 #[serde(rename_all = "camelCase")]
 struct Filter {
-    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
-    tools_list_changed: bool,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    tools_list_changed: Option<bool>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     task_ids: Option<Vec<String>>,
 }
@@ -55,13 +55,13 @@ impl Mcp {
         envelope: &Envelope<'_>,
         request: &Request<'_>,
     ) -> Result<Reply, Refusal> {
-        let wanted = request.params::<ListenParams>()?.notifications;
+        let Object(wanted) = request.params::<ListenParams>()?.notifications;
         if wanted.task_ids.is_some() {
             envelope.require_tasks()?;
         }
         let (task_ids, watches) = self.follow_tasks(caller, wanted.task_ids).await?;
         let granted = Filter {
-            tools_list_changed: wanted.tools_list_changed,
+            tools_list_changed: wanted.tools_list_changed.filter(|wanted| *wanted),
             task_ids,
         };
         let id = request.id.to_owned();
@@ -78,6 +78,7 @@ impl Mcp {
             bridge: self.bridge.clone(),
             changes: granted
                 .tools_list_changed
+                .is_some()
                 .then(|| self.bridge.catalog().changes()),
             events,
             outcome: Mutex::new(()),

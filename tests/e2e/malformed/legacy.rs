@@ -45,7 +45,9 @@ async fn wrong_params_of_a_legacy_session_have_their_codes() {
             -32602,
         ),
         ("tools/call", echo(json!({ "task": { "ttl": -1 } })), -32602),
+        ("tools/call", echo(json!({ "task": [5000] })), -32602),
         ("tools/call", echo(json!({ "_meta": 7 })), -32602),
+        ("tools/call", echo(json!({ "_meta": ["p", null] })), -32602),
         (
             "tools/call",
             echo(json!({ "_meta": { "progressToken": {} } })),
@@ -75,12 +77,64 @@ async fn wrong_params_of_a_legacy_session_have_their_codes() {
             json!({ "protocolVersion": "2025-11-25", "capabilities": [] }),
             -32602,
         ),
+        (
+            "initialize",
+            json!({ "protocolVersion": "2025-11-25", "capabilities": {}, "clientInfo": ["a", "1"] }),
+            -32602,
+        ),
     ] {
         let refused = session.request(method, params.clone()).await;
         let told = (refused.status, refused.code(), &refused.body["id"]);
         assert_eq!(told, (status, code, &json!(1)), "{method} {params}");
+        for rust in ["struct", "f64", "Params", "a map", "sequence"] {
+            assert!(!refused.message().contains(rust), "{}", refused.text);
+        }
     }
     assert_nothing_queued(&fleet.redis).await;
+}
+
+#[tokio::test]
+async fn whole_numbers_and_nulls_are_taken_as_they_are_meant() {
+    let fleet = Fleet::start().await;
+    let session = Legacy::open(fleet.endpoint()).await;
+    let send = async |body: &str| {
+        let answer = session.send_anything(Method::POST, Some(body.to_owned()));
+        answer.await
+    };
+    let echo = r#""name":"echo","arguments":{"text":"x"}"#;
+    for ttl in ["9007199254740991", "1e400", "0"] {
+        let body = super::call("1", &format!(r#"{{{echo},"task":{{"ttl":{ttl}}}}}"#));
+        let answer = send(&body).await;
+        assert!(answer.result()["task"]["ttl"].is_u64(), "{}", answer.text);
+    }
+    // An id comes back as it was written.
+    for id in ["1.0", "1e2", "-0.0"] {
+        let answer = send(&super::call(id, &format!("{{{echo}}}"))).await;
+        assert_eq!(answer.result()["isError"], false);
+        assert!(
+            answer.text.contains(&format!(r#""id":{id},"#)),
+            "{}",
+            answer.text
+        );
+    }
+    for meta in [
+        "null",
+        r#"{"progressToken":null}"#,
+        r#"{"progressToken":1.0}"#,
+        r#"{"progressToken":""}"#,
+    ] {
+        let answer = send(&super::call(
+            "1",
+            &format!(r#"{{{echo},"task":null,"_meta":{meta}}}"#),
+        ))
+        .await;
+        assert_eq!(answer.result()["isError"], false, "{}", answer.text);
+    }
+    let open = r#"{"jsonrpc":"2.0","id":1,"method":"initialize","params":{"protocolVersion":"2025-11-25","capabilities":{},"clientInfo":null}}"#;
+    assert_eq!(send(open).await.result()["protocolVersion"], "2025-11-25");
+    let ping = r#"{"jsonrpc":"2.0","id":1,"method":"ping","params":null}"#;
+    assert_eq!(*send(ping).await.result(), json!({}));
+    fleet.check_idle().await;
 }
 
 #[tokio::test]

@@ -101,6 +101,11 @@ async fn wrong_params_of_modern_requests_have_their_codes() {
         ("subscriptions/listen", json!({ "notifications": 7 }), ok),
         (
             "subscriptions/listen",
+            json!({ "notifications": [true] }),
+            ok,
+        ),
+        (
+            "subscriptions/listen",
             json!({ "notifications": { "taskIds": "x" } }),
             ok,
         ),

@@ -1,0 +1,143 @@
+//! Several messages in one body: a client of revision 2025-03-26 may send them (2025-03-26, Sending Messages to the Server),
+//! clients of others may not.
+
+use axum::http::HeaderMap;
+use tokio::sync::mpsc;
+
+use super::super::era::{self, Era};
+use super::super::jsonrpc::{self, Malformed, Message, RpcError};
+use super::super::reply::{Event, Reply, Says};
+use super::super::{Caller, Mcp};
+use super::session::Opened;
+use super::{cancel, question};
+
+/// The revision that has batches.
+const LEGACY_WITH_BATCHES: &str = "2025-03-26";
+
+/// What came of the messages so far.
+#[derive(Debug, Default)]
+struct Served {
+    /// The answers that are there.
+    answers: Vec<String>,
+    /// The answers to come, with what comes before them.
+    open: Vec<mpsc::Receiver<Event>>,
+    /// Whether there was a request.
+    requests: bool,
+    /// Why a message that is no request was not taken; the first of them.
+    refused: Option<Reply>,
+}
+
+impl Mcp {
+    pub(in super::super) async fn legacy_batch(
+        &self,
+        caller: &Caller,
+        headers: &HeaderMap,
+        text: &str,
+    ) -> Reply {
+        let refused = |text: &str| Reply::malformed(None, &RpcError::invalid_request(text));
+        if era::by_headers(headers) == Era::Modern {
+            return refused("batches are not part of this revision; send one message a request");
+        }
+        let session = match self.legacy_session(caller, headers).await {
+            Ok(session) => session,
+            Err(refusal) => return super::refused(refusal),
+        };
+        if session.session.revision != LEGACY_WITH_BATCHES {
+            return refused(
+                "batches are part of revision 2025-03-26 alone; send one message a request",
+            );
+        }
+        let messages = match jsonrpc::read_batch(text) {
+            Ok(messages) => messages,
+            Err(malformed) => return Reply::malformed(None, &malformed.error),
+        };
+        let mut served = Served::default();
+        // In their order, so that a message may be about one before it.
+        for message in messages {
+            self.legacy_batched(caller, &session, message, &mut served)
+                .await;
+        }
+        self.answered(served)
+    }
+
+    async fn legacy_batched(
+        &self,
+        caller: &Caller,
+        session: &Opened,
+        message: Result<Message<'_>, Malformed<'_>>,
+        served: &mut Served,
+    ) {
+        let taken = match message {
+            Err(malformed) => {
+                let text = jsonrpc::failure(malformed.id, &malformed.error);
+                served.answers.push(text);
+                served.requests |= malformed.id.is_some();
+                let refused = Reply::malformed(None, &malformed.error);
+                served.refused.get_or_insert(refused);
+                return;
+            }
+            Ok(Message::Request(request)) => {
+                served.requests = true;
+                let reply = if request.method == "initialize" {
+                    let error = RpcError::invalid_request("initialize must be alone in its body");
+                    Reply::malformed(Some(request.id), &error)
+                } else {
+                    self.legacy_request(caller, session, &request).await
+                };
+                match reply {
+                    Reply::Json(answer) => served.answers.push(answer.body),
+                    Reply::Soon { rest, .. } | Reply::Stream { rest, .. } => served.open.push(rest),
+                    _without_an_answer => {}
+                }
+                return;
+            }
+            Ok(Message::Notification(notification)) => {
+                cancel::notified(&self.bridge, caller, session.id, &notification).await
+            }
+            Ok(Message::Response(response)) => {
+                question::answered(&self.bridge, caller, session, &response).await
+            }
+        };
+        if let Err(error) = taken {
+            let refused = super::refused(error.into());
+            served.refused.get_or_insert(refused);
+        }
+    }
+
+    /// One array if all answers are there soon, else a stream of them.
+    fn answered(&self, served: Served) -> Reply {
+        if !served.requests {
+            return served.refused.unwrap_or(Reply::Accepted);
+        }
+        let (events, rest) = mpsc::channel(16);
+        for open in served.open {
+            self.tracker.spawn(forward(open, events.clone()));
+        }
+        Reply::Batch {
+            answers: served.answers,
+            rest,
+            within: self.settings.stream_after,
+        }
+    }
+}
+
+/// Passes the events of one request on. They lose their ids: whoever went on after one would miss the other requests.
+async fn forward(mut open: mpsc::Receiver<Event>, events: mpsc::Sender<Event>) {
+    loop {
+        let event = tokio::select! {
+            () = events.closed() => return,
+            event = open.recv() => event,
+        };
+        let Some(Event { says, .. }) = event else {
+            return;
+        };
+        let says = match says {
+            Says::Nothing => continue,
+            Says::Last(answer) => Says::One(answer),
+            says => says,
+        };
+        if events.send(Event { id: None, says }).await.is_err() {
+            return;
+        }
+    }
+}
