@@ -1,6 +1,6 @@
 //! The registry: tools and workers.
 
-use taskferry_contract::TaskSupport;
+use taskferry_contract::{DefinitionDigest, TaskSupport};
 
 use crate::rig::{Rig, tool, worker};
 
@@ -39,7 +39,12 @@ async fn a_worker_is_listed_while_it_beats() {
     rig.store.beat(&worker("w1"), &[]).await.unwrap();
     rig.store.beat(&worker("w2"), &[]).await.unwrap();
     rig.raw::<()>("ZADD", ("tf:workers", 1, "w0")).await;
-    rig.store.beat(&worker("w1"), &[]).await.unwrap();
+    // The definitions that it has are noted elsewhere, and are nothing that it tells of itself.
+    let held = ["alpha", "beta", "gamma"].map(|tool| {
+        let digest: DefinitionDigest = "1-a".parse().unwrap();
+        (tool.parse().unwrap(), digest)
+    });
+    rig.store.beat(&worker("w1"), &held).await.unwrap();
     let mut listed: Vec<String> = rig.raw("ZRANGE", ("tf:workers", 0, -1)).await;
     listed.sort();
     assert_eq!(listed, ["w1", "w2"], "a silent one is forgotten");

@@ -159,7 +159,7 @@ const SCRIPTS: [Row; 34] = [
     script!("agree_version": "versions::"),
     script!("answer_input": "answers::" "firsts::" "rings::"),
     script!("ask_input": "answers::" "rings::"),
-    script!("beat": "registers::" "forgets::"),
+    script!("beat": "registers::" "definitions::" "forgets::"),
     script!("cancel": "cancels::" "rings::"),
     script!("claim": "claims::" "reclaims::"),
     script!("dead_letter": "dead_letters::" "reclaims::"),
