@@ -120,6 +120,19 @@ fn a_large_value_is_told_by_its_first_fault_and_not_repeated() {
 }
 
 #[test]
+fn the_search_for_a_fault_ends_when_its_work_is_used_up() {
+    // Each part of the schema has to look at all of the text, which counts as so many values as it has 64 bytes.
+    let text = json!("x".repeat(6_400_000));
+    let after = |parts: usize| {
+        let mut all = vec![json!({ "type": "string" }); parts];
+        all.push(json!({ "maxLength": 5 }));
+        told(&json!({ "allOf": all }), &text)
+    };
+    assert!(after(20).contains("longer than 5 characters"));
+    assert!(after(40).contains("something in it does not fit the schema"));
+}
+
+#[test]
 fn a_pattern_goes_back_only_so_often() {
     let looks_ahead = json!({ "pattern": "^(?:(?!b).)*$" });
     let fits = |length: usize| compiled(&looks_ahead).check(&json!("a".repeat(length)));

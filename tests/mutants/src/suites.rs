@@ -190,7 +190,7 @@ const SCRIPTS: [Row; 34] = [
     script!("watch": "rings::"),
 ];
 
-const SOURCES: [Row; 39] = [
+const SOURCES: [Row; 40] = [
     (
         "contract/src/",
         &[CONTRACT, transitions(EVERY), jobs(EVERY)],
@@ -273,6 +273,7 @@ const SOURCES: [Row; 39] = [
             e2e(&["own_stream::", "resume::", "cancelled::", "logs::"]),
         ],
     ),
+    ("contract/src/schema/", &[CONTRACT, FRONT_END, WORKER]),
     (
         "contract/src/settings/",
         &[
