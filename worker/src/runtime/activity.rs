@@ -107,6 +107,7 @@ mod tests {
         };
         let soon = Duration::from_secs(6);
         assert_eq!(told(Fetching::Reading, soon), "fetching");
+        assert_eq!(told(Fetching::Reading, STUCK), "fetching");
         assert_eq!(told(Fetching::Full, STUCK * 9), "full");
         let failing = Fetching::Failing("no\npermission".to_owned());
         assert_eq!(told(failing, soon), "not fetching: no permission");

@@ -2,9 +2,10 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
 
 use taskferry_contract::{RedisSettings, Status, Store, TaskId, ToolDefinition};
-use taskferry_testing::{ServerOptions, eventually};
+use taskferry_testing::{ServerOptions, eventually, redis};
 use taskferry_worker::{Builder, HandlerResult, JobContext, ToolError, ToolOutput, Worker};
 use tokio::sync::Semaphore;
 
@@ -260,4 +261,29 @@ async fn until_turned_away(rig: &Rig) {
         failed.and_then(|count| count.trim().parse::<u64>().ok()) > Some(5)
     })
     .await;
+}
+
+#[tokio::test]
+async fn a_job_that_could_not_be_claimed_is_claimed_as_soon_as_it_may_be() {
+    let rig = Rig::new().await;
+    // With such a lease nobody takes the entry over.
+    let lease = Duration::from_secs(600);
+    let worker = as_user(&rig).await.lease(lease);
+    let worker = run(worker.tool(tool("quick"), quick));
+    rig.until_registered("quick").await;
+    acl(&rig, &["-evalsha"]).await;
+    let id = rig.submit(&tool("quick"), "{}").await;
+    eventually(SOON, "the worker has the entry", async || {
+        let read = ["XPENDING", "tf:{0}:queue:default", "workers"];
+        let (pending, ..): (usize, Option<String>, Option<String>, redis::Value) =
+            rig.raw(&read).await;
+        pending == 1
+    })
+    .await;
+    until_refused(&rig).await;
+    acl(&rig, &["+evalsha"]).await;
+    let task = rig.end_of(id).await;
+    assert_eq!((text(&task).as_str(), task.attempt), ("quick", 1));
+    worker.stop().await;
+    rig.check().await;
 }
