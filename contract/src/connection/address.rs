@@ -9,7 +9,7 @@ use redis::{
     AsyncConnectionConfig, Client, ConnectionAddr, ConnectionInfo, IntoConnectionInfo, RedisError,
 };
 
-use super::{CONNECT, handshake, no_answer};
+use super::{CONNECT, handshake, no_answer, unused};
 use crate::error::Error;
 
 /// A peer that vanished without a word is noticed after about this long.
@@ -24,7 +24,7 @@ const SENTINEL_PORT: u16 = 26_379;
 const SENTINEL_SCHEME: &str = "redis+sentinel://";
 
 /// What an address looks like.
-pub(crate) const RULE: &str = "must look like redis://[user:password@]host:port/db, unix:///path, or redis+sentinel://[user:password@]host:port,host:port/primary/db";
+const RULE: &str = "must look like redis://[user:password@]host:port/db, unix:///path, or redis+sentinel://[user:password@]host:port,host:port/primary/db";
 
 /// How the primary is found.
 #[derive(Clone)]
@@ -52,16 +52,23 @@ pub(super) struct Described {
 }
 
 impl Address {
-    /// Reads an address; nothing if it cannot be read.
-    pub(crate) fn parse(text: &str) -> Option<Self> {
-        match text.strip_prefix(SENTINEL_SCHEME) {
+    /// Reads an address.
+    ///
+    /// # Errors
+    ///
+    /// What it should look like, or what of it would not be used: nothing is passed over.
+    pub(crate) fn parse(text: &str) -> Result<Self, String> {
+        unused::refuse(text)?;
+        let read = match text.strip_prefix(SENTINEL_SCHEME) {
             Some(rest) => Self::parse_sentinels(rest),
-            None => {
-                redis::parse_redis_url(text)?;
-                let info = text.into_connection_info().ok()?;
-                Some(Self::Fixed(info.set_tcp_settings(tcp())))
-            }
-        }
+            None => Self::parse_fixed(text),
+        };
+        read.ok_or_else(|| RULE.to_owned())
+    }
+
+    fn parse_fixed(text: &str) -> Option<Self> {
+        redis::parse_redis_url(text)?;
+        Some(Self::Fixed(used(text)?))
     }
 
     /// `[user:password@]host:port,host:port/primary[/db]`
@@ -91,7 +98,7 @@ impl Address {
         Some(Self::Sentinels {
             sentinels: hosts.split(',').map(sentinel).collect::<Option<_>>()?,
             primary: primary.to_owned(),
-            used: used.into_connection_info().ok()?.set_tcp_settings(tcp()),
+            used: self::used(&used)?,
         })
     }
 
@@ -129,6 +136,18 @@ impl Address {
             reason: format!("no sentinel leads to {primary:?} ({})", faults.join("; ")),
         })
     }
+}
+
+/// How a server is used. A user that is named without a password has an empty one, which fits users without any: else
+/// the name would not be sent.
+fn used(url: &str) -> Option<ConnectionInfo> {
+    let info = url.into_connection_info().ok()?.set_tcp_settings(tcp());
+    let settings = info.redis_settings();
+    if settings.username().is_some() && settings.password().is_none() {
+        let settings = settings.clone().set_password("");
+        return Some(info.set_redis_settings(settings));
+    }
+    Some(info)
 }
 
 /// Where one sentinel says that the primary is.
@@ -213,7 +232,7 @@ mod tests {
     #[test]
     fn sentinels_are_read_with_the_primarys_name_database_and_credentials() {
         let text = "redis+sentinel://user:p%40ss@10.0.0.1:5000,sentinel-b,[::1]:7/main/3";
-        let Some(Address::Sentinels {
+        let Ok(Address::Sentinels {
             sentinels,
             primary,
             used,
@@ -249,14 +268,70 @@ mod tests {
             "redis+sentinel://a:1/main/x",
             "redis+sentinel://a:1/main/0/more",
         ] {
-            assert!(Address::parse(text).is_none(), "{text}");
+            assert!(Address::parse(text).is_err(), "{text}");
         }
         for text in [
             "redis://a:1/2",
             "unix:///run/redis.sock",
             "redis+sentinel://a/main",
         ] {
-            assert!(Address::parse(text).is_some(), "{text}");
+            assert!(Address::parse(text).is_ok(), "{text}");
+        }
+    }
+
+    #[test]
+    fn what_an_address_says_is_used() {
+        for (text, db, user, password) in [
+            (
+                "unix:///s?db=3&user=me&pass=p%40ss",
+                3,
+                Some("me"),
+                Some("p@ss"),
+            ),
+            ("redis+unix:///s?pass=a@b", 0, None, Some("a@b")),
+            ("redis://me:p%3F%23%40@a:1/2", 2, Some("me"), Some("p?#@")),
+            ("redis://me@a:1", 0, Some("me"), Some("")),
+            ("unix:///s?user=me", 0, Some("me"), Some("")),
+            ("redis://:secret@a:1/?", 0, None, Some("secret")),
+            ("redis://a:1/4", 4, None, None),
+        ] {
+            let Ok(Address::Fixed(info)) = Address::parse(text) else {
+                panic!("{text} is an address");
+            };
+            let used = info.redis_settings();
+            let found = (used.db(), used.username(), used.password());
+            assert_eq!(found, (db, user, password), "{text}");
+        }
+    }
+
+    #[test]
+    fn what_an_address_says_and_nobody_uses_is_refused_by_name() {
+        for (text, named) in [
+            ("redis://a:1/0?db=3", "?db="),
+            ("redis://a:1?password=secret", "?password="),
+            ("redis://a:1/0?user=secret", "?user="),
+            ("redis://a:1/0?protocol=resp3", "?protocol="),
+            ("redis://a:1/0?timeout=secret", "?timeout="),
+            ("redis://a:1/0?&db=3", "?db="),
+            ("valkey://a:1?db=3", "?db="),
+            ("redis+sentinel://a:1/main/0?db=3", "?db="),
+            ("redis://me:pass?secret@a:1/0", "%3F"),
+            ("redis://a:1/0#secret", "#"),
+            ("redis://:pass#secret@a:1/0", "%23"),
+            ("unix:///run/redis.sock?password=secret", "?password="),
+            ("unix:///run/redis.sock?db=1&db=2", "?db= twice"),
+            ("unix:///run/redis.sock#secret", "#"),
+            ("unix://me:secret@/run/redis.sock", "unix:///path"),
+            ("unix://run/redis.sock", "unix:///path"),
+            ("valkey+unix:///s?timeout=secret", "?timeout="),
+            ("rediss://a:1/0", "TLS"),
+            ("valkeys://a:1/0", "TLS"),
+        ] {
+            let Err(refused) = Address::parse(text) else {
+                panic!("{text} is taken");
+            };
+            assert!(refused.contains(named), "{text}: {refused}");
+            assert!(!refused.contains("secret"), "{text}: {refused}");
         }
     }
 }

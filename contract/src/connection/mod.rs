@@ -7,6 +7,7 @@ mod exclusive;
 mod handshake;
 mod line;
 mod sizes;
+mod unused;
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -21,7 +22,7 @@ use crate::ids::Shards;
 use crate::keys::DEFAULT_PREFIX;
 use crate::misplaced::{self, Misplaced};
 use crate::script::Transition;
-pub(crate) use address::{Address, RULE};
+pub(crate) use address::Address;
 pub use exclusive::BlockingConnection;
 use line::Line;
 
@@ -94,7 +95,7 @@ impl Connections {
     /// If the address cannot be read.
     pub fn new(settings: &RedisSettings) -> Result<Self, Error> {
         let address = Address::parse(&settings.url)
-            .ok_or_else(|| Error::Unsuitable(format!("its address {RULE}")))?;
+            .map_err(|rule| Error::Unsuitable(format!("its address {rule}")))?;
         Ok(Self(Arc::new(Inner {
             address,
             response_timeout: settings.response_timeout,

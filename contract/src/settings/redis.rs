@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::{Setting, Settings, duration, within};
-use crate::connection::{Address, RULE, RedisSettings};
+use crate::connection::{Address, RedisSettings};
 use crate::ids::Shards;
 
 /// The settings of the Redis connection, the same for both binaries.
@@ -59,8 +59,5 @@ pub fn take_redis(settings: &mut Settings) -> RedisSettings {
 }
 
 fn redis_url(text: &str) -> Result<String, String> {
-    match Address::parse(text) {
-        Some(_) => Ok(text.to_owned()),
-        None => Err(RULE.to_owned()),
-    }
+    Address::parse(text).map(|_address| text.to_owned())
 }

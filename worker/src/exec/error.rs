@@ -27,10 +27,24 @@ pub enum StartError {
         source: io::Error,
     },
     /// The program is there, but may not be run.
-    #[error("the command could not be started: `{program}` is not executable")]
+    #[error(
+        "the command could not be started: `{program}`, or the interpreter it asks for, is not executable"
+    )]
     NotExecutable {
         /// The program, as the manifest names it.
         program: String,
+        /// What the operating system said.
+        #[source]
+        source: io::Error,
+    },
+    /// A folder that leads to the program, or the one to run in, is closed to the user that the worker runs as.
+    #[error(
+        "the command could not be started: the folder `{}` may not be entered by the worker's user (permission denied)",
+        folder.display()
+    )]
+    Closed {
+        /// The folder.
+        folder: PathBuf,
         /// What the operating system said.
         #[source]
         source: io::Error,
@@ -96,6 +110,7 @@ impl StartError {
             Self::Exhausted { .. } | Self::Other { .. } => true,
             Self::NotFound { .. }
             | Self::NotExecutable { .. }
+            | Self::Closed { .. }
             | Self::WorkingDirectory { .. }
             | Self::ArgumentsTooLarge { .. }
             | Self::Argument(_) => false,

@@ -9,6 +9,7 @@
 mod environment;
 mod error;
 mod event;
+mod folders;
 mod group;
 mod json_object;
 pub mod lines;

@@ -14,6 +14,7 @@ use tokio_util::sync::CancellationToken;
 use super::environment::Environment;
 use super::error::StartError;
 use super::event::{EventSink, ExecEvent};
+use super::folders;
 use super::group::ProcessGroup;
 use super::output::{OutputMode, ToolResult};
 use super::pipes::{Capture, Input, Pump, Watch};
@@ -210,7 +211,10 @@ impl Runner {
             .process_group(0)
             .kill_on_drop(true);
         let child = process.spawn().map_err(|source| {
-            if command.cwd.is_dir() {
+            let path = command.env.get("PATH").or(self.inherited.get("PATH"));
+            if let Some(folder) = folders::closed_on_the_way(&command.cwd, program, path) {
+                StartError::Closed { folder, source }
+            } else if command.cwd.is_dir() {
                 StartError::from_spawn(program, source)
             } else {
                 let cwd = command.cwd.clone();

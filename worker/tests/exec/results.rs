@@ -187,6 +187,65 @@ async fn a_command_that_cannot_start_says_why() {
 }
 
 #[tokio::test]
+async fn a_folder_that_may_not_be_entered_is_named_instead_of_the_program() {
+    if rustix::process::geteuid().is_root() {
+        // Every folder is open to root.
+        as_nobody("results::a_folder_that_may_not_be_entered_is_named_instead_of_the_program")
+            .await;
+        return;
+    }
+    let mut case = Case::new(&["true"]);
+    let (shut, inner) = (case.path("shut"), case.path("shut/inner"));
+    fs::create_dir_all(&inner).unwrap();
+    let program = inner.join("program");
+    fs::write(&program, "#!/bin/sh\n").unwrap();
+    fs::set_permissions(&program, Permissions::from_mode(0o755)).unwrap();
+    fs::set_permissions(&shut, Permissions::from_mode(0o600)).unwrap();
+    let named = |error: &StartError| {
+        let StartError::Closed { folder, .. } = error else {
+            panic!("{error:?}");
+        };
+        assert_eq!(*folder, shut);
+        assert!(!error.is_transient());
+        assert!(error.to_string().contains(&format!("`{}`", shut.display())));
+    };
+    // The working directory, and one below.
+    for cwd in [&shut, &inner] {
+        case.command.cwd = cwd.clone();
+        named(&case.run().await.unwrap_err());
+    }
+    // The program, by its path, and in PATH.
+    let case = Case::new(&[program.to_str().unwrap()]);
+    named(&case.run().await.unwrap_err());
+    let mut case = Case::new(&["program"]);
+    case.inherited = vec![("PATH".into(), format!("/usr/bin:{}", inner.display()))];
+    named(&case.run().await.unwrap_err());
+    // A program that may not be run is told of, whatever else is closed.
+    let open = case.path("open");
+    fs::create_dir(&open).unwrap();
+    fs::write(open.join("program"), "").unwrap();
+    case.command
+        .env
+        .set("PATH", format!("{}:{}", inner.display(), open.display()));
+    let error = case.run().await.unwrap_err();
+    assert!(
+        matches!(error, StartError::NotExecutable { .. }),
+        "{error:?}"
+    );
+    fs::set_permissions(&shut, Permissions::from_mode(0o700)).unwrap();
+}
+
+/// Runs one test of this binary again as a user who has no rights.
+async fn as_nobody(test: &str) {
+    let mut again = tokio::process::Command::new("/proc/self/exe");
+    again.args(["--exact", test]).uid(65534).gid(65534);
+    let ended = again.output().await.expect("this test, once more");
+    let said = String::from_utf8_lossy(&ended.stdout);
+    assert!(ended.status.success(), "{said}");
+    assert!(said.contains("1 passed"), "{said}");
+}
+
+#[tokio::test]
 async fn arguments_that_no_command_line_can_carry_are_refused() {
     let mut case = Case::new(&["true", "{x}"]);
     case.arguments = json!({"x": "x".repeat(4 << 20)}).to_string();
