@@ -9,7 +9,7 @@ use crate::misplaced::Misplaced;
 #[non_exhaustive]
 pub enum Error {
     /// Redis refused a command, or the wire to it broke. A command that failed this way may have run.
-    #[error("Redis failed during {during}: {source}")]
+    #[error("Redis failed during {during}: {}", cause(source))]
     Redis {
         /// The transition or command that was under way.
         during: &'static str,
@@ -26,12 +26,18 @@ pub enum Error {
         reason: String,
     },
     /// Redis refused a new connection. It is asked again for every call that comes later.
-    #[error("Redis refused the connection at {step}: {}", cause(source))]
+    #[error(
+        "Redis refused the connection at {step}: {}{}",
+        cause(source),
+        came_from(step, source, url_from)
+    )]
     Refused {
         /// The command of the handshake that it refused.
         step: &'static str,
         /// Whether it hung up then: it takes nobody now, whoever it is.
         closed: bool,
+        /// Where its address was set; empty if that is not known here.
+        url_from: String,
         /// What it said.
         #[source]
         source: RedisError,
@@ -142,6 +148,34 @@ impl Error {
         }
     }
 
+    /// What mends the cause that Redis named, if that is known.
+    #[must_use]
+    pub fn remedy(&self) -> Option<&'static str> {
+        let by_code = |source: &RedisError| {
+            let refusals = source.clone().into_server_errors()?;
+            refusals.iter().find_map(|(_, said)| remedy(said.code()))
+        };
+        match self {
+            Self::Redis { source, .. } => by_code(source),
+            Self::Refused { closed: true, .. } => {
+                Some("let Redis take more clients: redis-cli CONFIG SET maxclients 10000")
+            }
+            Self::Refused { step, source, .. } => by_code(source).or_else(|| {
+                (*step == "SELECT").then_some("name a database in redis_url that this Redis has")
+            }),
+            _ => None,
+        }
+    }
+
+    /// The error, and what mends it if that is known, in one line.
+    #[must_use]
+    pub fn sentence(&self) -> String {
+        match self.remedy() {
+            None => self.to_string(),
+            Some(remedy) => format!("{self}; {remedy}"),
+        }
+    }
+
     /// Wraps a client error with what was under way.
     pub(crate) fn redis(during: &'static str) -> impl FnOnce(RedisError) -> Self {
         move |source| Self::Redis { during, source }
@@ -173,6 +207,37 @@ fn names(misplaced: &[Misplaced]) -> String {
     names.join(", ")
 }
 
+/// Where the address was set, for a refusal of what stands in it.
+fn came_from(step: &str, source: &RedisError, url_from: &str) -> String {
+    if url_from.is_empty() || !(step == "SELECT" || has_code(source, &DENIED)) {
+        return String::new();
+    }
+    format!(" (redis_url is from {url_from})")
+}
+
+/// What mends what a server said with this code.
+fn remedy(code: &str) -> Option<&'static str> {
+    Some(match code {
+        "WRONGPASS" => "put the right user and password into redis_url",
+        "NOAUTH" => "put user and password into redis_url: redis://user:password@host:port/db",
+        "NOPERM" => {
+            "give the user the right, with redis-cli ACL SETUSER (docs/REDIS.md has the rule)"
+        }
+        "NOREPLICAS" => {
+            "fewer replicas follow than min-replicas-to-write asks for: bring them back, or run: redis-cli CONFIG SET min-replicas-to-write 0"
+        }
+        "LOADING" => "wait until Redis has loaded its data",
+        "MISCONF" => {
+            "Redis cannot write to its disk and its log says why: free space there, or mend the disk or the folder's rights"
+        }
+        "READONLY" | "MASTERDOWN" => "let redis_url lead to the primary",
+        "OOM" => "give Redis more memory (maxmemory), or tasks a shorter ttl",
+        "BUSY" => "a script runs for too long: redis-cli SCRIPT KILL",
+        "DENIED" => "give Redis a password, or run: redis-cli CONFIG SET protected-mode no",
+        _ => return None,
+    })
+}
+
 /// What the server said, in its own words.
 fn cause(source: &RedisError) -> String {
     match source.clone().into_server_errors() {
@@ -199,4 +264,48 @@ pub(crate) fn has_code(source: &RedisError, codes: &[&str]) -> bool {
         all.iter()
             .any(|(_, refusal)| codes.contains(&refusal.code()))
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn said(line: &str) -> RedisError {
+        let reply = redis::parse_redis_value(format!("-{line}\r\n").as_bytes()).unwrap();
+        reply.extract_error().unwrap_err()
+    }
+
+    #[test]
+    fn what_redis_named_has_its_remedy() {
+        for (line, part) in [
+            (
+                "NOREPLICAS Not enough good replicas",
+                "min-replicas-to-write",
+            ),
+            ("LOADING Redis is loading", "wait"),
+            ("MISCONF Errors writing to the AOF file", "disk"),
+            (
+                "READONLY You can't write against a read only replica",
+                "primary",
+            ),
+            ("MASTERDOWN Link with MASTER is down", "primary"),
+            ("NOPERM this user has no permissions", "ACL SETUSER"),
+            ("NOAUTH Authentication required", "redis://user:password@"),
+            ("OOM command not allowed", "maxmemory"),
+            ("BUSY Redis is busy", "SCRIPT KILL"),
+        ] {
+            let source = said(line);
+            let during = "a test";
+            let error = Error::Redis { during, source };
+            let (code, _) = line.split_once(' ').unwrap();
+            let sentence = error.sentence();
+            assert!(
+                sentence.contains(code) && sentence.contains(part),
+                "{sentence}"
+            );
+        }
+        let source = said("ERR syntax error");
+        let during = "a test";
+        assert_eq!(Error::Redis { during, source }.remedy(), None);
+    }
 }

@@ -119,7 +119,7 @@ impl Bridge {
     pub(crate) async fn ready(&self) -> Result<(), String> {
         self.0.store.ready().await.map_err(|error| {
             tracing::warn!(%error, "not ready");
-            error.to_string()
+            error.sentence()
         })
     }
 

@@ -52,10 +52,8 @@ pub(super) async fn run(given: DevConfig) -> anyhow::Result<()> {
         .tempdir()
         .context("no folder for Redis")?;
     let redis = Redis::start(folder.path()).await?;
-    config.redis = RedisSettings {
-        url: redis.url.clone(),
-        ..config.redis
-    };
+    config.redis.url.clone_from(&redis.url);
+    config.redis.url_from.clear();
     let server = Server::bind(config).await?;
     let mut worker = Process::start(
         "taskferry-worker",

@@ -50,21 +50,24 @@ pub(super) async fn run(config: &OperatorConfig, args: &ArgMatches) -> anyhow::R
 
 async fn examine(store: &Store, config: &OperatorConfig) -> Vec<Finding> {
     let wanted: Option<Durability> = config.durability;
-    let unreachable = |found: String| {
+    let unreachable = |found: String, remedy: Option<&str>| {
+        let ask = || {
+            format!(
+                "see whether it answers: redis-cli -u {} PING",
+                without_password(&config.redis.url)
+            )
+        };
         vec![Finding {
             check: "connection",
             verdict: Verdict::Fail,
             found,
-            remedy: Some(format!(
-                "see whether it answers: redis-cli -u {} PING",
-                without_password(&config.redis.url)
-            )),
+            remedy: Some(remedy.map_or_else(ask, str::to_owned)),
         }]
     };
     match tokio::time::timeout(PATIENCE, store.examine(wanted)).await {
         Ok(Ok(findings)) => findings,
-        Ok(Err(error)) => unreachable(error.to_string()),
-        Err(_elapsed) => unreachable(format!("Redis did not answer within {PATIENCE:?}")),
+        Ok(Err(error)) => unreachable(error.to_string(), error.remedy()),
+        Err(_elapsed) => unreachable(format!("Redis did not answer within {PATIENCE:?}"), None),
     }
 }
 

@@ -61,16 +61,21 @@ pub(crate) async fn run() -> ExitCode {
     }
 }
 
-/// An error with its causes, each said once: some say their cause themselves.
+/// An error with its causes, each said once: some say their cause themselves, as all of the contract do.
 fn told(error: &anyhow::Error) -> String {
     let mut told = String::new();
     for cause in error.chain() {
-        let cause = cause.to_string();
+        let of_contract = cause.downcast_ref::<taskferry_contract::Error>();
+        let cause =
+            of_contract.map_or_else(|| cause.to_string(), taskferry_contract::Error::sentence);
         if told.is_empty() {
             told = cause;
         } else if !told.contains(&cause) {
             told.push_str(": ");
             told.push_str(&cause);
+        }
+        if of_contract.is_some() {
+            break;
         }
     }
     told

@@ -131,7 +131,7 @@ impl Server {
             tracing::warn!(timeout = ?self.config.drain_timeout, "requests were still open at the end of the drain timeout");
         }
         match unsuitable.get() {
-            Some(error) => Err(anyhow::anyhow!("{error}")),
+            Some(error) => Err(anyhow::anyhow!(error.sentence())),
             None => Ok(()),
         }
     }

@@ -112,7 +112,7 @@ impl Program {
             Ok(_drained) if second.is_cancelled() => ExitCode::FAILURE,
             Ok(_drained) => ExitCode::SUCCESS,
             Err(error) => {
-                self.say(&error.to_string());
+                self.say(&error.sentence());
                 ExitCode::FAILURE
             }
         }

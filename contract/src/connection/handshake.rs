@@ -41,6 +41,7 @@ pub(super) async fn connect(
                 return Err(Error::Refused {
                     step,
                     closed: is_closed(&mut connection).await,
+                    url_from: String::new(),
                     source,
                 });
             }

@@ -150,6 +150,7 @@ fn refused(during: &'static str, source: RedisError) -> Error {
         Error::Refused {
             step,
             closed,
+            url_from: String::new(),
             source,
         }
     } else {

@@ -43,6 +43,9 @@ pub struct RedisSettings {
     ///
     /// [`Store::new`]: crate::Store::new
     pub url: String,
+    /// Where that was set, as people would look for it: a flag, a variable, a file. Errors about user, password and
+    /// database say so; empty if there is nothing to say.
+    pub url_from: String,
     /// What every key begins with, letters, digits, `_` and `-`; the same for every process. `tf`.
     pub prefix: String,
     /// How many shards the keys are spread over; the same for every process. One.
@@ -57,6 +60,7 @@ impl RedisSettings {
     pub fn new(url: &str) -> Self {
         Self {
             url: url.to_owned(),
+            url_from: String::new(),
             prefix: DEFAULT_PREFIX.to_owned(),
             shards: Shards::default(),
             response_timeout: Duration::from_secs(3),
@@ -66,6 +70,7 @@ impl RedisSettings {
 
 struct Inner {
     address: Address,
+    url_from: String,
     response_timeout: Duration,
     exclusive: usize,
     current: ArcSwapOption<Line>,
@@ -98,6 +103,7 @@ impl Connections {
             .map_err(|rule| Error::Unsuitable(format!("its address {rule}")))?;
         Ok(Self(Arc::new(Inner {
             address,
+            url_from: settings.url_from.clone(),
             response_timeout: settings.response_timeout,
             exclusive: usize::from(settings.shards.count()) + SPARE_EXCLUSIVE,
             current: ArcSwapOption::empty(),
@@ -244,7 +250,13 @@ impl Connections {
 
     async fn open(&self) -> Result<Arc<Line>, Error> {
         let info = self.0.address.find().await?;
-        Line::open(info, self.0.response_timeout, self.0.exclusive).await
+        let opened = Line::open(info, self.0.response_timeout, self.0.exclusive).await;
+        opened.map_err(|mut error| {
+            if let Error::Refused { url_from, .. } = &mut error {
+                url_from.clone_from(&self.0.url_from);
+            }
+            error
+        })
     }
 
     fn failed_just_now(&self) -> Option<Error> {

@@ -2,11 +2,11 @@
 
 use std::collections::HashMap;
 
-use super::is_forbidden;
+use super::is_refusal;
 use crate::error::Error;
 use crate::store::Store;
 
-/// The fields of `INFO`; none if the user may not read it.
+/// The fields of `INFO`; none if the user may not read it, or the server has no such command.
 #[derive(Debug, Default)]
 pub(crate) struct Info(HashMap<String, String>);
 
@@ -16,7 +16,8 @@ impl Info {
         let read = store.connections.command::<String>("INFO", &info);
         match read.await {
             Ok(text) => Ok(Self::parse(&text)),
-            Err(error) if is_forbidden(&error) => Ok(Self::default()),
+            // Not permitted, or not there: the check of permissions says which.
+            Err(error) if is_refusal(&error) && !error.is_transient() => Ok(Self::default()),
             Err(error) => Err(error),
         }
     }

@@ -13,7 +13,7 @@ const MEMORY_HIGH: u64 = 90;
 /// Arguments and results up to this size are kept compactly.
 const LISTPACK_VALUE: u64 = 1024;
 
-const INFO_UNREADABLE: &str = "cannot be read, as INFO is not permitted";
+const INFO_UNREADABLE: &str = "cannot be read, as INFO is not permitted or not there";
 const PERMIT_INFO: &str = "let the user run INFO (see permissions)";
 
 pub(super) fn version(info: &Info) -> Finding {

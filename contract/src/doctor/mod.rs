@@ -106,13 +106,14 @@ impl Store {
         findings.extend(judge::settings(&config));
         findings.push(judge::clock(self.clock_lead_ms().await?));
         findings.push(permissions::check(self, wanted).await?);
+        findings.extend(permissions::refused_write(self).await?);
         findings.push(self.contract_finding().await?);
         findings.push(match self.survey().await {
             Ok(survey) => judge::keys(&survey.misplaced),
             Err(error) if is_refusal(&error) => Finding::warn(
                 "keys",
                 format!("they could not be looked at: {error}"),
-                "mend the findings above first",
+                error.remedy().unwrap_or("mend the findings above first"),
             ),
             Err(error) => return Err(error),
         });
@@ -171,7 +172,7 @@ impl Store {
             Err(error) if is_refusal(&error) => Ok(Finding::fail(
                 "contract",
                 format!("its version could not be agreed on: {error}"),
-                "mend the findings above first",
+                error.remedy().unwrap_or("mend the findings above first"),
             )),
             Err(error) => Err(error),
         }

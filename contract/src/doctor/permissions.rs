@@ -57,6 +57,15 @@ const ON_A_KEY: &[(&str, &str)] = &[
 
 /// Checks every command; one by one, since the first refusal must not hide the others.
 pub(super) async fn check(store: &Store, wanted: Option<Durability>) -> Result<Finding, Error> {
+    let unknown = unknown(store, wanted).await?;
+    if !unknown.is_empty() {
+        let named = unknown.join(", ");
+        return Ok(Finding::fail(
+            "permissions",
+            format!("this Redis does not know {named}: renamed or disabled"),
+            "remove rename-command for these from redis.conf; what users may do is bounded by ACL",
+        ));
+    }
     let mut missing = Vec::new();
     for (name, command) in probes(store, wanted) {
         let outcome = store.connections.command::<Value>("permissions", &command);
@@ -84,6 +93,44 @@ pub(super) async fn check(store: &Store, wanted: Option<Durability>) -> Result<F
             "run as an administrator: redis-cli ACL SETUSER {user} '~{prefix}:*' '&{prefix}:*' +@all -@admin -@dangerous +info '+client|unblock'"
         ),
     ))
+}
+
+/// Commands that are needed and that this Redis lacks, without their subcommands; none if that cannot be asked.
+async fn unknown(store: &Store, wanted: Option<Durability>) -> Result<Vec<&'static str>, Error> {
+    let words = probes(store, wanted).into_iter().map(|(name, _)| name);
+    let words = words.chain(["MULTI", "SUBSCRIBE"]);
+    let mut words: Vec<&'static str> = words.filter_map(|name| name.split(' ').next()).collect();
+    words.sort_unstable();
+    words.dedup();
+    let mut ask = redis::cmd("COMMAND");
+    ask.arg("INFO").arg(&words);
+    let known = store
+        .connections
+        .command::<Vec<Value>>("COMMAND INFO", &ask);
+    let known = match known.await {
+        Ok(known) => known,
+        Err(error) if is_refusal(&error) => return Ok(Vec::new()),
+        Err(error) => return Err(error),
+    };
+    let all = words.into_iter().zip(known);
+    let lacking = all.filter(|(_, known)| matches!(known, Value::Nil));
+    Ok(lacking.map(|(word, _)| word).collect())
+}
+
+/// Whether Redis takes no writes now, whoever the user is, and why: one that does nothing is tried.
+pub(super) async fn refused_write(store: &Store) -> Result<Option<Finding>, Error> {
+    let mut write = redis::cmd("SET");
+    write.arg(scratch(store)).arg("v").arg("XX");
+    let outcome = store.connections.command::<Value>("a write", &write).await;
+    match outcome {
+        Err(error) if is_refusal(&error) && error.is_transient() => Ok(Some(Finding::fail(
+            "writes",
+            error.to_string(),
+            error.remedy().unwrap_or("see the log of Redis"),
+        ))),
+        Err(error) if !is_refusal(&error) => Err(error),
+        _ => Ok(None),
+    }
 }
 
 /// Any answer but that the user may not is good: most of these commands are refused for their arguments.

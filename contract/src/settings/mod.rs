@@ -155,6 +155,15 @@ impl Settings {
         self.given.get(name).map(|(value, _)| value.as_str())
     }
 
+    /// Where a setting comes from, as people would look for it.
+    fn came_from(&self, name: &str) -> String {
+        match self.given.get(name) {
+            None => "its default".to_owned(),
+            Some((_, Origin::File(path))) => path.clone(),
+            Some((_, origin)) => place(name, origin),
+        }
+    }
+
     /// Takes a setting, read by `parse`; `default` if it was not given, and also if it cannot be read, which is noted.
     pub fn take<T>(
         &mut self,
@@ -289,6 +298,23 @@ mod tests {
         assert_eq!(redis.prefix, "flag");
         assert_eq!(redis.shards, Shards::new(8).unwrap());
         assert_eq!(redis.response_timeout, Duration::from_secs(1));
+    }
+
+    #[test]
+    fn the_address_of_redis_is_kept_with_where_it_was_set() {
+        let mut all = settings();
+        assert_eq!(take_redis(&mut all).url_from, "its default");
+        let set: [&dyn Fn(&mut Settings); 3] = [
+            &|all| all.add_file("/etc/a.toml", "redis_url = 'redis://a'"),
+            &|all| all.add_environment(variables(&[("TASKFERRY_REDIS_URL", "redis://b")]), &[]),
+            &|all| all.add_flag("redis_url", "redis://c".to_owned()),
+        ];
+        let places = ["/etc/a.toml", "TASKFERRY_REDIS_URL", "--redis-url"];
+        for (count, place) in (1..).zip(places) {
+            let mut all = settings();
+            set.iter().take(count).for_each(|add| add(&mut all));
+            assert_eq!(take_redis(&mut all).url_from, place);
+        }
     }
 
     #[test]

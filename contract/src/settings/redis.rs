@@ -34,6 +34,7 @@ pub const REDIS_SETTINGS: [Setting; 4] = [
 /// read is noted there, and the default stands in for it.
 pub fn take_redis(settings: &mut Settings) -> RedisSettings {
     let mut redis = RedisSettings::new("redis://127.0.0.1:6379/0");
+    redis.url_from = settings.came_from("redis_url");
     redis.url = settings.take("redis_url", redis.url, redis_url);
     redis.prefix = settings.take("redis_prefix", redis.prefix, |text| {
         let fits = (1..=40).contains(&text.len())

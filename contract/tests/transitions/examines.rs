@@ -222,6 +222,62 @@ async fn rights_that_are_missing_are_named_with_the_rule_that_gives_them() {
 }
 
 #[tokio::test]
+async fn a_command_that_is_renamed_is_named() {
+    for command in ["CLIENT", "INFO", "MULTI"] {
+        let (_server, store) = with_arguments(&["--rename-command", command, "HIDDEN"]).await;
+        let findings = examined(&store, "").await;
+        assert_fails(&findings, "permissions", &[command, "rename-command"]);
+        let refused = store.check_server().await.unwrap_err();
+        assert!(matches!(refused, Error::Unsuitable(_)), "{refused:?}");
+        let text = refused.to_string();
+        assert!(
+            text.contains(command) && text.contains("rename-command"),
+            "{text}"
+        );
+    }
+}
+
+#[tokio::test]
+async fn why_redis_takes_no_writes_is_told_with_what_mends_it() {
+    let (server, store) = with_arguments(&[]).await;
+    let set = async |count: &str| {
+        raw(
+            &mut server.raw().await,
+            &["CONFIG", "SET", "min-replicas-to-write", count],
+        )
+        .await;
+    };
+    set("1").await;
+    let parts = ["NOREPLICAS", "CONFIG SET min-replicas-to-write 0"];
+    let findings = examined(&store, "").await;
+    assert_fails(&findings, "writes", &parts);
+    assert_fails(&findings, "contract", &parts);
+    set("0").await;
+    let findings = examined(&store, "").await;
+    assert!(findings.iter().all(|found| found.check != "writes"));
+    assert_eq!(of(&findings, "contract").verdict, Verdict::Ok);
+}
+
+#[tokio::test]
+async fn a_wrong_password_is_told_with_where_it_was_set() {
+    let mut rig = Rig::new().await;
+    as_user(&mut rig, ENOUGH).await;
+    let url = rig.server.url().replace("://", "://ferry:wrong@");
+    let mut settings = RedisSettings::new(&url);
+    settings.url_from = "TASKFERRY_REDIS_URL".to_owned();
+    let error = Store::new(&settings).unwrap().ready().await.unwrap_err();
+    let sentence = error.sentence();
+    for part in [
+        "WRONGPASS",
+        "redis_url is from TASKFERRY_REDIS_URL",
+        "right user and password",
+    ] {
+        assert!(sentence.contains(part), "{sentence}");
+    }
+    assert_eq!(sentence.matches("WRONGPASS").count(), 1, "{sentence}");
+}
+
+#[tokio::test]
 async fn a_wrong_password_is_no_finding_but_an_error_for_good() {
     let mut rig = Rig::new().await;
     as_user(&mut rig, ENOUGH).await;
