@@ -166,3 +166,83 @@ async fn a_worker_that_does_not_fetch_is_shown_with_the_reason() {
     let _: String = raw(&site.redis, &[&user[..], &["+xreadgroup"]].concat()).await;
     does("fetching").await;
 }
+
+#[tokio::test]
+async fn the_status_shows_queues_that_nobody_serves_and_keys_that_are_out_of_place() {
+    let site = Site::new().await;
+    let _worker = site.worker().await;
+    let stream = "tf:{0}:queue:forgotten";
+    raw::<String>(&site.redis, &["XADD", stream, "*", "id", "x", "tool", "y"]).await;
+    let spoilt = "tf:{0}:queue:spoilt";
+    raw::<String>(&site.redis, &["SET", spoilt, "x"]).await;
+    let told = site.run(&["status"]).await;
+    assert_eq!(told.code, 0, "{}", told.err);
+    let row = |name: &str| -> Vec<String> {
+        let line = told.out.lines().find(|line| line.starts_with(name));
+        let words = line.unwrap_or_else(|| panic!("{name} is not in {}", told.out));
+        words.split_whitespace().map(str::to_owned).collect()
+    };
+    assert_eq!(row("forgotten")[1..3], ["1", "0"]);
+    assert_eq!(row("forgotten").last().unwrap(), "nobody");
+    assert_ne!(row("printers").last().unwrap(), "nobody");
+    assert!(row("misplaced").join(" ").contains(spoilt), "{}", told.out);
+    let status = site.run(&["status", "--json"]).await.lines().remove(0);
+    assert_eq!(status["misplaced"][0]["key"], spoilt);
+    assert_eq!(status["misplaced"][0]["belongs"], "stream");
+    let doctor = site.run(&["doctor"]).await;
+    assert_eq!(doctor.code, 1);
+    assert!(doctor.out.contains("fail  keys"), "{}", doctor.out);
+    assert!(doctor.out.contains(spoilt), "{}", doctor.out);
+    raw::<i64>(&site.redis, &["DEL", spoilt, stream]).await;
+}
+
+#[tokio::test]
+async fn no_text_of_others_reaches_a_terminal_raw_or_breaks_a_listing() {
+    let site = Site::new().await;
+    let (long, escape) = ("x".repeat(70_000), "\u{1b}[2J\u{9b}1m");
+    let reason = format!("{escape}{long}");
+    let letter = [
+        "XADD",
+        "tf:{0}:dead",
+        "*",
+        "id",
+        escape,
+        "tool",
+        &long,
+        "reason",
+        &reason,
+    ];
+    let more = ["attempts", "1", "queue", escape];
+    raw::<String>(&site.redis, &[&letter[..], &more[..]].concat()).await;
+    let beat = [
+        "HSET",
+        "tf:worker:w",
+        "host",
+        &long,
+        "pid",
+        "1",
+        "version",
+        escape,
+    ];
+    let more = ["slots", "1", "busy", "0", "tools", &long];
+    raw::<i64>(&site.redis, &[&beat[..], &more[..]].concat()).await;
+    let now = raw::<Vec<String>>(&site.redis, &["TIME"]).await.remove(0) + "000";
+    raw::<i64>(&site.redis, &["ZADD", "tf:workers", &now, "w"]).await;
+    for words in [
+        &["dead", "list"][..],
+        &["dead", "list", "--json"],
+        &["status"],
+        &["status", "--json"],
+        &["tools", "list"],
+    ] {
+        let told = site.run(words).await;
+        assert_eq!(told.code, 0, "{words:?}: {}", told.err);
+        let raw = told.out.chars().find(|c| c.is_control() && *c != '\n');
+        assert_eq!(raw, None, "{words:?}");
+        if !words.contains(&"--json") {
+            assert!(told.out.lines().all(|line| line.len() < 2_000), "{words:?}");
+        }
+    }
+    let shown = site.run(&["dead", "list"]).await.out;
+    assert!(shown.contains(r"\u{1b}[2J"), "{shown}");
+}
