@@ -2,15 +2,13 @@
 
 use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
-use taskferry_testing::eventually;
 
-use crate::client::{Answer, Legacy, Modern, http};
+use crate::client::{Answer, Legacy, Modern, events, http};
 use crate::fleet::Fleet;
 use crate::schema::check;
 use crate::stream::Stream;
 
 const REVISION: &str = "2025-03-26";
-const SOON: std::time::Duration = std::time::Duration::from_secs(20);
 
 fn request(id: u64, method: &str, params: Value) -> Value {
     json!({ "jsonrpc": "2.0", "id": id, "method": method, "params": params })
@@ -114,25 +112,19 @@ async fn a_batch_that_takes_long_is_a_stream_with_every_answer() {
     let fleet = Fleet::start_with(&["--stream-after", "100ms"], &[]).await;
     let session = Legacy::open_as(&fleet.replicas[0].endpoint, REVISION).await;
     let folder = tempfile::tempdir().unwrap();
-    let started = folder.path().join("1");
-    let cancels = async {
-        eventually(SOON, "the command runs", async || started.exists()).await;
-        session.at(&fleet.replicas[1].endpoint).cancel(2).await;
-    };
     let batch = json!([
         echo(1),
         nap(2, folder.path()),
         request(3, "ping", json!({}))
     ]);
-    let (answer, ()) = tokio::join!(post(&session, &batch), cancels);
-    assert!(answer.streamed, "{}", answer.text);
-    assert!(!answer.text.contains("id: "), "{}", answer.text);
-    let mut messages = answer.before;
-    messages.push(answer.body);
+    let mut stream = Stream::batch(&session, batch).await;
+    stream.says("notifications/progress").await;
+    session.at(&fleet.replicas[1].endpoint).cancel(2).await;
+    let text = stream.read_to_end().await;
+    assert!(!text.contains("id: "), "{text}");
+    let messages = events(&text);
     let ids: Vec<u64> = by_id(&messages).iter().map(|(id, _)| *id).collect();
     assert_eq!(ids, [1, 3], "the cancelled call has no answer");
-    let progress = |message: &Value| message["method"] == "notifications/progress";
-    assert!(messages.iter().any(progress), "{messages:#?}");
     fleet.check_idle().await;
 }
 

@@ -55,6 +55,12 @@ impl Stream {
         Self::with(response, &session.revision, method)
     }
 
+    /// That of several messages in one body.
+    pub(crate) async fn batch(session: &Legacy, messages: Value) -> Self {
+        let response = open(session, Method::POST, &[], Some(messages)).await;
+        Self::with(response, &session.revision, "tools/call")
+    }
+
     pub(crate) async fn get(session: &Legacy) -> Self {
         let response = open(session, Method::GET, &[], None).await;
         Self::with(response, &session.revision, "tools/call")
@@ -98,6 +104,19 @@ impl Stream {
                 return message;
             }
         }
+    }
+
+    /// Waits until an event says this.
+    pub(crate) async fn says(&mut self, part: &str) {
+        while !self.whole().contains(part) {
+            assert!(self.fill().await, "{part} in {}", self.text);
+        }
+    }
+
+    /// All of it as it was sent, once it has ended.
+    pub(crate) async fn read_to_end(mut self) -> String {
+        while self.fill().await {}
+        self.text
     }
 
     /// What comes next as it was sent, once it is there.
