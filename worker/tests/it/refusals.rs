@@ -6,7 +6,9 @@ use std::time::Duration;
 
 use taskferry_contract::{RedisSettings, Status, Store, TaskId, ToolDefinition};
 use taskferry_testing::{ServerOptions, eventually, redis};
-use taskferry_worker::{Builder, HandlerResult, JobContext, ToolError, ToolOutput, Worker};
+use taskferry_worker::{
+    Builder, Handler, HandlerResult, JobContext, ToolError, ToolOutput, Worker,
+};
 use tokio::sync::Semaphore;
 
 use crate::rig::{LEASE, Rig, SOON, run, text, tool};
@@ -42,6 +44,18 @@ impl Runs {
         let Ok(_permit) = self.may_end.acquire().await else {
             return;
         };
+    }
+
+    /// A handler that is counted, waits until it may end, and says `text`.
+    fn handler(&self, text: &str) -> impl Handler + use<> {
+        let (runs, text) = (self.clone(), text.to_owned());
+        move |_job: JobContext| {
+            let (runs, text) = (runs.clone(), text.clone());
+            async move {
+                runs.run().await;
+                Ok(ToolOutput::text(&text))
+            }
+        }
     }
 
     fn count(&self) -> usize {
@@ -127,14 +141,7 @@ async fn a_result_that_is_too_large_for_redis_ends_a_job_that_may_run_once_after
     let rig = small().await;
     let runs = Runs::new();
     runs.let_end();
-    let counted = runs.clone();
-    let large = move |_job: JobContext| {
-        let runs = counted.clone();
-        async move {
-            runs.run().await;
-            Ok(ToolOutput::text("x".repeat(TOO_LARGE)))
-        }
-    };
+    let large = runs.handler(&"x".repeat(TOO_LARGE));
     let worker = rig.builder().tool(once("large"), large);
     let worker = run(worker.tool(tool("quick"), quick));
     let id = rig.submit(&once("large"), "{}").await;
@@ -196,14 +203,7 @@ async fn a_retry_with_an_error_that_is_too_large_for_redis_is_planned_with_less(
 async fn an_end_that_the_user_may_not_write_is_kept_until_he_may() {
     let rig = Rig::new().await;
     let runs = Runs::new();
-    let counted = runs.clone();
-    let waits = move |_job: JobContext| {
-        let runs = counted.clone();
-        async move {
-            runs.run().await;
-            Ok(ToolOutput::text("kept"))
-        }
-    };
+    let waits = runs.handler("kept");
     let worker = as_user(&rig).await.tool(once("waits"), waits);
     let worker = run(worker.tool(tool("quick"), quick));
     let id = rig.submit(&once("waits"), "{}").await;
@@ -225,14 +225,7 @@ async fn an_end_that_the_user_may_not_write_is_kept_until_he_may() {
 async fn a_worker_whose_password_was_wrong_for_a_while_goes_on() {
     let rig = Rig::new().await;
     let runs = Runs::new();
-    let counted = runs.clone();
-    let waits = move |_job: JobContext| {
-        let runs = counted.clone();
-        async move {
-            runs.run().await;
-            Ok(ToolOutput::text("kept"))
-        }
-    };
+    let waits = runs.handler("kept");
     let worker = as_user(&rig).await.tool(once("waits"), waits);
     let worker = run(worker.tool(tool("quick"), quick));
     let id = rig.submit(&once("waits"), "{}").await;
