@@ -1,6 +1,7 @@
 //! What can go wrong between this process and Redis.
 
 use redis::{ErrorKind, RedisError};
+use rustix::io::Errno;
 
 use crate::misplaced::Misplaced;
 
@@ -256,6 +257,20 @@ fn is_transient(source: &RedisError) -> bool {
     source.kind() == ErrorKind::Io || has_code(source, &TRANSIENT)
 }
 
+/// Whether this process, or its machine, has no room for another connection: too few files, no memory or no port. That
+/// says nothing of the server.
+pub(crate) fn is_shortage(source: &RedisError) -> bool {
+    type Shared = std::sync::Arc<dyn std::error::Error + Send + Sync>;
+    let inner = std::error::Error::source(source).and_then(|inner| inner.downcast_ref::<Shared>());
+    let errno = inner
+        .and_then(|inner| inner.downcast_ref::<std::io::Error>())
+        .and_then(Errno::from_io_error);
+    matches!(
+        errno,
+        Some(Errno::MFILE | Errno::NFILE | Errno::NOBUFS | Errno::NOMEM | Errno::ADDRNOTAVAIL)
+    )
+}
+
 /// Whether the server refused with one of these codes: a command, or one of those of a pipeline or a transaction, of
 /// which the client library's own code says nothing.
 pub(crate) fn has_code(source: &RedisError, codes: &[&str]) -> bool {
@@ -273,6 +288,18 @@ mod tests {
     fn said(line: &str) -> RedisError {
         let reply = redis::parse_redis_value(format!("-{line}\r\n").as_bytes()).unwrap();
         reply.extract_error().unwrap_err()
+    }
+
+    #[test]
+    fn a_shortage_of_this_process_is_told_from_a_fault_of_the_server() {
+        let met = |errno: Errno| RedisError::from(std::io::Error::from(errno));
+        for errno in [Errno::MFILE, Errno::NFILE, Errno::NOBUFS, Errno::NOMEM] {
+            assert!(is_shortage(&met(errno)), "{errno}");
+        }
+        for errno in [Errno::CONNREFUSED, Errno::CONNRESET, Errno::TIMEDOUT] {
+            assert!(!is_shortage(&met(errno)), "{errno}");
+        }
+        assert!(!is_shortage(&said("READONLY You can't write")));
     }
 
     #[test]

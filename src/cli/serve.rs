@@ -88,16 +88,23 @@ impl Server {
     pub(super) async fn run(self, stop: CancellationToken) -> anyhow::Result<()> {
         let tracker = TaskTracker::new();
         let background = CancellationToken::new();
-        let bridge = self.bridge.clone();
-        let keep = background.clone();
-        tracker.spawn(async move { bridge.run(&keep).await });
+        let (bridge, keep) = (self.bridge.clone(), background.clone());
+        let reached = CancellationToken::new();
+        let fit = reached.clone();
+        // Until Redis is found fit, one loop alone asks it and tells what it says.
+        tracker.spawn(async move {
+            tokio::select! {
+                () = keep.cancelled() => {}
+                () = fit.cancelled() => bridge.run(&keep).await,
+            }
+        });
         let bridge = self.bridge.clone();
         let checked = stop.clone();
         let level = self.config.durability;
         let unsuitable: Arc<OnceLock<Error>> = Arc::default();
         let why = Arc::clone(&unsuitable);
         tracker.spawn(async move {
-            let begin = || check(&bridge, level, &checked, &why);
+            let begin = || check(&bridge, level, &checked, (&reached, &why));
             keep_running("check of Redis", &checked, begin, || {}).await;
         });
         let mcp = Arc::new(Mcp::new(
@@ -143,12 +150,13 @@ async fn overdue(stop: &CancellationToken, timeout: Duration) {
 }
 
 /// Waits for Redis and checks whether it can be used at all, and from then on whether it still can: others may have begun
-/// to use an incompatible version of the contract. If not, says why and cancels `stop`.
+/// to use an incompatible version of the contract. Cancels `reached` when it is found fit for the first time. If it cannot
+/// be used, keeps why in `unsuitable`, with which the program ends, and cancels `stop`.
 async fn check(
     bridge: &Bridge,
     level: Durability,
     stop: &CancellationToken,
-    unsuitable: &OnceLock<Error>,
+    (reached, unsuitable): (&CancellationToken, &OnceLock<Error>),
 ) {
     let mut fit = false;
     loop {
@@ -161,15 +169,21 @@ async fn check(
             Ok(()) => {
                 tracing::info!("Redis is reached and fit");
                 fit = true;
+                reached.cancel();
             }
             Err(error) if fit && !matches!(error, Error::Unsuitable(_)) => {
                 tracing::warn!(%error, "the version of the contract could not be looked at");
             }
             Err(error) if bridge.store().connections().should_wait(&error) => {
-                tracing::warn!(%error, "waiting for Redis");
+                tracing::warn!(error = error.sentence(), "waiting for Redis");
             }
             Err(error) => {
-                tracing::error!(%error, "this front end cannot go on");
+                if fit {
+                    tracing::error!(
+                        error = error.sentence(),
+                        "winding down: Redis can no longer be used"
+                    );
+                }
                 // It is set once: nobody checks after the stop.
                 let _first = unsuitable.set(error);
                 return stop.cancel();

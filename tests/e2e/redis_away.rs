@@ -193,3 +193,20 @@ async fn a_password_that_was_wrong_for_a_while_is_told_by_readyz_and_recovered_f
     acl.query_async::<String>(&mut raw).await.unwrap();
     replica.ready().await;
 }
+
+#[tokio::test]
+async fn what_redis_says_of_itself_is_told_by_readyz_with_what_mends_it() {
+    let redis = TestServer::start().await;
+    let replica = Replica::start(&redis.url(), &[]).await;
+    let mut set = taskferry_testing::redis::cmd("CONFIG");
+    set.arg(&["SET", "min-replicas-to-write", "1"]);
+    let mut raw = redis.raw().await;
+    set.query_async::<String>(&mut raw).await.unwrap();
+    eventually(SOON, "it says what Redis said", async || {
+        let ready = reqwest::get(format!("{}/readyz", replica.origin));
+        let ready = ready.await.unwrap();
+        let (status, told) = (ready.status(), ready.text().await.unwrap());
+        status == 503 && told.contains("NOREPLICAS") && told.contains("min-replicas-to-write 0")
+    })
+    .await;
+}

@@ -237,7 +237,7 @@ async fn ready(runtime: &Runtime) -> Result<(), Error> {
     loop {
         match make_ready(runtime).await {
             Err(error) if runtime.store.connections().should_wait(&error) => {
-                tracing::warn!(%error, "waiting for Redis");
+                tracing::warn!(error = error.sentence(), "waiting for Redis");
             }
             outcome => return outcome,
         }

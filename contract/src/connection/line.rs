@@ -9,7 +9,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::sizes::Sizes;
 use super::{CONNECT, handshake};
-use crate::error::{Error, has_code};
+use crate::error::{Error, has_code, is_shortage};
 
 /// A shared connection, a pool of exclusive ones, and whether the server they lead to is still the right one.
 pub(super) struct Line {
@@ -115,14 +115,20 @@ impl Line {
         outcome
     }
 
-    /// An exclusive connection. One that cannot be had because all are in use says nothing of the server.
+    /// An exclusive connection. One that cannot be had because all are in use, or because this process may open no further
+    /// one, says nothing of the server.
     pub(super) async fn take(
         &self,
         during: &'static str,
     ) -> Result<deadpool_redis::Connection, Error> {
         use deadpool_redis::{PoolError, TimeoutType};
         self.exclusive.get().await.map_err(|source| {
-            if !matches!(source, PoolError::Timeout(TimeoutType::Wait)) {
+            let is_ours = match &source {
+                PoolError::Timeout(of) => matches!(of, TimeoutType::Wait),
+                PoolError::Backend(source) => is_shortage(source),
+                _ => false,
+            };
+            if !is_ours {
                 self.give_up();
             }
             match source {
@@ -161,5 +167,6 @@ fn refused(during: &'static str, source: RedisError) -> Error {
 /// Whether an error is what one meets at a primary that died, froze or was demoted. UNBLOCKED ends the blocking reads of
 /// a server that becomes a replica.
 fn may_have_moved(source: &RedisError) -> bool {
-    source.kind() == ErrorKind::Io || has_code(source, &["READONLY", "UNBLOCKED", "MASTERDOWN"])
+    let broke = source.kind() == ErrorKind::Io && !is_shortage(source);
+    broke || has_code(source, &["READONLY", "UNBLOCKED", "MASTERDOWN"])
 }

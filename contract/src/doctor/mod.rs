@@ -91,8 +91,9 @@ impl Store {
     ///
     /// # Errors
     ///
-    /// If Redis fails; then there is nothing to look at.
+    /// If Redis fails, or answers nobody for now; then there is nothing to look at.
     pub async fn examine(&self, wanted: Option<Durability>) -> Result<Vec<Finding>, Error> {
+        self.look_at_a_key().await?;
         let info = Info::read(self).await?;
         let config = config::Config::read(self).await?;
         let mut findings = vec![
@@ -154,6 +155,19 @@ impl Store {
             }
         }
         Ok(())
+    }
+
+    /// Fails if Redis lets nobody look at a key for now: it still loads its data, or a script runs for too long. One such
+    /// cause would be found wrong with everything that is looked at.
+    async fn look_at_a_key(&self) -> Result<(), Error> {
+        let mut exists = redis::cmd("EXISTS");
+        exists.arg(self.keys().contract());
+        match self.connections().command::<i64>("EXISTS", &exists).await {
+            Err(Error::Redis { during, source }) if has_code(&source, &["LOADING", "BUSY"]) => {
+                Err(Error::Redis { during, source })
+            }
+            _ => Ok(()),
+        }
     }
 
     async fn contract_finding(&self) -> Result<Finding, Error> {

@@ -259,6 +259,46 @@ async fn why_redis_takes_no_writes_is_told_with_what_mends_it() {
 }
 
 #[tokio::test]
+async fn a_disk_that_redis_cannot_write_to_is_told_with_what_mends_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let place = folder.path().to_str().unwrap();
+    let (server, store) = with_arguments(&["--save", "3600 1", "--dir", place]).await;
+    drop(folder);
+    let mut redis = server.raw().await;
+    raw(&mut redis, &["BGSAVE"]).await;
+    let findings = eventually_some(SOON, "a save has failed", async || {
+        let findings = examined(&store, "").await;
+        let told = findings.iter().any(|found| found.check == "writes");
+        told.then_some(findings)
+    })
+    .await;
+    assert_fails(&findings, "writes", &["MISCONF", "free space there"]);
+    assert_fails(&findings, "contract", &["MISCONF", "free space there"]);
+}
+
+#[tokio::test]
+async fn a_redis_that_still_loads_its_data_says_so() {
+    let arguments = [
+        ["--enable-debug-command", "yes"],
+        ["--loading-process-events-interval-bytes", "1024"],
+    ];
+    let (server, store) = with_arguments(arguments.as_flattened()).await;
+    let mut redis = server.raw().await;
+    raw(&mut redis, &["DEBUG", "POPULATE", "4000"]).await;
+    raw(&mut redis, &["CONFIG", "SET", "key-load-delay", "5000"]).await;
+    // Whoever asks for it gets no answer until the end.
+    let mut loads = tokio::task::JoinSet::new();
+    loads.spawn(async move { raw(&mut redis, &["DEBUG", "RELOAD"]).await });
+    let error = eventually_some(SOON, "it loads", async || store.examine(None).await.err()).await;
+    assert!(error.is_transient(), "{error:?}");
+    let told = error.sentence();
+    for part in ["LOADING", "wait until Redis has loaded its data"] {
+        assert_eq!(told.matches(part).count(), 1, "{told}");
+    }
+    loads.abort_all();
+}
+
+#[tokio::test]
 async fn a_wrong_password_is_told_with_where_it_was_set() {
     let mut rig = Rig::new().await;
     as_user(&mut rig, ENOUGH).await;

@@ -3,6 +3,7 @@
 mod contract;
 mod dead;
 mod inspect;
+mod refused;
 
 use std::process::{Command, Output};
 use std::time::Duration;

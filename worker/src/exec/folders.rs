@@ -11,22 +11,22 @@ pub(super) fn closed_on_the_way(
     program: &str,
     path: Option<&OsStr>,
 ) -> Option<PathBuf> {
-    if let Some(closed) = closed(cwd) {
+    if let Some(closed) = closed_folder(cwd) {
         return Some(closed);
     }
     if program.contains('/') {
-        return closed(cwd.join(program).parent()?);
+        return closed_folder(cwd.join(program).parent()?);
     }
     let places = || path.into_iter().flat_map(std::env::split_paths);
     let places = || places().map(|place| cwd.join(place));
     if places().any(|place| place.join(program).exists()) {
         return None;
     }
-    places().find_map(|place| closed(&place))
+    places().find_map(|place| closed_folder(&place))
 }
 
 /// The first folder of these, from the root to `folder`, that this user may not enter.
-fn closed(folder: &Path) -> Option<PathBuf> {
+pub(crate) fn closed_folder(folder: &Path) -> Option<PathBuf> {
     let mut down: Vec<&Path> = folder.ancestors().collect();
     down.reverse();
     let closed = down.into_iter().find(|folder| {

@@ -23,6 +23,7 @@ mod verdict;
 pub use environment::Environment;
 pub use error::StartError;
 pub use event::ExecEvent;
+pub(crate) use folders::closed_folder;
 pub(crate) use json_object::{JsonObject, compact};
 pub use output::{OutputMode, ToolResult};
 pub use process::{ExecCommand, Invocation, Outcome, Questions, Runner, Talk};

@@ -7,7 +7,7 @@ use toml::Value;
 
 use super::table::TableReader;
 use crate::exec::template::ArgSource;
-use crate::exec::{CommandTemplate, Environment, ExecCommand, OutputMode};
+use crate::exec::{CommandTemplate, Environment, ExecCommand, OutputMode, closed_folder};
 use crate::units::LONGEST;
 
 const MIB: usize = 1 << 20;
@@ -112,7 +112,14 @@ impl CommandSettings {
         let path = self.cwd.join(program);
         if !path.is_file() {
             let (program, cwd) = (program.display(), self.cwd.display());
-            reader.problem("command", format!("there is no file `{program}` in {cwd}"));
+            let problem = match path.parent().and_then(closed_folder) {
+                Some(folder) => format!(
+                    "the folder `{}`, which leads to `{program}`, may not be entered by the worker's user (permission denied)",
+                    folder.display()
+                ),
+                None => format!("there is no file `{program}` in {cwd}"),
+            };
+            reader.problem("command", problem);
             return None;
         }
         if !is_executable(&path) {

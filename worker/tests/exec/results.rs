@@ -4,6 +4,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use serde_json::{Value, json};
 use taskferry_worker::exec::{Outcome, OutputMode, StartError};
+use taskferry_worker::manifest::Manifest;
 
 use crate::support::{Case, panic_with, text_of};
 
@@ -232,6 +233,12 @@ async fn a_folder_that_may_not_be_entered_is_named_instead_of_the_program() {
         matches!(error, StartError::NotExecutable { .. }),
         "{error:?}"
     );
+    // A manifest that names the program by a relative path is refused with the folder's name.
+    let manifest = "[[tool]]\nname = 'a'\ndescription = 'A'\ncommand = ['shut/inner/program']";
+    let error = Manifest::parse(manifest, shut.parent().unwrap()).unwrap_err();
+    let told = error.to_string();
+    let part = format!("the folder `{}`, which leads to", shut.display());
+    assert!(told.contains(&part), "{told}");
     fs::set_permissions(&shut, Permissions::from_mode(0o700)).unwrap();
 }
 

@@ -79,13 +79,20 @@ async fn a_worker_raises_its_limit_of_open_files_but_not_that_of_its_commands() 
 async fn a_start_for_which_files_are_missing_uses_up_nothing() {
     let rig = Rig::new().await;
     let (mut worker, brief, _folder) = start(&rig, "", "echo done").await;
-    worker.wait_for_line(SOON, "working").await;
+    // From here on the worker has all the connections that it needs.
+    let first = rig.submit(&brief, "{}").await;
+    assert_eq!(text(&rig.end_of(first).await), "done");
     let pid = Pid::from_raw(i32::try_from(worker.pid()).unwrap());
     let none = Rlimit {
         current: Some(3),
         maximum: None,
     };
     let before = prlimit(pid, Resource::Nofile, keep_maximum(pid, none)).unwrap();
+    // That one connection cannot be opened again is no reason to leave the others.
+    let _: i64 = rig.raw(&["CLIENT", "KILL", "TYPE", "pubsub"]).await;
+    worker
+        .wait_for_line(SOON, "the doorbell connection failed")
+        .await;
     let id = rig.submit(&brief, "{}").await;
     let told = rig
         .when(id, "it is given back", |task| {
