@@ -65,6 +65,19 @@ install_programs() {
   done <<<"$programs"
 }
 
+need_pip() {
+  python3 -m pip --version >/dev/null 2>&1 || install pip3 python3-pip
+}
+
+# fetch_python_sdk: into target/clients, for the client in Python that the tests run.
+fetch_python_sdk() {
+  cmp -s tests/clients/requirements.txt target/clients/requirements.txt && return 0
+  need_pip
+  rm -rf target/clients
+  python3 -m pip install --quiet --disable-pip-version-check --target target/clients -r tests/clients/requirements.txt
+  cp tests/clients/requirements.txt target/clients/
+}
+
 # bare_path FOLDER: fills it with links to the programs above and to those that every Debian machine with Rust, git and a
 # C compiler has, and to nothing else: a PATH on which a program that nobody installs is missing everywhere.
 bare_path() {

@@ -1,5 +1,6 @@
 //! Clients that nobody here wrote run tasks end to end.
 
+use std::path::PathBuf;
 use std::process::Command;
 use std::time::Duration;
 
@@ -19,7 +20,13 @@ async fn passes(script: &str) {
 pub(crate) async fn runs(script: &str, fleet: &Fleet) {
     let folder = tempfile::tempdir().unwrap();
     let recorder = Recorder::to(fleet.endpoint()).await;
-    let mut command = Command::new(node());
+    let mut command = if script.ends_with(".py") {
+        let mut python = Command::new("python3");
+        python.env("PYTHONPATH", python_packages());
+        python
+    } else {
+        Command::new(node())
+    };
     command
         .arg(in_tree("tests/clients").join(script))
         .arg(recorder.endpoint())
@@ -37,6 +44,16 @@ pub(crate) async fn runs(script: &str, fleet: &Fleet) {
     fleet.check_idle().await;
 }
 
+/// Where scripts/test puts Python's SDK.
+fn python_packages() -> PathBuf {
+    let packages = in_tree("target/clients");
+    assert!(
+        packages.join("mcp").is_dir(),
+        "the Python SDK is missing; run: python3 -m pip install --target target/clients -r tests/clients/requirements.txt"
+    );
+    packages
+}
+
 #[tokio::test]
 async fn the_typescript_sdk_runs_legacy_tasks() {
     passes("legacy.mjs").await;
@@ -45,4 +62,9 @@ async fn the_typescript_sdk_runs_legacy_tasks() {
 #[tokio::test]
 async fn the_extensions_own_client_runs_modern_tasks() {
     passes("modern.mjs").await;
+}
+
+#[tokio::test]
+async fn the_python_sdk_runs_modern_tasks_with_the_extension_of_the_examples() {
+    passes("python_sdk.py").await;
 }

@@ -19,6 +19,7 @@ mod batches;
 mod cancelled;
 mod declarations;
 mod definitions;
+mod documents;
 mod edge;
 mod exec_questions;
 mod failover;
