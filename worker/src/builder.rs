@@ -181,7 +181,13 @@ impl Builder {
     ///
     /// Everything that is wrong: no tool, two tools of one name, a tool that no front end could use, slots or lease out
     /// of range.
-    pub fn build(mut self) -> Result<Worker, BuildError> {
+    pub fn build(self) -> Result<Worker, BuildError> {
+        let drain_timeout = self.drain_timeout;
+        Ok(Worker::new(self.runtime()?, drain_timeout))
+    }
+
+    /// What the loops of the worker share.
+    pub(crate) fn runtime(mut self) -> Result<Runtime, BuildError> {
         // A tool that was refused is told as that.
         let no_tool = self.tools.is_empty() && self.problems.is_empty();
         let mut refuse = |problem: String| self.problems.push(problem);
@@ -211,8 +217,9 @@ impl Builder {
             return Err(BuildError(self.problems));
         }
         let connections = self.store.connections().clone();
-        let runtime = Runtime {
+        Ok(Runtime {
             worker: WorkerId::random(&self.host),
+            relay: Arc::new(self.store.clone()),
             store: self.store,
             host: self.host,
             lease: self.lease,
@@ -230,8 +237,7 @@ impl Builder {
             offload: Offload::default(),
             activity: Mutex::default(),
             unfit: Mutex::default(),
-        };
-        Ok(Worker::new(runtime, self.drain_timeout))
+        })
     }
 }
 

@@ -1,6 +1,10 @@
 //! The command line of a worker: settings, logging, signals. A worker of your own gets the same with
 //! `Program::new("my-worker", "1.0.0").main(|worker| worker.tool(…))`.
 
+mod check;
+mod try_tool;
+
+use std::io::{self, Write as _};
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
@@ -12,12 +16,25 @@ use tokio::runtime::Runtime;
 use tokio_util::sync::CancellationToken;
 
 use crate::builder::Builder;
-use crate::config::{self, WorkerConfig};
+use crate::config::{self, Needs, WorkerConfig};
+use crate::exec::Environment;
 use crate::manifest::Manifest;
 use crate::worker::Worker;
 
 /// How long threads that are still blocked after the drain may take.
 const THREADS_END: Duration = Duration::from_secs(1);
+
+/// The exit code if settings, a manifest or flags cannot be used.
+const UNUSABLE: u8 = 2;
+
+/// What every command begins with.
+struct Prepared {
+    config: WorkerConfig,
+    builder: Builder,
+    manifest: Option<Manifest>,
+    /// What commands inherit.
+    inherited: Environment,
+}
 
 /// A worker's binary.
 #[derive(Debug, Clone, Copy)]
@@ -64,12 +81,14 @@ impl Program {
     }
 
     /// Reads the settings, runs the worker until SIGTERM, SIGINT, SIGQUIT or SIGHUP, and drains. `extend` adds the tools.
+    /// With the commands `check` and `try` it checks what it would run, or runs one call, and Redis is asked for nothing.
     ///
     /// Call it first and once: it reads the process's arguments and environment, starts the log and catches the signals.
     /// `--help`, `--version` and an unknown flag end the process at once.
     ///
     /// The exit code is 0 after a drain, 1 if Redis cannot be used or a second signal ended the drain, 2 if settings,
-    /// manifest or `extend`'s tools cannot be used; all their problems are on standard error then.
+    /// manifest or `extend`'s tools cannot be used; all their problems are on standard error then. Those of `check` and
+    /// `try` are in WORKERS.md.
     ///
     /// The log goes to standard error, panics included, and never holds the worker up: lines that nobody reads are lost and
     /// counted. Before this returns, it waits until the log is written, for a second at most.
@@ -81,12 +100,23 @@ impl Program {
     }
 
     async fn serve(self, extend: impl FnOnce(Builder) -> Builder) -> ExitCode {
-        let (config, worker, note) = match self.prepare(extend) {
+        let matches = self.command().get_matches();
+        match matches.subcommand() {
+            Some(("check", flags)) => check::run(self, flags, extend),
+            Some(("try", flags)) => Box::pin(try_tool::run(self, flags, extend)).await,
+            _ => self.work(&matches, extend).await,
+        }
+    }
+
+    async fn work(self, matches: &ArgMatches, extend: impl FnOnce(Builder) -> Builder) -> ExitCode {
+        let prepared = self.prepare(matches, "info", extend).and_then(|prepared| {
+            let (builder, note) = prepared.builder.fit_open_files(raise_open_files());
+            let worker = builder.build().map_err(|error| error.to_string())?;
+            Ok((prepared.config, worker, note))
+        });
+        let (config, worker, note) = match prepared {
             Ok(prepared) => prepared,
-            Err(problem) => {
-                self.say(&problem);
-                return ExitCode::from(2);
-            }
+            Err(problem) => return self.refuse(&problem),
         };
         if let Err(problem) = config.log.start() {
             self.say(&problem);
@@ -118,14 +148,20 @@ impl Program {
         }
     }
 
-    /// The settings, the worker, and what its log should begin with.
+    /// Reads settings and manifest, and collects what the worker is made of. Redis is asked for nothing. `log` is what is
+    /// logged if nothing is set.
     fn prepare(
         self,
+        matches: &ArgMatches,
+        log: &'static str,
         extend: impl FnOnce(Builder) -> Builder,
-    ) -> Result<(WorkerConfig, Worker, Option<String>), String> {
-        let matches = self.command().get_matches();
+    ) -> Result<Prepared, String> {
         let file = matches.get_one::<PathBuf>("config").cloned();
-        let config = WorkerConfig::read(flags(&matches), file, self.manifest_required)
+        let needs = Needs {
+            manifest: self.manifest_required,
+            log,
+        };
+        let config = WorkerConfig::read(flags(matches), file, needs)
             .map_err(|problems| problems.to_string())?;
         let store = Store::new(&config.redis).map_err(|error| error.to_string())?;
         let mut builder = Worker::builder(store)
@@ -135,13 +171,18 @@ impl Program {
         if let Some(slots) = config.slots {
             builder = builder.slots(slots);
         }
-        if let Some(path) = &config.manifest {
-            let manifest = Manifest::load(path).map_err(|error| error.to_string())?;
-            builder = builder.exec_manifest(&manifest, &config::inherited_environment());
+        let load = |path: &PathBuf| Manifest::load(path).map_err(|error| error.to_string());
+        let manifest = config.manifest.as_ref().map(load).transpose()?;
+        let inherited = config::inherited_environment();
+        if let Some(manifest) = &manifest {
+            builder = builder.exec_manifest(manifest, &inherited);
         }
-        let (builder, note) = extend(builder).fit_open_files(raise_open_files());
-        let worker = builder.build().map_err(|error| error.to_string())?;
-        Ok((config, worker, note))
+        Ok(Prepared {
+            config,
+            builder: extend(builder),
+            manifest,
+            inherited,
+        })
     }
 
     fn command(self) -> Command {
@@ -152,9 +193,11 @@ impl Program {
             .help("A TOML file of settings");
         let command = Command::new(self.name)
             .version(self.version)
-            .about("Takes jobs from Redis, runs them, and writes status and results back")
+            .about("Takes jobs from Redis, runs them, and writes status and results back, until it is told to stop")
             .after_help("Every setting can also be given as TASKFERRY_<NAME> in the environment, or in the file that --config or TASKFERRY_CONFIG names.")
-            .arg(file);
+            .arg(file.global(true))
+            .subcommand(check::command())
+            .subcommand(try_tool::command());
         config::all_settings()
             .into_iter()
             .fold(command, |command, setting| {
@@ -162,14 +205,30 @@ impl Program {
                     Arg::new(setting.name)
                         .long(setting.flag())
                         .value_name(setting.value)
-                        .help(setting.help),
+                        .help(setting.help)
+                        .global(true),
                 )
             })
+    }
+
+    /// Says what cannot be used.
+    fn refuse(self, problem: &str) -> ExitCode {
+        self.say(problem);
+        ExitCode::from(UNUSABLE)
     }
 
     /// A line for whoever started the process.
     fn say(self, line: &str) {
         output::say(&format!("{}: {line}", self.name));
+    }
+}
+
+/// Prints what a command is for, on standard output. Whoever reads it may have enough of it.
+fn print(text: &str) -> io::Result<()> {
+    let mut out = io::stdout().lock();
+    match writeln!(out, "{text}").and_then(|()| out.flush()) {
+        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => Err(error),
+        _printed => Ok(()),
     }
 }
 

@@ -6,7 +6,7 @@ use std::time::Duration;
 use taskferry_contract::RedisSettings;
 use taskferry_contract::settings::{
     FRONT_END_NAMES, LOG_SETTINGS, LogSettings, Problems, REDIS_SETTINGS, Setting, Settings,
-    Sources, bytes, duration, take_log, take_redis, within,
+    Sources, bytes, duration, take_log_else, take_redis, within,
 };
 
 use crate::builder::{DRAIN_TIMEOUT, LONGEST_LEASE, MAX_RESULT, MOST_SLOTS, SHORTEST_LEASE};
@@ -52,6 +52,15 @@ pub(crate) fn all_settings() -> Vec<Setting> {
         .collect()
 }
 
+/// What a command needs of the settings.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Needs {
+    /// Whether a manifest must be named.
+    pub(crate) manifest: bool,
+    /// What is logged if nothing is set.
+    pub(crate) log: &'static str,
+}
+
 /// A worker's configuration.
 #[derive(Debug, Clone)]
 pub(crate) struct WorkerConfig {
@@ -69,7 +78,7 @@ impl WorkerConfig {
     pub(crate) fn read(
         flags: Vec<(&'static str, String)>,
         file: Option<PathBuf>,
-        manifest_required: bool,
+        needs: Needs,
     ) -> Result<Self, Problems> {
         let mut settings = collect(flags, file);
         let all = &mut settings;
@@ -88,10 +97,10 @@ impl WorkerConfig {
             max_result: all.take("max_result", MAX_RESULT, |text| {
                 bytes(text).and_then(within(SMALLEST_BOUND, LARGEST_BOUND))
             }),
-            log: take_log(all),
+            log: take_log_else(all, needs.log),
             redis: take_redis(all),
         };
-        if manifest_required && config.manifest.is_none() {
+        if needs.manifest && config.manifest.is_none() {
             settings.refuse("manifest: is required: it names the tools".to_owned());
         }
         settings.finish()?;
@@ -137,7 +146,11 @@ mod tests {
         let flags = flags
             .iter()
             .map(|(name, value)| (*name, (*value).to_owned()));
-        WorkerConfig::read(flags.collect(), None, true)
+        let needs = Needs {
+            manifest: true,
+            log: "info",
+        };
+        WorkerConfig::read(flags.collect(), None, needs)
     }
 
     #[test]

@@ -46,8 +46,13 @@ enum Format {
 
 /// Takes the settings of the log.
 pub fn take_log(settings: &mut Settings) -> LogSettings {
+    take_log_else(settings, "info")
+}
+
+/// Takes the settings of the log, which is filtered by `filter` if none is set.
+pub fn take_log_else(settings: &mut Settings, filter: &str) -> LogSettings {
     LogSettings {
-        filter: settings.take("log", "info".to_owned(), |text| {
+        filter: settings.take("log", filter.to_owned(), |text| {
             let filter = EnvFilter::try_new(text);
             filter
                 .map(|_valid| text.to_owned())

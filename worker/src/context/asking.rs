@@ -59,8 +59,8 @@ impl JobContext {
             .collect();
         let mut backoff = Backoff::default();
         loop {
-            let store = &self.runtime.store;
-            match store.ask_input(&self.attempt.hold, &requests).await {
+            let relay = &self.runtime.relay;
+            match relay.ask(&self.attempt.hold, &requests).await {
                 Ok(AskReply::Asked(answers) | AskReply::Answered(answers)) => return Ok(answers),
                 Ok(AskReply::Refused(refused)) => {
                     self.attempt.refuse(refused);

@@ -15,6 +15,7 @@ mod json_object;
 pub mod lines;
 pub mod output;
 mod pipes;
+pub(crate) mod preflight;
 mod process;
 pub mod stderr;
 pub mod template;

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use serde_json::value::RawValue;
-use taskferry_contract::{Delivery, Hold, Job, Outcome, ParkReply, Shard};
+use taskferry_contract::{Delivery, Hold, Job, Outcome, ParkReply, Refused, Shard};
 use tracing::Instrument as _;
 
 use super::attempt::{Attempt, expires};
@@ -134,14 +134,32 @@ async fn keep(role: impl Future<Output = ()>) {
     std::future::pending::<()>().await;
 }
 
-async fn conclude(runtime: &Runtime, tool: &Tool, attempt: &Attempt, ending: Ending) {
+/// What the end of a handler means for its job.
+pub(crate) enum Conclusion {
+    /// This is to be written, and whether its result is within the worker's bound is seen to.
+    Settle(Settlement),
+    /// The job waits for the answers to its questions. If none is open and there is something `otherwise`, it ends with that.
+    Park { otherwise: Option<ToolResult> },
+    /// The job is parked already.
+    Parked,
+    /// Nothing of it counts.
+    Refused(Refused),
+}
+
+/// Judges how a handler ended, and holds its result to what the tool and the worker promise.
+pub(crate) async fn judge(
+    runtime: &Runtime,
+    tool: &Tool,
+    attempt: &Attempt,
+    ending: Ending,
+) -> Conclusion {
     let settlement = match ending {
         Ending::Handler(Ok(output)) => {
             let result = output_schema::hold(&runtime.offload, &tool.checks, output.0).await;
             Settlement::Finish(completed(result))
         }
         Ending::Handler(Err(ToolError(Failure::Park { otherwise }))) => {
-            return park(runtime, attempt, otherwise).await;
+            return Conclusion::Park { otherwise };
         }
         Ending::Handler(Err(ToolError(failure))) => failed(tool, attempt, failure),
         Ending::Panicked => {
@@ -154,15 +172,24 @@ async fn conclude(runtime: &Runtime, tool: &Tool, attempt: &Attempt, ending: End
             Settlement::Finish(completed(ToolResult::error(&text)))
         }
         Ending::Halted => stopped(attempt),
-        Ending::Refused(refused) => {
+        Ending::Refused(refused) => return Conclusion::Refused(refused),
+        Ending::Parked => return Conclusion::Parked,
+    };
+    Conclusion::Settle(settlement.bounded(runtime.max_result))
+}
+
+async fn conclude(runtime: &Runtime, tool: &Tool, attempt: &Attempt, ending: Ending) {
+    let settlement = match judge(runtime, tool, attempt, ending).await {
+        Conclusion::Settle(settlement) => settlement,
+        Conclusion::Park { otherwise } => return park(runtime, attempt, otherwise).await,
+        Conclusion::Parked => return tracing::info!("parked until its questions are answered"),
+        Conclusion::Refused(refused) => {
             return tracing::info!(?refused, "stopped; nothing is written");
         }
-        Ending::Parked => return tracing::info!("parked until its questions are answered"),
     };
     if !matches!(settlement, Settlement::Release { .. }) {
         progress::flush(attempt, runtime).await;
     }
-    let settlement = settlement.bounded(runtime.max_result);
     let settled = settle(runtime, attempt, &settlement).await;
     let given_back = matches!(settlement, Settlement::Release { .. }) && runtime.is_stopping();
     if given_back || !settled {

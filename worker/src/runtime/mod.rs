@@ -14,6 +14,7 @@ pub(crate) mod janitor;
 pub(crate) mod misfit;
 pub(crate) mod progress;
 pub(crate) mod reclaimer;
+pub(crate) mod relay;
 pub(crate) mod settle;
 pub(crate) mod slots;
 pub(crate) mod supervise;
@@ -34,6 +35,7 @@ use tokio_util::task::TaskTracker;
 use crate::handler::Handler;
 use activity::{Activity, Fetching};
 use in_flight::InFlight;
+use relay::Relay;
 use slots::Slots;
 
 /// A tool that this worker can run.
@@ -49,6 +51,8 @@ pub(crate) struct Tool {
 /// What all loops of a worker share.
 pub(crate) struct Runtime {
     pub(crate) store: Store,
+    /// To whom attempts talk: the store, but for a tool that is only tried.
+    pub(crate) relay: Arc<dyn Relay>,
     pub(crate) worker: WorkerId,
     pub(crate) host: String,
     pub(crate) lease: Duration,

@@ -100,7 +100,7 @@ pub(crate) async fn flush(attempt: &Attempt, runtime: &Runtime) {
 /// Sends what waits; false if some of it waits again.
 async fn send(attempt: &Attempt, runtime: &Runtime) -> bool {
     let lines = attempt.reports.take_lines();
-    match runtime.store.report_log(&attempt.hold, &lines).await {
+    match runtime.relay.report_log(&attempt.hold, &lines).await {
         Ok(Ok(())) => {}
         Ok(Err(refused)) => attempt.refuse(refused),
         // Sent again they might come twice; they are in the worker's log in any case.
@@ -109,7 +109,7 @@ async fn send(attempt: &Attempt, runtime: &Runtime) -> bool {
     let Some(report) = attempt.reports.take() else {
         return true;
     };
-    match runtime.store.report_progress(&attempt.hold, &report).await {
+    match runtime.relay.report_progress(&attempt.hold, &report).await {
         Ok(Ok(())) => {}
         Ok(Err(refused)) => attempt.refuse(refused),
         Err(error) => {

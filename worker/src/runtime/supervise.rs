@@ -117,7 +117,7 @@ async fn park(runtime: &Runtime, tool: &Tool, attempt: &Attempt) -> Stop {
         if !tool.handler.park_grace().is_zero() {
             return Stop::Park;
         }
-        match runtime.store.park(&attempt.hold).await {
+        match runtime.relay.park(&attempt.hold).await {
             Ok(ParkReply::Parked) => return Stop::Parked,
             Ok(ParkReply::Answered) => attempt.bell.notify_one(),
             Ok(ParkReply::Refused(refused)) => attempt.refuse(refused),

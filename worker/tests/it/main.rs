@@ -21,3 +21,4 @@ mod refusals;
 mod rig;
 mod script;
 mod stops;
+mod tries;

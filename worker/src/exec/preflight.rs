@@ -1,0 +1,154 @@
+//! Whether a command could be started here and now, seen without starting it.
+
+use std::ffi::OsStr;
+use std::fs::File;
+use std::io::{self, ErrorKind, Read as _};
+use std::os::unix::ffi::OsStrExt as _;
+use std::path::{Path, PathBuf};
+
+use rustix::fs::{Access, access};
+
+use super::environment::Environment;
+use super::error::StartError;
+use super::folders;
+use super::process::ExecCommand;
+
+/// Where programs are looked for if no PATH is set, as `execvp` does.
+const PATH: &str = "/bin:/usr/bin";
+
+/// So much of a script's first line names its interpreter, bytes: more is not read by Linux.
+const FIRST_LINE: u64 = 256;
+
+/// Looks for the command's folder, its program and, of a script, its interpreter, as a start would.
+///
+/// # Errors
+///
+/// What a start would end with: the first thing that is missing, closed or not executable.
+pub(crate) fn check(command: &ExecCommand, inherited: &Environment) -> Result<(), StartError> {
+    let (cwd, program) = (&command.cwd, command.template.program());
+    let path = command.env.get("PATH").or(inherited.get("PATH"));
+    if let Some(folder) = folders::closed_on_the_way(cwd, program, path) {
+        let source = ErrorKind::PermissionDenied.into();
+        return Err(StartError::Closed { folder, source });
+    }
+    if !cwd.is_dir() {
+        let cwd = cwd.clone();
+        return Err(StartError::WorkingDirectory { cwd });
+    }
+    let refused = |source| StartError::from_spawn(program, source);
+    let found = find(cwd, program, path.unwrap_or(OsStr::new(PATH))).map_err(refused)?;
+    if let Some(interpreter) = interpreter(&found) {
+        runnable(&cwd.join(interpreter)).map_err(refused)?;
+    }
+    Ok(())
+}
+
+/// The first file of this name that may be run. One that may not be run is passed over while there may be another.
+fn find(cwd: &Path, program: &str, path: &OsStr) -> io::Result<PathBuf> {
+    let places: Vec<PathBuf> = if program.contains('/') {
+        vec![cwd.join(program)]
+    } else {
+        let folders = std::env::split_paths(path);
+        folders.map(|place| cwd.join(place).join(program)).collect()
+    };
+    let mut refused = io::Error::from(ErrorKind::NotFound);
+    for place in places {
+        match runnable(&place) {
+            Ok(()) => return Ok(place),
+            Err(error) if error.kind() == ErrorKind::NotFound => {}
+            Err(error) => refused = error,
+        }
+    }
+    Err(refused)
+}
+
+fn runnable(file: &Path) -> io::Result<()> {
+    if !file.metadata()?.is_file() {
+        return Err(ErrorKind::PermissionDenied.into());
+    }
+    Ok(access(file, Access::EXEC_OK)?)
+}
+
+/// The interpreter that a script's first line names. None of a file that is no script, or cannot be read: it may be run
+/// all the same.
+fn interpreter(file: &Path) -> Option<PathBuf> {
+    let mut start = Vec::new();
+    let opened = File::open(file).ok()?;
+    opened.take(FIRST_LINE).read_to_end(&mut start).ok()?;
+    let line = start.strip_prefix(b"#!")?.split(|byte| *byte == b'\n');
+    let line = line.into_iter().next()?.trim_ascii_start();
+    let name = line.split(|byte| matches!(byte, b' ' | b'\t')).next()?;
+    (!name.is_empty()).then(|| PathBuf::from(OsStr::from_bytes(name)))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::PermissionsExt;
+
+    use super::*;
+    use crate::manifest::Manifest;
+
+    /// What is said of a command in a folder with these files, each with its mode.
+    fn checked(command: &str, rest: &str, files: &[(&str, u32, &str)]) -> Result<(), String> {
+        let folder = tempfile::tempdir().unwrap();
+        for (name, mode, text) in files {
+            let file = folder.path().join(name);
+            std::fs::write(&file, text).unwrap();
+            std::fs::set_permissions(&file, PermissionsExt::from_mode(*mode)).unwrap();
+        }
+        let text = format!(
+            "[[tool]]\nname = 't'\ndescription = 'd'\ncommand = ['{command}']\n{rest}\nenv.A = 'b'"
+        );
+        let text = text.replace("FOLDER", folder.path().to_str().unwrap());
+        let manifest = Manifest::parse(&text, folder.path()).unwrap();
+        let mut inherited = Environment::default();
+        inherited.set("PATH", "/usr/bin:/bin");
+        check(&manifest.tools[0].command, &inherited).map_err(|error| error.to_string())
+    }
+
+    #[test]
+    fn what_can_be_started_is_passed() {
+        let script = [("run", 0o755, "#!/bin/sh\n")];
+        for (command, rest) in [
+            ("sh", ""),
+            ("/bin/sh", ""),
+            ("./run", ""),
+            ("FOLDER/run", ""),
+            ("run", "env.PATH = 'FOLDER'"),
+            ("run", "env.PATH = '.:/bin'"),
+        ] {
+            assert_eq!(checked(command, rest, &script), Ok(()), "{command} {rest}");
+        }
+        let spaced = [("run", 0o755, "#! /bin/sh -eu\n")];
+        assert_eq!(checked("./run", "", &spaced), Ok(()));
+        let earlier = [("sh", 0o644, "not to be run")];
+        assert_eq!(checked("sh", "env.PATH = '.:/bin'", &earlier), Ok(()));
+    }
+
+    #[test]
+    fn what_cannot_be_started_is_told_as_a_start_would() {
+        let plain = [("run", 0o644, "#!/bin/sh\n")];
+        let lost = [("run", 0o755, "#!/no/such/shell\n")];
+        let windows = [("run", 0o755, "#!/bin/sh\r\n")];
+        for (command, rest, files, told) in [
+            (
+                "no-such-program",
+                "",
+                &plain,
+                "`no-such-program`, or the interpreter it asks for, was not found",
+            ),
+            ("/no/such/program", "", &plain, "was not found"),
+            ("sh", "env.PATH = '/no/such'", &plain, "was not found"),
+            ("FOLDER/run", "", &plain, "is not executable"),
+            ("run", "env.PATH = 'FOLDER'", &plain, "is not executable"),
+            ("/usr", "", &plain, "is not executable"),
+            ("./run", "", &lost, "was not found"),
+            ("./run", "", &windows, "was not found"),
+            ("sh", "cwd = 'no/such'", &plain, "its working directory"),
+            ("sh", "cwd = '/bin/sh'", &plain, "its working directory"),
+        ] {
+            let refused = checked(command, rest, files).unwrap_err();
+            assert!(refused.contains(told), "{command} {rest}: {refused}");
+        }
+    }
+}

@@ -1,0 +1,67 @@
+//! To whom an attempt talks while it runs.
+
+use std::fmt;
+use std::future::Future;
+use std::pin::Pin;
+
+use taskferry_contract::{AskReply, Error, Hold, LogLevel, ParkReply, Progress, Refused, Store};
+
+/// What a call on the way to whoever listens ends with.
+pub(crate) type Relayed<'a, T> = Pin<Box<dyn Future<Output = Result<T, Error>> + Send + 'a>>;
+
+/// Where what an attempt says goes: to the job's record in Redis, or, when a tool is tried, to a terminal.
+pub(crate) trait Relay: fmt::Debug + Send + Sync {
+    /// Passes log lines on.
+    fn report_log<'a>(
+        &'a self,
+        hold: &'a Hold,
+        lines: &'a [(LogLevel, String)],
+    ) -> Relayed<'a, Result<(), Refused>>;
+
+    /// Passes progress on.
+    fn report_progress<'a>(
+        &'a self,
+        hold: &'a Hold,
+        report: &'a Progress,
+    ) -> Relayed<'a, Result<(), Refused>>;
+
+    /// Puts questions to the client: keys, and requests as JSON.
+    fn ask<'a>(
+        &'a self,
+        hold: &'a Hold,
+        questions: &'a [(&'a str, &'a str)],
+    ) -> Relayed<'a, AskReply>;
+
+    /// Gives the job back while its questions are open.
+    fn park<'a>(&'a self, hold: &'a Hold) -> Relayed<'a, ParkReply>;
+}
+
+impl Relay for Store {
+    fn report_log<'a>(
+        &'a self,
+        hold: &'a Hold,
+        lines: &'a [(LogLevel, String)],
+    ) -> Relayed<'a, Result<(), Refused>> {
+        Box::pin(Self::report_log(self, hold, lines))
+    }
+
+    fn report_progress<'a>(
+        &'a self,
+        hold: &'a Hold,
+        report: &'a Progress,
+    ) -> Relayed<'a, Result<(), Refused>> {
+        Box::pin(Self::report_progress(self, hold, report))
+    }
+
+    fn ask<'a>(
+        &'a self,
+        hold: &'a Hold,
+        questions: &'a [(&'a str, &'a str)],
+    ) -> Relayed<'a, AskReply> {
+        Box::pin(self.ask_input(hold, questions))
+    }
+
+    fn park<'a>(&'a self, hold: &'a Hold) -> Relayed<'a, ParkReply> {
+        Box::pin(Self::park(self, hold))
+    }
+}

@@ -1,0 +1,249 @@
+//! One call of a tool, run here as a worker runs it, with whoever tries it as its client. No Redis is asked for anything.
+
+pub(crate) mod answer;
+mod terminal;
+
+use std::collections::HashMap;
+use std::convert::Infallible;
+use std::io::{BufReader, stdin};
+use std::sync::Arc;
+use std::time::SystemTime;
+
+use serde_json::value::RawValue;
+use taskferry_contract::output::say;
+use taskferry_contract::{
+    Attempt as AttemptNumber, Claimed, Hold, Job, LogLevel, Outcome, Owner, Refused, TaskId,
+    ToolName,
+};
+use tokio::sync::Notify;
+use tokio_util::sync::CancellationToken;
+
+use crate::ask::AskRequest;
+use crate::runtime::attempt::Attempt;
+use crate::runtime::executor::{Conclusion, judge};
+use crate::runtime::settle::{Settlement, completed};
+use crate::runtime::supervise::supervise;
+use crate::runtime::{Runtime, Tool, progress};
+use crate::units::format_duration;
+use terminal::{Questions, Terminal};
+
+/// What a client that can be asked everything declares.
+const EVERYTHING: &str =
+    r#"{"elicitation":{"form":{},"url":{}},"sampling":{"context":{},"tools":{}},"roots":{}}"#;
+
+/// The call that is tried.
+#[derive(Debug)]
+pub(crate) struct Call {
+    /// The tool's name.
+    pub(crate) tool: String,
+    /// A JSON object.
+    pub(crate) arguments: String,
+    /// What the client declares, a JSON object; everything if it is absent.
+    pub(crate) capabilities: Option<String>,
+    /// Answers to the tool's questions, by key, as [`answer::read`] gives them.
+    pub(crate) answers: HashMap<String, String>,
+    /// Whether further answers are read from standard input.
+    pub(crate) reads_answers: bool,
+}
+
+/// How a trial ended.
+#[derive(Debug)]
+pub(crate) enum Ended {
+    /// With the result that the client sees, a `CallToolResult`.
+    Completed { result: String, is_error: bool },
+    /// With a JSON-RPC error.
+    Failed { error: String },
+    /// A worker would attempt it again, and if no attempt were left, the client would see `result`.
+    Again { message: String, result: String },
+    /// A worker would give the job back, since nothing of it could be run here.
+    NotRun { message: String },
+    /// Whoever tried it did not wait for its end.
+    Cancelled,
+}
+
+/// A tool and a call of it that can be run.
+pub(crate) struct Trial {
+    runtime: Arc<Runtime>,
+    name: ToolName,
+    arguments: Box<RawValue>,
+    capabilities: String,
+    id: TaskId,
+    terminal: Arc<Terminal>,
+}
+
+impl Trial {
+    /// A trial of one of the worker's tools.
+    ///
+    /// # Errors
+    ///
+    /// Why nothing can be run: there is no such tool, or the arguments do not fit it.
+    pub(crate) fn new(mut runtime: Runtime, call: Call) -> Result<Self, String> {
+        let called: Result<ToolName, _> = call.tool.parse();
+        let tool = called.ok().and_then(|name| runtime.tools.get(&name));
+        let tool = tool.ok_or_else(|| unknown(&runtime, &call.tool))?;
+        let name = tool.definition.name.clone();
+        let fits = tool.checks.arguments(&call.arguments);
+        let refused = |fault: String| format!("invalid arguments for {name}: {fault}");
+        fits.map_err(refused)?;
+        let arguments = RawValue::from_string(call.arguments);
+        let arguments = arguments.map_err(|error| refused(error.to_string()))?;
+        let (terminal, questions) = Terminal::new(call.answers);
+        let terminal = Arc::new(terminal);
+        runtime.relay = Arc::clone(&terminal) as _;
+        if call.reads_answers {
+            read_answers(questions)?;
+        }
+        Ok(Self {
+            id: TaskId::random(runtime.store.shards().of(&Owner::anonymous())),
+            runtime: Arc::new(runtime),
+            name,
+            arguments,
+            capabilities: call.capabilities.unwrap_or_else(|| EVERYTHING.to_owned()),
+            terminal,
+        })
+    }
+
+    /// Cancel it to kill what runs at once.
+    pub(crate) fn kill_token(&self) -> CancellationToken {
+        self.runtime.phase.kill.clone()
+    }
+
+    /// Runs the call to its end, or until `cancel` is cancelled and the tool has stopped.
+    pub(crate) async fn run(self, cancel: &CancellationToken) -> Ended {
+        let tool = self.runtime.tools.get(&self.name);
+        let tool = tool.expect("it was found when the trial was made");
+        self.ask_first(tool);
+        let mut number = 0;
+        loop {
+            tokio::select! {
+                () = self.terminal.all_answered() => {}
+                () = cancel.cancelled() => return Ended::Cancelled,
+            }
+            number += 1;
+            let settlement = match Box::pin(self.attempt(tool, number, cancel)).await {
+                Conclusion::Settle(settlement) => settlement,
+                Conclusion::Park {
+                    otherwise: Some(result),
+                } if !self.terminal.has_open() => Settlement::Finish(completed(result)),
+                Conclusion::Park { .. } | Conclusion::Parked => {
+                    say("parked: it runs again, from its start, once its questions are answered");
+                    continue;
+                }
+                Conclusion::Refused(_) => return Ended::Cancelled,
+            };
+            return ended(settlement, tool.definition.attempts);
+        }
+    }
+
+    /// Puts the questions that come before the job, if the client can be asked them.
+    fn ask_first(&self, tool: &Tool) {
+        for first in &tool.definition.ask_first {
+            let request = AskRequest::read(&first.method, first.params.get());
+            let can = |request: &AskRequest| request.check(Some(&self.capabilities)).is_ok();
+            if let Ok(request) = request
+                && can(&request)
+            {
+                let _answered_already = self.terminal.put(&first.key, &request.to_json());
+            }
+        }
+    }
+
+    async fn attempt(&self, tool: &Tool, number: u64, cancel: &CancellationToken) -> Conclusion {
+        let runtime = &self.runtime;
+        let job = self.job(tool, number);
+        let hold = Hold {
+            claimed: Claimed::new(self.id, job.queue.clone(), "0-0".to_owned().into()),
+            attempt: job.attempt,
+            worker: runtime.worker.clone(),
+        };
+        let permit = runtime.slots.acquire().await;
+        let (arguments, bell) = (self.arguments.clone(), Arc::new(Notify::new()));
+        let attempt = Arc::new(Attempt::new(hold, job, arguments, bell, permit));
+        let cancelled = async {
+            cancel.cancelled().await;
+            attempt.refuse(Refused::Cancelled);
+            std::future::pending::<Infallible>().await
+        };
+        let ending = tokio::select! {
+            ending = Box::pin(supervise(runtime, tool, &attempt)) => ending,
+            never = self.terminal.bring_answers(&attempt) => match never {},
+            never = cancelled => match never {},
+        };
+        progress::flush(&attempt, runtime).await;
+        let conclusion = judge(runtime, tool, &attempt, ending).await;
+        attempt.seat.leave();
+        conclusion
+    }
+
+    /// The job as a worker that claimed it has it.
+    fn job(&self, tool: &Tool, number: u64) -> Job {
+        let definition = &tool.definition;
+        let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
+        let ms = |number: u64| i64::try_from(number).unwrap_or(i64::MAX);
+        Job {
+            id: self.id,
+            tool: self.name.clone(),
+            queue: definition.queue.clone(),
+            owner: Owner::anonymous(),
+            arguments: self.arguments.get().to_owned(),
+            attempt: AttemptNumber(number),
+            retries: 0,
+            crashes: 0,
+            max_attempts: definition.attempts.into(),
+            max_crashes: definition.crash_limit.into(),
+            created_ms: now.map_or(0, |now| i64::try_from(now.as_millis()).unwrap_or(i64::MAX)),
+            ttl_ms: ms(definition.ttl.default_ms),
+            timeout_ms: definition.timeout_ms,
+            capabilities: Some(self.capabilities.clone()),
+            trace: None,
+            log_level: Some(LogLevel::Debug),
+            definition: Some(tool.digest.clone()),
+            answers: self.terminal.answers(),
+        }
+    }
+}
+
+fn unknown(runtime: &Runtime, name: &str) -> String {
+    let mut names: Vec<&str> = runtime.tools.keys().map(ToolName::as_str).collect();
+    names.sort_unstable();
+    format!("there is no tool {name:?}; there are: {}", names.join(", "))
+}
+
+/// Reads answers on a thread of its own, which nothing waits for: a read of standard input cannot be ended.
+fn read_answers(questions: Questions) -> Result<(), String> {
+    let read = move || questions.answer_from(BufReader::new(stdin()));
+    let thread = std::thread::Builder::new().name("answers".to_owned());
+    let begun = thread.spawn(read).map(drop);
+    begun.map_err(|error| format!("no thread to read answers on: {error}"))
+}
+
+fn ended(settlement: Settlement, attempts: u32) -> Ended {
+    match settlement {
+        // No attempt would be left.
+        Settlement::Retry { last, .. } if attempts <= 1 => {
+            ended(Settlement::Finish(last), attempts)
+        }
+        Settlement::Finish(Outcome::Completed {
+            result, is_error, ..
+        }) => Ended::Completed { result, is_error },
+        Settlement::Finish(Outcome::Failed { error, .. }) => Ended::Failed { error },
+        Settlement::Finish(Outcome::Cancelled { .. }) => Ended::Cancelled,
+        Settlement::Retry {
+            delay,
+            message,
+            last,
+        } => {
+            let delay = format_duration(delay);
+            let message = format!("a worker would attempt it again after {delay}: {message}");
+            let result = match last {
+                Outcome::Completed { result, .. } => result,
+                Outcome::Failed { error, .. } => error,
+                Outcome::Cancelled { message } => message,
+            };
+            Ended::Again { message, result }
+        }
+        Settlement::Release { message, .. } => Ended::NotRun {
+            message: message.unwrap_or_else(|| "it was stopped".to_owned()),
+        },
+    }
+}

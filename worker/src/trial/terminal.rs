@@ -1,0 +1,281 @@
+//! Whoever tries a tool, as the client of its call: is shown what it reports, and answers what it asks.
+
+use std::collections::{BTreeSet, HashMap};
+use std::convert::Infallible;
+use std::future::ready;
+use std::io::BufRead;
+use std::sync::mpsc::{Receiver, Sender, channel};
+
+use taskferry_contract::output::say;
+use taskferry_contract::{AskReply, Hold, LogLevel, ParkReply, Progress, Refused};
+use tokio::sync::watch;
+
+use super::answer;
+use crate::runtime::attempt::Attempt;
+use crate::runtime::relay::{Relay, Relayed};
+
+/// The person, or the script, behind a trial.
+#[derive(Debug)]
+pub(crate) struct Terminal {
+    /// Answers that were given before anything was asked.
+    given: HashMap<String, String>,
+    /// Questions for whoever reads answers from standard input.
+    unanswered: Sender<String>,
+    talk: watch::Sender<Talk>,
+}
+
+#[derive(Debug, Default)]
+struct Talk {
+    /// The answers so far: key to JSON.
+    answers: HashMap<String, String>,
+    /// The questions that have none yet.
+    open: BTreeSet<String>,
+}
+
+/// The questions that are to be answered from standard input.
+#[derive(Debug)]
+pub(crate) struct Questions {
+    keys: Receiver<String>,
+    talk: watch::Sender<Talk>,
+}
+
+impl Terminal {
+    /// A terminal with these answers, by key, and the questions that are left to be answered from standard input.
+    pub(crate) fn new(given: HashMap<String, String>) -> (Self, Questions) {
+        let (unanswered, keys) = channel();
+        let talk = watch::Sender::default();
+        let questions = Questions {
+            keys,
+            talk: talk.clone(),
+        };
+        let terminal = Self {
+            given,
+            unanswered,
+            talk,
+        };
+        (terminal, questions)
+    }
+
+    /// The answers so far.
+    pub(crate) fn answers(&self) -> HashMap<String, String> {
+        self.talk.borrow().answers.clone()
+    }
+
+    /// Puts a question; its answer, if it was put before and has one.
+    pub(crate) fn put(&self, key: &str, request: &str) -> Option<String> {
+        let known = |talk: &Talk| talk.answers.get(key).cloned();
+        if let Some(answer) = known(&self.talk.borrow()) {
+            return Some(answer);
+        }
+        let is_new = |talk: &mut Talk| talk.open.insert(key.to_owned());
+        if !self.talk.send_if_modified(is_new) {
+            return None;
+        }
+        say(&format!("question {key} {}", on_one_line(request)));
+        // It is open for a moment also if its answer was given: it comes as a client's would.
+        if let Some(given) = self.given.get(key) {
+            self.talk
+                .send_modify(|talk| talk.answer(key, given.clone()));
+        } else if self.unanswered.send(key.to_owned()).is_err() {
+            self.talk
+                .send_modify(|talk| talk.answer(key, answer::nobody(key)));
+        }
+        None
+    }
+
+    /// Waits until every question has its answer.
+    pub(crate) async fn all_answered(&self) {
+        let mut talk = self.talk.subscribe();
+        // It cannot be closed while this is there.
+        let _closed = talk.wait_for(|talk| talk.open.is_empty()).await;
+    }
+
+    /// Whether a question has no answer yet.
+    pub(crate) fn has_open(&self) -> bool {
+        !self.talk.borrow().open.is_empty()
+    }
+
+    /// Brings answers to an attempt as they come.
+    pub(crate) async fn bring_answers(&self, attempt: &Attempt) -> Infallible {
+        let mut talk = self.talk.subscribe();
+        loop {
+            let answers = talk.borrow_and_update().answers.clone();
+            attempt.answers.send_if_modified(|known| {
+                let more = answers.len() > known.len();
+                if more {
+                    *known = answers;
+                }
+                more
+            });
+            if talk.changed().await.is_err() {
+                std::future::pending::<()>().await;
+            }
+        }
+    }
+}
+
+impl Talk {
+    fn answer(&mut self, key: &str, answer: String) {
+        self.open.remove(key);
+        self.answers.insert(key.to_owned(), answer);
+    }
+}
+
+impl Questions {
+    /// Answers each question by the next line that is an answer, until nothing more is asked; those that are left when
+    /// the lines end, by an error. Blocks its thread.
+    pub(crate) fn answer_from(self, mut lines: impl BufRead) {
+        while let Ok(key) = self.keys.recv() {
+            let answer = next_answer(&key, &mut lines);
+            self.talk.send_modify(|talk| talk.answer(&key, answer));
+        }
+    }
+}
+
+fn next_answer(key: &str, lines: &mut impl BufRead) -> String {
+    say(&format!("answer {key} with a line: {}", answer::FORMS));
+    let mut line = String::new();
+    loop {
+        line.clear();
+        match lines.read_line(&mut line) {
+            Ok(1..) => match answer::read(&line) {
+                Ok(answer) => return answer,
+                Err(fault) => say(&format!("this is no answer: {fault}")),
+            },
+            Ok(0) | Err(_) => {
+                say(&format!("nobody answers {key}: give --answer {key}=ANSWER"));
+                return answer::nobody(key);
+            }
+        }
+    }
+}
+
+impl Relay for Terminal {
+    fn report_log<'a>(
+        &'a self,
+        _hold: &'a Hold,
+        lines: &'a [(LogLevel, String)],
+    ) -> Relayed<'a, Result<(), Refused>> {
+        for (level, text) in lines {
+            say(&format!("log {level} {}", on_one_line(text)));
+        }
+        Box::pin(ready(Ok(Ok(()))))
+    }
+
+    fn report_progress<'a>(
+        &'a self,
+        _hold: &'a Hold,
+        report: &'a Progress,
+    ) -> Relayed<'a, Result<(), Refused>> {
+        say(&shown(report));
+        Box::pin(ready(Ok(Ok(()))))
+    }
+
+    fn ask<'a>(
+        &'a self,
+        _hold: &'a Hold,
+        questions: &'a [(&'a str, &'a str)],
+    ) -> Relayed<'a, AskReply> {
+        let answered = questions
+            .iter()
+            .filter_map(|(key, request)| Some(((*key).to_owned(), self.put(key, request)?)))
+            .collect();
+        Box::pin(ready(Ok(AskReply::Asked(answered))))
+    }
+
+    fn park<'a>(&'a self, _hold: &'a Hold) -> Relayed<'a, ParkReply> {
+        let reply = if self.has_open() {
+            ParkReply::Parked
+        } else {
+            ParkReply::Answered
+        };
+        Box::pin(ready(Ok(reply)))
+    }
+}
+
+/// What a tool says, without what would move the cursor or end the line.
+fn on_one_line(text: &str) -> String {
+    let shown = |c: char| {
+        if c.is_control() {
+            c.escape_debug().to_string()
+        } else {
+            c.to_string()
+        }
+    };
+    text.chars().map(shown).collect()
+}
+
+/// A report as a line.
+fn shown(report: &Progress) -> String {
+    let finite = |number: Option<f64>| number.filter(|number| number.is_finite());
+    let message = report.message.as_deref().map(on_one_line);
+    let mut line = match (finite(report.progress), finite(report.total)) {
+        (Some(done), Some(total)) => format!("progress {done}/{total}"),
+        (Some(done), None) => format!("progress {done}"),
+        (None, _) => "message".to_owned(),
+    };
+    if let Some(message) = message {
+        line.push(' ');
+        line.push_str(&message);
+    }
+    line
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_question_is_answered_by_what_was_given_else_by_the_next_line_that_is_an_answer() {
+        let given = HashMap::from([("a".to_owned(), r#"{"roots":[]}"#.to_owned())]);
+        let (terminal, questions) = Terminal::new(given);
+        assert_eq!(terminal.put("a", "{}"), None);
+        assert!(!terminal.has_open());
+        assert_eq!(terminal.put("a", "{}").as_deref(), Some(r#"{"roots":[]}"#));
+        for key in ["b", "c", "d"] {
+            assert_eq!(terminal.put(key, "{}"), None);
+        }
+        assert!(terminal.has_open());
+        let asked = terminal.answers();
+        assert_eq!(asked.len(), 1);
+        let talk = terminal.talk.clone();
+        drop(terminal);
+        questions.answer_from("what?\naccept {\"n\":1}\ndecline\n".as_bytes());
+        let talk = talk.borrow();
+        assert!(talk.open.is_empty());
+        assert_eq!(
+            talk.answers["b"],
+            r#"{"action":"accept","content":{"n":1}}"#
+        );
+        assert_eq!(talk.answers["c"], r#"{"action":"decline"}"#);
+        assert!(
+            talk.answers["d"].contains("--answer d="),
+            "{}",
+            talk.answers["d"]
+        );
+    }
+
+    #[test]
+    fn a_question_that_nobody_reads_is_answered_by_an_error() {
+        let (terminal, questions) = Terminal::new(HashMap::new());
+        drop(questions);
+        assert_eq!(terminal.put("a", "{}"), None);
+        assert!(!terminal.has_open());
+        assert!(terminal.answers()["a"].contains("nobody answered"));
+    }
+
+    #[test]
+    fn reports_are_lines() {
+        let report = |progress, total, message: Option<&str>| {
+            shown(&Progress {
+                progress,
+                total,
+                message: message.map(str::to_owned),
+            })
+        };
+        assert_eq!(report(Some(1.0), Some(2.5), Some("a")), "progress 1/2.5 a");
+        assert_eq!(report(Some(1.0), None, None), "progress 1");
+        assert_eq!(report(Some(f64::NAN), None, Some("a")), "message a");
+        assert!(!report(None, None, Some("a\u{1b}[2J\nb")).contains(['\u{1b}', '\n']));
+    }
+}
