@@ -2,8 +2,8 @@
 
 say() { printf '%s\n' "$*" >&2; }
 
-# install PROGRAM PACKAGE…: installs the packages unless PROGRAM is there. Debian's redis-server and nginx-light start a
-# service of the machine's own, too; nothing here uses or needs it.
+# install PROGRAM PACKAGE…: installs the packages unless PROGRAM is there. Debian's redis-server, nginx-light and haproxy
+# start a service of the machine's own, too; nothing here uses or needs it.
 install() {
   program=$1
   shift
@@ -50,6 +50,7 @@ if command -v setpriv >/dev/null 2>&1; then with_us=(setpriv --pdeathsig TERM --
 programs='redis-server redis-server
 redis-cli redis-tools
 nginx nginx-light
+haproxy haproxy
 python3 python3
 npm nodejs npm
 node nodejs

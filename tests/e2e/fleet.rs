@@ -149,9 +149,9 @@ impl Balancer {
     }
 }
 
-/// deploy/nginx.conf with its names replaced by addresses here; its options stay as shipped.
+/// deploy/compose/nginx.conf with its names replaced by addresses here; its options stay as shipped.
 fn shipped(folder: &Path, port: u16, replicas: &[Replica]) -> String {
-    let conf = std::fs::read_to_string(in_tree("deploy/nginx.conf")).unwrap();
+    let conf = std::fs::read_to_string(in_tree("deploy/compose/nginx.conf")).unwrap();
     let mut text = format!("pid {}/pid;\nuser root;\n", folder.display());
     let mut servers = replicas
         .iter()

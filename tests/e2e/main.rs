@@ -39,6 +39,7 @@ mod overload;
 mod own_stream;
 mod owners;
 mod pace;
+mod proxies;
 mod questions;
 mod receivers;
 mod redis_away;
