@@ -6,12 +6,12 @@
 --   OK, open     stored; so many questions are still open
 --   IGNORED      the key was never asked or has its answer, the job is terminal, or there is no such task; nothing changes
 --   GONE         no such record for this owner
--- Effects  deletes remote:<key> with the outcome of that task; rings the worker that holds the job and the replicas that wait
+-- Effects  a job that was parked in the middle of an attempt waits for a slot at its place, if its tool has a limit; deletes remote:<key> with the outcome of that task; rings the worker that holds the job and the replicas that wait
 local record, queue = KEYS[1], KEYS[2]
 local base, id, owner, key, answer, session = ARGV[1], ARGV[2], ARGV[3], ARGV[4], ARGV[5], ARGV[6]
 
 local job = read(record, {
-  'status', 'owner', 'worker', 'entry', 'tool', 'open', 'waiters', 'ask:' .. key, 'answer:' .. key,
+  'status', 'owner', 'worker', 'entry', 'tool', 'limit', 'place', 'open', 'waiters', 'ask:' .. key, 'answer:' .. key,
   'remote:' .. key,
 })
 if not job.status or job.owner ~= owner then
@@ -26,7 +26,8 @@ if session ~= '' and not (remote and cjson.decode(remote).session == session) th
 end
 
 local open = tonumber(job.open) - 1
-local fields = { 'answer:' .. key, answer, 'open', int(open), 'updated_ms', int(now_ms()) }
+local now = now_ms()
+local fields = { 'answer:' .. key, answer, 'open', int(open), 'updated_ms', int(now) }
 local function set(name, value)
   fields[#fields + 1] = name
   fields[#fields + 1] = value
@@ -37,12 +38,17 @@ if open == 0 and job.status == 'input_required' then
     set('status', 'working')
   else
     set('status', 'queued')
-    set('entry', enqueue(base, queue, id, job.tool))
+    local entry, what = enqueue(base, queue, id, job.tool, job.limit and job.place)
+    set('entry', entry)
+    set('waits', waits(what, now, '-'))
   end
 end
 redis.call('HSET', record, unpack(fields))
 if session ~= '' then
   redis.call('HDEL', record, 'remote:' .. key)
+end
+if job.limit then
+  admit(base, job.tool)
 end
 if held then
   redis.call('PUBLISH', base .. 'inbox:' .. job.worker, id)

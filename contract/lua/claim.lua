@@ -13,10 +13,11 @@
 --   POISON, crashes               the job reached its crash limit: failed, dead letter, entry dropped
 --   BUSY, until_ms                someone holds a lease until then, if only the caller by an earlier claim: a handler may
 --                                 have begun that attempt. The entry stays, pending for the holder
---   WAITS                         its tool is at its concurrency limit, or others wait for a slot before it; the entry is
---                                 dropped, and it gets another when its turn comes
+--   WAITS                         its tool is at its concurrency limit, or others that were queued first wait for a slot; the
+--                                 entry is dropped, and it gets another when its turn comes
 -- Effects  running:<tool>, waiting:<tool> and waiting for tools with a limit; crashes + 1 when the attempt before was never
---          given back
+--          given back. A job that waits for a slot since its attempt was lost changed when the lease ran out. Rings the
+--          replicas that wait when it is to wait for a slot
 local record, queue = KEYS[1], KEYS[2]
 local base, id, entry, worker = ARGV[1], ARGV[2], ARGV[3], ARGV[4]
 local lease, claim = tonumber(ARGV[5]), ARGV[6]
@@ -53,6 +54,8 @@ end
 
 local now = now_ms()
 local crashes = tonumber(job.crashes)
+-- When the attempt before was lost, if it was.
+local lost
 if job.worker and job.worker ~= '' then
   local held_until = tonumber(job.lease_ms) or 0
   if held_until > now and job.worker == worker and redis.call('HGET', record, 'claim') == claim then
@@ -66,6 +69,7 @@ if job.worker and job.worker ~= '' then
     return { 'BUSY', job.lease_ms }
   end
   crashes = crashes + 1
+  lost = held_until
   if crashes >= tonumber(job.max_crashes) then
     local text = 'the worker died during attempt ' .. job.attempt .. '; the crash limit of ' .. job.max_crashes
       .. ' is reached'
@@ -80,32 +84,46 @@ if job.worker and job.worker ~= '' then
   end
 end
 
+local fields = {}
+local function set(...)
+  for _, part in ipairs({ ... }) do
+    fields[#fields + 1] = part
+  end
+end
+
 if job.limit then
   local running, waiting = base .. 'running:' .. job.tool, base .. 'waiting:' .. job.tool
-  redis.call('ZREMRANGEBYSCORE', running, '-inf', int(now))
-  local place = redis.call('ZRANK', waiting, id)
-  local before = redis.call('ZCARD', running) + (place or redis.call('ZCARD', waiting))
+  local queued = read(record, { 'place', 'waits' })
+  local place = int(tonumber(queued.place) or place_of(entry))
+  set('place', place)
+  local taken, waiting_already = taken_slots(base, job.tool), redis.call('ZRANK', waiting, id)
+  local before = taken + (waiting_already or redis.call('ZCOUNT', waiting, '-inf', '(' .. place))
   if not redis.call('ZSCORE', running, id) and before >= tonumber(job.limit) then
     drop_entry(queue, entry)
-    redis.call('HSET', record, 'status', 'queued', 'entry', '', 'worker', '', 'crashes', int(crashes))
-    if not place then
-      local last = redis.call('ZRANGE', waiting, -1, -1, 'WITHSCORES')
-      redis.call('ZADD', waiting, (tonumber(last[2]) or 0) + 1, id)
-      if is_a(base .. 'waiting', 'zset') then
-        redis.call('ZADD', base .. 'waiting', 0, job.tool)
-      end
+    set('waits', lost and waits('slot', lost, 'lost') or still_waits('slot', queued.waits, job.created_ms))
+    if lost then
+      set('updated_ms', int(lost))
+    end
+    redis.call('HSET', record, 'status', 'queued', 'entry', '', 'worker', '', 'crashes', int(crashes), unpack(fields))
+    if not waiting_already then
+      wait_for_slot(base, job.tool, id, place)
     end
     -- Those before it may have expired.
     admit(base, job.tool)
+    ring_waiters(base, id, job.waiters)
     return { 'WAITS' }
   end
   redis.call('ZREM', waiting, id)
   redis.call('ZADD', running, int(now + lease), id)
 end
+if lost then
+  -- For a worker that gives the job back before anything of it ran: it has waited since then.
+  set('waits', waits('worker', lost, 'lost'))
+end
 
 local attempt = int(tonumber(job.attempt) + 1)
 redis.call('HSET', record, 'status', 'working', 'attempt', attempt, 'crashes', int(crashes), 'worker', worker,
-  'claim', claim, 'started_ms', int(now), 'lease_ms', int(now + lease), 'updated_ms', int(now))
+  'claim', claim, 'started_ms', int(now), 'lease_ms', int(now + lease), 'updated_ms', int(now), unpack(fields))
 if attempt ~= '1' then
   redis.call('HDEL', record, 'progress', 'total', 'message')
 end

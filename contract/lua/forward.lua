@@ -1,5 +1,5 @@
--- forward: queued and due -> queued on its stream. Moves a bounded batch. Looks after the jobs that wait for a slot, too: a
--- slot whose holder died or expired is freed by nobody.
+-- forward: queued and due -> queued on its stream, or waiting for a slot at its place. Moves a bounded batch. Looks after the
+-- jobs that wait for a slot, too: a slot whose holder died or expired is freed by nobody.
 -- KEYS  due
 -- ARGV  base · limit (integer > 0)
 -- Replies
@@ -30,17 +30,18 @@ local next
 if usable(due, 'zset') then
   for _, id in ipairs(redis.call('ZRANGEBYSCORE', due, '-inf', int(now), 'LIMIT', 0, limit)) do
     local record = base .. 'task:' .. id
-    local job = read_record(record, { 'status', 'queue', 'tool', 'entry' })
-    local waits = job.status == 'queued' and job.entry == ''
-    if waits and not usable(base .. 'queue:' .. job.queue, 'stream') then
+    local job = read_record(record, { 'status', 'queue', 'tool', 'entry', 'limit', 'place', 'waits', 'created_ms' })
+    local comes = job.status == 'queued' and job.entry == ''
+    if comes and not usable(base .. 'queue:' .. job.queue, 'stream') then
       redis.call('ZADD', due, int(now + LOOK_AT_QUEUE_MS), id)
     else
-      if waits then
-        local entry = redis.call('XADD', base .. 'queue:' .. job.queue, '*', 'id', id, 'tool', job.tool)
-        redis.call('HSET', record, 'entry', entry)
+      redis.call('ZREM', due, id)
+      if comes then
+        local queue, place = base .. 'queue:' .. job.queue, job.limit and job.place
+        local entry, what = enqueue(base, queue, id, job.tool, place)
+        redis.call('HSET', record, 'entry', entry, 'waits', still_waits(what, job.waits, job.created_ms))
         moved = moved + 1
       end
-      redis.call('ZREM', due, id)
     end
   end
   next = tonumber(redis.call('ZRANGE', due, 0, 0, 'WITHSCORES')[2])

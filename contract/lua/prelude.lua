@@ -19,7 +19,7 @@ local LETTER_BYTES = 4096
 -- The fields of a record that a poll shows; never the arguments.
 local VIEW = {
   'status', 'tool', 'owner', 'plain', 'created_ms', 'updated_ms', 'ttl_ms', 'poll_ms', 'poll_max_ms', 'message',
-  'is_error', 'progress', 'total', 'attempt',
+  'is_error', 'progress', 'total', 'attempt', 'waits', 'queue', 'limit', 'lease_ms',
 }
 
 local TERMINAL = { completed = true, failed = true, cancelled = true }
@@ -97,15 +97,73 @@ end
 -- While its queue cannot be used, a job is looked at again so often, ms.
 local LOOK_AT_QUEUE_MS = 1000
 
--- Queues a job, at `due` (ms) or now, and gives its new entry: '' while it waits among the due. It waits there while its
--- queue cannot be used, and comes at once while the due cannot.
-local function enqueue(base, queue, id, tool, due)
-  local waits = base .. 'due'
-  if (due or not is_a(queue, 'stream')) and is_a(waits, 'zset') then
-    redis.call('ZADD', waits, int(due or now_ms() + LOOK_AT_QUEUE_MS), id)
-    return ''
+-- What `waits` of a record says while its job is queued: what it waits for ('worker', 'slot' of its tool, 'time'), since when
+-- (ms), why it is to be attempted again ('lost', 'released', 'failed', 'returned'; '-' if it never was attempted), and when
+-- that is due (ms; nothing if at once).
+local function waits(what, since, why, due)
+  return what .. ' ' .. int(since) .. ' ' .. why .. (due and (' ' .. int(due)) or '')
+end
+
+-- The same wait as `before` says, for something else now. A job without has waited since it was created.
+local function still_waits(what, before, created)
+  return what .. (string.match(before or '', '^%S+( .*)$') or (' ' .. created .. ' -'))
+end
+
+-- The place of a job among those that wait for a slot of its tool: when it was first queued, as its first entry says, in
+-- thousandths of a ms.
+local function place_of(entry)
+  local ms, number = string.match(entry, '^(%d+)-(%d+)$')
+  return tonumber(ms) * 1000 + math.min(tonumber(number), 999)
+end
+
+-- Whether jobs of a tool can be made to wait for a slot: both sets can be used.
+local function can_wait(base, tool)
+  return is_a(base .. 'waiting:' .. tool, 'zset') and is_a(base .. 'waiting', 'zset')
+end
+
+-- Lets a job wait for a slot of its tool, at its place. It is brought to its stream by `admit`.
+local function wait_for_slot(base, tool, id, place)
+  redis.call('ZADD', base .. 'waiting:' .. tool, int(tonumber(place)), id)
+  if is_a(base .. 'waiting', 'zset') then
+    redis.call('ZADD', base .. 'waiting', 0, tool)
   end
-  return redis.call('XADD', queue, '*', 'id', id, 'tool', tool)
+end
+
+-- Queues a job, at `due` (ms) or now. Gives its new entry, '' while it has none, and what it waits for. It waits among the
+-- due while its queue cannot be used, and comes at once while the due cannot. One with a `place` (false if its tool has no
+-- limit, or if it never was attempted) waits for a slot at its place; goes before `admit`.
+local function enqueue(base, queue, id, tool, place, due)
+  local times = base .. 'due'
+  if (due or not is_a(queue, 'stream')) and is_a(times, 'zset') then
+    redis.call('ZADD', times, int(due or now_ms() + LOOK_AT_QUEUE_MS), id)
+    return '', due and 'time' or 'worker'
+  end
+  if place and can_wait(base, tool) then
+    wait_for_slot(base, tool, id, place)
+    return '', 'slot'
+  end
+  return redis.call('XADD', queue, '*', 'id', id, 'tool', tool), 'worker'
+end
+
+-- A job whose attempt was lost keeps its slot for so long after its lease, ms: until then somebody takes it over, unless
+-- nobody serves its queue any more.
+local LOST_SLOT_KEPT_MS = 300000
+
+-- So many slots whose lease is over are looked at together.
+local LAPSED_AT_ONCE = 100
+
+-- How many slots of a tool are taken. Frees those whose lease is over, but not of a job that waits to be taken over: it goes
+-- on in its own.
+local function taken_slots(base, tool)
+  local running, now = base .. 'running:' .. tool, now_ms()
+  redis.call('ZREMRANGEBYSCORE', running, '-inf', int(now - LOST_SLOT_KEPT_MS))
+  for _, id in ipairs(redis.call('ZRANGEBYSCORE', running, '-inf', int(now), 'LIMIT', 0, LAPSED_AT_ONCE)) do
+    local job = read_record(base .. 'task:' .. id, { 'status', 'worker' })
+    if not job.status or TERMINAL[job.status] or not job.worker or job.worker == '' then
+      redis.call('ZREM', running, id)
+    end
+  end
+  return redis.call('ZCARD', running)
 end
 
 -- So many jobs that wait for a slot are looked at together.
@@ -114,19 +172,18 @@ local ADMITTED_AT_ONCE = 100
 -- Brings the first jobs that wait for a slot of a tool back to their streams, as many as there are slots. They wait until
 -- one is claimed: whoever comes later stays behind them. Drops ids that wait no more.
 local function admit(base, tool)
-  local waiting, running = base .. 'waiting:' .. tool, base .. 'running:' .. tool
-  if not (is_a(waiting, 'zset') and is_a(running, 'zset')) then
+  local waiting = base .. 'waiting:' .. tool
+  if not (is_a(waiting, 'zset') and is_a(base .. 'running:' .. tool, 'zset')) then
     return
   end
   local first = redis.call('ZRANGE', waiting, 0, ADMITTED_AT_ONCE - 1)
   if #first == 0 then
     return
   end
-  redis.call('ZREMRANGEBYSCORE', running, '-inf', int(now_ms()))
-  local taken = redis.call('ZCARD', running)
+  local taken = taken_slots(base, tool)
   for _, id in ipairs(first) do
     local record = base .. 'task:' .. id
-    local job = read_record(record, { 'status', 'queue', 'entry', 'limit' })
+    local job = read_record(record, { 'status', 'queue', 'entry', 'limit', 'waits', 'created_ms' })
     if job.status ~= 'queued' or not tonumber(job.limit) then
       redis.call('ZREM', waiting, id)
     elseif taken >= tonumber(job.limit) then
@@ -135,7 +192,7 @@ local function admit(base, tool)
       taken = taken + 1
       if job.entry == '' and is_a(base .. 'queue:' .. job.queue, 'stream') then
         local entry = redis.call('XADD', base .. 'queue:' .. job.queue, '*', 'id', id, 'tool', tool)
-        redis.call('HSET', record, 'entry', entry)
+        redis.call('HSET', record, 'entry', entry, 'waits', still_waits('worker', job.waits, job.created_ms))
       end
     end
   end

@@ -1,13 +1,16 @@
--- release: working or input_required -> queued, without using up an attempt. For a worker that drains, or that does not
--- know the tool.
+-- release: working or input_required -> queued, without using up an attempt. For a worker that drains, or that cannot run
+-- the job. Of a tool with a limit the job waits for a slot at its place, before those that were queued after it.
 -- KEYS  record, queue
 -- ARGV  base · id · attempt · entry · delay_ms (0: back on the stream at once; else due then) · message ('' to leave)
+--       · ran ('1': the attempt was stopped; '0': nothing of it ran, and the job has waited since before it)
 -- Replies  OK · CANCELLED · DONE · GONE · STALE (as renew_lease; GONE drops the entry)
 local record, queue = KEYS[1], KEYS[2]
 local base, id, attempt, entry = ARGV[1], ARGV[2], ARGV[3], ARGV[4]
-local delay, message = tonumber(ARGV[5]), ARGV[6]
+local delay, message, ran = tonumber(ARGV[5]), ARGV[6], ARGV[7] == '1'
 
-local job = read(record, { 'status', 'attempt', 'worker', 'entry', 'tool', 'limit', 'waiters' })
+local job = read(record, {
+  'status', 'attempt', 'worker', 'entry', 'tool', 'limit', 'place', 'waiters', 'waits', 'created_ms',
+})
 local refused = refusal(job, attempt)
 if refused then
   if refused == 'GONE' then
@@ -17,11 +20,23 @@ if refused then
 end
 
 local now = now_ms()
+local due = delay > 0 and now + delay or nil
 drop_entry(queue, job.entry)
-local back = enqueue(base, queue, id, job.tool, delay > 0 and now + delay or nil)
-redis.call('HSET', record, 'status', 'queued', 'entry', back, 'worker', '', 'updated_ms', int(now))
+local back, what = enqueue(base, queue, id, job.tool, job.limit and job.place, due)
+local since = ran and now or tonumber(string.match(job.waits or '', '^%S+ (%d+)') or job.created_ms)
+local waiting
+if ran then
+  waiting = waits(what, since, 'released', due)
+elseif due or message ~= '' then
+  waiting = waits(what, since, 'returned', due)
+else
+  waiting = still_waits(what, job.waits, job.created_ms)
+end
+redis.call('HSET', record, 'status', 'queued', 'entry', back, 'worker', '', 'updated_ms', int(since), 'waits', waiting)
 if message ~= '' then
   redis.call('HSET', record, 'message', message)
+end
+if ran or message ~= '' then
   ring_waiters(base, id, job.waiters)
 end
 if job.limit then

@@ -1,4 +1,5 @@
--- schedule_retry: working or input_required -> queued, due later; or -> its last outcome and a dead letter when the
+-- schedule_retry: working or input_required -> queued, due later (then, of a tool with a limit, it waits for a slot at its
+-- place); or -> its last outcome and a dead letter when the
 -- attempts are used up.
 -- KEYS  record, queue
 -- ARGV  base · id · attempt · entry · delay_ms (integer >= 0) · message (why this attempt failed)
@@ -31,9 +32,10 @@ end
 local now = now_ms()
 local due = int(now + delay)
 drop_entry(queue, job.entry)
-local entry = enqueue(base, queue, id, job.tool, now + delay)
+local place = job.limit and redis.call('HGET', record, 'place')
+local entry, what = enqueue(base, queue, id, job.tool, place, now + delay)
 redis.call('HSET', record, 'status', 'queued', 'entry', entry, 'worker', '', 'retries', int(retries + 1),
-  'message', message, 'updated_ms', int(now))
+  'message', message, 'updated_ms', int(now), 'waits', waits(what, now, 'failed', now + delay))
 ring_waiters(base, id, job.waiters)
 if job.limit then
   leave_slot(base, job.tool, id)

@@ -16,6 +16,7 @@ mod doctor;
 mod doorbell;
 mod durability;
 mod error;
+mod fleet;
 mod ids;
 mod keys;
 mod log;
@@ -40,6 +41,7 @@ mod survey;
 mod text;
 mod tool;
 mod version;
+mod waits;
 
 pub use alias::{Alias, Scope};
 pub use background::keep_running;
@@ -51,6 +53,7 @@ pub use doctor::{Finding, Verdict};
 pub use doorbell::{Doorbell, Ring};
 pub use durability::{Durability, Replication, UnknownDurability};
 pub use error::Error;
+pub use fleet::{Fleet, Served};
 pub use ids::{
     Attempt, EntryId, InvalidId, Owner, QueueName, ReplicaId, Shard, Shards, TaskId, ToolName,
     WorkerId,
@@ -83,3 +86,4 @@ pub use survey::Survey;
 pub use text::{cut, plain, quoted};
 pub use tool::{AskFirst, Backoff, TaskSupport, ToolDefinition, TtlBounds};
 pub use version::{CONTRACT_VERSION, ContractVersion};
+pub use waits::{Again, Waits, WaitsFor};

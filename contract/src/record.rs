@@ -4,10 +4,12 @@ use std::collections::HashMap;
 
 use crate::definition::DefinitionDigest;
 use crate::error::Error;
+use crate::fleet::Served;
 use crate::ids::{Attempt, Owner, QueueName, TaskId, ToolName};
 use crate::log::LogLevel;
 use crate::remote::Remote;
 use crate::state::Status;
+use crate::waits::Waits;
 
 /// A record as a poll sees it.
 #[derive(Debug, Clone, PartialEq)]
@@ -42,6 +44,17 @@ pub struct TaskView {
     pub total: Option<String>,
     /// Attempts started so far.
     pub attempt: u64,
+    /// What it waits for while it is queued; absent if it only ever waited for a worker. Once an attempt began, what it waited
+    /// for last.
+    pub waits: Option<Waits>,
+    /// The queue it came to.
+    pub queue: String,
+    /// How many jobs of its tool run at a time, if there is a limit.
+    pub limit: Option<u64>,
+    /// Until when its worker holds it while it is worked on, ms since the epoch.
+    pub lease_ms: Option<i64>,
+    /// Who serves its queue; only where the reader knows.
+    pub served: Option<Served>,
     /// The result, byte for byte as the worker wrote it: a JSON object. Only once completed, and only where asked for.
     pub result: Option<String>,
     /// The JSON-RPC error object of a failed job. Only where asked for.
@@ -49,7 +62,7 @@ pub struct TaskView {
 }
 
 /// The fields of [`TaskView`] without result and error, in the order of [`TaskView::from_values`].
-pub(crate) const VIEW_FIELDS: [&str; 14] = [
+pub(crate) const VIEW_FIELDS: [&str; 18] = [
     "status",
     "tool",
     "owner",
@@ -64,6 +77,10 @@ pub(crate) const VIEW_FIELDS: [&str; 14] = [
     "progress",
     "total",
     "attempt",
+    "waits",
+    "queue",
+    "limit",
+    "lease_ms",
 ];
 
 impl TaskView {
@@ -97,6 +114,11 @@ impl TaskView {
             progress: next(),
             total: next(),
             attempt: read(id, "attempt", next())?,
+            waits: next().and_then(|waits| Waits::read(&waits)),
+            queue: next().unwrap_or_default(),
+            limit: next().and_then(|limit| limit.parse().ok()),
+            lease_ms: next().and_then(|lease| lease.parse().ok()),
+            served: None,
             result: next(),
             error: next(),
         };

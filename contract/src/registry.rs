@@ -16,7 +16,7 @@ use crate::tool::ToolDefinition;
 const WORKER_KEPT: Duration = Duration::from_secs(60);
 
 /// A definition that no worker spoke of for this long is held by none that lives: three beats.
-const HELD: Duration = Duration::from_secs(15);
+pub(crate) const HELD: Duration = Duration::from_secs(15);
 
 /// What a worker tells operators of itself.
 #[derive(Debug, Clone, PartialEq, Eq)]

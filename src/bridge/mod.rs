@@ -4,6 +4,7 @@ mod canonical;
 mod catalog;
 mod doubt;
 mod error;
+mod fleet;
 mod identity;
 mod input;
 mod seal;
@@ -22,6 +23,7 @@ use tokio_util::sync::CancellationToken;
 
 pub(crate) use catalog::{Catalog, Tool};
 pub(crate) use error::{BridgeError, twice};
+use fleet::KnownFleet;
 pub(crate) use identity::digest;
 use seal::Seal;
 pub(crate) use seal::{Carried, Unsealed};
@@ -62,6 +64,7 @@ struct Inner {
     replica: ReplicaId,
     catalog: Catalog,
     waiters: Arc<Waiters>,
+    fleet: Arc<KnownFleet>,
     rings: broadcast::Sender<TaskId>,
     seal: Seal,
     limits: Limits,
@@ -70,12 +73,14 @@ struct Inner {
 
 impl Bridge {
     pub(crate) fn new(store: Store, limits: Limits) -> Self {
+        let fleet = Arc::new(KnownFleet::new(store.clone()));
         Self(Arc::new(Inner {
             catalog: Catalog::new(store.clone()),
             seal: Seal::new(store.clone()),
+            waiters: Arc::new(Waiters::new(Arc::clone(&fleet))),
+            fleet,
             store,
             replica: ReplicaId::random(),
-            waiters: Arc::default(),
             rings: broadcast::Sender::new(RINGS_KEPT),
             limits,
             offload: Offload::default(),
@@ -155,7 +160,7 @@ impl Bridge {
     pub(crate) async fn watch(&self, id: TaskId, owner: &Owner) -> Result<Watch, BridgeError> {
         let mut watch = self.0.waiters.watch(&self.0.store, id, owner);
         let now = self.0.store.watch(id, owner, &self.0.replica).await?;
-        watch.seed(owned(now, owner)?);
+        watch.seed(self.owned(now, owner).await?);
         Ok(watch)
     }
 
@@ -170,7 +175,7 @@ impl Bridge {
         match handed.await? {
             HandOutReply::HandedOut(view) => {
                 tracing::info!(task = %view.id, tool = %view.tool, "handed out");
-                Ok(Some(view))
+                Ok(Some(self.0.fleet.complete(view).await))
             }
             HandOutReply::AlreadyTerminal(view) => {
                 watch.seed(view);
@@ -200,7 +205,7 @@ impl Bridge {
 
     /// Reads a task of `owner`.
     pub(crate) async fn poll(&self, id: TaskId, owner: &Owner) -> Result<TaskView, BridgeError> {
-        owned(self.0.store.view(id).await?, owner)
+        self.owned(self.0.store.view(id).await?, owner).await
     }
 
     /// Reads a task of `owner` with its outcome.
@@ -209,7 +214,8 @@ impl Bridge {
         id: TaskId,
         owner: &Owner,
     ) -> Result<TaskView, BridgeError> {
-        owned(self.0.store.view_with_outcome(id).await?, owner)
+        self.owned(self.0.store.view_with_outcome(id).await?, owner)
+            .await
     }
 
     /// Lines of a job's log after a place, a batch at a time.
@@ -246,12 +252,22 @@ impl Bridge {
         after: Option<(u64, TaskId)>,
         limit: usize,
     ) -> Result<Page, BridgeError> {
-        Ok(self.0.store.list_owned(owner, after, limit).await?)
+        let mut page = self.0.store.list_owned(owner, after, limit).await?;
+        let mut tasks = Vec::with_capacity(page.tasks.len());
+        for view in page.tasks {
+            tasks.push(self.0.fleet.complete(view).await);
+        }
+        page.tasks = tasks;
+        Ok(page)
     }
-}
 
-/// Another owner's task is not found, just as one that never was. So is the record of a plain call: it is no task.
-fn owned(view: Option<TaskView>, owner: &Owner) -> Result<TaskView, BridgeError> {
-    view.filter(|view| view.owner == *owner && !view.plain)
-        .ok_or(BridgeError::NotFound)
+    /// Another owner's task is not found, just as one that never was. So is the record of a plain call: it is no task.
+    async fn owned(&self, view: Option<TaskView>, owner: &Owner) -> Result<TaskView, BridgeError> {
+        let view = view.filter(|view| view.owner == *owner && !view.plain);
+        Ok(self
+            .0
+            .fleet
+            .complete(view.ok_or(BridgeError::NotFound)?)
+            .await)
+    }
 }

@@ -72,6 +72,7 @@ impl Bridge {
             Submitted::Queued { created_ms } => queued(&submission, created_ms),
             Submitted::Joined(view) => *view,
         };
+        let view = self.0.fleet.complete(view).await;
         if let Some(session) = session {
             let (store, task) = (&self.0.store, view.id);
             let lives = Lifetime {
@@ -230,6 +231,11 @@ fn queued(job: &Submission<'_>, created_ms: i64) -> TaskView {
         progress: None,
         total: None,
         attempt: 0,
+        waits: None,
+        queue: job.tool.queue.to_string(),
+        limit: job.tool.concurrency.map(u64::from),
+        lease_ms: None,
+        served: None,
         result: None,
         error: None,
     }

@@ -8,6 +8,7 @@ use taskferry_contract::{Error, Owner, Store, TaskId, TaskView};
 use tokio::sync::watch;
 
 use super::BridgeError;
+use super::fleet::KnownFleet;
 
 /// How long a waiter trusts the bell before it looks by itself.
 const FALLBACK: Duration = Duration::from_secs(3);
@@ -16,12 +17,20 @@ const FALLBACK: Duration = Duration::from_secs(3);
 const LOOK_AGAIN: [Duration; 2] = [Duration::from_millis(200), Duration::from_secs(2)];
 
 /// The bells of the tasks that something here waits for.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct Waiters {
     bells: Mutex<HashMap<TaskId, watch::Sender<()>>>,
+    fleet: Arc<KnownFleet>,
 }
 
 impl Waiters {
+    pub(super) fn new(fleet: Arc<KnownFleet>) -> Self {
+        Self {
+            bells: Mutex::default(),
+            fleet,
+        }
+    }
+
     /// Wakes those who wait for a task.
     pub(crate) fn wake(&self, id: TaskId) {
         if let Some(bell) = self.lock().get(&id) {
@@ -126,7 +135,7 @@ impl Watch {
         let mut patience = FALLBACK;
         if let Some(view) = self.seed.take() {
             if !view.status.is_terminal() {
-                return Ok(view);
+                return Ok(self.waiters.fleet.complete(view).await);
             }
             // A seed has no outcome.
             patience = Duration::ZERO;
@@ -137,7 +146,7 @@ impl Watch {
     /// The same without outcomes: those who wait for many do not hold what they ended with.
     pub(crate) async fn next_state(&mut self) -> Result<TaskView, BridgeError> {
         match self.seed.take() {
-            Some(view) => Ok(view),
+            Some(view) => Ok(self.waiters.fleet.complete(view).await),
             None => self.wait(FALLBACK, false).await,
         }
     }
@@ -156,7 +165,7 @@ impl Watch {
             let seen = if with_outcome {
                 self.look().await
             } else {
-                self.owned(self.store.view(self.id).await)
+                self.owned(self.store.view(self.id).await).await
             };
             match seen? {
                 Some(view) => return Ok(view),
@@ -171,14 +180,17 @@ impl Watch {
     /// The state now; nothing if the store does not answer at the moment.
     pub(crate) async fn look(&self) -> Result<Option<TaskView>, BridgeError> {
         self.owned(self.store.view_with_outcome(self.id).await)
+            .await
     }
 
-    fn owned(
+    async fn owned(
         &self,
         seen: Result<Option<TaskView>, Error>,
     ) -> Result<Option<TaskView>, BridgeError> {
         match seen {
-            Ok(Some(view)) if view.owner == self.owner => Ok(Some(view)),
+            Ok(Some(view)) if view.owner == self.owner => {
+                Ok(Some(self.waiters.fleet.complete(view).await))
+            }
             Ok(_) => Err(BridgeError::NotFound),
             Err(error) if error.may_pass() => {
                 // Thousands may wait here: what failed is told by whoever connects.

@@ -102,7 +102,11 @@ fn head(status: &Status) -> Vec<String> {
     let contract = server.contract.as_deref().unwrap_or("not stored yet");
     let due = match rest.next_due_ms {
         None => "none".to_owned(),
-        Some(at) => format!("{}, the next at {}", rest.due, moment(at)),
+        Some(at) => format!(
+            "{}, for another attempt, the next at {}",
+            rest.due,
+            moment(at)
+        ),
     };
     let waiting = match rest.waiting {
         0 => "none".to_owned(),

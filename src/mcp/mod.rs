@@ -1,5 +1,6 @@
 //! MCP: both eras on one endpoint, each request served by the era it speaks.
 
+mod amount;
 mod capabilities;
 mod era;
 mod follow;
@@ -15,6 +16,7 @@ mod outgoing;
 mod pace;
 mod progress;
 mod reply;
+mod standing;
 mod wire;
 
 use std::sync::Arc;

@@ -54,6 +54,11 @@ mod tests {
             progress: None,
             total: None,
             attempt: 1,
+            waits: None,
+            queue: "default".to_owned(),
+            limit: None,
+            lease_ms: None,
+            served: None,
             result: None,
             error: None,
         }

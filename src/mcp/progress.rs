@@ -4,7 +4,7 @@ use serde::de::Error as _;
 use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::Value;
 use serde_json::value::RawValue;
-use taskferry_contract::TaskView;
+use taskferry_contract::{Status, TaskView};
 
 use super::jsonrpc::{self, RpcError};
 use super::outgoing::{Method, Outgoing};
@@ -87,6 +87,10 @@ impl ProgressTeller {
 
     /// The notification of what has not been told yet, if there is anything.
     pub(crate) fn tell(&mut self, view: &TaskView) -> Option<Outgoing> {
+        if view.status == Status::Queued {
+            // What an attempt told that is over.
+            return None;
+        }
         let progress: f64 = view.progress.as_deref()?.parse().ok()?;
         if progress <= self.told {
             return None;

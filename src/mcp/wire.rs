@@ -10,6 +10,7 @@ use super::capabilities;
 use super::jsonrpc::{Request, RpcError};
 use super::object::RawObject;
 use super::reply::Refusal;
+use super::standing;
 use crate::bridge::{BridgeError, Tool};
 
 /// The name by which this server is known.
@@ -152,18 +153,6 @@ pub(crate) fn status_word(status: Status) -> &'static str {
     }
 }
 
-/// What a task says of itself in words: the worker's last message, or what its status means.
-pub(crate) fn status_message(view: &TaskView) -> &str {
-    view.message.as_deref().unwrap_or(match view.status {
-        Status::Queued => "The task waits for a worker.",
-        Status::Working => "The task is being worked on.",
-        Status::InputRequired => "The task waits for your input.",
-        Status::Completed => "The task is complete.",
-        Status::Failed => "The task failed.",
-        Status::Cancelled => "The task was cancelled.",
-    })
-}
-
 /// The outcome of an ended job: its result object, or the JSON-RPC error the call would have had.
 pub(crate) enum Outcome<'a> {
     /// The result, verbatim.
@@ -185,7 +174,7 @@ impl<'a> Outcome<'a> {
             )),
             Status::Failed => Some(stored_error(view)),
             Status::Cancelled => {
-                let text = format!("the call was cancelled: {}", status_message(view));
+                let text = format!("the call was cancelled: {}", standing::message(view));
                 Some(Self::Missing(RpcError::internal(text)))
             }
         }
@@ -198,7 +187,7 @@ fn stored_error(view: &TaskView) -> Outcome<'_> {
         .clone()
         .and_then(|text| RawValue::from_string(text).ok());
     error.map_or_else(
-        || Outcome::Missing(RpcError::internal(status_message(view))),
+        || Outcome::Missing(RpcError::internal(standing::message(view))),
         Outcome::Stored,
     )
 }

@@ -51,3 +51,4 @@ mod sharing;
 mod subscriptions;
 mod terms;
 mod unread_log;
+mod waiting;

@@ -47,6 +47,7 @@ const ON_A_KEY: &[(&str, &str)] = &[
     ("XTRIM", "MAXLEN 1"),
     ("ZADD", "XX 1 m"),
     ("ZCARD", ""),
+    ("ZCOUNT", "0 0"),
     ("ZRANGE", "0 0"),
     ("ZRANK", "m"),
     ("ZRANGEBYSCORE", "0 0"),

@@ -176,6 +176,23 @@ impl Store {
         Ok(deliveries)
     }
 
+    /// Whether a queue has an entry whose holder has been silent for `lease`, which [`Self::reclaim`] would take over.
+    ///
+    /// # Errors
+    ///
+    /// If Redis fails. If the group is lost, [`Error::is_no_group`].
+    pub async fn has_lost(
+        &self,
+        (shard, queue): (Shard, &QueueName),
+        lease: Duration,
+    ) -> Result<bool, Error> {
+        let mut read = redis::cmd("XPENDING");
+        read.arg(self.keys.queue(shard, queue)).arg("workers");
+        read.arg("IDLE").arg(millis(lease)).arg(&["-", "+", "1"]);
+        let idle: Vec<Value> = self.connections.command("has_lost", &read).await?;
+        Ok(!idle.is_empty())
+    }
+
     /// Moves up to `limit` due jobs of a shard to their streams.
     ///
     /// # Errors

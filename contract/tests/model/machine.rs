@@ -31,6 +31,14 @@ pub(crate) struct Pending {
     pub(crate) idle: bool,
 }
 
+/// Whether the lease of a slot is over.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Lapsed {
+    No,
+    Just,
+    LongAgo,
+}
+
 #[derive(Debug)]
 pub(crate) struct Job {
     pub(crate) submit: Submit,
@@ -39,6 +47,8 @@ pub(crate) struct Job {
     pub(crate) gone: bool,
     pub(crate) status: Status,
     pub(crate) entry: Option<usize>,
+    /// Its place among those that wait for a slot: its first entry, once it was claimed.
+    pub(crate) place: Option<usize>,
     pub(crate) worker: Option<usize>,
     /// The delivery by which the attempt was claimed.
     pub(crate) claim: Option<usize>,
@@ -103,8 +113,8 @@ pub(crate) struct Machine {
     /// Jobs that wait for a time, and whether it is far.
     pub(crate) due: BTreeMap<usize, bool>,
     /// Slots of the limited tool, and whether their lease has run out.
-    pub(crate) slots: BTreeMap<usize, bool>,
-    /// Jobs that wait for a slot, in their order.
+    pub(crate) slots: BTreeMap<usize, Lapsed>,
+    /// Jobs that wait for a slot, in the order of their places.
     waiting: Vec<usize>,
     keys: BTreeMap<(usize, u8), usize>,
     /// The jobs that identical calls share, by owner and tool.
@@ -200,19 +210,18 @@ impl Machine {
     fn begin(&mut self, job: usize, entry: usize, (worker, delivery): (usize, usize)) -> Reply {
         let of = &mut self.jobs[job];
         if of.limited() {
-            self.slots.retain(|_, lapsed| !*lapsed);
-            let place = self.waiting.iter().position(|other| *other == job);
-            let before = self.slots.len() + place.unwrap_or(self.waiting.len());
+            let place = *of.place.get_or_insert(entry);
+            self.free_lapsed();
+            let first = |other: &&usize| self.jobs[**other].place < Some(place);
+            let before = self.slots.len() + self.waiting.iter().filter(first).count();
             if !self.slots.contains_key(&job) && before > 0 {
                 self.give_back(job);
-                if place.is_none() {
-                    self.waiting.push(job);
-                }
+                self.wait_for_slot(job);
                 self.admit();
                 return Reply::Waits;
             }
             self.waiting.retain(|other| *other != job);
-            self.slots.insert(job, false);
+            self.slots.insert(job, Lapsed::No);
         }
         let of = &mut self.jobs[job];
         of.status = Status::Working;
@@ -248,12 +257,39 @@ impl Machine {
         }
     }
 
+    /// Frees slots whose lease is over, but for those of jobs that wait to be taken over, unless they have waited for long.
+    fn free_lapsed(&mut self) {
+        let jobs = &self.jobs;
+        self.slots.retain(|job, lapsed| match lapsed {
+            Lapsed::No => true,
+            Lapsed::Just => jobs[*job].is_live() && jobs[*job].worker.is_some(),
+            Lapsed::LongAgo => false,
+        });
+    }
+
+    /// Lets a job wait for a slot at its place.
+    fn wait_for_slot(&mut self, job: usize) {
+        if !self.waiting.contains(&job) {
+            self.waiting.push(job);
+            self.waiting.sort_by_key(|job| self.jobs[*job].place);
+        }
+    }
+
+    /// Queues a job again: at its place among those that wait for a slot, if its tool has a limit and it was attempted.
+    fn enqueue(&mut self, job: usize) {
+        if self.jobs[job].limited() && self.jobs[job].place.is_some() {
+            self.wait_for_slot(job);
+        } else {
+            self.jobs[job].entry = Some(self.append(Some(job)));
+        }
+    }
+
     /// Brings the first job that waits for the slot back to the stream, if it is free.
     fn admit(&mut self) {
         if self.waiting.is_empty() {
             return;
         }
-        self.slots.retain(|_, lapsed| !*lapsed);
+        self.free_lapsed();
         let mut free = self.slots.is_empty();
         for job in self.waiting.clone() {
             let of = &self.jobs[job];
@@ -286,8 +322,11 @@ impl Machine {
                 of.status = Status::Working;
             } else {
                 of.status = Status::Queued;
-                self.jobs[job].entry = Some(self.append(Some(job)));
+                self.enqueue(job);
             }
+        }
+        if self.jobs[job].limited() {
+            self.admit();
         }
         Reply::Stored(open as u64)
     }
@@ -323,7 +362,7 @@ impl Machine {
         for job in ready {
             self.due.remove(&job);
             if !self.jobs[job].gone {
-                self.jobs[job].entry = Some(self.append(Some(job)));
+                self.enqueue(job);
                 moved += 1;
             }
         }

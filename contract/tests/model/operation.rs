@@ -124,6 +124,8 @@ pub(crate) enum Operation {
     Lapse {
         job: usize,
         passes: Passes,
+        /// Long before now.
+        long: bool,
     },
     Expire {
         job: usize,
@@ -233,7 +235,8 @@ fn seen() -> impl Strategy<Value = Operation> {
             .prop_map(|(job, owner, key)| Operation::Answer { job, owner, key }),
         1 => (some(), owner()).prop_map(|(job, owner)| Operation::Cancel { job, owner }),
         1 => (some(), owner()).prop_map(|(job, owner)| Operation::Watch { job, owner }),
-        12 => (some(), passes).prop_map(|(job, passes)| Operation::Lapse { job, passes }),
+        12 => (some(), passes, any::<bool>())
+            .prop_map(|(job, passes, long)| Operation::Lapse { job, passes, long }),
         1 => some().prop_map(|job| Operation::Expire { job }),
     ]
 }

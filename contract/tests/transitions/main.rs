@@ -34,6 +34,7 @@ mod losses;
 mod misplaced;
 mod outages;
 mod overviews;
+mod places;
 mod reclaims;
 mod registers;
 mod remotes;

@@ -1,10 +1,12 @@
 //! What models are told.
 
+use std::borrow::Cow;
+
 use serde::Serialize;
 use serde_json::{Value, json};
 use taskferry_contract::{Status, TaskView};
 
-use super::super::wire;
+use super::super::{standing, wire};
 
 /// What a model is told to wait at a time, s.
 const WAIT_TOLD: u64 = 30;
@@ -41,16 +43,11 @@ pub(in super::super) fn status(view: &TaskView) -> Value {
         ),
         Status::Cancelled => "It has ended, and there is no result.".to_owned(),
     };
-    let progress = match (&view.progress, &view.total) {
-        (Some(progress), Some(total)) => format!(" Progress: {progress} of {total}."),
-        (Some(progress), None) => format!(" Progress: {progress}."),
-        _ => String::new(),
-    };
     let text = format!(
-        "Task {id} ({}) is {}: {}{progress}\n\n{next}",
+        "Task {id} ({}) is {}: {}\n\n{next}",
         view.tool,
         wire::status_word(view.status),
-        wire::status_message(view),
+        standing::message(view),
     );
     said(&text, view, false)
 }
@@ -71,7 +68,7 @@ pub(super) fn unfinished(view: &TaskView) -> Value {
 struct Facts<'a> {
     task_id: String,
     status: &'static str,
-    status_message: &'a str,
+    status_message: Cow<'a, str>,
     tool: &'a str,
     created_at: String,
     expires_at: String,
@@ -82,11 +79,16 @@ struct Facts<'a> {
 }
 
 fn said(text: &str, view: &TaskView, is_error: bool) -> Value {
-    let number = |text: &Option<String>| text.as_deref().and_then(|text| text.parse().ok());
+    // What an attempt told that is over is no progress of the next one.
+    let runs = view.status != Status::Queued;
+    let number = |text: &Option<String>| {
+        let text = text.as_deref().filter(|_| runs)?;
+        text.parse().ok()
+    };
     let facts = Facts {
         task_id: view.id.to_string(),
         status: wire::status_word(view.status),
-        status_message: wire::status_message(view),
+        status_message: standing::message(view),
         tool: &view.tool,
         created_at: wire::timestamp(view.created_ms),
         expires_at: wire::timestamp(view.created_ms.saturating_add(view.ttl_ms)),
@@ -123,6 +125,11 @@ mod tests {
             progress: Some("2".to_owned()),
             total: None,
             attempt: 1,
+            waits: None,
+            queue: "default".to_owned(),
+            limit: None,
+            lease_ms: None,
+            served: None,
             result: None,
             error: None,
         }

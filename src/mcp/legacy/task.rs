@@ -15,7 +15,7 @@ use super::super::object::RawObject;
 use super::super::pace;
 use super::super::reply::{Answer, Refusal, Reply};
 use super::super::wire::{self, Outcome};
-use super::super::{Caller, Mcp};
+use super::super::{Caller, Mcp, standing};
 use super::cancel;
 use super::question::Carrier;
 use super::resume::{Awaited, Trail};
@@ -32,7 +32,7 @@ pub(super) const RELATED_TASK: &str = "io.modelcontextprotocol/related-task";
 pub(super) struct LegacyTask<'a> {
     task_id: String,
     pub(super) status: &'static str,
-    status_message: &'a str,
+    status_message: Cow<'a, str>,
     created_at: String,
     last_updated_at: String,
     ttl: i64,
@@ -44,7 +44,7 @@ impl<'a> LegacyTask<'a> {
         Self {
             task_id: view.id.to_string(),
             status: status(view),
-            status_message: wire::status_message(view),
+            status_message: standing::message(view),
             created_at: wire::timestamp(view.created_ms),
             last_updated_at: wire::timestamp(view.updated_ms),
             ttl: view.ttl_ms,

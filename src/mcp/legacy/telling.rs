@@ -11,6 +11,7 @@ use tokio::time::Instant;
 use super::super::log::LogTeller;
 use super::super::outgoing::{Method, Outgoing};
 use super::super::progress::ProgressTeller;
+use super::super::standing;
 use super::stream::Stream;
 use super::task::{LegacyTask, RELATED_TASK};
 use crate::bridge::BridgeError;
@@ -107,10 +108,11 @@ impl Stream {
         }
         let on_the_way = !messages.is_empty();
         let shown = LegacyTask::new(view);
-        if told.status != shown.status || told.message != view.message {
+        let news = standing::news(view);
+        if told.status != shown.status || told.message != news {
             messages.push(Outgoing::notification(Method::TaskStatus, &shown));
         }
-        (told.status, told.message) = (shown.status, view.message.clone());
+        (told.status, told.message) = (shown.status, news);
         if !messages.is_empty() && !self.speaks().await? {
             return Ok(false);
         }

@@ -16,7 +16,7 @@ use super::super::jsonrpc::{self, Request, RpcError};
 use super::super::outgoing::{Addressable, Method, Outgoing};
 use super::super::reply::{Answer, Event, Refusal, Reply};
 use super::super::wire::{self, SERVER_INFO, ServerInfo};
-use super::super::{Caller, Mcp};
+use super::super::{Caller, Mcp, standing};
 use super::envelope::Envelope;
 use super::task::{InputRequests, ModernTask, input_requests};
 use crate::bridge::{Bridge, BridgeError, Watch};
@@ -272,14 +272,14 @@ struct Shown {
 
 impl Shown {
     fn of(view: &TaskView, questions: &InputRequests) -> Self {
-        // Whether a job waits for a worker or has one is nothing a client sees.
+        // Whether a job waits for its first worker or has one is no news.
         let status = match view.status {
             Status::Queued => Status::Working,
             status => status,
         };
         Self {
             status,
-            message: view.message.clone(),
+            message: standing::news(view),
             keys: questions.keys().cloned().collect(),
         }
     }

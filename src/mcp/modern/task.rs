@@ -14,7 +14,7 @@ use super::super::object::RawObject;
 use super::super::pace;
 use super::super::reply::Refusal;
 use super::super::wire::{self, Outcome};
-use super::super::{Caller, Mcp};
+use super::super::{Caller, Mcp, standing};
 use super::envelope::Envelope;
 use super::headers::{self, Presence};
 use super::input::read_answers;
@@ -30,7 +30,7 @@ pub(super) struct ModernTask<'a, M = ResultMeta> {
     task_id: String,
     status: &'static str,
     #[serde(skip_serializing_if = "Option::is_none")]
-    status_message: Option<&'a str>,
+    status_message: Option<Cow<'a, str>>,
     created_at: String,
     last_updated_at: String,
     ttl_ms: i64,
@@ -48,7 +48,14 @@ pub(super) struct ModernTask<'a, M = ResultMeta> {
 impl<'a> ModernTask<'a> {
     /// The task that a call became.
     pub(super) fn created(view: &'a TaskView) -> Self {
-        Self::new(Some("task"), view, RESULT_META)
+        let task = Self::new(Some("task"), view, RESULT_META);
+        Self {
+            // That it waits for its first worker goes without saying.
+            status_message: task
+                .status_message
+                .filter(|_| standing::news(view).is_some()),
+            ..task
+        }
     }
 }
 
@@ -58,7 +65,7 @@ impl<'a, M> ModernTask<'a, M> {
             result_type,
             task_id: view.id.to_string(),
             status: wire::status_word(view.status),
-            status_message: view.message.as_deref(),
+            status_message: Some(standing::message(view)),
             created_at: wire::timestamp(view.created_ms),
             last_updated_at: wire::timestamp(view.updated_ms),
             ttl_ms: view.ttl_ms,
@@ -82,7 +89,6 @@ impl<'a, M> ModernTask<'a, M> {
             (Status::InputRequired, _) => task.input_requests = Some(questions),
             (Status::Completed, Some(Outcome::Result(result))) => task.result = inlined(result),
             (Status::Failed, Some(outcome)) => {
-                task.status_message = Some(wire::status_message(view));
                 task.error = match outcome {
                     Outcome::Stored(error) => Some(error),
                     Outcome::Missing(error) => serde_json::value::to_raw_value(&error).ok(),

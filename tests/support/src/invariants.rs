@@ -256,6 +256,12 @@ impl Keyspace {
                     "{key} is {status}, without an entry: {waits}, in due: {is_due}, in waiting: {for_slot}"
                 ));
             }
+            if status == "queued" && !says_what_it_waits_for(record, for_slot, is_due) {
+                let waits = field(record, "waits");
+                broken.push(format!(
+                    "{key} says it waits for {waits:?}, in due: {is_due}, in waiting: {for_slot}"
+                ));
+            }
             if for_slot && (status != "queued" || is_due) {
                 broken.push(format!(
                     "{key} is {status}, in due: {is_due}, and in waiting"
@@ -315,6 +321,24 @@ impl Keyspace {
         }
         broken
     }
+}
+
+/// Whether a queued job's record says what it waits for, since a moment after which nothing but its caller changed it. One
+/// that only ever waited for a worker says nothing.
+fn says_what_it_waits_for(record: &Record, for_slot: bool, is_due: bool) -> bool {
+    let waits = field(record, "waits");
+    let on_stream = !field(record, "entry").is_empty();
+    let mut words = waits.split(' ');
+    let right = match words.next().unwrap_or_default() {
+        "" => return on_stream,
+        "worker" => on_stream || is_due,
+        "slot" => for_slot && !on_stream,
+        "time" => is_due,
+        _ => false,
+    };
+    let number = |text: &str| text.parse::<i64>().ok();
+    let since = words.next().and_then(number);
+    right && since.is_some() && since <= number(field(record, "updated_ms"))
 }
 
 /// The id that an entry names, if it has one.

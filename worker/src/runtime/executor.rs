@@ -10,7 +10,7 @@ use tracing::Instrument as _;
 use super::attempt::{Attempt, expires};
 use super::backoff::jittered;
 use super::in_flight::Taken;
-use super::settle::{self, Settlement, completed, settle};
+use super::settle::{self, Back, Settlement, completed, settle};
 use super::slots::Permit;
 use super::supervise::{Ending, supervise};
 use super::{Runtime, Tool, claim, heartbeat, misfit, progress};
@@ -84,7 +84,12 @@ async fn execute(runtime: &Arc<Runtime>, taken: Taken, permit: Option<Permit>) {
 
 /// Gives back what was delivered although the worker begins nothing any more.
 async fn give_back(runtime: &Runtime, hold: &Hold, job: &Job) {
-    let given = settle::release(runtime, hold, expires(job), Duration::ZERO, None).await;
+    let back = Back {
+        delay: Duration::ZERO,
+        message: None,
+        ran: false,
+    };
+    let given = settle::release(runtime, hold, expires(job), back).await;
     count(runtime, given);
 }
 

@@ -7,7 +7,8 @@ use taskferry_contract::{DefinitionDigest, Hold, Job};
 
 use super::attempt::expires;
 use super::backoff::jittered;
-use super::{Runtime, Tool, settle};
+use super::settle::{self, Back};
+use super::{Runtime, Tool};
 
 /// How long such a job stays away, at first and at most, when no worker is known that could run it.
 const NOBODYS: [Duration; 2] = [Duration::from_secs(2), Duration::from_secs(30)];
@@ -30,7 +31,7 @@ pub(crate) async fn unknown_tool(runtime: &Runtime, hold: &Hold, job: &Job) {
     let (queue, name) = (&hold.claimed.queue, &job.tool);
     let message = format!("no worker on queue {queue} knows tool {name}");
     tracing::warn!(?delay, "{message}; released");
-    settle::release(runtime, hold, expires(job), delay, Some(&message)).await;
+    give_back(runtime, hold, job, (delay, Some(&message))).await;
 }
 
 /// The definition that a job was checked against, if it is another than the tool has here.
@@ -63,12 +64,25 @@ pub(crate) async fn not_as_checked(
         Some(message) => tracing::warn!(?delay, "{message}; released"),
         None => tracing::debug!(?delay, %checked, "checked against a definition that others have"),
     }
-    let message = message.as_deref();
-    settle::release(runtime, hold, expires(job), delay, message).await;
+    give_back(runtime, hold, job, (delay, message.as_deref())).await;
     tokio::select! {
         () = tokio::time::sleep(jittered(PACE)) => {}
         () = runtime.phase.stop.cancelled() => {}
     }
+}
+
+async fn give_back(
+    runtime: &Runtime,
+    hold: &Hold,
+    job: &Job,
+    (delay, message): (Duration, Option<&str>),
+) {
+    let back = Back {
+        delay,
+        message,
+        ran: false,
+    };
+    settle::release(runtime, hold, expires(job), back).await;
 }
 
 #[cfg(test)]

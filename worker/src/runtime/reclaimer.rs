@@ -3,11 +3,12 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use taskferry_contract::{Error, Shard};
+use taskferry_contract::{Error, QueueName, Shard};
 
 use super::Runtime;
 use super::backoff::jittered;
 use super::executor::take_up;
+use super::slots::Permit;
 
 /// At most so long after its lease a job is taken over.
 const ROUND: Duration = Duration::from_secs(1);
@@ -27,17 +28,40 @@ pub(crate) async fn run(runtime: Arc<Runtime>, shard: Shard) {
     }
 }
 
+/// A slot of a full worker for a job that lost its worker, if there is one: it stands in line with the fetcher, lest a backlog
+/// of new jobs keep such a job away until it is worked off.
+async fn slot_for_lost(
+    runtime: &Runtime,
+    from: (Shard, &QueueName),
+) -> Result<Option<Permit>, Error> {
+    match runtime.store.has_lost(from, runtime.lease).await {
+        Ok(false) => return Ok(None),
+        Ok(true) => {}
+        // Without a group nothing was delivered; the fetcher tells of a key that is no stream.
+        Err(error) if error.is_no_group() || error.is_wrong_type() => return Ok(None),
+        Err(error) => return Err(error),
+    }
+    tokio::select! {
+        () = runtime.phase.stop.cancelled() => Ok(None),
+        permit = runtime.slots.acquire() => Ok(Some(permit)),
+    }
+}
+
 async fn reclaim(runtime: &Arc<Runtime>, shard: Shard) -> Result<(), Error> {
     for queue in &runtime.queues {
-        // Nothing is taken over that cannot run at once.
-        let spare = runtime.slots.spare();
-        if spare == 0 {
-            return Ok(());
-        }
         let (store, worker) = (&runtime.store, &runtime.worker);
         let from = (shard, queue);
+        // Nothing is taken over that cannot run at once.
+        let (mut spare, mut permit) = (runtime.slots.spare(), None);
+        if spare == 0 {
+            permit = slot_for_lost(runtime, from).await?;
+            spare = usize::from(permit.is_some());
+        }
+        if spare == 0 {
+            continue;
+        }
         match store.reclaim(worker, from, runtime.lease, spare).await {
-            Ok(deliveries) => take_up(runtime, shard, deliveries, None),
+            Ok(deliveries) => take_up(runtime, shard, deliveries, permit),
             Err(error) if error.is_no_group() => store.ensure_group(shard, queue).await?,
             // The fetcher tells of it.
             Err(error) if error.is_wrong_type() => {}

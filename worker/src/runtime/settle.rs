@@ -21,7 +21,8 @@ pub(crate) enum Settlement {
         message: String,
         last: Outcome,
     },
-    /// Not at all: the job goes back, at once or after a delay with a line for pollers.
+    /// Not at all: the job goes back, since its handler was stopped, or after a delay with a line for pollers, since nothing of
+    /// it could be run.
     Release {
         delay: Duration,
         message: Option<String>,
@@ -156,7 +157,12 @@ async fn write(runtime: &Runtime, attempt: &Attempt, settlement: &Settlement) ->
             written(reply, |reply| log_retry(reply, message))
         }
         Settlement::Release { delay, message } => {
-            if release(runtime, hold, expires, *delay, message.as_deref()).await {
+            let back = Back {
+                delay: *delay,
+                message: message.as_deref(),
+                ran: message.is_none(),
+            };
+            if release(runtime, hold, expires, back).await {
                 Written::Yes
             } else {
                 Written::No
@@ -184,16 +190,35 @@ pub(crate) async fn park(runtime: &Runtime, attempt: &Attempt) -> Option<ParkRep
     reply.await.map_err(left_to_its_lease).ok()
 }
 
+/// How a job goes back.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Back<'a> {
+    /// How long it stays away.
+    pub(crate) delay: Duration,
+    /// A line for pollers.
+    pub(crate) message: Option<&'a str>,
+    /// Whether anything of it ran.
+    pub(crate) ran: bool,
+}
+
 /// Gives a job back; true if Redis took it.
 pub(crate) async fn release(
     runtime: &Runtime,
     hold: &Hold,
     expires: Instant,
-    delay: Duration,
-    message: Option<&str>,
+    back: Back<'_>,
 ) -> bool {
-    let reply = persist(runtime, expires, || {
-        runtime.store.release(hold, delay, message)
+    let Back {
+        delay,
+        message,
+        ran,
+    } = back;
+    let reply = persist(runtime, expires, move || async move {
+        if ran {
+            runtime.store.release(hold, delay, message).await
+        } else {
+            runtime.store.give_back(hold, delay, message).await
+        }
     })
     .await;
     if !delay.is_zero() {

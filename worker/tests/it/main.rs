@@ -14,6 +14,7 @@ mod faults;
 mod files;
 mod flow;
 mod leases;
+mod lost;
 mod outcomes;
 mod processes;
 mod prompt;

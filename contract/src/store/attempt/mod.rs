@@ -270,7 +270,8 @@ impl Store {
         }
     }
 
-    /// Gives the job back without using up an attempt: at once, or after `delay` with a `message` for pollers.
+    /// Gives the job back in the middle of an attempt, without using it up: at once, or after `delay`, with a `message` for
+    /// pollers.
     ///
     /// # Errors
     ///
@@ -281,8 +282,32 @@ impl Store {
         delay: Duration,
         message: Option<&str>,
     ) -> Result<FinishReply, Error> {
+        self.put_back(hold, (delay, message), true).await
+    }
+
+    /// The same before anything of the attempt ran: the job has waited since before it.
+    ///
+    /// # Errors
+    ///
+    /// If Redis fails.
+    pub async fn give_back(
+        &self,
+        hold: &Hold,
+        delay: Duration,
+        message: Option<&str>,
+    ) -> Result<FinishReply, Error> {
+        self.put_back(hold, (delay, message), false).await
+    }
+
+    async fn put_back(
+        &self,
+        hold: &Hold,
+        (delay, message): (Duration, Option<&str>),
+        ran: bool,
+    ) -> Result<FinishReply, Error> {
         let delay = millis(delay).to_string();
-        let args = [hold.claimed.entry.as_str(), &delay, message.unwrap_or("")];
+        let (message, ran) = (message.unwrap_or(""), if ran { "1" } else { "0" });
+        let args = [hold.claimed.entry.as_str(), &delay, message, ran];
         let reply = self.fenced(&TRANSITIONS.release, hold, &args).await?;
         match reply.tag.as_str() {
             "OK" => Ok(FinishReply::Stored),

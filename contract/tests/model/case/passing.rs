@@ -1,12 +1,12 @@
 //! How time passes for a job.
 
 use super::{Case, LONG_MS};
-use crate::machine::LIMITED;
+use crate::machine::{LIMITED, Lapsed};
 use crate::operation::Passes;
 
 impl Case {
-    /// Lets deadlines of a job pass.
-    pub(super) async fn lapse(&mut self, job: usize, passes: Passes) {
+    /// Lets deadlines of a job pass; its slot's just now or long ago.
+    pub(super) async fn lapse(&mut self, job: usize, passes: Passes, slot: Lapsed) {
         let of = &mut self.model.jobs[job];
         let (held, entry) = (of.worker.is_some() && !of.gone, of.entry);
         if passes != Passes::Idle {
@@ -16,9 +16,13 @@ impl Case {
                 self.raw::<()>("HSET", (record, "lease_ms", 1)).await;
             }
             if let Some(lapsed) = self.model.slots.get_mut(&job) {
-                *lapsed = true;
+                *lapsed = slot;
                 let slots = self.key(&format!("running:{}", self.tools[LIMITED].name));
-                let lapsed = (slots, "XX", 1, self.ids[job].to_string());
+                let until = match slot {
+                    Lapsed::Just => self.store.now_ms().await.unwrap() - 1,
+                    _ => 1,
+                };
+                let lapsed = (slots, "XX", until, self.ids[job].to_string());
                 self.raw::<()>("ZADD", lapsed).await;
             }
         }
@@ -53,7 +57,7 @@ impl Case {
 
     pub(super) async fn lapse_all(&mut self) {
         for job in 0..self.ids.len() {
-            self.lapse(job, Passes::Lease).await;
+            self.lapse(job, Passes::Lease, Lapsed::Just).await;
         }
         let entries: Vec<usize> = self.model.entries.keys().copied().collect();
         for entry in entries {

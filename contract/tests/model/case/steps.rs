@@ -7,7 +7,7 @@ use taskferry_contract::{
 };
 
 use super::{Case, Checked, Delivered, Holding, LEASE, equal};
-use crate::machine::Held;
+use crate::machine::{Held, Lapsed};
 use crate::operation::{End, Operation};
 use crate::reply::Reply;
 
@@ -265,8 +265,9 @@ impl Case {
                 };
                 (real, self.model.watch(job, owner))
             }
-            Operation::Lapse { passes, .. } => {
-                self.lapse(job, *passes).await;
+            Operation::Lapse { passes, long, .. } => {
+                let slot = if *long { Lapsed::LongAgo } else { Lapsed::Just };
+                self.lapse(job, *passes, slot).await;
                 (Reply::Nothing, Reply::Nothing)
             }
             Operation::Expire { .. } => {

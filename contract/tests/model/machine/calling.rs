@@ -42,6 +42,7 @@ impl Machine {
             gone: false,
             status: Status::Queued,
             entry: Some(entry),
+            place: None,
             worker: None,
             claim: None,
             lapsed: false,

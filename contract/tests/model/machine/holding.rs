@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use taskferry_contract::{Refused, Status};
 
-use super::{ATTEMPTS, Held, Machine, Pending};
+use super::{ATTEMPTS, Held, Lapsed, Machine, Pending};
 use crate::operation::End;
 use crate::reply::Reply;
 
@@ -38,7 +38,7 @@ impl Machine {
         let job = &mut self.jobs[held.job];
         job.lapsed = false;
         if job.limited() {
-            self.slots.insert(held.job, false);
+            self.slots.insert(held.job, Lapsed::No);
         }
         let renewed = Pending {
             worker: held.worker,
@@ -119,7 +119,7 @@ impl Machine {
         if later {
             self.due.insert(held.job, true);
         } else {
-            self.jobs[held.job].entry = Some(self.append(Some(held.job)));
+            self.enqueue(held.job);
         }
         self.leave_slot(held.job);
         Reply::Finished

@@ -1,0 +1,111 @@
+//! What a queued job waits for, and why.
+
+/// What a queued job waits for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum WaitsFor {
+    /// A worker: it is on its stream. A claim ends that.
+    Worker,
+    /// A slot of its tool, which is at its concurrency limit. It is brought to its stream when its turn comes.
+    Slot,
+    /// Its time, which another attempt was planned for.
+    Time,
+    /// Something that only a later release knows of.
+    Other,
+}
+
+/// Why a queued job is to be attempted again.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Again {
+    /// Its worker died, or fell silent for a lease.
+    Lost,
+    /// Its worker was told to stop, and the attempt did not end in time.
+    Released,
+    /// It failed in a way that another attempt may not; the record's message says how.
+    Failed,
+    /// Nothing of it ran, for its worker could not run it; the record's message says why, if there is something to do about it.
+    Returned,
+}
+
+/// What a queued job waits for, as its record says.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Waits {
+    /// For what.
+    pub what: WaitsFor,
+    /// Since when, ms since the epoch: since its last attempt ended, or since it was queued.
+    pub since_ms: i64,
+    /// Why again; nothing if it never was attempted.
+    pub again: Option<Again>,
+    /// When another attempt is due, ms since the epoch.
+    pub due_ms: Option<i64>,
+}
+
+impl Waits {
+    /// Reads the field; nothing if it does not say since when.
+    pub(crate) fn read(text: &str) -> Option<Self> {
+        let mut parts = text.split(' ');
+        let what = match parts.next() {
+            Some("worker") => WaitsFor::Worker,
+            Some("slot") => WaitsFor::Slot,
+            Some("time") => WaitsFor::Time,
+            _ => WaitsFor::Other,
+        };
+        let since_ms = parts.next().and_then(|since| since.parse().ok());
+        let again = match parts.next() {
+            Some("lost") => Some(Again::Lost),
+            Some("released") => Some(Again::Released),
+            Some("failed") => Some(Again::Failed),
+            Some("returned") => Some(Again::Returned),
+            _ => None,
+        };
+        Some(Self {
+            what,
+            since_ms: since_ms?,
+            again,
+            due_ms: parts.next().and_then(|due| due.parse().ok()),
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn reads_what_the_transitions_write() {
+        for (text, what, again, due_ms) in [
+            ("worker 7 -", WaitsFor::Worker, None, None),
+            (
+                "worker 7 released",
+                WaitsFor::Worker,
+                Some(Again::Released),
+                None,
+            ),
+            ("slot 7 lost", WaitsFor::Slot, Some(Again::Lost), None),
+            (
+                "time 7 failed 9",
+                WaitsFor::Time,
+                Some(Again::Failed),
+                Some(9),
+            ),
+            (
+                "time 7 returned 9",
+                WaitsFor::Time,
+                Some(Again::Returned),
+                Some(9),
+            ),
+            ("rain 7 unknown x", WaitsFor::Other, None, None),
+        ] {
+            let since_ms = 7;
+            let waits = Waits {
+                what,
+                since_ms,
+                again,
+                due_ms,
+            };
+            assert_eq!(Waits::read(text), Some(waits), "{text}");
+        }
+        for wrong in ["", "slot", "slot soon lost"] {
+            assert_eq!(Waits::read(wrong), None, "{wrong}");
+        }
+    }
+}

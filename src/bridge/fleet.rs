@@ -1,0 +1,124 @@
+//! What this replica knows of the workers, to tell callers what their jobs wait for. A poll is one Redis command: what it shows
+//! beside its record was read a moment before, for all.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use arc_swap::ArcSwapOption;
+use taskferry_contract::{Again, Fleet, Status, Store, TaskView, Waits, WaitsFor};
+use tokio::sync::Mutex;
+use tokio::time::{Instant, timeout};
+
+/// The workers are read at most this often, and only when somebody asks for a job that waits.
+const READ_EVERY: Duration = Duration::from_secs(1);
+
+/// A poll waits no longer than this for what is only told beside its record.
+const PATIENCE: Duration = Duration::from_millis(300);
+
+/// A lease counts as over so long after its end, ms: a renewal may be on its way, and two clocks are compared.
+const LEASE_GRACE_MS: i64 = 1_000;
+
+/// The workers, as they were read last.
+#[derive(Debug)]
+pub(super) struct KnownFleet {
+    store: Store,
+    last: ArcSwapOption<Read>,
+    reading: Mutex<()>,
+    /// By how much Redis's clock is ahead of this machine's, ms.
+    ahead_ms: AtomicI64,
+}
+
+#[derive(Debug)]
+struct Read {
+    at: Instant,
+    /// Nothing if it failed, or took too long.
+    fleet: Option<Fleet>,
+}
+
+impl KnownFleet {
+    pub(super) fn new(store: Store) -> Self {
+        Self {
+            store,
+            last: ArcSwapOption::empty(),
+            reading: Mutex::new(()),
+            ahead_ms: AtomicI64::new(0),
+        }
+    }
+
+    /// The workers, read within the last second. One reads for all who ask.
+    async fn fresh(&self) -> Arc<Read> {
+        let fresh = || {
+            let last = self.last.load_full();
+            last.filter(|read| read.at.elapsed() < READ_EVERY)
+        };
+        if let Some(read) = fresh() {
+            return read;
+        }
+        let _one = self.reading.lock().await;
+        if let Some(read) = fresh() {
+            return read;
+        }
+        let fleet = match timeout(PATIENCE, self.store.fleet()).await {
+            Ok(Ok(fleet)) => {
+                let ahead_ms = fleet.now_ms.saturating_sub(local_ms());
+                self.ahead_ms.store(ahead_ms, Ordering::Relaxed);
+                Some(fleet)
+            }
+            Ok(Err(error)) => {
+                tracing::debug!(%error, "the workers could not be read");
+                None
+            }
+            Err(_elapsed) => None,
+        };
+        let at = Instant::now();
+        let read = Arc::new(Read { at, fleet });
+        self.last.store(Some(Arc::clone(&read)));
+        read
+    }
+
+    /// The same view with what is known of the workers. A job whose lease is over is shown as it is: it waits to be taken over.
+    pub(super) async fn complete(&self, mut view: TaskView) -> TaskView {
+        if let Some(since_ms) = self.lost(&view).await {
+            view.status = Status::Queued;
+            view.updated_ms = since_ms;
+            view.waits = Some(Waits {
+                what: WaitsFor::Worker,
+                since_ms,
+                again: Some(Again::Lost),
+                due_ms: None,
+            });
+        }
+        let waits_for = view.waits.map_or(WaitsFor::Worker, |waits| waits.what);
+        // A plain call shows nothing of this.
+        let asks = view.status == Status::Queued && !view.plain;
+        if asks && waits_for == WaitsFor::Worker {
+            let read = self.fresh().await;
+            let fleet = read.fleet.as_ref();
+            view.served = fleet.map(|fleet| fleet.serving(&view.queue, &view.tool));
+        }
+        view
+    }
+
+    /// Since when a job that is worked on has lost its worker, by its lease; nothing if it has not.
+    async fn lost(&self, view: &TaskView) -> Option<i64> {
+        let until_ms = view.lease_ms.filter(|_| view.status == Status::Working)?;
+        let is_over = || self.now_ms().saturating_sub(until_ms) > LEASE_GRACE_MS;
+        if !is_over() {
+            return None;
+        }
+        // By the clock as it is now.
+        self.fresh().await;
+        is_over().then_some(until_ms)
+    }
+
+    /// Redis's clock, as far as is known without asking.
+    fn now_ms(&self) -> i64 {
+        local_ms().saturating_add(self.ahead_ms.load(Ordering::Relaxed))
+    }
+}
+
+fn local_ms() -> i64 {
+    let now = SystemTime::now().duration_since(UNIX_EPOCH);
+    now.map_or(0, |now| i64::try_from(now.as_millis()).unwrap_or(i64::MAX))
+}

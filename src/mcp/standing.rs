@@ -1,0 +1,321 @@
+//! How a task stands, in words. Both eras, the handles and every notification say it with these.
+
+use std::borrow::Cow;
+use std::fmt::Write as _;
+
+use taskferry_contract::{Again, Served, Status, TaskView, Waits, WaitsFor, cut};
+
+use super::amount::{amount, first_figure, has_figure};
+use super::wire::timestamp;
+
+/// So much of what an attempt told, or of why it failed, is repeated while another one is waited for, bytes.
+const TOLD_BEFORE: usize = 512;
+
+/// What a task says of itself: what it waits for, why and since when; else the worker's last message with its figures; else
+/// what its status means.
+pub(super) fn message(view: &TaskView) -> Cow<'_, str> {
+    match view.status {
+        Status::Queued => waiting(view, view.served).into(),
+        Status::Working => told(view).unwrap_or("The task is being worked on.".into()),
+        status => match (&view.message, status) {
+            (Some(message), _) => message.as_str(),
+            (None, Status::InputRequired) => "The task waits for your input.",
+            (None, Status::Completed) => "The task is complete.",
+            (None, Status::Failed) => "The task failed.",
+            (None, _) => "The task was cancelled.",
+        }
+        .into(),
+    }
+}
+
+/// What of a task's message makes a notification worth its while: not the figures alone, nor that it waits for a worker as
+/// every task does at first.
+pub(super) fn news(view: &TaskView) -> Option<String> {
+    if view.status != Status::Queued {
+        return view.message.clone();
+    }
+    let unserved = view.served.filter(|served| served.able == 0);
+    (view.waits.is_some() || unserved.is_some()).then(|| waiting(view, unserved))
+}
+
+/// What the attempt that runs, or ran last, told: its text, with its figures unless the text has them.
+fn told(view: &TaskView) -> Option<Cow<'_, str>> {
+    let figures = amount(view.progress.as_deref(), view.total.as_deref());
+    match (&view.message, figures) {
+        (Some(text), Some(figures)) if has_figure(text, first_figure(&figures)) => {
+            Some(text.into())
+        }
+        (Some(text), Some(figures)) => Some(format!("{text} ({figures})").into()),
+        (Some(text), None) => Some(text.into()),
+        (None, figures) => figures.map(Cow::from),
+    }
+}
+
+fn waiting(view: &TaskView, served: Option<Served>) -> String {
+    let waits = view.waits.unwrap_or(Waits {
+        what: WaitsFor::Worker,
+        since_ms: view.updated_ms,
+        again: None,
+        due_ms: None,
+    });
+    let since = timestamp(waits.since_ms);
+    let returned = waits.again == Some(Again::Returned);
+    if let (true, Some(why)) = (returned, &view.message) {
+        return format!("{} (the task has waited since {since})", sentence(why));
+    }
+    let mut text = "The task waits".to_owned();
+    let what = match (waits.what, waits.again) {
+        (WaitsFor::Other, _) => "",
+        (WaitsFor::Slot, _) => " for a slot of its tool",
+        (_, Some(Again::Lost | Again::Released | Again::Failed)) => " for another attempt",
+        (_, Some(Again::Returned)) => " for another worker",
+        (WaitsFor::Worker | WaitsFor::Time, None) => " for a worker",
+    };
+    // Writing to a string never fails.
+    let _infallible = write!(text, "{what} since {since}");
+    match (waits.what, view.limit, waits.due_ms, served) {
+        (WaitsFor::Slot, Some(limit), ..) => {
+            let jobs = if limit == 1 { "job" } else { "jobs" };
+            let _infallible = write!(text, "; at most {limit} {jobs} of {} at a time", view.tool);
+        }
+        (WaitsFor::Time, _, Some(due), _) => {
+            let _infallible = write!(text, "; it is due at {}", timestamp(due));
+        }
+        (WaitsFor::Worker, _, _, Some(served)) => text.push_str(&who_serves(view, served)),
+        _ => {}
+    }
+    text.push('.');
+    if let Some(before) = waits.again.and_then(|again| attempt_before(view, again)) {
+        text.push(' ');
+        text.push_str(&before);
+    }
+    text
+}
+
+fn who_serves(view: &TaskView, Served { reading, able }: Served) -> String {
+    let (queue, tool) = (&view.queue, &view.tool);
+    match (reading, able) {
+        (0, _) => format!("; no worker serves its queue ({queue})"),
+        (1, 0) => format!("; the one worker of its queue ({queue}) does not have {tool}"),
+        (several, 0) => {
+            format!("; none of the {several} workers of its queue ({queue}) has {tool}")
+        }
+        (_, 1) => format!("; 1 live worker serves it (queue {queue})"),
+        (_, able) => format!("; {able} live workers serve it (queue {queue})"),
+    }
+}
+
+fn attempt_before(view: &TaskView, again: Again) -> Option<String> {
+    let attempt = view.attempt;
+    let how = match again {
+        Again::Lost => "lost its worker",
+        Again::Released => "was stopped with its worker",
+        Again::Failed => {
+            let why = view.message.as_deref().map(sentence);
+            return Some(match why.filter(|why| !why.is_empty()) {
+                Some(why) => format!("Attempt {attempt} failed: {why}."),
+                None => format!("Attempt {attempt} failed."),
+            });
+        }
+        Again::Returned => return None,
+    };
+    Some(match told(view) {
+        Some(told) => format!(
+            "Attempt {attempt} {how} at \"{}\".",
+            cut(&told, TOLD_BEFORE)
+        ),
+        None => format!("Attempt {attempt} {how}."),
+    })
+}
+
+/// A text to which something is added, without the stop at its end.
+fn sentence(text: &str) -> Cow<'_, str> {
+    cut(text.trim_end().trim_end_matches('.'), TOLD_BEFORE)
+}
+
+#[cfg(test)]
+mod tests {
+    use taskferry_contract::{Owner, Shards, TaskId};
+
+    use super::*;
+
+    const SINCE: &str = "1970-01-01T00:00:07.000Z";
+
+    fn view(status: Status) -> TaskView {
+        TaskView {
+            id: TaskId::random(Shards::default().all().next().unwrap()),
+            status,
+            tool: "report".to_owned(),
+            owner: Owner::anonymous(),
+            plain: false,
+            created_ms: 0,
+            updated_ms: 7_000,
+            ttl_ms: 1_000,
+            poll_ms: 100,
+            poll_max_ms: 100,
+            message: None,
+            is_error: false,
+            progress: None,
+            total: None,
+            attempt: 1,
+            waits: None,
+            queue: "slow".to_owned(),
+            limit: None,
+            lease_ms: None,
+            served: None,
+            result: None,
+            error: None,
+        }
+    }
+
+    fn told(status: Status, message: Option<&str>, progress: Option<&str>) -> TaskView {
+        TaskView {
+            message: message.map(ToOwned::to_owned),
+            progress: progress.map(ToOwned::to_owned),
+            total: progress.map(|_| "20".to_owned()),
+            ..view(status)
+        }
+    }
+
+    fn waits(what: WaitsFor, again: Option<Again>, view: TaskView) -> TaskView {
+        let waits = Waits {
+            what,
+            since_ms: 7_000,
+            again,
+            due_ms: (what == WaitsFor::Time).then_some(9_000),
+        };
+        TaskView {
+            waits: Some(waits),
+            ..view
+        }
+    }
+
+    #[test]
+    fn a_task_that_runs_tells_the_text_of_its_tool_and_the_figures() {
+        for (text, progress, message_is) in [
+            (None, None, "The task is being worked on."),
+            (None, Some("7"), "7 of 20"),
+            (Some("part 18"), None, "part 18"),
+            (Some("part 18"), Some("7"), "part 18 (7 of 20)"),
+            (Some("part 7 of 20"), Some("7"), "part 7 of 20"),
+            (Some("loading"), Some("NaN"), "loading"),
+        ] {
+            let view = told(Status::Working, text, progress);
+            assert_eq!(message(&view), message_is);
+            assert_eq!(news(&view).as_deref(), text, "figures alone are no news");
+        }
+    }
+
+    #[test]
+    fn an_end_and_a_question_tell_the_text_alone() {
+        for (status, default) in [
+            (Status::InputRequired, "The task waits for your input."),
+            (Status::Completed, "The task is complete."),
+            (Status::Failed, "The task failed."),
+            (Status::Cancelled, "The task was cancelled."),
+        ] {
+            assert_eq!(message(&told(status, None, Some("7"))), default);
+            assert_eq!(message(&told(status, Some("bye"), Some("7"))), "bye");
+        }
+    }
+
+    #[test]
+    fn a_first_wait_tells_who_could_end_it_and_is_news_only_if_nobody_could() {
+        for (served, end) in [
+            (None, "."),
+            (Some((3, 3)), "; 3 live workers serve it (queue slow)."),
+            (Some((2, 1)), "; 1 live worker serves it (queue slow)."),
+            (Some((0, 0)), "; no worker serves its queue (slow)."),
+            (
+                Some((1, 0)),
+                "; the one worker of its queue (slow) does not have report.",
+            ),
+            (
+                Some((2, 0)),
+                "; none of the 2 workers of its queue (slow) has report.",
+            ),
+        ] {
+            let served = served.map(|(reading, able)| Served { reading, able });
+            let view = TaskView {
+                served,
+                ..view(Status::Queued)
+            };
+            let text = format!("The task waits for a worker since {SINCE}{end}");
+            assert_eq!(message(&view), text);
+            let nobody = served.is_some_and(|served| served.able == 0);
+            assert_eq!(news(&view), nobody.then_some(text));
+        }
+    }
+
+    /// The message, in which T stands for the time.
+    fn says(view: &TaskView, text: &str) {
+        let text = text.replace("since T", &format!("since {SINCE}"));
+        assert_eq!(message(view), text);
+        assert_eq!(news(view), Some(text));
+    }
+
+    #[test]
+    fn what_waits_for_a_slot_tells_the_limit() {
+        let slot = |limit, again, before| {
+            let view = TaskView {
+                limit: Some(limit),
+                ..before
+            };
+            waits(WaitsFor::Slot, again, view)
+        };
+        says(
+            &slot(2, None, view(Status::Queued)),
+            "The task waits for a slot of its tool since T; at most 2 jobs of report at a time.",
+        );
+        let lost = told(Status::Queued, Some("part 18"), Some("7"));
+        says(
+            &slot(1, Some(Again::Lost), lost),
+            "The task waits for a slot of its tool since T; at most 1 job of report at a time. Attempt 1 lost its worker at \"part 18 (7 of 20)\".",
+        );
+    }
+
+    #[test]
+    fn what_waits_again_tells_what_became_of_the_attempt_before() {
+        let why = || told(Status::Queued, Some("no paper."), None);
+        let none = || view(Status::Queued);
+        for (what, again, view, text) in [
+            (
+                WaitsFor::Worker,
+                Some(Again::Released),
+                none(),
+                "The task waits for another attempt since T. Attempt 1 was stopped with its worker.",
+            ),
+            (
+                WaitsFor::Time,
+                Some(Again::Failed),
+                why(),
+                "The task waits for another attempt since T; it is due at 1970-01-01T00:00:09.000Z. Attempt 1 failed: no paper.",
+            ),
+            (
+                WaitsFor::Time,
+                Some(Again::Returned),
+                why(),
+                "no paper (the task has waited since T)",
+            ),
+            (
+                WaitsFor::Time,
+                Some(Again::Returned),
+                none(),
+                "The task waits for another worker since T; it is due at 1970-01-01T00:00:09.000Z.",
+            ),
+            (WaitsFor::Other, None, none(), "The task waits since T."),
+        ] {
+            says(&waits(what, again, view), text);
+        }
+    }
+
+    #[test]
+    fn long_texts_of_an_attempt_before_are_cut() {
+        let long = "x".repeat(10_000);
+        for again in [Again::Lost, Again::Failed, Again::Returned] {
+            let view = told(Status::Queued, Some(&long), Some("7"));
+            let text = message(&waits(WaitsFor::Worker, Some(again), view)).into_owned();
+            assert!(text.len() < 800 && text.contains('…'), "{text}");
+        }
+    }
+}

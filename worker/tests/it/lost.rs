@@ -1,0 +1,59 @@
+//! Jobs that lost their worker, where others wait.
+
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use taskferry_contract::{ClaimReply, Delivery, Source, WorkerId};
+use taskferry_testing::eventually;
+use taskferry_worker::{HandlerResult, JobContext, ToolOutput};
+
+use crate::rig::{LEASE, Rig, SOON, run, tool};
+
+#[tokio::test]
+async fn a_full_worker_takes_over_a_lost_job_before_it_has_worked_off_its_backlog() {
+    let rig = Rig::new().await;
+    let shard = rig.settings.shards.all().next().unwrap();
+    let step = tool("step");
+    rig.store.ensure_group(shard, &step.queue).await.unwrap();
+    let lost = rig.submit(&step, "{}").await;
+    // A worker claims it and is never heard of again.
+    let dead: WorkerId = "dead".parse().unwrap();
+    let mut connection = rig.store.connections().blocking().await.unwrap();
+    let source = Source {
+        worker: &dead,
+        shard,
+        queues: std::slice::from_ref(&step.queue),
+    };
+    let read = rig.store.read_new(&mut connection, source, 1, None).await;
+    let Some(Delivery::Job(claimed)) = read.unwrap().pop() else {
+        panic!("there is no entry");
+    };
+    let claim = rig.store.claim(&claimed, &dead, LEASE).await.unwrap();
+    assert!(matches!(claim, ClaimReply::Started(_)), "{claim:?}");
+
+    // Work for several leases, for one slot.
+    let mut backlog = Vec::new();
+    for _ in 0..80 {
+        backlog.push(rig.submit(&step, "{}").await);
+    }
+    let order = Arc::new(Mutex::new(Vec::new()));
+    let ran = Arc::clone(&order);
+    let handler = move |job: JobContext| {
+        let ran = Arc::clone(&ran);
+        async move {
+            tokio::time::sleep(Duration::from_millis(50)).await;
+            ran.lock().unwrap().push(job.task_id());
+            let done: HandlerResult = Ok(ToolOutput::text("done"));
+            done
+        }
+    };
+    let worker = run(rig.builder().slots(1).tool(step, handler));
+    eventually(SOON, "all ran", async || order.lock().unwrap().len() == 81).await;
+    let order = order.lock().unwrap().clone();
+    let place = order.iter().position(|id| *id == lost).unwrap();
+    assert!(place < 80, "it ran after the whole backlog");
+    let others: Vec<_> = order.iter().filter(|id| **id != lost).copied().collect();
+    assert_eq!(others, backlog, "the others ran in their order");
+    worker.stop().await;
+    rig.check().await;
+}
