@@ -4,17 +4,22 @@
 -- ARGV  base · id · entry · worker · lease_ms (integer > 0) · claim (which of the worker's claims this is; a repeated call has
 --       the same)
 -- Replies
---   OK, attempt, field, value …   the attempt is the caller's; the whole record follows. Also for this very claim made
---                                 twice, which starts no other attempt
+--   OK, attempt, field, value …   the attempt is the caller's; the whole record follows, and if it was taken over from a
+--                                 worker that fell silent, taken_from, that worker, which is in no record. Also for this
+--                                 very claim made twice, which starts no other attempt
 --   GONE                          the record expired; the entry is dropped
 --   STALE                         another entry stands for the job; this one is dropped
 --   DONE                          the job is terminal; the entry is dropped
 --   UNREADABLE, field, value      a number of the record is none, or the record is no hash (type, what it is); nothing changes
---   POISON, crashes               the job reached its crash limit: failed, dead letter, entry dropped
+--   POISON, crashes, tool, attempt, worker
+--                                 the job reached its crash limit: failed, dead letter, entry dropped. Which attempt was
+--                                 the last, and whose
 --   BUSY, until_ms                someone holds a lease until then, if only the caller by an earlier claim: a handler may
 --                                 have begun that attempt. The entry stays, pending for the holder
---   WAITS                         its tool is at its concurrency limit, or others that were queued first wait for a slot; the
---                                 entry is dropped, and it gets another when its turn comes
+--   WAITS [, crashes, tool, attempt, worker]
+--                                 its tool is at its concurrency limit, or others that were queued first wait for a slot; the
+--                                 entry is dropped, and it gets another when its turn comes. What follows is there if it was
+--                                 taken over from a worker that fell silent, as with POISON
 -- Effects  running:<tool>, waiting:<tool> and waiting for tools with a limit; crashes + 1 when the attempt before was never
 --          given back. A job that waits for a slot since its attempt was lost changed when the lease ran out. Rings the
 --          replicas that wait when it is to wait for a slot
@@ -80,7 +85,7 @@ if job.worker and job.worker ~= '' then
     close(base, record, id, job, 'failed', {
       'crashes', int(crashes), 'message', text, 'error', cjson.encode({ code = -32603, message = text }),
     })
-    return { 'POISON', int(crashes) }
+    return { 'POISON', int(crashes), job.tool, job.attempt, job.worker }
   end
 end
 
@@ -111,6 +116,9 @@ if job.limit then
     -- Those before it may have expired.
     admit(base, job.tool)
     ring_waiters(base, id, job.waiters)
+    if lost then
+      return { 'WAITS', int(crashes), job.tool, job.attempt, job.worker }
+    end
     return { 'WAITS' }
   end
   redis.call('ZREM', waiting, id)
@@ -127,4 +135,9 @@ redis.call('HSET', record, 'status', 'working', 'attempt', attempt, 'crashes', i
 if attempt ~= '1' then
   redis.call('HDEL', record, 'progress', 'total', 'message')
 end
-return started(attempt)
+local reply = started(attempt)
+if lost then
+  reply[#reply + 1] = 'taken_from'
+  reply[#reply + 1] = job.worker
+end
+return reply

@@ -74,7 +74,7 @@ pub use session::{Lifetime, RequestNote, Session, SessionId, StreamHold, Told};
 pub use state::Status;
 pub use store::Store;
 pub use store::attempt::{
-    AskReply, ClaimReply, Claimed, FinishReply, Hold, Outcome, ParkReply, Progress, Refused,
+    AskReply, ClaimReply, Claimed, FinishReply, Hold, Lost, Outcome, ParkReply, Progress, Refused,
     RenewReply, RetryReply,
 };
 pub use store::flow::{Delivery, ForwardReply, Source};

@@ -175,6 +175,11 @@ pub struct Job {
     pub created_ms: i64,
     /// How long it lives from then, ms.
     pub ttl_ms: i64,
+    /// How long it was ready before this attempt began, ms: since its call, its backoff, its last answer, or the end of the
+    /// lease of the attempt that was lost before.
+    pub waited_ms: u64,
+    /// The worker that fell silent and that it was taken over from, if this is what began the attempt.
+    pub taken_from: Option<String>,
     /// How long one attempt may take, ms.
     pub timeout_ms: u64,
     /// What the client can be asked: a JSON object of MCP client capabilities.
@@ -203,6 +208,12 @@ impl Job {
             })
             .collect();
         let mut take = |name: &'static str| fields.remove(name);
+        let created_ms = read(id, "created_ms", take("created_ms"))?;
+        // What only the log tells stops no job.
+        let waits = take("waits").and_then(|waits| Waits::read(&waits));
+        let ready_ms = waits.map_or(created_ms, Waits::ready_ms);
+        let started_ms = take("started_ms").and_then(|started| started.parse().ok());
+        let started_ms: i64 = started_ms.unwrap_or(ready_ms);
         Ok(Self {
             id,
             tool: read(id, "tool", take("tool"))?,
@@ -214,8 +225,13 @@ impl Job {
             crashes: read(id, "crashes", take("crashes"))?,
             max_attempts: read(id, "max_attempts", take("max_attempts"))?,
             max_crashes: read(id, "max_crashes", take("max_crashes"))?,
-            created_ms: read(id, "created_ms", take("created_ms"))?,
+            created_ms,
             ttl_ms: read(id, "ttl_ms", take("ttl_ms"))?,
+            waited_ms: started_ms
+                .saturating_sub(ready_ms)
+                .try_into()
+                .unwrap_or_default(),
+            taken_from: take("taken_from"),
             timeout_ms: read(id, "timeout_ms", take("timeout_ms"))?,
             capabilities: take("capabilities"),
             trace: take("trace"),

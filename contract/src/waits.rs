@@ -40,6 +40,14 @@ pub struct Waits {
 }
 
 impl Waits {
+    /// Since when the job could have been attempted, ms since the epoch: the delay of a retry is no wait for a worker.
+    pub(crate) fn ready_ms(self) -> i64 {
+        match (self.again, self.due_ms) {
+            (Some(Again::Failed), Some(due_ms)) => due_ms,
+            _ => self.since_ms,
+        }
+    }
+
     /// Reads the field; nothing if it does not say since when.
     pub(crate) fn read(text: &str) -> Option<Self> {
         let mut parts = text.split(' ');

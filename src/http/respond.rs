@@ -11,7 +11,7 @@ use futures_util::stream;
 use tokio::sync::mpsc;
 use tokio::time::Instant;
 
-use crate::mcp::{Answer, Event, Reply, RpcError, Says};
+use crate::mcp::{Answer, CallLine, Event, Reply, RpcError, Says};
 
 const SESSION: HeaderName = HeaderName::from_static("mcp-session-id");
 /// Tells proxies to pass events on as they come.
@@ -31,13 +31,14 @@ pub(super) async fn respond(reply: Reply, keep_alive: Duration) -> Response {
             first,
             rest,
             within,
-        } => soon((first, rest), within, keep_alive).await,
+            line,
+        } => soon((first, rest), within, keep_alive, line).await,
         Reply::Batch {
             answers,
             rest,
             within,
         } => batch(answers, rest, within, keep_alive).await,
-        Reply::Stream { first, rest } => events(first, rest, keep_alive),
+        Reply::Stream { first, rest, line } => events(first, rest, keep_alive, line),
     }
 }
 
@@ -93,18 +94,25 @@ async fn soon(
     (mut first, mut rest): (Vec<Event>, mpsc::Receiver<Event>),
     within: Duration,
     keep_alive: Duration,
+    line: CallLine,
 ) -> Response {
     match tokio::time::timeout(within, rest.recv()).await {
         Ok(Some(Event {
             says: Says::Last(answer),
             ..
-        })) => return json(answer),
+        })) => {
+            line.answered(&answer);
+            return json(answer);
+        }
         Ok(Some(event)) => first.push(event),
         // Without an event that has an id, no client comes back for more.
-        Ok(None) => return unanswered(keep_alive),
+        Ok(None) => {
+            line.unanswered();
+            return unanswered(keep_alive);
+        }
         Err(_still_running) => {}
     }
-    events(first, rest, keep_alive)
+    events(first, rest, keep_alive, line)
 }
 
 /// The answers alone if nothing else comes within a time, else a stream.
@@ -131,14 +139,15 @@ async fn batch(
         id: None,
         says: Says::One(Answer::ok(body)),
     });
-    events(known.chain(next).collect(), rest, keep_alive)
+    let line = CallLine::default();
+    events(known.chain(next).collect(), rest, keep_alive, line)
 }
 
 /// A stream that ends without a message: the one way in which a request may have no answer (2025-11-25, Sending Messages to
 /// the Server; Cancellation).
 fn unanswered(keep_alive: Duration) -> Response {
     let (_nothing, rest) = mpsc::channel(1);
-    events(Vec::new(), rest, keep_alive)
+    events(Vec::new(), rest, keep_alive, CallLine::default())
 }
 
 fn empty(status: StatusCode) -> Response {
@@ -147,11 +156,17 @@ fn empty(status: StatusCode) -> Response {
     response
 }
 
-fn events(first: Vec<Event>, rest: mpsc::Receiver<Event>, keep_alive: Duration) -> Response {
+fn events(
+    first: Vec<Event>,
+    rest: mpsc::Receiver<Event>,
+    keep_alive: Duration,
+    line: CallLine,
+) -> Response {
     let state = Stream {
         first: first.into_iter(),
         rest,
         keep_alive,
+        line: Some(line),
         ended: false,
     };
     let body = stream::unfold(state, |mut state| async move {
@@ -176,6 +191,8 @@ struct Stream {
     first: std::vec::IntoIter<Event>,
     rest: mpsc::Receiver<Event>,
     keep_alive: Duration,
+    /// Says how it went, once; dropped with this, that the client left.
+    line: Option<CallLine>,
     ended: bool,
 }
 
@@ -189,12 +206,20 @@ impl Stream {
             None => {
                 let quiet_until = Instant::now() + self.keep_alive;
                 match tokio::time::timeout_at(quiet_until, self.rest.recv()).await {
-                    Ok(event) => event?,
+                    Ok(Some(event)) => event,
+                    Ok(None) => {
+                        self.line.take().into_iter().for_each(CallLine::unanswered);
+                        return None;
+                    }
                     Err(_quiet) => return Some(Bytes::from_static(b": keep-alive\n\n")),
                 }
             }
         };
-        self.ended = matches!(event.says, Says::Last(_));
+        if let Says::Last(answer) = &event.says {
+            self.ended = true;
+            let line = self.line.take();
+            line.into_iter().for_each(|line| line.answered(answer));
+        }
         Some(framed(&event))
     }
 }

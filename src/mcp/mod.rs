@@ -1,6 +1,7 @@
 //! MCP: both eras on one endpoint, each request served by the era it speaks.
 
 mod amount;
+mod call_line;
 mod capabilities;
 mod era;
 mod follow;
@@ -29,6 +30,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::bridge::Bridge;
+pub(crate) use call_line::CallLine;
 use era::Era;
 pub(crate) use jsonrpc::RpcError;
 use jsonrpc::{Body, Message};
@@ -117,14 +119,23 @@ impl Mcp {
         };
         match (era::of(headers, &message), message) {
             (Era::Modern, Message::Request(request)) => {
-                self.modern_request(caller, headers, &request).await
+                let line = CallLine::of(Era::Modern, &request);
+                let reply = self.modern_request(caller, headers, &request).await;
+                reply.told_by(line)
             }
             (Era::Modern, Message::Notification(_)) => Reply::Accepted,
             (Era::Modern, Message::Response(_)) => Reply::malformed(
                 None,
                 &RpcError::invalid_request("this revision has no responses from clients"),
             ),
-            (Era::Legacy, message) => self.legacy_message(caller, headers, message).await,
+            (Era::Legacy, message) => {
+                let line = match &message {
+                    Message::Request(request) => CallLine::of(Era::Legacy, request),
+                    _ => CallLine::default(),
+                };
+                let reply = self.legacy_message(caller, headers, message).await;
+                reply.told_by(line)
+            }
         }
     }
 

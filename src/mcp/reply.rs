@@ -4,9 +4,10 @@ use std::time::Duration;
 
 use axum::http::StatusCode;
 use serde_json::value::RawValue;
-use taskferry_contract::SessionId;
+use taskferry_contract::{SessionId, TaskId};
 use tokio::sync::mpsc;
 
+use super::call_line::CallLine;
 use super::jsonrpc::{self, RpcError};
 use super::outgoing::Admitted;
 use crate::bridge::BridgeError;
@@ -20,6 +21,10 @@ pub(crate) struct Answer {
     pub(crate) session: Option<SessionId>,
     /// When the caller may try again, s.
     pub(crate) retry_after: Option<u16>,
+    /// The task that the call became, for the log.
+    pub(crate) task: Option<TaskId>,
+    /// The code of the JSON-RPC error that it is, for the log.
+    pub(crate) code: Option<i64>,
 }
 
 /// What a stream carries.
@@ -86,6 +91,8 @@ pub(crate) enum Reply {
         rest: mpsc::Receiver<Event>,
         /// How long to wait for the first of those.
         within: Duration,
+        /// Says how it went.
+        line: CallLine,
     },
     /// One JSON array if the answers to several requests come in time, else a stream.
     Batch {
@@ -102,6 +109,8 @@ pub(crate) enum Reply {
         first: Vec<Event>,
         /// Those to come; the end of the channel ends the stream.
         rest: mpsc::Receiver<Event>,
+        /// Says how it went.
+        line: CallLine,
     },
 }
 
@@ -117,12 +126,25 @@ impl Answer {
             body,
             session: None,
             retry_after: None,
+            task: None,
+            code: None,
+        }
+    }
+
+    /// The same, of a call that became a task.
+    pub(crate) fn of_task(self, task: TaskId) -> Self {
+        Self {
+            task: Some(task),
+            ..self
         }
     }
 
     /// A JSON-RPC error.
     pub(crate) fn error(status: StatusCode, id: Option<&RawValue>, error: &RpcError) -> Self {
-        Self::with_status(status, jsonrpc::failure(id, error))
+        Self {
+            code: Some(error.code),
+            ..Self::with_status(status, jsonrpc::failure(id, error))
+        }
     }
 }
 

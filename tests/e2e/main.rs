@@ -16,6 +16,7 @@ mod stream;
 
 mod askable;
 mod batches;
+mod call_lines;
 mod cancelled;
 mod declarations;
 mod definitions;

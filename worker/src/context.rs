@@ -19,6 +19,9 @@ use crate::runtime::Runtime;
 use crate::runtime::attempt::Attempt;
 pub(crate) use asking::Away;
 
+/// Under which target the log has what tools log: within that of all they say.
+const LOG: &str = "tool::log";
+
 /// One attempt of one job, as its handler sees it. Cheap to clone.
 #[derive(Clone)]
 pub struct JobContext {
@@ -136,9 +139,9 @@ impl JobContext {
         self.attempt.reports.add(report);
     }
 
-    /// Writes a line to the worker's log, with the task's id, and to the client if it wants lines of this level.
+    /// Writes a line to the worker's log, with the task's id and the target `tool::log`, and to the client if it wants lines of this level.
     pub fn log(&self, level: LogLevel, text: impl AsRef<str>) {
-        let (task, tool, text) = (self.task_id(), self.tool(), text.as_ref());
+        let text = text.as_ref();
         if self
             .attempt
             .job
@@ -147,12 +150,19 @@ impl JobContext {
         {
             self.attempt.reports.add_line(level, text);
         }
+        let (task, tool, attempt) = (self.task_id(), self.tool(), self.attempt());
+        // In a field it is quoted, and nothing in it looks like another field.
+        macro_rules! write {
+            ($level:ident) => {
+                tracing::$level!(target: LOG, parent: None, %task, %tool, attempt, line = text, "log")
+            };
+        }
         match level {
-            LogLevel::Debug => tracing::debug!(%task, %tool, "{text}"),
-            LogLevel::Info | LogLevel::Notice => tracing::info!(%task, %tool, "{text}"),
-            LogLevel::Warning => tracing::warn!(%task, %tool, "{text}"),
+            LogLevel::Debug => write!(debug),
+            LogLevel::Info | LogLevel::Notice => write!(info),
+            LogLevel::Warning => write!(warn),
             LogLevel::Error | LogLevel::Critical | LogLevel::Alert | LogLevel::Emergency => {
-                tracing::error!(%task, %tool, "{text}");
+                write!(error);
             }
         }
     }

@@ -102,6 +102,19 @@ pub(crate) enum Failure {
     NotStarted { message: String },
 }
 
+impl Failure {
+    /// Why, in words that the log may show: not those of the tool.
+    pub(crate) fn cause(&self) -> Option<String> {
+        match self {
+            Self::Tool(result) | Self::Retry { last: result, .. } => result.cause.clone(),
+            Self::Rpc { code, .. } => Some(format!("JSON-RPC error {code}")),
+            Self::Stopped => Some("the worker is told to stop".to_owned()),
+            Self::NotStarted { message } => Some(message.clone()),
+            Self::Park { .. } => None,
+        }
+    }
+}
+
 impl ToolError {
     /// The tool was run and reports an error, which the model sees (`isError`). It is not attempted again.
     #[must_use]

@@ -19,8 +19,7 @@ pub(crate) async fn hold(offload: &Offload, checks: &ToolChecks, result: ToolRes
         (result, None) => result,
         (_, Some(fault)) => {
             let text = format!("the tool's result does not fit its output schema: {fault}");
-            tracing::warn!("{text}");
-            ToolResult::error(&text)
+            ToolResult::error(&text).because("its result does not fit its output schema")
         }
     }
 }
@@ -44,6 +43,7 @@ mod tests {
             result: raw(result),
             is_error,
             summary: None,
+            cause: None,
         };
         hold(&Offload::default(), &checks.unwrap(), result).await
     }

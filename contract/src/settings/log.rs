@@ -19,7 +19,7 @@ pub const LOG_SETTINGS: [Setting; 2] = [
     Setting {
         name: "log",
         value: "FILTER",
-        help: "What is logged: error, warn, info, debug, trace, or module=level,… [default: info]",
+        help: "What is logged: error, warn, info, debug, trace, off, or level,target=level,… as in info,tool=debug [default: info]",
     },
     Setting {
         name: "log_format",

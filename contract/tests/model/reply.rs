@@ -77,8 +77,8 @@ impl From<&ClaimReply> for Reply {
             ClaimReply::Gone => Self::Gone,
             ClaimReply::Stale => Self::Stale,
             ClaimReply::AlreadyTerminal => Self::Terminal,
-            ClaimReply::Poison { crashes } => Self::Poison(*crashes),
-            ClaimReply::Waits => Self::Waits,
+            ClaimReply::Poison(lost) => Self::Poison(lost.crashes),
+            ClaimReply::Waits(_) => Self::Waits,
             ClaimReply::Busy { .. } => Self::Busy,
         }
     }

@@ -53,7 +53,7 @@ async fn one_that_waits_for_a_slot_leaves_its_place_at_once() {
         waiting.push(rig.submit().await);
         let claimed = rig.next().await;
         let reply = rig.claim(&claimed).await;
-        assert!(matches!(reply, ClaimReply::Waits), "{reply:?}");
+        assert!(matches!(reply, ClaimReply::Waits(None)), "{reply:?}");
     }
     // Whoever looks for a free slot stops at the first that still waits, and never meets the one behind it.
     let cancelled = rig.store.cancel(waiting[1], &rig.owner, "no").await;

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use taskferry_contract::{
     CancelReply, ClaimReply, FinishReply, Progress, RetryReply, Source, Status, Submission,
-    SubmitReply, WorkerId,
+    SubmitReply, TaskId, WorkerId,
 };
 
 use crate::rig::{LEASE, Rig, completed, job_in, started, tool};
@@ -189,10 +189,12 @@ async fn fails_and_buries_a_job_that_kills_its_workers() {
     rig.lapse(&second).await;
     let claimed = job_in(rig.reclaim_by(&rig.worker.clone()).await);
     let reply = rig.claim(&claimed).await;
-    assert!(
-        matches!(reply, ClaimReply::Poison { crashes: 2 }),
-        "{reply:?}"
-    );
+    let ClaimReply::Poison(lost) = reply else {
+        panic!("{reply:?}");
+    };
+    assert_eq!((lost.crashes, lost.attempt), (2, 2));
+    assert_eq!(lost.tool, rig.tool.name.as_str());
+    assert_eq!(lost.worker, second.worker.as_str());
 
     let view = rig.view(claimed.id).await.unwrap();
     assert_eq!(view.status, Status::Failed);
@@ -268,7 +270,7 @@ async fn keeps_a_tool_within_its_concurrency_limit() {
     let waiting = rig.submit().await;
     let claimed = rig.next().await;
     let reply = rig.claim(&claimed).await;
-    assert!(matches!(reply, ClaimReply::Waits), "{reply:?}");
+    assert!(matches!(reply, ClaimReply::Waits(None)), "{reply:?}");
     // Off the stream, in its place, and no attempt used up.
     assert_eq!((rig.queue_length().await, rig.pending().await), (1, 1));
     let places = rig.store.keys().waiting_for(rig.shard, &rig.tool.name);
@@ -308,7 +310,7 @@ async fn jobs_that_wait_for_a_slot_get_it_in_their_order_and_count_as_queued() {
         ids.push(rig.submit().await);
         let claimed = rig.next().await;
         let reply = rig.claim(&claimed).await;
-        assert!(matches!(reply, ClaimReply::Waits), "{reply:?}");
+        assert!(matches!(reply, ClaimReply::Waits(None)), "{reply:?}");
     }
     // The one that runs and the four that wait.
     let sixth = Submission {
@@ -334,7 +336,7 @@ async fn jobs_that_wait_for_a_slot_get_it_in_their_order_and_count_as_queued() {
     );
     let early = rig.next().await;
     assert_eq!(early.id, late);
-    assert!(matches!(rig.claim(&early).await, ClaimReply::Waits));
+    assert!(matches!(rig.claim(&early).await, ClaimReply::Waits(None)));
     (running, _) = started(first.clone(), &rig.worker, rig.claim(&first).await);
     for expected in [ids[3], late] {
         rig.finish(&running).await;
@@ -365,7 +367,7 @@ async fn a_forwarder_looks_again_for_slots_within_a_second_and_for_a_due_job_whe
     let running = rig.running().await;
     rig.submit().await;
     let claimed = rig.next().await;
-    assert!(matches!(rig.claim(&claimed).await, ClaimReply::Waits));
+    assert!(matches!(rig.claim(&claimed).await, ClaimReply::Waits(None)));
     let before = rig.store.now_ms().await.unwrap();
     let next = rig.store.forward(rig.shard, 10).await.unwrap().next_due_ms;
     let after = rig.store.now_ms().await.unwrap();
@@ -425,5 +427,78 @@ async fn every_way_out_of_an_attempt_frees_its_slot() {
         .unwrap();
     let left: usize = rig.raw("ZCARD", &slots).await;
     assert_eq!(left, 0, "after cancel");
+    rig.check_drained().await;
+}
+
+/// Lets what is ready, or held, be so since a minute ago.
+async fn since_a_minute_ago(rig: &mut Rig, id: TaskId, field: &str) {
+    let ago = rig.store.now_ms().await.unwrap() - 60_000;
+    let record = rig.store.keys().task(id);
+    rig.raw::<()>("HSET", (record, field, ago)).await;
+}
+
+fn about_a_minute(waited_ms: u64) -> bool {
+    (60_000..90_000).contains(&waited_ms)
+}
+
+#[tokio::test]
+async fn tells_how_long_a_job_was_ready() {
+    let mut rig = Rig::new().await;
+    let id = rig.submit().await;
+    since_a_minute_ago(&mut rig, id, "created_ms").await;
+    // It expires when it did.
+    let record = rig.store.keys().task(id);
+    rig.raw::<()>("HINCRBY", (record, "ttl_ms", 60_000)).await;
+    let (first, job) = rig.start().await;
+    assert!(about_a_minute(job.waited_ms), "{}", job.waited_ms);
+    assert_eq!(job.taken_from, None);
+
+    // A backoff is no wait.
+    let later = Duration::from_secs(600);
+    let last = completed();
+    let retried = rig
+        .store
+        .schedule_retry(&first, later, "later", &last)
+        .await;
+    let RetryReply::Scheduled { due_ms } = retried.unwrap() else {
+        panic!("not scheduled");
+    };
+    let waits = &rig.record(id).await["waits"];
+    assert!(waits.ends_with(&format!(" failed {due_ms}")), "{waits}");
+    let now = rig.store.now_ms().await.unwrap();
+    let waits = format!("time {} failed {}", now - 600_000, now - 60_000);
+    let record = rig.store.keys().task(id);
+    rig.raw::<()>("HSET", (record, "waits", waits)).await;
+    let due = rig.store.keys().due(rig.shard);
+    rig.raw::<()>("ZADD", (due, 1, id.to_string())).await;
+    rig.store.forward(rig.shard, 10).await.unwrap();
+    let (second, job) = rig.start().await;
+    assert!(about_a_minute(job.waited_ms), "{}", job.waited_ms);
+
+    // One that is given back at once is ready from then on.
+    rig.store
+        .release(&second, Duration::ZERO, None)
+        .await
+        .unwrap();
+    let (third, job) = rig.start().await;
+    assert!(job.waited_ms < 60_000, "{}", job.waited_ms);
+    rig.finish(&third).await;
+    rig.check_drained().await;
+}
+
+#[tokio::test]
+async fn tells_from_whom_a_job_was_taken_over_and_how_long_nobody_had_it() {
+    let mut rig = Rig::new().await;
+    let hold = rig.running().await;
+    let id = hold.claimed.id;
+    rig.lapse(&hold).await;
+    since_a_minute_ago(&mut rig, id, "lease_ms").await;
+    let claimed = job_in(rig.reclaim_by(&other()).await);
+    let reply = rig.claim_by(&claimed, &other()).await;
+    let (hold, job) = started(claimed, &other(), reply);
+    assert_eq!(job.taken_from.as_deref(), Some("w1"));
+    assert!(about_a_minute(job.waited_ms), "{}", job.waited_ms);
+    assert!(!rig.record(id).await.contains_key("taken_from"));
+    rig.finish(&hold).await;
     rig.check_drained().await;
 }

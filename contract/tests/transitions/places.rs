@@ -31,7 +31,7 @@ async fn finds_no_slot(rig: &Rig, id: TaskId) {
     let claimed = rig.next().await;
     assert_eq!(claimed.id, id);
     let reply = rig.claim(&claimed).await;
-    assert!(matches!(reply, ClaimReply::Waits), "{reply:?}");
+    assert!(matches!(reply, ClaimReply::Waits(_)), "{reply:?}");
 }
 
 /// Lets the lease of a job's slot run out, so many ms ago.
@@ -98,7 +98,7 @@ async fn a_slot_whose_job_nobody_takes_over_is_given_away_after_minutes() {
     rig.lapse(&lost).await;
     let claimed = job_in(rig.reclaim_by(&other()).await);
     let reply = rig.claim_by(&claimed, &other()).await;
-    assert!(matches!(reply, ClaimReply::Waits), "{reply:?}");
+    assert!(matches!(reply, ClaimReply::Waits(_)), "{reply:?}");
     let told = waits(&rig, lost.claimed.id).await;
     assert_eq!(told, (WaitsFor::Slot, Some(Again::Lost)));
     rig.finish(&hold).await;
@@ -121,7 +121,7 @@ async fn a_released_job_gets_its_slot_again_before_those_that_were_queued_after_
     }
     // The one that is on the stream already, and was queued last, lets them pass.
     let late = rig.next().await;
-    assert!(matches!(rig.claim(&late).await, ClaimReply::Waits));
+    assert!(matches!(rig.claim(&late).await, ClaimReply::Waits(_)));
     let (one, two) = (rig.start().await.0, rig.start().await.0);
     let ids = [one.claimed.id, two.claimed.id];
     assert_eq!(ids, [second.claimed.id, first.claimed.id], "both run again");

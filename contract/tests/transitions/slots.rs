@@ -17,7 +17,7 @@ async fn waiting(rig: &Rig) -> TaskId {
     let id = rig.submit().await;
     let claimed = rig.next().await;
     let reply = rig.claim(&claimed).await;
-    assert!(matches!(reply, ClaimReply::Waits), "{reply:?}");
+    assert!(matches!(reply, ClaimReply::Waits(None)), "{reply:?}");
     id
 }
 
@@ -96,7 +96,11 @@ async fn a_crash_counts_though_its_job_has_to_wait_for_a_slot() {
     rig.lapse(&dead).await;
     let claimed = job_in(rig.reclaim_by(&other()).await);
     let reply = rig.claim_by(&claimed, &other()).await;
-    assert!(matches!(reply, ClaimReply::Waits), "{reply:?}");
+    let ClaimReply::Waits(Some(lost)) = reply else {
+        panic!("{reply:?}");
+    };
+    assert_eq!((lost.crashes, lost.attempt), (1, 1));
+    assert_eq!(lost.worker, dead.worker.as_str());
     let record = rig.record(dead.claimed.id).await;
     let fields = ["status", "attempt", "crashes", "worker", "entry"];
     assert_eq!(
@@ -112,7 +116,7 @@ async fn a_crash_counts_though_its_job_has_to_wait_for_a_slot() {
     let claimed = job_in(rig.reclaim_by(&other()).await);
     let reply = rig.claim_by(&claimed, &other()).await;
     assert!(
-        matches!(reply, ClaimReply::Poison { crashes: 2 }),
+        matches!(&reply, ClaimReply::Poison(lost) if lost.crashes == 2),
         "{reply:?}"
     );
     rig.store.forward(rig.shard, 10).await.unwrap();

@@ -14,6 +14,7 @@ use tokio::sync::mpsc;
 use tokio::time::Instant;
 
 use super::Mcp;
+use super::call_line::CallLine;
 use super::legacy::{Carrier, Sessions, Trail};
 use super::log::LogTeller;
 use super::outgoing::Addressable;
@@ -132,19 +133,22 @@ pub(crate) struct Follow {
 impl Mcp {
     /// Answers when the job ends; as a stream if that takes longer than a moment, or a message comes first.
     pub(crate) fn follow(&self, follow: Follow) -> Reply {
+        let line = CallLine::about(follow.watch.id());
         let (first, rest) = self.begin(follow);
         let within = self.settings.stream_after;
         Reply::Soon {
             first,
             rest,
             within,
+            line,
         }
     }
 
     /// Answers as a stream, however soon the job ends.
     pub(crate) fn follow_as_stream(&self, follow: Follow) -> Reply {
+        let line = CallLine::about(follow.watch.id());
         let (first, rest) = self.begin(follow);
-        Reply::Stream { first, rest }
+        Reply::Stream { first, rest, line }
     }
 
     /// What a stream begins with, and what comes then.

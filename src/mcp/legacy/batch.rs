@@ -7,7 +7,7 @@ use tokio::sync::mpsc;
 use super::super::era::{self, Era};
 use super::super::jsonrpc::{self, Malformed, Message, RpcError};
 use super::super::reply::{Event, Reply, Says};
-use super::super::{Caller, Mcp};
+use super::super::{CallLine, Caller, Mcp};
 use super::session::Opened;
 use super::{cancel, question};
 
@@ -20,7 +20,7 @@ struct Served {
     /// The answers that are there.
     answers: Vec<String>,
     /// The answers to come, with what comes before them.
-    open: Vec<mpsc::Receiver<Event>>,
+    open: Vec<(mpsc::Receiver<Event>, CallLine)>,
     /// Whether there was a request.
     requests: bool,
     /// Why a message that is no request was not taken; the first of them.
@@ -78,15 +78,18 @@ impl Mcp {
             }
             Ok(Message::Request(request)) => {
                 served.requests = true;
+                let line = CallLine::of(Era::Legacy, &request);
                 let reply = if request.method == "initialize" {
                     let error = RpcError::invalid_request("initialize must be alone in its body");
                     Reply::malformed(Some(request.id), &error)
                 } else {
                     self.legacy_request(caller, session, &request).await
                 };
-                match reply {
+                match reply.told_by(line) {
                     Reply::Json(answer) => served.answers.push(answer.body),
-                    Reply::Soon { rest, .. } | Reply::Stream { rest, .. } => served.open.push(rest),
+                    Reply::Soon { rest, line, .. } | Reply::Stream { rest, line, .. } => {
+                        served.open.push((rest, line));
+                    }
                     _without_an_answer => {}
                 }
                 return;
@@ -122,18 +125,24 @@ impl Mcp {
 }
 
 /// Passes the events of one request on. They lose their ids: whoever went on after one would miss the other requests.
-async fn forward(mut open: mpsc::Receiver<Event>, events: mpsc::Sender<Event>) {
+async fn forward((mut open, line): (mpsc::Receiver<Event>, CallLine), events: mpsc::Sender<Event>) {
+    let mut line = Some(line);
     loop {
         let event = tokio::select! {
             () = events.closed() => return,
             event = open.recv() => event,
         };
         let Some(Event { says, .. }) = event else {
-            return;
+            return line.into_iter().for_each(CallLine::unanswered);
         };
         let says = match says {
             Says::Nothing => continue,
-            Says::Last(answer) => Says::One(answer),
+            Says::Last(answer) => {
+                line.take()
+                    .into_iter()
+                    .for_each(|line| line.answered(&answer));
+                Says::One(answer)
+            }
             says => says,
         };
         if events.send(Event { id: None, says }).await.is_err() {

@@ -156,9 +156,8 @@ impl Mcp {
             task: LegacyTask::new(&view),
             meta: Created::meta(call.tool, &view),
         };
-        Ok(Reply::Json(Answer::ok(jsonrpc::success(
-            request.id, &created,
-        ))))
+        let answer = Answer::ok(jsonrpc::success(request.id, &created));
+        Ok(Reply::Json(answer.of_task(view.id)))
     }
 
     /// Waits for the call's result.

@@ -18,7 +18,7 @@ use super::super::jsonrpc::RpcError;
 use super::super::log::LogTeller;
 use super::super::progress::ProgressTeller;
 use super::super::reply::{Event, Refusal, Reply};
-use super::super::{Caller, Mcp};
+use super::super::{CallLine, Caller, Mcp};
 use super::call::{VOICE, call_answer};
 use super::question::Carrier;
 use super::session::Opened;
@@ -293,6 +293,7 @@ fn gone(request: &RawValue, id: String) -> Reply {
             ..Event::last(answer)
         }],
         rest,
+        line: CallLine::default(),
     }
 }
 

@@ -16,7 +16,7 @@ use tokio_util::sync::CancellationToken;
 use super::super::jsonrpc::RpcError;
 use super::super::outgoing::{Addressable, Method, Outgoing};
 use super::super::reply::{Event, Refusal, Reply};
-use super::super::{Caller, Mcp};
+use super::super::{CallLine, Caller, Mcp};
 use super::question::Carrier;
 use super::resume;
 use super::session::{Opened, Sessions};
@@ -62,6 +62,7 @@ impl Mcp {
         Reply::Stream {
             first: Vec::new(),
             rest,
+            line: CallLine::default(),
         }
     }
 

@@ -149,7 +149,8 @@ impl Mcp {
         };
         let view = self.bridge.start(call, &wanted).await?;
         let task = ModernTask::created(&view);
-        Ok(Reply::Json(Answer::ok(jsonrpc::success(request.id, &task))))
+        let answer = Answer::ok(jsonrpc::success(request.id, &task));
+        Ok(Reply::Json(answer.of_task(view.id)))
     }
 }
 

@@ -16,7 +16,7 @@ use super::super::jsonrpc::{self, Request, RpcError};
 use super::super::outgoing::{Addressable, Method, Outgoing};
 use super::super::reply::{Answer, Event, Refusal, Reply};
 use super::super::wire::{self, SERVER_INFO, ServerInfo};
-use super::super::{Caller, Mcp, standing};
+use super::super::{CallLine, Caller, Mcp, standing};
 use super::envelope::Envelope;
 use super::task::{InputRequests, ModernTask, input_requests};
 use crate::bridge::{Bridge, BridgeError, Watch};
@@ -92,6 +92,7 @@ impl Mcp {
                 .into_iter()
                 .collect(),
             rest,
+            line: CallLine::default(),
         })
     }
 

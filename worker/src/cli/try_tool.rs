@@ -16,7 +16,7 @@ use crate::builder::Builder;
 use crate::trial::{Call, Ended, Trial, answer};
 
 /// What is logged unless it is said otherwise: the command's plain lines, and no report twice.
-const LOG: &str = "warn,taskferry_worker::context=off,taskferry_worker::exec::pipes=debug";
+const LOG: &str = "warn,tool=debug,tool::log=off";
 
 /// The exit code of a call that a worker would attempt again, as a command says so (`EX_TEMPFAIL`).
 const AGAIN: u8 = 75;

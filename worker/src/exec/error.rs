@@ -120,6 +120,7 @@ impl StartError {
     /// The error as the result of the tool.
     #[must_use]
     pub fn to_result(&self) -> ToolResult {
-        ToolResult::error(&self.to_string())
+        let text = self.to_string();
+        ToolResult::error(&text).because(text)
     }
 }

@@ -44,6 +44,8 @@ pub struct ToolResult {
     /// The end of its text contents, at most [`SUMMARY_CHARS`]; the status
     /// message of a failed task, which shows what was said last.
     pub summary: Option<String>,
+    /// Why it is an error, in words of the worker's own, for its log: nothing that the tool or its caller wrote.
+    pub cause: Option<String>,
 }
 
 impl ToolResult {
@@ -57,6 +59,15 @@ impl ToolResult {
     #[must_use]
     pub fn error(text: &str) -> Self {
         Self::build(text, None, true)
+    }
+
+    /// The same, with why it is an error, in words that the log may show.
+    #[must_use]
+    pub fn because(self, cause: impl Into<String>) -> Self {
+        Self {
+            cause: Some(cause.into()),
+            ..self
+        }
     }
 
     /// The result of a command that ended well, or the error that says why its
@@ -76,7 +87,11 @@ impl ToolResult {
             OutputMode::Result => "a CallToolResult, as its manifest promises",
             _ => "a JSON object, as its manifest promises",
         };
-        parsed.unwrap_or_else(|misfit| Self::error(&misfit.text("the tool's output", wanted)))
+        parsed.unwrap_or_else(|misfit| {
+            Self::error(&misfit.text("the tool's output", wanted)).because(
+                "its output is not what its manifest promises, or not every client could read it",
+            )
+        })
     }
 
     /// The error of a command that failed: its standard output, or if that is
@@ -109,6 +124,7 @@ impl ToolResult {
             result,
             is_error: true,
             summary: self.summary,
+            cause: self.cause,
         }
     }
 
@@ -125,6 +141,7 @@ impl ToolResult {
                 .expect("quoted text and checked JSON make valid JSON"),
             is_error,
             summary: end_of(text, SUMMARY_CHARS),
+            cause: None,
         }
     }
 }
@@ -218,6 +235,7 @@ pub(crate) fn passed_through(stdout: &[u8]) -> Result<ToolResult, Misfit> {
         result,
         is_error,
         summary: Some(said).filter(|said| !said.is_empty()),
+        cause: None,
     })
 }
 

@@ -86,9 +86,32 @@ impl Capture {
     }
 }
 
+/// Under which target the log has what tools say.
+const TOOL: &str = "tool";
+
+/// Whose standard error it is, for the log.
+#[derive(Debug)]
+pub(super) struct Speaker {
+    pub(super) task: String,
+    pub(super) tool: String,
+    pub(super) attempt: u64,
+}
+
+impl Speaker {
+    fn says(&self, line: &str) {
+        let Self {
+            task,
+            tool,
+            attempt,
+        } = self;
+        tracing::debug!(target: TOOL, parent: None, %task, %tool, attempt, line, "stderr");
+    }
+}
+
 /// Standard error: events and questions go out, the last plain lines stay.
 #[derive(Debug)]
 pub(super) struct Watch {
+    speaker: Speaker,
     pub(super) events: EventSink,
     pub(super) tail: Tail,
     /// Where questions go; nowhere if the tool does not ask.
@@ -104,8 +127,10 @@ impl Watch {
     pub(super) fn new(
         events: EventSink,
         questions: Option<mpsc::UnboundedSender<Vec<AskLine>>>,
+        speaker: Speaker,
     ) -> Self {
         Self {
+            speaker,
             events,
             tail: Tail::default(),
             questions,
@@ -142,7 +167,7 @@ impl Watch {
         match self.events.report(Line::parse(text)) {
             Some(Line::Ask(ask)) => self.ask(ask),
             Some(Line::Plain(plain)) if replaces => {
-                tracing::debug!(line = plain, "stderr");
+                self.speaker.says(&plain);
                 self.tail.replace_last(plain);
                 self.kept = true;
             }
@@ -155,7 +180,7 @@ impl Watch {
     }
 
     fn keep(&mut self, plain: String) {
-        tracing::debug!(line = plain, "stderr");
+        self.speaker.says(&plain);
         self.tail.push(plain);
     }
 

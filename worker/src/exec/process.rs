@@ -17,7 +17,7 @@ use super::event::{EventSink, ExecEvent};
 use super::folders;
 use super::group::ProcessGroup;
 use super::output::{OutputMode, ToolResult};
-use super::pipes::{Capture, Input, Pump, Watch};
+use super::pipes::{Capture, Input, Pump, Speaker, Watch};
 use super::stderr::AskLine;
 use super::template::CommandTemplate;
 use super::verdict::{Ending, Remains, outcome};
@@ -154,7 +154,12 @@ impl Runner {
         let mut child = self.start(command, invocation)?;
         let group = ProcessGroup::of_child(child.id());
         let mut capture = Capture::new(command.max_output);
-        let mut watch = Watch::new(EventSink::new(events), asked);
+        let speaker = Speaker {
+            task: invocation.task_id.to_owned(),
+            tool: invocation.tool.to_owned(),
+            attempt: invocation.attempt,
+        };
+        let mut watch = Watch::new(EventSink::new(events), asked, speaker);
         let (overflow, over) = (capture.overflow.clone(), CancellationToken::new());
         let input = Input {
             line: stdin_line(invocation),

@@ -45,11 +45,11 @@ pub(super) fn outcome(ending: &Ending, remains: &Remains) -> Outcome {
         Ending::Cancelled => Outcome::Cancelled,
         Ending::TimedOut(timeout) => {
             let text = format!("timed out after {}", format_duration(timeout));
-            Outcome::Completed(ToolResult::error(&text))
+            Outcome::Completed(ToolResult::error(&text).because(text))
         }
         Ending::TooMuchOutput(limit) => {
             let text = format!("output is larger than {}", format_size(limit));
-            Outcome::Completed(ToolResult::error(&text))
+            Outcome::Completed(ToolResult::error(&text).because(text))
         }
         Ending::Exited(None) => retry("the exit status is unknown".to_owned(), &remains.tail),
         Ending::Exited(Some(status)) if was_interrupted(status) => Outcome::Interrupted {
@@ -84,6 +84,7 @@ fn exited(status: ExitStatus, remains: &Remains) -> Outcome {
         otherwise = format!("exit code {code}");
     }
     let result = ToolResult::from_failure(remains.mode, &remains.stdout, &otherwise);
+    let result = result.because(format!("exit code {code}"));
     if code == RETRY_CODE {
         let message = result.summary.clone().unwrap_or(otherwise);
         return Outcome::Retry { message, result };
@@ -94,6 +95,7 @@ fn exited(status: ExitStatus, remains: &Remains) -> Outcome {
 fn retry(message: String, tail: &Tail) -> Outcome {
     let tail = tail.text();
     let mut result = ToolResult::error(format!("{message}\n{tail}").trim_end());
+    result.cause = Some(message.clone());
     // What happened stays in sight, however much was said before.
     let room = SUMMARY_CHARS.saturating_sub(message.chars().count() + 1);
     if let Some(end) = end_of(&tail, room) {

@@ -57,7 +57,7 @@ impl Asked {
             text.push('\n');
             text.push_str(reason);
         }
-        Some(ToolResult::error(&text))
+        Some(ToolResult::error(&text).because("it waits for an answer, and nothing is asked"))
     }
 }
 

@@ -22,6 +22,8 @@ pub(crate) struct Attempt {
     pub(crate) arguments: Box<RawValue>,
     /// When the record expires at the latest, by this machine's monotonic clock, unless it ends before.
     pub(crate) expires: Instant,
+    /// When its tool began.
+    pub(crate) began: Instant,
     /// Tells the handler to stop.
     pub(crate) cancel: CancellationToken,
     /// Rung when the record is worth a look.
@@ -58,6 +60,7 @@ impl Attempt {
             hold,
             arguments,
             expires: expires(&job),
+            began: Instant::now(),
             cancel: CancellationToken::new(),
             bell,
             answers: watch::Sender::new(job.answers.clone()),

@@ -10,6 +10,7 @@ use tokio::time::{Instant, sleep};
 
 use super::Runtime;
 use super::backoff::Backoff;
+use super::ended;
 use super::settle::persist;
 
 /// A job that is free so soon is waited for.
@@ -25,9 +26,12 @@ pub(crate) async fn claim(runtime: &Arc<Runtime>, claimed: &Claimed) -> Option<B
             .claim(claimed, &runtime.worker, runtime.lease)
             .await;
         match reply {
-            Ok(ClaimReply::Started(job)) => return Some(job),
+            Ok(ClaimReply::Started(job)) => {
+                ended::taken_over(&job);
+                return Some(job);
+            }
             Ok(reply) => {
-                not_started(runtime, &reply);
+                not_started(runtime, claimed, &reply);
                 return None;
             }
             Err(error) if error.may_pass() && Instant::now() < until => {
@@ -49,11 +53,14 @@ pub(crate) async fn claim(runtime: &Arc<Runtime>, claimed: &Claimed) -> Option<B
     }
 }
 
-fn not_started(runtime: &Arc<Runtime>, reply: &ClaimReply) {
+fn not_started(runtime: &Arc<Runtime>, claimed: &Claimed, reply: &ClaimReply) {
     match reply {
-        ClaimReply::Poison { crashes } => {
+        ClaimReply::Poison(lost) => {
+            ended::lost(claimed.id, lost, "dead letter");
+            let crashes = lost.crashes;
             tracing::error!(crashes, "a job that killed its workers is a dead letter");
         }
+        ClaimReply::Waits(Some(lost)) => ended::lost(claimed.id, lost, "waits for a slot"),
         ClaimReply::Busy { until_ms } => {
             tracing::debug!(until_ms, "a job is held");
             let (until_ms, own) = (*until_ms, Arc::clone(runtime));
@@ -91,7 +98,7 @@ async fn unreadable(runtime: &Runtime, claimed: &Claimed, error: &Error) {
     bury(runtime, from, &claimed.entry, (&id, "")).await;
     let until = Instant::now() + runtime.lease;
     let view = persist(runtime, until, || runtime.store.view(claimed.id)).await;
-    let Ok(Some(view)) = view else {
+    let Some(view) = view.ok().and_then(|view| view.reply) else {
         return;
     };
     let hold = Hold {

@@ -9,15 +9,19 @@ use tracing::Instrument as _;
 
 use super::attempt::{Attempt, expires};
 use super::backoff::jittered;
+use super::ended::{End, ended};
 use super::in_flight::Taken;
 use super::settle::{self, Back, Settlement, completed, settle};
 use super::slots::Permit;
 use super::supervise::{Ending, supervise};
-use super::{Runtime, Tool, claim, heartbeat, misfit, progress};
+use super::{Runtime, Tool, claim, ended, heartbeat, misfit, progress};
 use crate::exec::ToolResult;
 use crate::handler::{Failure, ToolError};
 use crate::output_schema;
 use crate::units::format_duration;
+
+/// Why the log says that a job was given back.
+const STOPS: &str = "the worker is told to stop";
 
 /// A job that could not be started waits so long at least, whatever the backoff of its tool.
 const SHORT_OF_SOMETHING: Duration = Duration::from_secs(1);
@@ -89,8 +93,9 @@ async fn give_back(runtime: &Runtime, hold: &Hold, job: &Job) {
         message: None,
         ran: false,
     };
-    let given = settle::release(runtime, hold, expires(job), back).await;
-    count(runtime, given);
+    let end = settle::release(runtime, hold, expires(job), back).await;
+    ended::not_run(job, end, STOPS, false);
+    count(runtime, end.is_stored());
 }
 
 fn count(runtime: &Runtime, given: bool) {
@@ -141,8 +146,12 @@ async fn keep(role: impl Future<Output = ()>) {
 
 /// What the end of a handler means for its job.
 pub(crate) enum Conclusion {
-    /// This is to be written, and whether its result is within the worker's bound is seen to.
-    Settle(Settlement),
+    /// This is to be written, and whether its result is within the worker's bound is seen to. Why it ended so, in words that
+    /// the log may show.
+    Settle {
+        settlement: Settlement,
+        reason: Option<String>,
+    },
     /// The job waits for the answers to its questions. If none is open and there is something `otherwise`, it ends with that.
     Park { otherwise: Option<ToolResult> },
     /// The job is parked already.
@@ -158,47 +167,60 @@ pub(crate) async fn judge(
     attempt: &Attempt,
     ending: Ending,
 ) -> Conclusion {
-    let settlement = match ending {
+    let (settlement, reason) = match ending {
         Ending::Handler(Ok(output)) => {
             let result = output_schema::hold(&runtime.offload, &tool.checks, output.0).await;
-            Settlement::Finish(completed(result))
+            let reason = result.cause.clone();
+            (Settlement::Finish(completed(result)), reason)
         }
         Ending::Handler(Err(ToolError(Failure::Park { otherwise }))) => {
             return Conclusion::Park { otherwise };
         }
-        Ending::Handler(Err(ToolError(failure))) => failed(tool, attempt, failure),
+        Ending::Handler(Err(ToolError(failure))) => {
+            let reason = failure.cause();
+            (failed(tool, attempt, failure), reason)
+        }
         Ending::Panicked => {
-            let text = "the handler panicked";
-            retry(tool, attempt, text.to_owned(), ToolResult::error(text))
+            let text = "the handler panicked".to_owned();
+            let last = ToolResult::error(&text);
+            (retry(tool, attempt, text.clone(), last), Some(text))
         }
         Ending::TimedOut => {
             let limit = Duration::from_millis(attempt.job.timeout_ms);
             let text = format!("timed out after {}", format_duration(limit));
-            Settlement::Finish(completed(ToolResult::error(&text)))
+            let result = ToolResult::error(&text);
+            (Settlement::Finish(completed(result)), Some(text))
         }
-        Ending::Halted => stopped(attempt),
+        Ending::Halted => (stopped(attempt), Some(STOPS.to_owned())),
         Ending::Refused(refused) => return Conclusion::Refused(refused),
         Ending::Parked => return Conclusion::Parked,
     };
-    Conclusion::Settle(settlement.bounded(runtime.max_result))
+    let (settlement, too_large) = settlement.bounded(runtime.max_result);
+    Conclusion::Settle {
+        settlement,
+        reason: too_large.or(reason),
+    }
 }
 
 async fn conclude(runtime: &Runtime, tool: &Tool, attempt: &Attempt, ending: Ending) {
-    let settlement = match judge(runtime, tool, attempt, ending).await {
-        Conclusion::Settle(settlement) => settlement,
-        Conclusion::Park { otherwise } => return park(runtime, attempt, otherwise).await,
-        Conclusion::Parked => return tracing::info!("parked until its questions are answered"),
-        Conclusion::Refused(refused) => {
-            return tracing::info!(?refused, "stopped; nothing is written");
+    let ran = attempt.began.elapsed();
+    let (settlement, reason) = match judge(runtime, tool, attempt, ending).await {
+        Conclusion::Settle { settlement, reason } => (settlement, reason),
+        Conclusion::Park { otherwise } => {
+            let (end, reason) = park(runtime, attempt, otherwise).await;
+            return ended(attempt, ran, end, reason.as_deref());
         }
+        Conclusion::Parked => return ended(attempt, ran, End::Parked, None),
+        Conclusion::Refused(refused) => return ended(attempt, ran, End::Refused(refused), None),
     };
     if !matches!(settlement, Settlement::Release { .. }) {
         progress::flush(attempt, runtime).await;
     }
-    let settled = settle(runtime, attempt, &settlement).await;
+    let end = settle(runtime, attempt, &settlement).await;
+    ended(attempt, ran, end, reason.as_deref());
     let given_back = matches!(settlement, Settlement::Release { .. }) && runtime.is_stopping();
-    if given_back || !settled {
-        count(runtime, settled);
+    if given_back || !end.is_stored() {
+        count(runtime, end.is_stored());
     }
 }
 
@@ -223,21 +245,33 @@ fn stopped(attempt: &Attempt) -> Settlement {
 }
 
 /// Parks the job. If no question is open, it ends with `otherwise`, or is run again at once.
-async fn park(runtime: &Runtime, attempt: &Attempt, otherwise: Option<ToolResult>) {
+async fn park(
+    runtime: &Runtime,
+    attempt: &Attempt,
+    otherwise: Option<ToolResult>,
+) -> (End, Option<String>) {
     progress::flush(attempt, runtime).await;
     match settle::park(runtime, attempt).await {
-        Some(ParkReply::Parked) => tracing::info!("parked until its questions are answered"),
-        Some(ParkReply::Refused(refused)) => tracing::info!(?refused, "nothing to park"),
+        Some(ParkReply::Parked) => (End::Parked, None),
+        Some(ParkReply::Refused(refused)) => (End::Refused(refused), None),
         Some(ParkReply::Answered) => {
             let again = otherwise.is_none();
-            let end = |result| Settlement::Finish(completed(result));
-            let settlement = otherwise.map_or_else(release_now, end);
-            let settled = settle(runtime, attempt, &settlement).await;
-            if !settled || (again && runtime.is_stopping()) {
-                count(runtime, settled);
+            let reason = match &otherwise {
+                Some(result) => result.cause.clone(),
+                None => Some("its questions are answered".to_owned()),
+            };
+            let finish = |result| Settlement::Finish(completed(result));
+            let settlement = otherwise.map_or_else(release_now, finish);
+            let end = settle(runtime, attempt, &settlement).await;
+            if !end.is_stored() || (again && runtime.is_stopping()) {
+                count(runtime, end.is_stored());
             }
+            (end, reason)
         }
-        None => count(runtime, false),
+        None => {
+            count(runtime, false);
+            (End::Left, None)
+        }
     }
 }
 

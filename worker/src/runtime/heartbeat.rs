@@ -41,7 +41,7 @@ async fn run(attempt: &Attempt, runtime: &Runtime) {
                 deliver(attempt, answers);
             }
             Ok(RenewReply::Refused(refused)) => {
-                tracing::info!(?refused, "the attempt must stop");
+                tracing::debug!(?refused, "the attempt must stop");
                 attempt.refuse(refused);
                 return;
             }

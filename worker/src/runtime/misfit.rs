@@ -7,6 +7,7 @@ use taskferry_contract::{DefinitionDigest, Hold, Job};
 
 use super::attempt::expires;
 use super::backoff::jittered;
+use super::ended::{self, End};
 use super::settle::{self, Back};
 use super::{Runtime, Tool};
 
@@ -31,7 +32,8 @@ pub(crate) async fn unknown_tool(runtime: &Runtime, hold: &Hold, job: &Job) {
     let (queue, name) = (&hold.claimed.queue, &job.tool);
     let message = format!("no worker on queue {queue} knows tool {name}");
     tracing::warn!(?delay, "{message}; released");
-    give_back(runtime, hold, job, (delay, Some(&message))).await;
+    let end = give_back(runtime, hold, job, (delay, Some(&message))).await;
+    ended::not_run(job, end, &message, true);
 }
 
 /// The definition that a job was checked against, if it is another than the tool has here.
@@ -64,7 +66,9 @@ pub(crate) async fn not_as_checked(
         Some(message) => tracing::warn!(?delay, "{message}; released"),
         None => tracing::debug!(?delay, %checked, "checked against a definition that others have"),
     }
-    give_back(runtime, hold, job, (delay, message.as_deref())).await;
+    let end = give_back(runtime, hold, job, (delay, message.as_deref())).await;
+    let reason = "it was checked against another definition of its tool";
+    ended::not_run(job, end, reason, true);
     tokio::select! {
         () = tokio::time::sleep(jittered(PACE)) => {}
         () = runtime.phase.stop.cancelled() => {}
@@ -76,13 +80,13 @@ async fn give_back(
     hold: &Hold,
     job: &Job,
     (delay, message): (Duration, Option<&str>),
-) {
+) -> End {
     let back = Back {
         delay,
         message,
         ran: false,
     };
-    settle::release(runtime, hold, expires(job), back).await;
+    settle::release(runtime, hold, expires(job), back).await
 }
 
 #[cfg(test)]

@@ -5,6 +5,7 @@ pub(crate) mod attempt;
 pub(crate) mod backoff;
 pub(crate) mod claim;
 pub(crate) mod clock;
+pub(crate) mod ended;
 pub(crate) mod executor;
 pub(crate) mod fetcher;
 pub(crate) mod forwarder;

@@ -2,12 +2,13 @@
 
 use std::time::Duration;
 
-use taskferry_contract::{Error, FinishReply, Hold, Outcome, ParkReply, RetryReply};
+use taskferry_contract::{Error, FinishReply, Hold, Outcome, ParkReply, Refused, RetryReply};
 use tokio::time::Instant;
 
 use super::Runtime;
 use super::attempt::Attempt;
 use super::backoff::Backoff;
+use super::ended::End;
 use crate::exec::ToolResult;
 
 /// How an attempt ended, as far as its record goes.
@@ -31,9 +32,10 @@ pub(crate) enum Settlement {
 
 impl Settlement {
     /// The same, with an outcome of at most `most` bytes: one that is larger would be everyone's memory, so it becomes a
-    /// tool error that says so.
-    pub(crate) fn bounded(self, most: usize) -> Self {
-        let bound = |outcome: Outcome| {
+    /// tool error that says so. Then also why, for the log.
+    pub(crate) fn bounded(self, most: usize) -> (Self, Option<String>) {
+        let mut reason = None;
+        let mut bound = |outcome: Outcome| {
             let bytes = match &outcome {
                 Outcome::Completed { result, .. } => result.len(),
                 Outcome::Failed { error, .. } => error.len(),
@@ -42,13 +44,14 @@ impl Settlement {
             if bytes <= most {
                 return outcome;
             }
-            tracing::warn!(bytes, most, "the result is too large");
             let text = format!(
                 "the result is too large: {bytes} bytes of JSON, and the worker stores up to {most} (max_result)"
             );
-            completed(ToolResult::error(&text))
+            let error = completed(ToolResult::error(&text));
+            reason = Some(text);
+            error
         };
-        match self {
+        let bounded = match self {
             Self::Finish(outcome) => Self::Finish(bound(outcome)),
             Self::Retry {
                 delay,
@@ -60,7 +63,8 @@ impl Settlement {
                 last: bound(last),
             },
             Self::Release { .. } => self,
-        }
+        };
+        (bounded, reason)
     }
 
     /// What is written in place of this, which Redis refused for good; nothing if there is nothing smaller to write.
@@ -108,31 +112,32 @@ pub(crate) fn completed(result: ToolResult) -> Outcome {
 /// How writing the end of an attempt went.
 enum Written {
     /// Redis took it, or it is not needed any more.
-    Yes,
+    Yes(End),
     /// Redis will not take it, however often it is tried.
     Refused(Error),
     /// It was given up: the record has expired, or the worker ends at once.
     No,
 }
 
-/// Writes a settlement, again and again if Redis fails or the user may not; true once Redis has it. One that Redis refuses
-/// for good, as a result that is too large for it, becomes an error that says so: the job ends, rather than run again.
-pub(crate) async fn settle(runtime: &Runtime, attempt: &Attempt, settlement: &Settlement) -> bool {
+/// Writes a settlement, again and again if Redis fails or the user may not, and says how the attempt ended by it. One that
+/// Redis refuses for good, as a result that is too large for it, becomes an error that says so: the job ends, rather than
+/// run again.
+pub(crate) async fn settle(runtime: &Runtime, attempt: &Attempt, settlement: &Settlement) -> End {
     let error = match write(runtime, attempt, settlement).await {
-        Written::Yes => return true,
-        Written::No => return false,
+        Written::Yes(end) => return end,
+        Written::No => return End::Left,
         Written::Refused(error) => error,
     };
     tracing::error!(%error, "Redis refuses the end of the attempt");
     let Some(less) = settlement.refused(&error) else {
-        return false;
+        return End::Left;
     };
     match write(runtime, attempt, &less).await {
-        Written::Yes => true,
-        Written::No => false,
+        Written::Yes(end) => end,
+        Written::No => End::Left,
         Written::Refused(error) => {
             tracing::error!(%error, "Redis refuses that too; the job is left to its lease");
-            false
+            End::Left
         }
     }
 }
@@ -142,7 +147,13 @@ async fn write(runtime: &Runtime, attempt: &Attempt, settlement: &Settlement) ->
     match settlement {
         Settlement::Finish(outcome) => {
             let reply = persist(runtime, expires, || runtime.store.finish(hold, outcome)).await;
-            written(reply, log_finish)
+            written(reply, |reply, repeated| match reply {
+                FinishReply::Refused(Refused::AlreadyTerminal) if repeated => {
+                    End::Finished(outcome.into())
+                }
+                FinishReply::Refused(refused) => End::Refused(refused),
+                FinishReply::Stored => End::Finished(outcome.into()),
+            })
         }
         Settlement::Retry {
             delay,
@@ -154,7 +165,7 @@ async fn write(runtime: &Runtime, attempt: &Attempt, settlement: &Settlement) ->
             })
             .await;
             runtime.wake.forwarder.notify_waiters();
-            written(reply, |reply| log_retry(reply, message))
+            written(reply, |reply, repeated| retried(reply, repeated, *delay))
         }
         Settlement::Release { delay, message } => {
             let back = Back {
@@ -162,21 +173,34 @@ async fn write(runtime: &Runtime, attempt: &Attempt, settlement: &Settlement) ->
                 message: message.as_deref(),
                 ran: message.is_none(),
             };
-            if release(runtime, hold, expires, back).await {
-                Written::Yes
-            } else {
-                Written::No
+            match release(runtime, hold, expires, back).await {
+                End::Left => Written::No,
+                end => Written::Yes(end),
             }
         }
     }
 }
 
-fn written<T>(reply: Result<T, Option<Error>>, log: impl FnOnce(&T)) -> Written {
+/// A call that was repeated is refused if the first one was done.
+fn retried(reply: RetryReply, repeated: bool, delay: Duration) -> End {
     match reply {
-        Ok(reply) => {
-            log(&reply);
-            Written::Yes
+        RetryReply::Scheduled { .. } => End::Retried(delay),
+        RetryReply::Refused(Refused::LeaseLost) if repeated => End::Retried(delay),
+        RetryReply::Dead => {
+            tracing::warn!("no attempt is left: a dead letter");
+            End::DeadLetter
         }
+        RetryReply::Refused(Refused::AlreadyTerminal) if repeated => End::DeadLetter,
+        RetryReply::Refused(refused) => End::Refused(refused),
+    }
+}
+
+fn written<T>(
+    reply: Result<Persisted<T>, Option<Error>>,
+    end: impl FnOnce(T, bool) -> End,
+) -> Written {
+    match reply {
+        Ok(Persisted { reply, repeated }) => Written::Yes(end(reply, repeated)),
         Err(Some(error)) => Written::Refused(error),
         Err(None) => Written::No,
     }
@@ -187,7 +211,8 @@ pub(crate) async fn park(runtime: &Runtime, attempt: &Attempt) -> Option<ParkRep
     let reply = persist(runtime, attempt.expires, || {
         runtime.store.park(&attempt.hold)
     });
-    reply.await.map_err(left_to_its_lease).ok()
+    let reply = reply.await.map_err(left_to_its_lease).ok()?;
+    Some(reply.reply)
 }
 
 /// How a job goes back.
@@ -201,13 +226,13 @@ pub(crate) struct Back<'a> {
     pub(crate) ran: bool,
 }
 
-/// Gives a job back; true if Redis took it.
+/// Gives a job back.
 pub(crate) async fn release(
     runtime: &Runtime,
     hold: &Hold,
     expires: Instant,
     back: Back<'_>,
-) -> bool {
+) -> End {
     let Back {
         delay,
         message,
@@ -225,14 +250,23 @@ pub(crate) async fn release(
         runtime.wake.forwarder.notify_waiters();
     }
     match reply {
-        Ok(FinishReply::Stored) => tracing::info!(?delay, "released"),
-        Ok(FinishReply::Refused(refused)) => tracing::info!(?refused, "nothing to release"),
+        Ok(Persisted {
+            reply: FinishReply::Refused(Refused::LeaseLost),
+            repeated: true,
+        })
+        | Ok(Persisted {
+            reply: FinishReply::Stored,
+            ..
+        }) => End::GivenBack,
+        Ok(Persisted {
+            reply: FinishReply::Refused(refused),
+            ..
+        }) => End::Refused(refused),
         Err(error) => {
             left_to_its_lease(error);
-            return false;
+            End::Left
         }
     }
-    true
 }
 
 fn left_to_its_lease(error: Option<Error>) {
@@ -250,11 +284,12 @@ pub(crate) async fn persist<T, F: Future<Output = Result<T, Error>>>(
     runtime: &Runtime,
     expires: Instant,
     call: impl Fn() -> F,
-) -> Result<T, Option<Error>> {
+) -> Result<Persisted<T>, Option<Error>> {
     let mut backoff = Backoff::default();
+    let mut repeated = false;
     loop {
         match call().await {
-            Ok(reply) => return Ok(reply),
+            Ok(reply) => return Ok(Persisted { reply, repeated }),
             Err(error) if !error.may_pass() => return Err(Some(error)),
             Err(error) if Instant::now() < expires => {
                 tracing::warn!(%error, "the end of the attempt could not be written; trying again");
@@ -264,6 +299,7 @@ pub(crate) async fn persist<T, F: Future<Output = Result<T, Error>>>(
                 return Err(None);
             }
         }
+        repeated = true;
         tokio::select! {
             () = backoff.wait() => {}
             () = runtime.phase.kill.cancelled() => return Err(None),
@@ -271,20 +307,11 @@ pub(crate) async fn persist<T, F: Future<Output = Result<T, Error>>>(
     }
 }
 
-fn log_finish(reply: &FinishReply) {
-    match reply {
-        FinishReply::Stored => tracing::debug!("finished"),
-        // After a repeated call this is the success of the first one.
-        FinishReply::Refused(refused) => tracing::info!(?refused, "the outcome was not needed"),
-    }
-}
-
-fn log_retry(reply: &RetryReply, message: &str) {
-    match reply {
-        RetryReply::Scheduled { .. } => tracing::info!(%message, "another attempt is scheduled"),
-        RetryReply::Dead => tracing::warn!(%message, "no attempt is left: a dead letter"),
-        RetryReply::Refused(refused) => tracing::info!(?refused, "the retry was not needed"),
-    }
+/// What Redis answered at last.
+pub(crate) struct Persisted<T> {
+    pub(crate) reply: T,
+    /// Whether the call was made before, and may have been done then.
+    pub(crate) repeated: bool,
 }
 
 #[cfg(test)]
@@ -310,7 +337,7 @@ mod tests {
     #[test]
     fn an_outcome_beyond_the_bound_becomes_an_error_that_says_so() {
         let text = |bytes: usize| completed(ToolResult::text(&"x".repeat(bytes)));
-        let (result, is_error) = stored(Settlement::Finish(text(900)).bounded(1024));
+        let (result, is_error) = stored(Settlement::Finish(text(900)).bounded(1024).0);
         assert!(!is_error && result.contains("xxx"));
         let retry = Settlement::Retry {
             delay: Duration::ZERO,
@@ -326,7 +353,7 @@ mod tests {
             Settlement::Finish(failed),
             retry,
         ] {
-            let (result, is_error) = stored(settlement.bounded(1024));
+            let (result, is_error) = stored(settlement.bounded(1024).0);
             assert!(is_error && result.len() < 1024, "{result}");
             assert!(result.contains("max_result") && result.contains("1024"));
         }

@@ -121,7 +121,7 @@ impl Trial {
             }
             number += 1;
             let settlement = match Box::pin(self.attempt(tool, number, cancel)).await {
-                Conclusion::Settle(settlement) => settlement,
+                Conclusion::Settle { settlement, .. } => settlement,
                 Conclusion::Park {
                     otherwise: Some(result),
                 } if !self.terminal.has_open() => Settlement::Finish(completed(result)),
@@ -193,6 +193,8 @@ impl Trial {
             max_crashes: definition.crash_limit.into(),
             created_ms: now.map_or(0, |now| i64::try_from(now.as_millis()).unwrap_or(i64::MAX)),
             ttl_ms: ms(definition.ttl.default_ms),
+            waited_ms: 0,
+            taken_from: None,
             timeout_ms: definition.timeout_ms,
             capabilities: Some(self.capabilities.clone()),
             trace: None,

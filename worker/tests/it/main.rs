@@ -22,4 +22,5 @@ mod refusals;
 mod rig;
 mod script;
 mod stops;
+mod told;
 mod tries;

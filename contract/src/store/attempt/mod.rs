@@ -10,7 +10,9 @@ use std::time::Duration;
 pub use outcome::Outcome;
 use outcome::OutcomeParts;
 pub(crate) use replies::refused;
-pub use replies::{AskReply, ClaimReply, FinishReply, ParkReply, Refused, RenewReply, RetryReply};
+pub use replies::{
+    AskReply, ClaimReply, FinishReply, Lost, ParkReply, Refused, RenewReply, RetryReply,
+};
 
 use crate::error::Error;
 use crate::ids::{Attempt, EntryId, QueueName, TaskId, WorkerId};
@@ -113,13 +115,12 @@ impl Store {
                     &format!("{name} = {value}"),
                 ))
             }
-            "WAITS" => Ok(ClaimReply::Waits),
+            "WAITS" if reply.is_empty() => Ok(ClaimReply::Waits(None)),
+            "WAITS" => Ok(ClaimReply::Waits(Some(lost(&mut reply)?))),
             "GONE" => Ok(ClaimReply::Gone),
             "STALE" => Ok(ClaimReply::Stale),
             "DONE" => Ok(ClaimReply::AlreadyTerminal),
-            "POISON" => Ok(ClaimReply::Poison {
-                crashes: reply.integer()?,
-            }),
+            "POISON" => Ok(ClaimReply::Poison(lost(&mut reply)?)),
             "BUSY" => Ok(ClaimReply::Busy {
                 until_ms: reply.integer()?,
             }),
@@ -334,4 +335,13 @@ impl Store {
         all.extend(args);
         self.call(transition, &[&record, &queue], &all).await
     }
+}
+
+fn lost(reply: &mut Reply) -> Result<Lost, Error> {
+    Ok(Lost {
+        crashes: reply.integer()?,
+        tool: reply.text()?,
+        attempt: reply.integer()?,
+        worker: reply.text()?,
+    })
 }

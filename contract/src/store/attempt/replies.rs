@@ -15,18 +15,29 @@ pub enum ClaimReply {
     Stale,
     /// The job ended; the entry is dropped.
     AlreadyTerminal,
-    /// The job reached its crash limit and is failed and buried.
-    Poison {
-        /// How many of its workers died.
-        crashes: u64,
-    },
-    /// Its tool is at its concurrency limit, or others wait before it: it is on the stream again when its turn comes.
-    Waits,
+    /// The job reached its crash limit and is failed and buried, with the attempt that was lost last.
+    Poison(Lost),
+    /// Its tool is at its concurrency limit, or others wait before it: it is on the stream again when its turn comes. It may
+    /// have been taken over from a worker that fell silent.
+    Waits(Option<Lost>),
     /// Held by someone until this time, ms since the epoch.
     Busy {
         /// Until when.
         until_ms: u64,
     },
+}
+
+/// An attempt whose worker fell silent.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Lost {
+    /// How many attempts of the job were lost so, this one included.
+    pub crashes: u64,
+    /// The tool that it ran, as the record has it.
+    pub tool: String,
+    /// Its number.
+    pub attempt: u64,
+    /// The worker.
+    pub worker: String,
 }
 
 /// Why an attempt must stop: none of its writes counts any more.

@@ -1,0 +1,129 @@
+//! The lines that say what ran: one for each attempt that ended, and one for each that was taken over from a worker that
+//! fell silent. They hold neither arguments nor results.
+
+use std::time::Duration;
+
+use taskferry_contract::output::Took;
+use taskferry_contract::{Job, Lost, Outcome, Refused, TaskId};
+
+use super::attempt::Attempt;
+
+/// Their target.
+const ATTEMPT: &str = "attempt";
+
+/// How an attempt ended, in the words of the documents.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum End {
+    /// The job has its outcome.
+    Finished(Word),
+    /// Another attempt is due after this time.
+    Retried(Duration),
+    /// No attempt is left.
+    DeadLetter,
+    /// The job waits for answers.
+    Parked,
+    /// Another worker runs it.
+    GivenBack,
+    /// It does not count any more.
+    Refused(Refused),
+    /// Its end is not in Redis.
+    Left,
+}
+
+/// How a job ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Word(&'static str);
+
+impl From<&Outcome> for Word {
+    fn from(outcome: &Outcome) -> Self {
+        Self(match outcome {
+            Outcome::Completed {
+                is_error: false, ..
+            } => "completed",
+            Outcome::Completed { is_error: true, .. } => "tool error",
+            Outcome::Failed { .. } => "failed",
+            Outcome::Cancelled { .. } => "cancelled",
+        })
+    }
+}
+
+impl End {
+    /// Whether Redis knows of it.
+    pub(crate) fn is_stored(self) -> bool {
+        self != Self::Left
+    }
+
+    fn word(self) -> &'static str {
+        match self {
+            Self::Finished(Word(word)) => word,
+            Self::Retried(_) => "will be retried",
+            Self::DeadLetter => "dead letter",
+            Self::Parked => "parked",
+            Self::GivenBack => "given back",
+            Self::Refused(Refused::Cancelled) => "cancelled",
+            Self::Refused(Refused::LeaseLost) => "lost lease",
+            Self::Refused(Refused::Gone) => "expired",
+            Self::Refused(Refused::AlreadyTerminal) => "not needed",
+            Self::Left => "left to its lease",
+        }
+    }
+}
+
+/// Says how an attempt ended whose tool ran for so long, and why, in words that no caller and no tool wrote.
+pub(crate) fn ended(attempt: &Attempt, ran: Duration, end: End, reason: Option<&str>) {
+    let job = &attempt.job;
+    let retry_in = match end {
+        End::Retried(delay) => Some(tracing::field::display(Took(delay))),
+        _ => None,
+    };
+    tracing::info!(
+        target: ATTEMPT, parent: None, task = %job.id, tool = %job.tool, attempt = job.attempt.0,
+        waited = %waited(job), ran = %Took(ran), outcome = end.word(), reason, retry_in, "ended"
+    );
+}
+
+/// Says that an attempt of which nothing ran ended: at `debug` where that happens again and again.
+pub(crate) fn not_run(job: &Job, end: End, reason: &str, again_and_again: bool) {
+    macro_rules! write {
+        ($level:ident) => {
+            tracing::$level!(
+                target: ATTEMPT, parent: None, task = %job.id, tool = %job.tool,
+                attempt = job.attempt.0, waited = %waited(job), ran = %Took(Duration::ZERO),
+                outcome = end.word(), reason, "ended"
+            )
+        };
+    }
+    if again_and_again {
+        write!(debug);
+    } else {
+        write!(info);
+    }
+}
+
+/// Says that an attempt begins in the place of one whose worker fell silent.
+pub(crate) fn taken_over(job: &Job) {
+    if let Some(from) = &job.taken_from {
+        tracing::info!(
+            target: ATTEMPT, parent: None, task = %job.id, tool = %job.tool, attempt = job.attempt.0,
+            waited = %waited(job), from = %from, crashes = job.crashes, "taken over"
+        );
+    }
+}
+
+/// Says that a job was taken over of which no attempt begins now.
+pub(crate) fn lost(task: TaskId, lost: &Lost, then: &'static str) {
+    let Lost {
+        crashes,
+        tool,
+        attempt,
+        worker,
+    } = lost;
+    tracing::info!(
+        target: ATTEMPT, parent: None, %task, %tool, attempt, from = %worker, crashes,
+        outcome = then, "taken over"
+    );
+}
+
+fn waited(job: &Job) -> Took {
+    Took(Duration::from_millis(job.waited_ms))
+}
