@@ -106,15 +106,17 @@ impl Bridge {
             progress_token: asker.and_then(|asker| asker.progress_token.as_deref()),
             ..self.submission(call, alias.as_ref())
         };
-        let watch = self
+        let mut watch = self
             .0
             .waiters
             .watch(&self.0.store, submission.id, call.owner);
+        watch.found_again(alias.is_some());
         match self.submit(&submission).await? {
             Submitted::Queued { .. } => Ok(watch),
             Submitted::Joined(view) => {
                 let mut joined = self.resume(view.id, call.owner, &[]).await?;
                 joined.hold_as(submission.id);
+                joined.found_again(true);
                 Ok(joined)
             }
         }

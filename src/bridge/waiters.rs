@@ -58,6 +58,7 @@ impl Waiters {
             id,
             owner: owner.clone(),
             holder: id,
+            is_found_again: false,
             bell: Some(bell),
             seed: None,
         }
@@ -87,6 +88,7 @@ pub(crate) struct Watch {
     id: TaskId,
     owner: Owner,
     holder: TaskId,
+    is_found_again: bool,
     bell: Option<watch::Receiver<()>>,
     seed: Option<TaskView>,
 }
@@ -115,6 +117,16 @@ impl Watch {
     /// Whether the caller joined a job that another call had queued.
     pub(crate) fn has_joined(&self) -> bool {
         self.holder != self.id
+    }
+
+    /// Notes whether the call, made again, finds the same job.
+    pub(crate) fn found_again(&mut self, is_found_again: bool) {
+        self.is_found_again = is_found_again;
+    }
+
+    /// Whether the call, made again, finds the same job.
+    pub(crate) fn is_found_again(&self) -> bool {
+        self.is_found_again
     }
 
     /// What the next look sees.

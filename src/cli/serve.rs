@@ -1,6 +1,7 @@
 //! `taskferry serve`: one front-end replica.
 
 use std::net::SocketAddr;
+use std::pin::Pin;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
@@ -15,12 +16,16 @@ use super::open_files;
 use crate::bridge::Bridge;
 use crate::config::ServeConfig;
 use crate::http;
-use crate::mcp::Mcp;
+use crate::mcp::{Mcp, Stopping};
 
 /// Between two looks for a Redis that does not answer at the start.
 const WAIT_FOR_REDIS: Duration = Duration::from_millis(500);
 /// Between two looks at the contract's version. A Redis that lost its data has it again after this.
 const LOOK_AGAIN: Duration = Duration::from_secs(5);
+
+/// How long requests take to end that are still open at the end of the drain timeout, and what is left to do for them.
+const LAST_ANSWERS: Duration = Duration::from_secs(1);
+const LAST_WORK: Duration = Duration::from_secs(1);
 
 /// Serves until a stop signal.
 pub(super) async fn run(config: ServeConfig) -> anyhow::Result<()> {
@@ -107,11 +112,15 @@ impl Server {
             let begin = || check(&bridge, level, &checked, (&reached, &why));
             keep_running("check of Redis", &checked, begin, || {}).await;
         });
+        let stopping = Stopping {
+            begun: stop.clone(),
+            over: CancellationToken::new(),
+        };
         let mcp = Arc::new(Mcp::new(
             self.bridge.clone(),
             self.config.mcp.clone(),
             tracker.clone(),
-            stop.clone(),
+            stopping.clone(),
         ));
         let (sessions, keep) = (Arc::clone(&mcp), background.clone());
         tracker.spawn(async move { sessions.run(&keep).await });
@@ -119,29 +128,45 @@ impl Server {
             mcp,
             self.bridge.clone(),
             self.config.http.clone(),
-            (tracker.clone(), stop.clone()),
+            (tracker.clone(), stopping.clone()),
         );
         // Kept to the end: what is dropped with it counts as left by its client.
         let mut serving = std::pin::pin!(http::serve(self.listener, router, &stop));
-        let drained = tokio::select! {
-            () = serving.as_mut() => true,
-            () = overdue(&stop, self.config.drain_timeout) => false,
-        };
+        let timeout = self.config.drain_timeout;
+        let drained = drain(serving.as_mut(), &stopping, timeout).await;
         background.cancel();
         tracker.close();
-        let left = tokio::time::timeout(Duration::from_secs(1), tracker.wait())
+        let left = tokio::time::timeout(LAST_WORK, tracker.wait())
             .await
             .is_err();
         if drained && !left {
             tracing::info!("every open request ended");
         } else {
-            tracing::warn!(timeout = ?self.config.drain_timeout, "requests were still open at the end of the drain timeout");
+            tracing::warn!(
+                "requests whose clients do not read, or that Redis holds up, are cut off"
+            );
         }
         match unsuitable.get() {
             Some(error) => Err(anyhow::anyhow!(error.sentence())),
             None => Ok(()),
         }
     }
+}
+
+/// Serves until the stop, and then until every request ended: by itself within `timeout`, and else by what is said to it
+/// then. False if some did not even so.
+async fn drain(
+    mut serving: Pin<&mut impl Future<Output = ()>>,
+    stopping: &Stopping,
+    timeout: Duration,
+) -> bool {
+    tokio::select! {
+        () = serving.as_mut() => return true,
+        () = overdue(&stopping.begun, timeout) => {}
+    }
+    tracing::warn!(drain_timeout = ?timeout, "requests are still open at the end of drain_timeout; each is ended now");
+    stopping.over.cancel();
+    tokio::time::timeout(LAST_ANSWERS, serving).await.is_ok()
 }
 
 async fn overdue(stop: &CancellationToken, timeout: Duration) {

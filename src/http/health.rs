@@ -19,7 +19,7 @@ pub(super) async fn alive() -> &'static str {
 /// Redis answers, knows every transition and is used with a contract that this program keeps, and the process is not
 /// winding down.
 pub(super) async fn ready(State(edge): State<Arc<Edge>>) -> (StatusCode, String) {
-    if edge.stop.is_cancelled() {
+    if edge.stopping.begun.is_cancelled() {
         return (
             StatusCode::SERVICE_UNAVAILABLE,
             "not ready: winding down\n".to_owned(),

@@ -21,19 +21,21 @@ use axum::response::Response;
 use axum::routing::get;
 use http_body_util::{BodyExt as _, LengthLimitError, Limited};
 use taskferry_contract::quoted;
-use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::bridge::Bridge;
-use crate::mcp::{Caller, Mcp};
+use crate::mcp::{Caller, Mcp, Stopping};
 use admission::{Admission, Room};
 pub(crate) use connections::serve;
 use finish::Finish;
 pub(crate) use guard::Guard;
-use respond::{Refused, respond};
+use respond::{Refused, busy, respond};
 
 /// How long a client may take to send the body of a request, which has its room meanwhile.
 const BODY_WITHIN: Duration = Duration::from_secs(60);
+
+/// How long a request that has no answer yet is left to itself once the server stops and waits no longer.
+const LAST_MOMENT: Duration = Duration::from_millis(800);
 
 /// What may come in and how answers go out.
 #[derive(Debug, Clone)]
@@ -55,15 +57,15 @@ struct Edge {
     bridge: Bridge,
     settings: HttpSettings,
     tracker: TaskTracker,
-    stop: CancellationToken,
+    stopping: Stopping,
 }
 
-/// The routes of a front end. `tracker` has what outlives its client; `stop` says that it winds down: it is no longer ready.
+/// The routes of a front end. `tracker` has what outlives its client; `stopping` says that it winds down: it is no longer ready.
 pub(crate) fn router(
     mcp: Arc<Mcp>,
     bridge: Bridge,
     settings: HttpSettings,
-    (tracker, stop): (TaskTracker, CancellationToken),
+    (tracker, stopping): (TaskTracker, Stopping),
 ) -> Router {
     let admission = Admission::new(settings.max_requests);
     let edge = Arc::new(Edge {
@@ -71,7 +73,7 @@ pub(crate) fn router(
         bridge,
         settings,
         tracker,
-        stop,
+        stopping,
     });
     // Without a handler of its own, HEAD would open a stream as GET does.
     let endpoint = || get(open).head(other).post(post).delete(end).fallback(other);
@@ -105,6 +107,26 @@ async fn unserved_method() -> (StatusCode, &'static str) {
 /// Serves a message. What it begins is not left half done when its client goes away: the reply is made in any case, and
 /// whoever waits behind it then learns that nobody listens.
 async fn post(State(edge): State<Arc<Edge>>, request: Request<Body>) -> Response {
+    unless_over(&edge, answer(Arc::clone(&edge), request)).await
+}
+
+/// The response of a request, unless the server stops and it does not come: whoever waits for a job is answered before that.
+async fn unless_over(edge: &Edge, response: impl Future<Output = Response>) -> Response {
+    let over = async {
+        edge.stopping.over.cancelled().await;
+        tokio::time::sleep(LAST_MOMENT).await;
+    };
+    tokio::select! {
+        biased;
+        response = response => response,
+        () = over => {
+            let text = "this server stops before it could answer; send the request again in a moment. If it was a call, it may have been queued";
+            busy(text.to_owned())
+        }
+    }
+}
+
+async fn answer(edge: Arc<Edge>, request: Request<Body>) -> Response {
     let room = request.extensions().get::<Room>().cloned();
     let (headers, body) = match take(&edge, request).await {
         Ok(taken) => taken,
@@ -124,16 +146,22 @@ async fn open(State(edge): State<Arc<Edge>>, headers: HeaderMap) -> Response {
     if let Err(refused) = edge.settings.guard.check(&headers) {
         return refused.respond();
     }
-    let reply = edge.mcp.get(&edge.settings.caller, &headers).await;
-    respond(reply, edge.settings.keep_alive).await
+    let served = async {
+        let reply = edge.mcp.get(&edge.settings.caller, &headers).await;
+        respond(reply, edge.settings.keep_alive).await
+    };
+    unless_over(&edge, Box::pin(served)).await
 }
 
 async fn end(State(edge): State<Arc<Edge>>, headers: HeaderMap) -> Response {
     if let Err(refused) = edge.settings.guard.check(&headers) {
         return refused.respond();
     }
-    let reply = edge.mcp.delete(&edge.settings.caller, &headers).await;
-    respond(reply, edge.settings.keep_alive).await
+    let served = async {
+        let reply = edge.mcp.delete(&edge.settings.caller, &headers).await;
+        respond(reply, edge.settings.keep_alive).await
+    };
+    unless_over(&edge, served).await
 }
 
 /// Turns away a method of HTTP that means nothing here.

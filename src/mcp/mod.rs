@@ -65,6 +65,15 @@ pub(crate) struct McpSettings {
     pub(crate) instructions: Option<String>,
 }
 
+/// How far the stop of the process has come.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Stopping {
+    /// Streams that carry no answer end, and nothing new is taken.
+    pub(crate) begun: CancellationToken,
+    /// Requests that are still open end now.
+    pub(crate) over: CancellationToken,
+}
+
 /// The protocol edge of one replica.
 #[derive(Debug)]
 pub(crate) struct Mcp {
@@ -74,8 +83,7 @@ pub(crate) struct Mcp {
     handles: Option<handle::Handles>,
     /// Work that outlives the request that began it.
     tracker: TaskTracker,
-    /// Set when the process winds down: streams that carry no answer end.
-    stop: CancellationToken,
+    stopping: Stopping,
 }
 
 impl Mcp {
@@ -83,7 +91,7 @@ impl Mcp {
         bridge: Bridge,
         settings: McpSettings,
         tracker: TaskTracker,
-        stop: CancellationToken,
+        stopping: Stopping,
     ) -> Self {
         Self {
             sessions: Arc::new(legacy::Sessions::new(settings.session_idle)),
@@ -91,7 +99,7 @@ impl Mcp {
             bridge,
             settings,
             tracker,
-            stop,
+            stopping,
         }
     }
 

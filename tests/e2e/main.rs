@@ -49,6 +49,7 @@ mod resume;
 mod rust_sdk;
 mod settings;
 mod sharing;
+mod stopping;
 mod subscriptions;
 mod terms;
 mod unread_log;

@@ -9,6 +9,7 @@ use taskferry_testing::{TestServer, eventually, promptly};
 
 use crate::client::{Legacy, Modern};
 use crate::fleet::{Fleet, Replica, worker};
+use crate::stream::Stream;
 
 const SOON: Duration = Duration::from_secs(20);
 
@@ -117,42 +118,27 @@ async fn sigterm_lets_an_open_request_end_and_exits_cleanly() {
 
 #[tokio::test]
 async fn sigterm_does_not_wait_longer_than_it_was_told() {
-    let mut fleet = Fleet::start_with(&["--drain-timeout", "300ms"], &[]).await;
+    let flags = ["--drain-timeout", "300ms", "--stream-after", "1ms"];
+    let mut fleet = Fleet::start_with(&flags, &[]).await;
     let folder = tempfile::tempdir().unwrap();
     let session = Legacy::open(&fleet.replicas[0].endpoint).await;
     let id = session
         .start("first_waits", json!({ "folder": folder.path() }), 600_000)
         .await;
-    let waiting = async {
-        let body = json!({ "jsonrpc": "2.0", "id": 1, "method": "tasks/result", "params": { "taskId": id } });
-        let client = reqwest::Client::builder().no_proxy().build().unwrap();
-        let request = client
-            .post(&session.endpoint)
-            .header("content-type", "application/json");
-        let request = request
-            .header("mcp-session-id", &session.session)
-            .body(body.to_string());
-        match request.send().await {
-            Ok(stream) => stream.text().await.is_ok(),
-            Err(_cut) => false,
-        }
-    };
-    let started = folder.path().join("1");
+    let waiting = json!({ "taskId": id });
+    let waiting = Stream::post(&session, 1, "tasks/result", waiting).await;
     let process = &mut fleet.replicas[0].process;
-    let ending = async {
-        eventually(SOON, "the command runs", async || started.exists()).await;
-        process.terminate();
-        process.wait_for_exit(SOON).await
-    };
-    let (finished, status) = tokio::join!(waiting, ending);
-    assert!(
-        !finished,
-        "a stream without its answer was ended as if it were complete"
-    );
+    process.terminate();
+    let (told, status) = tokio::join!(waiting.read_to_end(), process.wait_for_exit(SOON));
     assert!(status.success(), "{status}");
+    let mut ids = told.lines().filter_map(|line| line.strip_prefix("id: "));
+    let last = ids.next_back().unwrap().to_owned();
+    assert!(!told.contains("jsonrpc"), "{told}");
     // Only now can the job end: it was not waited for.
     std::fs::write(folder.path().join("end"), "").unwrap();
     let elsewhere = session.at(&fleet.replicas[1].endpoint);
+    let answer = Stream::resume(&elsewhere, &last).await.next().await;
+    assert_eq!(answer["result"]["isError"], false, "{answer:#}");
     assert_eq!(elsewhere.result_of(&id).await.result()["isError"], false);
     fleet.check_idle().await;
 }

@@ -1,6 +1,7 @@
 //! Following a job to its end on behalf of a request that waits: as one JSON answer if it ends soon, else as a stream
 //! with what happens on the way.
 
+mod cut_off;
 mod ending;
 mod telling;
 
@@ -12,6 +13,7 @@ use serde_json::value::RawValue;
 use taskferry_contract::{SessionId, Status, TaskView};
 use tokio::sync::mpsc;
 use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
 
 use super::Mcp;
 use super::call_line::CallLine;
@@ -90,6 +92,15 @@ pub(crate) enum Late {
     Status,
 }
 
+/// How a plain call is answered by a task.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct AsTask {
+    /// How long the task stays after its end at least.
+    pub(crate) keep: Duration,
+    /// Makes the answer.
+    pub(crate) write: fn(&RawValue, &TaskView) -> Answer,
+}
+
 /// Until when a request waits.
 #[derive(Debug)]
 pub(crate) struct Deadline {
@@ -128,6 +139,8 @@ pub(crate) struct Follow {
     pub(super) trail: Option<Trail>,
     /// When it waits no longer, if that ever comes.
     pub(crate) deadline: Option<Deadline>,
+    /// How it is answered by a task, if its client takes one.
+    pub(crate) as_task: Option<AsTask>,
 }
 
 impl Mcp {
@@ -155,48 +168,81 @@ impl Mcp {
     fn begin(&self, mut follow: Follow) -> (Vec<Event>, mpsc::Receiver<Event>) {
         let primer = follow.trail.as_mut().and_then(Trail::primer);
         let (events, rest) = mpsc::channel(16);
-        let sessions = Arc::clone(&self.sessions);
-        self.tracker
-            .spawn(follow.run(self.bridge.clone(), sessions, events));
+        let edge = Edge {
+            bridge: self.bridge.clone(),
+            sessions: Arc::clone(&self.sessions),
+            over: self.stopping.over.clone(),
+        };
+        self.tracker.spawn(follow.run(edge, events));
         (primer.into_iter().collect(), rest)
     }
 }
 
+/// What a request that waits needs of its replica.
+struct Edge {
+    bridge: Bridge,
+    sessions: Arc<Sessions>,
+    /// Cancelled when the server stops and waits no longer.
+    over: CancellationToken,
+}
+
+/// How the wait of a request ends.
+enum End {
+    /// With an answer.
+    Answer(Answer),
+    /// Its client left, or waits elsewhere.
+    Left,
+    /// The server stops.
+    Stops,
+}
+
 impl Follow {
-    async fn run(mut self, bridge: Bridge, sessions: Arc<Sessions>, events: mpsc::Sender<Event>) {
-        let session = self.session();
-        // The client may have no other request to make until this one is answered.
-        let session_kept = async {
-            match session {
-                Some(id) => sessions.keep(bridge.store(), id).await,
-                None => std::future::pending().await,
-            }
+    async fn run(mut self, edge: Edge, events: mpsc::Sender<Event>) {
+        let bridge = &edge.bridge;
+        let end = match self.wait(&edge, &events).await {
+            End::Stops => self.cut_off(bridge, &events).await,
+            end => end,
         };
-        let gone = tokio::select! {
-            () = events.closed() => true,
-            never = session_kept => match never {},
-            last = self.answer(&bridge, &events) => match last {
-                Some(last) => {
-                    let last = Event {
-                        id: self.trail.as_mut().map(Trail::last_id),
-                        ..Event::last(last)
-                    };
-                    events.send(last).await.is_err()
-                }
-                None => true,
+        let gone = match end {
+            End::Answer(last) => {
+                let last = Event {
+                    id: self.trail.as_mut().map(Trail::last_id),
+                    ..Event::last(last)
+                };
+                events.send(last).await.is_err()
             }
+            End::Left | End::Stops => true,
         };
+        // The stream ends here, whatever is still to be done.
+        drop(events);
         if !gone {
             return;
         }
         match self.on_disconnect {
-            OnDisconnect::Cancel => self.cancel(&bridge).await,
+            OnDisconnect::Cancel => self.cancel(bridge).await,
             OnDisconnect::Leave => {
                 if let OnQuestion::Send { carrier, .. } = &self.on_question {
                     let job = (self.watch.id(), self.watch.owner());
-                    carrier.recall(&bridge, job).await;
+                    carrier.recall(bridge, job).await;
                 }
             }
+        }
+    }
+
+    async fn wait(&mut self, edge: &Edge, events: &mpsc::Sender<Event>) -> End {
+        let session = self.session();
+        // The client may have no other request to make until this one is answered.
+        let session_kept = async {
+            match session {
+                Some(id) => edge.sessions.keep(edge.bridge.store(), id).await,
+                None => std::future::pending().await,
+            }
+        };
+        tokio::select! {
+            () = events.closed() => End::Left,
+            never = session_kept => match never {},
+            last = self.answer(&edge.bridge, events) => last.map_or(End::Left, End::Answer),
+            () = edge.over.cancelled() => End::Stops,
         }
     }
 

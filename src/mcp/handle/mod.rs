@@ -200,6 +200,7 @@ impl Mcp {
                         late: Late::Status,
                         write: voice.write,
                     }),
+                    as_task: None,
                 };
                 Ok(self.follow(follow))
             }

@@ -211,6 +211,7 @@ impl Mcp {
             awaits: Awaits::Call,
             trail,
             deadline: self.hand_out_after(call.tool, session.knows_tasks(), &VOICE),
+            as_task: None,
         };
         Ok(self.follow(follow))
     }

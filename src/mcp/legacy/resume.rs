@@ -241,6 +241,7 @@ impl Mcp {
             },
             trail: None,
             deadline: None,
+            as_task: None,
         };
         let follow = match place.awaited {
             Awaited::Call => self.resumed_call(session, follow, &place).await?,

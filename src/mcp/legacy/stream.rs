@@ -58,7 +58,7 @@ impl Mcp {
         }
         let changes = self.bridge.catalog().changes();
         self.tracker
-            .spawn(stream.run(tasks, changes, self.stop.clone()));
+            .spawn(stream.run(tasks, changes, self.stopping.begun.clone()));
         Reply::Stream {
             first: Vec::new(),
             rest,

@@ -132,6 +132,7 @@ impl Mcp {
             awaits: Awaits::Task,
             trail,
             deadline: None,
+            as_task: None,
         };
         Ok(self.follow(follow))
     }

@@ -8,7 +8,7 @@ use serde::Deserialize;
 use serde_json::value::RawValue;
 use taskferry_contract::{TaskSupport, TaskView};
 
-use super::super::follow::{Awaits, Follow, OnDisconnect, OnQuestion};
+use super::super::follow::{AsTask, Awaits, Follow, OnDisconnect, OnQuestion};
 use super::super::handle::{self, Called, Order, Voice};
 use super::super::jsonrpc::{self, Request, RpcError};
 use super::super::log::LogTeller;
@@ -136,6 +136,10 @@ impl Mcp {
             awaits: Awaits::Call,
             trail: None,
             deadline: self.hand_out_after(call.tool, envelope.takes_tasks, &VOICE),
+            as_task: envelope.takes_tasks.then(|| AsTask {
+                keep: Duration::from_millis(definition.keep_ms),
+                write: task_answer,
+            }),
         };
         Ok(self.follow(follow))
     }
@@ -148,10 +152,13 @@ impl Mcp {
             asker: None,
         };
         let view = self.bridge.start(call, &wanted).await?;
-        let task = ModernTask::created(&view);
-        let answer = Answer::ok(jsonrpc::success(request.id, &task));
-        Ok(Reply::Json(answer.of_task(view.id)))
+        Ok(Reply::Json(task_answer(request.id, &view)))
     }
+}
+
+/// The answer to a call that became a task.
+fn task_answer(id: &RawValue, view: &TaskView) -> Answer {
+    Answer::ok(jsonrpc::success(id, &ModernTask::created(view))).of_task(view.id)
 }
 
 /// The answer to `task_status` once the job ended.

@@ -84,7 +84,7 @@ impl Mcp {
             outcome: Mutex::new(()),
         };
         self.tracker
-            .spawn(subscription.run(watches, self.stop.clone()));
+            .spawn(subscription.run(watches, self.stopping.begun.clone()));
         Ok(Reply::Stream {
             first: client
                 .admit(acknowledged)

@@ -1,0 +1,97 @@
+//! How a request ends whose server stops before its job has: its client learns how to go on.
+
+use std::time::Duration;
+
+use axum::http::StatusCode;
+use taskferry_contract::Leaver;
+use tokio::sync::mpsc;
+use tokio::time::timeout;
+
+use super::super::jsonrpc::RpcError;
+use super::super::legacy::Trail;
+use super::super::reply::{Answer, Event, Refusal};
+use super::{Awaits, End, Follow};
+use crate::bridge::Bridge;
+
+/// How long the store may take meanwhile, and then a client that does not read.
+const LAST_LOOK: Duration = Duration::from_millis(600);
+const LAST_EVENT: Duration = Duration::from_millis(100);
+
+/// When the caller may try again, s: at another replica, or at the one that comes in the place of this.
+const AGAIN: u16 = 1;
+
+const AS_ANOTHER: &str = "this server stops, and its job goes on: make the call again, with the same idempotency key if it had one, and it waits for the same job";
+const CANCELLED: &str = "this server stops before the job of this call ended. The call is given up and its job cancelled, unless other calls wait for it; its work may be done in part. Make the call again if that does no harm";
+const GOES_ON: &str = "this server stops, and the task goes on: send the request again";
+const UNKNOWN: &str = "this server stops, and the task store does not answer: the job of this call may still run. Make the call again in a moment, if the work may be done twice";
+
+impl Follow {
+    /// The end of a request that cannot wait any longer.
+    pub(super) async fn cut_off(&mut self, bridge: &Bridge, events: &mpsc::Sender<Event>) -> End {
+        if let Some(primer) = self.trail.as_mut().and_then(Trail::primer) {
+            // After this event its client comes back for the rest, to another replica (2025-11-25, transports, Sending
+            // Messages to the Server).
+            let _unread = timeout(LAST_EVENT, events.send(primer)).await;
+            return End::Left;
+        }
+        let answer = timeout(LAST_LOOK, self.last_answer(bridge, events)).await;
+        let answer = answer.unwrap_or_else(|_elapsed| self.given_up(UNKNOWN));
+        End::Answer(answer)
+    }
+
+    async fn last_answer(&mut self, bridge: &Bridge, events: &mpsc::Sender<Event>) -> Answer {
+        let task = self.watch.id();
+        if let Some(as_task) = self.as_task {
+            match bridge.hand_out(&mut self.watch, as_task.keep).await {
+                Ok(Some(view)) => return (as_task.write)(&self.request, &view),
+                // It ended just now.
+                Ok(None) => {}
+                Err(error) => {
+                    tracing::warn!(%task, %error, "a call could not be made a task, and the server stops");
+                    return self.given_up(UNKNOWN);
+                }
+            }
+        } else if self.deadline.is_some()
+            && let Some(answer) = self.give_up(bridge, events).await
+        {
+            return answer;
+        }
+        match self.watch.look().await {
+            Ok(Some(view)) => {
+                if let Some(answer) = (self.finish)(&self.request, &view) {
+                    return answer;
+                }
+            }
+            Ok(None) => return self.given_up(UNKNOWN),
+            Err(error) => return self.refused(error),
+        }
+        if self.deadline.is_some() || self.as_task.is_some() {
+            return self.given_up(UNKNOWN);
+        }
+        if matches!(self.awaits, Awaits::Task) {
+            return self.given_up(GOES_ON);
+        }
+        if self.watch.is_found_again() {
+            return self.given_up(AS_ANOTHER);
+        }
+        let leaver = Leaver {
+            holder: self.watch.holder(),
+            on_purpose: false,
+        };
+        match bridge.leave_call(task, self.watch.owner(), leaver).await {
+            Ok(()) => self.given_up(CANCELLED),
+            Err(error) => {
+                tracing::warn!(%task, %error, "a call could not be cancelled, and the server stops");
+                self.given_up(UNKNOWN)
+            }
+        }
+    }
+
+    fn given_up(&self, text: &str) -> Answer {
+        let refusal = Refusal {
+            retry_after: Some(AGAIN),
+            ..Refusal::new(StatusCode::SERVICE_UNAVAILABLE, RpcError::internal(text))
+        };
+        refusal.answer(&self.request)
+    }
+}
