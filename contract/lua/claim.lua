@@ -77,7 +77,7 @@ if job.worker and job.worker ~= '' then
   lost = held_until
   if crashes >= tonumber(job.max_crashes) then
     local text = 'the worker died during attempt ' .. job.attempt .. '; the crash limit of ' .. job.max_crashes
-      .. ' is reached'
+      .. ' is reached (crash_limit of the tool)'
     if job.max_crashes == '1' then
       text = text .. ': it is not run again, and its work may be done in part'
     end

@@ -21,6 +21,7 @@ mod ids;
 mod keys;
 mod log;
 mod misplaced;
+mod numbers;
 mod object;
 mod offload;
 pub mod output;

@@ -10,7 +10,9 @@ pub(crate) enum BridgeError {
     #[error("there is no such task: it expired, or never was")]
     NotFound,
     /// No more jobs fit.
-    #[error("the queue {queue:?} is full ({length} jobs); try again later")]
+    #[error(
+        "the queue {queue:?} is full ({length} jobs): queue_cap of the front end is reached; try again later"
+    )]
     QueueFull {
         /// The queue.
         queue: String,
@@ -19,7 +21,7 @@ pub(crate) enum BridgeError {
     },
     /// The caller has too many.
     #[error(
-        "you have {live} tasks that have not ended, which is the limit; let some end or cancel them"
+        "you have {live} tasks that have not ended, which is the limit (owner_cap of the front end); let some end or cancel them"
     )]
     OwnerLimit {
         /// Live jobs of the owner.
@@ -32,7 +34,7 @@ pub(crate) enum BridgeError {
     OtherCall,
     /// It was stored, but too few replicas had it in time.
     #[error(
-        "this was stored, but only {acknowledged} of {wanted} replicas acknowledged it in time, so it may be lost again; send it again in a moment"
+        "this was stored, but only {acknowledged} of {wanted} replicas acknowledged it in time (durability and replica_timeout of the front end), so it may be lost again; send it again in a moment"
     )]
     NotReplicated {
         /// How many replicas were to have it.
@@ -42,7 +44,7 @@ pub(crate) enum BridgeError {
     },
     /// A task was made, but too few replicas had it in time.
     #[error(
-        "the task was not accepted: only {acknowledged} of {wanted} replicas acknowledged it in time; it was cancelled, but may have begun; call again in a moment"
+        "the task was not accepted: only {acknowledged} of {wanted} replicas acknowledged it in time (durability and replica_timeout of the front end); it was cancelled, but may have begun; call again in a moment"
     )]
     NotAccepted {
         /// How many replicas were to have it.

@@ -30,6 +30,9 @@ const LAST_WORK: Duration = Duration::from_secs(1);
 /// Serves until a stop signal.
 pub(super) async fn run(config: ServeConfig) -> anyhow::Result<()> {
     config.log.start().map_err(anyhow::Error::msg)?;
+    for warning in config.warnings() {
+        tracing::warn!("{warning}");
+    }
     open_files::allow_most(config.http.max_requests);
     let stop = CancellationToken::new();
     let server = Server::bind(config).await?;

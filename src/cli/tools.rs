@@ -163,6 +163,7 @@ fn definition(text: &str) -> anyhow::Result<ToolDefinition> {
         "it says {}, which is unknown",
         unknown.join(", ")
     );
+    tool.check_numbers().map_err(anyhow::Error::msg)?;
     Tool::new(tool.clone()).map_err(anyhow::Error::msg)?;
     Ok(tool)
 }
@@ -196,6 +197,11 @@ mod tests {
         assert!(read(r#","title":null,"ask_first":[]"#).is_ok());
         let refused = read(r#","timeout":5"#).unwrap_err();
         assert!(format!("{refused:#}").contains("timeout"), "{refused:#}");
+        let refused = read(r#","concurrency":0"#).unwrap_err();
+        assert!(
+            format!("{refused:#}").contains("concurrency"),
+            "{refused:#}"
+        );
         assert!(definition(r#"{"name":"t","input_schema":{"type":7}}"#).is_err());
         assert!(definition(r#"{"name":"a b","input_schema":{"type":"object"}}"#).is_err());
         assert!(definition("{").is_err());

@@ -3,6 +3,7 @@
 mod dev;
 mod operator;
 mod serve;
+mod sums;
 
 use std::path::PathBuf;
 

@@ -47,7 +47,7 @@ pub(super) async fn admit(
     let Ok(permit) = Arc::clone(&admission.free).try_acquire_owned() else {
         let most = admission.most;
         return busy(format!(
-            "this server has as many open requests as it may ({most}); try again in a moment"
+            "this server has as many open requests as it may ({most}), its setting max_requests; try again in a moment"
         ));
     };
     let room = Room(Arc::new(permit));

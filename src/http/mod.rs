@@ -231,7 +231,9 @@ async fn read(body: Body, limit: usize, within: Duration) -> Result<Bytes, Refus
     match body {
         Ok(body) => Ok(body.to_bytes()),
         Err(error) if error.is::<LengthLimitError>() => {
-            let text = format!("the body is larger than the {limit} bytes this server takes");
+            let text = format!(
+                "the body is larger than the {limit} bytes this server takes (its setting max_body)"
+            );
             Err(Refused::new(StatusCode::PAYLOAD_TOO_LARGE, text))
         }
         Err(error) => {

@@ -90,7 +90,7 @@ async fn a_full_queue_refuses_more_until_there_is_room() {
     let id = client.start("paced", paced).await;
     let queued = client.start("echo", json!({ "text": "x" })).await;
     let refused = client.call("echo", json!({ "text": "x" })).await;
-    assert_refused(&refused, 503, "is full (2 jobs)");
+    assert_refused(&refused, 503, "is full (2 jobs): queue_cap");
     step(folder.path(), 1..=4);
     let next = taken(&client).await;
     for id in [&id, &queued, &next] {
@@ -108,7 +108,11 @@ async fn a_caller_with_too_many_tasks_is_refused_until_one_ends() {
     let id = client.start("paced", paced).await;
     let queued = client.start("echo", json!({ "text": "x" })).await;
     let refused = client.call("echo", json!({ "text": "x" })).await;
-    assert_refused(&refused, 429, "2 tasks that have not ended");
+    assert_refused(
+        &refused,
+        429,
+        "2 tasks that have not ended, which is the limit (owner_cap",
+    );
     step(folder.path(), 1..=4);
     let next = taken(&client).await;
     for id in [&id, &queued, &next] {
@@ -153,6 +157,7 @@ async fn what_is_too_large_is_refused_on_both_sides() {
         .call("echo", json!({ "text": "x".repeat(20_000) }))
         .await;
     assert_eq!(large.status, 413, "{}", large.text);
+    assert!(large.message().contains("max_body"), "{}", large.text);
     assert!(large.message().contains("16384"), "{}", large.text);
     let id = client
         .start("echo", json!({ "text": "x".repeat(5_000) }))
@@ -184,7 +189,11 @@ async fn requests_beyond_the_limit_are_refused_and_room_comes_back() {
         waiting.push(call);
     }
     let refused = client.call("echo", json!({ "text": "x" })).await;
-    assert_refused(&refused, 503, "as many open requests as it may (4)");
+    assert_refused(
+        &refused,
+        503,
+        "as many open requests as it may (4), its setting max_requests",
+    );
     let health = reqwest::get(format!("{}/readyz", pair.front.origin)).await;
     assert_eq!(health.unwrap().status(), 200, "it is as ready as before");
     // One client leaves, and another is served; the others get their answers.
@@ -221,7 +230,11 @@ async fn clients_who_come_and_go_do_not_get_around_the_limit() {
     drop(calls);
     tokio::time::sleep(Duration::from_millis(300)).await;
     let refused = client.call("echo", json!({ "text": "x" })).await;
-    assert_refused(&refused, 503, "as many open requests as it may (4)");
+    assert_refused(
+        &refused,
+        503,
+        "as many open requests as it may (4), its setting max_requests",
+    );
     pair.redis.resume();
     let next = taken(&client).await;
     client.until(&next, "completed").await;

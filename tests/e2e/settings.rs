@@ -203,7 +203,7 @@ async fn dev_reads_a_file_of_both_and_gives_the_worker_its_part() {
     let file = folder.path().join("settings.toml");
     let manifest = crate::fleet::in_tree("examples/tools.toml");
     let text = format!(
-        "listen = '127.0.0.1:0'\nredis_prefix = 'own'\nredis_shards = 8\nslots = 2\nlog = 'taskferry_worker=debug'\nmanifest = '{}'\n",
+        "listen = '127.0.0.1:0'\nredis_prefix = 'own'\nredis_shards = 8\nslots = 2\nlog = 'off,attempt=info'\nmanifest = '{}'\n",
         manifest.display()
     );
     std::fs::write(&file, text).unwrap();
@@ -226,10 +226,11 @@ async fn dev_reads_a_file_of_both_and_gives_the_worker_its_part() {
     let shown = status.output().unwrap().stdout;
     let shown = String::from_utf8_lossy(&shown).into_owned();
     assert!(shown.contains("0/2"), "{shown}");
+    // Of the worker's lines, those alone.
+    dev.wait_for_line(Duration::from_secs(30), " INFO attempt: ended ")
+        .await;
     let logged = dev.stderr();
-    let wanted = ["DEBUG", "taskferry_worker::"];
-    let of_worker = |line: &str| wanted.iter().all(|part| line.contains(part));
-    assert!(logged.lines().any(of_worker), "{logged}");
+    assert!(!logged.contains("taskferry_worker::"), "{logged}");
     end(dev).await;
 }
 
@@ -297,4 +298,17 @@ async fn a_redis_that_keeps_less_than_is_asked_for_is_refused_with_the_remedy() 
             assert!(told.contains(part), "{part} is not in: {told}");
         }
     }
+}
+
+#[tokio::test]
+async fn a_session_that_ends_between_two_polls_is_warned_of() {
+    let redis = TestServer::start().await;
+    let short = Replica::start(&redis.url(), &["--session-idle", "9s"]).await;
+    let said = short.process.stderr();
+    let warned = |line: &&str| line.contains(" WARN ") && line.contains("session_idle is 9s");
+    let warned: Vec<&str> = said.lines().filter(warned).collect();
+    assert_eq!(warned.len(), 1, "{said}");
+    assert!(warned[0].contains("poll_interval_max"), "{said}");
+    let long = Replica::start(&redis.url(), &[]).await;
+    assert!(!long.process.stderr().contains("session_idle"));
 }

@@ -18,6 +18,7 @@ use crate::open_files;
 use crate::runtime::in_flight::InFlight;
 use crate::runtime::slots::Slots;
 use crate::runtime::{Phase, Runtime, Tally, Tool, Wake};
+use crate::sums::{self, Bounds, CommandOutput};
 use crate::worker::Worker;
 
 /// The most jobs one worker runs at once.
@@ -45,8 +46,8 @@ pub struct Builder {
     max_result: usize,
     host: String,
     tools: Vec<Tool>,
-    /// Whether tools are commands.
-    has_commands: bool,
+    /// What the tools that are commands may write.
+    commands: Vec<CommandOutput>,
     problems: Vec<String>,
 }
 
@@ -70,14 +71,14 @@ impl Builder {
                 .to_string_lossy()
                 .into_owned(),
             tools: Vec::new(),
-            has_commands: false,
+            commands: Vec::new(),
             problems: Vec::new(),
         }
     }
 
     /// Lowers the slots to the commands for which this limit of open files has room, and says so.
     pub(crate) fn fit_open_files(mut self, limit: Option<u64>) -> (Self, Option<String>) {
-        let Some(files) = limit.filter(|_| self.has_commands) else {
+        let Some(files) = limit.filter(|_| !self.commands.is_empty()) else {
             return (self, None);
         };
         let shards = self.store.shards().all().count();
@@ -143,8 +144,13 @@ impl Builder {
     /// Adds the tools of a manifest; their commands inherit `environment`.
     #[must_use]
     pub fn exec_manifest(mut self, manifest: &Manifest, environment: &Environment) -> Self {
-        self.has_commands = true;
         for tool in &manifest.tools {
+            self.commands.push(CommandOutput {
+                tool: tool.name.clone(),
+                max_output: tool.command.max_output,
+                is_set: tool.sets_max_output,
+                mode: tool.command.output,
+            });
             match exec_tool::definition(tool) {
                 Ok(definition) => {
                     self.add(definition, Arc::new(ExecHandler::new(tool, environment)));
@@ -156,7 +162,10 @@ impl Builder {
     }
 
     fn add(&mut self, definition: ToolDefinition, handler: Arc<dyn Handler>) {
-        match ToolChecks::of(&definition) {
+        let checks = definition
+            .check_numbers()
+            .and_then(|()| ToolChecks::of(&definition));
+        match checks {
             Ok(checks) => self.tools.push(Tool {
                 digest: DefinitionDigest::of(&definition),
                 definition,
@@ -175,21 +184,37 @@ impl Builder {
         self.problems.push(error.to_string());
     }
 
+    /// What its settings may lead to that is no reason not to start, a line for each pair.
+    pub(crate) fn warnings(&self) -> Vec<String> {
+        let definitions = self.tools.iter().map(|tool| &tool.definition);
+        sums::warnings(self.bounds(), definitions, &self.commands)
+    }
+
+    fn bounds(&self) -> Bounds {
+        Bounds {
+            lease: self.lease,
+            drain_timeout: self.drain_timeout,
+            max_result: self.max_result,
+            redis_timeout: self.store.connections().response_timeout(),
+        }
+    }
+
     /// The worker.
     ///
     /// # Errors
     ///
     /// Everything that is wrong: no tool, two tools of one name, a tool that no front end could use, slots or lease out
-    /// of range.
+    /// of range, settings that cannot hold together. Of those that may end badly the log tells when it runs.
     pub fn build(self) -> Result<Worker, BuildError> {
-        let drain_timeout = self.drain_timeout;
-        Ok(Worker::new(self.runtime()?, drain_timeout))
+        let (drain_timeout, warnings) = (self.drain_timeout, self.warnings());
+        Ok(Worker::new(self.runtime()?, drain_timeout, warnings))
     }
 
     /// What the loops of the worker share.
     pub(crate) fn runtime(mut self) -> Result<Runtime, BuildError> {
         // A tool that was refused is told as that.
         let no_tool = self.tools.is_empty() && self.problems.is_empty();
+        let bounds = self.bounds();
         let mut refuse = |problem: String| self.problems.push(problem);
         if !(1..=MOST_SLOTS).contains(&self.slots) {
             refuse(format!("slots must be from 1 to {MOST_SLOTS}"));
@@ -213,6 +238,7 @@ impl Builder {
                 refuse(format!("two tools have the name {name}"));
             }
         }
+        self.problems.extend(sums::refused(bounds, &self.commands));
         if !self.problems.is_empty() {
             return Err(BuildError(self.problems));
         }

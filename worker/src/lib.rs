@@ -20,6 +20,7 @@ pub mod manifest;
 mod open_files;
 mod output_schema;
 mod runtime;
+mod sums;
 mod trial;
 pub mod units;
 mod worker;

@@ -27,6 +27,8 @@ const LAST_WORDS: Duration = Duration::from_secs(2);
 pub struct Worker {
     runtime: Arc<Runtime>,
     drain_timeout: Duration,
+    /// What its settings may lead to.
+    warnings: Vec<String>,
 }
 
 /// How a worker's end went.
@@ -47,10 +49,11 @@ impl Worker {
         Builder::new(store)
     }
 
-    pub(crate) fn new(runtime: Runtime, drain_timeout: Duration) -> Self {
+    pub(crate) fn new(runtime: Runtime, drain_timeout: Duration, warnings: Vec<String>) -> Self {
         Self {
             runtime: Arc::new(runtime),
             drain_timeout,
+            warnings,
         }
     }
 
@@ -78,6 +81,9 @@ impl Worker {
     /// began to use an incompatible version of the contract meanwhile.
     pub async fn run(self, stop: CancellationToken) -> Result<Drained, Error> {
         let runtime = &self.runtime;
+        for warning in &self.warnings {
+            tracing::warn!("{warning}");
+        }
         let drained = |runtime: &Runtime| Drained {
             released: runtime.ended.released(),
             abandoned: runtime.ended.abandoned(),
@@ -87,8 +93,8 @@ impl Worker {
             () = stop.cancelled() => return Ok(drained(runtime)),
         }
         tracing::info!(
-            worker = %runtime.worker, slots = runtime.slots.total(), lease = ?runtime.lease,
-            tools = runtime.tools.len(), "working"
+            worker = %runtime.worker, slots = runtime.slots.total(), queues = runtime.queues.len(),
+            lease = ?runtime.lease, tools = runtime.tools.len(), "working"
         );
         let loops = begin_loops(runtime);
         let (rest, end) = (TaskTracker::new(), CancellationToken::new());
@@ -156,11 +162,23 @@ impl Worker {
         tokio::pin!(ended);
         let graces = runtime.tools.values().map(|tool| tool.handler.stop_grace());
         let grace = graces.max().unwrap_or_default() + LAST_WORDS;
-        for (step, patience) in [(&phase.halt, self.drain_timeout), (&phase.kill, grace)] {
+        let steps = [
+            (
+                &phase.halt,
+                self.drain_timeout,
+                "drain_timeout is over: what still runs is told to stop",
+            ),
+            (
+                &phase.kill,
+                grace,
+                "the longest stop_grace is over: what still runs is killed",
+            ),
+        ];
+        for (step, patience, over) in steps {
             tokio::select! {
                 () = &mut ended => return,
                 () = sleep(patience) => {
-                    tracing::warn!(running = runtime.in_flight.len(), "the end takes too long; what still runs is stopped");
+                    tracing::warn!(running = runtime.in_flight.len(), after = ?patience, "{over}");
                     step.cancel();
                 }
                 () = phase.kill.cancelled() => {}

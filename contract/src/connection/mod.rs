@@ -269,7 +269,9 @@ impl Connections {
         self.0.failed.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn response_timeout(&self) -> Duration {
+    /// How long a command may take until it counts as failed.
+    #[must_use]
+    pub fn response_timeout(&self) -> Duration {
         self.0.response_timeout
     }
 }

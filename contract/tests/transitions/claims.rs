@@ -198,7 +198,7 @@ async fn fails_and_buries_a_job_that_kills_its_workers() {
 
     let view = rig.view(claimed.id).await.unwrap();
     assert_eq!(view.status, Status::Failed);
-    let message = "the worker died during attempt 2; the crash limit of 2 is reached";
+    let message = "the worker died during attempt 2; the crash limit of 2 is reached (crash_limit of the tool)";
     assert_eq!(view.message.as_deref(), Some(message));
     let error: serde_json::Value = serde_json::from_str(&view.error.unwrap()).unwrap();
     assert_eq!(

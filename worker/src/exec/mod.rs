@@ -30,3 +30,4 @@ pub use output::{OutputMode, ToolResult};
 pub use process::{ExecCommand, Invocation, Outcome, Questions, Runner, Talk};
 pub use taskferry_contract::LogLevel;
 pub use template::CommandTemplate;
+pub(crate) use verdict::timed_out;

@@ -44,11 +44,14 @@ pub(super) fn outcome(ending: &Ending, remains: &Remains) -> Outcome {
     match *ending {
         Ending::Cancelled => Outcome::Cancelled,
         Ending::TimedOut(timeout) => {
-            let text = format!("timed out after {}", format_duration(timeout));
+            let text = timed_out(timeout);
             Outcome::Completed(ToolResult::error(&text).because(text))
         }
         Ending::TooMuchOutput(limit) => {
-            let text = format!("output is larger than {}", format_size(limit));
+            let limit = format_size(limit);
+            let text = format!(
+                "output is larger than {limit} (the tool's max_output, set in its manifest)"
+            );
             Outcome::Completed(ToolResult::error(&text).because(text))
         }
         Ending::Exited(None) => retry("the exit status is unknown".to_owned(), &remains.tail),
@@ -57,6 +60,12 @@ pub(super) fn outcome(ending: &Ending, remains: &Remains) -> Outcome {
         },
         Ending::Exited(Some(status)) => exited(status, remains),
     }
+}
+
+/// What is said of an attempt that ran longer than it may.
+pub(crate) fn timed_out(timeout: Duration) -> String {
+    let timeout = format_duration(timeout);
+    format!("timed out after {timeout} (the tool's timeout, set in its manifest or definition)")
 }
 
 /// Whether a stop signal ended the command. A program that catches it, and a shell whose child dies by it, tell so by the

@@ -11,6 +11,8 @@ use crate::exec::{CommandTemplate, Environment, ExecCommand, OutputMode, closed_
 use crate::units::LONGEST;
 
 const MIB: usize = 1 << 20;
+/// The most standard output, unless the manifest says otherwise.
+const MAX_OUTPUT: usize = 4 * MIB;
 
 /// The settings of a command that `[defaults]` may give too.
 #[derive(Debug, Clone)]
@@ -18,7 +20,7 @@ pub(super) struct CommandSettings {
     cwd: PathBuf,
     env: Environment,
     pub(super) output: OutputMode,
-    max_output: usize,
+    max_output: Option<usize>,
     stop_grace: Duration,
     asks: bool,
 }
@@ -29,7 +31,7 @@ impl CommandSettings {
             cwd: folder.to_owned(),
             env: Environment::default(),
             output: OutputMode::default(),
-            max_output: 4 * MIB,
+            max_output: None,
             stop_grace: Duration::from_secs(3),
             asks: false,
         }
@@ -49,10 +51,14 @@ impl CommandSettings {
             cwd: cwd.unwrap_or_else(|| base.cwd.clone()),
             env,
             output: output.unwrap_or(base.output),
-            max_output: max_output.unwrap_or(base.max_output),
+            max_output: max_output.or(base.max_output),
             stop_grace: stop_grace.unwrap_or(base.stop_grace),
             asks: asks.unwrap_or(base.asks),
         }
+    }
+
+    pub(super) fn sets_max_output(&self) -> bool {
+        self.max_output.is_some()
     }
 
     pub(super) fn with_template(self, template: CommandTemplate) -> ExecCommand {
@@ -61,7 +67,7 @@ impl CommandSettings {
             cwd: self.cwd,
             env: self.env,
             output: self.output,
-            max_output: self.max_output,
+            max_output: self.max_output.unwrap_or(MAX_OUTPUT),
             stop_grace: self.stop_grace,
             asks: self.asks,
         }

@@ -63,6 +63,8 @@ pub struct ExecTool {
     pub policy: Policy,
     /// What runs.
     pub command: ExecCommand,
+    /// Whether the manifest says how much it may write.
+    pub sets_max_output: bool,
 }
 
 impl Manifest {

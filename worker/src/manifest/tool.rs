@@ -95,6 +95,7 @@ pub(super) fn read(
         ask_first,
         required_capabilities,
         policy,
+        sets_max_output: command.sets_max_output(),
         command: command.with_template(template?),
     })
 }

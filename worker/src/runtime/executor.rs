@@ -15,10 +15,9 @@ use super::settle::{self, Back, Settlement, completed, settle};
 use super::slots::Permit;
 use super::supervise::{Ending, supervise};
 use super::{Runtime, Tool, claim, ended, heartbeat, misfit, progress};
-use crate::exec::ToolResult;
+use crate::exec::{ToolResult, timed_out};
 use crate::handler::{Failure, ToolError};
 use crate::output_schema;
-use crate::units::format_duration;
 
 /// Why the log says that a job was given back.
 const STOPS: &str = "the worker is told to stop";
@@ -187,7 +186,7 @@ pub(crate) async fn judge(
         }
         Ending::TimedOut => {
             let limit = Duration::from_millis(attempt.job.timeout_ms);
-            let text = format!("timed out after {}", format_duration(limit));
+            let text = timed_out(limit);
             let result = ToolResult::error(&text);
             (Settlement::Finish(completed(result)), Some(text))
         }

@@ -45,7 +45,7 @@ impl Settlement {
                 return outcome;
             }
             let text = format!(
-                "the result is too large: {bytes} bytes of JSON, and the worker stores up to {most} (max_result)"
+                "the result is too large: {bytes} bytes of JSON, and the worker stores up to {most} (its setting max_result)"
             );
             let error = completed(ToolResult::error(&text));
             reason = Some(text);
@@ -71,7 +71,7 @@ impl Settlement {
     fn refused(&self, error: &Error) -> Option<Self> {
         let text = match error {
             Error::TooLarge { bytes, .. } => format!(
-                "the result is too large for this Redis: {bytes} bytes in one piece (its proto-max-bulk-len or client-query-buffer-limit)"
+                "the result is too large for this Redis: {bytes} bytes in one piece (proto-max-bulk-len or client-query-buffer-limit of Redis)"
             ),
             // Details are the operator's.
             _ => "the result could not be stored: Redis refused it".to_owned(),

@@ -72,7 +72,10 @@ async fn a_cancelled_token_cancels_at_once() {
 async fn a_timeout_is_a_tool_error() {
     let mut case = Case::sh("echo $$ > pid; echo half; sleep 1000 & sleep 1000");
     case.timeout = Duration::from_secs(1);
-    assert_eq!(case.error().await, "timed out after 1s");
+    assert_eq!(
+        case.error().await,
+        "timed out after 1s (the tool's timeout, set in its manifest or definition)"
+    );
     gone(case.group("pid").await).await;
 }
 
@@ -81,7 +84,10 @@ async fn a_timeout_kills_after_the_grace() {
     let mut case = Case::sh("trap '' TERM; echo $$ > pid; while :; do sleep 0.01; done");
     case.timeout = Duration::from_secs(1);
     case.command.stop_grace = Duration::ZERO;
-    assert_eq!(case.error().await, "timed out after 1s");
+    assert_eq!(
+        case.error().await,
+        "timed out after 1s (the tool's timeout, set in its manifest or definition)"
+    );
     gone(case.group("pid").await).await;
 }
 
@@ -100,7 +106,10 @@ async fn dropping_the_run_kills_the_group() {
 async fn too_much_output_kills_the_group() {
     let mut case = Case::sh("echo $$ > pid; trap '' TERM; yes & yes");
     case.command.max_output = 64 * 1024;
-    assert_eq!(case.error().await, "output is larger than 64KiB");
+    assert_eq!(
+        case.error().await,
+        "output is larger than 64KiB (the tool's max_output, set in its manifest)"
+    );
     gone(case.group("pid").await).await;
 }
 
@@ -110,7 +119,10 @@ async fn the_bound_of_the_output_is_exact() {
     case.command.max_output = 8;
     assert_eq!(case.text().await, "12345678");
     case.command.max_output = 7;
-    assert_eq!(case.error().await, "output is larger than 7B");
+    assert_eq!(
+        case.error().await,
+        "output is larger than 7B (the tool's max_output, set in its manifest)"
+    );
 }
 
 #[tokio::test]

@@ -103,7 +103,10 @@ async fn a_command_that_asks_times_out_all_the_same() {
     definition.timeout_ms = 500;
     let id = script.rig.submit(&definition, "{}").await;
     let task = script.rig.end_of(id).await;
-    assert_eq!(error(&task), "timed out after 500ms");
+    assert_eq!(
+        error(&task),
+        "timed out after 500ms (the tool's timeout, set in its manifest or definition)"
+    );
     worker.stop().await;
     script.rig.check().await;
 }

@@ -22,5 +22,6 @@ mod refusals;
 mod rig;
 mod script;
 mod stops;
+mod sums;
 mod told;
 mod tries;

@@ -275,7 +275,11 @@ async fn a_handler_that_takes_too_long_is_stopped() {
     assert!(task.is_error);
     assert_eq!(
         (text(&task), task.attempt),
-        ("timed out after 300ms".to_owned(), 1)
+        (
+            "timed out after 300ms (the tool's timeout, set in its manifest or definition)"
+                .to_owned(),
+            1
+        )
     );
     worker.stop().await;
     rig.check().await;
