@@ -9,6 +9,7 @@ use tempfile::TempDir;
 
 use crate::client::{Legacy, Modern};
 use crate::fleet::{Replica, worker};
+use crate::stream::Stream;
 
 const SOON: Duration = Duration::from_secs(20);
 /// Longer than a worker that is silent counts as alive.
@@ -33,7 +34,7 @@ impl Site {
         let replica = Replica::start(&redis.url(), &[]).await;
         replica.lists(TOOL).await;
         let site = Self {
-            legacy: Legacy::open(&replica.endpoint).await,
+            legacy: Legacy::open_with_tasks(&replica.endpoint).await,
             modern: Modern::with_tasks(&replica.endpoint),
             _replica: replica,
             redis,
@@ -267,4 +268,46 @@ async fn a_subscription_tells_that_a_task_waits_for_a_slot_and_when_it_goes_on()
     site.go();
     hear(&mut stream, r#""status":"completed""#).await;
     site.legacy.until(&first, "completed").await;
+}
+
+#[tokio::test]
+async fn a_sessions_own_stream_tells_what_its_tasks_wait_for_and_no_figures_alone() {
+    let (site, mut worker) = Site::new().await;
+    let mut own = Stream::get(&site.legacy).await;
+    let first = site.start("first").await;
+    site.began(1).await;
+    let second = site.start("second").await;
+    let mut told = Vec::new();
+    for (id, wanted) in [
+        (&first, "part 18 (7 of 20)"),
+        (&second, "waits for a slot of its tool since "),
+    ] {
+        tell(&mut own, &mut told, id, wanted).await;
+    }
+    worker.kill9();
+    tell(&mut own, &mut told, &first, "Attempt 1 lost its worker at ").await;
+    let first_waits = |told: &&String| told.contains("waits for a worker");
+    assert_eq!(told.iter().find(first_waits), None, "{told:?}");
+    site.go();
+    let _again = site.worker().await;
+    for id in [&first, &second] {
+        site.legacy.until(id, "completed").await;
+    }
+}
+
+/// Reads a session's own stream until it tells this of a task; notes what is told of any.
+async fn tell(own: &mut Stream, told: &mut Vec<String>, id: &str, wanted: &str) {
+    let find = async {
+        loop {
+            let said = own.until("notifications/tasks/status").await;
+            let text = message(&said["params"]).to_owned();
+            let found = said["params"]["taskId"] == id && text.contains(wanted);
+            told.push(text);
+            if found {
+                break;
+            }
+        }
+    };
+    let found = tokio::time::timeout(LATE, find).await;
+    assert!(found.is_ok(), "{wanted} is not told, but {told:?}");
 }
