@@ -6,7 +6,7 @@ use std::time::Instant;
 
 use serde::Deserialize;
 use taskferry_contract::output::Took;
-use taskferry_contract::{TaskId, cut};
+use taskferry_contract::{TaskId, ToolName, cut, quoted};
 use tracing::Level;
 
 use super::era::Era;
@@ -55,7 +55,7 @@ impl CallLine {
                 Era::Modern => "modern",
             },
             method: cut(&request.method, LONGEST_NAME).into_owned(),
-            tool: name.map(|name| cut(&name, LONGEST_NAME).into_owned()),
+            tool: name.map(|name| shown(&name)),
             began: Instant::now(),
         };
         Self {
@@ -93,11 +93,20 @@ impl CallLine {
             return;
         };
         let task = self.task.map(tracing::field::display);
+        let tool = facts.tool.map(tracing::field::display);
         tracing::debug!(
-            target: CALL, parent: None, era = facts.era, method = facts.method, tool = facts.tool, task,
+            target: CALL, parent: None, era = facts.era, method = facts.method, tool, task,
             outcome, status = answer.map(|answer| answer.status.as_u16()),
             code = answer.and_then(|answer| answer.code), took = %Took(facts.began.elapsed()), "served"
         );
+    }
+}
+
+/// A tool's name as other lines have it; what is none, in quotes.
+fn shown(name: &str) -> String {
+    match name.parse::<ToolName>() {
+        Ok(name) => name.to_string(),
+        Err(_no_name) => quoted(name),
     }
 }
 

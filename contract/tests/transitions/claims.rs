@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use taskferry_contract::{
     CancelReply, ClaimReply, FinishReply, Progress, RetryReply, Source, Status, Submission,
-    SubmitReply, TaskId, WorkerId,
+    SubmitReply, WorkerId,
 };
 
 use crate::rig::{LEASE, Rig, completed, job_in, started, tool};
@@ -430,13 +430,6 @@ async fn every_way_out_of_an_attempt_frees_its_slot() {
     rig.check_drained().await;
 }
 
-/// Lets what is ready, or held, be so since a minute ago.
-async fn since_a_minute_ago(rig: &mut Rig, id: TaskId, field: &str) {
-    let ago = rig.store.now_ms().await.unwrap() - 60_000;
-    let record = rig.store.keys().task(id);
-    rig.raw::<()>("HSET", (record, field, ago)).await;
-}
-
 fn about_a_minute(waited_ms: u64) -> bool {
     (60_000..90_000).contains(&waited_ms)
 }
@@ -445,9 +438,10 @@ fn about_a_minute(waited_ms: u64) -> bool {
 async fn tells_how_long_a_job_was_ready() {
     let mut rig = Rig::new().await;
     let id = rig.submit().await;
-    since_a_minute_ago(&mut rig, id, "created_ms").await;
-    // It expires when it did.
+    // It was queued a minute ago, and expires when it did.
     let record = rig.store.keys().task(id);
+    let earlier = (record.clone(), "created_ms", -60_000);
+    rig.raw::<()>("HINCRBY", earlier).await;
     rig.raw::<()>("HINCRBY", (record, "ttl_ms", 60_000)).await;
     let (first, job) = rig.start().await;
     assert!(about_a_minute(job.waited_ms), "{}", job.waited_ms);
@@ -492,7 +486,9 @@ async fn tells_from_whom_a_job_was_taken_over_and_how_long_nobody_had_it() {
     let hold = rig.running().await;
     let id = hold.claimed.id;
     rig.lapse(&hold).await;
-    since_a_minute_ago(&mut rig, id, "lease_ms").await;
+    let ago = rig.store.now_ms().await.unwrap() - 60_000;
+    let record = rig.store.keys().task(id);
+    rig.raw::<()>("HSET", (record, "lease_ms", ago)).await;
     let claimed = job_in(rig.reclaim_by(&other()).await);
     let reply = rig.claim_by(&claimed, &other()).await;
     let (hold, job) = started(claimed, &other(), reply);

@@ -305,7 +305,7 @@ fn named(headers: &HeaderMap) -> Result<SessionId, Refusal> {
 }
 
 fn ended() -> Refusal {
-    let text = "this session ended, or never was; send initialize to open another";
+    let text = "this session ended, as one does that is not used for session_idle (a setting of the front end), or never was; send initialize to open another";
     Refusal::new(StatusCode::NOT_FOUND, RpcError::invalid_request(text))
 }
 

@@ -71,7 +71,7 @@ async fn execute(runtime: &Arc<Runtime>, taken: Taken, permit: Option<Permit>) {
     };
     tracing::Span::current()
         .record("attempt", job.attempt.0)
-        .record("tool", job.tool.as_str());
+        .record("tool", tracing::field::display(&job.tool));
     let hold = Hold {
         claimed: taken.claimed.clone(),
         attempt: job.attempt,
