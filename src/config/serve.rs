@@ -295,6 +295,17 @@ mod tests {
     }
 
     #[test]
+    fn the_unit_gives_a_drain_its_time() {
+        let unit = include_str!("../../deploy/systemd/taskferry.service");
+        let patience = unit
+            .lines()
+            .find_map(|line| line.strip_prefix("TimeoutStopSec="));
+        let patience = Duration::from_secs(patience.unwrap().parse().unwrap());
+        let drain = config(&[]).unwrap().drain_timeout;
+        assert!(patience > drain + Duration::from_secs(2), "{patience:?}");
+    }
+
+    #[test]
     fn handles_can_be_switched_off() {
         let after = |flags: &[_]| config(flags).unwrap().mcp.handle_after;
         assert_eq!(after(&[]), Some(Duration::from_secs(45)));

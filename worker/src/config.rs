@@ -199,6 +199,19 @@ mod tests {
     }
 
     #[test]
+    fn the_unit_gives_a_drain_its_time_and_stops_the_worker_alone() {
+        let unit = include_str!("../../deploy/systemd/taskferry-worker.service");
+        let patience = unit
+            .lines()
+            .find_map(|line| line.strip_prefix("TimeoutStopSec="));
+        let patience = Duration::from_secs(patience.unwrap().parse().unwrap());
+        let drain = config(&[("manifest", "tools.toml")]).unwrap().drain_timeout;
+        // The longest stop_grace that is likely, twice over, and what is written at the end.
+        assert!(patience > drain + Duration::from_secs(10), "{patience:?}");
+        assert!(unit.contains("\nKillMode=mixed\n"));
+    }
+
+    #[test]
     fn the_ends_of_the_ranges_are_possible() {
         for (slots, lease) in [("1", "1s"), ("1024", "10m")] {
             let flags = [
