@@ -23,11 +23,20 @@ pub(super) fn run(
     flags: &ArgMatches,
     extend: impl FnOnce(Builder) -> Builder,
 ) -> ExitCode {
-    let listed = program.prepare(flags, "info", extend).and_then(list);
-    match listed {
+    let prepared = program.prepare(flags, "info", extend);
+    let warnings = prepared
+        .as_ref()
+        .map(|prepared| prepared.builder.warnings());
+    let warnings = warnings.unwrap_or_default();
+    match prepared.and_then(list) {
         Err(problems) => program.refuse(&problems),
         Ok(list) => match print(&list) {
-            Ok(()) => ExitCode::SUCCESS,
+            Ok(()) => {
+                for warning in warnings {
+                    program.say(&format!("warning: {warning}"));
+                }
+                ExitCode::SUCCESS
+            }
             Err(error) => {
                 program.say(&format!("the tools cannot be written: {error}"));
                 ExitCode::from(UNUSABLE)

@@ -139,7 +139,10 @@ fn check_lists_the_tools_that_a_start_would_have() {
         "print_label  printers  sh",
     ];
     assert_eq!(lines, expected);
-    assert_eq!(said.stderr, "");
+    // What a start would warn of is no reason against it.
+    said.has("warning: drain_timeout is 5s, and timeout is up to 10m (b, print_label)");
+    let said = desk.check(&["--drain-timeout", "10m"]);
+    assert_eq!((said.code, said.stderr.as_str()), (Some(0), ""));
 }
 
 #[test]
@@ -159,6 +162,9 @@ fn check_names_every_fault_of_a_manifest_and_of_settings() {
     assert_eq!(said.code, Some(2));
     said.has("--slots");
     said.has("--lease");
+    let large = Desk::of_script("max_output = '20MiB'", "").check(&[]);
+    assert_eq!(large.code, Some(2));
+    large.has("tool t: max_output is 20MiB");
     let schema = Desk::new(
         "[[tool]]\nname = 't'\ndescription = 'd'\ncommand = ['sh']\ninput_schema = { type = 'object', minProperties = 'x' }",
     );
