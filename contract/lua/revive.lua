@@ -2,7 +2,7 @@
 -- stays as it ended. The letter goes when the job comes, so that no letter becomes two jobs.
 -- KEYS  record (of the new job), queue, dead
 -- ARGV  base · id (of the new job) · tool · queue name · owner ('' when callers cannot be told apart) · letter (its id on
---       the stream) · ttl_ms (integer > 0) · then field, value … of the record, as submit
+--       the stream) · ttl_ms (integer > 0) · then field, value … of the record, as submit, and origin, the first task's id
 -- Replies
 --   OK, created_ms   queued; also for a repeated revive to the same id, which changes nothing
 --   GONE             there is no such letter: it was revived or purged; nothing stored

@@ -153,6 +153,8 @@ pub struct Question {
 pub struct Job {
     /// The task behind which it stands.
     pub id: TaskId,
+    /// The first task of the job, through however many retries of dead letters; `id` if it never was retried so.
+    pub origin: TaskId,
     /// The tool to run.
     pub tool: ToolName,
     /// The queue it came from.
@@ -214,8 +216,10 @@ impl Job {
         let ready_ms = waits.map_or(created_ms, Waits::ready_ms);
         let started_ms = take("started_ms").and_then(|started| started.parse().ok());
         let started_ms: i64 = started_ms.unwrap_or(ready_ms);
+        let origin = take("origin").map(|origin| read(id, "origin", Some(origin)));
         Ok(Self {
             id,
+            origin: origin.transpose()?.unwrap_or(id),
             tool: read(id, "tool", take("tool"))?,
             queue: read(id, "queue", take("queue"))?,
             owner: owner_of(take("owner").unwrap_or_default()),

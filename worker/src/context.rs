@@ -60,10 +60,19 @@ impl JobContext {
         &self.attempt.arguments
     }
 
-    /// The task's id: the same in every attempt, so what a tool does once per job it does under this key.
+    /// The task's id: the same in every attempt. A retried dead letter has another one; see
+    /// [`JobContext::origin_task_id`].
     #[must_use]
     pub fn task_id(&self) -> TaskId {
         self.attempt.job.id
+    }
+
+    /// The first task of this job: [`JobContext::task_id`], unless an operator retried a dead letter, which makes a new task.
+    /// The same in every attempt, and through any number of such retries, so what a tool does once, whoever has it run
+    /// again, it does under this key.
+    #[must_use]
+    pub fn origin_task_id(&self) -> TaskId {
+        self.attempt.job.origin
     }
 
     /// The number of this attempt, from 1.

@@ -46,11 +46,12 @@ impl ExecHandler {
 
     async fn attempt(self, job: JobContext) -> HandlerResult {
         let (sender, mut events) = mpsc::channel(EVENTS);
-        let task_id = job.task_id().to_string();
+        let (task_id, origin) = (job.task_id().to_string(), job.origin_task_id().to_string());
         let left = job.deadline().duration_since(std::time::SystemTime::now());
         let answers = self.has_answers.then(|| desk::answers(&job));
         let invocation = Invocation {
             task_id: &task_id,
+            origin_task_id: &origin,
             attempt: job.attempt(),
             tool: job.tool().as_str(),
             owner: job.owner().as_str(),

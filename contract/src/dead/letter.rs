@@ -74,6 +74,10 @@ pub struct DeadLetter {
     pub reason: String,
     /// How many attempts were started.
     pub attempts: u64,
+    /// How often the job might run, as its tool had it when it was submitted; nothing if the letter does not say.
+    pub max_attempts: Option<u64>,
+    /// The first task of a job that was retried before; nothing if it never was.
+    pub origin: Option<TaskId>,
     /// Whose task it is; nothing if the letter does not say.
     pub owner: Option<Owner>,
     /// How long the task was to live, ms.
@@ -106,6 +110,8 @@ impl DeadLetter {
             attempts: take("attempts")
                 .and_then(|n| n.parse().ok())
                 .unwrap_or_default(),
+            max_attempts: take("max_attempts").and_then(|n| n.parse().ok()),
+            origin: take("origin").and_then(|id| id.parse().ok()),
             owner: take("owner").and_then(|name| owner(&name)),
             ttl_ms: take("ttl_ms").and_then(|ms| ms.parse().ok()),
             arguments: take("arguments"),

@@ -28,8 +28,24 @@ pub struct Remains {
     pub owner: Owner,
     /// The arguments, a JSON object.
     pub arguments: String,
+    /// The first task of the job, through however many retries; its own if it never was retried.
+    pub origin: TaskId,
+    /// How many attempts were started.
+    pub attempts: u64,
+    /// How often it might run, as its tool had it when it was submitted; nothing if nobody knows any more.
+    pub max_attempts: Option<u64>,
     capabilities: Option<String>,
     answers: Vec<(String, String)>,
+}
+
+impl Remains {
+    /// Whether to queue the job again is to risk that its work is done twice: an attempt was begun, and the job, or its tool
+    /// as `registered` now, may run once. One of which nobody knows it is taken for such a job.
+    #[must_use]
+    pub fn may_run_once(&self, registered: &ToolDefinition) -> bool {
+        let once = self.max_attempts.is_none_or(|attempts| attempts <= 1);
+        self.attempts > 0 && (once || registered.attempts <= 1)
+    }
 }
 
 impl Store {
@@ -47,14 +63,23 @@ impl Store {
         read.arg(self.keys.task(task));
         let record: Vec<(String, String)> = self.connections.command("remains", &read).await?;
         if record.is_empty() {
-            return Ok(repeated(letter));
+            return Ok(repeated(letter, task));
         }
         let field = |name: &str| {
             let found = record.iter().find(|(field, _)| field == name);
             found.map(|(_, value)| value.clone())
         };
+        let number = |text: String| text.parse::<u64>().ok();
+        let origin = field("origin").and_then(|id| id.parse().ok());
+        // A number that cannot be read may hide an attempt.
+        let attempts = field("attempt").map_or(0, |text| number(text).unwrap_or(1));
         let remains = |owner| Remains {
             owner,
+            origin: origin.or(letter.origin).unwrap_or(task),
+            attempts: attempts.max(letter.attempts),
+            max_attempts: field("max_attempts")
+                .and_then(number)
+                .or(letter.max_attempts),
             arguments: field("arguments").unwrap_or_else(|| "{}".to_owned()),
             capabilities: field("capabilities"),
             answers: record
@@ -97,6 +122,7 @@ impl Store {
             millis(job.ttl).to_string().into(),
         ];
         args.extend(record_fields(&job));
+        args.extend(["origin".into(), remains.origin.to_string().into()]);
         let args: Vec<&str> = args.iter().map(AsRef::as_ref).collect();
         let keys = [
             self.keys.task(id),
@@ -113,8 +139,11 @@ impl Store {
     }
 }
 
-fn repeated(letter: &DeadLetter) -> Option<Remains> {
+fn repeated(letter: &DeadLetter, task: TaskId) -> Option<Remains> {
     Some(Remains {
+        origin: letter.origin.unwrap_or(task),
+        attempts: letter.attempts,
+        max_attempts: letter.max_attempts,
         owner: letter.owner.clone()?,
         arguments: letter.arguments.clone()?,
         capabilities: letter.capabilities.clone(),

@@ -138,6 +138,65 @@ async fn a_job_is_revived_from_its_letter_once_its_record_is_gone() {
 }
 
 #[tokio::test]
+async fn the_first_task_is_known_through_retries_of_retries() {
+    let mut rig = one_attempt().await;
+    let hold = bury(&rig, "no").await;
+    let first = hold.claimed.id;
+    let letter = the_letter(&rig).await;
+    assert_eq!((letter.origin, letter.max_attempts), (None, Some(1)));
+    let mut expected = letter;
+    for record_gone in [false, true, false] {
+        let new = TaskId::random(rig.shard);
+        assert_eq!(revive(&rig, &expected, new).await, ReviveReply::Queued);
+        let (hold, job) = rig.start().await;
+        assert_eq!((job.id, job.origin), (new, first));
+        bury_running(&rig, &hold, "no").await;
+        expected = the_letter(&rig).await;
+        assert_eq!(expected.origin, Some(first));
+        if record_gone {
+            rig.expire(new).await;
+        }
+        let remains = rig.store.remains(&expected).await.unwrap().unwrap();
+        assert_eq!((remains.origin, remains.attempts), (first, 1));
+    }
+    rig.check_drained().await;
+}
+
+#[tokio::test]
+async fn a_job_may_run_once_if_it_or_its_tool_says_so_or_nobody_knows() {
+    let mut rig = one_attempt().await;
+    let hold = bury(&rig, "no").await;
+    let letter = the_letter(&rig).await;
+    let mut now = rig.tool.clone();
+    now.attempts = 3;
+    let remains = rig.store.remains(&letter).await.unwrap().unwrap();
+    assert!(remains.may_run_once(&now), "it might when it was submitted");
+    rig.expire(hold.claimed.id).await;
+    let remains = rig.store.remains(&letter).await.unwrap().unwrap();
+    assert!(remains.may_run_once(&now), "the letter knows");
+    let unknown = DeadLetter {
+        max_attempts: None,
+        ..letter.clone()
+    };
+    let remains = rig.store.remains(&unknown).await.unwrap().unwrap();
+    assert!(remains.may_run_once(&now), "an earlier release buried it");
+    let often = DeadLetter {
+        max_attempts: Some(3),
+        ..letter.clone()
+    };
+    let remains = rig.store.remains(&often).await.unwrap().unwrap();
+    assert!(!remains.may_run_once(&now));
+    assert!(remains.may_run_once(&rig.tool), "its tool may, today");
+    let unbegun = DeadLetter {
+        attempts: 0,
+        ..letter
+    };
+    let remains = rig.store.remains(&unbegun).await.unwrap().unwrap();
+    assert!(!remains.may_run_once(&rig.tool), "nothing of it ran");
+    rig.check_drained().await;
+}
+
+#[tokio::test]
 async fn long_arguments_are_left_to_the_record() {
     let mut rig = one_attempt().await;
     // With the capabilities, as much as a letter takes, and one byte more.
@@ -362,6 +421,7 @@ async fn what_a_letter_keeps_is_what_was_asked_never_what_came_of_it() {
         "arguments",
         "attempts",
         "id",
+        "max_attempts",
         "owner",
         "queue",
         "reason",

@@ -56,6 +56,7 @@ pub(super) fn command() -> Command {
         .subcommand(with_choice(
             Command::new("retry")
                 .about("Queue jobs again, each as a new task with all its attempts")
+                .arg(retry::second_run())
                 .arg(operator::json()),
         ))
         .subcommand(with_choice(
@@ -117,7 +118,7 @@ pub(super) async fn run(config: &OperatorConfig, args: &ArgMatches) -> anyhow::R
             Ok(true)
         }
         Some(("retry", args)) => {
-            let mut retry = retry::Retry::new(&store, args.get_flag("json")).await?;
+            let mut retry = retry::Retry::new(&store, args).await?;
             let mut well = true;
             for_each(&store, args, async |letters: Vec<DeadLetter>| {
                 for letter in &letters {
@@ -126,7 +127,7 @@ pub(super) async fn run(config: &OperatorConfig, args: &ArgMatches) -> anyhow::R
                 Ok(())
             })
             .await
-            .map(|found| found && well)
+            .map(|found| found & retry.tell_kept() && well)
         }
         Some(("purge", args)) => {
             let mut purged = 0;

@@ -58,12 +58,19 @@ fn line(letter: &DeadLetter) -> Map<String, Value> {
         ("queue", json!(letter.queue)),
         ("reason", json!(letter.reason)),
         ("attempts", json!(letter.attempts)),
+        ("max_attempts", json!(letter.max_attempts)),
+        ("origin_task", json!(origin(letter))),
         ("buried_ms", json!(letter.buried_ms())),
         ("record_exists", json!(letter.record_exists)),
     ];
     said.into_iter()
         .map(|(name, value)| (name.to_owned(), value))
         .collect()
+}
+
+/// The first task of the job; nothing of an entry that was none.
+fn origin(letter: &DeadLetter) -> Option<String> {
+    Some(letter.origin.or(letter.task)?.to_string())
 }
 
 /// All of a letter, and how the job's record stands.
@@ -75,9 +82,15 @@ pub(super) async fn show(store: &Store, letter: &DeadLetter, as_json: bool) -> a
     let remains = store.remains(letter).await?;
     let arguments = remains.as_ref().map(|remains| remains.arguments.as_str());
     let owner = remains.as_ref().map(|remains| remains.owner.as_str());
+    let most = remains.as_ref().and_then(|it| it.max_attempts);
+    let most = most.or(letter.max_attempts);
+    let first = remains.as_ref().map(|it| it.origin.to_string());
+    let first = first.or_else(|| origin(letter));
     if as_json {
         let more = [
             ("owner", json!(owner)),
+            ("max_attempts", json!(most)),
+            ("origin_task", json!(first)),
             ("arguments", json!(arguments)),
             ("record", record.as_ref().map_or(Value::Null, record_json)),
         ];
@@ -96,7 +109,14 @@ pub(super) async fn show(store: &Store, letter: &DeadLetter, as_json: bool) -> a
         ("tool", letter.tool.clone()),
         ("queue", letter.queue.clone().unwrap_or_default()),
         ("owner", owner.unwrap_or_default().to_owned()),
-        ("attempts", letter.attempts.to_string()),
+        (
+            "attempts",
+            match most {
+                Some(most) => format!("{} (attempts = {most})", letter.attempts),
+                None => letter.attempts.to_string(),
+            },
+        ),
+        ("origin", first.unwrap_or_default()),
         ("buried", moment(letter.buried_ms())),
         ("reason", letter.reason.clone()),
         ("record", kept),

@@ -159,6 +159,66 @@ async fn what_cannot_be_retried_is_told_with_the_reason() {
 }
 
 #[tokio::test]
+async fn what_may_run_once_is_run_again_only_with_the_flag_and_under_the_first_id() {
+    let site = Site::new().await;
+    let _worker = site.worker().await;
+    let session = Legacy::open(&site.replica.endpoint).await;
+    let harmless = site.dead(&session, "one").await;
+    let first = session
+        .start("charge", json!({ "text": "card" }), 60_000)
+        .await;
+    session.until(&first, "failed").await;
+    let own = std::fs::read_to_string(site.folder.path().join("charged")).unwrap();
+    assert_eq!(own, format!("{first} {first}\n"), "first, its own id");
+
+    let refused = site.run(&["dead", "retry", &first]).await;
+    assert_eq!((refused.code, refused.out.as_str()), (1, ""));
+    for part in ["attempts = 1", "done twice", "--risk-second-run", &first] {
+        assert!(refused.err.contains(part), "{part}: {}", refused.err);
+    }
+    let all = site.run(&["dead", "retry", "--all", "--json"]).await;
+    let lines = all.lines();
+    assert_eq!((all.code, lines.len()), (1, 1), "{}", all.err);
+    assert_eq!(
+        (&lines[0]["task"], &lines[0]["origin_task"]),
+        (&json!(harmless), &json!(harmless))
+    );
+    for part in ["1 not retried", "charge: 1", "--risk-second-run"] {
+        assert!(all.err.contains(part), "{part}: {}", all.err);
+    }
+    let again = lines[0]["new_task"].as_str().unwrap();
+    session.until(again, "failed").await;
+
+    // A retry of a retry, by id and with all others.
+    let one = ["dead", "retry", &first, "--risk-second-run", "--json"];
+    let all = [
+        "dead",
+        "retry",
+        "--all",
+        "--tool",
+        "charge",
+        "--risk-second-run",
+        "--json",
+    ];
+    let mut runs = vec![first.clone()];
+    for words in [&one[..], &all[..]] {
+        let retried = site.run(words).await;
+        assert_eq!(retried.code, 0, "{}", retried.err);
+        let line = retried.lines().remove(0);
+        assert_eq!(line["origin_task"], first.as_str());
+        let new = line["new_task"].as_str().unwrap().to_owned();
+        session.until(&new, "failed").await;
+        let shown = site.run(&["dead", "show", &new, "--json"]).await.lines();
+        let known = (&shown[0]["origin_task"], &shown[0]["max_attempts"]);
+        assert_eq!(known, (&json!(first), &json!(1)));
+        runs.push(new);
+    }
+    let charged = std::fs::read_to_string(site.folder.path().join("charged")).unwrap();
+    let expected: Vec<String> = runs.iter().map(|id| format!("{id} {first}")).collect();
+    assert_eq!(charged.lines().collect::<Vec<&str>>(), expected);
+}
+
+#[tokio::test]
 async fn a_job_that_may_run_once_fails_with_its_worker_and_says_so() {
     let site = Site::new().await;
     let mut first = site.worker().await;

@@ -86,6 +86,13 @@ const MANIFEST: &str = r#"
     description = "Must not do its work twice"
     command = ["sh", "-c", "echo $$ >> ran; exec sleep 600"]
     attempts = 1
+
+    [[tool]]
+    name = "charge"
+    description = "Charges, and does not learn whether it did"
+    command = ["sh", "-c", "echo $TASKFERRY_TASK_ID $TASKFERRY_ORIGIN_TASK_ID >> charged; exit 75"]
+    attempts = 1
+    input_schema = '{"type":"object"}'
 "#;
 
 impl Site {

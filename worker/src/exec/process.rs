@@ -57,6 +57,8 @@ pub struct ExecCommand {
 pub struct Invocation<'a> {
     /// The id of the task.
     pub task_id: &'a str,
+    /// The first task of the job, through any number of retries of dead letters.
+    pub origin_task_id: &'a str,
     /// The attempt, from 1.
     pub attempt: u64,
     /// The name of the tool.
@@ -363,6 +365,10 @@ fn facts(invocation: Invocation<'_>) -> Vec<(&'static str, String)> {
         .as_millis();
     let mut facts = vec![
         ("TASKFERRY_TASK_ID", invocation.task_id.to_owned()),
+        (
+            "TASKFERRY_ORIGIN_TASK_ID",
+            invocation.origin_task_id.to_owned(),
+        ),
         ("TASKFERRY_ATTEMPT", invocation.attempt.to_string()),
         ("TASKFERRY_TOOL", invocation.tool.to_owned()),
         ("TASKFERRY_OWNER", invocation.owner.to_owned()),

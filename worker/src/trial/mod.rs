@@ -182,6 +182,7 @@ impl Trial {
         let ms = |number: u64| i64::try_from(number).unwrap_or(i64::MAX);
         Job {
             id: self.id,
+            origin: self.id,
             tool: self.name.clone(),
             queue: definition.queue.clone(),
             owner: Owner::anonymous(),

@@ -55,6 +55,10 @@ async fn the_environment_tells_of_the_attempt_and_hides_the_worker() {
         environment["TASKFERRY_TASK_ID"],
         "0-11111111-2222-4333-8444-555555555555"
     );
+    assert_eq!(
+        environment["TASKFERRY_ORIGIN_TASK_ID"],
+        "0-66666666-7777-4888-9999-000000000000"
+    );
     assert_eq!(environment["TASKFERRY_ATTEMPT"], "2");
     assert_eq!(environment["TASKFERRY_TOOL"], "the_tool");
     assert_eq!(environment["TASKFERRY_OWNER"], "somebody");
@@ -70,7 +74,7 @@ async fn the_environment_tells_of_the_attempt_and_hides_the_worker() {
     let names = environment.as_object().unwrap().keys();
     assert_eq!(
         names.filter(|name| name.starts_with("TASKFERRY_")).count(),
-        5
+        6
     );
 }
 

@@ -128,6 +128,7 @@ impl Case {
         async move {
             let invocation = Invocation {
                 task_id: "0-11111111-2222-4333-8444-555555555555",
+                origin_task_id: "0-66666666-7777-4888-9999-000000000000",
                 attempt: 2,
                 tool: "the_tool",
                 owner: "somebody",

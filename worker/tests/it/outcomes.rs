@@ -40,7 +40,7 @@ async fn a_handler_knows_its_job() {
         let left = job.deadline().duration_since(std::time::SystemTime::now());
         ToolOutput::json(&json!({
             "month": arguments.month, "raw": job.raw_arguments().get(), "attempt": job.attempt(),
-            "task": job.task_id().to_string(), "owner": job.owner().as_str(), "tool": job.tool().as_str(),
+            "task": job.task_id().to_string(), "origin": job.origin_task_id().to_string(), "owner": job.owner().as_str(), "tool": job.tool().as_str(),
             "in_time": (50..=60).contains(&left?.as_secs()),
         }))
     }
@@ -50,7 +50,7 @@ async fn a_handler_knows_its_job() {
     let task = rig.end_of(id).await;
     let result: serde_json::Value = serde_json::from_str(&task.result.unwrap()).unwrap();
     let expected = json!({
-        "month": "May", "raw": r#"{ "month":"May"}"#, "attempt": 1, "task": id.to_string(),
+        "month": "May", "raw": r#"{ "month":"May"}"#, "attempt": 1, "task": id.to_string(), "origin": id.to_string(),
         "owner": "key:alice", "tool": "answer", "in_time": true,
     });
     assert_eq!(result["structuredContent"], expected);
