@@ -154,6 +154,7 @@ fn is_the_front_ends(history: &History, outcome: &Outcome) -> bool {
     match error.get("code").and_then(serde_json::Value::as_i64) {
         Some(-32603) => {
             says("the task store cannot be reached")
+                || says("this server stops")
                 || says("the task store is full")
                 || (says("nothing is left of the call") && !history.keeps_data)
         }

@@ -146,6 +146,15 @@ async fn one(world: &World, client: &mut Client, call: &Call) -> bool {
             Era::Legacy => client.legacy.plain(call).await,
             Era::Modern => client.modern.plain(call).await,
         };
+        if let Some(task) = handle(&answer) {
+            // The replica was told to stop: the call goes on as a task.
+            let accepted = What::Accepted {
+                ttl_ms: HANDLE_TTL_MS,
+            };
+            world.note(call, call.era, &task, (sent, accepted));
+            follow(world, client, call, &task).await;
+            return true;
+        }
         // A plain call whose answer was lost is not followed.
         let answered = matches!(answer, Ok(What::Answered(Outcome::Result(_))));
         if let Ok(what) = answer {
@@ -170,6 +179,15 @@ async fn one(world: &World, client: &mut Client, call: &Call) -> bool {
         follow(world, client, call, &task).await;
     }
     accepted
+}
+
+/// The task that a plain call has become, if its answer says so.
+fn handle(answer: &Result<What, Unanswered>) -> Option<String> {
+    let Ok(What::Answered(Outcome::Result(result))) = answer else {
+        return None;
+    };
+    let facts = result.get("structuredContent")?;
+    facts.get("task_id")?.as_str().map(ToOwned::to_owned)
 }
 
 /// Polls until the task is over, cancels it when the plan says so, and looks again in both eras.
@@ -225,6 +243,9 @@ fn other(era: Era) -> Era {
         Era::Modern => Era::Legacy,
     }
 }
+
+/// The ttl of a task that a plain call has become, which is its tool's.
+const HANDLE_TTL_MS: u64 = 600_000;
 
 /// The answer to every question.
 fn accepted() -> Value {
