@@ -7,7 +7,9 @@
 --   OK, attempt, field, value …   the attempt is the caller's; the whole record follows, and if it was taken over from a
 --                                 worker that fell silent, taken_from, that worker, which is in no record. Also for this
 --                                 very claim made twice, which starts no other attempt
---   GONE                          the record expired; the entry is dropped
+--   GONE [, tool, begun]          the record expired; the entry, if it was there still, is dropped. The tool that it names;
+--                                 begun is 1 if it was delivered before, so that an attempt may have begun, else 0, and the
+--                                 job is counted in expired
 --   STALE                         another entry stands for the job; this one is dropped
 --   DONE                          the job is terminal; the entry is dropped
 --   UNREADABLE, field, value      a number of the record is none, or the record is no hash (type, what it is); nothing changes
@@ -20,7 +22,7 @@
 --                                 its tool is at its concurrency limit, or others that were queued first wait for a slot; the
 --                                 entry is dropped, and it gets another when its turn comes. What follows is there if it was
 --                                 taken over from a worker that fell silent, as with POISON
--- Effects  running:<tool>, waiting:<tool> and waiting for tools with a limit; crashes + 1 when the attempt before was never
+-- Effects  expired (GONE); running:<tool>, waiting:<tool> and waiting for tools with a limit; crashes + 1 when the attempt before was never
 --          given back. A job that waits for a slot since its attempt was lost changed when the lease ran out. Rings the
 --          replicas that wait when it is to wait for a slot
 local record, queue = KEYS[1], KEYS[2]
@@ -39,8 +41,26 @@ if not is_a(record, 'hash') then
 end
 local job = read(record, CLOSING)
 if not job.status then
+  local found = is_a(queue, 'stream') and redis.call('XRANGE', queue, entry, entry)[1]
+  if not found then
+    return { 'GONE' }
+  end
+  -- Without a group nobody knows.
+  local pending = redis.pcall('XPENDING', queue, GROUP, entry, entry, 1)[1]
+  local begun = not pending or tonumber(pending[4]) ~= 1
   drop_entry(queue, entry)
-  return { 'GONE' }
+  local named = {}
+  for i = 1, #found[2] - 1, 2 do
+    named[found[2][i]] = found[2][i + 1]
+  end
+  local tool = named.tool or ''
+  local waiting = base .. 'waiting:' .. tool
+  -- One that was brought back for a slot waits for it until it is claimed; if it does not, `admit` has counted it.
+  local counted = named.slot and not (is_a(waiting, 'zset') and redis.call('ZREM', waiting, id) == 1)
+  if not begun and not counted then
+    count_expired(base, tool)
+  end
+  return { 'GONE', tool, begun and '1' or '0' }
 end
 if TERMINAL[job.status] then
   drop_entry(queue, entry)

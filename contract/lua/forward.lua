@@ -3,8 +3,9 @@
 -- KEYS  due
 -- ARGV  base · limit (integer > 0)
 -- Replies
---   OK, moved, next_due_ms, key …   so many due jobs were moved; when to look again, for the next one that is due or for
---                            slots; -1 if there is nothing to look for; keys that were met and hold something else
+--   OK, moved, next_due_ms, expired, key …   so many due jobs were moved; when to look again, for the next one that is due or for
+--                            slots; -1 if there is nothing to look for; how many jobs were met that expired while they
+--                            waited, which are counted in expired; keys that were met and hold something else
 -- Effects  ids whose record expired or is none, or that are on a stream already, are dropped from due
 local LOOK_FOR_SLOTS_MS = 1000
 
@@ -12,7 +13,7 @@ local due = KEYS[1]
 local base, limit = ARGV[1], tonumber(ARGV[2])
 
 local now = now_ms()
-local moved, others, met = 0, {}, {}
+local moved, expired, others, met = 0, 0, {}, {}
 
 -- As is_a, and notes what it is not.
 local function usable(key, kind)
@@ -41,6 +42,9 @@ if usable(due, 'zset') then
         local entry, what = enqueue(base, queue, id, job.tool, place)
         redis.call('HSET', record, 'entry', entry, 'waits', still_waits(what, job.waits, job.created_ms))
         moved = moved + 1
+      elseif not job.status and redis.call('EXISTS', record) == 0 then
+        count_expired(base, '')
+        expired = expired + 1
       end
     end
   end
@@ -50,11 +54,11 @@ local waiting = base .. 'waiting'
 for _, tool in ipairs(usable(waiting, 'zset') and redis.call('ZRANGE', waiting, 0, -1) or {}) do
   usable(base .. 'waiting:' .. tool, 'zset')
   usable(base .. 'running:' .. tool, 'zset')
-  admit(base, tool)
+  expired = expired + admit(base, tool)
   if redis.call('EXISTS', base .. 'waiting:' .. tool) == 0 then
     redis.call('ZREM', waiting, tool)
   else
     next = math.min(next or math.huge, now + LOOK_FOR_SLOTS_MS)
   end
 end
-return { 'OK', moved, next and int(next) or -1, unpack(others) }
+return { 'OK', moved, next and int(next) or -1, expired, unpack(others) }

@@ -34,6 +34,20 @@ local function int(number)
   return string.format('%.0f', number)
 end
 
+-- How many jobs expired while they waited to run is known by tool, for 30 days after the last of them.
+local EXPIRED_KEPT_MS = 30 * 86400 * 1000
+
+-- Counts a job whose record expired while it waited. Its tool may be '' where nobody knows it.
+local function count_expired(base, tool)
+  local expired = base .. 'expired'
+  local kind = redis.call('TYPE', expired).ok
+  if kind == 'hash' or kind == 'none' then
+    -- A field that holds no number is somebody else's.
+    redis.pcall('HINCRBY', expired, (tool == '' or #tool > 64) and '-' or tool, 1)
+    redis.call('PEXPIRE', expired, EXPIRED_KEPT_MS)
+  end
+end
+
 -- The named fields of a record as a table; absent ones are false.
 local function read(record, names)
   local values = redis.call('HMGET', record, unpack(names))
@@ -170,32 +184,39 @@ end
 local ADMITTED_AT_ONCE = 100
 
 -- Brings the first jobs that wait for a slot of a tool back to their streams, as many as there are slots. They wait until
--- one is claimed: whoever comes later stays behind them. Drops ids that wait no more.
+-- one is claimed: whoever comes later stays behind them. Drops ids that wait no more; gives how many of them expired. The
+-- entry of one that it brings back says so (`slot`), so that whoever meets it does not count it again.
 local function admit(base, tool)
   local waiting = base .. 'waiting:' .. tool
   if not (is_a(waiting, 'zset') and is_a(base .. 'running:' .. tool, 'zset')) then
-    return
+    return 0
   end
   local first = redis.call('ZRANGE', waiting, 0, ADMITTED_AT_ONCE - 1)
   if #first == 0 then
-    return
+    return 0
   end
+  local expired = 0
   local taken = taken_slots(base, tool)
   for _, id in ipairs(first) do
     local record = base .. 'task:' .. id
     local job = read_record(record, { 'status', 'queue', 'entry', 'limit', 'waits', 'created_ms' })
     if job.status ~= 'queued' or not tonumber(job.limit) then
       redis.call('ZREM', waiting, id)
+      if redis.call('EXISTS', record) == 0 then
+        count_expired(base, tool)
+        expired = expired + 1
+      end
     elseif taken >= tonumber(job.limit) then
-      return
+      return expired
     else
       taken = taken + 1
       if job.entry == '' and is_a(base .. 'queue:' .. job.queue, 'stream') then
-        local entry = redis.call('XADD', base .. 'queue:' .. job.queue, '*', 'id', id, 'tool', tool)
+        local entry = redis.call('XADD', base .. 'queue:' .. job.queue, '*', 'id', id, 'tool', tool, 'slot', '1')
         redis.call('HSET', record, 'entry', entry, 'waits', still_waits('worker', job.waits, job.created_ms))
       end
     end
   end
+  return expired
 end
 
 -- Frees the slot of a job whose tool has a concurrency limit, for the next; goes after all else that is done to the job.

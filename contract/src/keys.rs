@@ -17,7 +17,7 @@ pub(crate) fn kind_of(key: &str) -> Option<&'static str> {
     };
     let mut parts = name.split(':');
     match (in_shard, parts.next()?, parts.nth(1)) {
-        (true, "task", _) => Some("hash"),
+        (true, "task" | "expired", _) => Some("hash"),
         (true, "queue" | "dead" | "log", _) => Some("stream"),
         (true, "due" | "active" | "owned" | "running" | "waiting", _) => Some("zset"),
         (true, "idem" | "same", _) => Some("string"),
@@ -79,6 +79,12 @@ impl Keys {
     #[must_use]
     pub fn dead(&self, shard: Shard) -> String {
         format!("{}:{{{shard}}}:dead", self.prefix)
+    }
+
+    /// How many jobs expired while they waited to run, by tool: hash.
+    #[must_use]
+    pub fn expired(&self, shard: Shard) -> String {
+        format!("{}:{{{shard}}}:expired", self.prefix)
     }
 
     /// Jobs that wait for a time: sorted set by due time, ms.
@@ -206,6 +212,7 @@ mod tests {
             (keys.log(id), "stream"),
             (keys.queue(shard, &QueueName::default_queue()), "stream"),
             (keys.dead(shard), "stream"),
+            (keys.expired(shard), "hash"),
             (keys.due(shard), "zset"),
             (keys.waiting(shard), "zset"),
             (keys.waiting_for(shard, &tool), "zset"),

@@ -75,8 +75,8 @@ pub use session::{Lifetime, RequestNote, Session, SessionId, StreamHold, Told};
 pub use state::Status;
 pub use store::Store;
 pub use store::attempt::{
-    AskReply, ClaimReply, Claimed, FinishReply, Hold, Lost, Outcome, ParkReply, Progress, Refused,
-    RenewReply, RetryReply,
+    AskReply, ClaimReply, Claimed, Expired, FinishReply, Hold, Lost, Outcome, ParkReply, Progress,
+    Refused, RenewReply, RetryReply,
 };
 pub use store::flow::{Delivery, ForwardReply, Source};
 pub use store::input::{AnswerReply, Asker, DeliverReply, Sender};

@@ -71,7 +71,7 @@ pub(crate) fn touched(keys: &[&str], args: &[&str]) -> Vec<String> {
     let Some((base, names)) = args.split_first().filter(|(base, _)| base.ends_with("}:")) else {
         return all;
     };
-    all.extend(["due", "dead", "waiting"].map(|name| format!("{base}{name}")));
+    all.extend(["due", "dead", "expired", "waiting"].map(|name| format!("{base}{name}")));
     // Names come before what is long.
     let names = names.iter().take(NAMES).filter(|name| name.len() <= 300);
     for name in names.filter(|name| !name.is_empty()) {

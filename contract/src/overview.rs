@@ -1,5 +1,7 @@
 //! How much there is of everything, for the operator at night. Nothing here writes.
 
+use std::collections::BTreeMap;
+
 use crate::doctor::Info;
 use crate::error::Error;
 use crate::ids::{QueueName, Shard};
@@ -52,6 +54,9 @@ pub struct ShardOverview {
     pub waiting: u64,
     /// Dead letters.
     pub dead: u64,
+    /// How many jobs expired while they waited to run, by tool; `-` is those whose tool nobody knew. Until 30 days after the
+    /// last one of a shard.
+    pub expired: BTreeMap<String, u64>,
 }
 
 /// What `XPENDING` says of a group: how many, and three more things.
@@ -140,6 +145,14 @@ impl Store {
             let mut dead = redis::cmd("XLEN");
             dead.arg(self.keys.dead(shard));
             let dead = self.connections.command("shard_overview", &dead);
+            let mut expired = redis::cmd("HGETALL");
+            expired.arg(self.keys.expired(shard));
+            let expired = self.connections.command("shard_overview", &expired);
+            for (tool, count) in or_nothing::<Vec<(String, String)>>(expired.await)? {
+                let count: u64 = count.parse().unwrap_or_default();
+                let of = all.expired.entry(tool).or_default();
+                *of = of.saturating_add(count);
+            }
             all.due += due;
             all.dead += or_nothing::<u64>(dead.await)?;
             all.waiting += or_nothing(self.waiting_for_slots(shard).await)?;

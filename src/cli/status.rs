@@ -1,5 +1,7 @@
 //! `taskferry status`: how it all stands, on one screen.
 
+use std::collections::BTreeMap;
+
 use std::collections::BTreeSet;
 
 use anyhow::Context as _;
@@ -128,7 +130,24 @@ fn head(status: &Status) -> Vec<String> {
         format!("due        {due}"),
         format!("waiting    {waiting}"),
         format!("dead       {}", rest.dead),
+        format!("expired    {}", expired(&rest.expired)),
     ]
+}
+
+/// Jobs whose ttl passed while they waited, by tool.
+fn expired(counts: &BTreeMap<String, u64>) -> String {
+    let all = counts.values().fold(0_u64, |all, n| all.saturating_add(*n));
+    if all == 0 {
+        return "none".to_owned();
+    }
+    let tools = counts.iter().take(NAMED);
+    let mut tools: Vec<String> = tools
+        .map(|(tool, count)| format!("{} {count}", operator::plain(tool)))
+        .collect();
+    if counts.len() > NAMED {
+        tools.push("…".to_owned());
+    }
+    format!("{all}, while they waited to run ({})", tools.join(", "))
 }
 
 fn misplaced(status: &Status) -> Vec<String> {
@@ -215,6 +234,7 @@ fn as_json(status: &Status) -> Value {
         "max_bytes": server.max_bytes, "connections": server.connections,
         "contract": server.contract, "tools": status.tools, "due": status.rest.due,
         "next_due_ms": status.rest.next_due_ms, "waiting": status.rest.waiting, "dead": status.rest.dead,
+        "expired": status.rest.expired,
         "misplaced": status.misplaced.iter().map(|found| json!({
             "key": found.key, "holds": found.holds, "belongs": found.belongs,
         })).collect::<Vec<_>>(),

@@ -27,6 +27,8 @@ const ON_A_KEY: &[(&str, &str)] = &[
     ("HEXISTS", "f"),
     ("HGET", "f"),
     ("HGETALL", ""),
+    // No number.
+    ("HINCRBY", "f x"),
     ("HKEYS", ""),
     ("HMGET", "f"),
     ("HSTRLEN", "f"),

@@ -47,6 +47,8 @@ pub struct ForwardReply {
     pub moved: u64,
     /// When to look again, ms since the epoch: for the next that is due, or for the slots that others wait for.
     pub next_due_ms: Option<u64>,
+    /// How many jobs were met whose records expired while they waited for their time or for a slot.
+    pub expired: u64,
     /// Keys that were met and hold something else than what belongs there.
     pub misplaced: Vec<String>,
 }
@@ -210,6 +212,7 @@ impl Store {
         match reply.tag.as_str() {
             "OK" => {
                 let (moved, next) = (reply.integer()?, reply.integer::<i64>()?);
+                let expired = reply.integer()?;
                 let mut misplaced = Vec::new();
                 while !reply.is_empty() {
                     misplaced.push(reply.text()?);
@@ -217,6 +220,7 @@ impl Store {
                 Ok(ForwardReply {
                     moved,
                     next_due_ms: u64::try_from(next).ok(),
+                    expired,
                     misplaced,
                 })
             }

@@ -74,7 +74,7 @@ impl From<&ClaimReply> for Reply {
                 crashes: job.crashes,
                 answers: job.answers.clone().into_iter().collect(),
             },
-            ClaimReply::Gone => Self::Gone,
+            ClaimReply::Gone(_) => Self::Gone,
             ClaimReply::Stale => Self::Stale,
             ClaimReply::AlreadyTerminal => Self::Terminal,
             ClaimReply::Poison(lost) => Self::Poison(lost.crashes),

@@ -9,6 +9,7 @@ use crate::rig::{Rig, completed, failed};
 const NONE_LEFT: ForwardReply = ForwardReply {
     moved: 0,
     next_due_ms: None,
+    expired: 0,
     misplaced: Vec::new(),
 };
 
@@ -38,6 +39,7 @@ async fn a_retry_waits_for_its_time() {
     let waits = ForwardReply {
         moved: 0,
         next_due_ms: Some(due_ms),
+        expired: 0,
         misplaced: Vec::new(),
     };
     assert_eq!(rig.store.forward(rig.shard, 10).await.unwrap(), waits);
@@ -46,6 +48,7 @@ async fn a_retry_waits_for_its_time() {
     let moved = ForwardReply {
         moved: 1,
         next_due_ms: None,
+        expired: 0,
         misplaced: Vec::new(),
     };
     assert_eq!(rig.store.forward(rig.shard, 10).await.unwrap(), moved);
@@ -97,6 +100,7 @@ async fn the_last_attempt_leaves_its_outcome_and_a_dead_letter() {
             ("tool", "report".to_owned()),
             ("reason", "second".to_owned()),
             ("attempts", "2".to_owned()),
+            ("max_attempts", "2".to_owned()),
             ("queue", "default".to_owned()),
             ("owner", "key:alice".to_owned()),
             ("ttl_ms", "600000".to_owned()),
@@ -170,7 +174,11 @@ async fn a_job_that_ends_while_due_is_never_forwarded() {
         1,
         "the cancelled one left"
     );
-    assert_eq!(rig.store.forward(rig.shard, 10).await.unwrap(), NONE_LEFT);
+    let one_expired = ForwardReply {
+        expired: 1,
+        ..NONE_LEFT
+    };
+    assert_eq!(rig.store.forward(rig.shard, 10).await.unwrap(), one_expired);
     assert_eq!(
         rig.raw::<usize>("ZCARD", &due).await,
         0,

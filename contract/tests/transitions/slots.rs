@@ -141,8 +141,65 @@ async fn whoever_finds_no_place_brings_back_those_before_it_for_whom_there_is_on
     rig.lapse_entry(&gone).await;
     let claimed = job_in(rig.reclaim_by(&other()).await);
     let reply = rig.claim_by(&claimed, &other()).await;
-    assert!(matches!(reply, ClaimReply::Gone), "{reply:?}");
+    assert!(matches!(reply, ClaimReply::Gone(_)), "{reply:?}");
     rig.store.forward(rig.shard, 10).await.unwrap();
+    rig.check_drained().await;
+}
+
+#[tokio::test]
+async fn one_that_expires_while_it_waits_for_a_slot_is_counted_once() {
+    let mut rig = limited(1).await;
+    let running = rig.running().await;
+    // One expires at its place, and one when it has its entry again.
+    let first = waiting(&rig).await;
+    rig.expire(first).await;
+    let second = waiting(&rig).await;
+    rig.finish(&running).await;
+    let counted = async |rig: &Rig| {
+        let all = rig.store.shard_overview().await.unwrap();
+        all.expired.get("report").copied()
+    };
+    assert_eq!(counted(&rig).await, Some(1));
+    rig.expire(second).await;
+    let claimed = rig.next().await;
+    assert_eq!(claimed.id, second);
+    let reply = rig.claim(&claimed).await;
+    assert!(matches!(reply, ClaimReply::Gone(Some(_))), "{reply:?}");
+    assert_eq!(counted(&rig).await, Some(2));
+    // Met by the forwarder first, and by a worker then.
+    let running = rig.running().await;
+    let third = waiting(&rig).await;
+    rig.finish(&running).await;
+    rig.expire(third).await;
+    let forwarded = rig.store.forward(rig.shard, 10).await.unwrap();
+    assert_eq!(forwarded.expired, 1);
+    let claimed = rig.next().await;
+    rig.claim(&claimed).await;
+    assert_eq!(counted(&rig).await, Some(3));
+    rig.check_drained().await;
+}
+
+#[tokio::test]
+async fn one_that_expires_while_it_is_due_is_counted_and_one_that_ran_is_not() {
+    let mut rig = Rig::new().await;
+    let due = rig.running().await;
+    let last = crate::rig::failed("no");
+    let retry = rig.store.schedule_retry(&due, Duration::ZERO, "no", &last);
+    retry.await.unwrap();
+    rig.expire(due.claimed.id).await;
+    let forwarded = rig.store.forward(rig.shard, 10).await.unwrap();
+    assert_eq!((forwarded.moved, forwarded.expired), (0, 1));
+    let ran = rig.running().await;
+    rig.expire(ran.claimed.id).await;
+    rig.lapse_entry(&ran).await;
+    let claimed = job_in(rig.reclaim_by(&other()).await);
+    let reply = rig.claim_by(&claimed, &other()).await;
+    let ClaimReply::Gone(Some(expired)) = reply else {
+        panic!("{reply:?}");
+    };
+    assert!(expired.begun);
+    let all = rig.store.shard_overview().await.unwrap();
+    assert_eq!(all.expired, [("-".to_owned(), 1)].into());
     rig.check_drained().await;
 }
 

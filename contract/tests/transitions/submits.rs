@@ -246,9 +246,23 @@ async fn a_job_that_expires_in_its_queue_is_never_revived() {
     let claimed = rig.next().await;
     let reply = rig.claim(&claimed).await;
     assert!(
-        matches!(reply, taskferry_contract::ClaimReply::Gone),
+        matches!(reply, taskferry_contract::ClaimReply::Gone(_)),
         "{reply:?}"
     );
+    // It is seen and counted, once however often the claim is made.
+    let taskferry_contract::ClaimReply::Gone(Some(expired)) = reply else {
+        panic!("{reply:?}");
+    };
+    assert_eq!((expired.tool.as_str(), expired.begun), ("report", false));
+    let again = rig.claim(&claimed).await;
+    assert!(
+        matches!(again, taskferry_contract::ClaimReply::Gone(None)),
+        "{again:?}"
+    );
+    let all = rig.store.shard_overview().await.unwrap();
+    assert_eq!(all.expired, [("report".to_owned(), 1)].into());
+    let ttl: u64 = rig.raw("PTTL", "tf:{0}:expired").await;
+    assert!((29 * 86_400_000..=30 * 86_400_000).contains(&ttl), "{ttl}");
     assert_eq!(rig.record(id).await.len(), 0);
     let answer = rig.store.answer_input(id, &rig.owner, "k", "1").await;
     assert_eq!(answer.unwrap(), taskferry_contract::AnswerReply::NotFound);

@@ -168,6 +168,42 @@ async fn a_worker_that_does_not_fetch_is_shown_with_the_reason() {
 }
 
 #[tokio::test]
+async fn a_job_that_expired_before_it_ran_is_logged_and_counted() {
+    let site = Site::new().await;
+    let mut first = site.worker().await;
+    first.terminate();
+    first.wait_for_exit(SOON).await;
+    let status = site.run(&["status"]).await;
+    assert!(status.out.contains("expired    none"), "{}", status.out);
+    let session = Legacy::open(&site.replica.endpoint).await;
+    let id = session
+        .start("brittle", json!({ "text": "one" }), 1_000)
+        .await;
+    let record = format!("tf:{{0}}:task:{id}");
+    eventually(SOON, "its record expires", async || {
+        raw::<u64>(&site.redis, &["EXISTS", &record]).await == 0
+    })
+    .await;
+    let second = site.worker().await;
+    eventually(SOON, "it is counted", async || {
+        let status = site.run(&["status", "--json"]).await.lines();
+        status[0]["expired"] == json!({ "brittle": 1 })
+    })
+    .await;
+    let status = site.run(&["status"]).await;
+    let line = "expired    1, while they waited to run (brittle 1)";
+    assert!(status.out.contains(line), "{}", status.out);
+    let said = format!("task={id} tool=brittle queue=printers outcome=\"expired before it ran\"");
+    eventually(SOON, "the worker says so", async || {
+        let log = second.stderr();
+        let mut lines = log.lines();
+        lines.any(|line| line.contains("WARN attempt: expired") && line.contains(&said))
+    })
+    .await;
+    assert_eq!(site.run(&["dead", "list", "--json"]).await.out, "");
+}
+
+#[tokio::test]
 async fn the_status_shows_queues_that_nobody_serves_and_keys_that_are_out_of_place() {
     let site = Site::new().await;
     let _worker = site.worker().await;

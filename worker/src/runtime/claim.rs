@@ -68,6 +68,7 @@ fn not_started(runtime: &Arc<Runtime>, claimed: &Claimed, reply: &ClaimReply) {
                 .jobs
                 .spawn(async move { wake_when_free(&own, until_ms).await });
         }
+        ClaimReply::Gone(Some(expired)) => ended::expired(claimed, expired),
         reply => tracing::debug!(?reply, "an entry was dropped"),
     }
 }

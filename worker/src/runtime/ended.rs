@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use taskferry_contract::output::Took;
-use taskferry_contract::{Job, Lost, Outcome, Refused, TaskId};
+use taskferry_contract::{Claimed, Expired, Job, Lost, Outcome, Refused, TaskId};
 
 use super::attempt::Attempt;
 
@@ -121,6 +121,19 @@ pub(crate) fn lost(task: TaskId, lost: &Lost, then: &'static str) {
     tracing::info!(
         target: ATTEMPT, parent: None, %task, %tool, attempt, from = %worker, crashes,
         outcome = then, "taken over"
+    );
+}
+
+/// Says that a job was met in its queue whose ttl had passed.
+pub(crate) fn expired(claimed: &Claimed, Expired { tool, begun }: &Expired) {
+    let outcome = if *begun {
+        "expired, an attempt may have begun"
+    } else {
+        "expired before it ran"
+    };
+    tracing::warn!(
+        target: ATTEMPT, parent: None, task = %claimed.id, tool = %tool, queue = %claimed.queue,
+        outcome, "expired"
     );
 }
 

@@ -57,6 +57,12 @@ async fn forward(
         );
     }
     *misplaced = reply.misplaced;
+    if reply.expired > 0 {
+        tracing::warn!(
+            target: "attempt", parent: None, jobs = reply.expired, %shard,
+            outcome = "expired while they waited for their time or a slot", "expired"
+        );
+    }
     if reply.moved >= u64::from(BATCH) {
         return Ok(Duration::ZERO);
     }

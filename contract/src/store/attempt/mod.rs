@@ -11,7 +11,7 @@ pub use outcome::Outcome;
 use outcome::OutcomeParts;
 pub(crate) use replies::refused;
 pub use replies::{
-    AskReply, ClaimReply, FinishReply, Lost, ParkReply, Refused, RenewReply, RetryReply,
+    AskReply, ClaimReply, Expired, FinishReply, Lost, ParkReply, Refused, RenewReply, RetryReply,
 };
 
 use crate::error::Error;
@@ -117,7 +117,11 @@ impl Store {
             }
             "WAITS" if reply.is_empty() => Ok(ClaimReply::Waits(None)),
             "WAITS" => Ok(ClaimReply::Waits(Some(lost(&mut reply)?))),
-            "GONE" => Ok(ClaimReply::Gone),
+            "GONE" if reply.is_empty() => Ok(ClaimReply::Gone(None)),
+            "GONE" => Ok(ClaimReply::Gone(Some(Expired {
+                tool: reply.text()?,
+                begun: reply.text()? == "1",
+            }))),
             "STALE" => Ok(ClaimReply::Stale),
             "DONE" => Ok(ClaimReply::AlreadyTerminal),
             "POISON" => Ok(ClaimReply::Poison(lost(&mut reply)?)),

@@ -9,8 +9,8 @@ use crate::reply::Reply;
 pub enum ClaimReply {
     /// The attempt is the caller's.
     Started(Box<Job>),
-    /// The record expired; the entry is dropped.
-    Gone,
+    /// The record expired; the entry is dropped. Nothing more is said if it was gone already.
+    Gone(Option<Expired>),
     /// Another entry stands for the job; this one is dropped.
     Stale,
     /// The job ended; the entry is dropped.
@@ -25,6 +25,15 @@ pub enum ClaimReply {
         /// Until when.
         until_ms: u64,
     },
+}
+
+/// A job that expired before it ended.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Expired {
+    /// The tool that its entry named; empty if it named none.
+    pub tool: String,
+    /// Whether an attempt may have begun; if none did, the job is counted as expired.
+    pub begun: bool,
 }
 
 /// An attempt whose worker fell silent.
