@@ -167,6 +167,8 @@ impl Case {
         }
         let dead: usize = self.raw("XLEN", self.key("dead")).await;
         equal("dead letters", &dead, &self.model.dead_letters)?;
+        let counts: Vec<usize> = self.raw("HVALS", self.key("expired")).await;
+        equal("expired", &counts.iter().sum(), &self.model.expired)?;
         let broken = invariants::drained(&mut self.redis, &self.prefix).await;
         none_broken(&broken)
     }

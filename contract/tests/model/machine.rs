@@ -22,6 +22,10 @@ pub(crate) struct Entry {
     /// None for one that cannot be read.
     pub(crate) job: Option<usize>,
     pub(crate) pending: Option<Pending>,
+    /// How often it was delivered.
+    deliveries: usize,
+    /// Whether it was brought back for a slot.
+    slot: bool,
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -110,6 +114,8 @@ pub(crate) struct Machine {
     pub(crate) jobs: Vec<Job>,
     pub(crate) entries: BTreeMap<usize, Entry>,
     entries_made: usize,
+    /// How many jobs expired while they waited.
+    pub(crate) expired: usize,
     /// Jobs that wait for a time, and whether it is far.
     pub(crate) due: BTreeMap<usize, bool>,
     /// Slots of the limited tool, and whether their lease has run out.
@@ -127,7 +133,10 @@ impl Machine {
     pub(crate) fn append(&mut self, job: Option<usize>) -> usize {
         let number = self.entries_made;
         self.entries_made += 1;
-        let entry = Entry { job, pending: None };
+        let entry = Entry {
+            job,
+            ..Entry::default()
+        };
         self.entries.insert(number, entry);
         number
     }
@@ -136,6 +145,7 @@ impl Machine {
     pub(crate) fn read(&mut self, worker: usize) -> Option<usize> {
         let mut waiting = self.entries.iter_mut();
         let (number, entry) = waiting.find(|(_, entry)| entry.pending.is_none())?;
+        entry.deliveries += 1;
         entry.pending = Some(Pending {
             worker,
             idle: false,
@@ -153,6 +163,7 @@ impl Machine {
         let mut taken = Vec::new();
         for (number, entry) in &mut self.entries {
             if entry.pending.is_some_and(|pending| pending.idle) {
+                entry.deliveries += 1;
                 entry.pending = Some(Pending {
                     worker,
                     idle: false,
@@ -180,7 +191,10 @@ impl Machine {
             None
         };
         if let Some(reply) = dropped {
-            self.entries.remove(&entry);
+            let entry = self.entries.remove(&entry);
+            if let Some(entry) = entry.filter(|_| reply == Reply::Gone) {
+                self.expired_on_stream(job, &entry);
+            }
             return reply;
         }
         if let Some(holder) = of.worker {
@@ -204,6 +218,17 @@ impl Machine {
             }
         }
         self.begin(job, entry, (worker, delivery))
+    }
+
+    /// Counts a job whose entry was met without its record, unless an attempt may have begun or it was counted before.
+    fn expired_on_stream(&mut self, job: usize, entry: &Entry) {
+        let waited = self.waiting.contains(&job);
+        if entry.slot {
+            self.waiting.retain(|other| *other != job);
+        }
+        if entry.deliveries == 1 && (waited || !entry.slot) {
+            self.expired += 1;
+        }
     }
 
     /// Starts an attempt, if the tool has a slot.
@@ -294,11 +319,14 @@ impl Machine {
         for job in self.waiting.clone() {
             let of = &self.jobs[job];
             if of.gone || of.status != Status::Queued {
+                self.expired += usize::from(of.gone);
                 self.waiting.retain(|other| *other != job);
             } else if free {
                 free = false;
                 if of.entry.is_none() {
-                    self.jobs[job].entry = Some(self.append(Some(job)));
+                    let entry = self.append(Some(job));
+                    self.entries.entry(entry).or_default().slot = true;
+                    self.jobs[job].entry = Some(entry);
                 }
             } else {
                 return;
@@ -361,7 +389,9 @@ impl Machine {
         let mut moved = 0;
         for job in ready {
             self.due.remove(&job);
-            if !self.jobs[job].gone {
+            if self.jobs[job].gone {
+                self.expired += 1;
+            } else {
                 self.enqueue(job);
                 moved += 1;
             }

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use taskferry_contract::{Error, FinishReply, RetryReply, Status};
+use taskferry_contract::{ClaimReply, Error, FinishReply, RetryReply, Status};
 
 use crate::rig::{Rig, failed, queue};
 
@@ -63,6 +63,29 @@ async fn a_job_ends_whatever_its_indexes_hold() {
         mend(&mut rig, key).await;
         rig.ensure_group().await;
     }
+    rig.check_drained().await;
+}
+
+#[tokio::test]
+async fn an_expired_job_is_dropped_whatever_holds_the_counts() {
+    let mut rig = Rig::new().await;
+    let expired = rig.store.keys().expired(rig.shard);
+    spoil(&mut rig, &expired).await;
+    let id = rig.submit().await;
+    rig.expire(id).await;
+    let claimed = rig.next().await;
+    let reply = rig.claim(&claimed).await;
+    assert!(matches!(reply, ClaimReply::Gone(Some(_))), "{reply:?}");
+    let overview = rig.store.shard_overview().await.unwrap();
+    assert!(overview.expired.is_empty());
+    mend(&mut rig, &expired).await;
+    // A count that is none stops nothing either.
+    rig.raw::<()>("HSET", (&expired, "report", "many")).await;
+    let id = rig.submit().await;
+    rig.expire(id).await;
+    let claimed = rig.next().await;
+    let reply = rig.claim(&claimed).await;
+    assert!(matches!(reply, ClaimReply::Gone(Some(_))), "{reply:?}");
     rig.check_drained().await;
 }
 
