@@ -1,8 +1,6 @@
 //! `taskferry status`: how it all stands, on one screen.
 
-use std::collections::BTreeMap;
-
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use anyhow::Context as _;
 use clap::{ArgMatches, Command};

@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 use taskferry_testing::eventually_some;
 
 use crate::client::Legacy;
-use crate::fleet::Fleet;
+use crate::fleet::{Fleet, Replica};
 
 const SOON: std::time::Duration = std::time::Duration::from_secs(20);
 
@@ -96,9 +96,12 @@ async fn callers_that_cannot_be_told_apart_list_nothing() {
     let fleet = Fleet::start().await;
     let session = Legacy::open(fleet.endpoint()).await;
     assert!(session.opened["capabilities"]["tasks"]["list"].is_null());
-    assert_eq!(
-        session.request("tasks/list", json!({})).await.code(),
-        -32601
+    let refused = session.request("tasks/list", json!({})).await;
+    assert_eq!(refused.code(), -32601);
+    assert!(
+        refused.message().contains("single_user"),
+        "{}",
+        refused.text
     );
 }
 
@@ -253,7 +256,7 @@ async fn one_user_lists_tasks_page_by_page() {
 
 #[tokio::test]
 async fn a_results_bytes_pass_through() {
-    let fleet = Fleet::start().await;
+    let fleet = Fleet::start_with(&["--stream-after", "60s"], &[]).await;
     let session = Legacy::open(fleet.endpoint()).await;
     let result = r#"{"zebra":1.10, "content":[ {"type":"text","text":"é\u00e9"} ],"a":[1e3,  2]}"#;
     let answer = session.call("verbatim", json!({ "result": result })).await;
@@ -284,6 +287,8 @@ async fn a_result_on_a_stream_has_no_characters_that_readers_take_for_line_ends(
         assert!(!answer.text.contains(end), "{end:?} in {}", answer.text);
     }
     // Alone, a result passes byte for byte.
+    let patient = Replica::start(&fleet.redis.url(), &["--stream-after", "60s"]).await;
+    let session = session.at(&patient.endpoint);
     let id = session.start("verbatim", arguments, 60_000).await;
     session.until(&id, "completed").await;
     let whole = session.result_of(&id).await;

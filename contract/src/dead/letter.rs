@@ -107,9 +107,8 @@ impl DeadLetter {
             tool: take("tool").unwrap_or_default(),
             queue: take("queue").filter(|queue| !queue.is_empty()),
             reason: take("reason").unwrap_or_default(),
-            attempts: take("attempts")
-                .and_then(|n| n.parse().ok())
-                .unwrap_or_default(),
+            // What cannot be read may stand for an attempt that was begun.
+            attempts: take("attempts").map_or(0, |count| count.parse().unwrap_or(1)),
             max_attempts: take("max_attempts").and_then(|n| n.parse().ok()),
             origin: take("origin").and_then(|id| id.parse().ok()),
             owner: take("owner").and_then(|name| owner(&name)),
@@ -138,6 +137,24 @@ pub(super) fn owner(name: &str) -> Option<Owner> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_count_of_attempts_that_cannot_be_read_is_no_promise_that_none_was_begun() {
+        let attempts = |fields: &[(&str, &str)]| {
+            let fields = fields
+                .iter()
+                .map(|(k, v)| ((*k).to_owned(), (*v).to_owned()));
+            let letter =
+                DeadLetter::from_entry(Shard::numbered(0).unwrap(), "17-0", fields.collect());
+            letter.unwrap().attempts
+        };
+        assert_eq!(attempts(&[]), 0);
+        assert_eq!(attempts(&[("attempts", "0")]), 0);
+        assert_eq!(attempts(&[("attempts", "3")]), 3);
+        for unreadable in ["", "one", "-1"] {
+            assert_eq!(attempts(&[("attempts", unreadable)]), 1, "{unreadable}");
+        }
+    }
 
     #[test]
     fn an_id_reads_back_and_orders_by_time() {

@@ -56,6 +56,16 @@ impl RpcError {
         )
     }
 
+    /// Of a method that a setting of the front end would offer.
+    pub(crate) fn not_offered(method: &str, setting: &str) -> Self {
+        Self::new(
+            code::METHOD_NOT_FOUND,
+            format!(
+                "{method} is not offered here, since nothing tells callers apart; where all of them are one user, the front end's setting {setting} says so"
+            ),
+        )
+    }
+
     pub(crate) fn with_data(self, data: serde_json::Value) -> Self {
         Self {
             data: Some(data),

@@ -99,6 +99,7 @@ impl Mcp {
             "tasks/list" if !caller.owner.is_anonymous() => {
                 self.legacy_list(caller, request).await?
             }
+            "tasks/list" => return Err(RpcError::not_offered("tasks/list", "single_user").into()),
             unknown => return Err(RpcError::unknown_method(unknown).into()),
         };
         Ok(Reply::Json(Answer::ok(body)))

@@ -53,10 +53,15 @@ impl<'a, 'p> TableReader<'a, 'p> {
     }
 
     pub(super) fn string(&mut self, key: &'static str) -> Option<&'a str> {
+        self.text(key, "a string")
+    }
+
+    /// A string that is `right`, as an error says.
+    fn text(&mut self, key: &'static str, right: &str) -> Option<&'a str> {
         let value = self.value(key)?;
         let text = value.as_str();
         if text.is_none() {
-            self.wrong_kind(key, value, "a string");
+            self.wrong_kind(key, value, right);
         }
         text
     }
@@ -99,7 +104,7 @@ impl<'a, 'p> TableReader<'a, 'p> {
         key: &'static str,
         range: RangeInclusive<Duration>,
     ) -> Option<Duration> {
-        let text = self.string(key)?;
+        let text = self.text(key, "a duration in quotes, such as \"30s\" or \"10m\"")?;
         self.in_range(
             key,
             settings::duration(text).map_err(|rule| format!("`{text}` {rule}")),
@@ -113,7 +118,7 @@ impl<'a, 'p> TableReader<'a, 'p> {
         key: &'static str,
         range: RangeInclusive<usize>,
     ) -> Option<usize> {
-        let text = self.string(key)?;
+        let text = self.text(key, "a size in quotes, such as \"4MiB\"")?;
         self.in_range(
             key,
             settings::bytes(text).map_err(|rule| format!("`{text}` {rule}")),

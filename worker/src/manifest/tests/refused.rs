@@ -32,7 +32,7 @@ fn reports_all_problems_at_once() {
             "[[tool]] number 1: name: is required",
             "[[tool]] number 1: description: must not be empty",
             "[[tool]] number 1: command: is empty: the first entry is the program to run",
-            "tool \"b\": ttl: must be a string, but is of type integer",
+            "tool \"b\": ttl: must be a duration in quotes, such as \"30s\" or \"10m\", but is of type integer",
             "tool \"b\": name: an earlier tool has the same name; every name must be unique",
             "tool \"b\": queue: \"not good\" is no valid name: write 1 to 64 of A-Z a-z 0-9 _ . -",
         ]
@@ -110,6 +110,10 @@ fn values_are_checked() {
         (
             "poll_interval_max = \"500ms\"",
             "poll_interval: must be at most poll_interval_max, but 1s is more than 500ms",
+        ),
+        (
+            "max_output = 4",
+            "max_output: must be a size in quotes, such as \"4MiB\", but is of type integer",
         ),
         (
             "share = \"yes\"",
