@@ -112,10 +112,6 @@ fn values_are_checked() {
             "poll_interval: must be at most poll_interval_max, but 1s is more than 500ms",
         ),
         (
-            "max_output = 4",
-            "max_output: must be a size in quotes, such as \"4MiB\", but is of type integer",
-        ),
-        (
             "share = \"yes\"",
             "share: must be true or false, but is of type string",
         ),
@@ -220,6 +216,15 @@ fn schemas_are_checked() {
         let problem = problem(lines);
         assert!(problem.contains(expected), "{lines}: {problem}");
     }
+}
+
+#[test]
+fn a_size_without_quotes_is_told_how_sizes_are_written() {
+    let problem = problem("max_output = 4");
+    assert!(
+        problem.contains("max_output: must be a size in quotes, such as \"4MiB\""),
+        "{problem}"
+    );
 }
 
 #[test]
