@@ -237,8 +237,11 @@ async fn a_primary_that_froze_and_thaws_is_not_gone_back_to() {
         "the sentinels make the old primary a replica",
         async || {
             let info = redis::cmd("INFO").arg("replication").to_owned();
-            // They cut its connections when they do.
-            let text = info.query_async::<String>(&mut old.raw().await).await;
+            // They cut its connections when they do, also one that is being opened.
+            let Ok(mut connection) = old.connect().await else {
+                return false;
+            };
+            let text = info.query_async::<String>(&mut connection).await;
             text.is_ok_and(|text| text.contains("role:slave"))
         },
     )

@@ -222,7 +222,12 @@ impl TestServer {
             .unwrap_or_else(|error| panic!("the test server cannot be signalled: {error}"));
     }
 
-    async fn connect(&self) -> redis::RedisResult<MultiplexedConnection> {
+    /// As [`Self::raw`], of a server that may cut connections just then.
+    ///
+    /// # Errors
+    ///
+    /// If it does.
+    pub async fn connect(&self) -> redis::RedisResult<MultiplexedConnection> {
         let config = AsyncConnectionConfig::new()
             .set_connection_timeout(Some(START))
             .set_response_timeout(Some(START));
