@@ -45,9 +45,13 @@ async fn the_modern_session_with_curl_works() {
         "\"status\": \"completed\"",
         "Sales report: January",
         "elicitation/create",
+        "\nscan_files\n",
     ] {
         assert!(told.contains(part), "{part} is not in {told}");
     }
+    let ids: Vec<&str> = told.lines().filter(|line| line.starts_with("0-")).collect();
+    assert_eq!(ids.len(), 2, "{told}");
+    assert_eq!(ids[0], ids[1], "the call made again found the same task");
 }
 
 #[tokio::test]
@@ -58,6 +62,7 @@ async fn the_legacy_session_with_curl_works() {
         "\"ttl\":60000",
         "Sales report: January",
         "io.modelcontextprotocol/related-task",
+        "\"status\":\"cancelled\"",
     ] {
         assert!(told.contains(part), "{part} is not in {told}");
     }
