@@ -8,6 +8,9 @@ use crate::session::SessionId;
 /// The prefix of keys when none is configured.
 pub(crate) const DEFAULT_PREFIX: &str = "tf";
 
+/// The consumer group of every queue.
+pub(crate) const GROUP: &str = "workers";
+
 /// The type that belongs to a key by its name, in Redis's words; nothing for a key that is not named as ours are.
 pub(crate) fn kind_of(key: &str) -> Option<&'static str> {
     let (_prefix, rest) = key.split_once(':')?;

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use crate::doctor::Info;
 use crate::error::Error;
 use crate::ids::{QueueName, Shard};
+use crate::keys::GROUP;
 use crate::misplaced::Misplaced;
 use crate::registry::WorkerInfo;
 use crate::store::Store;
@@ -109,7 +110,7 @@ impl Store {
                 read => read?,
             };
             let mut pending = redis::cmd("XPENDING");
-            pending.arg(&key).arg("workers");
+            pending.arg(&key).arg(GROUP);
             let pending: Result<Pending, Error> =
                 self.connections.command("queue_overview", &pending).await;
             all.pending += match pending {

@@ -244,8 +244,11 @@ fn default_poll_ms() -> u64 {
     1_000
 }
 
+/// How often clients are asked to poll an old task unless its tool says otherwise, ms.
+pub const DEFAULT_POLL_MAX_MS: u64 = 5_000;
+
 fn default_poll_max_ms() -> u64 {
-    5_000
+    DEFAULT_POLL_MAX_MS
 }
 
 fn default_attempts() -> u32 {

@@ -3,10 +3,10 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::Duration;
 
 use arc_swap::ArcSwapOption;
-use taskferry_contract::{Again, Fleet, Status, Store, TaskView, Waits, WaitsFor};
+use taskferry_contract::{Again, Fleet, Status, Store, TaskView, Waits, WaitsFor, local_ms};
 use tokio::sync::Mutex;
 use tokio::time::{Instant, timeout};
 
@@ -116,9 +116,4 @@ impl KnownFleet {
     fn now_ms(&self) -> i64 {
         local_ms().saturating_add(self.ahead_ms.load(Ordering::Relaxed))
     }
-}
-
-fn local_ms() -> i64 {
-    let now = SystemTime::now().duration_since(UNIX_EPOCH);
-    now.map_or(0, |now| i64::try_from(now.as_millis()).unwrap_or(i64::MAX))
 }

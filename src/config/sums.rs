@@ -2,19 +2,19 @@
 
 use std::time::Duration;
 
-use super::ServeConfig;
+use taskferry_contract::DEFAULT_POLL_MAX_MS;
 
-/// How often clients are asked to poll an old task, unless its tool says otherwise.
-const POLL_MAX: Duration = Duration::from_secs(5);
+use super::ServeConfig;
 
 impl ServeConfig {
     /// What its settings may lead to, a line for each pair.
     pub(crate) fn warnings(&self) -> Vec<String> {
         let idle = self.mcp.session_idle;
+        let poll_max = Duration::from_millis(DEFAULT_POLL_MAX_MS);
         let mut warnings = Vec::new();
-        if idle < POLL_MAX * 2 {
+        if idle < poll_max * 2 {
             warnings.push(format!(
-                "session_idle is {idle:?}, and clients are asked to poll old tasks every {POLL_MAX:?} (poll_interval_max of a tool, unless it says otherwise): the session of a client that only polls ends in between. Raise session_idle, or lower poll_interval_max in the manifests"
+                "session_idle is {idle:?}, and clients are asked to poll old tasks every {poll_max:?} (poll_interval_max of a tool, unless it says otherwise): the session of a client that only polls ends in between. Raise session_idle, or lower poll_interval_max in the manifests"
             ));
         }
         warnings

@@ -24,7 +24,7 @@ use taskferry_contract::quoted;
 use tokio_util::task::TaskTracker;
 
 use crate::bridge::Bridge;
-use crate::mcp::{Caller, Mcp, Stopping};
+use crate::mcp::{Caller, Mcp, Reply, Stopping};
 use admission::{Admission, Room};
 pub(crate) use connections::serve;
 use finish::Finish;
@@ -146,22 +146,20 @@ async fn open(State(edge): State<Arc<Edge>>, headers: HeaderMap) -> Response {
     if let Err(refused) = edge.settings.guard.check(&headers) {
         return refused.respond();
     }
-    let served = async {
-        let reply = edge.mcp.get(&edge.settings.caller, &headers).await;
-        respond(reply, edge.settings.keep_alive).await
-    };
-    unless_over(&edge, Box::pin(served)).await
+    let reply = edge.mcp.get(&edge.settings.caller, &headers);
+    unless_over(&edge, Box::pin(send(&edge, reply))).await
+}
+
+async fn send(edge: &Edge, reply: impl Future<Output = Reply>) -> Response {
+    respond(reply.await, edge.settings.keep_alive).await
 }
 
 async fn end(State(edge): State<Arc<Edge>>, headers: HeaderMap) -> Response {
     if let Err(refused) = edge.settings.guard.check(&headers) {
         return refused.respond();
     }
-    let served = async {
-        let reply = edge.mcp.delete(&edge.settings.caller, &headers).await;
-        respond(reply, edge.settings.keep_alive).await
-    };
-    unless_over(&edge, served).await
+    let reply = edge.mcp.delete(&edge.settings.caller, &headers);
+    unless_over(&edge, send(&edge, reply)).await
 }
 
 /// Turns away a method of HTTP that means nothing here.

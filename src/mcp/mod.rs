@@ -17,6 +17,8 @@ mod outgoing;
 mod pace;
 mod progress;
 mod reply;
+#[cfg(test)]
+mod sample;
 mod standing;
 mod wire;
 

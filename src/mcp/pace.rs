@@ -1,9 +1,7 @@
 //! How often a client is asked to poll: the older a task, the less often, so that a result is noticed late by a small part
 //! of the time it took.
 
-use std::time::{SystemTime, UNIX_EPOCH};
-
-use taskferry_contract::{Status, TaskView};
+use taskferry_contract::{Status, TaskView, local_ms};
 
 /// The interval is the age by this, as far as the tool's bounds allow: a result is noticed at most 5 % of its time late.
 const PART: u64 = 20;
@@ -14,9 +12,7 @@ const COARSE: u64 = 500;
 /// The interval, ms, at this moment. The age is by this machine's clock: reading Redis's would cost every poll a command,
 /// and a clock that is a second off moves the interval by 50 ms.
 pub(super) fn interval(view: &TaskView) -> u64 {
-    let now = SystemTime::now().duration_since(UNIX_EPOCH);
-    let now_ms = now.map_or(0, |now| i64::try_from(now.as_millis()).unwrap_or(i64::MAX));
-    interval_at(view, now_ms)
+    interval_at(view, local_ms())
 }
 
 fn interval_at(view: &TaskView, now_ms: i64) -> u64 {
@@ -33,34 +29,15 @@ fn interval_at(view: &TaskView, now_ms: i64) -> u64 {
 
 #[cfg(test)]
 mod tests {
-    use taskferry_contract::{Owner, Shards, TaskId};
-
+    use super::super::sample;
     use super::*;
 
     fn view(status: Status, poll_ms: u64, poll_max_ms: u64) -> TaskView {
         TaskView {
-            id: TaskId::random(Shards::default().all().next().unwrap()),
-            status,
-            tool: "t".to_owned(),
-            owner: Owner::anonymous(),
-            plain: false,
             created_ms: 1_000_000,
-            updated_ms: 1_000_000,
-            ttl_ms: 3_600_000,
             poll_ms,
             poll_max_ms,
-            message: None,
-            is_error: false,
-            progress: None,
-            total: None,
-            attempt: 1,
-            waits: None,
-            queue: "default".to_owned(),
-            limit: None,
-            lease_ms: None,
-            served: None,
-            result: None,
-            error: None,
+            ..sample::view(status)
         }
     }
 

@@ -165,6 +165,14 @@ impl Refusal {
         }
     }
 
+    /// Of what may be tried again after so many seconds.
+    pub(crate) fn unavailable(text: impl Into<String>, after: u16) -> Self {
+        Self {
+            retry_after: Some(after),
+            ..Self::new(StatusCode::SERVICE_UNAVAILABLE, RpcError::internal(text))
+        }
+    }
+
     pub(crate) fn answer(self, id: &RawValue) -> Answer {
         Answer {
             retry_after: self.retry_after,
@@ -184,24 +192,20 @@ impl From<RpcError> for Refusal {
 impl From<BridgeError> for Refusal {
     fn from(error: BridgeError) -> Self {
         let text = error.to_string();
-        let busy = |status, after| Self {
-            status,
-            error: RpcError::internal(text.clone()),
-            retry_after: Some(after),
-        };
         match error {
             BridgeError::NotFound | BridgeError::OtherCall => RpcError::invalid_params(text).into(),
             BridgeError::TooLarge { .. } => Self::new(
                 StatusCode::PAYLOAD_TOO_LARGE,
                 RpcError::invalid_params(text),
             ),
-            BridgeError::QueueFull { .. } | BridgeError::StoreFull => {
-                busy(StatusCode::SERVICE_UNAVAILABLE, 5)
-            }
-            BridgeError::OwnerLimit { .. } => busy(StatusCode::TOO_MANY_REQUESTS, 5),
+            BridgeError::QueueFull { .. } | BridgeError::StoreFull => Self::unavailable(text, 5),
+            BridgeError::OwnerLimit { .. } => Self {
+                status: StatusCode::TOO_MANY_REQUESTS,
+                ..Self::unavailable(text, 5)
+            },
             BridgeError::NotReplicated { .. }
             | BridgeError::NotAccepted { .. }
-            | BridgeError::Unavailable(_) => busy(StatusCode::SERVICE_UNAVAILABLE, 1),
+            | BridgeError::Unavailable(_) => Self::unavailable(text, 1),
             BridgeError::Broken(_) => {
                 Self::new(StatusCode::INTERNAL_SERVER_ERROR, RpcError::internal(text))
             }

@@ -135,36 +135,15 @@ fn sentence(text: &str) -> Cow<'_, str> {
 
 #[cfg(test)]
 mod tests {
-    use taskferry_contract::{Owner, Shards, TaskId};
-
+    use super::super::sample;
     use super::*;
 
     const SINCE: &str = "1970-01-01T00:00:07.000Z";
 
     fn view(status: Status) -> TaskView {
         TaskView {
-            id: TaskId::random(Shards::default().all().next().unwrap()),
-            status,
-            tool: "report".to_owned(),
-            owner: Owner::anonymous(),
-            plain: false,
-            created_ms: 0,
             updated_ms: 7_000,
-            ttl_ms: 1_000,
-            poll_ms: 100,
-            poll_max_ms: 100,
-            message: None,
-            is_error: false,
-            progress: None,
-            total: None,
-            attempt: 1,
-            waits: None,
-            queue: "slow".to_owned(),
-            limit: None,
-            lease_ms: None,
-            served: None,
-            result: None,
-            error: None,
+            ..sample::view(status)
         }
     }
 

@@ -11,6 +11,7 @@ use std::time::Duration;
 
 use clap::{Arg, ArgMatches, Command, value_parser};
 use taskferry_contract::process::{StopSignals, raise_open_files};
+use taskferry_contract::settings::DEFAULT_FILTER;
 use taskferry_contract::{Store, output};
 use tokio::runtime::Runtime;
 use tokio_util::sync::CancellationToken;
@@ -109,11 +110,13 @@ impl Program {
     }
 
     async fn work(self, matches: &ArgMatches, extend: impl FnOnce(Builder) -> Builder) -> ExitCode {
-        let prepared = self.prepare(matches, "info", extend).and_then(|prepared| {
-            let (builder, note) = prepared.builder.fit_open_files(raise_open_files());
-            let worker = builder.build().map_err(|error| error.to_string())?;
-            Ok((prepared.config, worker, note))
-        });
+        let prepared = self
+            .prepare(matches, DEFAULT_FILTER, extend)
+            .and_then(|prepared| {
+                let (builder, note) = prepared.builder.fit_open_files(raise_open_files());
+                let worker = builder.build().map_err(|error| error.to_string())?;
+                Ok((prepared.config, worker, note))
+            });
         let (config, worker, note) = match prepared {
             Ok(prepared) => prepared,
             Err(problem) => return self.refuse(&problem),

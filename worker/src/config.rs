@@ -140,7 +140,7 @@ pub(crate) fn inherited_environment() -> Environment {
 mod tests {
     use super::*;
     use crate::manifest::Manifest;
-    use taskferry_contract::settings::WORKER_NAMES;
+    use taskferry_contract::settings::{DEFAULT_FILTER, WORKER_NAMES};
 
     fn config(flags: &[(&'static str, &str)]) -> Result<WorkerConfig, Problems> {
         let flags = flags
@@ -148,7 +148,7 @@ mod tests {
             .map(|(name, value)| (*name, (*value).to_owned()));
         let needs = Needs {
             manifest: true,
-            log: "info",
+            log: DEFAULT_FILTER,
         };
         WorkerConfig::read(flags.collect(), None, needs)
     }

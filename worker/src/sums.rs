@@ -31,6 +31,11 @@ impl CommandOutput {
             OutputMode::Auto | OutputMode::Json => 3,
         }
     }
+
+    /// The largest result that may come of it, bytes.
+    fn largest_result(&self) -> usize {
+        self.max_output.saturating_mul(self.factor())
+    }
 }
 
 /// The settings of a worker that have to do with others.
@@ -118,16 +123,13 @@ fn renewals(bounds: Bounds) -> Option<String> {
 fn results(bounds: Bounds, commands: &[CommandOutput]) -> Option<String> {
     let most = bounds.max_result;
     let lost = |command: &&CommandOutput| {
-        let result = command.max_output.saturating_mul(command.factor());
-        result > most && !(command.is_set && command.max_output > most)
+        command.largest_result() > most && !(command.is_set && command.max_output > most)
     };
     let lost: Vec<&CommandOutput> = commands.iter().filter(lost).collect();
-    let largest = lost
-        .iter()
-        .max_by_key(|command| command.max_output * command.factor())?;
+    let largest = lost.iter().max_by_key(|command| command.largest_result())?;
     let (output, result) = (
         format_size(largest.max_output),
-        format_size(largest.max_output * largest.factor()),
+        format_size(largest.largest_result()),
     );
     let tools = named(lost.iter().map(|command| command.tool.as_str()))?;
     let most = format_size(most);

@@ -7,8 +7,7 @@ mod judge;
 mod permissions;
 mod persistence;
 
-use std::time::{SystemTime, UNIX_EPOCH};
-
+use crate::clock::local_ms;
 use crate::durability::Durability;
 use crate::error::{Error, has_code};
 use crate::store::Store;
@@ -194,15 +193,9 @@ impl Store {
 
     /// By how much Redis's clock is ahead of this machine's, ms.
     async fn clock_lead_ms(&self) -> Result<i64, Error> {
-        let own_ms = || {
-            let since = SystemTime::now().duration_since(UNIX_EPOCH);
-            since.map_or(0, |since| {
-                i64::try_from(since.as_millis()).unwrap_or(i64::MAX)
-            })
-        };
-        let before = own_ms();
+        let before = local_ms();
         let theirs = i64::try_from(self.now_ms().await?).unwrap_or(i64::MAX);
-        let after = own_ms();
+        let after = local_ms();
         Ok(judge::lead_ms(before, theirs, after))
     }
 }

@@ -44,9 +44,12 @@ enum Format {
     Json,
 }
 
+/// What is logged if nothing is set.
+pub const DEFAULT_FILTER: &str = "info";
+
 /// Takes the settings of the log.
 pub fn take_log(settings: &mut Settings) -> LogSettings {
-    take_log_else(settings, "info")
+    take_log_else(settings, DEFAULT_FILTER)
 }
 
 /// Takes the settings of the log, which is filtered by `filter` if none is set.

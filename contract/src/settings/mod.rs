@@ -14,7 +14,7 @@ mod sources;
 mod values;
 
 pub use fault::toml_fault;
-pub use log::{LOG_SETTINGS, LogSettings, take_log, take_log_else};
+pub use log::{DEFAULT_FILTER, LOG_SETTINGS, LogSettings, take_log, take_log_else};
 pub use names::{FRONT_END_NAMES, WORKER_NAMES};
 pub use redis::{REDIS_SETTINGS, take_redis};
 pub use sources::{FILE_VARIABLE, Sources};

@@ -6,6 +6,7 @@ use redis::Value;
 
 use crate::error::Error;
 use crate::ids::{QueueName, Shard, WorkerId};
+use crate::keys::GROUP;
 use crate::script::TRANSITIONS;
 use crate::store::Store;
 
@@ -45,7 +46,7 @@ impl Store {
         consumers
             .arg("CONSUMERS")
             .arg(self.keys.queue(shard, queue))
-            .arg("workers");
+            .arg(GROUP);
         let consumers: Vec<HashMap<String, Value>> = self
             .connections
             .command("XINFO CONSUMERS", &consumers)

@@ -7,6 +7,7 @@ use redis::Value;
 use crate::connection::BlockingConnection;
 use crate::error::Error;
 use crate::ids::{EntryId, QueueName, Shard, WorkerId};
+use crate::keys::GROUP;
 use crate::script::TRANSITIONS;
 use crate::store::attempt::Claimed;
 use crate::store::{Store, millis};
@@ -78,7 +79,7 @@ impl Store {
         } = source;
         let mut read = redis::cmd("XREADGROUP");
         read.arg("GROUP")
-            .arg("workers")
+            .arg(GROUP)
             .arg(worker.as_str())
             .arg("COUNT")
             .arg(count);
@@ -116,7 +117,7 @@ impl Store {
         } = source;
         let mut read = redis::cmd("XREADGROUP");
         read.arg("GROUP")
-            .arg("workers")
+            .arg(GROUP)
             .arg(worker.as_str())
             .arg("COUNT")
             .arg(count);
@@ -189,7 +190,7 @@ impl Store {
         lease: Duration,
     ) -> Result<bool, Error> {
         let mut read = redis::cmd("XPENDING");
-        read.arg(self.keys.queue(shard, queue)).arg("workers");
+        read.arg(self.keys.queue(shard, queue)).arg(GROUP);
         read.arg("IDLE").arg(millis(lease)).arg(&["-", "+", "1"]);
         let idle: Vec<Value> = self.connections.command("has_lost", &read).await?;
         Ok(!idle.is_empty())

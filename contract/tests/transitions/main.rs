@@ -28,6 +28,7 @@ mod hands_out;
 mod handshakes;
 mod joins;
 mod leaves;
+mod limits;
 mod lists;
 mod logs;
 mod losses;

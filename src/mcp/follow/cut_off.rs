@@ -2,12 +2,10 @@
 
 use std::time::Duration;
 
-use axum::http::StatusCode;
 use taskferry_contract::Leaver;
 use tokio::sync::mpsc;
 use tokio::time::timeout;
 
-use super::super::jsonrpc::RpcError;
 use super::super::legacy::Trail;
 use super::super::reply::{Answer, Event, Refusal};
 use super::{Awaits, End, Follow};
@@ -88,10 +86,6 @@ impl Follow {
     }
 
     fn given_up(&self, text: &str) -> Answer {
-        let refusal = Refusal {
-            retry_after: Some(AGAIN),
-            ..Refusal::new(StatusCode::SERVICE_UNAVAILABLE, RpcError::internal(text))
-        };
-        refusal.answer(&self.request)
+        Refusal::unavailable(text, AGAIN).answer(&self.request)
     }
 }

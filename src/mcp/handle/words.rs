@@ -104,34 +104,13 @@ fn said(text: &str, view: &TaskView, is_error: bool) -> Value {
 
 #[cfg(test)]
 mod tests {
-    use taskferry_contract::{Owner, Shards, TaskId};
-
+    use super::super::super::sample;
     use super::*;
 
     fn view(status: Status) -> TaskView {
         TaskView {
-            id: TaskId::random(Shards::default().all().next().unwrap()),
-            status,
-            tool: "report".to_owned(),
-            owner: Owner::anonymous(),
-            plain: false,
-            created_ms: 0,
-            updated_ms: 0,
-            ttl_ms: 1_000,
-            poll_ms: 100,
-            poll_max_ms: 100,
-            message: None,
-            is_error: false,
             progress: Some("2".to_owned()),
-            total: None,
-            attempt: 1,
-            waits: None,
-            queue: "default".to_owned(),
-            limit: None,
-            lease_ms: None,
-            served: None,
-            result: None,
-            error: None,
+            ..sample::view(status)
         }
     }
 

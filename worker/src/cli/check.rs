@@ -3,6 +3,7 @@
 use std::process::ExitCode;
 
 use clap::{ArgMatches, Command};
+use taskferry_contract::settings::DEFAULT_FILTER;
 
 use super::{Prepared, Program, UNUSABLE, print};
 use crate::builder::Builder;
@@ -23,7 +24,7 @@ pub(super) fn run(
     flags: &ArgMatches,
     extend: impl FnOnce(Builder) -> Builder,
 ) -> ExitCode {
-    let prepared = program.prepare(flags, "info", extend);
+    let prepared = program.prepare(flags, DEFAULT_FILTER, extend);
     let warnings = prepared
         .as_ref()
         .map(|prepared| prepared.builder.warnings());

@@ -7,13 +7,12 @@ use std::collections::HashMap;
 use std::convert::Infallible;
 use std::io::{BufReader, stdin};
 use std::sync::Arc;
-use std::time::SystemTime;
 
 use serde_json::value::RawValue;
 use taskferry_contract::output::say;
 use taskferry_contract::{
     Attempt as AttemptNumber, Claimed, Hold, Job, LogLevel, Outcome, Owner, Refused, TaskId,
-    ToolName,
+    ToolName, local_ms,
 };
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
@@ -178,7 +177,6 @@ impl Trial {
     /// The job as a worker that claimed it has it.
     fn job(&self, tool: &Tool, number: u64) -> Job {
         let definition = &tool.definition;
-        let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
         let ms = |number: u64| i64::try_from(number).unwrap_or(i64::MAX);
         Job {
             id: self.id,
@@ -192,7 +190,7 @@ impl Trial {
             crashes: 0,
             max_attempts: definition.attempts.into(),
             max_crashes: definition.crash_limit.into(),
-            created_ms: now.map_or(0, |now| i64::try_from(now.as_millis()).unwrap_or(i64::MAX)),
+            created_ms: local_ms(),
             ttl_ms: ms(definition.ttl.default_ms),
             waited_ms: 0,
             taken_from: None,

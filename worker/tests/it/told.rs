@@ -6,57 +6,40 @@ use taskferry_testing::{Process, eventually};
 
 use crate::rig::{Rig, SOON, Scripts, end_group, tool};
 
-/// Tools that end in every way, and say what no log may show.
-const TOOLS: &str = r#"
-[defaults]
-stop_grace = "200ms"
-backoff_initial = "50ms"
-backoff_max = "50ms"
-input_schema = '{"type":"object"}'
-
-[[tool]]
-name = "fine"
-description = "a"
-command = ["sh", "-c", "cat >/dev/null; echo SECRET result"]
-
-[[tool]]
-name = "wrong"
-description = "a"
-command = ["sh", "-c", "echo SECRET error; exit 3"]
-
-[[tool]]
-name = "later"
-description = "a"
-command = ["sh", "-c", "echo SECRET reason; exit 75"]
-attempts = 2
-
-[[tool]]
-name = "slow"
-description = "a"
-command = ["sleep", "600"]
-timeout = "50ms"
-
-[[tool]]
-name = "nap"
-description = "a"
-command = ["sh", "-c", "echo $$ > attempt-$TASKFERRY_ATTEMPT.part; mv attempt-$TASKFERRY_ATTEMPT.part attempt-$TASKFERRY_ATTEMPT; exec sleep 600"]
-
-[[tool]]
-name = "loud"
-description = "a"
-command = ["sh", "-c", "printf 'one\\033[2J task=forged outcome=\"completed\"\\rtwo\\n' >&2; echo '::log warning logged \"x\" outcome=\"failed\"' >&2"]
-"#;
+/// Tools that end in every way, and say what no log may show: name, command and more.
+const TOOLS: [(&str, &str); 6] = [
+    (
+        "fine",
+        r#"command = ["sh", "-c", "cat >/dev/null; echo SECRET result"]"#,
+    ),
+    (
+        "wrong",
+        r#"command = ["sh", "-c", "echo SECRET error; exit 3"]"#,
+    ),
+    (
+        "later",
+        "attempts = 2\ncommand = ['sh', '-c', 'echo SECRET reason; exit 75']",
+    ),
+    ("slow", "timeout = '50ms'\ncommand = ['sleep', '600']"),
+    (
+        "nap",
+        r#"command = ["sh", "-c", "echo $$ > attempt-$TASKFERRY_ATTEMPT.part; mv attempt-$TASKFERRY_ATTEMPT.part attempt-$TASKFERRY_ATTEMPT; exec sleep 600"]"#,
+    ),
+    (
+        "loud",
+        r#"command = ["sh", "-c", "printf 'one\\033[2J task=forged outcome=\"completed\"\\rtwo\\n' >&2; echo '::log warning logged \"x\" outcome=\"failed\"' >&2"]"#,
+    ),
+];
 
 fn scripts() -> Scripts {
     let scripts = Scripts::new();
-    // Settings of a schema cannot stand among the defaults.
-    let schema = "input_schema = '{\"type\":\"object\"}'\n";
-    let text = TOOLS.replace(schema, "");
-    let text = text.replace(
-        "description = \"a\"",
-        &format!("description = \"a\"\n{schema}"),
-    );
-    std::fs::write(scripts.path().join("tools.toml"), text).unwrap();
+    let defaults = "stop_grace = '200ms'\nbackoff_initial = '50ms'\nbackoff_max = '50ms'";
+    let mut manifest = format!("[defaults]\n{defaults}\n");
+    for (name, rest) in TOOLS {
+        let schema = "input_schema = { type = 'object' }";
+        manifest += &format!("[[tool]]\nname = '{name}'\ndescription = 'a'\n{schema}\n{rest}\n");
+    }
+    std::fs::write(scripts.path().join("tools.toml"), manifest).unwrap();
     scripts
 }
 
