@@ -1,13 +1,13 @@
 //! Taskferry's front end: MCP over HTTP on one side, jobs in Redis on the other.
 //!
-//! `http` takes requests and hands them to `mcp`, which picks the protocol era and speaks it on top of `bridge`, the use
+//! `transport` takes requests and hands them to `mcp`, which picks the protocol era and speaks it on top of `bridge`, the use
 //! cases; those call `taskferry_contract`. The arrows run in this direction only.
 
 mod bridge;
 mod cli;
 mod config;
-mod http;
 mod mcp;
+mod transport;
 
 use std::process::ExitCode;
 

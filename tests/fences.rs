@@ -238,23 +238,23 @@ fn everything_comes_from_the_registry_or_this_tree() {
 
 #[test]
 fn modules_of_the_front_end_import_downwards_only() {
-    // http -> mcp -> bridge -> contract; nothing below names anything above.
+    // transport -> mcp -> bridge -> contract; nothing below names anything above.
     let above = [
         (
             "src/mcp",
-            &["crate::http", "crate::cli", "crate::config"][..],
+            &["crate::transport", "crate::cli", "crate::config"][..],
         ),
         (
             "src/bridge",
             &[
-                "crate::http",
+                "crate::transport",
                 "crate::mcp",
                 "crate::cli",
                 "crate::config",
                 "axum",
             ][..],
         ),
-        ("src/http", &["crate::cli", "crate::config"][..]),
+        ("src/transport", &["crate::cli", "crate::config"][..]),
     ];
     for (folder, banned) in above {
         for (path, text) in sources(&Path::new(env!("CARGO_MANIFEST_DIR")).join(folder)) {

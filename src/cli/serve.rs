@@ -15,8 +15,8 @@ use tokio_util::task::TaskTracker;
 use super::open_files;
 use crate::bridge::Bridge;
 use crate::config::ServeConfig;
-use crate::http;
 use crate::mcp::{Mcp, Stopping};
+use crate::transport::http;
 
 /// Between two looks for a Redis that does not answer at the start.
 const WAIT_FOR_REDIS: Duration = Duration::from_millis(500);

@@ -10,8 +10,8 @@ use taskferry_contract::settings::{
 use taskferry_contract::{Durability, Owner, RedisSettings, Replication, UnknownDurability};
 
 use crate::bridge::Limits;
-use crate::http::{Guard, HttpSettings};
 use crate::mcp::{Caller, McpSettings};
+use crate::transport::http::{Guard, HttpSettings};
 
 /// The owner of every task when one user is meant.
 const SINGLE_USER: &str = "local";

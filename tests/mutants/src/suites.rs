@@ -363,7 +363,7 @@ const SOURCES: [Row; 40] = [
         &[FRONT_END, e2e(&["settings::", "edge::", "operator::"])],
     ),
     (
-        "src/http/",
+        "src/transport/http/",
         &[
             FRONT_END,
             e2e(&["edge::", "malformed::", "settings::", "terms::"]),
