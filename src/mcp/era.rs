@@ -5,7 +5,8 @@ use serde::Deserialize;
 use taskferry_contract::Object;
 
 use super::jsonrpc::Message;
-use super::{LEGACY, legacy, modern};
+use super::protocol::LEGACY;
+use super::{legacy, modern};
 
 /// An era of the protocol.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -61,8 +62,8 @@ fn names_revision(params: &str) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use super::super::jsonrpc;
     use super::*;
+    use crate::mcp::jsonrpc;
 
     fn era(headers: &[(&'static str, &str)], body: &str) -> Era {
         let headers = headers

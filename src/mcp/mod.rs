@@ -1,26 +1,12 @@
 //! MCP: both eras on one endpoint, each request served by the era it speaks.
 
-mod amount;
-mod call_line;
-mod capabilities;
+mod background;
 mod era;
-mod follow;
-mod handle;
-mod idempotency;
 mod jsonrpc;
 mod legacy;
-mod log;
 mod modern;
-mod number;
-mod object;
-mod outgoing;
-mod pace;
-mod progress;
-mod reply;
-#[cfg(test)]
-mod sample;
-mod standing;
-mod wire;
+mod protocol;
+mod wait;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -32,20 +18,11 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::bridge::Bridge;
-pub(crate) use call_line::CallLine;
 use era::Era;
 pub(crate) use jsonrpc::RpcError;
 use jsonrpc::{Body, Message};
-pub(crate) use reply::{Answer, Event, Reply, Says};
-
-/// The revision of the modern era.
-pub(crate) const MODERN: &str = "2026-07-28";
-/// The revisions of the legacy era, newest first.
-pub(crate) const LEGACY: [&str; 3] = ["2025-11-25", "2025-06-18", "2025-03-26"];
-/// The legacy revision that has tasks.
-pub(crate) const LEGACY_WITH_TASKS: &str = "2025-11-25";
-/// The extension that has tasks in the modern era.
-pub(crate) const TASKS_EXTENSION: &str = "io.modelcontextprotocol/tasks";
+pub(crate) use protocol::call_line::CallLine;
+pub(crate) use protocol::reply::{Answer, Event, Reply, Says};
 
 /// Who calls.
 #[derive(Debug, Clone)]
@@ -82,7 +59,7 @@ pub(crate) struct Mcp {
     bridge: Bridge,
     settings: McpSettings,
     sessions: Arc<legacy::Sessions>,
-    handles: Option<handle::Handles>,
+    handles: Option<background::Handles>,
     /// Work that outlives the request that began it.
     tracker: TaskTracker,
     stopping: Stopping,
@@ -97,7 +74,7 @@ impl Mcp {
     ) -> Self {
         Self {
             sessions: Arc::new(legacy::Sessions::new(settings.session_idle)),
-            handles: settings.handle_after.map(handle::Handles::new),
+            handles: settings.handle_after.map(background::Handles::new),
             bridge,
             settings,
             tracker,

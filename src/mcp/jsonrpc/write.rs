@@ -78,8 +78,8 @@ fn text(message: &impl Serialize) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::super::RpcError;
     use super::*;
+    use crate::mcp::jsonrpc::RpcError;
 
     #[test]
     fn an_error_without_an_id_to_answer_by_has_none() {

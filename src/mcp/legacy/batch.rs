@@ -4,12 +4,13 @@
 use axum::http::HeaderMap;
 use tokio::sync::mpsc;
 
-use super::super::era::{self, Era};
-use super::super::jsonrpc::{self, Malformed, Message, RpcError};
-use super::super::reply::{Event, Reply, Says};
-use super::super::{CallLine, Caller, Mcp};
 use super::session::Opened;
 use super::{cancel, question};
+use crate::mcp::era::{self, Era};
+use crate::mcp::jsonrpc::{self, Malformed, Message, RpcError};
+use crate::mcp::protocol::call_line::CallLine;
+use crate::mcp::protocol::reply::{Event, Reply, Says};
+use crate::mcp::{Caller, Mcp};
 
 /// The revision that has batches.
 const LEGACY_WITH_BATCHES: &str = "2025-03-26";
@@ -28,7 +29,7 @@ struct Served {
 }
 
 impl Mcp {
-    pub(in super::super) async fn legacy_batch(
+    pub(in crate::mcp) async fn legacy_batch(
         &self,
         caller: &Caller,
         headers: &HeaderMap,

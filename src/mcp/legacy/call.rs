@@ -7,23 +7,23 @@ use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 use taskferry_contract::{Asker, Object, TaskSupport, TaskView};
 
-use super::super::capabilities;
-use super::super::follow::{Awaits, Follow, OnDisconnect, OnQuestion};
-use super::super::handle::{self, BuiltIn, Called, Order, Voice};
-use super::super::idempotency::GivenKey;
-use super::super::jsonrpc::{self, Request, RpcError, code};
-use super::super::log::LogTeller;
-use super::super::number::Number;
-use super::super::progress::{self, ProgressTeller};
-use super::super::reply::{Answer, Refusal, Reply};
-use super::super::wire::{self, Outcome};
-use super::super::{Caller, Mcp};
 use super::cancel;
 use super::question::Carrier;
 use super::resume::{Awaited, Trail};
 use super::session::Opened;
 use super::task::LegacyTask;
 use crate::bridge::{Call, Tool, Wanted};
+use crate::mcp::background::{self, BuiltIn, Called, Order, Voice};
+use crate::mcp::jsonrpc::{self, Request, RpcError, code};
+use crate::mcp::protocol::capabilities;
+use crate::mcp::protocol::idempotency::GivenKey;
+use crate::mcp::protocol::log::LogTeller;
+use crate::mcp::protocol::number::Number;
+use crate::mcp::protocol::progress::{self, ProgressTeller};
+use crate::mcp::protocol::reply::{Answer, Refusal, Reply};
+use crate::mcp::protocol::wire::{self, Outcome};
+use crate::mcp::wait::{Awaits, Follow, OnDisconnect, OnQuestion};
+use crate::mcp::{Caller, Mcp};
 
 #[derive(Deserialize)]
 struct CallParams<'a> {
@@ -308,7 +308,7 @@ fn check_capabilities(
 /// The answer to `task_status` once the job ended.
 fn status_answer(id: &RawValue, view: &TaskView) -> Option<Answer> {
     let ended = view.status.is_terminal();
-    ended.then(|| (VOICE.write)(id, handle::status(view)))
+    ended.then(|| (VOICE.write)(id, background::status(view)))
 }
 
 /// The answer to a plain call: the result as the worker wrote it.

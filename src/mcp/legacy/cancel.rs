@@ -10,9 +10,9 @@ use serde_json::value::RawValue;
 use sha2::{Digest as _, Sha256};
 use taskferry_contract::{Leaver, Object, Owner, SessionId, TaskId};
 
-use super::super::Caller;
-use super::super::jsonrpc::{self, Notification};
 use crate::bridge::{Bridge, BridgeError, Watch, twice};
+use crate::mcp::Caller;
+use crate::mcp::jsonrpc::{self, Notification};
 
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]

@@ -16,12 +16,13 @@ use serde::{Deserialize, Serialize};
 use serde_json::json;
 use taskferry_contract::UnknownLevel;
 
-use super::jsonrpc::{self, Message, Request, RpcError};
-use super::outgoing::{Addressable, Method};
-use super::reply::{Answer, Refusal, Reply};
-use super::wire::{self, Execution, ListedTool};
-use super::{Caller, LEGACY_WITH_TASKS, Mcp};
 use crate::bridge::BridgeError;
+use crate::mcp::jsonrpc::{self, Message, Request, RpcError};
+use crate::mcp::protocol::LEGACY_WITH_TASKS;
+use crate::mcp::protocol::outgoing::{Addressable, Method};
+use crate::mcp::protocol::reply::{Answer, Refusal, Reply};
+use crate::mcp::protocol::wire::{self, Execution, ListedTool};
+use crate::mcp::{Caller, Mcp};
 pub(super) use question::Carrier;
 pub(super) use resume::Trail;
 use session::Opened;

@@ -9,20 +9,20 @@ use taskferry_contract::{
 };
 use tokio::time::{Instant, sleep_until};
 
-use super::super::Caller;
-use super::super::capabilities;
-use super::super::jsonrpc::Response;
-use super::super::object::RawObject;
-use super::super::outgoing::{Method, Outgoing};
 use super::cancel;
 use super::receiver::{self, About, Place, Receiver};
 use super::session::Opened;
 use super::task::RELATED_TASK;
 use crate::bridge::{Bridge, BridgeError};
+use crate::mcp::Caller;
+use crate::mcp::jsonrpc::Response;
+use crate::mcp::protocol::capabilities;
+use crate::mcp::protocol::object::RawObject;
+use crate::mcp::protocol::outgoing::{Method, Outgoing};
 
 /// A connection over which questions go out, and what is to be asked of the tasks by which the client answers them.
 #[derive(Debug)]
-pub(in super::super) struct Carrier {
+pub(in crate::mcp) struct Carrier {
     /// Its name among all replicas.
     name: String,
     session: SessionId,
@@ -67,22 +67,19 @@ impl Carrier {
     }
 
     /// Whose connection it is.
-    pub(in super::super) fn session(&self) -> SessionId {
+    pub(in crate::mcp) fn session(&self) -> SessionId {
         self.session
     }
 
     /// Whether the client took back the request that is answered here.
-    pub(in super::super) async fn is_cancelled(
-        &self,
-        bridge: &Bridge,
-    ) -> Result<bool, BridgeError> {
+    pub(in crate::mcp) async fn is_cancelled(&self, bridge: &Bridge) -> Result<bool, BridgeError> {
         let note = self.note(bridge).await?;
         Ok(note.is_some_and(|note| note.cancelled))
     }
 
     /// Whether the client took back the call that is answered here, whose job was cancelled. It may have begun another under
     /// the same id since, which must not get this answer.
-    pub(in super::super) async fn took_back(
+    pub(in crate::mcp) async fn took_back(
         &self,
         bridge: &Bridge,
         job: TaskId,
@@ -103,7 +100,7 @@ impl Carrier {
     /// as requests, and what is to be asked of the client's tasks. The id of each says where its response belongs:
     /// `<task id>/<key>`, and for a client's task `/get/<n>` or `/result/<n>` after that. To be called every few seconds
     /// while questions are open, or the right to send is lost; and whenever something is [due](Self::due).
-    pub(in super::super) async fn questions(
+    pub(in crate::mcp) async fn questions(
         &mut self,
         bridge: &Bridge,
         view: &TaskView,
@@ -114,7 +111,7 @@ impl Carrier {
     }
 
     /// The same of the questions alone that were begun over this connection, so that they stay here.
-    pub(in super::super) async fn begun(
+    pub(in crate::mcp) async fn begun(
         &mut self,
         bridge: &Bridge,
         view: &TaskView,
@@ -230,7 +227,7 @@ impl Carrier {
     }
 
     /// Cancels the client's tasks that nothing waits for any more.
-    pub(in super::super) async fn cancellations(
+    pub(in crate::mcp) async fn cancellations(
         &mut self,
         bridge: &Bridge,
         (id, owner): (TaskId, &Owner),
@@ -247,7 +244,7 @@ impl Carrier {
     }
 
     /// Sends nothing more for a job until its questions are looked at again, here or over another connection.
-    pub(in super::super) fn leave(&mut self, id: TaskId) {
+    pub(in crate::mcp) fn leave(&mut self, id: TaskId) {
         self.due.remove(&id);
     }
 
@@ -265,7 +262,7 @@ impl Carrier {
     }
 
     /// Cancels the client's tasks for a job whose record is gone, as far as they are known here.
-    pub(in super::super) fn forget(&mut self, id: TaskId) -> Vec<Outgoing> {
+    pub(in crate::mcp) fn forget(&mut self, id: TaskId) -> Vec<Outgoing> {
         self.leave(id);
         self.sent.retain(|(job, _)| *job != id);
         let known = self.remotes.extract_if(|(job, _), _| *job == id);
@@ -277,7 +274,7 @@ impl Carrier {
     }
 
     /// Waits until there is more to send for a job, and says which.
-    pub(in super::super) async fn due(&self) -> TaskId {
+    pub(in crate::mcp) async fn due(&self) -> TaskId {
         match self.due.iter().min_by_key(|(_, at)| **at) {
             Some((id, at)) => {
                 sleep_until(*at).await;
@@ -288,7 +285,7 @@ impl Carrier {
     }
 
     /// Gives what was sent for a job and has no response back, for another connection to send.
-    pub(in super::super) async fn recall(&self, bridge: &Bridge, (id, owner): (TaskId, &Owner)) {
+    pub(in crate::mcp) async fn recall(&self, bridge: &Bridge, (id, owner): (TaskId, &Owner)) {
         bridge.recall(id, owner, &self.name).await;
     }
 }

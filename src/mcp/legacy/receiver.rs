@@ -12,10 +12,10 @@ use taskferry_contract::{
     check_readable, misfit,
 };
 
-use super::super::LEGACY_WITH_TASKS;
-use super::super::number::Number;
-use super::super::outgoing::{Method, Outgoing};
 use crate::bridge::{Bridge, BridgeError};
+use crate::mcp::protocol::LEGACY_WITH_TASKS;
+use crate::mcp::protocol::number::Number;
+use crate::mcp::protocol::outgoing::{Method, Outgoing};
 
 /// How often a client is asked that does not say how often it wants to be.
 const ASK_EVERY: Duration = Duration::from_secs(1);
@@ -27,7 +27,7 @@ const ASK_BETWEEN: [Duration; 2] = [Duration::from_millis(50), Duration::from_se
 
 /// Which of our requests a client answers by tasks, as it declared.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub(in super::super) struct Receiver {
+pub(in crate::mcp) struct Receiver {
     elicitation: bool,
     sampling: bool,
     cancel: bool,

@@ -13,17 +13,18 @@ use sha2::Sha256;
 use taskferry_contract::{SessionId, TaskId};
 use tokio::sync::mpsc;
 
-use super::super::follow::{Awaits, Follow, OnDisconnect, OnQuestion};
-use super::super::jsonrpc::RpcError;
-use super::super::log::LogTeller;
-use super::super::progress::ProgressTeller;
-use super::super::reply::{Event, Refusal, Reply};
-use super::super::{CallLine, Caller, Mcp};
 use super::call::{VOICE, call_answer};
 use super::question::Carrier;
 use super::session::Opened;
 use super::task::result_answer;
 use crate::bridge::{Bridge, BridgeError};
+use crate::mcp::jsonrpc::RpcError;
+use crate::mcp::protocol::call_line::CallLine;
+use crate::mcp::protocol::log::LogTeller;
+use crate::mcp::protocol::progress::ProgressTeller;
+use crate::mcp::protocol::reply::{Event, Refusal, Reply};
+use crate::mcp::wait::{Awaits, Follow, OnDisconnect, OnQuestion};
+use crate::mcp::{Caller, Mcp};
 
 /// Names the last event that a client got.
 const LAST_EVENT_ID: &str = "last-event-id";
@@ -62,7 +63,7 @@ struct Place {
 
 /// Numbers the events of one stream, so that it can be resumed after any of them.
 #[derive(Debug)]
-pub(in super::super) struct Trail {
+pub(in crate::mcp) struct Trail {
     session: SessionId,
     /// Clients before 2025-11-25 read every event as a message, also an empty one.
     primes: bool,
@@ -97,37 +98,34 @@ impl Trail {
     }
 
     /// The event that comes before all others, if this client knows it.
-    pub(in super::super) fn primer(&mut self) -> Option<Event> {
+    pub(in crate::mcp) fn primer(&mut self) -> Option<Event> {
         self.primes.then(|| Event::primer(self.next_id()))
     }
 
     /// The id of the next event.
-    pub(in super::super) fn next_id(&mut self) -> String {
+    pub(in crate::mcp) fn next_id(&mut self) -> String {
         self.place.event += 1;
         self.place.write(self.session)
     }
 
     /// The id of the event that holds the answer.
-    pub(in super::super) fn last_id(&mut self) -> String {
+    pub(in crate::mcp) fn last_id(&mut self) -> String {
         self.place.answers = true;
         self.next_id()
     }
 
     /// Notes what the next event tells of progress.
-    pub(in super::super) fn tells_progress(&mut self, progress: f64) {
+    pub(in crate::mcp) fn tells_progress(&mut self, progress: f64) {
         self.place.progress = Some(progress.to_string());
     }
 
     /// Notes the place of the log line that the next event tells.
-    pub(in super::super) fn tells_line(&mut self, place: String) {
+    pub(in crate::mcp) fn tells_line(&mut self, place: String) {
         self.place.log = Some(place);
     }
 
     /// Whether the client went on with this stream over another connection.
-    pub(in super::super) async fn is_taken_over(
-        &self,
-        bridge: &Bridge,
-    ) -> Result<bool, BridgeError> {
+    pub(in crate::mcp) async fn is_taken_over(&self, bridge: &Bridge) -> Result<bool, BridgeError> {
         let note = taken_over(self.place.stream);
         let noted = bridge.store().session_call(self.session, &note).await?;
         Ok(noted.is_some())

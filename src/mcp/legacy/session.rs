@@ -13,12 +13,13 @@ use serde_json::value::RawValue;
 use taskferry_contract::{Object, Session, SessionId, Store, TaskId, plain};
 use tokio::sync::mpsc;
 
-use super::super::capabilities;
-use super::super::jsonrpc::{self, Request, RpcError};
-use super::super::reply::{Answer, Refusal, Reply};
-use super::super::wire::SERVER_INFO;
-use super::super::{Caller, LEGACY, LEGACY_WITH_TASKS, Mcp, modern};
 use crate::bridge::BridgeError;
+use crate::mcp::jsonrpc::{self, Request, RpcError};
+use crate::mcp::protocol::capabilities;
+use crate::mcp::protocol::reply::{Answer, Refusal, Reply};
+use crate::mcp::protocol::wire::SERVER_INFO;
+use crate::mcp::protocol::{LEGACY, LEGACY_WITH_TASKS};
+use crate::mcp::{Caller, Mcp, modern};
 
 /// Names the session of a request.
 pub(crate) const SESSION_HEADER: &str = "mcp-session-id";
@@ -225,7 +226,7 @@ impl Mcp {
         Ok(Opened { id, session })
     }
 
-    pub(in super::super) async fn legacy_end(&self, caller: &Caller, headers: &HeaderMap) -> Reply {
+    pub(in crate::mcp) async fn legacy_end(&self, caller: &Caller, headers: &HeaderMap) -> Reply {
         let end = async {
             let opened = self.legacy_session(caller, headers).await?;
             let ended = self.bridge.store().end_session(opened.id).await;

@@ -13,15 +13,16 @@ use tokio::sync::{mpsc, watch};
 use tokio::time::MissedTickBehavior;
 use tokio_util::sync::CancellationToken;
 
-use super::super::jsonrpc::RpcError;
-use super::super::outgoing::{Addressable, Method, Outgoing};
-use super::super::reply::{Event, Refusal, Reply};
-use super::super::{CallLine, Caller, Mcp};
 use super::question::Carrier;
 use super::resume;
 use super::session::{Opened, Sessions};
 use super::telling::Told;
 use crate::bridge::{Bridge, BridgeError};
+use crate::mcp::jsonrpc::RpcError;
+use crate::mcp::protocol::call_line::CallLine;
+use crate::mcp::protocol::outgoing::{Addressable, Method, Outgoing};
+use crate::mcp::protocol::reply::{Event, Refusal, Reply};
+use crate::mcp::{Caller, Mcp};
 
 /// An open stream keeps its session alive, and looks this often at its tasks even if no bell rang.
 const LOOK_EVERY: Duration = Duration::from_secs(5);
@@ -33,7 +34,7 @@ const TASKS_TOLD: usize = 1000;
 const ASKERS_KEPT: usize = 10_000;
 
 impl Mcp {
-    pub(in super::super) async fn legacy_stream(
+    pub(in crate::mcp) async fn legacy_stream(
         &self,
         caller: &Caller,
         headers: &HeaderMap,
@@ -95,7 +96,7 @@ impl Mcp {
     }
 
     /// Passes what the bell rings to the streams of the sessions that asked for it, until `stop`.
-    pub(in super::super) async fn legacy_rings(&self, stop: &CancellationToken) {
+    pub(in crate::mcp) async fn legacy_rings(&self, stop: &CancellationToken) {
         let mut rings = self.bridge.rings();
         // A record's session never changes, and a job may ring many times a second.
         let mut askers: HashMap<TaskId, Option<SessionId>> = HashMap::new();

@@ -9,17 +9,18 @@ use serde_json::json;
 use serde_json::value::RawValue;
 use taskferry_contract::{Status, TaskId, TaskView};
 
-use super::super::follow::{Awaits, Follow, OnDisconnect, OnQuestion};
-use super::super::jsonrpc::{self, Request, RpcError};
-use super::super::object::RawObject;
-use super::super::pace;
-use super::super::reply::{Answer, Refusal, Reply};
-use super::super::wire::{self, Outcome};
-use super::super::{Caller, Mcp, standing};
 use super::cancel;
 use super::question::Carrier;
 use super::resume::{Awaited, Trail};
 use super::session::Opened;
+use crate::mcp::jsonrpc::{self, Request, RpcError};
+use crate::mcp::protocol::object::RawObject;
+use crate::mcp::protocol::pace;
+use crate::mcp::protocol::reply::{Answer, Refusal, Reply};
+use crate::mcp::protocol::standing;
+use crate::mcp::protocol::wire::{self, Outcome};
+use crate::mcp::wait::{Awaits, Follow, OnDisconnect, OnQuestion};
+use crate::mcp::{Caller, Mcp};
 
 /// How many tasks a page of tasks/list shows.
 const PAGE: usize = 50;

@@ -8,13 +8,13 @@ use serde_json::value::RawValue;
 use taskferry_contract::{Status, TaskId, TaskView, Told as Places};
 use tokio::time::Instant;
 
-use super::super::log::LogTeller;
-use super::super::outgoing::{Method, Outgoing};
-use super::super::progress::ProgressTeller;
-use super::super::standing;
 use super::stream::Stream;
 use super::task::{LegacyTask, RELATED_TASK};
 use crate::bridge::BridgeError;
+use crate::mcp::protocol::log::LogTeller;
+use crate::mcp::protocol::outgoing::{Method, Outgoing};
+use crate::mcp::protocol::progress::ProgressTeller;
+use crate::mcp::protocol::standing;
 
 /// A task's end is told again for so long if another stream is opened: the client may have lost this one unseen.
 const END_TOLD_AGAIN: Duration = Duration::from_secs(60);

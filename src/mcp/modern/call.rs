@@ -8,20 +8,20 @@ use serde::Deserialize;
 use serde_json::value::RawValue;
 use taskferry_contract::{TaskSupport, TaskView};
 
-use super::super::follow::{AsTask, Awaits, Follow, OnDisconnect, OnQuestion};
-use super::super::handle::{self, Called, Order, Voice};
-use super::super::jsonrpc::{self, Request, RpcError};
-use super::super::log::LogTeller;
-use super::super::object::RawObject;
-use super::super::reply::{Answer, Refusal, Reply};
-use super::super::wire::{self, Outcome};
-use super::super::{Caller, Mcp};
 use super::envelope::Envelope;
 use super::headers::{self, Presence};
 use super::input::{Brought, Retry};
 use super::task::ModernTask;
 use super::{RESULT_META, complete};
 use crate::bridge::{Call, Wanted, Watch, digest};
+use crate::mcp::background::{self, Called, Order, Voice};
+use crate::mcp::jsonrpc::{self, Request, RpcError};
+use crate::mcp::protocol::log::LogTeller;
+use crate::mcp::protocol::object::RawObject;
+use crate::mcp::protocol::reply::{Answer, Refusal, Reply};
+use crate::mcp::protocol::wire::{self, Outcome};
+use crate::mcp::wait::{AsTask, Awaits, Follow, OnDisconnect, OnQuestion};
+use crate::mcp::{Caller, Mcp};
 
 #[derive(Deserialize)]
 struct CallParams<'a> {
@@ -164,7 +164,7 @@ fn task_answer(id: &RawValue, view: &TaskView) -> Answer {
 /// The answer to `task_status` once the job ended.
 fn status_answer(id: &RawValue, view: &TaskView) -> Option<Answer> {
     let ended = view.status.is_terminal();
-    ended.then(|| (VOICE.write)(id, handle::status(view)))
+    ended.then(|| (VOICE.write)(id, background::status(view)))
 }
 
 /// The answer to a plain call.

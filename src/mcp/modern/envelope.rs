@@ -10,17 +10,17 @@ use serde_json::value::RawValue;
 use serde_json::{Value, json};
 use taskferry_contract::{LogLevel, Object, TaskSupport, UnknownLevel, cut, misfit, quoted};
 
-use super::super::capabilities;
-use super::super::idempotency::GivenKey;
-use super::super::jsonrpc::{Request, RpcError, code};
-use super::super::outgoing::Addressable;
-use super::super::progress::{self, ProgressTeller};
-use super::super::reply::Refusal;
-use super::super::wire;
-use super::super::{LEGACY, MODERN, TASKS_EXTENSION};
 use super::VERSION_HEADER;
 use super::headers;
 use crate::bridge::Tool;
+use crate::mcp::jsonrpc::{Request, RpcError, code};
+use crate::mcp::protocol::capabilities;
+use crate::mcp::protocol::idempotency::GivenKey;
+use crate::mcp::protocol::outgoing::Addressable;
+use crate::mcp::protocol::progress::{self, ProgressTeller};
+use crate::mcp::protocol::reply::Refusal;
+use crate::mcp::protocol::wire;
+use crate::mcp::protocol::{LEGACY, MODERN, TASKS_EXTENSION};
 
 /// A request's own account of itself.
 #[derive(Debug)]
@@ -191,8 +191,8 @@ fn bad_request(error: RpcError) -> Refusal {
 
 #[cfg(test)]
 mod tests {
-    use super::super::super::jsonrpc::{self, Body, Message};
     use super::*;
+    use crate::mcp::jsonrpc::{self, Body, Message};
 
     fn read(version: &str, body: &str) -> Result<bool, i64> {
         let mut headers = HeaderMap::new();

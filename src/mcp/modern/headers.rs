@@ -8,8 +8,8 @@ use base64::engine::general_purpose::STANDARD;
 use serde_json::value::RawValue;
 use taskferry_contract::{Mirrored, quoted};
 
-use super::super::jsonrpc::{RpcError, code};
-use super::super::reply::Refusal;
+use crate::mcp::jsonrpc::{RpcError, code};
+use crate::mcp::protocol::reply::Refusal;
 
 /// Repeats `method`.
 pub(super) const METHOD: &str = "Mcp-Method";

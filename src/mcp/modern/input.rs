@@ -8,15 +8,15 @@ use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 use taskferry_contract::{Leaver, Owner, PART_DEPTH, TaskView, check_readable, quoted};
 
-use super::super::Caller;
-use super::super::capabilities;
-use super::super::jsonrpc::{self, RpcError};
-use super::super::reply::{Answer, Refusal};
-use super::super::wire;
 use super::envelope::lacking;
 use super::task::{InputRequests, input_requests};
 use super::{RESULT_META, ResultMeta};
 use crate::bridge::{Bridge, BridgeError, Call, Carried, Unsealed, Watch};
+use crate::mcp::Caller;
+use crate::mcp::jsonrpc::{self, RpcError};
+use crate::mcp::protocol::capabilities;
+use crate::mcp::protocol::reply::{Answer, Refusal};
+use crate::mcp::protocol::wire;
 
 /// Bounds on the answers that one call brings along.
 const MOST_ANSWERS: usize = 32;
@@ -46,18 +46,18 @@ struct InputRequired {
 
 /// A call whose job asks.
 #[derive(Debug)]
-pub(in super::super) struct Asked<'a> {
-    pub(in super::super) watch: &'a Watch,
+pub(in crate::mcp) struct Asked<'a> {
+    pub(in crate::mcp) watch: &'a Watch,
     /// Which call it is.
-    pub(in super::super) call: &'a str,
+    pub(in crate::mcp) call: &'a str,
     /// What its client can be asked, a JSON object.
-    pub(in super::super) capabilities: &'a str,
+    pub(in crate::mcp) capabilities: &'a str,
     /// The place of the log line that it was told last.
-    pub(in super::super) log: Option<&'a str>,
+    pub(in crate::mcp) log: Option<&'a str>,
 }
 
 /// The answer to a call whose job asks; nothing if it asks no longer, or others of the same caller are asked.
-pub(in super::super) async fn input_required(
+pub(in crate::mcp) async fn input_required(
     bridge: &Bridge,
     request: &RawValue,
     view: &TaskView,

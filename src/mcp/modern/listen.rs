@@ -12,14 +12,15 @@ use taskferry_contract::{Object, Status, TaskId, TaskView};
 use tokio::sync::{Mutex, mpsc, watch};
 use tokio_util::sync::CancellationToken;
 
-use super::super::jsonrpc::{self, Request, RpcError};
-use super::super::outgoing::{Addressable, Method, Outgoing};
-use super::super::reply::{Answer, Event, Refusal, Reply};
-use super::super::wire::{self, SERVER_INFO, ServerInfo};
-use super::super::{CallLine, Caller, Mcp, standing};
 use super::envelope::Envelope;
 use super::task::{InputRequests, ModernTask, input_requests};
 use crate::bridge::{Bridge, BridgeError, Watch};
+use crate::mcp::jsonrpc::{self, Request, RpcError};
+use crate::mcp::protocol::outgoing::{Addressable, Method, Outgoing};
+use crate::mcp::protocol::reply::{Answer, Event, Refusal, Reply};
+use crate::mcp::protocol::wire::{self, SERVER_INFO, ServerInfo};
+use crate::mcp::protocol::{call_line::CallLine, standing};
+use crate::mcp::{Caller, Mcp};
 
 /// The most tasks that one stream follows.
 const TASKS_FOLLOWED: usize = 1000;

@@ -12,10 +12,11 @@ use axum::http::{HeaderMap, StatusCode};
 use serde::Serialize;
 use serde_json::json;
 
-use super::jsonrpc::{self, Request, RpcError};
-use super::reply::{Refusal, Reply};
-use super::wire::{self, ListedTool, SERVER_INFO, ServerInfo};
-use super::{Caller, LEGACY, MODERN, Mcp, TASKS_EXTENSION};
+use crate::mcp::jsonrpc::{self, Request, RpcError};
+use crate::mcp::protocol::reply::{Refusal, Reply};
+use crate::mcp::protocol::wire::{self, ListedTool, SERVER_INFO, ServerInfo};
+use crate::mcp::protocol::{LEGACY, MODERN, TASKS_EXTENSION};
+use crate::mcp::{Caller, Mcp};
 use envelope::Envelope;
 pub(super) use input::{Asked, input_required};
 

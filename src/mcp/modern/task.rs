@@ -8,17 +8,18 @@ use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 use taskferry_contract::{Question, Status, TaskId, TaskView};
 
-use super::super::capabilities::missing_to_be_asked;
-use super::super::jsonrpc::{self, Request, RpcError};
-use super::super::object::RawObject;
-use super::super::pace;
-use super::super::reply::Refusal;
-use super::super::wire::{self, Outcome};
-use super::super::{Caller, Mcp, standing};
 use super::envelope::Envelope;
 use super::headers::{self, Presence};
 use super::input::read_answers;
 use super::{RESULT_META, ResultMeta};
+use crate::mcp::jsonrpc::{self, Request, RpcError};
+use crate::mcp::protocol::capabilities::missing_to_be_asked;
+use crate::mcp::protocol::object::RawObject;
+use crate::mcp::protocol::pace;
+use crate::mcp::protocol::reply::Refusal;
+use crate::mcp::protocol::standing;
+use crate::mcp::protocol::wire::{self, Outcome};
+use crate::mcp::{Caller, Mcp};
 
 /// A task as `tools/call` creates it, `tasks/get` shows it, and a subscription tells of it.
 #[derive(Serialize)]

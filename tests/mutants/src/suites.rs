@@ -386,32 +386,32 @@ const SOURCES: [Row; 40] = [
         ],
     ),
     (
-        "src/mcp/capabilities",
+        "src/mcp/protocol/capabilities",
         &[FRONT_END, e2e(&["askable::", "declarations::", "modern::"])],
     ),
     (
-        "src/mcp/outgoing",
+        "src/mcp/protocol/outgoing",
         &[
             FRONT_END,
             e2e(&["declarations::", "questions::", "logs::", "legacy::"]),
         ],
     ),
     (
-        "src/mcp/progress",
+        "src/mcp/protocol/progress",
         &[
             FRONT_END,
             e2e(&["own_stream::", "pace::", "legacy::", "modern::"]),
         ],
     ),
     (
-        "src/mcp/log",
+        "src/mcp/protocol/log",
         &[
             FRONT_END,
             e2e(&["logs::", "own_stream::", "declarations::"]),
         ],
     ),
     (
-        "src/mcp/follow/",
+        "src/mcp/wait/",
         &[
             FRONT_END,
             e2e(&[
@@ -426,7 +426,7 @@ const SOURCES: [Row; 40] = [
             ]),
         ],
     ),
-    ("src/mcp/handle/", &[FRONT_END, e2e(&["handles::"])]),
+    ("src/mcp/background/", &[FRONT_END, e2e(&["handles::"])]),
     (
         "src/mcp/legacy/",
         &[

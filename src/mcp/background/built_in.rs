@@ -8,7 +8,7 @@ use super::LONGEST_WAIT;
 
 /// A tool of our own.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(in super::super) enum BuiltIn {
+pub(in crate::mcp) enum BuiltIn {
     Status,
     Result,
     Cancel,

@@ -15,14 +15,14 @@ use tokio::sync::mpsc;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-use super::Mcp;
-use super::call_line::CallLine;
-use super::legacy::{Carrier, Sessions, Trail};
-use super::log::LogTeller;
-use super::outgoing::Addressable;
-use super::progress::ProgressTeller;
-use super::reply::{Answer, Event, Reply};
 use crate::bridge::{Bridge, BridgeError, Watch};
+use crate::mcp::Mcp;
+use crate::mcp::legacy::{Carrier, Sessions, Trail};
+use crate::mcp::protocol::call_line::CallLine;
+use crate::mcp::protocol::log::LogTeller;
+use crate::mcp::protocol::outgoing::Addressable;
+use crate::mcp::protocol::progress::ProgressTeller;
+use crate::mcp::protocol::reply::{Answer, Event, Reply};
 
 /// How often a job whose client left, or a client's task that nothing waits for, is tried to be cancelled while the store
 /// fails; and how long after one another.

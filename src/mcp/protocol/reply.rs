@@ -7,10 +7,10 @@ use serde_json::value::RawValue;
 use taskferry_contract::{SessionId, TaskId};
 use tokio::sync::mpsc;
 
-use super::call_line::CallLine;
-use super::jsonrpc::{self, RpcError};
-use super::outgoing::Admitted;
 use crate::bridge::BridgeError;
+use crate::mcp::jsonrpc::{self, RpcError};
+use crate::mcp::protocol::call_line::CallLine;
+use crate::mcp::protocol::outgoing::Admitted;
 
 /// One JSON body and its status.
 #[derive(Debug)]

@@ -4,8 +4,8 @@ use serde::Serialize;
 use serde_json::Value;
 use taskferry_contract::{LogLevel, LogLine, SessionId, TaskId};
 
-use super::outgoing::{Method, Outgoing};
 use crate::bridge::{Bridge, BridgeError};
+use crate::mcp::protocol::outgoing::{Method, Outgoing};
 
 /// Tells the log of one job.
 #[derive(Debug, Clone)]

@@ -6,13 +6,13 @@ use serde::Deserialize;
 use serde_json::value::RawValue;
 use serde_json::{Map, Value, json};
 
-use super::object::RawObject;
+use crate::mcp::protocol::object::RawObject;
 
 /// The longest declaration of a client, bytes: it is kept with its session, its streams and its jobs.
 const LONGEST: usize = 64 << 10;
 
 /// Refuses a declaration that is no object, or too long to be kept.
-pub(super) fn check(declared: &RawValue) -> Result<(), String> {
+pub(crate) fn check(declared: &RawValue) -> Result<(), String> {
     // An array would be read as the members of the object in their order.
     if !declared.get().starts_with('{') {
         return Err("must be an object".to_owned());
@@ -34,7 +34,7 @@ const CAME_WITH: [(&[&str], &str); 5] = [
 
 /// What a client of a revision declares by `given`, a JSON object: a null is as good as absent, and so is what its revision
 /// does not have. As it was given if all of it counts.
-pub(super) fn in_revision<'a>(revision: &str, given: &'a str) -> Cow<'a, str> {
+pub(crate) fn in_revision<'a>(revision: &str, given: &'a str) -> Cow<'a, str> {
     let Ok(all) = serde_json::from_str::<Map<String, Value>>(given) else {
         return Cow::Borrowed(given);
     };
@@ -75,7 +75,7 @@ fn remove(object: &mut Map<String, Value>, path: &[&str]) {
 }
 
 /// What of `required` a client that declares `declared`, a JSON object, lacks.
-pub(super) fn missing(required: &Map<String, Value>, declared: &str) -> Map<String, Value> {
+pub(crate) fn missing(required: &Map<String, Value>, declared: &str) -> Map<String, Value> {
     if required.is_empty() {
         return Map::new();
     }
@@ -104,7 +104,7 @@ fn lacking(required: &Map<String, Value>, declared: &Map<String, Value>) -> Map<
 }
 
 /// What a client must declare to be sent a request; nothing if no client is asked by this method.
-pub(super) fn needed(method: &str, params: &RawValue) -> Option<Map<String, Value>> {
+pub(crate) fn needed(method: &str, params: &RawValue) -> Option<Map<String, Value>> {
     let params = RawObject::parse(params.get()).unwrap_or_default();
     let has = |name| params.get(name).is_some_and(|value| value.get() != "null");
     let by_url = || {
@@ -127,7 +127,7 @@ pub(super) fn needed(method: &str, params: &RawValue) -> Option<Map<String, Valu
 
 /// What a client that declares `declared` lacks to be asked a question of a job, JSON of method and params. By another
 /// method no client is asked.
-pub(super) fn missing_to_be_asked(question: &str, declared: &str) -> Map<String, Value> {
+pub(crate) fn missing_to_be_asked(question: &str, declared: &str) -> Map<String, Value> {
     #[derive(Deserialize)]
     struct Request<'a> {
         #[serde(borrow)]
@@ -141,7 +141,7 @@ pub(super) fn missing_to_be_asked(question: &str, declared: &str) -> Map<String,
 }
 
 /// Says what is missing.
-pub(super) fn text(tool: &str, missing: &Map<String, Value>) -> String {
+pub(crate) fn text(tool: &str, missing: &Map<String, Value>) -> String {
     let names: Vec<&str> = missing.keys().map(String::as_str).collect();
     let (names, whole) = (names.join(", "), json!(missing));
     format!("{tool} needs client capabilities that were not declared: {names} ({whole})")

@@ -6,11 +6,12 @@ use taskferry_contract::Leaver;
 use tokio::sync::mpsc;
 use tokio::time::Instant;
 
-use super::super::jsonrpc::RpcError;
-use super::super::reply::{Answer, Event, Refusal};
-use super::super::{handle, wire};
 use super::{Awaits, CANCEL_AGAIN, CANCELS_TRIED, Follow, Late, OnQuestion};
 use crate::bridge::{Bridge, BridgeError};
+use crate::mcp::background;
+use crate::mcp::jsonrpc::RpcError;
+use crate::mcp::protocol::reply::{Answer, Event, Refusal};
+use crate::mcp::protocol::wire;
 
 /// When a call is tried to be handed out again while the store fails.
 const HAND_OUT_AGAIN: Duration = Duration::from_secs(1);
@@ -51,8 +52,8 @@ impl Follow {
         };
         self.tell_progress(&view, events).await;
         let result = match late {
-            Late::Status => handle::status(&view),
-            Late::HandOut { typed, .. } => handle::handle(&view, typed),
+            Late::Status => background::status(&view),
+            Late::HandOut { typed, .. } => background::handle(&view, typed),
         };
         Some(write(&self.request, result))
     }

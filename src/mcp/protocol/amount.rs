@@ -5,7 +5,7 @@ const EXACT: f64 = 1e15;
 
 /// Progress as a tool told it, and what it counts towards: "7 of 20", "7.5 of 20", "7"; "35 %" of a total of 1. Nothing if
 /// there is no number. A total that nothing can count towards is left out.
-pub(super) fn amount(progress: Option<&str>, total: Option<&str>) -> Option<String> {
+pub(crate) fn amount(progress: Option<&str>, total: Option<&str>) -> Option<String> {
     let number = |text: &str| text.parse().ok().filter(|number: &f64| number.is_finite());
     let progress = progress.and_then(number)?;
     let total = total.and_then(number).filter(|total| *total > 0.0);
@@ -50,14 +50,14 @@ fn exponential(number: f64) -> String {
 }
 
 /// Whether a text has this figure itself, and not as a part of another.
-pub(super) fn has_figure(text: &str, figure: &str) -> bool {
+pub(crate) fn has_figure(text: &str, figure: &str) -> bool {
     let part = |c: char| c.is_ascii_digit() || c == '.' || c == ',';
     text.split(|c: char| !part(c))
         .any(|word| word.trim_matches(['.', ',']) == figure)
 }
 
 /// The figure of a progress alone, as it stands in [`amount`].
-pub(super) fn first_figure(amount: &str) -> &str {
+pub(crate) fn first_figure(amount: &str) -> &str {
     amount.split(' ').next().unwrap_or(amount)
 }
 

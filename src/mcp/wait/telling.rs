@@ -3,13 +3,13 @@
 use taskferry_contract::TaskView;
 use tokio::sync::mpsc;
 
-use super::super::legacy::Trail;
-use super::super::log::LogTeller;
-use super::super::modern;
-use super::super::outgoing::Outgoing;
-use super::super::reply::{Answer, Event};
 use super::{CANCEL_AGAIN, CANCELS_TRIED, Follow, OnQuestion};
 use crate::bridge::{Bridge, BridgeError};
+use crate::mcp::legacy::Trail;
+use crate::mcp::modern;
+use crate::mcp::protocol::log::LogTeller;
+use crate::mcp::protocol::outgoing::Outgoing;
+use crate::mcp::protocol::reply::{Answer, Event};
 
 impl Follow {
     /// An event with its id, if this stream has ids.

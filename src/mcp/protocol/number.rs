@@ -6,7 +6,7 @@ use serde_json::value::RawValue;
 
 /// A JSON number of any size: one that is too large to be held is infinite.
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub(super) struct Number(pub(super) f64);
+pub(crate) struct Number(pub(crate) f64);
 
 impl<'de> Deserialize<'de> for Number {
     fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {

@@ -3,7 +3,8 @@
 use serde::Serialize;
 use serde_json::Value;
 
-use super::{LEGACY, LEGACY_WITH_TASKS, MODERN, jsonrpc};
+use crate::mcp::jsonrpc;
+use crate::mcp::protocol::{LEGACY, LEGACY_WITH_TASKS, MODERN};
 
 /// A method by which this server addresses a client.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -151,8 +152,8 @@ impl From<Admitted> for String {
 mod tests {
     use serde_json::json;
 
-    use super::super::capabilities::in_revision;
     use super::*;
+    use crate::mcp::protocol::capabilities::in_revision;
 
     /// The methods of a client whose capabilities were read as a session's are.
     fn methods(revision: &str, declared: &Value) -> Vec<&'static str> {

@@ -6,10 +6,10 @@ use taskferry_contract::Leaver;
 use tokio::sync::mpsc;
 use tokio::time::timeout;
 
-use super::super::legacy::Trail;
-use super::super::reply::{Answer, Event, Refusal};
 use super::{Awaits, End, Follow};
 use crate::bridge::Bridge;
+use crate::mcp::legacy::Trail;
+use crate::mcp::protocol::reply::{Answer, Event, Refusal};
 
 /// How long the store may take meanwhile, and then a client that does not read.
 const LAST_LOOK: Duration = Duration::from_millis(600);

@@ -6,14 +6,14 @@ use serde::Serialize;
 use serde_json::{Value, json};
 use taskferry_contract::{Status, TaskView};
 
-use super::super::{standing, wire};
+use crate::mcp::protocol::{standing, wire};
 
 /// What a model is told to wait at a time, s.
 const WAIT_TOLD: u64 = 30;
 
 /// The result that a call is answered with when its caller waits no longer. The result of a tool with an output schema
 /// must either fit it or be an error, or clients throw it away unread.
-pub(in super::super) fn handle(view: &TaskView, typed: bool) -> Value {
+pub(in crate::mcp) fn handle(view: &TaskView, typed: bool) -> Value {
     let id = view.id.to_string();
     let text = format!(
         "This call of {} has not finished yet. It goes on in the background as task {id}: nothing is lost, so do not make the call again.\n\n{}\n\nTo stop it, call the tool task_cancel with {{\"task_id\": \"{id}\"}}.",
@@ -34,7 +34,7 @@ fn how_to_wait(view: &TaskView) -> String {
 }
 
 /// How a task stands, as the result of a tool.
-pub(in super::super) fn status(view: &TaskView) -> Value {
+pub(in crate::mcp) fn status(view: &TaskView) -> Value {
     let id = view.id;
     let next = match view.status {
         Status::Queued | Status::Working | Status::InputRequired => how_to_wait(view),
@@ -104,8 +104,8 @@ fn said(text: &str, view: &TaskView, is_error: bool) -> Value {
 
 #[cfg(test)]
 mod tests {
-    use super::super::super::sample;
     use super::*;
+    use crate::mcp::protocol::sample;
 
     fn view(status: Status) -> TaskView {
         TaskView {

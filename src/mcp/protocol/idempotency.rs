@@ -5,10 +5,10 @@ use std::borrow::Cow;
 use serde::{Deserialize, Deserializer};
 use serde_json::value::RawValue;
 
-use super::jsonrpc::RpcError;
+use crate::mcp::jsonrpc::RpcError;
 
 /// Where a call carries its key.
-pub(super) const META_KEY: &str = "taskferry/idempotencyKey";
+pub(crate) const META_KEY: &str = "taskferry/idempotencyKey";
 
 const LONGEST: usize = 128;
 /// As long as a key must be where nothing but its secrecy keeps another caller from using the same: shorter ones are
@@ -17,7 +17,7 @@ const SHORTEST_IN_THE_OPEN: usize = 20;
 
 /// What a call gives as its key, verbatim; none by default, and if it is null.
 #[derive(Debug, Clone, Copy, Default)]
-pub(super) struct GivenKey<'a>(Option<&'a RawValue>);
+pub(crate) struct GivenKey<'a>(Option<&'a RawValue>);
 
 impl<'de: 'a, 'a> Deserialize<'de> for GivenKey<'a> {
     fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
@@ -31,7 +31,7 @@ struct Text<'a>(#[serde(borrow)] Cow<'a, str>);
 
 impl<'a> GivenKey<'a> {
     /// The key, if there is one. `open` says that nothing tells the caller from others.
-    pub(super) fn read(self, open: bool) -> Result<Option<Cow<'a, str>>, RpcError> {
+    pub(crate) fn read(self, open: bool) -> Result<Option<Cow<'a, str>>, RpcError> {
         let Some(given) = self.0 else {
             return Ok(None);
         };

@@ -6,8 +6,8 @@ use serde_json::Value;
 use serde_json::value::RawValue;
 use taskferry_contract::{Status, TaskView};
 
-use super::jsonrpc::{self, RpcError};
-use super::outgoing::{Method, Outgoing};
+use crate::mcp::jsonrpc::{self, RpcError};
+use crate::mcp::protocol::outgoing::{Method, Outgoing};
 
 /// Tells the progress of one job under one token.
 #[derive(Debug, Clone)]

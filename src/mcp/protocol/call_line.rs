@@ -9,9 +9,9 @@ use taskferry_contract::output::Took;
 use taskferry_contract::{TaskId, ToolName, cut, quoted};
 use tracing::Level;
 
-use super::era::Era;
-use super::jsonrpc::Request;
-use super::reply::{Answer, Reply};
+use crate::mcp::era::Era;
+use crate::mcp::jsonrpc::Request;
+use crate::mcp::protocol::reply::{Answer, Reply};
 
 /// Its target.
 const CALL: &str = "call";
@@ -44,7 +44,7 @@ struct Named<'a> {
 
 impl CallLine {
     /// Of a request that begins.
-    pub(super) fn of(era: Era, request: &Request<'_>) -> Self {
+    pub(crate) fn of(era: Era, request: &Request<'_>) -> Self {
         if !tracing::enabled!(target: CALL, Level::DEBUG) {
             return Self::default();
         }
@@ -65,7 +65,7 @@ impl CallLine {
     }
 
     /// Of a request that waits for a job, before it is known which request that is.
-    pub(super) fn about(task: TaskId) -> Self {
+    pub(crate) fn about(task: TaskId) -> Self {
         Self {
             task: Some(task),
             facts: None,
@@ -118,7 +118,7 @@ impl Drop for CallLine {
 
 impl Reply {
     /// Has `line` say how this goes out: now, or at the end of the stream.
-    pub(super) fn told_by(self, line: CallLine) -> Self {
+    pub(crate) fn told_by(self, line: CallLine) -> Self {
         let named = |of: &CallLine, mut line: CallLine| {
             line.task = of.task.or(line.task);
             line

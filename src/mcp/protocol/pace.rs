@@ -11,7 +11,7 @@ const COARSE: u64 = 500;
 
 /// The interval, ms, at this moment. The age is by this machine's clock: reading Redis's would cost every poll a command,
 /// and a clock that is a second off moves the interval by 50 ms.
-pub(super) fn interval(view: &TaskView) -> u64 {
+pub(crate) fn interval(view: &TaskView) -> u64 {
     interval_at(view, local_ms())
 }
 
@@ -29,8 +29,8 @@ fn interval_at(view: &TaskView, now_ms: i64) -> u64 {
 
 #[cfg(test)]
 mod tests {
-    use super::super::sample;
     use super::*;
+    use crate::mcp::protocol::sample;
 
     fn view(status: Status, poll_ms: u64, poll_max_ms: u64) -> TaskView {
         TaskView {

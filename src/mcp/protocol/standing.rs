@@ -5,15 +5,15 @@ use std::fmt::Write as _;
 
 use taskferry_contract::{Again, Served, Status, TaskView, Waits, WaitsFor, cut};
 
-use super::amount::{amount, first_figure, has_figure};
-use super::wire::timestamp;
+use crate::mcp::protocol::amount::{amount, first_figure, has_figure};
+use crate::mcp::protocol::wire::timestamp;
 
 /// So much of what an attempt told, or of why it failed, is repeated while another one is waited for, bytes.
 const TOLD_BEFORE: usize = 512;
 
 /// What a task says of itself: what it waits for, why and since when; else the worker's last message with its figures; else
 /// what its status means.
-pub(super) fn message(view: &TaskView) -> Cow<'_, str> {
+pub(crate) fn message(view: &TaskView) -> Cow<'_, str> {
     match view.status {
         Status::Queued => waiting(view, view.served).into(),
         Status::Working => told(view).unwrap_or("The task is being worked on.".into()),
@@ -30,7 +30,7 @@ pub(super) fn message(view: &TaskView) -> Cow<'_, str> {
 
 /// What of a task's message makes a notification worth its while: not the figures alone, nor that it waits for a worker as
 /// every task does at first.
-pub(super) fn news(view: &TaskView) -> Option<String> {
+pub(crate) fn news(view: &TaskView) -> Option<String> {
     if view.status != Status::Queued {
         return view.message.clone();
     }
@@ -135,8 +135,8 @@ fn sentence(text: &str) -> Cow<'_, str> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::sample;
     use super::*;
+    use crate::mcp::protocol::sample;
 
     const SINCE: &str = "1970-01-01T00:00:07.000Z";
 

@@ -3,7 +3,7 @@
 use taskferry_contract::{Owner, Shards, Status, TaskId, TaskView};
 
 /// A task of the tool `report` at its first attempt, that has told nothing.
-pub(super) fn view(status: Status) -> TaskView {
+pub(crate) fn view(status: Status) -> TaskView {
     TaskView {
         id: TaskId::random(Shards::default().all().next().unwrap()),
         status,

@@ -6,12 +6,12 @@ use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 use taskferry_contract::{AskFirst, Status, TaskId, TaskSupport, TaskView, cut};
 
-use super::capabilities;
-use super::jsonrpc::{Request, RpcError};
-use super::object::RawObject;
-use super::reply::Refusal;
-use super::standing;
 use crate::bridge::{BridgeError, Tool};
+use crate::mcp::jsonrpc::{Request, RpcError};
+use crate::mcp::protocol::capabilities;
+use crate::mcp::protocol::object::RawObject;
+use crate::mcp::protocol::reply::Refusal;
+use crate::mcp::protocol::standing;
 
 /// The name by which this server is known.
 pub(crate) const SERVER_NAME: &str = "taskferry";
