@@ -19,6 +19,6 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 #[tokio::main]
 async fn main() -> ExitCode {
     let code = cli::run().await;
-    taskferry_contract::output::flush_log();
+    taskferry_process::output::flush_log();
     code
 }

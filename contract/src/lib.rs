@@ -7,7 +7,6 @@
 //! docs/REDIS.md describes every key and transition as an operator meets them.
 
 mod alias;
-mod background;
 mod checks;
 mod clock;
 mod connection;
@@ -24,10 +23,7 @@ mod log;
 mod misplaced;
 mod numbers;
 mod object;
-mod offload;
-pub mod output;
 mod overview;
-pub mod process;
 mod readable;
 mod record;
 mod registry;
@@ -36,7 +32,6 @@ mod reply;
 mod schema;
 mod script;
 mod session;
-pub mod settings;
 mod state;
 mod store;
 mod survey;
@@ -46,7 +41,6 @@ mod version;
 mod waits;
 
 pub use alias::{Alias, Scope};
-pub use background::keep_running;
 pub use checks::{ToolChecks, check_url};
 pub use clock::local_ms;
 pub use connection::{BlockingConnection, Connections, RedisSettings};
@@ -65,7 +59,6 @@ pub use keys::Keys;
 pub use log::{LogLevel, LogLine, UnknownLevel};
 pub use misplaced::Misplaced;
 pub use object::{Object, misfit};
-pub use offload::Offload;
 pub use overview::{QueueOverview, ServerOverview, ShardOverview};
 pub use readable::{MAX_DEPTH, PART_DEPTH, Unreadable, check_readable};
 pub use record::{Job, Question, TaskView};

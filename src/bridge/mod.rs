@@ -15,9 +15,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use taskferry_contract::{
-    CancelReply, HandOutReply, LeaveReply, Leaver, LogLine, Offload, Owner, Page, ReplicaId, Ring,
-    Store, TaskId, TaskView, keep_running,
+    CancelReply, HandOutReply, LeaveReply, Leaver, LogLine, Owner, Page, ReplicaId, Ring, Store,
+    TaskId, TaskView,
 };
+use taskferry_process::{Offload, keep_running};
 use tokio::sync::broadcast;
 use tokio_util::sync::CancellationToken;
 

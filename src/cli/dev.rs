@@ -8,8 +8,8 @@ use std::time::Duration;
 use anyhow::{Context as _, bail};
 use clap::{Arg, Command as Cli};
 use rustix::process::{Pid, Signal, kill_process};
-use taskferry_contract::settings::FILE_VARIABLE;
 use taskferry_contract::{RedisSettings, Store};
+use taskferry_process::settings::FILE_VARIABLE;
 use tokio::process::{Child, Command};
 use tokio_util::sync::CancellationToken;
 

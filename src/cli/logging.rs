@@ -5,7 +5,7 @@ use std::sync::Mutex;
 use std::sync::PoisonError;
 use std::time::Duration;
 
-use taskferry_contract::output::{self, LineWriter};
+use taskferry_process::output::{self, LineWriter};
 
 /// How the first line that could not be printed failed.
 static UNPRINTED: Mutex<Option<io::Error>> = Mutex::new(None);

@@ -17,7 +17,7 @@ use std::process::ExitCode;
 
 use anyhow::Context as _;
 use clap::{Arg, ArgMatches, Command, value_parser};
-use taskferry_contract::settings::{Problems, Setting};
+use taskferry_process::settings::{Problems, Setting};
 
 use crate::config::{self, DevConfig, OperatorConfig, ServeConfig};
 

@@ -1,6 +1,6 @@
 //! How many files, connections among them, this process may have open.
 
-use taskferry_contract::process::raise_open_files;
+use taskferry_process::raise_open_files;
 
 /// What a replica has open besides its requests: Redis connections, the listener, the log.
 const BESIDES: u64 = 128;

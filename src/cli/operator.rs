@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use clap::{Arg, ArgAction, ArgMatches, Command};
-use taskferry_contract::settings::Problems;
+use taskferry_process::settings::Problems;
 
 use crate::config::{self, OperatorConfig};
 

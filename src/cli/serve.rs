@@ -6,8 +6,9 @@ use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use anyhow::Context as _;
-use taskferry_contract::process::{StopSignal, StopSignals};
-use taskferry_contract::{Durability, Error, Store, keep_running};
+use taskferry_contract::{Durability, Error, Store};
+use taskferry_process::keep_running;
+use taskferry_process::{StopSignal, StopSignals};
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;

@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use taskferry_contract::settings::{Problems, Setting, WORKER_NAMES};
+use taskferry_process::settings::{Problems, Setting, WORKER_NAMES};
 
 use super::{ServeConfig, collect, settings_of_both};
 

@@ -7,7 +7,7 @@ mod sums;
 
 use std::path::PathBuf;
 
-use taskferry_contract::settings::{Problems, Setting, Settings, Sources, WORKER_NAMES};
+use taskferry_process::settings::{Problems, Setting, Settings, Sources, WORKER_NAMES};
 
 pub(crate) use dev::{DevConfig, dev};
 pub(crate) use operator::{OperatorConfig, operator, settings_of_operator};

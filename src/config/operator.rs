@@ -2,8 +2,8 @@
 
 use std::path::PathBuf;
 
-use taskferry_contract::settings::{Problems, REDIS_SETTINGS, Setting, take_redis};
 use taskferry_contract::{Durability, RedisSettings, UnknownDurability};
+use taskferry_process::settings::{Problems, REDIS_SETTINGS, Setting, take_redis};
 
 use super::{collect, settings_of_both};
 

@@ -3,11 +3,11 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use taskferry_contract::settings::{
-    LOG_SETTINGS, LogSettings, Problems, REDIS_SETTINGS, Setting, Settings, bytes, duration,
-    take_log, take_redis, truth, within,
-};
 use taskferry_contract::{Durability, Owner, RedisSettings, Replication, UnknownDurability};
+use taskferry_process::settings::{
+    Problems, REDIS_SETTINGS, Setting, Settings, bytes, duration, take_redis, truth, within,
+};
+use taskferry_process::telemetry::{LOG_SETTINGS, LogSettings, take_log};
 
 use crate::bridge::Limits;
 use crate::mcp::{Caller, McpSettings};
@@ -365,6 +365,6 @@ mod tests {
             .iter()
             .map(|setting| setting.name)
             .collect();
-        assert_eq!(own, taskferry_contract::settings::FRONT_END_NAMES);
+        assert_eq!(own, taskferry_process::settings::FRONT_END_NAMES);
     }
 }

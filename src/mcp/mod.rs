@@ -13,7 +13,8 @@ use std::time::Duration;
 
 use axum::body::Bytes;
 use axum::http::HeaderMap;
-use taskferry_contract::{Owner, keep_running};
+use taskferry_contract::Owner;
+use taskferry_process::keep_running;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 

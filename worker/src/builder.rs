@@ -6,8 +6,9 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use taskferry_contract::{
-    DefinitionDigest, InvalidId, Offload, Store, ToolChecks, ToolDefinition, ToolName, WorkerId,
+    DefinitionDigest, InvalidId, Store, ToolChecks, ToolDefinition, ToolName, WorkerId,
 };
+use taskferry_process::Offload;
 use tokio_util::task::TaskTracker;
 
 use crate::exec::Environment;

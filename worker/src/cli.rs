@@ -10,9 +10,10 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use clap::{Arg, ArgMatches, Command, value_parser};
-use taskferry_contract::process::{StopSignals, raise_open_files};
-use taskferry_contract::settings::DEFAULT_FILTER;
-use taskferry_contract::{Store, output};
+use taskferry_contract::Store;
+use taskferry_process::output;
+use taskferry_process::telemetry::DEFAULT_FILTER;
+use taskferry_process::{StopSignals, raise_open_files};
 use tokio::runtime::Runtime;
 use tokio_util::sync::CancellationToken;
 

@@ -4,10 +4,11 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use taskferry_contract::RedisSettings;
-use taskferry_contract::settings::{
-    FRONT_END_NAMES, LOG_SETTINGS, LogSettings, Problems, REDIS_SETTINGS, Setting, Settings,
-    Sources, bytes, duration, take_log_else, take_redis, within,
+use taskferry_process::settings::{
+    FRONT_END_NAMES, Problems, REDIS_SETTINGS, Setting, Settings, Sources, bytes, duration,
+    take_redis, within,
 };
+use taskferry_process::telemetry::{LOG_SETTINGS, LogSettings, take_log_else};
 
 use crate::builder::{DRAIN_TIMEOUT, LONGEST_LEASE, MAX_RESULT, MOST_SLOTS, SHORTEST_LEASE};
 use crate::exec::Environment;
@@ -140,7 +141,8 @@ pub(crate) fn inherited_environment() -> Environment {
 mod tests {
     use super::*;
     use crate::manifest::Manifest;
-    use taskferry_contract::settings::{DEFAULT_FILTER, WORKER_NAMES};
+    use taskferry_process::settings::WORKER_NAMES;
+    use taskferry_process::telemetry::DEFAULT_FILTER;
 
     fn config(flags: &[(&'static str, &str)]) -> Result<WorkerConfig, Problems> {
         let flags = flags

@@ -1,6 +1,7 @@
 //! Holds results to the output schema that their tool promises.
 
-use taskferry_contract::{Offload, ToolChecks};
+use taskferry_contract::ToolChecks;
+use taskferry_process::Offload;
 
 use crate::exec::ToolResult;
 

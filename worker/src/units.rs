@@ -50,7 +50,7 @@ pub fn format_size(bytes: usize) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use taskferry_contract::settings::{bytes, duration};
+    use taskferry_process::settings::{bytes, duration};
 
     #[test]
     fn writes_a_duration_as_it_is_read() {

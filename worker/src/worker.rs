@@ -5,7 +5,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use taskferry_contract::{Error, Shard, Store, WorkerId, keep_running};
+use taskferry_contract::{Error, Shard, Store, WorkerId};
+use taskferry_process::keep_running;
 use tokio::time::{sleep, timeout};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;

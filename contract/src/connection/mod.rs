@@ -22,7 +22,7 @@ use crate::ids::Shards;
 use crate::keys::DEFAULT_PREFIX;
 use crate::misplaced::{self, Misplaced};
 use crate::script::Transition;
-pub(crate) use address::Address;
+use address::Address;
 pub use exclusive::BlockingConnection;
 use line::Line;
 
@@ -65,6 +65,15 @@ impl RedisSettings {
             shards: Shards::default(),
             response_timeout: Duration::from_secs(3),
         }
+    }
+
+    /// Checks a text that shall become [`url`](Self::url).
+    ///
+    /// # Errors
+    ///
+    /// What it must be.
+    pub fn check_url(text: &str) -> Result<(), String> {
+        Address::parse(text).map(|_address| ())
     }
 }
 

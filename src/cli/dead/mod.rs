@@ -7,7 +7,8 @@ use std::time::Duration;
 
 use anyhow::{Context as _, bail};
 use clap::{Arg, ArgAction, ArgGroup, ArgMatches, Command, value_parser};
-use taskferry_contract::{DeadLetter, LetterFilter, LetterId, Store, TaskId, settings};
+use taskferry_contract::{DeadLetter, LetterFilter, LetterId, Store, TaskId};
+use taskferry_process::settings;
 
 use super::logging::{print, say};
 use super::operator;

@@ -5,8 +5,8 @@ use std::borrow::Cow;
 use std::time::Instant;
 
 use serde::Deserialize;
-use taskferry_contract::output::Took;
 use taskferry_contract::{TaskId, ToolName, cut, quoted};
+use taskferry_process::telemetry::Took;
 use tracing::Level;
 
 use crate::mcp::era::Era;

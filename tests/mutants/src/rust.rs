@@ -10,7 +10,12 @@ use serde::Deserialize;
 use crate::mutant::{Kind, Mutant};
 
 /// Those that are shipped.
-const PACKAGES: [&str; 3] = ["taskferry-contract", "taskferry-worker", "taskferry"];
+const PACKAGES: [&str; 4] = [
+    "taskferry-contract",
+    "taskferry-process",
+    "taskferry-worker",
+    "taskferry",
+];
 
 #[derive(Debug, Deserialize)]
 struct Listed {

@@ -33,7 +33,7 @@ pub(crate) fn draw(all: Vec<Mutant>, options: &Options) -> Vec<Mutant> {
 
 /// Where a package stands in the order: those that others are built on come first.
 fn package(file: &str) -> usize {
-    let packages = ["contract/lua/", "contract/", "worker/", "src/"];
+    let packages = ["contract/lua/", "contract/", "process/", "worker/", "src/"];
     let place = packages
         .iter()
         .position(|package| file.starts_with(package));

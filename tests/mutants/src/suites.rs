@@ -90,6 +90,7 @@ const fn unit(package: &'static str, target: Names) -> Suite {
 }
 
 const CONTRACT: Suite = unit("taskferry-contract", &["--lib"]);
+const PROCESS: Suite = unit("taskferry-process", &["--lib"]);
 const WORKER: Suite = unit("taskferry-worker", &["--lib"]);
 const FRONT_END: Suite = unit("taskferry", &["--bin", "taskferry"]);
 const MODEL: Suite = unit("taskferry-contract", &["--test", "model"]);
@@ -190,7 +191,7 @@ const SCRIPTS: [Row; 34] = [
     script!("watch": "rings::"),
 ];
 
-const SOURCES: [Row; 40] = [
+const SOURCES: [Row; 41] = [
     (
         "contract/src/",
         &[CONTRACT, transitions(EVERY), jobs(EVERY)],
@@ -275,9 +276,17 @@ const SOURCES: [Row; 40] = [
     ),
     ("contract/src/schema/", &[CONTRACT, FRONT_END, WORKER]),
     (
-        "contract/src/settings/",
+        "process/src/",
         &[
-            CONTRACT,
+            PROCESS,
+            e2e(&["settings::", "unread_log::", "stopping::"]),
+            jobs(&["processes::", "stops::"]),
+        ],
+    ),
+    (
+        "process/src/settings/",
+        &[
+            PROCESS,
             e2e(&["settings::", "operator::"]),
             jobs(&["processes::"]),
         ],
@@ -484,7 +493,7 @@ mod tests {
     #[test]
     fn every_source_has_suites_and_every_script_its_own() {
         let mut all = Vec::new();
-        for folder in ["contract/src", "worker/src", "src"] {
+        for folder in ["contract/src", "process/src", "worker/src", "src"] {
             sources(folder, ".rs", &mut all);
         }
         for file in &all {

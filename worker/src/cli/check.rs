@@ -3,7 +3,7 @@
 use std::process::ExitCode;
 
 use clap::{ArgMatches, Command};
-use taskferry_contract::settings::DEFAULT_FILTER;
+use taskferry_process::telemetry::DEFAULT_FILTER;
 
 use super::{Prepared, Program, UNUSABLE, print};
 use crate::builder::Builder;

@@ -6,8 +6,8 @@ use std::path::Path;
 use std::process::ExitCode;
 
 use clap::{Arg, ArgAction, ArgMatches, Command};
-use taskferry_contract::output::say;
-use taskferry_contract::process::StopSignals;
+use taskferry_process::StopSignals;
+use taskferry_process::output::say;
 use tokio_util::sync::CancellationToken;
 
 use super::{Prepared, Program, hurried, print};

@@ -4,7 +4,7 @@ use std::os::unix::process::ExitStatusExt;
 use std::process::ExitStatus;
 use std::time::Duration;
 
-use taskferry_contract::process::StopSignal;
+use taskferry_process::StopSignal;
 
 use super::lines::Tail;
 use super::output::{OutputMode, SUMMARY_CHARS, ToolResult, end_of};

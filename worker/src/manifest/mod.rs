@@ -18,7 +18,7 @@ use std::path::{Path, PathBuf};
 
 use serde_json::value::RawValue;
 use taskferry_contract::AskFirst;
-use taskferry_contract::settings::toml_fault;
+use taskferry_process::settings::toml_fault;
 
 use crate::exec::ExecCommand;
 pub use policy::Policy;

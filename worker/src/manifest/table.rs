@@ -3,7 +3,7 @@
 use std::ops::RangeInclusive;
 use std::time::Duration;
 
-use taskferry_contract::settings;
+use taskferry_process::settings;
 use toml::{Table, Value};
 
 use super::near::hint;

@@ -3,8 +3,8 @@
 
 use std::time::Duration;
 
-use taskferry_contract::output::Took;
 use taskferry_contract::{Claimed, Expired, Job, Lost, Outcome, Refused, TaskId};
+use taskferry_process::telemetry::Took;
 
 use super::attempt::Attempt;
 

@@ -2,7 +2,8 @@
 
 use std::sync::Arc;
 
-use taskferry_contract::{RenewReply, Ring, keep_running};
+use taskferry_contract::{RenewReply, Ring};
+use taskferry_process::keep_running;
 use tokio_util::sync::CancellationToken;
 
 use super::attempt::Attempt;

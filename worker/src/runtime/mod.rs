@@ -26,9 +26,10 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use taskferry_contract::{
-    DefinitionDigest, Error, Offload, QueueName, Shard, Store, ToolChecks, ToolDefinition,
-    ToolName, WorkerId,
+    DefinitionDigest, Error, QueueName, Shard, Store, ToolChecks, ToolDefinition, ToolName,
+    WorkerId,
 };
+use taskferry_process::Offload;
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;

@@ -9,11 +9,11 @@ use std::io::{BufReader, stdin};
 use std::sync::Arc;
 
 use serde_json::value::RawValue;
-use taskferry_contract::output::say;
 use taskferry_contract::{
     Attempt as AttemptNumber, Claimed, Hold, Job, LogLevel, Outcome, Owner, Refused, TaskId,
     ToolName, local_ms,
 };
+use taskferry_process::output::say;
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 

@@ -6,8 +6,8 @@ use std::future::ready;
 use std::io::BufRead;
 use std::sync::mpsc::{Receiver, Sender, channel};
 
-use taskferry_contract::output::say;
 use taskferry_contract::{AskReply, Hold, LogLevel, ParkReply, Progress, Refused};
+use taskferry_process::output::say;
 use tokio::sync::watch;
 
 use super::answer;

@@ -7,14 +7,12 @@ use std::collections::BTreeMap;
 use std::fmt;
 
 mod fault;
-mod log;
 mod names;
 mod redis;
 mod sources;
 mod values;
 
 pub use fault::toml_fault;
-pub use log::{DEFAULT_FILTER, LOG_SETTINGS, LogSettings, take_log, take_log_else};
 pub use names::{FRONT_END_NAMES, WORKER_NAMES};
 pub use redis::{REDIS_SETTINGS, take_redis};
 pub use sources::{FILE_VARIABLE, Sources};
@@ -263,8 +261,9 @@ fn flat(value: &toml::Value) -> Option<String> {
 mod tests {
     use std::time::Duration;
 
+    use taskferry_contract::Shards;
+
     use super::*;
-    use crate::ids::Shards;
 
     fn settings() -> Settings {
         Settings::new(REDIS_SETTINGS.to_vec())

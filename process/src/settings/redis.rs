@@ -2,9 +2,9 @@
 
 use std::time::Duration;
 
+use taskferry_contract::{RedisSettings, Shards};
+
 use super::{Setting, Settings, duration, within};
-use crate::connection::{Address, RedisSettings};
-use crate::ids::Shards;
 
 /// The settings of the Redis connection, the same for both binaries.
 pub const REDIS_SETTINGS: [Setting; 4] = [
@@ -60,5 +60,5 @@ pub fn take_redis(settings: &mut Settings) -> RedisSettings {
 }
 
 fn redis_url(text: &str) -> Result<String, String> {
-    Address::parse(text).map(|_address| text.to_owned())
+    RedisSettings::check_url(text).map(|()| text.to_owned())
 }

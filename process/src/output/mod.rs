@@ -2,10 +2,8 @@
 //! whoever reads it.
 
 mod lines;
-pub(crate) mod tidy;
 mod writer;
 
-use std::fmt;
 use std::fs::File;
 use std::io::{self, Write as _};
 use std::os::fd::AsFd;
@@ -13,21 +11,6 @@ use std::sync::OnceLock;
 use std::time::Duration;
 
 pub use writer::LineWriter;
-
-/// Shows a duration of the log: `45ms`, or from a second on `2.113s`.
-#[derive(Debug, Clone, Copy)]
-pub struct Took(pub Duration);
-
-impl fmt::Display for Took {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let ms = self.0.as_millis();
-        if ms < 1000 {
-            write!(f, "{ms}ms")
-        } else {
-            write!(f, "{}.{:03}s", ms / 1000, ms % 1000)
-        }
-    }
-}
 
 /// The log's, once logging has started.
 static LOG: OnceLock<LineWriter> = OnceLock::new();
@@ -69,21 +52,4 @@ pub(crate) fn start_log(
 /// If there is no file descriptor left.
 pub fn duplicate(stream: impl AsFd) -> io::Result<File> {
     Ok(File::from(stream.as_fd().try_clone_to_owned()?))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_duration_has_a_unit_that_people_read() {
-        for (ms, shown) in [
-            (0, "0ms"),
-            (999, "999ms"),
-            (1000, "1.000s"),
-            (754_021, "754.021s"),
-        ] {
-            assert_eq!(Took(Duration::from_millis(ms)).to_string(), shown);
-        }
-    }
 }

@@ -63,8 +63,8 @@ impl Settings {
 mod tests {
     use std::os::unix::ffi::OsStringExt as _;
 
-    use super::super::{REDIS_SETTINGS, take_redis};
     use super::*;
+    use crate::settings::{REDIS_SETTINGS, take_redis};
 
     #[test]
     fn the_file_is_the_one_of_the_flag_else_of_the_environment() {

@@ -8,8 +8,9 @@ use tracing_subscriber::EnvFilter;
 use tracing_subscriber::fmt::format::Writer;
 use tracing_subscriber::fmt::time::{FormatTime as _, SystemTime};
 
-use super::{Setting, Settings};
-use crate::output::{self, LineWriter, tidy};
+use super::tidy;
+use crate::output::{self, LineWriter};
+use crate::settings::{Setting, Settings};
 
 /// Under which target panics are logged, whatever the filter says.
 const PANIC: &str = "panic";

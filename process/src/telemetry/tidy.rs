@@ -5,15 +5,14 @@ use std::borrow::Cow;
 use std::fmt::Write as _;
 
 use serde_json::Value;
-
-use crate::text::cut;
+use taskferry_contract::cut;
 
 /// The longest line, and in a longer JSON line the longest text of a field, bytes.
 const LONGEST_LINE: usize = 16 << 10;
 const LONGEST_FIELD: usize = 1 << 10;
 
 /// A line for people, with its end.
-pub(crate) fn text(line: &[u8]) -> Cow<'_, [u8]> {
+pub(super) fn text(line: &[u8]) -> Cow<'_, [u8]> {
     tidy(line, |line| {
         let mut written = String::with_capacity(line.len());
         for c in cut(line, LONGEST_LINE).chars() {
@@ -28,7 +27,7 @@ pub(crate) fn text(line: &[u8]) -> Cow<'_, [u8]> {
 }
 
 /// A JSON object, with its end. What JSON must escape is escaped already.
-pub(crate) fn json(line: &[u8]) -> Cow<'_, [u8]> {
+pub(super) fn json(line: &[u8]) -> Cow<'_, [u8]> {
     tidy(line, |line| {
         let short = (line.len() > LONGEST_LINE).then(|| short(line));
         let line = short.as_deref().unwrap_or(line);

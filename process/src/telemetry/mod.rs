@@ -1,0 +1,8 @@
+//! What a process tells about itself to those who operate it: its log.
+
+mod log;
+mod tidy;
+mod took;
+
+pub use log::{DEFAULT_FILTER, LOG_SETTINGS, LogSettings, take_log, take_log_else};
+pub use took::Took;
