@@ -241,7 +241,7 @@ async fn end_loops(runtime: &Runtime, loops: TaskTracker) {
     loops.close();
     loop {
         tokio::select! {
-            () = loops.wait() => return,
+            () = loops.wait() => return runtime.phase.read_no_more.cancel(),
             () = async {
                 runtime.slots.unblock().await;
                 sleep(UNBLOCK_AGAIN).await;

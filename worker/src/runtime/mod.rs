@@ -81,11 +81,13 @@ pub(crate) struct Runtime {
     pub(crate) unfit: Mutex<Option<Error>>,
 }
 
-/// How far the end of the worker has come. Each step implies those before.
+/// How far the end of the worker has come. Each step implies those before, but for `read_no_more`.
 #[derive(Debug, Default)]
 pub(crate) struct Phase {
     /// Nothing new is begun.
     pub(crate) stop: CancellationToken,
+    /// No stream is read any more, so that what is given back from now on goes to other workers.
+    pub(crate) read_no_more: CancellationToken,
     /// What still runs is stopped and released.
     pub(crate) halt: CancellationToken,
     /// What is still there is dropped, and nothing is tried again.

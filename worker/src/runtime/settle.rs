@@ -226,6 +226,21 @@ pub(crate) struct Back<'a> {
     pub(crate) ran: bool,
 }
 
+/// How long a worker that stops waits for the end of its reads before it gives a job back all the same.
+const READS_END: Duration = Duration::from_secs(1);
+
+/// A worker that stops gives back once its reads have ended: one that is still under way would take the job again.
+async fn until_no_read_takes_it(runtime: &Runtime) {
+    if !runtime.is_stopping() {
+        return;
+    }
+    tokio::select! {
+        () = runtime.phase.read_no_more.cancelled() => {}
+        () = runtime.phase.kill.cancelled() => {}
+        () = tokio::time::sleep(READS_END) => {}
+    }
+}
+
 /// Gives a job back.
 pub(crate) async fn release(
     runtime: &Runtime,
@@ -238,6 +253,7 @@ pub(crate) async fn release(
         message,
         ran,
     } = back;
+    until_no_read_takes_it(runtime).await;
     let reply = persist(runtime, expires, move || async move {
         if ran {
             runtime.store.release(hold, delay, message).await

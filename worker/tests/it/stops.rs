@@ -45,6 +45,28 @@ async fn a_command_that_is_signalled_with_its_worker_is_stopped_with_it() {
     rig.check().await;
 }
 
+/// A read of the worker may be on its way to Redis just when the job is given back; a few rounds meet that.
+#[tokio::test]
+async fn a_worker_that_stops_does_not_take_again_what_it_gave_back() {
+    let (rig, scripts) = (Rig::new().await, Scripts::new());
+    scripts.replace("[ $TASKFERRY_ATTEMPT = 1 ]", "true");
+    let id = rig.submit(&tool("nap"), "{}").await;
+    for attempt in 1..=10 {
+        let mut worker = rig.start_binary(scripts.path(), LONG);
+        let (leader, _) = scripts.running(attempt).await;
+        terminate_with(&mut worker, leader);
+        assert_eq!(worker.wait_for_exit(SOON).await.code(), Some(0));
+        let task = rig.view(id).await;
+        let stands = (task.status, task.attempt);
+        assert_eq!(
+            stands,
+            (Status::Queued, u64::from(attempt)),
+            "{}",
+            worker.stderr()
+        );
+    }
+}
+
 #[tokio::test]
 async fn what_may_run_once_fails_because_its_worker_was_stopped() {
     let (rig, scripts) = (Rig::new().await, Scripts::new());
