@@ -249,7 +249,15 @@ fn modules_of_the_front_end_import_downwards_only() {
     let above = [
         (
             "src/mcp",
-            &["crate::transport", "crate::cli", "crate::config"][..],
+            &[
+                "crate::transport",
+                "crate::cli",
+                "crate::config",
+                "axum",
+                "hyper",
+                "StatusCode",
+                "HeaderMap",
+            ][..],
         ),
         (
             "src/bridge",

@@ -24,8 +24,7 @@ const WAIT_FOR_REDIS: Duration = Duration::from_millis(500);
 /// Between two looks at the contract's version. A Redis that lost its data has it again after this.
 const LOOK_AGAIN: Duration = Duration::from_secs(5);
 
-/// How long requests take to end that are still open at the end of the drain timeout, and what is left to do for them.
-const LAST_ANSWERS: Duration = Duration::from_secs(1);
+/// What is left to do for requests whose connections ended, or were cut off, takes this long at most.
 const LAST_WORK: Duration = Duration::from_secs(1);
 
 /// Serves until a stop signal.
@@ -170,7 +169,9 @@ async fn drain(
     }
     tracing::warn!(drain_timeout = ?timeout, "requests are still open at the end of drain_timeout; each is ended now");
     stopping.over.cancel();
-    tokio::time::timeout(LAST_ANSWERS, serving).await.is_ok()
+    tokio::time::timeout(Stopping::LAST_ANSWERS, serving)
+        .await
+        .is_ok()
 }
 
 async fn overdue(stop: &CancellationToken, timeout: Duration) {

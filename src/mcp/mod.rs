@@ -1,36 +1,31 @@
 //! MCP: both eras on one endpoint, each request served by the era it speaks.
 
 mod background;
-mod era;
+mod dispatch;
 mod jsonrpc;
 mod legacy;
 mod modern;
 mod protocol;
+mod stopping;
 mod wait;
 
 use std::sync::Arc;
 use std::time::Duration;
 
-use axum::body::Bytes;
-use axum::http::HeaderMap;
-use taskferry_contract::Owner;
 use taskferry_process::keep_running;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::bridge::Bridge;
-use era::Era;
+use dispatch::era_of;
 pub(crate) use jsonrpc::RpcError;
 use jsonrpc::{Body, Message};
+pub(crate) use protocol::answer::{Answer, RefusalKind};
 pub(crate) use protocol::call_line::CallLine;
-pub(crate) use protocol::reply::{Answer, Event, Reply, Says};
-
-/// Who calls.
-#[derive(Debug, Clone)]
-pub(crate) struct Caller {
-    /// Whose tasks these are.
-    pub(crate) owner: Owner,
-}
+use protocol::era::Era;
+pub(crate) use protocol::inbound::{Caller, Facts, Inbound, Repeated, Stated};
+pub(crate) use protocol::reply::{Event, Reply, Says};
+pub(crate) use stopping::Stopping;
 
 /// How the protocol is served.
 #[derive(Debug, Clone)]
@@ -43,15 +38,6 @@ pub(crate) struct McpSettings {
     pub(crate) handle_after: Option<Duration>,
     /// What models are told about this server, if anything.
     pub(crate) instructions: Option<String>,
-}
-
-/// How far the stop of the process has come.
-#[derive(Debug, Clone, Default)]
-pub(crate) struct Stopping {
-    /// Streams that carry no answer end, and nothing new is taken.
-    pub(crate) begun: CancellationToken,
-    /// Requests that are still open end now.
-    pub(crate) over: CancellationToken,
 }
 
 /// The protocol edge of one replica.
@@ -88,13 +74,13 @@ impl Mcp {
         keep_running("session rings", stop, || self.legacy_rings(stop), || {}).await;
     }
 
-    /// Serves a POST.
-    pub(crate) async fn post(&self, caller: &Caller, headers: &HeaderMap, body: &Bytes) -> Reply {
+    /// Takes a message, or a batch of them.
+    pub(crate) async fn receive(&self, inbound: &Inbound<'_>, body: &[u8]) -> Reply {
         let read = match jsonrpc::parse(body) {
             Ok(read) => read,
             Err(malformed) => return Reply::malformed(malformed.id, &malformed.error),
         };
-        let names = body.clone();
+        let names = body.to_vec();
         let unique = move || jsonrpc::refuse_duplicates(&names);
         if let Err(error) = self.bridge.offload().run(body.len(), unique).await {
             return Reply::malformed(read.id(), &error);
@@ -102,13 +88,13 @@ impl Mcp {
         let message = match read {
             Body::One(message) => message,
             Body::Batch(text) => {
-                return Box::pin(self.legacy_batch(caller, headers, text)).await;
+                return Box::pin(self.legacy_batch(inbound, text)).await;
             }
         };
-        match (era::of(headers, &message), message) {
+        match (era_of(inbound.facts, &message), message) {
             (Era::Modern, Message::Request(request)) => {
                 let line = CallLine::of(Era::Modern, &request);
-                let reply = self.modern_request(caller, headers, &request).await;
+                let reply = self.modern_request(inbound, &request).await;
                 reply.told_by(line)
             }
             (Era::Modern, Message::Notification(_)) => Reply::Accepted,
@@ -121,19 +107,19 @@ impl Mcp {
                     Message::Request(request) => CallLine::of(Era::Legacy, request),
                     _ => CallLine::default(),
                 };
-                let reply = self.legacy_message(caller, headers, message).await;
+                let reply = self.legacy_message(inbound, message).await;
                 reply.told_by(line)
             }
         }
     }
 
-    /// Serves a GET: the legacy session's stream, or a request's that is resumed.
-    pub(crate) async fn get(&self, caller: &Caller, headers: &HeaderMap) -> Reply {
-        self.legacy_stream(caller, headers).await
+    /// Opens the stream of a legacy session, for what belongs to no request; or goes on with that of a request.
+    pub(crate) async fn open_stream(&self, inbound: &Inbound<'_>) -> Reply {
+        self.legacy_stream(inbound).await
     }
 
-    /// Serves a DELETE: the end of a legacy session.
-    pub(crate) async fn delete(&self, caller: &Caller, headers: &HeaderMap) -> Reply {
-        self.legacy_end(caller, headers).await
+    /// Ends a legacy session.
+    pub(crate) async fn end_session(&self, inbound: &Inbound<'_>) -> Reply {
+        self.legacy_end(inbound).await
     }
 }

@@ -13,13 +13,15 @@ use taskferry_contract::{Object, TaskId, misfit, plain};
 use tokio::time::Instant;
 
 use crate::bridge::{BridgeError, Tool, Watch};
+use crate::mcp::Mcp;
 use crate::mcp::jsonrpc::RpcError;
+use crate::mcp::protocol::inbound::Caller;
 use crate::mcp::protocol::outgoing::Addressable;
 use crate::mcp::protocol::progress::ProgressTeller;
-use crate::mcp::protocol::reply::{Refusal, Reply};
+use crate::mcp::protocol::refusal::Refusal;
+use crate::mcp::protocol::reply::Reply;
 use crate::mcp::protocol::wire;
 use crate::mcp::wait::{Awaits, Deadline, Finish, Follow, Late, OnDisconnect, OnQuestion, Write};
-use crate::mcp::{Caller, Mcp};
 pub(super) use built_in::BuiltIn;
 use words::unfinished;
 pub(super) use words::{handle, status};

@@ -63,9 +63,9 @@ pub(super) fn unfinished(view: &TaskView) -> Value {
     said(&text, view, true)
 }
 
-/// What the words say, for programs.
+/// What the words say, for programs: `structuredContent`.
 #[derive(Serialize)]
-struct Facts<'a> {
+struct StructuredStatus<'a> {
     task_id: String,
     status: &'static str,
     status_message: Cow<'a, str>,
@@ -85,7 +85,7 @@ fn said(text: &str, view: &TaskView, is_error: bool) -> Value {
         let text = text.as_deref().filter(|_| runs)?;
         text.parse().ok()
     };
-    let facts = Facts {
+    let facts = StructuredStatus {
         task_id: view.id.to_string(),
         status: wire::status_word(view.status),
         status_message: standing::message(view),

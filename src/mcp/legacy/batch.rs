@@ -1,16 +1,18 @@
 //! Several messages in one body: a client of revision 2025-03-26 may send them (2025-03-26, Sending Messages to the Server),
 //! clients of others may not.
 
-use axum::http::HeaderMap;
 use tokio::sync::mpsc;
 
 use super::session::Opened;
 use super::{cancel, question};
-use crate::mcp::era::{self, Era};
+use crate::mcp::Mcp;
+use crate::mcp::dispatch::era_by;
 use crate::mcp::jsonrpc::{self, Malformed, Message, RpcError};
+use crate::mcp::protocol::answer::{Answer, RefusalKind};
 use crate::mcp::protocol::call_line::CallLine;
+use crate::mcp::protocol::era::Era;
+use crate::mcp::protocol::inbound::{Caller, Inbound};
 use crate::mcp::protocol::reply::{Event, Reply, Says};
-use crate::mcp::{Caller, Mcp};
 
 /// The revision that has batches.
 const LEGACY_WITH_BATCHES: &str = "2025-03-26";
@@ -19,7 +21,7 @@ const LEGACY_WITH_BATCHES: &str = "2025-03-26";
 #[derive(Debug, Default)]
 struct Served {
     /// The answers that are there.
-    answers: Vec<String>,
+    answers: Vec<Answer>,
     /// The answers to come, with what comes before them.
     open: Vec<(mpsc::Receiver<Event>, CallLine)>,
     /// Whether there was a request.
@@ -29,17 +31,12 @@ struct Served {
 }
 
 impl Mcp {
-    pub(in crate::mcp) async fn legacy_batch(
-        &self,
-        caller: &Caller,
-        headers: &HeaderMap,
-        text: &str,
-    ) -> Reply {
+    pub(in crate::mcp) async fn legacy_batch(&self, inbound: &Inbound<'_>, text: &str) -> Reply {
         let refused = |text: &str| Reply::malformed(None, &RpcError::invalid_request(text));
-        if era::by_headers(headers) == Era::Modern {
+        if era_by(inbound.facts) == Era::Modern {
             return refused("batches are not part of this revision; send one message a request");
         }
-        let session = match self.legacy_session(caller, headers).await {
+        let session = match self.legacy_session(inbound).await {
             Ok(session) => session,
             Err(refusal) => return super::refused(refusal),
         };
@@ -55,7 +52,7 @@ impl Mcp {
         let mut served = Served::default();
         // In their order, so that a message may be about one before it.
         for message in messages {
-            self.legacy_batched(caller, &session, message, &mut served)
+            self.legacy_batched(inbound.caller, &session, message, &mut served)
                 .await;
         }
         self.answered(served)
@@ -70,8 +67,9 @@ impl Mcp {
     ) {
         let taken = match message {
             Err(malformed) => {
-                let text = jsonrpc::failure(malformed.id, &malformed.error);
-                served.answers.push(text);
+                let kind = RefusalKind::Malformed;
+                let answer = Answer::error(kind, malformed.id, &malformed.error);
+                served.answers.push(answer);
                 served.requests |= malformed.id.is_some();
                 let refused = Reply::malformed(None, &malformed.error);
                 served.refused.get_or_insert(refused);
@@ -87,7 +85,7 @@ impl Mcp {
                     self.legacy_request(caller, session, &request).await
                 };
                 match reply.told_by(line) {
-                    Reply::Json(answer) => served.answers.push(answer.body),
+                    Reply::Json(answer) => served.answers.push(answer),
                     Reply::Soon { rest, line, .. } | Reply::Stream { rest, line, .. } => {
                         served.open.push((rest, line));
                     }
@@ -138,12 +136,7 @@ async fn forward((mut open, line): (mpsc::Receiver<Event>, CallLine), events: mp
         };
         let says = match says {
             Says::Nothing => continue,
-            Says::Last(answer) => {
-                line.take()
-                    .into_iter()
-                    .for_each(|line| line.answered(&answer));
-                Says::One(answer)
-            }
+            Says::Last(answer) => Says::One(answer.told_by(line.take().unwrap_or_default())),
             says => says,
         };
         if events.send(Event { id: None, says }).await.is_err() {

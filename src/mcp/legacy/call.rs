@@ -13,17 +13,20 @@ use super::resume::{Awaited, Trail};
 use super::session::Opened;
 use super::task::LegacyTask;
 use crate::bridge::{Call, Tool, Wanted};
+use crate::mcp::Mcp;
 use crate::mcp::background::{self, BuiltIn, Called, Order, Voice};
 use crate::mcp::jsonrpc::{self, Request, RpcError, code};
+use crate::mcp::protocol::answer::Answer;
 use crate::mcp::protocol::capabilities;
 use crate::mcp::protocol::idempotency::GivenKey;
+use crate::mcp::protocol::inbound::Caller;
 use crate::mcp::protocol::log::LogTeller;
 use crate::mcp::protocol::number::Number;
 use crate::mcp::protocol::progress::{self, ProgressTeller};
-use crate::mcp::protocol::reply::{Answer, Refusal, Reply};
+use crate::mcp::protocol::refusal::Refusal;
+use crate::mcp::protocol::reply::Reply;
 use crate::mcp::protocol::wire::{self, Outcome};
 use crate::mcp::wait::{Awaits, Follow, OnDisconnect, OnQuestion};
-use crate::mcp::{Caller, Mcp};
 
 #[derive(Deserialize)]
 struct CallParams<'a> {

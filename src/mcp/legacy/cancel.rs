@@ -11,8 +11,8 @@ use sha2::{Digest as _, Sha256};
 use taskferry_contract::{Leaver, Object, Owner, SessionId, TaskId};
 
 use crate::bridge::{Bridge, BridgeError, Watch, twice};
-use crate::mcp::Caller;
 use crate::mcp::jsonrpc::{self, Notification};
+use crate::mcp::protocol::inbound::Caller;
 
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]

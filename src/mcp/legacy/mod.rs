@@ -11,50 +11,54 @@ mod stream;
 mod task;
 mod telling;
 
-use axum::http::{HeaderMap, StatusCode};
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 use taskferry_contract::UnknownLevel;
 
 use crate::bridge::BridgeError;
+use crate::mcp::Mcp;
 use crate::mcp::jsonrpc::{self, Message, Request, RpcError};
 use crate::mcp::protocol::LEGACY_WITH_TASKS;
+use crate::mcp::protocol::inbound::{Caller, Inbound};
 use crate::mcp::protocol::outgoing::{Addressable, Method};
-use crate::mcp::protocol::reply::{Answer, Refusal, Reply};
+use crate::mcp::protocol::refusal::Refusal;
+use crate::mcp::protocol::reply::Reply;
 use crate::mcp::protocol::wire::{self, Execution, ListedTool};
-use crate::mcp::{Caller, Mcp};
 pub(super) use question::Carrier;
 pub(super) use resume::Trail;
 use session::Opened;
-pub(crate) use session::{SESSION_HEADER, Sessions};
+pub(crate) use session::Sessions;
 
 impl Mcp {
     pub(super) async fn legacy_message(
         &self,
-        caller: &Caller,
-        headers: &HeaderMap,
+        inbound: &Inbound<'_>,
         message: Message<'_>,
     ) -> Reply {
         match message {
             Message::Request(request) if request.method == "initialize" => {
-                self.legacy_initialize(caller, &request).await
+                self.legacy_initialize(inbound.caller, &request).await
             }
-            Message::Request(request) => match self.legacy_session(caller, headers).await {
-                Ok(session) => self.legacy_request(caller, &session, &request).await,
+            Message::Request(request) => match self.legacy_session(inbound).await {
+                Ok(session) => {
+                    self.legacy_request(inbound.caller, &session, &request)
+                        .await
+                }
                 Err(refusal) => Reply::to_request(request.id, Err(refusal)),
             },
             Message::Notification(notification) => {
                 let take = async {
-                    let session = self.legacy_session(caller, headers).await?;
-                    cancel::notified(&self.bridge, caller, session.id, &notification).await?;
+                    let session = self.legacy_session(inbound).await?;
+                    cancel::notified(&self.bridge, inbound.caller, session.id, &notification)
+                        .await?;
                     Ok(())
                 };
                 taken(take.await)
             }
             Message::Response(response) => {
                 let take = async {
-                    let session = self.legacy_session(caller, headers).await?;
-                    question::answered(&self.bridge, caller, &session, &response).await?;
+                    let session = self.legacy_session(inbound).await?;
+                    question::answered(&self.bridge, inbound.caller, &session, &response).await?;
                     Ok(())
                 };
                 taken(take.await)
@@ -160,14 +164,7 @@ fn taken(outcome: Result<(), Refusal>) -> Reply {
     }
 }
 
-/// A refusal where there is no request to answer: the status and an error without id.
+/// A refusal where there is no request to answer.
 fn refused(refusal: Refusal) -> Reply {
-    let status = match refusal.status {
-        StatusCode::OK => StatusCode::BAD_REQUEST,
-        status => status,
-    };
-    Reply::Json(Answer {
-        retry_after: refusal.retry_after,
-        ..Answer::error(status, None, &refusal.error)
-    })
+    Reply::Json(refusal.of_no_request())
 }

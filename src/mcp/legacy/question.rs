@@ -14,9 +14,9 @@ use super::receiver::{self, About, Place, Receiver};
 use super::session::Opened;
 use super::task::RELATED_TASK;
 use crate::bridge::{Bridge, BridgeError};
-use crate::mcp::Caller;
 use crate::mcp::jsonrpc::Response;
 use crate::mcp::protocol::capabilities;
+use crate::mcp::protocol::inbound::Caller;
 use crate::mcp::protocol::object::RawObject;
 use crate::mcp::protocol::outgoing::{Method, Outgoing};
 

@@ -3,7 +3,6 @@
 
 use std::time::Duration;
 
-use axum::http::{HeaderMap, StatusCode};
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use hmac::{Hmac, KeyInit as _, Mac as _};
@@ -18,16 +17,16 @@ use super::question::Carrier;
 use super::session::Opened;
 use super::task::result_answer;
 use crate::bridge::{Bridge, BridgeError};
+use crate::mcp::Mcp;
 use crate::mcp::jsonrpc::RpcError;
 use crate::mcp::protocol::call_line::CallLine;
+use crate::mcp::protocol::inbound::{Caller, Stated};
 use crate::mcp::protocol::log::LogTeller;
 use crate::mcp::protocol::progress::ProgressTeller;
-use crate::mcp::protocol::reply::{Event, Refusal, Reply};
+use crate::mcp::protocol::refusal::Refusal;
+use crate::mcp::protocol::reply::{Event, Reply};
 use crate::mcp::wait::{Awaits, Follow, OnDisconnect, OnQuestion};
-use crate::mcp::{Caller, Mcp};
 
-/// Names the last event that a client got.
-const LAST_EVENT_ID: &str = "last-event-id";
 /// A stream whose client went on elsewhere learns that within this time, or never needs to.
 const TAKEN_OVER_FOR: Duration = Duration::from_secs(60);
 
@@ -163,39 +162,32 @@ fn taken_over(stream: u64) -> String {
     format!("resumed-{stream:016x}")
 }
 
-/// The id that a GET wants to go on after, if it does.
-pub(super) fn last_event_id(headers: &HeaderMap) -> Option<&[u8]> {
-    let id = headers.get(LAST_EVENT_ID)?.as_bytes();
-    (!id.is_empty()).then_some(id)
-}
-
 impl Mcp {
     /// Goes on with the stream of a request after an event.
     pub(super) async fn legacy_resume(
         &self,
         caller: &Caller,
         session: &Opened,
-        last: &[u8],
+        last: Stated<'_>,
     ) -> Result<Reply, Refusal> {
         let read = || {
-            let place = Place::read(session.id, std::str::from_utf8(last).ok()?)?;
+            let place = Place::read(session.id, last.first()?)?;
             let task: TaskId = place.task.parse().ok()?;
             Some((place, task))
         };
         let (place, task) = read().ok_or_else(|| {
             let text = "Last-Event-ID is not the id of an event of this session; leave it out to open the session's own stream";
-            Refusal::new(StatusCode::BAD_REQUEST, RpcError::invalid_params(text))
+            Refusal::malformed(RpcError::invalid_params(text))
         })?;
-        // Clients come back after the last event too, some for ever; this status tells them to stop, as it does all who
-        // read event streams (HTML, Server-sent events, The EventSource interface).
+        // Clients come back after the last event too, some for ever; this tells them to stop.
         if place.answers {
-            return Ok(Reply::NoContent);
+            return Ok(Reply::Nothing);
         }
         let mut over = Trail::at(session, place.clone());
         let request = place.request.clone();
         match self.resumed(caller, session, (place, task)).await {
             Ok(Some(follow)) => Ok(self.follow_as_stream(follow)),
-            Ok(None) => Ok(Reply::NoContent),
+            Ok(None) => Ok(Reply::Nothing),
             Err(BridgeError::NotFound) => Ok(gone(&request, over.last_id())),
             Err(error) => Err(error.into()),
         }

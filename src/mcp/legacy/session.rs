@@ -6,7 +6,6 @@ use std::convert::Infallible;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use axum::http::{HeaderMap, StatusCode};
 use serde::Deserialize;
 use serde_json::json;
 use serde_json::value::RawValue;
@@ -14,15 +13,15 @@ use taskferry_contract::{Object, Session, SessionId, Store, TaskId, plain};
 use tokio::sync::mpsc;
 
 use crate::bridge::BridgeError;
+use crate::mcp::Mcp;
 use crate::mcp::jsonrpc::{self, Request, RpcError};
+use crate::mcp::protocol::answer::{Answer, RefusalKind};
 use crate::mcp::protocol::capabilities;
-use crate::mcp::protocol::reply::{Answer, Refusal, Reply};
+use crate::mcp::protocol::inbound::{Caller, Inbound, Stated};
+use crate::mcp::protocol::refusal::Refusal;
+use crate::mcp::protocol::reply::Reply;
 use crate::mcp::protocol::wire::SERVER_INFO;
 use crate::mcp::protocol::{LEGACY, LEGACY_WITH_TASKS};
-use crate::mcp::{Caller, Mcp, modern};
-
-/// Names the session of a request.
-pub(crate) const SESSION_HEADER: &str = "mcp-session-id";
 
 /// With fewer touched sessions than this, old ones are not looked for.
 const SWEPT_FROM: usize = 10_000;
@@ -205,17 +204,13 @@ impl Mcp {
     }
 
     /// The live session that a request names, with its expiry moved on.
-    pub(super) async fn legacy_session(
-        &self,
-        caller: &Caller,
-        headers: &HeaderMap,
-    ) -> Result<Opened, Refusal> {
-        check_version(headers)?;
-        let id = named(headers)?;
+    pub(super) async fn legacy_session(&self, inbound: &Inbound<'_>) -> Result<Opened, Refusal> {
+        check_version(inbound.facts.revision)?;
+        let id = named(inbound.facts.session)?;
         let store = self.bridge.store();
         let session = store.session(id).await.map_err(BridgeError::from)?;
         let session = session
-            .filter(|session| session.owner == caller.owner)
+            .filter(|session| session.owner == inbound.caller.owner)
             .ok_or_else(ended)?;
         if self.sessions.is_due(id, Instant::now()) {
             store
@@ -226,14 +221,14 @@ impl Mcp {
         Ok(Opened { id, session })
     }
 
-    pub(in crate::mcp) async fn legacy_end(&self, caller: &Caller, headers: &HeaderMap) -> Reply {
+    pub(in crate::mcp) async fn legacy_end(&self, inbound: &Inbound<'_>) -> Reply {
         let end = async {
-            let opened = self.legacy_session(caller, headers).await?;
+            let opened = self.legacy_session(inbound).await?;
             let ended = self.bridge.store().end_session(opened.id).await;
             Ok::<_, Refusal>(ended.map_err(BridgeError::from)?)
         };
         match end.await {
-            Ok(_was_there) => Reply::NoContent,
+            Ok(_was_there) => Reply::Nothing,
             Err(refusal) => super::refused(refusal),
         }
     }
@@ -262,52 +257,34 @@ fn offered(caller: &Caller, revision: &str) -> serde_json::Value {
     capabilities
 }
 
-fn check_version(headers: &HeaderMap) -> Result<(), Refusal> {
-    let mut versions = headers.get_all(modern::VERSION_HEADER).iter();
-    let served = |version| LEGACY.iter().any(|legacy| version == legacy);
-    match (versions.next(), versions.next()) {
-        (None, _) => return Ok(()),
-        (Some(version), None) if served(version) => return Ok(()),
-        _ => {}
+fn check_version(revision: Stated<'_>) -> Result<(), Refusal> {
+    match revision {
+        Stated::Absent => return Ok(()),
+        Stated::Once(revision) if LEGACY.contains(&revision) => return Ok(()),
+        Stated::Once(_) | Stated::Unreadable | Stated::Several(_) => {}
     }
     let text = format!(
         "MCP-Protocol-Version must be there once and be one of {}, as initialize settled it",
         LEGACY.join(", ")
     );
-    Err(Refusal::new(
-        StatusCode::BAD_REQUEST,
-        RpcError::invalid_request(text),
-    ))
+    Err(Refusal::malformed(RpcError::invalid_request(text)))
 }
 
-fn named(headers: &HeaderMap) -> Result<SessionId, Refusal> {
-    let mut values = headers.get_all(SESSION_HEADER).iter();
-    match (values.next(), values.next()) {
-        (None, _) => {
-            let text = "this request names no session: send initialize first and repeat its Mcp-Session-Id header, or send the header MCP-Protocol-Version: 2026-07-28 with params._meta";
-            Err(Refusal::new(
-                StatusCode::BAD_REQUEST,
-                RpcError::invalid_request(text),
-            ))
+fn named(session: Stated<'_>) -> Result<SessionId, Refusal> {
+    let text = match session {
+        Stated::Once(id) => return id.parse().map_err(|_unreadable| ended()),
+        Stated::Unreadable => return Err(ended()),
+        Stated::Absent => {
+            "this request names no session: send initialize first and repeat its Mcp-Session-Id header, or send the header MCP-Protocol-Version: 2026-07-28 with params._meta"
         }
-        (Some(_), Some(_)) => {
-            let text = "the header Mcp-Session-Id is there more than once";
-            Err(Refusal::new(
-                StatusCode::BAD_REQUEST,
-                RpcError::invalid_request(text),
-            ))
-        }
-        (Some(id), None) => id
-            .to_str()
-            .ok()
-            .and_then(|id| id.parse().ok())
-            .ok_or_else(ended),
-    }
+        Stated::Several(_) => "the header Mcp-Session-Id is there more than once",
+    };
+    Err(Refusal::malformed(RpcError::invalid_request(text)))
 }
 
 fn ended() -> Refusal {
     let text = "this session ended, as one does that is not used for session_idle (a setting of the front end), or never was; send initialize to open another";
-    Refusal::new(StatusCode::NOT_FOUND, RpcError::invalid_request(text))
+    Refusal::new(RefusalKind::NoSession, RpcError::invalid_request(text))
 }
 
 #[cfg(test)]

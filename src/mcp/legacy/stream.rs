@@ -6,7 +6,6 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use axum::http::{HeaderMap, StatusCode, header};
 use serde_json::json;
 use taskferry_contract::{Owner, SessionId, StreamHold, TaskId, Told as Places};
 use tokio::sync::{mpsc, watch};
@@ -14,15 +13,14 @@ use tokio::time::MissedTickBehavior;
 use tokio_util::sync::CancellationToken;
 
 use super::question::Carrier;
-use super::resume;
 use super::session::{Opened, Sessions};
 use super::telling::Told;
 use crate::bridge::{Bridge, BridgeError};
-use crate::mcp::jsonrpc::RpcError;
+use crate::mcp::Mcp;
 use crate::mcp::protocol::call_line::CallLine;
+use crate::mcp::protocol::inbound::{Caller, Inbound, Stated};
 use crate::mcp::protocol::outgoing::{Addressable, Method, Outgoing};
-use crate::mcp::protocol::reply::{Event, Refusal, Reply};
-use crate::mcp::{Caller, Mcp};
+use crate::mcp::protocol::reply::{Event, Reply};
 
 /// An open stream keeps its session alive, and looks this often at its tasks even if no bell rang.
 const LOOK_EVERY: Duration = Duration::from_secs(5);
@@ -34,23 +32,18 @@ const TASKS_TOLD: usize = 1000;
 const ASKERS_KEPT: usize = 10_000;
 
 impl Mcp {
-    pub(in crate::mcp) async fn legacy_stream(
-        &self,
-        caller: &Caller,
-        headers: &HeaderMap,
-    ) -> Reply {
-        if !accepts_stream(headers) {
-            let text = "a GET opens an event stream; send Accept: text/event-stream";
-            let error = RpcError::invalid_request(text);
-            return super::refused(Refusal::new(StatusCode::NOT_ACCEPTABLE, error));
-        }
-        let session = match self.legacy_session(caller, headers).await {
+    pub(in crate::mcp) async fn legacy_stream(&self, inbound: &Inbound<'_>) -> Reply {
+        let session = match self.legacy_session(inbound).await {
             Ok(session) => session,
             Err(refusal) => return super::refused(refusal),
         };
-        if let Some(last) = resume::last_event_id(headers) {
-            let resumed = self.legacy_resume(caller, &session, last).await;
-            return resumed.unwrap_or_else(super::refused);
+        let caller = inbound.caller;
+        match inbound.facts.last_event {
+            Stated::Absent | Stated::Once("") => {}
+            last => {
+                let resumed = self.legacy_resume(caller, &session, last).await;
+                return resumed.unwrap_or_else(super::refused);
+            }
         }
         let (events, rest) = mpsc::channel(64);
         let (mut stream, tasks) = self.opened(caller, &session, events);
@@ -129,32 +122,6 @@ impl Mcp {
             }
         }
     }
-}
-
-fn accepts_stream(headers: &HeaderMap) -> bool {
-    let values: Vec<&str> = headers
-        .get_all(header::ACCEPT)
-        .iter()
-        .filter_map(|value| value.to_str().ok())
-        .collect();
-    let ranges = || values.iter().flat_map(|value| value.split(','));
-    // The range that names the type most exactly counts (RFC 9110, Accept).
-    let wanted = ["text/event-stream", "text/*", "*/*"]
-        .into_iter()
-        .find_map(|range| ranges().find_map(|given| weighed(given, range)));
-    values.is_empty() || wanted == Some(true)
-}
-
-/// Whether a range of `Accept` is wanted, if it is this one: with a weight of zero it is not.
-fn weighed(given: &str, range: &str) -> Option<bool> {
-    let mut parts = given.split(';').map(str::trim);
-    let named = parts.next()?.eq_ignore_ascii_case(range);
-    let weight = parts.find_map(|part| {
-        let (name, weight) = part.split_once('=')?;
-        let is_weight = name.trim_end().eq_ignore_ascii_case("q");
-        is_weight.then(|| weight.trim().parse::<f32>().unwrap_or(1.0))
-    });
-    named.then(|| weight.is_none_or(|weight| weight > 0.0))
 }
 
 /// Whether an open stream is the one that speaks for its session.
@@ -346,44 +313,5 @@ impl Stream {
             tracing::debug!(session = %self.id, %error, "the stream counts as open for a while");
         }
         self.leave().await;
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_stream_is_accepted_however_that_is_written() {
-        let accepts = |values: &[&str]| {
-            let mut headers = HeaderMap::new();
-            for value in values {
-                headers.append(header::ACCEPT, value.parse().unwrap());
-            }
-            accepts_stream(&headers)
-        };
-        for values in [
-            &[][..],
-            &["text/event-stream"],
-            &["TEXT/EVENT-STREAM"],
-            &["text/*"],
-            &["*/*"],
-            &["application/json , Text/Event-Stream;q=0.5"],
-            &["application/json", "text/*;q=0.1"],
-            &["text/event-stream, */*;q=0"],
-        ] {
-            assert!(accepts(values), "{values:?}");
-        }
-        for values in [
-            &["application/json"][..],
-            &["text/html"],
-            &["text/event-streams"],
-            &["application/*"],
-            &["*/*, text/event-stream; Q=0.0"],
-            &["text/*;q=0, */*"],
-            &[""],
-        ] {
-            assert!(!accepts(values), "{values:?}");
-        }
     }
 }

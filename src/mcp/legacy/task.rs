@@ -13,14 +13,17 @@ use super::cancel;
 use super::question::Carrier;
 use super::resume::{Awaited, Trail};
 use super::session::Opened;
+use crate::mcp::Mcp;
 use crate::mcp::jsonrpc::{self, Request, RpcError};
+use crate::mcp::protocol::answer::Answer;
+use crate::mcp::protocol::inbound::Caller;
 use crate::mcp::protocol::object::RawObject;
 use crate::mcp::protocol::pace;
-use crate::mcp::protocol::reply::{Answer, Refusal, Reply};
+use crate::mcp::protocol::refusal::Refusal;
+use crate::mcp::protocol::reply::Reply;
 use crate::mcp::protocol::standing;
 use crate::mcp::protocol::wire::{self, Outcome};
 use crate::mcp::wait::{Awaits, Follow, OnDisconnect, OnQuestion};
-use crate::mcp::{Caller, Mcp};
 
 /// How many tasks a page of tasks/list shows.
 const PAGE: usize = 50;

@@ -3,25 +3,27 @@
 use std::borrow::Cow;
 use std::time::Duration;
 
-use axum::http::HeaderMap;
 use serde::Deserialize;
 use serde_json::value::RawValue;
 use taskferry_contract::{TaskSupport, TaskView};
 
 use super::envelope::Envelope;
-use super::headers::{self, Presence};
 use super::input::{Brought, Retry};
+use super::repeated::{self, Presence};
 use super::task::ModernTask;
 use super::{RESULT_META, complete};
 use crate::bridge::{Call, Wanted, Watch, digest};
+use crate::mcp::Mcp;
 use crate::mcp::background::{self, Called, Order, Voice};
 use crate::mcp::jsonrpc::{self, Request, RpcError};
+use crate::mcp::protocol::answer::Answer;
+use crate::mcp::protocol::inbound::Inbound;
 use crate::mcp::protocol::log::LogTeller;
 use crate::mcp::protocol::object::RawObject;
-use crate::mcp::protocol::reply::{Answer, Refusal, Reply};
+use crate::mcp::protocol::refusal::Refusal;
+use crate::mcp::protocol::reply::Reply;
 use crate::mcp::protocol::wire::{self, Outcome};
 use crate::mcp::wait::{AsTask, Awaits, Follow, OnDisconnect, OnQuestion};
-use crate::mcp::{Caller, Mcp};
 
 #[derive(Deserialize)]
 struct CallParams<'a> {
@@ -41,18 +43,18 @@ const VOICE: Voice = Voice {
 impl Mcp {
     pub(super) async fn modern_call(
         &self,
-        caller: &Caller,
-        headers: &HeaderMap,
+        inbound: &Inbound<'_>,
         envelope: &Envelope<'_>,
         request: &Request<'_>,
     ) -> Result<Reply, Refusal> {
         let params: CallParams<'_> = request.params()?;
         let retry: Retry<'_> = request.params()?;
-        headers::expect(headers, headers::NAME, &params.name, Presence::Required)?;
+        let (caller, facts) = (inbound.caller, inbound.facts);
+        repeated::expect_name(facts, &params.name, Presence::Required)?;
         let Called { tool, built_in } = self.called(&params.name, envelope.takes_tasks).await?;
         envelope.require_for(&tool)?;
         let arguments = params.arguments.map_or("{}", RawValue::get);
-        headers::expect_mirrored(headers, &tool.mirrored, arguments)?;
+        repeated::expect_parameters(facts, &tool.mirrored, arguments)?;
         if let Err(faults) = self.bridge.check(&tool, arguments).await {
             // An execution error, not a protocol error: a model can read it and mend its call.
             let result = complete(wire::tool_error(&faults));

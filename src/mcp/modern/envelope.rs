@@ -1,24 +1,23 @@
-//! What every modern request says of itself in `_meta`, checked against its headers.
+//! What every modern request says of itself in `_meta`, checked against what is said of it outside of the body.
 
 use std::borrow::Cow;
 use std::collections::HashMap;
 use std::fmt;
 
-use axum::http::{HeaderMap, StatusCode};
 use serde::Deserialize;
 use serde_json::value::RawValue;
 use serde_json::{Value, json};
 use taskferry_contract::{LogLevel, Object, TaskSupport, UnknownLevel, cut, misfit, quoted};
 
-use super::VERSION_HEADER;
-use super::headers;
+use super::repeated;
 use crate::bridge::Tool;
 use crate::mcp::jsonrpc::{Request, RpcError, code};
 use crate::mcp::protocol::capabilities;
 use crate::mcp::protocol::idempotency::GivenKey;
+use crate::mcp::protocol::inbound::Facts;
 use crate::mcp::protocol::outgoing::Addressable;
 use crate::mcp::protocol::progress::{self, ProgressTeller};
-use crate::mcp::protocol::reply::Refusal;
+use crate::mcp::protocol::refusal::Refusal;
 use crate::mcp::protocol::wire;
 use crate::mcp::protocol::{LEGACY, MODERN, TASKS_EXTENSION};
 
@@ -73,18 +72,18 @@ struct Capabilities<'a> {
 }
 
 impl<'a> Envelope<'a> {
-    /// Reads the envelope of `request` and checks the headers that repeat it.
-    pub(super) fn read(headers: &HeaderMap, request: &Request<'a>) -> Result<Self, Refusal> {
-        let params: Params<'a> = request.params().map_err(bad_request)?;
+    /// Reads the envelope of `request` and checks what is said of it a second time.
+    pub(super) fn read(facts: &Facts<'_>, request: &Request<'a>) -> Result<Self, Refusal> {
+        let params: Params<'a> = request.params().map_err(Refusal::malformed)?;
         let Object(meta) = params.meta.unwrap_or_default();
-        check_version(headers, meta.version.as_deref())?;
-        headers::expect_plain(headers, headers::METHOD, &request.method)?;
+        check_version(facts, meta.version.as_deref())?;
+        repeated::expect_method(facts, &request.method)?;
         let capabilities = meta
             .capabilities
             .ok_or_else(|| missing("clientCapabilities"))?;
         let unfit = |reason: &dyn fmt::Display| {
             let text = format!("io.modelcontextprotocol/clientCapabilities does not fit: {reason}");
-            bad_request(RpcError::invalid_params(text))
+            Refusal::malformed(RpcError::invalid_params(text))
         };
         capabilities::check(capabilities).map_err(|rule| unfit(&format!("it {rule}")))?;
         let Object(declared): Object<Capabilities<'a>> =
@@ -95,7 +94,7 @@ impl<'a> Envelope<'a> {
             takes_tasks: extensions
                 .get(TASKS_EXTENSION)
                 .is_some_and(|settings| settings.get().starts_with('{')),
-            progress_token: progress::bounded(meta.progress_token).map_err(bad_request)?,
+            progress_token: progress::bounded(meta.progress_token).map_err(Refusal::malformed)?,
             trace: meta.traceparent.filter(|trace| wire::is_trace(trace)),
             log_level: meta.log_level.as_deref().map(read_level).transpose()?,
             idempotency_key: meta.idempotency_key,
@@ -144,7 +143,7 @@ impl<'a> Envelope<'a> {
 /// Refuses a request for what its client does not declare.
 pub(super) fn lacking(text: String, missing: &Value) -> Refusal {
     let data = json!({ "requiredCapabilities": missing });
-    bad_request(RpcError::new(code::MISSING_CLIENT_CAPABILITY, text).with_data(data))
+    Refusal::malformed(RpcError::new(code::MISSING_CLIENT_CAPABILITY, text).with_data(data))
 }
 
 /// Capabilities as a client means them.
@@ -158,14 +157,14 @@ fn without_nulls(capabilities: &RawValue) -> Cow<'_, RawValue> {
 }
 
 fn read_level(level: &str) -> Result<LogLevel, Refusal> {
-    level
-        .parse()
-        .map_err(|unknown: UnknownLevel| bad_request(RpcError::invalid_params(unknown.to_string())))
+    level.parse().map_err(|unknown: UnknownLevel| {
+        Refusal::malformed(RpcError::invalid_params(unknown.to_string()))
+    })
 }
 
-fn check_version(headers: &HeaderMap, version: Option<&str>) -> Result<(), Refusal> {
+fn check_version(facts: &Facts<'_>, version: Option<&str>) -> Result<(), Refusal> {
     let version = version.ok_or_else(|| missing("protocolVersion"))?;
-    headers::expect_plain(headers, VERSION_HEADER, version)?;
+    repeated::expect_revision(facts, version)?;
     if version == MODERN {
         return Ok(());
     }
@@ -175,36 +174,37 @@ fn check_version(headers: &HeaderMap, version: Option<&str>) -> Result<(), Refus
         quoted(version)
     );
     let data = json!({ "supported": supported, "requested": cut(version, 64) });
-    Err(bad_request(
+    Err(Refusal::malformed(
         RpcError::new(code::UNSUPPORTED_VERSION, text).with_data(data),
     ))
 }
 
 fn missing(field: &str) -> Refusal {
     let text = format!("params._meta must have io.modelcontextprotocol/{field}");
-    bad_request(RpcError::invalid_params(text))
-}
-
-fn bad_request(error: RpcError) -> Refusal {
-    Refusal::new(StatusCode::BAD_REQUEST, error)
+    Refusal::malformed(RpcError::invalid_params(text))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::mcp::jsonrpc::{self, Body, Message};
+    use crate::mcp::protocol::answer::RefusalKind;
+    use crate::mcp::protocol::inbound::{Repeated, Stated};
 
     fn read(version: &str, body: &str) -> Result<bool, i64> {
-        let mut headers = HeaderMap::new();
-        if !version.is_empty() {
-            headers.insert(VERSION_HEADER, version.parse().unwrap());
-        }
-        headers.insert(headers::METHOD, "tools/list".parse().unwrap());
+        let facts = Facts {
+            revision: Stated::of((!version.is_empty()).then_some(Some(version))),
+            repeated: Some(Repeated {
+                method: Stated::Once("tools/list"),
+                ..Repeated::default()
+            }),
+            ..Facts::default()
+        };
         match jsonrpc::parse(body.as_bytes()) {
-            Ok(Body::One(Message::Request(request))) => Envelope::read(&headers, &request)
+            Ok(Body::One(Message::Request(request))) => Envelope::read(&facts, &request)
                 .map(|envelope| envelope.takes_tasks)
                 .map_err(|refusal| {
-                    assert_eq!(refusal.status, StatusCode::BAD_REQUEST);
+                    assert_eq!(refusal.kind, RefusalKind::Malformed);
                     refusal.error.code
                 }),
             other => panic!("{other:?}"),

@@ -12,10 +12,11 @@ use super::envelope::lacking;
 use super::task::{InputRequests, input_requests};
 use super::{RESULT_META, ResultMeta};
 use crate::bridge::{Bridge, BridgeError, Call, Carried, Unsealed, Watch};
-use crate::mcp::Caller;
 use crate::mcp::jsonrpc::{self, RpcError};
+use crate::mcp::protocol::answer::Answer;
 use crate::mcp::protocol::capabilities;
-use crate::mcp::protocol::reply::{Answer, Refusal};
+use crate::mcp::protocol::inbound::Caller;
+use crate::mcp::protocol::refusal::Refusal;
 use crate::mcp::protocol::wire;
 
 /// Bounds on the answers that one call brings along.

@@ -15,12 +15,16 @@ use tokio_util::sync::CancellationToken;
 use super::envelope::Envelope;
 use super::task::{InputRequests, ModernTask, input_requests};
 use crate::bridge::{Bridge, BridgeError, Watch};
+use crate::mcp::Mcp;
 use crate::mcp::jsonrpc::{self, Request, RpcError};
+use crate::mcp::protocol::answer::Answer;
+use crate::mcp::protocol::call_line::CallLine;
+use crate::mcp::protocol::inbound::Caller;
 use crate::mcp::protocol::outgoing::{Addressable, Method, Outgoing};
-use crate::mcp::protocol::reply::{Answer, Event, Refusal, Reply};
+use crate::mcp::protocol::refusal::Refusal;
+use crate::mcp::protocol::reply::{Event, Reply};
+use crate::mcp::protocol::standing;
 use crate::mcp::protocol::wire::{self, SERVER_INFO, ServerInfo};
-use crate::mcp::protocol::{call_line::CallLine, standing};
-use crate::mcp::{Caller, Mcp};
 
 /// The most tasks that one stream follows.
 const TASKS_FOLLOWED: usize = 1000;

@@ -3,25 +3,24 @@
 
 mod call;
 mod envelope;
-mod headers;
 mod input;
 mod listen;
+mod repeated;
 mod task;
 
-use axum::http::{HeaderMap, StatusCode};
 use serde::Serialize;
 use serde_json::json;
 
+use crate::mcp::Mcp;
 use crate::mcp::jsonrpc::{self, Request, RpcError};
-use crate::mcp::protocol::reply::{Refusal, Reply};
+use crate::mcp::protocol::answer::RefusalKind;
+use crate::mcp::protocol::inbound::Inbound;
+use crate::mcp::protocol::refusal::Refusal;
+use crate::mcp::protocol::reply::Reply;
 use crate::mcp::protocol::wire::{self, ListedTool, SERVER_INFO, ServerInfo};
 use crate::mcp::protocol::{LEGACY, MODERN, TASKS_EXTENSION};
-use crate::mcp::{Caller, Mcp};
 use envelope::Envelope;
 pub(super) use input::{Asked, input_required};
-
-/// Names the revision of a request.
-pub(crate) const VERSION_HEADER: &str = "mcp-protocol-version";
 
 /// How long a client may keep what it was told of this server and its tools, ms.
 const DISCOVER_TTL_MS: u64 = 60_000;
@@ -60,44 +59,43 @@ fn complete<T: Serialize>(result: T) -> Complete<T> {
 impl Mcp {
     pub(super) async fn modern_request(
         &self,
-        caller: &Caller,
-        headers: &HeaderMap,
+        inbound: &Inbound<'_>,
         request: &Request<'_>,
     ) -> Reply {
-        let envelope = match Envelope::read(headers, request) {
+        let envelope = match Envelope::read(inbound.facts, request) {
             Ok(envelope) => envelope,
             Err(refusal) => return Reply::to_request(request.id, Err(refusal)),
         };
         match request.method.as_ref() {
             "server/discover" => self.modern_answer(request, Ok(complete(self.discovery()))),
             "tools/list" => Reply::to_request(request.id, self.modern_tools(&envelope, request)),
-            "tools/call" => match self.modern_call(caller, headers, &envelope, request).await {
+            "tools/call" => match self.modern_call(inbound, &envelope, request).await {
                 Ok(reply) => reply,
                 Err(refusal) => Reply::to_request(request.id, Err(refusal)),
             },
             "tasks/get" => {
-                let outcome = self.modern_task(caller, headers, &envelope, request).await;
+                let outcome = self.modern_task(inbound, &envelope, request).await;
                 Reply::to_request(request.id, outcome)
             }
             "tasks/update" => {
-                let outcome = self
-                    .modern_update(caller, headers, &envelope, request)
-                    .await;
+                let outcome = self.modern_update(inbound, &envelope, request).await;
                 self.modern_answer(request, outcome.map(|()| complete(json!({}))))
             }
             "tasks/cancel" => {
-                let outcome = self
-                    .modern_cancel(caller, headers, &envelope, request)
-                    .await;
+                let outcome = self.modern_cancel(inbound, &envelope, request).await;
                 self.modern_answer(request, outcome.map(|()| complete(json!({}))))
             }
-            "subscriptions/listen" => match self.modern_listen(caller, &envelope, request).await {
-                Ok(reply) => reply,
-                Err(refusal) => Reply::to_request(request.id, Err(refusal)),
-            },
+            "subscriptions/listen" => {
+                match self.modern_listen(inbound.caller, &envelope, request).await {
+                    Ok(reply) => reply,
+                    Err(refusal) => Reply::to_request(request.id, Err(refusal)),
+                }
+            }
             unknown => {
-                let refusal =
-                    Refusal::new(StatusCode::NOT_FOUND, RpcError::unknown_method(unknown));
+                let refusal = Refusal::new(
+                    RefusalKind::UnknownMethod,
+                    RpcError::unknown_method(unknown),
+                );
                 Reply::to_request(request.id, Err(refusal))
             }
         }

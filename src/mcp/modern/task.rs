@@ -3,23 +3,23 @@
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 
-use axum::http::HeaderMap;
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 use taskferry_contract::{Question, Status, TaskId, TaskView};
 
 use super::envelope::Envelope;
-use super::headers::{self, Presence};
 use super::input::read_answers;
+use super::repeated::{self, Presence};
 use super::{RESULT_META, ResultMeta};
+use crate::mcp::Mcp;
 use crate::mcp::jsonrpc::{self, Request, RpcError};
 use crate::mcp::protocol::capabilities::missing_to_be_asked;
+use crate::mcp::protocol::inbound::{Facts, Inbound};
 use crate::mcp::protocol::object::RawObject;
 use crate::mcp::protocol::pace;
-use crate::mcp::protocol::reply::Refusal;
+use crate::mcp::protocol::refusal::Refusal;
 use crate::mcp::protocol::standing;
 use crate::mcp::protocol::wire::{self, Outcome};
-use crate::mcp::{Caller, Mcp};
 
 /// A task as `tools/call` creates it, `tasks/get` shows it, and a subscription tells of it.
 #[derive(Serialize)]
@@ -135,13 +135,15 @@ struct TaskParams<'a> {
 impl Mcp {
     pub(super) async fn modern_task(
         &self,
-        caller: &Caller,
-        headers: &HeaderMap,
+        inbound: &Inbound<'_>,
         envelope: &Envelope<'_>,
         request: &Request<'_>,
     ) -> Result<String, Refusal> {
-        let (id, _) = named_task(headers, envelope, request)?;
-        let view = self.bridge.poll_with_outcome(id, &caller.owner).await?;
+        let (id, _) = named_task(inbound.facts, envelope, request)?;
+        let view = self
+            .bridge
+            .poll_with_outcome(id, &inbound.caller.owner)
+            .await?;
         let questions = if view.status == Status::InputRequired {
             self.bridge.questions(id).await?
         } else {
@@ -157,12 +159,11 @@ impl Mcp {
 
     pub(super) async fn modern_update(
         &self,
-        caller: &Caller,
-        headers: &HeaderMap,
+        inbound: &Inbound<'_>,
         envelope: &Envelope<'_>,
         request: &Request<'_>,
     ) -> Result<(), Refusal> {
-        let (id, params) = named_task(headers, envelope, request)?;
+        let (id, params) = named_task(inbound.facts, envelope, request)?;
         let Some(responses) = params.input_responses else {
             return Err(
                 RpcError::invalid_params("params must have inputResponses, an object").into(),
@@ -174,21 +175,23 @@ impl Mcp {
             .map(|(key, answer)| (key.as_str(), answer.as_str()))
             .collect();
         // The record of a plain call is no task, though one may know its id.
-        self.bridge.poll(id, &caller.owner).await?;
-        Ok(self.bridge.answer(id, &caller.owner, &answers).await?)
+        self.bridge.poll(id, &inbound.caller.owner).await?;
+        Ok(self
+            .bridge
+            .answer(id, &inbound.caller.owner, &answers)
+            .await?)
     }
 
     pub(super) async fn modern_cancel(
         &self,
-        caller: &Caller,
-        headers: &HeaderMap,
+        inbound: &Inbound<'_>,
         envelope: &Envelope<'_>,
         request: &Request<'_>,
     ) -> Result<(), Refusal> {
-        let (id, _) = named_task(headers, envelope, request)?;
+        let (id, _) = named_task(inbound.facts, envelope, request)?;
         // One that had ended before is acknowledged just the same.
         self.bridge
-            .cancel(id, &caller.owner)
+            .cancel(id, &inbound.caller.owner)
             .await?
             .map_or(Ok(()), |_cancelled| Ok(()))
     }
@@ -196,12 +199,12 @@ impl Mcp {
 
 /// The task a request names. A client that takes no tasks is told so before anything else, even for an unknown id.
 fn named_task<'a>(
-    headers: &HeaderMap,
+    facts: &Facts<'_>,
     envelope: &Envelope<'_>,
     request: &Request<'a>,
 ) -> Result<(TaskId, TaskParams<'a>), Refusal> {
     envelope.require_tasks()?;
     let params: TaskParams<'a> = request.params()?;
-    headers::expect(headers, headers::NAME, &params.task_id, Presence::Optional)?;
+    repeated::expect_name(facts, &params.task_id, Presence::Optional)?;
     Ok((wire::task_id(&params.task_id)?, params))
 }

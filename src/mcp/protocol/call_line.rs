@@ -9,9 +9,8 @@ use taskferry_contract::{TaskId, ToolName, cut, quoted};
 use taskferry_process::telemetry::Took;
 use tracing::Level;
 
-use crate::mcp::era::Era;
 use crate::mcp::jsonrpc::Request;
-use crate::mcp::protocol::reply::{Answer, Reply};
+use crate::mcp::protocol::era::Era;
 
 /// Its target.
 const CALL: &str = "call";
@@ -23,11 +22,11 @@ const LONGEST_NAME: usize = 64;
 pub(crate) struct CallLine {
     task: Option<TaskId>,
     /// Nothing if such lines are not wanted.
-    facts: Option<Box<Facts>>,
+    begun: Option<Box<Begun>>,
 }
 
 #[derive(Debug)]
-struct Facts {
+struct Begun {
     era: &'static str,
     method: String,
     tool: Option<String>,
@@ -49,7 +48,7 @@ impl CallLine {
             return Self::default();
         }
         let Named { name, task } = request.params().unwrap_or_default();
-        let facts = Facts {
+        let begun = Begun {
             era: match era {
                 Era::Legacy => "legacy",
                 Era::Modern => "modern",
@@ -60,7 +59,7 @@ impl CallLine {
         };
         Self {
             task: task.and_then(|task| task.parse().ok()),
-            facts: Some(Box::new(facts)),
+            begun: Some(Box::new(begun)),
         }
     }
 
@@ -68,36 +67,42 @@ impl CallLine {
     pub(crate) fn about(task: TaskId) -> Self {
         Self {
             task: Some(task),
-            facts: None,
+            begun: None,
         }
     }
 
-    /// Says that the request was answered.
-    pub(crate) fn answered(mut self, answer: &Answer) {
-        self.task = self.task.or(answer.task);
-        let outcome = if answer.code.is_some() {
+    /// The same, about the job that `other` is about, if it is about one.
+    pub(super) fn of_job(mut self, other: &Self) -> Self {
+        self.task = other.task.or(self.task);
+        self
+    }
+
+    /// Says that the request was answered: by a task that it became, with the code of an error, under a number of the
+    /// transport.
+    pub(super) fn answered(mut self, task: Option<TaskId>, code: Option<i64>, status: Option<u16>) {
+        self.task = self.task.or(task);
+        let outcome = if code.is_some() {
             "refused"
         } else {
             "answered"
         };
-        self.write(outcome, Some(answer));
+        self.write(outcome, code, status);
     }
 
     /// Says that it has no answer, since its client does not wait for one, at least not here.
     pub(crate) fn unanswered(mut self) {
-        self.write("no answer", None);
+        self.write("no answer", None, None);
     }
 
-    fn write(&mut self, outcome: &'static str, answer: Option<&Answer>) {
-        let Some(facts) = self.facts.take() else {
+    fn write(&mut self, outcome: &'static str, code: Option<i64>, status: Option<u16>) {
+        let Some(begun) = self.begun.take() else {
             return;
         };
         let task = self.task.map(tracing::field::display);
-        let tool = facts.tool.map(tracing::field::display);
+        let tool = begun.tool.map(tracing::field::display);
         tracing::debug!(
-            target: CALL, parent: None, era = facts.era, method = facts.method, tool, task,
-            outcome, status = answer.map(|answer| answer.status.as_u16()),
-            code = answer.and_then(|answer| answer.code), took = %Took(facts.began.elapsed()), "served"
+            target: CALL, parent: None, era = begun.era, method = begun.method, tool, task,
+            outcome, status, code, took = %Took(begun.began.elapsed()), "served"
         );
     }
 }
@@ -112,46 +117,6 @@ fn shown(name: &str) -> String {
 
 impl Drop for CallLine {
     fn drop(&mut self) {
-        self.write("client left", None);
-    }
-}
-
-impl Reply {
-    /// Has `line` say how this goes out: now, or at the end of the stream.
-    pub(crate) fn told_by(self, line: CallLine) -> Self {
-        let named = |of: &CallLine, mut line: CallLine| {
-            line.task = of.task.or(line.task);
-            line
-        };
-        match self {
-            Self::Json(answer) => {
-                line.answered(&answer);
-                Self::Json(answer)
-            }
-            Self::Soon {
-                first,
-                rest,
-                within,
-                line: of,
-            } => Self::Soon {
-                first,
-                rest,
-                within,
-                line: named(&of, line),
-            },
-            Self::Stream {
-                first,
-                rest,
-                line: of,
-            } => Self::Stream {
-                first,
-                rest,
-                line: named(&of, line),
-            },
-            reply => {
-                line.unanswered();
-                reply
-            }
-        }
+        self.write("client left", None, None);
     }
 }

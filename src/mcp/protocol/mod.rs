@@ -2,15 +2,19 @@
 //! with.
 
 pub(super) mod amount;
+pub(super) mod answer;
 pub(super) mod call_line;
 pub(super) mod capabilities;
+pub(super) mod era;
 pub(super) mod idempotency;
+pub(super) mod inbound;
 pub(super) mod log;
 pub(super) mod number;
 pub(super) mod object;
 pub(super) mod outgoing;
 pub(super) mod pace;
 pub(super) mod progress;
+pub(super) mod refusal;
 pub(super) mod reply;
 #[cfg(test)]
 pub(super) mod sample;

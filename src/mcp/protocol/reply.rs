@@ -1,31 +1,15 @@
-//! What a request is answered with, before it becomes HTTP.
+//! What a request is answered with, in the words of no transport.
 
 use std::time::Duration;
 
-use axum::http::StatusCode;
 use serde_json::value::RawValue;
-use taskferry_contract::{SessionId, TaskId};
 use tokio::sync::mpsc;
 
-use crate::bridge::BridgeError;
-use crate::mcp::jsonrpc::{self, RpcError};
+use crate::mcp::jsonrpc::RpcError;
+use crate::mcp::protocol::answer::{Answer, RefusalKind};
 use crate::mcp::protocol::call_line::CallLine;
 use crate::mcp::protocol::outgoing::Admitted;
-
-/// One JSON body and its status.
-#[derive(Debug)]
-pub(crate) struct Answer {
-    pub(crate) status: StatusCode,
-    pub(crate) body: String,
-    /// A legacy session that this answer opens.
-    pub(crate) session: Option<SessionId>,
-    /// When the caller may try again, s.
-    pub(crate) retry_after: Option<u16>,
-    /// The task that the call became, for the log.
-    pub(crate) task: Option<TaskId>,
-    /// The code of the JSON-RPC error that it is, for the log.
-    pub(crate) code: Option<i64>,
-}
+use crate::mcp::protocol::refusal::Refusal;
 
 /// What a stream carries.
 #[derive(Debug)]
@@ -77,11 +61,11 @@ impl Event {
 pub(crate) enum Reply {
     /// One JSON body.
     Json(Answer),
-    /// 202: taken, nothing to say.
+    /// It was taken, and there is nothing to say.
     Accepted,
-    /// 204: done, nothing to say; on a stream, nothing more will come.
-    NoContent,
-    /// A stream that ends at once: the request was cancelled.
+    /// It is done, and there is nothing to say. Of a stream that is to go on: nothing more will come, so do not come back.
+    Nothing,
+    /// No answer will come: the request was cancelled.
     Unanswered,
     /// One JSON body if nothing but the answer comes in time, else a stream.
     Soon {
@@ -97,7 +81,7 @@ pub(crate) enum Reply {
     /// One JSON array if the answers to several requests come in time, else a stream.
     Batch {
         /// The answers that are known already.
-        answers: Vec<String>,
+        answers: Vec<Answer>,
         /// Those to come, and what comes before them; the end of the channel ends the stream.
         rest: mpsc::Receiver<Event>,
         /// How long to wait for all of them, if nothing but answers comes.
@@ -114,109 +98,10 @@ pub(crate) enum Reply {
     },
 }
 
-impl Answer {
-    /// A body with status 200.
-    pub(crate) fn ok(body: String) -> Self {
-        Self::with_status(StatusCode::OK, body)
-    }
-
-    pub(crate) fn with_status(status: StatusCode, body: String) -> Self {
-        Self {
-            status,
-            body,
-            session: None,
-            retry_after: None,
-            task: None,
-            code: None,
-        }
-    }
-
-    /// The same, of a call that became a task.
-    pub(crate) fn of_task(self, task: TaskId) -> Self {
-        Self {
-            task: Some(task),
-            ..self
-        }
-    }
-
-    /// A JSON-RPC error.
-    pub(crate) fn error(status: StatusCode, id: Option<&RawValue>, error: &RpcError) -> Self {
-        Self {
-            code: Some(error.code),
-            ..Self::with_status(status, jsonrpc::failure(id, error))
-        }
-    }
-}
-
-/// A request that is answered with an error.
-#[derive(Debug)]
-pub(crate) struct Refusal {
-    pub(crate) status: StatusCode,
-    pub(crate) error: RpcError,
-    pub(crate) retry_after: Option<u16>,
-}
-
-impl Refusal {
-    pub(crate) fn new(status: StatusCode, error: RpcError) -> Self {
-        Self {
-            status,
-            error,
-            retry_after: None,
-        }
-    }
-
-    /// Of what may be tried again after so many seconds.
-    pub(crate) fn unavailable(text: impl Into<String>, after: u16) -> Self {
-        Self {
-            retry_after: Some(after),
-            ..Self::new(StatusCode::SERVICE_UNAVAILABLE, RpcError::internal(text))
-        }
-    }
-
-    pub(crate) fn answer(self, id: &RawValue) -> Answer {
-        Answer {
-            retry_after: self.retry_after,
-            ..Answer::error(self.status, Some(id), &self.error)
-        }
-    }
-}
-
-/// A protocol error inside a well-formed exchange travels with status 200.
-impl From<RpcError> for Refusal {
-    fn from(error: RpcError) -> Self {
-        Self::new(StatusCode::OK, error)
-    }
-}
-
-/// The one place where a use case's failure becomes a JSON-RPC error.
-impl From<BridgeError> for Refusal {
-    fn from(error: BridgeError) -> Self {
-        let text = error.to_string();
-        match error {
-            BridgeError::NotFound | BridgeError::OtherCall => RpcError::invalid_params(text).into(),
-            BridgeError::TooLarge { .. } => Self::new(
-                StatusCode::PAYLOAD_TOO_LARGE,
-                RpcError::invalid_params(text),
-            ),
-            BridgeError::QueueFull { .. } | BridgeError::StoreFull => Self::unavailable(text, 5),
-            BridgeError::OwnerLimit { .. } => Self {
-                status: StatusCode::TOO_MANY_REQUESTS,
-                ..Self::unavailable(text, 5)
-            },
-            BridgeError::NotReplicated { .. }
-            | BridgeError::NotAccepted { .. }
-            | BridgeError::Unavailable(_) => Self::unavailable(text, 1),
-            BridgeError::Broken(_) => {
-                Self::new(StatusCode::INTERNAL_SERVER_ERROR, RpcError::internal(text))
-            }
-        }
-    }
-}
-
 impl Reply {
-    /// A message that is not one: status 400.
+    /// A message that is none.
     pub(crate) fn malformed(id: Option<&RawValue>, error: &RpcError) -> Self {
-        Self::Json(Answer::error(StatusCode::BAD_REQUEST, id, error))
+        Self::Json(Answer::error(RefusalKind::Malformed, id, error))
     }
 
     /// The answer to a request: a result's body, or why there is none.
@@ -225,5 +110,36 @@ impl Reply {
             Ok(body) => Answer::ok(body),
             Err(refusal) => refusal.answer(id),
         })
+    }
+
+    /// Has `line` say how this goes out: now, or at the end of the stream.
+    pub(crate) fn told_by(self, line: CallLine) -> Self {
+        match self {
+            Self::Json(answer) => Self::Json(answer.told_by(line)),
+            Self::Soon {
+                first,
+                rest,
+                within,
+                line: of,
+            } => Self::Soon {
+                first,
+                rest,
+                within,
+                line: line.of_job(&of),
+            },
+            Self::Stream {
+                first,
+                rest,
+                line: of,
+            } => Self::Stream {
+                first,
+                rest,
+                line: line.of_job(&of),
+            },
+            reply => {
+                line.unanswered();
+                reply
+            }
+        }
     }
 }

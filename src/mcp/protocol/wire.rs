@@ -10,7 +10,7 @@ use crate::bridge::{BridgeError, Tool};
 use crate::mcp::jsonrpc::{Request, RpcError};
 use crate::mcp::protocol::capabilities;
 use crate::mcp::protocol::object::RawObject;
-use crate::mcp::protocol::reply::Refusal;
+use crate::mcp::protocol::refusal::Refusal;
 use crate::mcp::protocol::standing;
 
 /// The name by which this server is known.

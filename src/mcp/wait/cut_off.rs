@@ -1,7 +1,5 @@
 //! How a request ends whose server stops before its job has: its client learns how to go on.
 
-use std::time::Duration;
-
 use taskferry_contract::Leaver;
 use tokio::sync::mpsc;
 use tokio::time::timeout;
@@ -9,11 +7,10 @@ use tokio::time::timeout;
 use super::{Awaits, End, Follow};
 use crate::bridge::Bridge;
 use crate::mcp::legacy::Trail;
-use crate::mcp::protocol::reply::{Answer, Event, Refusal};
-
-/// How long the store may take meanwhile, and then a client that does not read.
-const LAST_LOOK: Duration = Duration::from_millis(600);
-const LAST_EVENT: Duration = Duration::from_millis(100);
+use crate::mcp::protocol::answer::Answer;
+use crate::mcp::protocol::refusal::Refusal;
+use crate::mcp::protocol::reply::Event;
+use crate::mcp::stopping::Stopping;
 
 /// When the caller may try again, s: at another replica, or at the one that comes in the place of this.
 const AGAIN: u16 = 1;
@@ -29,10 +26,10 @@ impl Follow {
         if let Some(primer) = self.trail.as_mut().and_then(Trail::primer) {
             // After this event its client comes back for the rest, to another replica (2025-11-25, transports, Sending
             // Messages to the Server).
-            let _unread = timeout(LAST_EVENT, events.send(primer)).await;
+            let _unread = timeout(Stopping::LAST_EVENT, events.send(primer)).await;
             return End::Left;
         }
-        let answer = timeout(LAST_LOOK, self.last_answer(bridge, events)).await;
+        let answer = timeout(Stopping::LAST_LOOK, self.last_answer(bridge, events)).await;
         let answer = answer.unwrap_or_else(|_elapsed| self.given_up(UNKNOWN));
         End::Answer(answer)
     }

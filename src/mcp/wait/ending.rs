@@ -10,7 +10,9 @@ use super::{Awaits, CANCEL_AGAIN, CANCELS_TRIED, Follow, Late, OnQuestion};
 use crate::bridge::{Bridge, BridgeError};
 use crate::mcp::background;
 use crate::mcp::jsonrpc::RpcError;
-use crate::mcp::protocol::reply::{Answer, Event, Refusal};
+use crate::mcp::protocol::answer::Answer;
+use crate::mcp::protocol::refusal::Refusal;
+use crate::mcp::protocol::reply::Event;
 use crate::mcp::protocol::wire;
 
 /// When a call is tried to be handed out again while the store fails.

@@ -18,11 +18,12 @@ use tokio_util::sync::CancellationToken;
 use crate::bridge::{Bridge, BridgeError, Watch};
 use crate::mcp::Mcp;
 use crate::mcp::legacy::{Carrier, Sessions, Trail};
+use crate::mcp::protocol::answer::Answer;
 use crate::mcp::protocol::call_line::CallLine;
 use crate::mcp::protocol::log::LogTeller;
 use crate::mcp::protocol::outgoing::Addressable;
 use crate::mcp::protocol::progress::ProgressTeller;
-use crate::mcp::protocol::reply::{Answer, Event, Reply};
+use crate::mcp::protocol::reply::{Event, Reply};
 
 /// How often a job whose client left, or a client's task that nothing waits for, is tried to be cancelled while the store
 /// fails; and how long after one another.

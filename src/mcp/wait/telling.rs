@@ -7,9 +7,10 @@ use super::{CANCEL_AGAIN, CANCELS_TRIED, Follow, OnQuestion};
 use crate::bridge::{Bridge, BridgeError};
 use crate::mcp::legacy::Trail;
 use crate::mcp::modern;
+use crate::mcp::protocol::answer::Answer;
 use crate::mcp::protocol::log::LogTeller;
 use crate::mcp::protocol::outgoing::Outgoing;
-use crate::mcp::protocol::reply::{Answer, Event};
+use crate::mcp::protocol::reply::Event;
 
 impl Follow {
     /// An event with its id, if this stream has ids.

@@ -1,41 +1,36 @@
 //! HTTP: the routes, what may come in, and how replies go out.
 
-mod admission;
+mod body;
 mod connections;
-mod cors;
+mod events;
 mod finish;
-mod guard;
 mod health;
+mod layers;
+mod mcp_headers;
+mod refused;
 mod respond;
+mod status;
 
-use std::borrow::Cow;
 use std::sync::Arc;
 use std::time::Duration;
 
-use axum::Router;
-use axum::body::{Body, Bytes};
-use axum::extract::State;
-use axum::http::{HeaderMap, HeaderValue, Request, StatusCode, Uri, header};
+use axum::extract::{Request, State};
+use axum::http::{HeaderMap, HeaderValue, StatusCode, Uri, header};
 use axum::middleware::{from_fn, from_fn_with_state};
-use axum::response::Response;
+use axum::response::{IntoResponse as _, Response};
 use axum::routing::get;
-use http_body_util::{BodyExt as _, LengthLimitError, Limited};
-use taskferry_contract::quoted;
+use axum::{Extension, Router};
 use tokio_util::task::TaskTracker;
 
 use crate::bridge::Bridge;
-use crate::mcp::{Caller, Mcp, Reply, Stopping};
-use admission::{Admission, Room};
+use crate::mcp::{Caller, Inbound, Mcp, Stopping};
 pub(crate) use connections::serve;
 use finish::Finish;
-pub(crate) use guard::Guard;
-use respond::{Refused, busy, respond};
-
-/// How long a client may take to send the body of a request, which has its room meanwhile.
-const BODY_WITHIN: Duration = Duration::from_secs(60);
-
-/// How long a request that has no answer yet is left to itself once the server stops and waits no longer.
-const LAST_MOMENT: Duration = Duration::from_millis(800);
+use layers::admission::{Admission, Room, admit};
+pub(crate) use layers::guard::Guard;
+use layers::{caller, cors, guard, stopping};
+use refused::Refused;
+use respond::respond;
 
 /// What may come in and how answers go out.
 #[derive(Debug, Clone)]
@@ -52,10 +47,13 @@ pub(crate) struct HttpSettings {
     pub(crate) caller: Caller,
 }
 
+/// What the routes need.
 struct Edge {
     mcp: Arc<Mcp>,
     bridge: Bridge,
-    settings: HttpSettings,
+    max_body_bytes: usize,
+    keep_alive: Duration,
+    /// What outlives its client.
     tracker: TaskTracker,
     stopping: Stopping,
 }
@@ -68,12 +66,14 @@ pub(crate) fn router(
     (tracker, stopping): (TaskTracker, Stopping),
 ) -> Router {
     let admission = Admission::new(settings.max_requests);
+    let (guard, caller) = (Arc::new(settings.guard), Arc::new(settings.caller));
     let edge = Arc::new(Edge {
         mcp,
         bridge,
-        settings,
+        max_body_bytes: settings.max_body_bytes,
+        keep_alive: settings.keep_alive,
         tracker,
-        stopping,
+        stopping: stopping.clone(),
     });
     // Without a handler of its own, HEAD would open a stream as GET does.
     let endpoint = || get(open).head(other).post(post).delete(end).fallback(other);
@@ -81,13 +81,16 @@ pub(crate) fn router(
         .route("/mcp", endpoint())
         // Clients are given addresses with a slash at their end, or add one.
         .route("/mcp/", endpoint())
-        .route_layer(from_fn_with_state(admission, admission::admit))
+        .route_layer(from_fn_with_state(caller, caller::name))
+        .route_layer(from_fn_with_state(Arc::clone(&guard), guard::check))
+        .route_layer(from_fn_with_state(stopping, stopping::answer_at_the_end))
+        .route_layer(from_fn_with_state(admission, admit))
         .route("/healthz", get(health::alive))
         .route("/readyz", get(health::ready))
         .method_not_allowed_fallback(unserved_method)
         .fallback(nowhere)
         .layer(from_fn(guard::one_host))
-        .layer(from_fn_with_state(Arc::clone(&edge), cors::share))
+        .layer(from_fn_with_state(guard, cors::share))
         .with_state(edge)
 }
 
@@ -106,158 +109,70 @@ async fn unserved_method() -> (StatusCode, &'static str) {
 
 /// Serves a message. What it begins is not left half done when its client goes away: the reply is made in any case, and
 /// whoever waits behind it then learns that nobody listens.
-async fn post(State(edge): State<Arc<Edge>>, request: Request<Body>) -> Response {
-    unless_over(&edge, answer(Arc::clone(&edge), request)).await
-}
-
-/// The response of a request, unless the server stops and it does not come: whoever waits for a job is answered before that.
-async fn unless_over(edge: &Edge, response: impl Future<Output = Response>) -> Response {
-    let over = async {
-        edge.stopping.over.cancelled().await;
-        tokio::time::sleep(LAST_MOMENT).await;
+async fn post(
+    State(edge): State<Arc<Edge>>,
+    Extension(caller): Extension<Arc<Caller>>,
+    Extension(room): Extension<Room>,
+    request: Request,
+) -> Response {
+    let (parts, body) = request.into_parts();
+    let body = match body::take(&parts.headers, body, edge.max_body_bytes).await {
+        Ok(body) => body,
+        Err(refused) => return refused.into_response(),
     };
-    tokio::select! {
-        biased;
-        response = response => response,
-        () = over => {
-            let text = "this server stops before it could answer; send the request again in a moment. If it was a call, it may have been queued";
-            busy(text.to_owned())
-        }
-    }
-}
-
-async fn answer(edge: Arc<Edge>, request: Request<Body>) -> Response {
-    let room = request.extensions().get::<Room>().cloned();
-    let (headers, body) = match take(&edge, request).await {
-        Ok(taken) => taken,
-        Err(refused) => return refused.respond(),
-    };
-    let served = Arc::clone(&edge);
+    let (mcp, keep_alive) = (Arc::clone(&edge.mcp), edge.keep_alive);
     let work = async move {
         let _held_until_then = room;
-        let caller = &served.settings.caller;
-        served.mcp.post(caller, &headers, &body).await
+        let facts = mcp_headers::read(&parts.headers);
+        let inbound = Inbound {
+            caller: &caller,
+            facts: &facts,
+        };
+        mcp.receive(&inbound, &body).await
     };
     let reply = Finish::new(edge.tracker.clone(), work).await;
-    respond(reply, edge.settings.keep_alive).await
+    respond(reply, keep_alive).await
 }
 
-async fn open(State(edge): State<Arc<Edge>>, headers: HeaderMap) -> Response {
-    if let Err(refused) = edge.settings.guard.check(&headers) {
-        return refused.respond();
+/// Opens a stream.
+async fn open(
+    State(edge): State<Arc<Edge>>,
+    Extension(caller): Extension<Arc<Caller>>,
+    headers: HeaderMap,
+) -> Response {
+    if !mcp_headers::accept_events(&headers) {
+        let text = "a GET opens an event stream; send Accept: text/event-stream";
+        return Refused::new(StatusCode::NOT_ACCEPTABLE, text.to_owned()).into_response();
     }
-    let reply = edge.mcp.get(&edge.settings.caller, &headers);
-    unless_over(&edge, Box::pin(send(&edge, reply))).await
+    let facts = mcp_headers::read(&headers);
+    let inbound = Inbound {
+        caller: &caller,
+        facts: &facts,
+    };
+    let reply = Box::pin(edge.mcp.open_stream(&inbound)).await;
+    respond(reply, edge.keep_alive).await
 }
 
-async fn send(edge: &Edge, reply: impl Future<Output = Reply>) -> Response {
-    respond(reply.await, edge.settings.keep_alive).await
-}
-
-async fn end(State(edge): State<Arc<Edge>>, headers: HeaderMap) -> Response {
-    if let Err(refused) = edge.settings.guard.check(&headers) {
-        return refused.respond();
-    }
-    let reply = edge.mcp.delete(&edge.settings.caller, &headers);
-    unless_over(&edge, send(&edge, reply)).await
+/// Ends a session.
+async fn end(
+    State(edge): State<Arc<Edge>>,
+    Extension(caller): Extension<Arc<Caller>>,
+    headers: HeaderMap,
+) -> Response {
+    let facts = mcp_headers::read(&headers);
+    let inbound = Inbound {
+        caller: &caller,
+        facts: &facts,
+    };
+    let reply = edge.mcp.end_session(&inbound).await;
+    respond(reply, edge.keep_alive).await
 }
 
 /// Turns away a method of HTTP that means nothing here.
-async fn other(State(edge): State<Arc<Edge>>, headers: HeaderMap) -> Response {
-    if let Err(refused) = edge.settings.guard.check(&headers) {
-        return refused.respond();
-    }
+async fn other() -> Response {
     let text = "POST a message, GET a session's stream, or DELETE a session".to_owned();
-    let mut response = Refused::new(StatusCode::METHOD_NOT_ALLOWED, text).respond();
+    let mut response = Refused::new(StatusCode::METHOD_NOT_ALLOWED, text).into_response();
     let allowed = HeaderValue::from_static("GET, POST, DELETE");
     response.headers_mut().insert(header::ALLOW, allowed);
     response
-}
-
-/// Takes a message off the wire, if it may come in.
-async fn take(edge: &Edge, request: Request<Body>) -> Result<(HeaderMap, Bytes), Refused> {
-    let (parts, body) = request.into_parts();
-    edge.settings.guard.check(&parts.headers)?;
-    check_content_type(&parts.headers)?;
-    check_encoding(&parts.headers)?;
-    let body = read(body, edge.settings.max_body_bytes, BODY_WITHIN).await?;
-    Ok((parts.headers, body))
-}
-
-fn check_content_type(headers: &HeaderMap) -> Result<(), Refused> {
-    let given = headers
-        .get(header::CONTENT_TYPE)
-        .and_then(|value| value.to_str().ok());
-    let given = given.unwrap_or("");
-    let essence = given.split(';').next().unwrap_or("").trim();
-    if essence.eq_ignore_ascii_case("application/json") {
-        return Ok(());
-    }
-    let text = format!(
-        "the body must be JSON: send Content-Type: application/json, not {}",
-        quoted(given)
-    );
-    Err(Refused::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, text))
-}
-
-/// Bodies are taken as they are: a compressed one would be told to be no UTF-8.
-fn check_encoding(headers: &HeaderMap) -> Result<(), Refused> {
-    let given = headers.get_all(header::CONTENT_ENCODING).iter();
-    let given: Vec<Cow<'_, str>> = given
-        .map(|value| String::from_utf8_lossy(value.as_bytes()))
-        .collect();
-    let is_plain = |coding: &str| coding.is_empty() || coding.eq_ignore_ascii_case("identity");
-    let mut codings = given
-        .iter()
-        .flat_map(|value| value.split(','))
-        .map(str::trim);
-    let Some(coding) = codings.find(|coding| !is_plain(coding)) else {
-        return Ok(());
-    };
-    let text = format!(
-        "the body is encoded as {coding:.40?}; send it without Content-Encoding, as plain JSON"
-    );
-    Err(Refused::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, text))
-}
-
-async fn read(body: Body, limit: usize, within: Duration) -> Result<Bytes, Refused> {
-    let body = tokio::time::timeout(within, Limited::new(body, limit).collect()).await;
-    let Ok(body) = body else {
-        let text = format!("the body did not come within {within:?}; send the request again");
-        return Err(Refused::new(StatusCode::REQUEST_TIMEOUT, text));
-    };
-    match body {
-        Ok(body) => Ok(body.to_bytes()),
-        Err(error) if error.is::<LengthLimitError>() => {
-            let text = format!(
-                "the body is larger than the {limit} bytes this server takes (its setting max_body)"
-            );
-            Err(Refused::new(StatusCode::PAYLOAD_TOO_LARGE, text))
-        }
-        Err(error) => {
-            let text = format!("the body ended early: {error}");
-            Err(Refused::new(StatusCode::BAD_REQUEST, text))
-        }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use std::convert::Infallible;
-
-    use futures_util::stream;
-
-    use super::*;
-
-    #[tokio::test]
-    async fn a_body_that_does_not_come_is_not_waited_for() {
-        let begun = stream::iter([Ok::<_, Infallible>(Bytes::from_static(b"{"))]);
-        let never = stream::pending();
-        let body = Body::from_stream(futures_util::StreamExt::chain(begun, never));
-        let refused = read(body, 1024, Duration::from_millis(20)).await;
-        let refused = refused.unwrap_err();
-        assert_eq!(refused.status, StatusCode::REQUEST_TIMEOUT);
-        let whole = read(Body::from("{}"), 1024, Duration::from_secs(60)).await;
-        assert_eq!(whole.unwrap(), "{}");
-    }
 }

@@ -10,18 +10,18 @@ use axum::response::Response;
 use http_body_util::BodyExt as _;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
-use super::respond::busy;
+use crate::transport::http::refused::busy;
 
 /// The requests that may still be opened.
 #[derive(Debug, Clone)]
-pub(super) struct Admission {
+pub(in crate::transport::http) struct Admission {
     free: Arc<Semaphore>,
     most: usize,
 }
 
 impl Admission {
     /// Room for `most` requests; 0 for any number.
-    pub(super) fn new(most: u64) -> Self {
+    pub(in crate::transport::http) fn new(most: u64) -> Self {
         let most = usize::try_from(most)
             .ok()
             .filter(|most| *most > 0)
@@ -35,11 +35,11 @@ impl Admission {
 
 /// What one request takes of it, given back with the last clone.
 #[derive(Debug, Clone)]
-pub(super) struct Room(Arc<OwnedSemaphorePermit>);
+pub(in crate::transport::http) struct Room(Arc<OwnedSemaphorePermit>);
 
 /// Serves a request if there is room, which it holds until the last of its answer was taken, or its client is gone and
 /// nothing is done for it any more.
-pub(super) async fn admit(
+pub(in crate::transport::http) async fn admit(
     State(admission): State<Admission>,
     mut request: Request,
     next: Next,

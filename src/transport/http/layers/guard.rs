@@ -1,13 +1,15 @@
 //! Which `Host` and `Origin` headers are served: a web page that makes a browser talk to a server on loopback, or
 //! rebinds its own name to it, is turned away (2026-07-28, Streamable HTTP, Security).
 
-use axum::extract::Request;
+use std::sync::Arc;
+
+use axum::extract::{Request, State};
 use axum::http::{HeaderMap, StatusCode, Uri, header};
 use axum::middleware::Next;
-use axum::response::Response;
+use axum::response::{IntoResponse as _, Response};
 use taskferry_contract::quoted;
 
-use super::respond::Refused;
+use crate::transport::http::refused::Refused;
 
 /// Names that mean this machine.
 const LOOPBACK: [&str; 3] = ["localhost", "127.0.0.1", "[::1]"];
@@ -23,7 +25,7 @@ pub(crate) struct Guard {
 
 impl Guard {
     /// Refuses a request that names another host, or comes from a page of another origin.
-    pub(super) fn check(&self, headers: &HeaderMap) -> Result<(), Refused> {
+    pub(super) fn judge(&self, headers: &HeaderMap) -> Result<(), Refused> {
         let host = headers
             .get(header::HOST)
             .and_then(|host| host.to_str().ok())
@@ -69,12 +71,24 @@ impl Guard {
     }
 }
 
+/// Turns away what the guard refuses.
+pub(in crate::transport::http) async fn check(
+    State(guard): State<Arc<Guard>>,
+    request: Request,
+    next: Next,
+) -> Response {
+    match guard.judge(request.headers()) {
+        Ok(()) => next.run(request).await,
+        Err(refused) => refused.into_response(),
+    }
+}
+
 /// Turns away a request that names two hosts: what stands in front of this server may go by the other one (RFC 9112,
 /// section 3.2).
-pub(super) async fn one_host(request: Request, next: Next) -> Response {
+pub(in crate::transport::http) async fn one_host(request: Request, next: Next) -> Response {
     match check_one_host(request.headers(), request.uri()) {
         Ok(()) => next.run(request).await,
-        Err(text) => Refused::new(StatusCode::BAD_REQUEST, text.to_owned()).respond(),
+        Err(text) => Refused::new(StatusCode::BAD_REQUEST, text.to_owned()).into_response(),
     }
 }
 
@@ -119,7 +133,7 @@ mod tests {
             headers.insert(header::ORIGIN, origin.parse().unwrap());
         }
         guard
-            .check(&headers)
+            .judge(&headers)
             .err()
             .map_or(StatusCode::OK, |refused| refused.status)
     }

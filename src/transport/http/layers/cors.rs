@@ -9,7 +9,7 @@ use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, header};
 use axum::middleware::Next;
 use axum::response::Response;
 
-use super::Edge;
+use crate::transport::http::layers::guard::Guard;
 
 /// What a page may do here.
 const METHODS: HeaderValue = HeaderValue::from_static("GET, POST, DELETE");
@@ -19,8 +19,12 @@ const EXPOSED: HeaderValue = HeaderValue::from_static("Mcp-Session-Id, Retry-Aft
 const MAX_AGE: HeaderValue = HeaderValue::from_static("7200");
 
 /// Serves a request, and lets a page of an origin that is served see the answer. Others are turned away further on.
-pub(super) async fn share(State(edge): State<Arc<Edge>>, request: Request, next: Next) -> Response {
-    let served = |_: &HeaderValue| edge.settings.guard.check(request.headers()).is_ok();
+pub(in crate::transport::http) async fn share(
+    State(guard): State<Arc<Guard>>,
+    request: Request,
+    next: Next,
+) -> Response {
+    let served = |_: &HeaderValue| guard.judge(request.headers()).is_ok();
     let origin = request.headers().get(header::ORIGIN).cloned();
     let Some(origin) = origin.filter(served) else {
         return next.run(request).await;

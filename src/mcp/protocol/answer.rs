@@ -1,0 +1,89 @@
+//! The answer to one request.
+
+use serde_json::value::RawValue;
+use taskferry_contract::{SessionId, TaskId};
+
+use crate::mcp::jsonrpc::{self, RpcError};
+use crate::mcp::protocol::call_line::CallLine;
+
+/// One JSON body.
+#[derive(Debug)]
+pub(crate) struct Answer {
+    pub(crate) body: String,
+    /// What kind of error it is; nothing if it is none.
+    pub(crate) refusal: Option<RefusalKind>,
+    /// A legacy session that this answer opens.
+    pub(crate) session: Option<SessionId>,
+    /// When the caller may try again, s.
+    pub(crate) retry_after: Option<u16>,
+    /// The task that the call became, for the log.
+    pub(crate) task: Option<TaskId>,
+    /// The code of the JSON-RPC error that it is, for the log.
+    pub(crate) code: Option<i64>,
+    /// Says in the log how it went.
+    pub(crate) line: CallLine,
+}
+
+/// What kind of error an answer is, for a transport that has a way of its own to say so.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum RefusalKind {
+    /// One inside a well-formed exchange: its code says what it is.
+    InExchange,
+    /// The message is none, or lacks what each must say.
+    Malformed,
+    /// The revision has no such method.
+    UnknownMethod,
+    /// The session ended, or never was.
+    NoSession,
+    /// The message holds more than is taken in one piece.
+    TooLarge,
+    /// The caller has as many jobs as it may have.
+    TooMany,
+    /// It cannot be served now, and may be later.
+    Unavailable,
+    /// What is stored cannot be read.
+    Broken,
+}
+
+impl Answer {
+    /// A result.
+    pub(crate) fn ok(body: String) -> Self {
+        Self {
+            body,
+            refusal: None,
+            session: None,
+            retry_after: None,
+            task: None,
+            code: None,
+            line: CallLine::default(),
+        }
+    }
+
+    /// A JSON-RPC error.
+    pub(crate) fn error(kind: RefusalKind, id: Option<&RawValue>, error: &RpcError) -> Self {
+        Self {
+            refusal: Some(kind),
+            code: Some(error.code),
+            ..Self::ok(jsonrpc::failure(id, error))
+        }
+    }
+
+    /// The same, of a call that became a task.
+    pub(crate) fn of_task(self, task: TaskId) -> Self {
+        Self {
+            task: Some(task),
+            ..self
+        }
+    }
+
+    /// Has `line` say how it went, once it is [sent](Self::sent).
+    pub(crate) fn told_by(self, line: CallLine) -> Self {
+        Self { line, ..self }
+    }
+
+    /// Is to be called when it goes out, with the number that the transport gives answers of its kind, if it has any.
+    pub(crate) fn sent(&mut self, status: Option<u16>) {
+        let line = std::mem::take(&mut self.line);
+        line.answered(self.task, self.code, status);
+    }
+}

@@ -1,0 +1,92 @@
+//! Why a request is answered with an error.
+
+use serde_json::value::RawValue;
+
+use crate::bridge::BridgeError;
+use crate::mcp::jsonrpc::RpcError;
+use crate::mcp::protocol::answer::{Answer, RefusalKind};
+
+/// When the caller of a job that found no room may try again, s; and when that of a store that did not answer may.
+const ROOM_AGAIN: u16 = 5;
+const STORE_AGAIN: u16 = 1;
+
+/// A request that is answered with an error.
+#[derive(Debug)]
+pub(crate) struct Refusal {
+    pub(crate) kind: RefusalKind,
+    pub(crate) error: RpcError,
+    /// When it may be tried again, s.
+    pub(crate) retry_after: Option<u16>,
+}
+
+impl Refusal {
+    pub(crate) fn new(kind: RefusalKind, error: RpcError) -> Self {
+        Self {
+            kind,
+            error,
+            retry_after: None,
+        }
+    }
+
+    /// Of a request that lacks what each must say, or says it wrongly.
+    pub(crate) fn malformed(error: RpcError) -> Self {
+        Self::new(RefusalKind::Malformed, error)
+    }
+
+    /// Of what may be tried again after so many seconds.
+    pub(crate) fn unavailable(text: impl Into<String>, after: u16) -> Self {
+        Self {
+            retry_after: Some(after),
+            ..Self::new(RefusalKind::Unavailable, RpcError::internal(text))
+        }
+    }
+
+    pub(crate) fn answer(self, id: &RawValue) -> Answer {
+        Answer {
+            retry_after: self.retry_after,
+            ..Answer::error(self.kind, Some(id), &self.error)
+        }
+    }
+
+    /// The error where there is no request to answer: it has no id, and no exchange that would be well-formed.
+    pub(crate) fn of_no_request(self) -> Answer {
+        let kind = match self.kind {
+            RefusalKind::InExchange => RefusalKind::Malformed,
+            kind => kind,
+        };
+        Answer {
+            retry_after: self.retry_after,
+            ..Answer::error(kind, None, &self.error)
+        }
+    }
+}
+
+impl From<RpcError> for Refusal {
+    fn from(error: RpcError) -> Self {
+        Self::new(RefusalKind::InExchange, error)
+    }
+}
+
+/// The one place where a use case's failure becomes a JSON-RPC error.
+impl From<BridgeError> for Refusal {
+    fn from(error: BridgeError) -> Self {
+        let text = error.to_string();
+        match error {
+            BridgeError::NotFound | BridgeError::OtherCall => RpcError::invalid_params(text).into(),
+            BridgeError::TooLarge { .. } => {
+                Self::new(RefusalKind::TooLarge, RpcError::invalid_params(text))
+            }
+            BridgeError::QueueFull { .. } | BridgeError::StoreFull => {
+                Self::unavailable(text, ROOM_AGAIN)
+            }
+            BridgeError::OwnerLimit { .. } => Self {
+                kind: RefusalKind::TooMany,
+                ..Self::unavailable(text, ROOM_AGAIN)
+            },
+            BridgeError::NotReplicated { .. }
+            | BridgeError::NotAccepted { .. }
+            | BridgeError::Unavailable(_) => Self::unavailable(text, STORE_AGAIN),
+            BridgeError::Broken(_) => Self::new(RefusalKind::Broken, RpcError::internal(text)),
+        }
+    }
+}

@@ -1,0 +1,9 @@
+//! What every request passes on its way in, from the outside: pages of other origins see their answers (`cors`), a request names
+//! one host (`guard`); and at the endpoint of MCP also: there is room for it (`admission`), the server does not stop
+//! (`stopping`), it may come from where it comes (`guard`), and who calls is known (`caller`).
+
+pub(super) mod admission;
+pub(super) mod caller;
+pub(super) mod cors;
+pub(super) mod guard;
+pub(super) mod stopping;

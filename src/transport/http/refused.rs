@@ -1,0 +1,39 @@
+//! What is turned away before `mcp` sees it.
+
+use axum::http::StatusCode;
+use axum::response::{IntoResponse, Response};
+
+use crate::mcp::{Answer, RefusalKind, RpcError};
+use crate::transport::http::respond::json;
+
+/// A request that HTTP turns away.
+#[derive(Debug)]
+pub(super) struct Refused {
+    pub(super) status: StatusCode,
+    text: String,
+}
+
+impl Refused {
+    pub(super) fn new(status: StatusCode, text: String) -> Self {
+        Self { status, text }
+    }
+}
+
+/// A JSON-RPC error without id.
+impl IntoResponse for Refused {
+    fn into_response(self) -> Response {
+        let error = RpcError::invalid_request(self.text);
+        let mut response = json(Answer::error(RefusalKind::Malformed, None, &error));
+        *response.status_mut() = self.status;
+        response
+    }
+}
+
+/// The answer of a replica that takes no more for now.
+pub(super) fn busy(text: String) -> Response {
+    let error = RpcError::internal(text);
+    json(Answer {
+        retry_after: Some(1),
+        ..Answer::error(RefusalKind::Unavailable, None, &error)
+    })
+}
