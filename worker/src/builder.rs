@@ -11,14 +11,17 @@ use taskferry_contract::{
 use taskferry_process::Offload;
 use tokio_util::task::TaskTracker;
 
+use crate::core::Core;
+use crate::core::in_flight::InFlight;
+use crate::core::phase::{Phase, Tally};
+use crate::core::slots::Slots;
+use crate::core::wake::Wake;
 use crate::exec::Environment;
 use crate::exec_tool::{self, ExecHandler};
-use crate::handler::Handler;
 use crate::manifest::Manifest;
 use crate::open_files;
-use crate::runtime::in_flight::InFlight;
-use crate::runtime::slots::Slots;
-use crate::runtime::{Phase, Runtime, Tally, Tool, Wake};
+use crate::runtime::{Runtime, Tool};
+use crate::sdk::Handler;
 use crate::sums::{self, Bounds, CommandOutput};
 use crate::worker::Worker;
 
@@ -211,7 +214,7 @@ impl Builder {
         Ok(Worker::new(self.runtime()?, drain_timeout, warnings))
     }
 
-    /// What the loops of the worker share.
+    /// The tools of the worker, and what its loops share.
     pub(crate) fn runtime(mut self) -> Result<Runtime, BuildError> {
         // A tool that was refused is told as that.
         let no_tool = self.tools.is_empty() && self.problems.is_empty();
@@ -244,15 +247,13 @@ impl Builder {
             return Err(BuildError(self.problems));
         }
         let connections = self.store.connections().clone();
-        Ok(Runtime {
+        let core = Core {
             worker: WorkerId::random(&self.host),
-            relay: Arc::new(self.store.clone()),
             store: self.store,
             host: self.host,
             lease: self.lease,
             park_after: self.park_after,
             max_result: self.max_result,
-            tools,
             queues,
             slots: Arc::new(Slots::new(self.slots, connections)),
             in_flight: Arc::new(InFlight::default()),
@@ -264,6 +265,10 @@ impl Builder {
             offload: Offload::default(),
             activity: Mutex::default(),
             unfit: Mutex::default(),
+        };
+        Ok(Runtime {
+            core: Arc::new(core),
+            tools,
         })
     }
 }

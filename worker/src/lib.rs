@@ -8,26 +8,26 @@
 #[doc = include_str!("../../docs/WORKERS.md")]
 struct Handbook;
 
-mod ask;
 mod builder;
 pub mod cli;
 mod config;
-mod context;
+mod core;
 pub mod exec;
 mod exec_tool;
-mod handler;
+mod json_object;
 pub mod manifest;
 mod open_files;
-mod output_schema;
+mod result;
 mod runtime;
+mod sdk;
 mod sums;
 mod trial;
 pub mod units;
 mod worker;
 
-pub use ask::{AskError, AskRequest};
 pub use builder::{BuildError, Builder, LONGEST_LEASE, MAX_RESULT, MOST_SLOTS, SHORTEST_LEASE};
-pub use context::JobContext;
-pub use handler::{Handler, HandlerFuture, HandlerResult, ToolError, ToolOutput};
+pub use sdk::{
+    AskError, AskRequest, Handler, HandlerFuture, HandlerResult, JobContext, ToolError, ToolOutput,
+};
 pub use taskferry_contract as contract;
 pub use worker::{Drained, Worker};

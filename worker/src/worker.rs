@@ -12,10 +12,11 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::builder::Builder;
-use crate::runtime::activity::Fetching;
-use crate::runtime::backoff::jittered;
+use crate::core::activity::Fetching;
+use crate::core::lock::lock;
+use crate::core::pause::jittered;
 use crate::runtime::fetcher::Fetcher;
-use crate::runtime::{Runtime, forwarder, heartbeat, janitor, lock, reclaimer};
+use crate::runtime::{Runtime, forwarder, heartbeat, janitor, reclaimer};
 
 /// Between two looks for a Redis that does not answer at the start.
 const WAIT_FOR_REDIS: [Duration; 2] = [Duration::from_millis(500), Duration::from_secs(2)];
@@ -61,14 +62,14 @@ impl Worker {
     /// Its name in Redis, made fresh at each start.
     #[must_use]
     pub fn id(&self) -> &WorkerId {
-        &self.runtime.worker
+        &self.runtime.core.worker
     }
 
     /// Cancel it to end the worker without waiting for its jobs: handlers are dropped, commands killed, and their jobs
     /// released if Redis answers.
     #[must_use]
     pub fn kill_token(&self) -> CancellationToken {
-        self.runtime.phase.kill.clone()
+        self.runtime.core.phase.kill.clone()
     }
 
     /// Runs until `stop` is cancelled, and then drains: nothing new is begun, what runs may finish within the drain
@@ -86,31 +87,29 @@ impl Worker {
             tracing::warn!("{warning}");
         }
         let drained = |runtime: &Runtime| Drained {
-            released: runtime.ended.released(),
-            abandoned: runtime.ended.abandoned(),
+            released: runtime.core.ended.released(),
+            abandoned: runtime.core.ended.abandoned(),
         };
         tokio::select! {
             ready = ready(runtime) => ready?,
             () = stop.cancelled() => return Ok(drained(runtime)),
         }
         tracing::info!(
-            worker = %runtime.worker, slots = runtime.slots.total(), queues = runtime.queues.len(),
-            lease = ?runtime.lease, tools = runtime.tools.len(), "working"
+            worker = %runtime.core.worker, slots = runtime.core.slots.total(), queues = runtime.core.queues.len(),
+            lease = ?runtime.core.lease, tools = runtime.tools.len(), "working"
         );
         let loops = begin_loops(runtime);
         let (rest, end) = (TaskTracker::new(), CancellationToken::new());
-        let own = || Arc::clone(runtime);
-        rest.spawn(kept(own(), "janitor".to_owned(), end.clone(), janitor::run));
-        rest.spawn(kept(
-            own(),
-            "listener".to_owned(),
-            end.clone(),
-            heartbeat::listen,
-        ));
+        let (own, until) = (Arc::clone(runtime), end.clone());
+        let janitor = move || janitor::run(Arc::clone(&own), until.clone());
+        rest.spawn(kept(runtime, "janitor".to_owned(), &end, janitor));
+        let (core, until) = (Arc::clone(&runtime.core), end.clone());
+        let listener = move || heartbeat::listen(Arc::clone(&core), until.clone());
+        rest.spawn(kept(runtime, "listener".to_owned(), &end, listener));
         tokio::select! {
             () = stop.cancelled() => {}
-            () = runtime.phase.stop.cancelled() => {}
-            () = runtime.phase.kill.cancelled() => {}
+            () = runtime.core.phase.stop.cancelled() => {}
+            () = runtime.core.phase.kill.cancelled() => {}
         }
         self.drain(loops).await;
         end.cancel();
@@ -118,7 +117,7 @@ impl Worker {
         let goodbye = async {
             rest.wait().await;
             self.be_forgotten().await?;
-            runtime.store.leave(&runtime.worker).await
+            runtime.core.store.leave(&runtime.core.worker).await
         };
         match timeout(LAST_WORDS, goodbye).await {
             Ok(Ok(())) => {}
@@ -127,18 +126,15 @@ impl Worker {
         }
         let drained = drained(runtime);
         tracing::info!(?drained, "stopped");
-        lock(&runtime.unfit).take().map_or(Ok(drained), Err)
+        lock(&runtime.core.unfit).take().map_or(Ok(drained), Err)
     }
 
     /// Takes this worker off the consumers of its queues, so that restarts do not pile up names.
     async fn be_forgotten(&self) -> Result<(), Error> {
-        let runtime = &self.runtime;
-        for shard in runtime.store.shards().all() {
-            for queue in &runtime.queues {
-                let forgotten = runtime
-                    .store
-                    .forget_worker(&runtime.worker, (shard, queue))
-                    .await;
+        let core = &self.runtime.core;
+        for shard in core.store.shards().all() {
+            for queue in &core.queues {
+                let forgotten = core.store.forget_worker(&core.worker, (shard, queue)).await;
                 match forgotten {
                     Err(error) if error.is_no_group() || error.is_wrong_type() => {}
                     outcome => _ = outcome?,
@@ -151,14 +147,14 @@ impl Worker {
     /// Ends the loops and the jobs, within the drain timeout and the graces of what runs then.
     async fn drain(&self, loops: TaskTracker) {
         let runtime = &self.runtime;
-        let phase = &runtime.phase;
+        let phase = &runtime.core.phase;
         phase.stop.cancel();
-        let running = runtime.in_flight.len();
+        let running = runtime.core.in_flight.len();
         tracing::info!(running, timeout = ?self.drain_timeout, "winding down");
         let ended = async {
             end_loops(runtime, loops).await;
-            runtime.jobs.close();
-            runtime.jobs.wait().await;
+            runtime.core.jobs.close();
+            runtime.core.jobs.wait().await;
         };
         tokio::pin!(ended);
         let graces = runtime.tools.values().map(|tool| tool.handler.stop_grace());
@@ -179,15 +175,15 @@ impl Worker {
             tokio::select! {
                 () = &mut ended => return,
                 () = sleep(patience) => {
-                    tracing::warn!(running = runtime.in_flight.len(), after = ?patience, "{over}");
+                    tracing::warn!(running = runtime.core.in_flight.len(), after = ?patience, "{over}");
                     step.cancel();
                 }
                 () = phase.kill.cancelled() => {}
             }
         }
         if timeout(LAST_WORDS, ended).await.is_err() {
-            let left = runtime.in_flight.len();
-            (0..left).for_each(|_| runtime.ended.count_abandoned());
+            let left = runtime.core.in_flight.len();
+            (0..left).for_each(|_| runtime.core.ended.count(false));
             tracing::warn!(
                 left,
                 "the end is not waited for any longer; jobs are left to their leases"
@@ -199,27 +195,35 @@ impl Worker {
 /// Begins the loops that work on each shard until the worker stops.
 fn begin_loops(runtime: &Arc<Runtime>) -> TaskTracker {
     let loops = TaskTracker::new();
-    let (own, stop) = (|| Arc::clone(runtime), || runtime.phase.stop.clone());
-    for shard in runtime.store.shards().all() {
-        loops.spawn(keep_fetching(own(), shard));
-        let reclaimer = move |runtime, _stop| reclaimer::run(runtime, shard);
-        loops.spawn(kept(own(), format!("reclaimer {shard}"), stop(), reclaimer));
-        let forwarder = move |runtime, _stop| forwarder::run(runtime, shard);
-        loops.spawn(kept(own(), format!("forwarder {shard}"), stop(), forwarder));
+    let stop = &runtime.core.phase.stop;
+    for shard in runtime.core.store.shards().all() {
+        loops.spawn(keep_fetching(Arc::clone(runtime), shard));
+        let own = Arc::clone(runtime);
+        let reclaimer = move || reclaimer::run(Arc::clone(&own), shard);
+        loops.spawn(kept(runtime, format!("reclaimer {shard}"), stop, reclaimer));
+        let core = Arc::clone(&runtime.core);
+        let forwarder = move || forwarder::run(Arc::clone(&core), shard);
+        loops.spawn(kept(runtime, format!("forwarder {shard}"), stop, forwarder));
     }
     loops
 }
 
 /// A loop that is begun again if it dies before `stop`; the worker's beat tells of it.
-async fn kept<F: Future<Output = ()> + Send>(
-    runtime: Arc<Runtime>,
+fn kept<B, F>(
+    runtime: &Runtime,
     name: String,
-    stop: CancellationToken,
-    begin: impl Fn(Arc<Runtime>, CancellationToken) -> F + Send + Sync,
-) {
-    let begin = || begin(Arc::clone(&runtime), stop.clone());
-    let died = || lock(&runtime.activity).died(&name);
-    keep_running(&name, &stop, begin, died).await;
+    stop: &CancellationToken,
+    begin: B,
+) -> impl Future<Output = ()> + Send + use<B, F>
+where
+    B: Fn() -> F + Send + Sync,
+    F: Future<Output = ()> + Send,
+{
+    let (core, stop) = (Arc::clone(&runtime.core), stop.clone());
+    async move {
+        let died = || lock(&core.activity).note_death(&name);
+        keep_running(&name, &stop, begin, died).await;
+    }
 }
 
 /// The fetcher of a shard, likewise. One that died may have had entries in hand.
@@ -229,10 +233,10 @@ async fn keep_fetching(runtime: Arc<Runtime>, shard: Shard) {
     let begin = || Fetcher::new(Arc::clone(&runtime), shard, died.load(Ordering::Relaxed)).run();
     let ended = || {
         died.store(true, Ordering::Relaxed);
-        runtime.fetcher(shard, Fetching::Ended);
-        lock(&runtime.activity).died(&name);
+        runtime.core.note_fetcher(shard, Fetching::Ended);
+        lock(&runtime.core.activity).note_death(&name);
     };
-    keep_running(&name, &runtime.phase.stop, begin, ended).await;
+    keep_running(&name, &runtime.core.phase.stop, begin, ended).await;
 }
 
 /// Waits until fetchers, reclaimers and forwarders ended. A blocking read is ended from outside, again and again: it may
@@ -241,9 +245,9 @@ async fn end_loops(runtime: &Runtime, loops: TaskTracker) {
     loops.close();
     loop {
         tokio::select! {
-            () = loops.wait() => return runtime.phase.read_no_more.cancel(),
+            () = loops.wait() => return runtime.core.phase.read_no_more.cancel(),
             () = async {
-                runtime.slots.unblock().await;
+                runtime.core.slots.unblock().await;
                 sleep(UNBLOCK_AGAIN).await;
             } => {}
         }
@@ -255,7 +259,7 @@ async fn ready(runtime: &Runtime) -> Result<(), Error> {
     let [mut pause, longest] = WAIT_FOR_REDIS;
     loop {
         match make_ready(runtime).await {
-            Err(error) if runtime.store.connections().should_wait(&error) => {
+            Err(error) if runtime.core.store.connections().should_wait(&error) => {
                 tracing::warn!(error = error.sentence(), "waiting for Redis");
             }
             outcome => return outcome,
@@ -266,15 +270,15 @@ async fn ready(runtime: &Runtime) -> Result<(), Error> {
 }
 
 async fn make_ready(runtime: &Runtime) -> Result<(), Error> {
-    runtime.store.check_server().await?;
-    runtime.store.ready().await?;
+    runtime.core.store.check_server().await?;
+    runtime.core.store.ready().await?;
     janitor::introduce(runtime).await
 }
 
 impl fmt::Debug for Worker {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Worker")
-            .field("id", &self.runtime.worker)
+            .field("id", &self.runtime.core.worker)
             .finish_non_exhaustive()
     }
 }

@@ -293,11 +293,11 @@ const SOURCES: [Row; 41] = [
     ),
     ("worker/src/", &[WORKER, jobs(EVERY)]),
     (
-        "worker/src/ask",
+        "worker/src/sdk/ask",
         &[WORKER, jobs(&["asks::", "exec_"]), jobs(EVERY)],
     ),
     (
-        "worker/src/context",
+        "worker/src/sdk/",
         &[WORKER, jobs(&["asks::", "outcomes::"]), jobs(EVERY)],
     ),
     ("worker/src/cli", &[WORKER, jobs(&["processes::"])]),
@@ -319,7 +319,7 @@ const SOURCES: [Row; 41] = [
         &[WORKER, jobs(&["faults::", "flow::"]), jobs(EVERY)],
     ),
     (
-        "worker/src/runtime/slots",
+        "worker/src/core/slots",
         &[WORKER, jobs(&["prompt::", "flow::"]), jobs(EVERY)],
     ),
     (

@@ -11,9 +11,9 @@ use taskferry_process::output::say;
 use tokio_util::sync::CancellationToken;
 
 use super::{Prepared, Program, hurried, print};
-use crate::ask::check_key;
 use crate::builder::Builder;
-use crate::trial::{Call, Ended, Trial, answer};
+use crate::sdk::ask::check_key;
+use crate::trial::{Call, Trial, TrialEnd, answer};
 
 /// What is logged unless it is said otherwise: the command's plain lines, and no report twice.
 const LOG: &str = "warn,tool=debug,tool::log=off";
@@ -74,7 +74,7 @@ pub(super) async fn run(
     let (cancel, kill) = (CancellationToken::new(), trial.kill_token());
     let ended = tokio::select! {
         ended = Box::pin(trial.run(&cancel)) => ended,
-        () = stop(signals, &cancel, &kill) => Ended::Cancelled,
+        () = stop(signals, &cancel, &kill) => TrialEnd::Cancelled,
     };
     let (result, code) = told(ended);
     match result.map(|result| print(&result)).transpose() {
@@ -87,9 +87,9 @@ pub(super) async fn run(
 }
 
 /// What is printed, and the exit code. What else there is to say has been said.
-fn told(ended: Ended) -> (Option<String>, ExitCode) {
+fn told(ended: TrialEnd) -> (Option<String>, ExitCode) {
     match ended {
-        Ended::Completed { result, is_error } => {
+        TrialEnd::Completed { result, is_error } => {
             let code = if is_error {
                 ExitCode::FAILURE
             } else {
@@ -97,16 +97,16 @@ fn told(ended: Ended) -> (Option<String>, ExitCode) {
             };
             (Some(result), code)
         }
-        Ended::Failed { error } => (Some(format!(r#"{{"error":{error}}}"#)), ExitCode::FAILURE),
-        Ended::Again { message, result } => {
+        TrialEnd::Failed { error } => (Some(format!(r#"{{"error":{error}}}"#)), ExitCode::FAILURE),
+        TrialEnd::Again { message, result } => {
             say(&message);
             (Some(result), ExitCode::from(AGAIN))
         }
-        Ended::NotRun { message } => {
+        TrialEnd::NotRun { message } => {
             say(&message);
             (None, ExitCode::from(AGAIN))
         }
-        Ended::Cancelled => {
+        TrialEnd::Cancelled => {
             say("cancelled");
             (None, ExitCode::FAILURE)
         }

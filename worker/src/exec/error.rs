@@ -5,8 +5,8 @@ use std::path::PathBuf;
 
 use rustix::io::Errno;
 
-use super::output::ToolResult;
 use super::template::RenderError;
+use crate::result::ToolResult;
 
 /// The command could not be started, so nothing of it ran.
 ///

@@ -16,11 +16,11 @@ use super::error::StartError;
 use super::event::{EventSink, ExecEvent};
 use super::folders;
 use super::group::ProcessGroup;
-use super::output::{OutputMode, ToolResult};
+use super::output::OutputMode;
 use super::pipes::{Capture, Input, Pump, Speaker, Watch};
 use super::stderr::AskLine;
 use super::template::CommandTemplate;
-use super::verdict::{Ending, Remains, outcome};
+use super::verdict::{CommandOutcome, ExitCause, Remains, outcome};
 
 /// How long the pipes may stay open after the command's exit, because a
 /// process it left behind holds them; and again after that one was killed.
@@ -100,30 +100,6 @@ impl From<mpsc::Sender<ExecEvent>> for Talk {
     }
 }
 
-/// How an attempt ended.
-#[derive(Debug)]
-pub enum Outcome {
-    /// The tool has a result, which may be an error.
-    Completed(ToolResult),
-    /// Another attempt may do better.
-    Retry {
-        /// What went wrong, for the status message.
-        message: String,
-        /// The result if this was the last attempt.
-        result: ToolResult,
-    },
-    /// It ended as a stop signal ends a command, and this worker sent none. If the worker is told to stop too, as when a
-    /// service manager signals all of its processes, the attempt was stopped with it.
-    Interrupted {
-        /// How the attempt ended if the worker goes on.
-        otherwise: Box<Outcome>,
-    },
-    /// It is to run again once its questions are answered.
-    Park,
-    /// The command was stopped because its result is not wanted any more.
-    Cancelled,
-}
-
 /// Runs commands with the environment they inherit.
 #[derive(Debug, Clone)]
 pub struct Runner {
@@ -149,7 +125,7 @@ impl Runner {
         invocation: Invocation<'_>,
         talk: impl Into<Talk>,
         cancel: &CancellationToken,
-    ) -> Result<Outcome, StartError> {
+    ) -> Result<CommandOutcome, StartError> {
         let Talk { events, questions } = talk.into();
         let asks = questions.is_some();
         let (asked, replies) = questions.map(|of| (of.asked, of.replies)).unzip();
@@ -181,7 +157,7 @@ impl Runner {
             overflow: &overflow,
             cancel,
         };
-        let ending = supervised.run(limits).await;
+        let cause = supervised.run(limits).await;
         let last_events = async {
             while watch.events.has_waiting() {
                 watch.events.send_next().await;
@@ -194,7 +170,7 @@ impl Runner {
             tail: watch.tail,
             asks,
         };
-        Ok(outcome(&ending, &remains))
+        Ok(outcome(&cause, &remains))
     }
 
     fn start(
@@ -252,28 +228,28 @@ struct Supervised<'a> {
 }
 
 impl Supervised<'_> {
-    async fn run(mut self, limits: Limits<'_>) -> Ending {
+    async fn run(mut self, limits: Limits<'_>) -> ExitCause {
         let child = &mut self.child;
         let first = async {
             tokio::select! {
                 biased;
-                status = child.wait() => Ending::Exited(status.ok()),
-                () = limits.cancel.cancelled() => Ending::Cancelled,
-                () = limits.overflow.cancelled() => Ending::TooMuchOutput(limits.max_output),
-                timeout = elapsed(limits.timeout) => Ending::TimedOut(timeout),
+                status = child.wait() => ExitCause::Exited(status.ok()),
+                () = limits.cancel.cancelled() => ExitCause::Cancelled,
+                () = limits.overflow.cancelled() => ExitCause::TooMuchOutput(limits.max_output),
+                timeout = elapsed(limits.timeout) => ExitCause::TimedOut(timeout),
             }
         };
         let ending = self.pump.until(first).await;
         self.over.cancel();
         match ending {
-            Ending::Exited(_) => {}
-            Ending::TooMuchOutput(_) => self.kill().await,
-            Ending::Cancelled | Ending::TimedOut(_) => self.stop().await,
+            ExitCause::Exited(_) => {}
+            ExitCause::TooMuchOutput(_) => self.kill().await,
+            ExitCause::Cancelled | ExitCause::TimedOut(_) => self.stop().await,
         }
         self.drain().await;
         match ending {
-            Ending::Exited(_) if limits.overflow.is_cancelled() => {
-                Ending::TooMuchOutput(limits.max_output)
+            ExitCause::Exited(_) if limits.overflow.is_cancelled() => {
+                ExitCause::TooMuchOutput(limits.max_output)
             }
             ending => ending,
         }

@@ -3,7 +3,7 @@
 use taskferry_contract::LogLevel;
 
 use super::lines::ASK_LINE_BYTES;
-use crate::ask::{AskRequest, check_key};
+use crate::sdk::ask::{AskRequest, check_key};
 
 /// One line of standard error.
 #[derive(Debug, Clone, PartialEq)]

@@ -6,7 +6,7 @@
 
 use serde_json::value::RawValue;
 
-use super::json_object::{JsonObject, compact};
+use crate::json_object::{JsonObject, compact};
 
 /// One entry of a command as the manifest writes it.
 #[derive(Debug, Clone, PartialEq, Eq)]

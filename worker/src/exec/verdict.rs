@@ -7,9 +7,9 @@ use std::time::Duration;
 use taskferry_process::StopSignal;
 
 use super::lines::Tail;
-use super::output::{OutputMode, SUMMARY_CHARS, ToolResult, end_of};
-use super::process::Outcome;
-use crate::units::{format_duration, format_size};
+use super::output::OutputMode;
+use crate::result::{SUMMARY_CHARS, ToolResult, end_of};
+use crate::units::format_size;
 
 /// `EX_TEMPFAIL` of sysexits.h: try again later.
 const RETRY_CODE: i32 = 75;
@@ -19,7 +19,7 @@ const PARK_CODE: i32 = 76;
 
 /// What made a command end.
 #[derive(Debug)]
-pub(super) enum Ending {
+pub(super) enum ExitCause {
     /// It ended by itself, with a status if that could be read.
     Exited(Option<ExitStatus>),
     /// Its output was larger than this bound in bytes.
@@ -40,32 +40,47 @@ pub(super) struct Remains {
     pub(super) asks: bool,
 }
 
-pub(super) fn outcome(ending: &Ending, remains: &Remains) -> Outcome {
-    match *ending {
-        Ending::Cancelled => Outcome::Cancelled,
-        Ending::TimedOut(timeout) => {
-            let text = timed_out(timeout);
-            Outcome::Completed(ToolResult::error(&text).because(text))
-        }
-        Ending::TooMuchOutput(limit) => {
+/// What the end of a command means for its attempt.
+#[derive(Debug)]
+pub enum CommandOutcome {
+    /// The tool has a result, which may be an error.
+    Completed(ToolResult),
+    /// Another attempt may do better.
+    Retry {
+        /// What went wrong, for the status message.
+        message: String,
+        /// The result if this was the last attempt.
+        result: ToolResult,
+    },
+    /// It ended as a stop signal ends a command, and this worker sent none. If the worker is told to stop too, as when a
+    /// service manager signals all of its processes, the attempt was stopped with it.
+    Interrupted {
+        /// How the attempt ended if the worker goes on.
+        otherwise: Box<CommandOutcome>,
+    },
+    /// It is to run again once its questions are answered.
+    Park,
+    /// The command was stopped because its result is not wanted any more.
+    Cancelled,
+}
+
+pub(super) fn outcome(cause: &ExitCause, remains: &Remains) -> CommandOutcome {
+    match *cause {
+        ExitCause::Cancelled => CommandOutcome::Cancelled,
+        ExitCause::TimedOut(timeout) => CommandOutcome::Completed(ToolResult::timed_out(timeout)),
+        ExitCause::TooMuchOutput(limit) => {
             let limit = format_size(limit);
             let text = format!(
                 "output is larger than {limit} (the tool's max_output, set in its manifest)"
             );
-            Outcome::Completed(ToolResult::error(&text).because(text))
+            CommandOutcome::Completed(ToolResult::error(&text).because(text))
         }
-        Ending::Exited(None) => retry("the exit status is unknown".to_owned(), &remains.tail),
-        Ending::Exited(Some(status)) if was_interrupted(status) => Outcome::Interrupted {
+        ExitCause::Exited(None) => retry("the exit status is unknown".to_owned(), &remains.tail),
+        ExitCause::Exited(Some(status)) if was_interrupted(status) => CommandOutcome::Interrupted {
             otherwise: Box::new(exited(status, remains)),
         },
-        Ending::Exited(Some(status)) => exited(status, remains),
+        ExitCause::Exited(Some(status)) => exited(status, remains),
     }
-}
-
-/// What is said of an attempt that ran longer than it may.
-pub(crate) fn timed_out(timeout: Duration) -> String {
-    let timeout = format_duration(timeout);
-    format!("timed out after {timeout} (the tool's timeout, set in its manifest or definition)")
 }
 
 /// Whether a stop signal ended the command. A program that catches it, and a shell whose child dies by it, tell so by the
@@ -77,31 +92,31 @@ fn was_interrupted(status: ExitStatus) -> bool {
     signals.any(|signal| Some(signal.number()) == number)
 }
 
-fn exited(status: ExitStatus, remains: &Remains) -> Outcome {
+fn exited(status: ExitStatus, remains: &Remains) -> CommandOutcome {
     let Some(code) = status.code() else {
         let signal = status.signal().unwrap_or_default();
         return retry(format!("killed by signal {signal}"), &remains.tail);
     };
     if code == 0 {
-        return Outcome::Completed(ToolResult::from_success(remains.mode, &remains.stdout));
+        return CommandOutcome::Completed(remains.mode.result_of_success(&remains.stdout));
     }
     if code == PARK_CODE && remains.asks {
-        return Outcome::Park;
+        return CommandOutcome::Park;
     }
     let mut otherwise = remains.tail.text();
     if otherwise.is_empty() {
         otherwise = format!("exit code {code}");
     }
-    let result = ToolResult::from_failure(remains.mode, &remains.stdout, &otherwise);
+    let result = remains.mode.result_of_failure(&remains.stdout, &otherwise);
     let result = result.because(format!("exit code {code}"));
     if code == RETRY_CODE {
         let message = result.summary.clone().unwrap_or(otherwise);
-        return Outcome::Retry { message, result };
+        return CommandOutcome::Retry { message, result };
     }
-    Outcome::Completed(result)
+    CommandOutcome::Completed(result)
 }
 
-fn retry(message: String, tail: &Tail) -> Outcome {
+fn retry(message: String, tail: &Tail) -> CommandOutcome {
     let tail = tail.text();
     let mut result = ToolResult::error(format!("{message}\n{tail}").trim_end());
     result.cause = Some(message.clone());
@@ -110,21 +125,21 @@ fn retry(message: String, tail: &Tail) -> Outcome {
     if let Some(end) = end_of(&tail, room) {
         result.summary = Some(format!("{message}\n{end}"));
     }
-    Outcome::Retry { message, result }
+    CommandOutcome::Retry { message, result }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn judge(raw_status: i32, mode: OutputMode, stdout: &str, stderr: &str) -> Outcome {
+    fn judge(raw_status: i32, mode: OutputMode, stdout: &str, stderr: &str) -> CommandOutcome {
         let mut tail = Tail::default();
         stderr.lines().for_each(|line| tail.push(line.to_owned()));
         let stdout = stdout.as_bytes().to_vec();
-        let ending = Ending::Exited(Some(ExitStatus::from_raw(raw_status)));
+        let cause = ExitCause::Exited(Some(ExitStatus::from_raw(raw_status)));
         let asks = false;
         outcome(
-            &ending,
+            &cause,
             &Remains {
                 mode,
                 stdout,
@@ -134,16 +149,18 @@ mod tests {
         )
     }
 
-    fn completed(outcome: Outcome) -> (bool, String) {
+    fn completed(outcome: CommandOutcome) -> (bool, String) {
         match outcome {
-            Outcome::Completed(result) => (result.is_error, result.summary.unwrap_or_default()),
+            CommandOutcome::Completed(result) => {
+                (result.is_error, result.summary.unwrap_or_default())
+            }
             other => panic!("{other:?}"),
         }
     }
 
-    fn retried(outcome: Outcome) -> (String, String) {
+    fn retried(outcome: CommandOutcome) -> (String, String) {
         match outcome {
-            Outcome::Retry { message, result } => {
+            CommandOutcome::Retry { message, result } => {
                 assert!(result.is_error);
                 (message, result.summary.unwrap_or_default())
             }
@@ -178,7 +195,7 @@ mod tests {
     #[test]
     fn an_end_by_a_stop_signal_is_told_from_others() {
         let otherwise = |status| match judge(status, OutputMode::Auto, "", "last words") {
-            Outcome::Interrupted { otherwise } => *otherwise,
+            CommandOutcome::Interrupted { otherwise } => *otherwise,
             other => panic!("{status}: {other:?}"),
         };
         for signal in [1, 2, 3, 15] {
@@ -191,7 +208,10 @@ mod tests {
         }
         for status in [9, 11, 13, (128 + 9) << 8, 1 << 8, 15 << 8, 0] {
             let outcome = judge(status, OutputMode::Auto, "", "");
-            assert!(!matches!(outcome, Outcome::Interrupted { .. }), "{status}");
+            assert!(
+                !matches!(outcome, CommandOutcome::Interrupted { .. }),
+                "{status}"
+            );
         }
     }
 

@@ -6,7 +6,7 @@ use toml::{Table, Value};
 use super::near::hint;
 use super::schema::object_json;
 use super::table::TableReader;
-use crate::ask::AskRequest;
+use crate::sdk::AskRequest;
 
 const KEYS: [&str; 3] = ["key", "method", "params"];
 

@@ -6,14 +6,14 @@ use std::time::Duration;
 use taskferry_contract::{Claimed, Expired, Job, Lost, Outcome, Refused, TaskId};
 use taskferry_process::telemetry::Took;
 
-use super::attempt::Attempt;
+use crate::core::attempt::RunningAttempt;
 
 /// Their target.
 const ATTEMPT: &str = "attempt";
 
 /// How an attempt ended, in the words of the documents.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum End {
+pub(crate) enum AttemptEnd {
     /// The job has its outcome.
     Finished(Word),
     /// Another attempt is due after this time.
@@ -47,7 +47,7 @@ impl From<&Outcome> for Word {
     }
 }
 
-impl End {
+impl AttemptEnd {
     /// Whether Redis knows of it.
     pub(crate) fn is_stored(self) -> bool {
         self != Self::Left
@@ -70,10 +70,15 @@ impl End {
 }
 
 /// Says how an attempt ended whose tool ran for so long, and why, in words that no caller and no tool wrote.
-pub(crate) fn ended(attempt: &Attempt, ran: Duration, end: End, reason: Option<&str>) {
+pub(crate) fn ended(
+    attempt: &RunningAttempt,
+    ran: Duration,
+    end: AttemptEnd,
+    reason: Option<&str>,
+) {
     let job = &attempt.job;
     let retry_in = match end {
-        End::Retried(delay) => Some(tracing::field::display(Took(delay))),
+        AttemptEnd::Retried(delay) => Some(tracing::field::display(Took(delay))),
         _ => None,
     };
     tracing::info!(
@@ -83,7 +88,7 @@ pub(crate) fn ended(attempt: &Attempt, ran: Duration, end: End, reason: Option<&
 }
 
 /// Says that an attempt of which nothing ran ended: at `debug` where that happens again and again.
-pub(crate) fn not_run(job: &Job, end: End, reason: &str, again_and_again: bool) {
+pub(crate) fn not_run(job: &Job, end: AttemptEnd, reason: &str, again_and_again: bool) {
     macro_rules! write {
         ($level:ident) => {
             tracing::$level!(

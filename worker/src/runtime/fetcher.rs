@@ -6,10 +6,10 @@ use std::time::{Duration, Instant};
 use taskferry_contract::{BlockingConnection, Delivery, Error, QueueName, Shard, Source};
 
 use super::Runtime;
-use super::activity::Fetching;
-use super::backoff::Backoff;
 use super::executor::take_up;
-use super::slots::Permit;
+use crate::core::activity::Fetching;
+use crate::core::pause::GrowingPause;
+use crate::core::slots::Permit;
 
 /// How long a read waits for an entry.
 const BLOCK: Duration = Duration::from_secs(5);
@@ -38,7 +38,7 @@ impl Fetcher {
     /// A fetcher; one `again` in the place of another that died takes up what that had in hand.
     pub(crate) fn new(runtime: Arc<Runtime>, shard: Shard, again: bool) -> Self {
         Self {
-            queues: runtime.queues.clone(),
+            queues: runtime.core.queues.clone(),
             runtime,
             shard,
             connection: None,
@@ -50,23 +50,23 @@ impl Fetcher {
 
     /// Fetches until the worker stops; whoever stops it ends the blocking read.
     pub(crate) async fn run(mut self) {
-        let stop = self.runtime.phase.stop.clone();
-        let mut backoff = Backoff::default();
+        let stop = self.runtime.core.phase.stop.clone();
+        let mut pause = GrowingPause::default();
         while !stop.is_cancelled() {
             match self.round().await {
                 Ok(()) => {
-                    backoff = Backoff::default();
+                    pause = GrowingPause::default();
                     self.failing = false;
                 }
                 Err(error) => {
                     tracing::warn!(%error, shard = %self.shard, "reading failed; trying again");
                     let failing = Fetching::Failing(error.to_string());
-                    self.runtime.fetcher(self.shard, failing);
+                    self.runtime.core.note_fetcher(self.shard, failing);
                     self.failing = true;
                     self.connection = None;
                     self.lost = true;
                     tokio::select! {
-                        () = backoff.wait() => {}
+                        () = pause.wait() => {}
                         () = stop.cancelled() => {}
                     }
                 }
@@ -83,7 +83,7 @@ impl Fetcher {
     /// Notes what it does; after a failure not before a round went well.
     fn does(&self, what: Fetching) {
         if !self.failing {
-            self.runtime.fetcher(self.shard, what);
+            self.runtime.core.note_fetcher(self.shard, what);
         }
     }
 
@@ -98,7 +98,7 @@ impl Fetcher {
         }
         if self.queues.is_empty() {
             tokio::select! {
-                () = self.runtime.phase.stop.cancelled() => {}
+                () = self.runtime.core.phase.stop.cancelled() => {}
                 () = tokio::time::sleep(LOOK_AGAIN) => {}
             }
             return Ok(());
@@ -106,12 +106,12 @@ impl Fetcher {
         self.does(Fetching::Full);
         let permit = tokio::select! {
             biased;
-            () = self.runtime.phase.stop.cancelled() => return Ok(()),
-            permit = self.runtime.slots.acquire() => permit,
+            () = self.runtime.core.phase.stop.cancelled() => return Ok(()),
+            permit = self.runtime.core.slots.acquire() => permit,
         };
         self.does(Fetching::Reading);
         if self.connection.is_none() {
-            let connections = self.runtime.store.connections();
+            let connections = self.runtime.core.store.connections();
             self.connection = Some(connections.blocking().await?);
         }
         match self.queues.len() {
@@ -123,8 +123,13 @@ impl Fetcher {
     /// Leaves queues out whose key holds something else than a stream: it would end the reads of all. They are looked at
     /// again after a while. Says whether others are left out than before.
     async fn choose_queues(&mut self) -> Result<bool, Error> {
-        let all = &self.runtime.queues;
-        let misplaced = self.runtime.store.misplaced_queues(self.shard, all).await?;
+        let all = &self.runtime.core.queues;
+        let misplaced = self
+            .runtime
+            .core
+            .store
+            .misplaced_queues(self.shard, all)
+            .await?;
         let before = self.left_out.take().map(|(_, queues)| queues);
         let before = before.unwrap_or_default();
         for (queue, found) in &misplaced {
@@ -144,7 +149,7 @@ impl Fetcher {
 
     /// Waits on the one queue with as many permits as are free, but for one: it is the reclaimer's.
     async fn read_one(&mut self, mut permits: Permit) -> Result<(), Error> {
-        let slots = &self.runtime.slots;
+        let slots = &self.runtime.core.slots;
         permits.merge_some(slots.take_free(1));
         let queues = self.queues.clone();
         let deliveries = self.read(&queues, permits.num_permits(), true).await?;
@@ -156,7 +161,7 @@ impl Fetcher {
     /// entry of each: those without a permit wait for one before they are claimed.
     async fn read_several(&mut self, mut permits: Permit) -> Result<(), Error> {
         self.queues.rotate_left(1);
-        permits.merge_some(self.runtime.slots.take_free(0));
+        permits.merge_some(self.runtime.core.slots.take_free(0));
         let mut found = false;
         for queue in self.queues.clone() {
             let count = permits.num_permits();
@@ -193,18 +198,21 @@ impl Fetcher {
             return Ok(Vec::new());
         };
         let source = Source {
-            worker: &runtime.worker,
+            worker: &runtime.core.worker,
             shard,
             queues,
         };
-        let store = &runtime.store;
+        let store = &runtime.core.store;
         if !block {
             return store.read_new(connection, source, count, None).await;
         }
-        let several = runtime.store.shards().all().nth(1).is_some();
+        let several = runtime.core.store.shards().all().nth(1).is_some();
         let wait = if several { BLOCK_AMONG_SHARDS } else { BLOCK };
-        let _blocking = runtime.slots.blocking(shard, connection.client_id(), count);
-        if runtime.is_stopping() {
+        let _blocking = runtime
+            .core
+            .slots
+            .blocking(shard, connection.client_id(), count);
+        if runtime.core.is_stopping() {
             return Ok(Vec::new());
         }
         store.read_new(connection, source, count, Some(wait)).await
@@ -214,12 +222,12 @@ impl Fetcher {
     async fn look_for_lost(&self) -> Result<(), Error> {
         let (runtime, shard) = (&self.runtime, self.shard);
         for queue in &self.queues {
-            runtime.store.ensure_group(shard, queue).await?;
+            runtime.core.store.ensure_group(shard, queue).await?;
         }
         // Redis may have lost more than the groups.
-        runtime.wake.janitor.notify_one();
+        runtime.core.wake.janitor.notify_one();
         let source = Source {
-            worker: &runtime.worker,
+            worker: &runtime.core.worker,
             shard,
             queues: &self.queues,
         };
@@ -227,8 +235,8 @@ impl Fetcher {
         if self.queues.is_empty() {
             return Ok(());
         }
-        let count = runtime.in_flight.len() + runtime.slots.total();
-        let deliveries = runtime.store.read_pending(source, count).await?;
+        let count = runtime.core.in_flight.len() + runtime.core.slots.total();
+        let deliveries = runtime.core.store.read_pending(source, count).await?;
         take_up(runtime, shard, deliveries, None);
         Ok(())
     }

@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use taskferry_contract::{Error, Shard};
 
-use super::Runtime;
-use super::backoff::{Backoff, jittered};
+use crate::core::Core;
+use crate::core::pause::{GrowingPause, jittered};
 
 /// Jobs moved by one call.
 const BATCH: u32 = 100;
@@ -16,24 +16,24 @@ const LONGEST: Duration = Duration::from_secs(1);
 const SPREAD: Duration = Duration::from_millis(20);
 
 /// Forwards on one shard until the worker stops.
-pub(crate) async fn run(runtime: Arc<Runtime>, shard: Shard) {
-    let mut backoff = Backoff::default();
+pub(crate) async fn run(core: Arc<Core>, shard: Shard) {
+    let mut after_failure = GrowingPause::default();
     let mut misplaced = Vec::new();
     loop {
-        let pause = match forward(&runtime, shard, &mut misplaced).await {
+        let pause = match forward(&core, shard, &mut misplaced).await {
             Ok(pause) => {
-                backoff = Backoff::default();
+                after_failure = GrowingPause::default();
                 pause
             }
             Err(error) => {
                 tracing::debug!(%error, %shard, "forwarding failed; trying again");
-                backoff.next()
+                after_failure.next()
             }
         };
         tokio::select! {
-            () = runtime.phase.stop.cancelled() => return,
+            () = core.phase.stop.cancelled() => return,
             () = tokio::time::sleep(pause) => {}
-            () = runtime.wake.forwarder.notified() => {}
+            () = core.wake.forwarder.notified() => {}
         }
     }
 }
@@ -41,11 +41,11 @@ pub(crate) async fn run(runtime: Arc<Runtime>, shard: Shard) {
 /// Moves all that is due and says how long there is nothing to do. Keys that hold something else than what belongs there are
 /// told of once: `misplaced` are those that were.
 async fn forward(
-    runtime: &Runtime,
+    core: &Core,
     shard: Shard,
     misplaced: &mut Vec<String>,
 ) -> Result<Duration, Error> {
-    let reply = runtime.store.forward(shard, BATCH).await?;
+    let reply = core.store.forward(shard, BATCH).await?;
     for key in reply
         .misplaced
         .iter()
@@ -69,7 +69,7 @@ async fn forward(
     let Some(due_ms) = reply.next_due_ms else {
         return Ok(jittered(LONGEST));
     };
-    let now_ms = runtime.store.now_ms().await?;
+    let now_ms = core.store.now_ms().await?;
     let wait = Duration::from_millis(due_ms.saturating_sub(now_ms));
     Ok(wait.min(LONGEST) + SPREAD.mul_f64(rand::random()))
 }

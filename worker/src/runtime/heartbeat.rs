@@ -6,14 +6,15 @@ use taskferry_contract::{RenewReply, Ring};
 use taskferry_process::keep_running;
 use tokio_util::sync::CancellationToken;
 
-use super::attempt::Attempt;
-use super::backoff::{Backoff, jittered};
-use super::{Runtime, lock};
+use crate::core::Core;
+use crate::core::attempt::RunningAttempt;
+use crate::core::lock::lock;
+use crate::core::pause::{GrowingPause, jittered};
 
 /// Renews the lease until the attempt is refused, whatever happens to the loop that does it.
-pub(crate) async fn keep(attempt: &Attempt, runtime: &Runtime) {
-    let begin = || run(attempt, runtime);
-    let died = || lock(&runtime.activity).died("heartbeat");
+pub(crate) async fn keep(attempt: &RunningAttempt, core: &Core) {
+    let begin = || run(attempt, core);
+    let died = || lock(&core.activity).note_death("heartbeat");
     keep_running("heartbeat", attempt.is_refused(), begin, died).await;
 }
 
@@ -22,22 +23,18 @@ pub(crate) async fn keep(attempt: &Attempt, runtime: &Runtime) {
 /// While Redis does not answer, the handler goes on, even past the lease: nobody else can have claimed the job while
 /// Redis was away, and if somebody did since, the fence refuses what this attempt writes. Work is not thrown away because
 /// Redis blinked.
-async fn run(attempt: &Attempt, runtime: &Runtime) {
-    let period = runtime.lease / 3;
-    let mut backoff = Backoff::default();
+async fn run(attempt: &RunningAttempt, core: &Core) {
+    let period = core.lease / 3;
+    let mut after_failure = GrowingPause::default();
     let mut pause = period;
     loop {
         tokio::select! {
             () = tokio::time::sleep(pause) => {}
             () = attempt.bell.notified() => {}
         }
-        match runtime
-            .store
-            .renew_lease(&attempt.hold, runtime.lease)
-            .await
-        {
+        match core.store.renew_lease(&attempt.hold, core.lease).await {
             Ok(RenewReply::Renewed(answers)) => {
-                backoff = Backoff::default();
+                after_failure = GrowingPause::default();
                 pause = period.mul_f64(0.5) + jittered(period.mul_f64(0.5));
                 deliver(attempt, answers);
             }
@@ -48,13 +45,13 @@ async fn run(attempt: &Attempt, runtime: &Runtime) {
             }
             Err(error) => {
                 tracing::warn!(%error, "the lease could not be renewed; the tool goes on");
-                pause = backoff.next().min(period);
+                pause = after_failure.next().min(period);
             }
         }
     }
 }
 
-fn deliver(attempt: &Attempt, answers: Vec<(String, String)>) {
+fn deliver(attempt: &RunningAttempt, answers: Vec<(String, String)>) {
     let known = attempt.answers.borrow().len();
     // An answer never changes, so a count tells whether there is a new one.
     if answers.len() > known {
@@ -63,12 +60,12 @@ fn deliver(attempt: &Attempt, answers: Vec<(String, String)>) {
 }
 
 /// Rings the heartbeats of the jobs that others point this worker at, until `end`.
-pub(crate) async fn listen(runtime: Arc<Runtime>, end: CancellationToken) {
-    let bell = runtime.store.worker_bell(&runtime.worker);
+pub(crate) async fn listen(core: Arc<Core>, end: CancellationToken) {
+    let bell = core.store.worker_bell(&core.worker);
     bell.listen(&end, |ring| match ring {
-        Ring::Task(id) => runtime.in_flight.ring(id),
+        Ring::Task(id) => core.in_flight.ring(id),
         // Rings are lost while the connection is down.
-        Ring::Connected => runtime.in_flight.ring_all(),
+        Ring::Connected => core.in_flight.ring_all(),
         Ring::Tools | Ring::ToolRemoved(_) => {}
     })
     .await;

@@ -22,14 +22,14 @@ pub(crate) async fn run(runtime: Arc<Runtime>, end: CancellationToken) {
         tokio::select! {
             () = end.cancelled() => return,
             () = tokio::time::sleep(pause) => {}
-            () = runtime.wake.janitor.notified() => {}
+            () = runtime.core.wake.janitor.notified() => {}
         }
         match round(&runtime).await {
             Ok(()) if number % SWEEP_EVERY == 0 => sweep(&runtime).await,
             Ok(()) => {}
             Err(error @ Error::Unsuitable(_)) => {
                 tracing::error!(%error, "this worker cannot go on");
-                runtime.give_up(error);
+                runtime.core.give_up(error);
                 return end.cancelled().await;
             }
             Err(error) => {
@@ -43,9 +43,9 @@ pub(crate) async fn run(runtime: Arc<Runtime>, end: CancellationToken) {
 /// made again by the fetcher or the reclaimer that misses them.
 pub(crate) async fn introduce(runtime: &Runtime) -> Result<(), Error> {
     register(runtime, |_every| true).await?;
-    for shard in runtime.store.shards().all() {
-        for queue in &runtime.queues {
-            match runtime.store.ensure_group(shard, queue).await {
+    for shard in runtime.core.store.shards().all() {
+        for queue in &runtime.core.queues {
+            match runtime.core.store.ensure_group(shard, queue).await {
                 // The fetcher tells of it, and looks again.
                 Err(error) if error.is_wrong_type() => {}
                 made => made?,
@@ -59,9 +59,14 @@ pub(crate) async fn introduce(runtime: &Runtime) -> Result<(), Error> {
 
 /// Takes workers that were killed off the consumers of this worker's queues, so that their names do not pile up.
 async fn sweep(runtime: &Runtime) {
-    for shard in runtime.store.shards().all() {
-        for queue in &runtime.queues {
-            match runtime.store.forget_silent_workers((shard, queue)).await {
+    for shard in runtime.core.store.shards().all() {
+        for queue in &runtime.core.queues {
+            match runtime
+                .core
+                .store
+                .forget_silent_workers((shard, queue))
+                .await
+            {
                 Ok(0) => {}
                 Ok(forgotten) => {
                     tracing::info!(forgotten, %queue, "silent workers are no longer consumers");
@@ -79,9 +84,9 @@ async fn sweep(runtime: &Runtime) {
 ///
 /// The contract's version comes first: somebody may have begun to use another one, and Redis may have lost it.
 async fn round(runtime: &Runtime) -> Result<(), Error> {
-    runtime.store.agree_version().await?;
-    if !runtime.is_stopping() {
-        let known = runtime.store.tools().await?;
+    runtime.core.store.agree_version().await?;
+    if !runtime.core.is_stopping() {
+        let known = runtime.core.store.tools().await?;
         let known: HashSet<ToolName> = known.into_iter().map(|tool| tool.name).collect();
         register(runtime, |name| !known.contains(name)).await?;
     }
@@ -91,7 +96,7 @@ async fn round(runtime: &Runtime) -> Result<(), Error> {
 async fn register(runtime: &Runtime, wanted: impl Fn(&ToolName) -> bool) -> Result<(), Error> {
     let own = runtime.tools.values().map(|tool| &tool.definition);
     let tools: Vec<ToolDefinition> = own.filter(|tool| wanted(&tool.name)).cloned().collect();
-    let registered = runtime.store.register_tools(&tools).await?;
+    let registered = runtime.core.store.register_tools(&tools).await?;
     if registered > 0 {
         tracing::info!(registered, "tools registered");
     }
@@ -101,25 +106,30 @@ async fn register(runtime: &Runtime, wanted: impl Fn(&ToolName) -> bool) -> Resu
 /// Tells that the worker is alive. One that begins nothing any more runs no job of any definition.
 async fn beat(runtime: &Runtime) -> Result<(), Error> {
     let tools = runtime.tools.iter();
-    let held = tools.filter(|_| !runtime.is_stopping());
+    let held = tools.filter(|_| !runtime.core.is_stopping());
     let held = held.map(|(name, tool)| (name.clone(), tool.digest.clone()));
     let held: Vec<_> = held.collect();
-    runtime.store.beat(&info(runtime), &held).await
+    runtime.core.store.beat(&info(runtime), &held).await
 }
 
 fn info(runtime: &Runtime) -> WorkerInfo {
     let mut tools: Vec<&str> = runtime.tools.keys().map(|name| name.as_str()).collect();
     tools.sort_unstable();
-    let queues: Vec<&str> = runtime.queues.iter().map(|name| name.as_str()).collect();
+    let queues: Vec<&str> = runtime
+        .core
+        .queues
+        .iter()
+        .map(|name| name.as_str())
+        .collect();
     WorkerInfo {
         queues: queues.join(","),
-        id: runtime.worker.clone(),
-        host: runtime.host.clone(),
+        id: runtime.core.worker.clone(),
+        host: runtime.core.host.clone(),
         pid: std::process::id(),
         version: env!("CARGO_PKG_VERSION").to_owned(),
-        slots: runtime.slots.total(),
-        busy: runtime.slots.busy(),
+        slots: runtime.core.slots.total(),
+        busy: runtime.core.slots.busy(),
         tools: tools.join(","),
-        doing: runtime.doing(),
+        doing: runtime.core.doing(),
     }
 }

@@ -6,21 +6,22 @@ use std::time::Duration;
 use taskferry_contract::{Error, QueueName, Shard};
 
 use super::Runtime;
-use super::backoff::jittered;
 use super::executor::take_up;
-use super::slots::Permit;
+use crate::core::Core;
+use crate::core::pause::jittered;
+use crate::core::slots::Permit;
 
 /// At most so long after its lease a job is taken over.
 const ROUND: Duration = Duration::from_secs(1);
 
 /// Reclaims on one shard until the worker stops.
 pub(crate) async fn run(runtime: Arc<Runtime>, shard: Shard) {
-    let round = ROUND.min(runtime.lease / 3);
+    let round = ROUND.min(runtime.core.lease / 3);
     loop {
         tokio::select! {
-            () = runtime.phase.stop.cancelled() => return,
+            () = runtime.core.phase.stop.cancelled() => return,
             () = tokio::time::sleep(jittered(round)) => {}
-            () = runtime.wake.reclaimer.notified() => {}
+            () = runtime.core.wake.reclaimer.notified() => {}
         }
         if let Err(error) = reclaim(&runtime, shard).await {
             tracing::debug!(%error, %shard, "reclaiming failed; the next round tries again");
@@ -30,11 +31,8 @@ pub(crate) async fn run(runtime: Arc<Runtime>, shard: Shard) {
 
 /// A slot of a full worker for a job that lost its worker, if there is one: it stands in line with the fetcher, lest a backlog
 /// of new jobs keep such a job away until it is worked off.
-async fn slot_for_lost(
-    runtime: &Runtime,
-    from: (Shard, &QueueName),
-) -> Result<Option<Permit>, Error> {
-    match runtime.store.has_lost(from, runtime.lease).await {
+async fn slot_for_lost(core: &Core, from: (Shard, &QueueName)) -> Result<Option<Permit>, Error> {
+    match core.store.has_lost(from, core.lease).await {
         Ok(false) => return Ok(None),
         Ok(true) => {}
         // Without a group nothing was delivered; the fetcher tells of a key that is no stream.
@@ -42,25 +40,26 @@ async fn slot_for_lost(
         Err(error) => return Err(error),
     }
     tokio::select! {
-        () = runtime.phase.stop.cancelled() => Ok(None),
-        permit = runtime.slots.acquire() => Ok(Some(permit)),
+        () = core.phase.stop.cancelled() => Ok(None),
+        permit = core.slots.acquire() => Ok(Some(permit)),
     }
 }
 
 async fn reclaim(runtime: &Arc<Runtime>, shard: Shard) -> Result<(), Error> {
-    for queue in &runtime.queues {
-        let (store, worker) = (&runtime.store, &runtime.worker);
+    let core = &runtime.core;
+    for queue in &core.queues {
+        let (store, worker) = (&core.store, &core.worker);
         let from = (shard, queue);
         // Nothing is taken over that cannot run at once.
-        let (mut spare, mut permit) = (runtime.slots.spare(), None);
+        let (mut spare, mut permit) = (core.slots.spare(), None);
         if spare == 0 {
-            permit = slot_for_lost(runtime, from).await?;
+            permit = slot_for_lost(core, from).await?;
             spare = usize::from(permit.is_some());
         }
         if spare == 0 {
             continue;
         }
-        match store.reclaim(worker, from, runtime.lease, spare).await {
+        match store.reclaim(worker, from, core.lease, spare).await {
             Ok(deliveries) => take_up(runtime, shard, deliveries, permit),
             Err(error) if error.is_no_group() => store.ensure_group(shard, queue).await?,
             // The fetcher tells of it.

@@ -9,10 +9,10 @@ use tokio::time::{sleep, timeout};
 use tokio_util::task::AbortOnDropHandle;
 use tracing::Instrument as _;
 
-use super::attempt::Attempt;
-use super::{Runtime, Tool, progress};
-use crate::context::JobContext;
-use crate::handler::{Failure, HandlerResult, ToolError};
+use super::{Tool, reporter};
+use crate::core::Core;
+use crate::core::attempt::RunningAttempt;
+use crate::sdk::{Failure, HandlerResult, JobContext, ToolError};
 
 /// Between two looks at a parking that was met by an answer.
 const ANSWER_COMES: Duration = Duration::from_millis(100);
@@ -20,7 +20,7 @@ const ANSWER_COMES: Duration = Duration::from_millis(100);
 const ABORT: Duration = Duration::from_secs(1);
 
 /// How the run of a handler ended.
-pub(crate) enum Ending {
+pub(crate) enum HandlerEnd {
     /// By itself.
     Handler(HandlerResult),
     /// By a panic.
@@ -36,7 +36,7 @@ pub(crate) enum Ending {
 }
 
 /// Why a handler is told to stop.
-enum Stop {
+enum StopReason {
     TimedOut,
     Refused(Refused),
     Halted,
@@ -47,34 +47,34 @@ enum Stop {
 
 /// Runs the handler until it ends, or must.
 pub(crate) async fn supervise(
-    runtime: &Arc<Runtime>,
+    core: &Arc<Core>,
     tool: &Tool,
-    attempt: &Arc<Attempt>,
-) -> Ending {
-    let context = JobContext::new(Arc::clone(attempt), Arc::clone(runtime));
+    attempt: &Arc<RunningAttempt>,
+) -> HandlerEnd {
+    let context = JobContext::new(Arc::clone(attempt), Arc::clone(core));
     let handler = Arc::clone(&tool.handler);
     let future = async move { handler.run(context).await };
-    let mut handler = AbortOnDropHandle::new(runtime.handlers.spawn(future.in_current_span()));
+    let mut handler = AbortOnDropHandle::new(core.handlers.spawn(future.in_current_span()));
     let stop = tokio::select! {
         biased;
-        refused = attempt.refused() => Stop::Refused(refused),
+        refused = attempt.refused() => StopReason::Refused(refused),
         ended = &mut handler => return ended.into(),
-        () = runtime.phase.halt.cancelled() => Stop::Halted,
-        () = runtime.phase.kill.cancelled() => Stop::Halted,
-        () = attempt.clock.expired() => Stop::TimedOut,
-        stop = park(runtime, tool, attempt) => stop,
-        never = progress::run(attempt, runtime) => match never {},
+        () = core.phase.halt.cancelled() => StopReason::Halted,
+        () = core.phase.kill.cancelled() => StopReason::Halted,
+        () = attempt.clock.expired() => StopReason::TimedOut,
+        stop = park(core, tool, attempt) => stop,
+        never = reporter::run(attempt) => match never {},
     };
     attempt.cancel.cancel();
     // A parked handler waits in `ask`, where it has nothing to tidy up.
     let grace = match stop {
-        Stop::Parked => Duration::ZERO,
-        Stop::Park => tool.handler.park_grace(),
+        StopReason::Parked => Duration::ZERO,
+        StopReason::Park => tool.handler.park_grace(),
         _ => tool.handler.stop_grace(),
     };
     let ended = tokio::select! {
         ended = timeout(grace, &mut handler) => ended.ok(),
-        () = runtime.phase.kill.cancelled() => None,
+        () = core.phase.kill.cancelled() => None,
     };
     if ended.is_none() {
         // It must be gone before another attempt can begin.
@@ -82,20 +82,22 @@ pub(crate) async fn supervise(
         let _ended_or_blocked = timeout(ABORT, &mut handler).await;
     }
     match (stop, ended) {
-        (Stop::TimedOut, _) => Ending::TimedOut,
-        (Stop::Refused(refused), _) => Ending::Refused(refused),
-        (Stop::Parked, _) => Ending::Parked,
+        (StopReason::TimedOut, _) => HandlerEnd::TimedOut,
+        (StopReason::Refused(refused), _) => HandlerEnd::Refused(refused),
+        (StopReason::Parked, _) => HandlerEnd::Parked,
         // It came to its end within the grace after all.
-        (Stop::Halted | Stop::Park, Some(Ok(Ok(output)))) => Ending::Handler(Ok(output)),
-        (Stop::Park, _) => {
-            let otherwise = None;
-            Ending::Handler(Err(ToolError(Failure::Park { otherwise })))
+        (StopReason::Halted | StopReason::Park, Some(Ok(Ok(output)))) => {
+            HandlerEnd::Handler(Ok(output))
         }
-        (Stop::Halted, _) => Ending::Halted,
+        (StopReason::Park, _) => {
+            let otherwise = None;
+            HandlerEnd::Handler(Err(ToolError(Failure::Park { otherwise })))
+        }
+        (StopReason::Halted, _) => HandlerEnd::Halted,
     }
 }
 
-impl From<Result<HandlerResult, JoinError>> for Ending {
+impl From<Result<HandlerResult, JoinError>> for HandlerEnd {
     fn from(joined: Result<HandlerResult, JoinError>) -> Self {
         match joined {
             Ok(Err(ToolError(Failure::Stopped))) => Self::Halted,
@@ -107,18 +109,18 @@ impl From<Result<HandlerResult, JoinError>> for Ending {
 
 /// Waits until the job was parked, or until it is time for that and the handler has something to tidy up before. One
 /// that has its answers and finds no slot here for as long is given up too: it goes to whichever worker has one.
-async fn park(runtime: &Runtime, tool: &Tool, attempt: &Attempt) -> Stop {
+async fn park(core: &Core, tool: &Tool, attempt: &RunningAttempt) -> StopReason {
     loop {
-        let (bound, stop) = (runtime.park_after, &runtime.phase.stop);
+        let (bound, stop) = (core.park_after, &core.phase.stop);
         tokio::select! {
             () = attempt.clock.waited(bound, stop) => {}
-            () = attempt.clock.crowded_out(bound, stop) => return Stop::Park,
+            () = attempt.clock.crowded_out(bound, stop) => return StopReason::Park,
         }
         if !tool.handler.park_grace().is_zero() {
-            return Stop::Park;
+            return StopReason::Park;
         }
-        match runtime.relay.park(&attempt.hold).await {
-            Ok(ParkReply::Parked) => return Stop::Parked,
+        match attempt.relay.park(&attempt.hold).await {
+            Ok(ParkReply::Parked) => return StopReason::Parked,
             Ok(ParkReply::Answered) => attempt.bell.notify_one(),
             Ok(ParkReply::Refused(refused)) => attempt.refuse(refused),
             Err(error) => tracing::warn!(%error, "the job could not be parked; trying again"),

@@ -10,19 +10,18 @@ use std::sync::Arc;
 
 use serde_json::value::RawValue;
 use taskferry_contract::{
-    Attempt as AttemptNumber, Claimed, Hold, Job, LogLevel, Outcome, Owner, Refused, TaskId,
-    ToolName, local_ms,
+    Attempt, Claimed, Hold, Job, LogLevel, Outcome, Owner, Refused, TaskId, ToolName, local_ms,
 };
 use taskferry_process::output::say;
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
-use crate::ask::AskRequest;
-use crate::runtime::attempt::Attempt;
-use crate::runtime::executor::{Conclusion, judge};
-use crate::runtime::settle::{Settlement, completed};
+use crate::core::attempt::{Beginning, RunningAttempt};
+use crate::runtime::judge::{Conclusion, judge};
+use crate::runtime::settlement::{Settlement, completed};
 use crate::runtime::supervise::supervise;
-use crate::runtime::{Runtime, Tool, progress};
+use crate::runtime::{Runtime, Tool, reporter};
+use crate::sdk::AskRequest;
 use crate::units::format_duration;
 use terminal::{Questions, Terminal};
 
@@ -47,7 +46,7 @@ pub(crate) struct Call {
 
 /// How a trial ended.
 #[derive(Debug)]
-pub(crate) enum Ended {
+pub(crate) enum TrialEnd {
     /// With the result that the client sees, a `CallToolResult`.
     Completed { result: String, is_error: bool },
     /// With a JSON-RPC error.
@@ -62,7 +61,7 @@ pub(crate) enum Ended {
 
 /// A tool and a call of it that can be run.
 pub(crate) struct Trial {
-    runtime: Arc<Runtime>,
+    runtime: Runtime,
     name: ToolName,
     arguments: Box<RawValue>,
     capabilities: String,
@@ -76,7 +75,7 @@ impl Trial {
     /// # Errors
     ///
     /// Why nothing can be run: there is no such tool, or the arguments do not fit it.
-    pub(crate) fn new(mut runtime: Runtime, call: Call) -> Result<Self, String> {
+    pub(crate) fn new(runtime: Runtime, call: Call) -> Result<Self, String> {
         let called: Result<ToolName, _> = call.tool.parse();
         let tool = called.ok().and_then(|name| runtime.tools.get(&name));
         let tool = tool.ok_or_else(|| unknown(&runtime, &call.tool))?;
@@ -88,13 +87,12 @@ impl Trial {
         let arguments = arguments.map_err(|error| refused(error.to_string()))?;
         let (terminal, questions) = Terminal::new(call.answers);
         let terminal = Arc::new(terminal);
-        runtime.relay = Arc::clone(&terminal) as _;
         if call.reads_answers {
             read_answers(questions)?;
         }
         Ok(Self {
-            id: TaskId::random(runtime.store.shards().of(&Owner::anonymous())),
-            runtime: Arc::new(runtime),
+            id: TaskId::random(runtime.core.store.shards().of(&Owner::anonymous())),
+            runtime,
             name,
             arguments,
             capabilities: call.capabilities.unwrap_or_else(|| EVERYTHING.to_owned()),
@@ -104,11 +102,11 @@ impl Trial {
 
     /// Cancel it to kill what runs at once.
     pub(crate) fn kill_token(&self) -> CancellationToken {
-        self.runtime.phase.kill.clone()
+        self.runtime.core.phase.kill.clone()
     }
 
     /// Runs the call to its end, or until `cancel` is cancelled and the tool has stopped.
-    pub(crate) async fn run(self, cancel: &CancellationToken) -> Ended {
+    pub(crate) async fn run(self, cancel: &CancellationToken) -> TrialEnd {
         let tool = self.runtime.tools.get(&self.name);
         let tool = tool.expect("it was found when the trial was made");
         self.ask_first(tool);
@@ -116,7 +114,7 @@ impl Trial {
         loop {
             tokio::select! {
                 () = self.terminal.all_answered() => {}
-                () = cancel.cancelled() => return Ended::Cancelled,
+                () = cancel.cancelled() => return TrialEnd::Cancelled,
             }
             number += 1;
             let settlement = match Box::pin(self.attempt(tool, number, cancel)).await {
@@ -128,7 +126,7 @@ impl Trial {
                     say("parked: it runs again, from its start, once its questions are answered");
                     continue;
                 }
-                Conclusion::Refused(_) => return Ended::Cancelled,
+                Conclusion::Refused(_) => return TrialEnd::Cancelled,
             };
             return ended(settlement, tool.definition.attempts);
         }
@@ -148,29 +146,35 @@ impl Trial {
     }
 
     async fn attempt(&self, tool: &Tool, number: u64, cancel: &CancellationToken) -> Conclusion {
-        let runtime = &self.runtime;
+        let core = &self.runtime.core;
         let job = self.job(tool, number);
         let hold = Hold {
             claimed: Claimed::new(self.id, job.queue.clone(), "0-0".to_owned().into()),
             attempt: job.attempt,
-            worker: runtime.worker.clone(),
+            worker: core.worker.clone(),
         };
-        let permit = runtime.slots.acquire().await;
-        let (arguments, bell) = (self.arguments.clone(), Arc::new(Notify::new()));
-        let attempt = Arc::new(Attempt::new(hold, job, arguments, bell, permit));
+        let permit = core.slots.acquire().await;
+        let attempt = Arc::new(RunningAttempt::new(Beginning {
+            hold,
+            job,
+            arguments: self.arguments.clone(),
+            bell: Arc::new(Notify::new()),
+            permit,
+            relay: Arc::clone(&self.terminal) as _,
+        }));
         let cancelled = async {
             cancel.cancelled().await;
             attempt.refuse(Refused::Cancelled);
             std::future::pending::<Infallible>().await
         };
-        let ending = tokio::select! {
-            ending = Box::pin(supervise(runtime, tool, &attempt)) => ending,
+        let end = tokio::select! {
+            end = Box::pin(supervise(core, tool, &attempt)) => end,
             never = self.terminal.bring_answers(&attempt) => match never {},
             never = cancelled => match never {},
         };
-        progress::flush(&attempt, runtime).await;
-        let conclusion = judge(runtime, tool, &attempt, ending).await;
-        attempt.seat.leave();
+        reporter::flush(&attempt).await;
+        let conclusion = judge(core, tool, &attempt, end).await;
+        attempt.slot.give_back();
         conclusion
     }
 
@@ -185,7 +189,7 @@ impl Trial {
             queue: definition.queue.clone(),
             owner: Owner::anonymous(),
             arguments: self.arguments.get().to_owned(),
-            attempt: AttemptNumber(number),
+            attempt: Attempt(number),
             retries: 0,
             crashes: 0,
             max_attempts: definition.attempts.into(),
@@ -218,7 +222,7 @@ fn read_answers(questions: Questions) -> Result<(), String> {
     begun.map_err(|error| format!("no thread to read answers on: {error}"))
 }
 
-fn ended(settlement: Settlement, attempts: u32) -> Ended {
+fn ended(settlement: Settlement, attempts: u32) -> TrialEnd {
     match settlement {
         // No attempt would be left.
         Settlement::Retry { last, .. } if attempts <= 1 => {
@@ -226,9 +230,9 @@ fn ended(settlement: Settlement, attempts: u32) -> Ended {
         }
         Settlement::Finish(Outcome::Completed {
             result, is_error, ..
-        }) => Ended::Completed { result, is_error },
-        Settlement::Finish(Outcome::Failed { error, .. }) => Ended::Failed { error },
-        Settlement::Finish(Outcome::Cancelled { .. }) => Ended::Cancelled,
+        }) => TrialEnd::Completed { result, is_error },
+        Settlement::Finish(Outcome::Failed { error, .. }) => TrialEnd::Failed { error },
+        Settlement::Finish(Outcome::Cancelled { .. }) => TrialEnd::Cancelled,
         Settlement::Retry {
             delay,
             message,
@@ -241,9 +245,9 @@ fn ended(settlement: Settlement, attempts: u32) -> Ended {
                 Outcome::Failed { error, .. } => error,
                 Outcome::Cancelled { message } => message,
             };
-            Ended::Again { message, result }
+            TrialEnd::Again { message, result }
         }
-        Settlement::Release { message, .. } => Ended::NotRun {
+        Settlement::Release { message, .. } => TrialEnd::NotRun {
             message: message.unwrap_or_else(|| "it was stopped".to_owned()),
         },
     }

@@ -11,8 +11,8 @@ use taskferry_process::output::say;
 use tokio::sync::watch;
 
 use super::answer;
-use crate::runtime::attempt::Attempt;
-use crate::runtime::relay::{Relay, Relayed};
+use crate::core::attempt::RunningAttempt;
+use crate::core::relay::{Relay, Relayed};
 
 /// The person, or the script, behind a trial.
 #[derive(Debug)]
@@ -96,7 +96,7 @@ impl Terminal {
     }
 
     /// Brings answers to an attempt as they come.
-    pub(crate) async fn bring_answers(&self, attempt: &Attempt) -> Infallible {
+    pub(crate) async fn bring_answers(&self, attempt: &RunningAttempt) -> Infallible {
         let mut talk = self.talk.subscribe();
         loop {
             let answers = talk.borrow_and_update().answers.clone();

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use serde_json::value::RawValue;
 use serde_json::{Value, json};
-use taskferry_worker::exec::{ExecEvent, Outcome};
+use taskferry_worker::exec::{CommandOutcome, ExecEvent};
 use taskferry_worker::manifest::Manifest;
 
 use crate::support::{Case, panic_with, text_of};
@@ -58,7 +58,7 @@ async fn the_python_tool_of_the_guide_that_waits_for_its_answer_works() {
     };
     let (outcome, ()) = tokio::join!(run, answer);
     match outcome.unwrap() {
-        Outcome::Completed(result) => assert_eq!(text_of(&result), "3 copies"),
+        CommandOutcome::Completed(result) => assert_eq!(text_of(&result), "3 copies"),
         other => panic_with(&other),
     }
 }
@@ -69,7 +69,7 @@ async fn the_shell_tool_of_the_guide_that_comes_back_works() {
     let mut case = Case::sh(script);
     case.answers = Some("{}".to_owned());
     let (run, mut talk) = case.run_asking();
-    assert!(matches!(run.await.unwrap(), Outcome::Park));
+    assert!(matches!(run.await.unwrap(), CommandOutcome::Park));
     let asked = talk.asked.recv().await.unwrap().remove(0);
     assert_eq!(asked.key, "sure");
     assert!(asked.request.is_ok(), "{asked:?}");

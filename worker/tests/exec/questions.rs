@@ -1,10 +1,10 @@
-use taskferry_worker::exec::Outcome;
+use taskferry_worker::exec::CommandOutcome;
 
 use crate::support::{Case, panic_with, text_of};
 
-fn completed(outcome: &Outcome) -> String {
+fn completed(outcome: &CommandOutcome) -> String {
     match outcome {
-        Outcome::Completed(result) => text_of(result),
+        CommandOutcome::Completed(result) => text_of(result),
         other => panic_with(other),
     }
 }
@@ -33,7 +33,7 @@ async fn a_command_that_asks_is_stopped_while_it_reads() {
         case.cancel.cancel();
     };
     let (outcome, ()) = tokio::join!(run, cancel);
-    assert!(matches!(outcome.unwrap(), Outcome::Cancelled));
+    assert!(matches!(outcome.unwrap(), CommandOutcome::Cancelled));
 }
 
 #[tokio::test]

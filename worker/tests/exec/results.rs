@@ -3,7 +3,7 @@ use std::os::unix::fs::PermissionsExt as _;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use serde_json::{Value, json};
-use taskferry_worker::exec::{Outcome, OutputMode, StartError};
+use taskferry_worker::exec::{CommandOutcome, OutputMode, StartError};
 use taskferry_worker::manifest::Manifest;
 
 use crate::support::{Case, panic_with, text_of};
@@ -139,7 +139,7 @@ async fn exit_75_asks_for_another_attempt() {
         .outcome()
         .await
     {
-        Outcome::Retry { message, result } => {
+        CommandOutcome::Retry { message, result } => {
             assert_eq!(message, "the database is busy");
             assert!(result.is_error);
             assert_eq!(text_of(&result), "the database is busy");
@@ -154,7 +154,7 @@ async fn a_signal_from_elsewhere_asks_for_another_attempt() {
         .outcome()
         .await
     {
-        Outcome::Retry { message, result } => {
+        CommandOutcome::Retry { message, result } => {
             assert_eq!(message, "killed by signal 9");
             assert_eq!(text_of(&result), "killed by signal 9\nlast words");
         }

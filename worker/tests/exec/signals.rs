@@ -2,13 +2,13 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use rustix::process::{Pid, Signal, kill_process};
-use taskferry_worker::exec::Outcome;
+use taskferry_worker::exec::CommandOutcome;
 use tokio::task::JoinSet;
 
 use crate::support::{Case, LONG, eventually, gone, members, panic_with};
 
 /// Starts the command and cancels it once its group is as it should be.
-async fn cancel_when(case: &Case, ready: impl Fn(&[(i32, char)]) -> bool) -> (Outcome, i32) {
+async fn cancel_when(case: &Case, ready: impl Fn(&[(i32, char)]) -> bool) -> (CommandOutcome, i32) {
     let mut runs = JoinSet::new();
     runs.spawn(case.run());
     let group = case.group("pid").await;
@@ -22,7 +22,7 @@ async fn cancel_when(case: &Case, ready: impl Fn(&[(i32, char)]) -> bool) -> (Ou
 async fn cancel_ends_the_grandchildren_too() {
     let case = Case::sh("(sleep 1000 & sleep 1000) & sleep 1000 & echo $$ > pid; wait");
     let (outcome, group) = cancel_when(&case, |members| members.len() >= 4).await;
-    assert!(matches!(outcome, Outcome::Cancelled), "{outcome:?}");
+    assert!(matches!(outcome, CommandOutcome::Cancelled), "{outcome:?}");
     gone(group).await;
 }
 
@@ -31,7 +31,7 @@ async fn cancel_lets_the_command_clean_up() {
     let case =
         Case::sh("trap 'echo bye > bye; exit 0' TERM; echo $$ > pid; while :; do sleep 0.01; done");
     let (outcome, group) = cancel_when(&case, |_| true).await;
-    assert!(matches!(outcome, Outcome::Cancelled), "{outcome:?}");
+    assert!(matches!(outcome, CommandOutcome::Cancelled), "{outcome:?}");
     assert!(case.path("bye").exists());
     gone(group).await;
 }
@@ -42,7 +42,7 @@ async fn a_command_that_ignores_sigterm_is_killed_after_the_grace() {
     case.command.stop_grace = Duration::from_millis(300);
     let start = Instant::now();
     let (outcome, group) = cancel_when(&case, |_| true).await;
-    assert!(matches!(outcome, Outcome::Cancelled), "{outcome:?}");
+    assert!(matches!(outcome, CommandOutcome::Cancelled), "{outcome:?}");
     assert!(start.elapsed() >= case.command.stop_grace);
     gone(group).await;
 }
@@ -55,7 +55,7 @@ async fn a_stopped_command_hears_the_cancellation() {
         members.iter().any(|(_, state)| *state == 'T')
     })
     .await;
-    assert!(matches!(outcome, Outcome::Cancelled), "{outcome:?}");
+    assert!(matches!(outcome, CommandOutcome::Cancelled), "{outcome:?}");
     assert!(case.path("bye").exists());
     gone(group).await;
 }
@@ -65,7 +65,7 @@ async fn a_cancelled_token_cancels_at_once() {
     let case = Case::sh("sleep 1000");
     case.cancel.cancel();
     let outcome = case.outcome().await;
-    assert!(matches!(outcome, Outcome::Cancelled), "{outcome:?}");
+    assert!(matches!(outcome, CommandOutcome::Cancelled), "{outcome:?}");
 }
 
 #[tokio::test]
@@ -181,7 +181,7 @@ async fn an_exit_counts_more_than_a_later_cancellation() {
     assert!(!members(group).is_empty());
     case.cancel.cancel();
     match runs.join_next().await.expect("one run").expect("no panic") {
-        Ok(Outcome::Completed(result)) => assert!(!result.is_error),
+        Ok(CommandOutcome::Completed(result)) => assert!(!result.is_error),
         Ok(other) => panic_with(&other),
         Err(error) => panic!("{error}"),
     }

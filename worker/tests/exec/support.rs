@@ -10,7 +10,7 @@ use serde_json::value::RawValue;
 use taskferry_worker::exec::stderr::AskLine;
 use taskferry_worker::exec::template::ArgSource;
 use taskferry_worker::exec::{
-    CommandTemplate, Environment, ExecCommand, ExecEvent, Invocation, Outcome, OutputMode,
+    CommandOutcome, CommandTemplate, Environment, ExecCommand, ExecEvent, Invocation, OutputMode,
     Questions, Runner, StartError, Talk, ToolResult,
 };
 use tempfile::TempDir;
@@ -94,7 +94,9 @@ impl Case {
     }
 
     /// The run, as a future of its own that borrows nothing.
-    pub(crate) fn run(&self) -> impl Future<Output = Result<Outcome, StartError>> + Send + use<> {
+    pub(crate) fn run(
+        &self,
+    ) -> impl Future<Output = Result<CommandOutcome, StartError>> + Send + use<> {
         self.run_with(None)
     }
 
@@ -102,7 +104,7 @@ impl Case {
     pub(crate) fn run_asking(
         &self,
     ) -> (
-        impl Future<Output = Result<Outcome, StartError>> + Send + use<>,
+        impl Future<Output = Result<CommandOutcome, StartError>> + Send + use<>,
         Client,
     ) {
         let (asked, questions) = mpsc::unbounded_channel();
@@ -117,7 +119,7 @@ impl Case {
     fn run_with(
         &self,
         questions: Option<Questions>,
-    ) -> impl Future<Output = Result<Outcome, StartError>> + Send + use<> {
+    ) -> impl Future<Output = Result<CommandOutcome, StartError>> + Send + use<> {
         let inherited = self.inherited.iter().cloned();
         let inherited = inherited.map(|(name, value)| (name.into(), value.into()));
         let runner = Runner::new(Environment::inherited(inherited));
@@ -141,13 +143,13 @@ impl Case {
         }
     }
 
-    pub(crate) async fn outcome(&self) -> Outcome {
+    pub(crate) async fn outcome(&self) -> CommandOutcome {
         self.run().await.expect("the command starts")
     }
 
     pub(crate) async fn result(&self) -> ToolResult {
         match self.outcome().await {
-            Outcome::Completed(result) => result,
+            CommandOutcome::Completed(result) => result,
             other => panic_with(&other),
         }
     }
@@ -194,7 +196,7 @@ pub(crate) fn text_of(result: &ToolResult) -> String {
 
 #[track_caller]
 #[expect(clippy::panic, reason = "fails the test that calls it")]
-pub(crate) fn panic_with(outcome: &Outcome) -> ! {
+pub(crate) fn panic_with(outcome: &CommandOutcome) -> ! {
     panic!("unexpected outcome: {outcome:?}")
 }
 

@@ -1,7 +1,7 @@
 //! One attempt while it runs: what its handler, its heartbeat and its executor share.
 
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, OnceLock};
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use serde_json::value::RawValue;
@@ -11,12 +11,23 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use super::clock::Clock;
-use super::progress::Reports;
-use super::slots::Permit;
-use super::{Runtime, lock};
+use super::relay::Relay;
+use super::reports::Reports;
+use super::slot_guard::SlotGuard;
+use super::slots::{Permit, Slots};
+
+/// What an attempt begins with.
+pub(crate) struct Beginning {
+    pub(crate) hold: Hold,
+    pub(crate) job: Job,
+    pub(crate) arguments: Box<RawValue>,
+    pub(crate) bell: Arc<Notify>,
+    pub(crate) permit: Permit,
+    pub(crate) relay: Arc<dyn Relay>,
+}
 
 /// An attempt under way.
-pub(crate) struct Attempt {
+pub(crate) struct RunningAttempt {
     pub(crate) hold: Hold,
     pub(crate) job: Job,
     pub(crate) arguments: Box<RawValue>,
@@ -31,8 +42,10 @@ pub(crate) struct Attempt {
     /// The answers that came so far: key to JSON.
     pub(crate) answers: watch::Sender<HashMap<String, String>>,
     pub(crate) reports: Reports,
+    /// Where its reports and questions go.
+    pub(crate) relay: Arc<dyn Relay>,
     pub(crate) clock: Clock,
-    pub(crate) seat: Seat,
+    pub(crate) slot: SlotGuard,
     refused: OnceLock<Refused>,
     is_refused: CancellationToken,
 }
@@ -47,14 +60,16 @@ pub(crate) fn expires(job: &Job) -> Instant {
 /// Longer than a process runs, and short enough to be counted.
 const FAR: Duration = Duration::from_secs(u32::MAX as u64);
 
-impl Attempt {
-    pub(crate) fn new(
-        hold: Hold,
-        job: Job,
-        arguments: Box<RawValue>,
-        bell: Arc<Notify>,
-        permit: Permit,
-    ) -> Self {
+impl RunningAttempt {
+    pub(crate) fn new(beginning: Beginning) -> Self {
+        let Beginning {
+            hold,
+            job,
+            arguments,
+            bell,
+            permit,
+            relay,
+        } = beginning;
         let limit = Duration::from_millis(job.timeout_ms);
         Self {
             hold,
@@ -65,8 +80,9 @@ impl Attempt {
             bell,
             answers: watch::Sender::new(job.answers.clone()),
             reports: Reports::default(),
+            relay,
             clock: Clock::start(limit),
-            seat: Seat(Mutex::new(Seated::Here(permit))),
+            slot: SlotGuard::new(permit),
             refused: OnceLock::new(),
             is_refused: CancellationToken::new(),
             job,
@@ -95,49 +111,17 @@ impl Attempt {
     /// Gives the slot back while the handler waits for an answer.
     pub(crate) fn begin_wait(&self) {
         if self.clock.begin_wait() {
-            self.seat.step_out();
+            self.slot.leave();
         }
     }
 
     /// Takes a slot again once the handler waits for nothing any more, and only then lets its time run.
-    pub(crate) async fn end_wait(&self, runtime: &Runtime) {
+    pub(crate) async fn end_wait(&self, slots: &Slots) {
         if self.clock.end_wait() {
-            let permit = runtime.slots.acquire_now().await;
+            let permit = slots.acquire_now().await;
             if self.clock.go_on() {
-                self.seat.step_in(permit);
+                self.slot.take(permit);
             }
         }
-    }
-}
-
-/// The slot of an attempt, which it may leave and take again, but not after its end.
-#[derive(Debug)]
-pub(crate) struct Seat(Mutex<Seated>);
-
-#[derive(Debug)]
-enum Seated {
-    Here(#[expect(dead_code, reason = "it is held, not used")] Permit),
-    Out,
-    Over,
-}
-
-impl Seat {
-    fn step_out(&self) {
-        let mut seat = lock(&self.0);
-        if matches!(*seat, Seated::Here(_)) {
-            *seat = Seated::Out;
-        }
-    }
-
-    fn step_in(&self, permit: Permit) {
-        let mut seat = lock(&self.0);
-        if matches!(*seat, Seated::Out) {
-            *seat = Seated::Here(permit);
-        }
-    }
-
-    /// Gives the slot back for good.
-    pub(crate) fn leave(&self) {
-        *lock(&self.0) = Seated::Over;
     }
 }

@@ -1,4 +1,4 @@
-//! The pause after a failure.
+//! The pause after a call of Redis failed.
 
 use std::time::Duration;
 
@@ -7,15 +7,15 @@ const LONGEST: Duration = Duration::from_secs(2);
 
 /// Doubles from 50 ms to 2 s, with jitter, so that a fleet that lost Redis at one moment does not come back at one.
 #[derive(Debug)]
-pub(crate) struct Backoff(Duration);
+pub(crate) struct GrowingPause(Duration);
 
-impl Default for Backoff {
+impl Default for GrowingPause {
     fn default() -> Self {
         Self(FIRST)
     }
 }
 
-impl Backoff {
+impl GrowingPause {
     /// The next pause.
     pub(crate) fn next(&mut self) -> Duration {
         let pause = self.0;
@@ -42,10 +42,10 @@ mod tests {
 
     #[test]
     fn doubles_up_to_two_seconds_and_jitter_halves_at_most() {
-        let mut backoff = Backoff::default();
+        let mut growing = GrowingPause::default();
         for full in [50, 100, 200, 400, 800, 1_600, 2_000, 2_000] {
             let full = Duration::from_millis(full);
-            let pause = backoff.next();
+            let pause = growing.next();
             assert!(
                 pause >= full / 2 && pause <= full,
                 "{pause:?} is not half to all of {full:?}"
@@ -55,7 +55,7 @@ mod tests {
 
     #[test]
     fn those_who_failed_at_one_moment_come_back_at_many() {
-        let firsts: HashSet<_> = (0..20).map(|_| Backoff::default().next()).collect();
+        let firsts: HashSet<_> = (0..20).map(|_| GrowingPause::default().next()).collect();
         assert!(firsts.len() > 10, "{firsts:?}");
         let full = Duration::from_secs(1000);
         let times: Vec<_> = (0..100).map(|_| jittered(full)).collect();

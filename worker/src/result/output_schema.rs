@@ -3,7 +3,7 @@
 use taskferry_contract::ToolChecks;
 use taskferry_process::Offload;
 
-use crate::exec::ToolResult;
+use super::tool_result::ToolResult;
 
 /// The result if it fits, else the error that says where it does not. A result that is an error promises nothing.
 pub(crate) async fn hold(offload: &Offload, checks: &ToolChecks, result: ToolResult) -> ToolResult {

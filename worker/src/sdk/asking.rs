@@ -1,20 +1,66 @@
 //! Puts questions to the client, and waits for the answers away from the slot.
 
 use std::collections::HashMap;
+use std::sync::Arc;
 
+use serde_json::Value;
+use serde_json::value::RawValue;
 use taskferry_contract::AskReply;
 use tokio::sync::watch;
 
-use super::JobContext;
-use crate::ask::{AskError, AskRequest, check_key};
-use crate::runtime::backoff::Backoff;
+use super::ask::{AskError, AskRequest, check_key, checked_answer, read_answer};
+use super::context::JobContext;
+use crate::core::awaiting::AwaitingAnswer;
+use crate::core::pause::GrowingPause;
 
 impl JobContext {
-    /// The answers to these questions, in their order, as they are stored.
-    pub(super) async fn answers_to(
+    /// Puts a question to the client and waits for its answer, the JSON of the response's `result`. The key stands for
+    /// this question for the job's whole life: an answer that an earlier attempt got is returned at once.
+    ///
+    /// The slot is free for another job meanwhile. After a bound (a minute, unless the worker was built otherwise), and
+    /// when the worker shuts down, the attempt is dropped here and its job parked; once the answer is there, the handler
+    /// runs again from its start and finds it.
+    ///
+    /// # Errors
+    ///
+    /// If the client does not declare that it can be asked, if it answered with an error, if the key or method is not
+    /// valid, or if the attempt must stop.
+    pub async fn ask(&self, key: &str, request: AskRequest) -> Result<Value, AskError> {
+        let [answer] = self.ask_all([(key, request)]).await?;
+        Ok(answer)
+    }
+
+    /// As [`JobContext::ask`], with the answer as the client wrote it: no number is rounded, no member moved.
+    ///
+    /// # Errors
+    ///
+    /// As [`JobContext::ask`].
+    pub async fn ask_raw(&self, key: &str, request: AskRequest) -> Result<Box<RawValue>, AskError> {
+        let answers = self.answers_to(&[(key, request)]).await?;
+        let answer = answers.first().ok_or(AskError::Stopped)?;
+        let answer = checked_answer(answer)?.to_owned();
+        RawValue::from_string(answer).map_err(AskError::Answer)
+    }
+
+    /// Puts several questions to the client together, and waits until all have their answers, which are in the order of
+    /// the questions. Else as [`JobContext::ask`].
+    ///
+    /// # Errors
+    ///
+    /// As [`JobContext::ask`]. If one of them cannot be put, none is.
+    pub async fn ask_all<const N: usize>(
         &self,
-        questions: &[(&str, AskRequest)],
-    ) -> Result<Vec<String>, AskError> {
+        questions: [(&str, AskRequest); N],
+    ) -> Result<[Value; N], AskError> {
+        let answers = self.answers_to(&questions).await?;
+        let answers: Result<Vec<Value>, AskError> =
+            answers.iter().map(|answer| read_answer(answer)).collect();
+        let answers = answers?.try_into();
+        Ok(answers.expect("there are as many answers as questions"))
+    }
+
+    /// The answers to these questions, in their order, as they are stored.
+    async fn answers_to(&self, questions: &[(&str, AskRequest)]) -> Result<Vec<String>, AskError> {
         for (key, _) in questions {
             check_key(key)?;
         }
@@ -32,6 +78,11 @@ impl JobContext {
         }
         let answers = questions.iter().map(|(key, _)| known.get(*key).cloned());
         answers.collect::<Option<_>>().ok_or(AskError::Stopped)
+    }
+
+    /// Leaves the slot until an answer came.
+    pub(crate) fn await_answer(&self) -> AwaitingAnswer {
+        AwaitingAnswer::begin(Arc::clone(&self.attempt), Arc::clone(&self.core))
     }
 
     /// Whether the client can be asked this.
@@ -57,10 +108,9 @@ impl JobContext {
             .iter()
             .map(|(key, request)| (*key, request.as_str()))
             .collect();
-        let mut backoff = Backoff::default();
+        let mut pause = GrowingPause::default();
         loop {
-            let relay = &self.runtime.relay;
-            match relay.ask(&self.attempt.hold, &requests).await {
+            match self.attempt.relay.ask(&self.attempt.hold, &requests).await {
                 Ok(AskReply::Asked(answers) | AskReply::Answered(answers)) => return Ok(answers),
                 Ok(AskReply::Refused(refused)) => {
                     self.attempt.refuse(refused);
@@ -73,7 +123,7 @@ impl JobContext {
             }
             tokio::select! {
                 () = self.attempt.cancel.cancelled() => return Err(AskError::Stopped),
-                () = backoff.wait() => {}
+                () = pause.wait() => {}
             }
         }
     }
@@ -88,7 +138,7 @@ impl JobContext {
         if open.all(|key| known.contains_key(key)) {
             return Ok(());
         }
-        let away = Away::from_the_slot_of(self);
+        let waiting = self.await_answer();
         let mut answers = self.answers();
         let all_came = |came: &HashMap<String, String>| {
             let mut keys = questions.iter().map(|(key, _)| *key);
@@ -98,41 +148,8 @@ impl JobContext {
             came = answers.wait_for(all_came) => came.ok().map(|came| came.clone()),
             () = self.attempt.cancel.cancelled() => None,
         };
-        away.back().await;
+        waiting.end().await;
         known.extend(came.ok_or(AskError::Stopped)?);
         Ok(())
-    }
-}
-
-/// An attempt that waits for an answer. A question that is dropped unanswered, as by a `select!`, gets the slot back too,
-/// though it cannot wait for it.
-pub(crate) struct Away(Option<JobContext>);
-
-impl Away {
-    pub(crate) fn from_the_slot_of(job: &JobContext) -> Self {
-        job.attempt.begin_wait();
-        Self(Some(job.clone()))
-    }
-
-    /// Does not come back: the attempt has come to its end.
-    pub(crate) fn forget(mut self) {
-        self.0 = None;
-    }
-
-    pub(crate) async fn back(mut self) {
-        if let Some(job) = self.0.take() {
-            job.attempt.end_wait(&job.runtime).await;
-        }
-    }
-}
-
-impl Drop for Away {
-    fn drop(&mut self) {
-        if let Some(job) = self.0.take()
-            && !job.attempt.cancel.is_cancelled()
-        {
-            let handlers = job.runtime.handlers.clone();
-            handlers.spawn(async move { job.attempt.end_wait(&job.runtime).await });
-        }
     }
 }

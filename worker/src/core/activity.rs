@@ -8,8 +8,8 @@ use taskferry_contract::Shard;
 
 /// A read of new entries returns after a few seconds. One that goes on for so long is stuck.
 const STUCK: Duration = Duration::from_secs(30);
-/// So much is said of an error, characters.
-const TOLD: usize = 160;
+/// How much of an error is shown, characters.
+const ERROR_CHARS: usize = 160;
 
 /// What the fetcher of a shard does.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -34,27 +34,27 @@ pub(crate) struct Activity {
 
 impl Activity {
     /// Notes what the fetcher of a shard does from `now` on.
-    pub(crate) fn fetcher(&mut self, shard: Shard, does: Fetching, now: Instant) {
+    pub(crate) fn note_fetcher(&mut self, shard: Shard, does: Fetching, now: Instant) {
         self.fetchers.insert(shard, (does, now));
     }
 
     /// Notes that a loop died.
-    pub(crate) fn died(&mut self, name: &str) {
+    pub(crate) fn note_death(&mut self, name: &str) {
         *self.deaths.entry(name.to_owned()).or_default() += 1;
     }
 
     /// In one line what the worker does at `now`: `fetching`, `full`, or `not fetching: …`; and what died, if anything did.
-    pub(crate) fn told(&self, now: Instant) -> String {
-        let mut told = match self.hindered(now) {
+    pub(crate) fn in_one_line(&self, now: Instant) -> String {
+        let mut line = match self.hindered(now) {
             Some(why) => format!("not fetching: {why}"),
             None if self.is_full() => "full".to_owned(),
             None => "fetching".to_owned(),
         };
         for (name, times) in &self.deaths {
             // A string takes every write.
-            let _always_ok = write!(told, "; {name} died and was begun again, times: {times}");
+            let _always_ok = write!(line, "; {name} died and was begun again, times: {times}");
         }
-        told
+        line
     }
 
     fn is_full(&self) -> bool {
@@ -88,7 +88,7 @@ impl Activity {
 }
 
 fn one_line(text: &str) -> String {
-    let text = text.chars().take(TOLD);
+    let text = text.chars().take(ERROR_CHARS);
     text.map(|c| if c.is_control() { ' ' } else { c }).collect()
 }
 
@@ -102,8 +102,8 @@ mod tests {
         let shard = Shards::default().all().next().unwrap();
         let (mut activity, now) = (Activity::default(), Instant::now());
         let mut told = |does, later| {
-            activity.fetcher(shard, does, now);
-            activity.told(now + later)
+            activity.note_fetcher(shard, does, now);
+            activity.in_one_line(now + later)
         };
         let soon = Duration::from_secs(6);
         assert_eq!(told(Fetching::Reading, soon), "fetching");
@@ -121,25 +121,25 @@ mod tests {
     fn one_shard_that_is_not_read_is_told_and_one_that_is_full_is_not_all() {
         let shards: Vec<Shard> = Shards::new(2).unwrap().all().collect();
         let (mut activity, now) = (Activity::default(), Instant::now());
-        activity.fetcher(shards[0], Fetching::Reading, now);
-        activity.fetcher(shards[1], Fetching::Full, now);
-        assert_eq!(activity.told(now), "fetching");
-        activity.fetcher(shards[1], Fetching::Failing("no".to_owned()), now);
-        assert_eq!(activity.told(now), "not fetching: shard 1: no");
+        activity.note_fetcher(shards[0], Fetching::Reading, now);
+        activity.note_fetcher(shards[1], Fetching::Full, now);
+        assert_eq!(activity.in_one_line(now), "fetching");
+        activity.note_fetcher(shards[1], Fetching::Failing("no".to_owned()), now);
+        assert_eq!(activity.in_one_line(now), "not fetching: shard 1: no");
     }
 
     #[test]
     fn what_died_is_told_until_the_worker_ends() {
         let mut activity = Activity::default();
-        activity.died("reclaimer 0");
+        activity.note_death("reclaimer 0");
         let now = Instant::now();
         assert_eq!(
-            activity.told(now),
+            activity.in_one_line(now),
             "fetching; reclaimer 0 died and was begun again, times: 1"
         );
-        activity.died("reclaimer 0");
+        activity.note_death("reclaimer 0");
         assert_eq!(
-            activity.told(now),
+            activity.in_one_line(now),
             "fetching; reclaimer 0 died and was begun again, times: 2"
         );
     }

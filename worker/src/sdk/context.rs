@@ -1,32 +1,26 @@
-//! What a handler knows of its job, and what it can tell and ask.
-
-mod asking;
+//! What a handler knows of its job, and what it can report.
 
 use std::fmt;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use serde::de::DeserializeOwned;
-use serde_json::Value;
 use serde_json::value::RawValue;
-use taskferry_contract::{Attempt as AttemptNumber, Owner, Progress, TaskId, ToolName, misfit};
+use taskferry_contract::{Attempt, LogLevel, Owner, Progress, TaskId, ToolName, misfit};
 use tokio_util::sync::CancellationToken;
 
-use crate::ask::{AskError, AskRequest, checked_answer, read_answer};
-use crate::exec::LogLevel;
-use crate::handler::ToolError;
-use crate::runtime::Runtime;
-use crate::runtime::attempt::Attempt;
-pub(crate) use asking::Away;
+use super::error::ToolError;
+use crate::core::Core;
+use crate::core::attempt::RunningAttempt;
 
-/// Under which target the log has what tools log: within that of all they say.
+/// The log target of the lines that tools log. It is within `tool`, the target of all that tools write.
 const LOG: &str = "tool::log";
 
 /// One attempt of one job, as its handler sees it. Cheap to clone.
 #[derive(Clone)]
 pub struct JobContext {
-    attempt: Arc<Attempt>,
-    runtime: Arc<Runtime>,
+    pub(super) attempt: Arc<RunningAttempt>,
+    pub(super) core: Arc<Core>,
 }
 
 impl fmt::Debug for JobContext {
@@ -39,8 +33,8 @@ impl fmt::Debug for JobContext {
 }
 
 impl JobContext {
-    pub(crate) fn new(attempt: Arc<Attempt>, runtime: Arc<Runtime>) -> Self {
-        Self { attempt, runtime }
+    pub(crate) fn new(attempt: Arc<RunningAttempt>, core: Arc<Core>) -> Self {
+        Self { attempt, core }
     }
 
     /// The arguments, which fit the tool's input schema.
@@ -78,7 +72,7 @@ impl JobContext {
     /// The number of this attempt, from 1.
     #[must_use]
     pub fn attempt(&self) -> u64 {
-        let AttemptNumber(number) = self.attempt.job.attempt;
+        let Attempt(number) = self.attempt.job.attempt;
         number
     }
 
@@ -140,7 +134,7 @@ impl JobContext {
 
     /// Whether the worker is told to stop, now or within this time.
     pub(crate) async fn worker_stops_within(&self, time: Duration) -> bool {
-        let stops = self.runtime.phase.stop.cancelled();
+        let stops = self.core.phase.stop.cancelled();
         tokio::time::timeout(time, stops).await.is_ok()
     }
 
@@ -174,50 +168,5 @@ impl JobContext {
                 write!(error);
             }
         }
-    }
-
-    /// Puts a question to the client and waits for its answer, the JSON of the response's `result`. The key stands for
-    /// this question for the job's whole life: an answer that an earlier attempt got is returned at once.
-    ///
-    /// The slot is free for another job meanwhile. After a bound (a minute, unless the worker was built otherwise), and
-    /// when the worker shuts down, the attempt is dropped here and its job parked; once the answer is there, the handler
-    /// runs again from its start and finds it.
-    ///
-    /// # Errors
-    ///
-    /// If the client does not declare that it can be asked, if it answered with an error, if the key or method is not
-    /// valid, or if the attempt must stop.
-    pub async fn ask(&self, key: &str, request: AskRequest) -> Result<Value, AskError> {
-        let [answer] = self.ask_all([(key, request)]).await?;
-        Ok(answer)
-    }
-
-    /// As [`JobContext::ask`], with the answer as the client wrote it: no number is rounded, no member moved.
-    ///
-    /// # Errors
-    ///
-    /// As [`JobContext::ask`].
-    pub async fn ask_raw(&self, key: &str, request: AskRequest) -> Result<Box<RawValue>, AskError> {
-        let answers = self.answers_to(&[(key, request)]).await?;
-        let answer = answers.first().ok_or(AskError::Stopped)?;
-        let answer = checked_answer(answer)?.to_owned();
-        RawValue::from_string(answer).map_err(AskError::Answer)
-    }
-
-    /// Puts several questions to the client together, and waits until all have their answers, which are in the order of
-    /// the questions. Else as [`JobContext::ask`].
-    ///
-    /// # Errors
-    ///
-    /// As [`JobContext::ask`]. If one of them cannot be put, none is.
-    pub async fn ask_all<const N: usize>(
-        &self,
-        questions: [(&str, AskRequest); N],
-    ) -> Result<[Value; N], AskError> {
-        let answers = self.answers_to(&questions).await?;
-        let answers: Result<Vec<Value>, AskError> =
-            answers.iter().map(|answer| read_answer(answer)).collect();
-        let answers = answers?.try_into();
-        Ok(answers.expect("there are as many answers as questions"))
     }
 }

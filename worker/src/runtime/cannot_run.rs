@@ -5,11 +5,12 @@ use std::time::Duration;
 
 use taskferry_contract::{DefinitionDigest, Hold, Job};
 
-use super::attempt::expires;
-use super::backoff::jittered;
-use super::ended::{self, End};
-use super::settle::{self, Back};
-use super::{Runtime, Tool};
+use super::Tool;
+use super::ended::{self, AttemptEnd};
+use super::settle::{self, GiveBack};
+use crate::core::Core;
+use crate::core::attempt::expires;
+use crate::core::pause::jittered;
 
 /// How long such a job stays away, at first and at most, when no worker is known that could run it.
 const NOBODYS: [Duration; 2] = [Duration::from_secs(2), Duration::from_secs(30)];
@@ -27,12 +28,12 @@ fn time_away([shortest, longest]: [Duration; 2], attempt: u64) -> Duration {
 }
 
 /// Gives back a job whose tool this worker does not have.
-pub(crate) async fn unknown_tool(runtime: &Runtime, hold: &Hold, job: &Job) {
+pub(crate) async fn unknown_tool(core: &Core, hold: &Hold, job: &Job) {
     let delay = time_away(NOBODYS, job.attempt.0);
     let (queue, name) = (&hold.claimed.queue, &job.tool);
     let message = format!("no worker on queue {queue} knows tool {name}");
     tracing::warn!(?delay, "{message}; released");
-    let end = give_back(runtime, hold, job, (delay, Some(&message))).await;
+    let end = give_back(core, hold, job, (delay, Some(&message))).await;
     ended::not_run(job, end, &message, true);
 }
 
@@ -44,13 +45,13 @@ pub(crate) fn other_definition<'a>(tool: &Tool, job: &'a Job) -> Option<&'a Defi
 
 /// Gives back a job that was checked against a definition that others have, or that nobody has, which its caller is told.
 pub(crate) async fn not_as_checked(
-    runtime: &Runtime,
+    core: &Core,
     hold: &Hold,
     job: &Job,
     checked: &DefinitionDigest,
 ) {
     let name = &job.tool;
-    let held = runtime.store.is_held(name, checked).await;
+    let held = core.store.is_held(name, checked).await;
     // Whether others have it is seen again the next time.
     let held = held.unwrap_or_else(|error| {
         tracing::debug!(%error, "who has the definition could not be seen");
@@ -66,27 +67,27 @@ pub(crate) async fn not_as_checked(
         Some(message) => tracing::warn!(?delay, "{message}; released"),
         None => tracing::debug!(?delay, %checked, "checked against a definition that others have"),
     }
-    let end = give_back(runtime, hold, job, (delay, message.as_deref())).await;
+    let end = give_back(core, hold, job, (delay, message.as_deref())).await;
     let reason = "it was checked against another definition of its tool";
     ended::not_run(job, end, reason, true);
     tokio::select! {
         () = tokio::time::sleep(jittered(PACE)) => {}
-        () = runtime.phase.stop.cancelled() => {}
+        () = core.phase.stop.cancelled() => {}
     }
 }
 
 async fn give_back(
-    runtime: &Runtime,
+    core: &Core,
     hold: &Hold,
     job: &Job,
     (delay, message): (Duration, Option<&str>),
-) -> End {
-    let back = Back {
+) -> AttemptEnd {
+    let back = GiveBack {
         delay,
         message,
         ran: false,
     };
-    settle::release(runtime, hold, expires(job), back).await
+    settle::release(core, hold, expires(job), back).await
 }
 
 #[cfg(test)]

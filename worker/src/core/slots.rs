@@ -8,7 +8,7 @@ use std::time::Duration;
 use taskferry_contract::{Connections, Shard};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
-use super::lock;
+use super::lock::lock;
 
 /// The right to run one job, or as many as it was taken for.
 pub(crate) type Permit = OwnedSemaphorePermit;

@@ -1,20 +1,13 @@
-//! What a handler tells on its way to whoever waits: of progress the newest wins; of log lines all go, but for a flood.
-//! Both at most once in 40 ms.
+//! What a handler reported and nobody was told yet: of progress the newest wins; of log lines all are kept, but for a flood.
 
 use std::collections::VecDeque;
-use std::convert::Infallible;
 use std::sync::Mutex;
-use std::time::Duration;
 
 use taskferry_contract::{LogLevel, Progress};
 use tokio::sync::Notify;
 
-use super::attempt::Attempt;
-use super::backoff::Backoff;
-use super::{Runtime, lock};
+use super::lock::lock;
 
-/// Between two reports of a job.
-const PACE: Duration = Duration::from_millis(40);
 /// So many log lines wait to be sent; beyond, the oldest goes.
 const LINES_WAITING: usize = 256;
 
@@ -47,16 +40,23 @@ impl Reports {
         self.added.notify_one();
     }
 
-    fn take_lines(&self) -> Vec<(LogLevel, String)> {
+    /// Waits until something is added.
+    pub(crate) async fn added(&self) {
+        self.added.notified().await;
+    }
+
+    /// Takes the log lines that wait.
+    pub(crate) fn take_lines(&self) -> Vec<(LogLevel, String)> {
         lock(&self.lines).drain(..).collect()
     }
 
-    fn take(&self) -> Option<Progress> {
+    /// Takes the progress that waits.
+    pub(crate) fn take(&self) -> Option<Progress> {
         lock(&self.waiting).take()
     }
 
     /// Puts a report back that could not be sent, under what came meanwhile.
-    fn put_back(&self, report: Progress) {
+    pub(crate) fn put_back(&self, report: Progress) {
         let mut waiting = lock(&self.waiting);
         let newer = waiting.take().unwrap_or_default();
         *waiting = Some(over(newer, report));
@@ -76,52 +76,6 @@ fn over(newer: Progress, older: Progress) -> Progress {
         total,
         message: newer.message.or(older.message),
     }
-}
-
-/// Sends what is reported until it is dropped.
-pub(crate) async fn run(attempt: &Attempt, runtime: &Runtime) -> Infallible {
-    let mut backoff = Backoff::default();
-    loop {
-        attempt.reports.added.notified().await;
-        if send(attempt, runtime).await {
-            backoff = Backoff::default();
-            tokio::time::sleep(PACE).await;
-        } else {
-            backoff.wait().await;
-        }
-    }
-}
-
-/// Sends the last report, before the outcome closes the record.
-pub(crate) async fn flush(attempt: &Attempt, runtime: &Runtime) {
-    send(attempt, runtime).await;
-}
-
-/// Sends what waits; false if some of it waits again.
-async fn send(attempt: &Attempt, runtime: &Runtime) -> bool {
-    let lines = attempt.reports.take_lines();
-    match runtime.relay.report_log(&attempt.hold, &lines).await {
-        Ok(Ok(())) => {}
-        Ok(Err(refused)) => attempt.refuse(refused),
-        // Sent again they might come twice; they are in the worker's log in any case.
-        Err(error) => tracing::debug!(%error, "log lines could not be sent"),
-    }
-    let Some(report) = attempt.reports.take() else {
-        return true;
-    };
-    match runtime.relay.report_progress(&attempt.hold, &report).await {
-        Ok(Ok(())) => {}
-        Ok(Err(refused)) => attempt.refuse(refused),
-        Err(error) => {
-            if error.may_pass() {
-                tracing::debug!(%error, "progress could not be reported; trying again");
-                attempt.reports.put_back(report);
-                return false;
-            }
-            tracing::warn!(%error, "Redis refuses a report of progress; it is dropped");
-        }
-    }
-    true
 }
 
 #[cfg(test)]

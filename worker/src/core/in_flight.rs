@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex};
 use taskferry_contract::{Claimed, EntryId, TaskId};
 use tokio::sync::Notify;
 
-use super::lock;
+use super::lock::lock;
 
 /// The entries in hand, each with the bell that its heartbeat listens to.
 #[derive(Debug, Default)]
@@ -14,7 +14,7 @@ pub(crate) struct InFlight(Mutex<HashMap<(TaskId, EntryId), Arc<Notify>>>);
 
 /// An entry in hand; it is put down when this is dropped.
 #[derive(Debug)]
-pub(crate) struct Taken {
+pub(crate) struct EntryInHand {
     pub(crate) claimed: Claimed,
     pub(crate) bell: Arc<Notify>,
     all: Arc<InFlight>,
@@ -24,7 +24,7 @@ impl InFlight {
     /// Takes an entry in hand. Nothing if it is already: it was delivered twice, as by a re-read of what is pending, or
     /// its lease ran out while Redis was away and this worker reclaimed it from itself. Then its heartbeat is rung, which
     /// renews the lease or learns that it is lost.
-    pub(crate) fn take(self: &Arc<Self>, claimed: Claimed) -> Option<Taken> {
+    pub(crate) fn take(self: &Arc<Self>, claimed: Claimed) -> Option<EntryInHand> {
         let key = (claimed.id, claimed.entry.clone());
         let mut all = lock(&self.0);
         if let Some(bell) = all.get(&key) {
@@ -33,7 +33,7 @@ impl InFlight {
         }
         let bell = Arc::new(Notify::new());
         all.insert(key, Arc::clone(&bell));
-        Some(Taken {
+        Some(EntryInHand {
             claimed,
             bell,
             all: Arc::clone(self),
@@ -58,7 +58,7 @@ impl InFlight {
     }
 }
 
-impl Drop for Taken {
+impl Drop for EntryInHand {
     fn drop(&mut self) {
         let key = (self.claimed.id, self.claimed.entry.clone());
         lock(&self.all.0).remove(&key);

@@ -1,18 +1,12 @@
-//! Questions to the client: elicitation, sampling, roots.
+//! A question to the client: elicitation, sampling, roots.
 
 use serde_json::value::RawValue;
 use serde_json::{Value, json};
-use taskferry_contract::{
-    AskFirst, PART_DEPTH, Unreadable, check_readable, check_url, unique_names,
-};
+use taskferry_contract::{AskFirst, PART_DEPTH, check_readable, check_url, unique_names};
 
-use crate::exec::JsonObject;
-
-/// How clients can be asked.
-const METHODS: [&str; 3] = ["elicitation/create", "sampling/createMessage", "roots/list"];
-
-/// The longest key of a question.
-const LONGEST_KEY: usize = 64;
+use super::error::AskError;
+use super::key::check_key;
+use super::params::{check_params, method_of};
 
 /// A request that is put to the client.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -149,128 +143,6 @@ impl AskRequest {
     }
 }
 
-/// The method that a word stands for: its first part, or the whole.
-fn method_of(what: &str) -> Option<&'static str> {
-    let mut methods = METHODS.into_iter();
-    methods.find(|method| *method == what || method.split('/').next() == Some(what))
-}
-
-/// Checks what a client would refuse at once. The text follows "params" or the like.
-fn check_params(method: &str, params: &Value) -> Result<(), String> {
-    let Some(object) = params.as_object() else {
-        return Err("the params must be a JSON object".to_owned());
-    };
-    let has = |name: &str, kind: &str, right: fn(&Value) -> bool| match object.get(name) {
-        Some(value) if right(value) => Ok(()),
-        Some(_) => Err(format!("{name} must be {kind}")),
-        None => Err(format!("{name} is missing: {kind}")),
-    };
-    match method {
-        "elicitation/create" => {
-            has("message", "a string", Value::is_string)?;
-            match object.get("mode").map(Value::as_str) {
-                None | Some(Some("form")) => has(
-                    "requestedSchema",
-                    "a JSON Schema of the type object",
-                    |schema| schema.get("type").is_some_and(|kind| kind == "object"),
-                ),
-                Some(Some("url")) => {
-                    has("url", "a string", Value::is_string)?;
-                    check_url(method, params)
-                }
-                Some(_) => Err("mode must be \"form\" or \"url\"".to_owned()),
-            }
-        }
-        "sampling/createMessage" => {
-            has("messages", "an array", Value::is_array)?;
-            has("maxTokens", "a number", Value::is_number)
-        }
-        _ => Ok(()),
-    }
-}
-
-/// Checks the key of a question.
-pub(crate) fn check_key(key: &str) -> Result<(), AskError> {
-    let allowed = |b: u8| b.is_ascii_alphanumeric() || b"_.-".contains(&b);
-    if (1..=LONGEST_KEY).contains(&key.len()) && key.bytes().all(allowed) {
-        Ok(())
-    } else {
-        Err(AskError::Key(key.chars().take(LONGEST_KEY).collect()))
-    }
-}
-
-/// Reads a stored answer into a tree of values.
-pub(crate) fn read_answer(answer: &str) -> Result<Value, AskError> {
-    serde_json::from_str(checked_answer(answer)?).map_err(AskError::Answer)
-}
-
-/// A stored answer, as the client wrote it. One that consists of an `error` alone is what a client says in place of a
-/// result.
-pub(crate) fn checked_answer(answer: &str) -> Result<&str, AskError> {
-    let answer: &RawValue = serde_json::from_str(answer).map_err(AskError::Answer)?;
-    let answer = answer.get();
-    check_readable(answer, PART_DEPTH).map_err(AskError::Unreadable)?;
-    let object = JsonObject::parse(answer).unwrap_or_default();
-    let Some(error) = object.only("error") else {
-        return Ok(answer);
-    };
-    let error: Value = serde_json::from_str(error).unwrap_or_default();
-    Err(AskError::Client {
-        code: error
-            .get("code")
-            .and_then(Value::as_i64)
-            .unwrap_or_default(),
-        message: error
-            .get("message")
-            .and_then(Value::as_str)
-            .unwrap_or_default()
-            .to_owned(),
-    })
-}
-
-/// Why there is no answer.
-#[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
-pub enum AskError {
-    /// The client did not say that it can be asked this, so it was not asked.
-    #[error("the client cannot be asked: it does not declare the capability {capability}")]
-    NotDeclared {
-        /// What it would have to declare.
-        capability: &'static str,
-    },
-    /// The client answered with a JSON-RPC error.
-    #[error("the client answered with an error: {message} ({code})")]
-    Client {
-        /// The error's code.
-        code: i64,
-        /// The error's message.
-        message: String,
-    },
-    /// No client is asked by this method.
-    #[error(
-        "a client cannot be asked by {0}: use elicitation/create, sampling/createMessage or roots/list"
-    )]
-    UnknownMethod(String),
-    /// A person would be sent to something that is no web page.
-    #[error("the client is not asked to open this: {0}")]
-    Url(String),
-    /// The key is not valid.
-    #[error("{0:?} cannot be the key of a question: write 1 to {LONGEST_KEY} of A-Z a-z 0-9 _ . -")]
-    Key(String),
-    /// The attempt must stop: the task was cancelled, or another attempt holds it.
-    #[error("the attempt was stopped before the answer came")]
-    Stopped,
-    /// The answer is not JSON.
-    #[error("the answer cannot be read: {0}")]
-    Answer(#[source] serde_json::Error),
-    /// The question or its answer is JSON that not everyone can read.
-    #[error("the question or its answer cannot be used: {0}")]
-    Unreadable(#[source] Unreadable),
-    /// Redis failed for good.
-    #[error("the question could not be put: {0}")]
-    Store(#[source] taskferry_contract::Error),
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -398,26 +270,6 @@ mod tests {
         ] {
             let refused = AskRequest::read(what, params).unwrap_err();
             assert!(refused.contains(wrong), "{refused}");
-        }
-    }
-
-    #[test]
-    fn an_error_alone_is_no_answer() {
-        assert!(read_answer(r#"{"action":"accept","error":{"code":1}}"#).is_ok());
-        let refused = read_answer(r#"{"error":{"code":-32000,"message":"nobody is here"}}"#);
-        assert!(
-            matches!(refused, Err(AskError::Client { code: -32000, message }) if message == "nobody is here")
-        );
-        assert!(matches!(read_answer("nonsense"), Err(AskError::Answer(_))));
-        let half = read_answer(r#"{"content":{"a":"\ud83d"}}"#).unwrap_err();
-        assert!(half.to_string().contains("at content/a"), "{half}");
-    }
-
-    #[test]
-    fn a_key_is_a_word() {
-        assert!(check_key("confirm-1.a_b").is_ok());
-        for key in ["", "a b", "a/b", "ä", &"x".repeat(65)] {
-            assert!(check_key(key).is_err(), "{key}");
         }
     }
 }

@@ -14,7 +14,6 @@ use taskferry_contract::Store;
 use taskferry_process::output;
 use taskferry_process::telemetry::DEFAULT_FILTER;
 use taskferry_process::{StopSignals, raise_open_files};
-use tokio::runtime::Runtime;
 use tokio_util::sync::CancellationToken;
 
 use crate::builder::Builder;
@@ -69,7 +68,7 @@ impl Program {
     /// The whole of a worker's `main`: [`Self::run`] on a runtime of its own. A handler that blocks its thread is not waited
     /// for once the worker has drained; the process ends.
     pub fn main(self, extend: impl FnOnce(Builder) -> Builder) -> ExitCode {
-        let runtime = match Runtime::new() {
+        let runtime = match tokio::runtime::Runtime::new() {
             Ok(runtime) => runtime,
             Err(error) => {
                 self.say(&format!("no threads to run on: {error}"));

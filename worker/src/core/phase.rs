@@ -1,0 +1,45 @@
+//! How a worker winds down, and what becomes of the jobs that are under way then.
+
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use tokio_util::sync::CancellationToken;
+
+/// How far the end of the worker has come. Each step implies those before, but for `read_no_more`.
+#[derive(Debug, Default)]
+pub(crate) struct Phase {
+    /// Nothing new is begun.
+    pub(crate) stop: CancellationToken,
+    /// No stream is read any more, so that what is given back from now on goes to other workers.
+    pub(crate) read_no_more: CancellationToken,
+    /// What still runs is stopped and released.
+    pub(crate) halt: CancellationToken,
+    /// What is still there is dropped, and nothing is tried again.
+    pub(crate) kill: CancellationToken,
+}
+
+/// What became of the jobs that were under way when the worker was told to stop.
+#[derive(Debug, Default)]
+pub(crate) struct Tally {
+    released: AtomicUsize,
+    abandoned: AtomicUsize,
+}
+
+impl Tally {
+    /// Counts a job that others can take now, or that is left to its lease because its end could not be written.
+    pub(crate) fn count(&self, is_released: bool) {
+        let counter = if is_released {
+            &self.released
+        } else {
+            &self.abandoned
+        };
+        counter.fetch_add(1, Ordering::Relaxed);
+    }
+
+    pub(crate) fn released(&self) -> usize {
+        self.released.load(Ordering::Relaxed)
+    }
+
+    pub(crate) fn abandoned(&self) -> usize {
+        self.abandoned.load(Ordering::Relaxed)
+    }
+}

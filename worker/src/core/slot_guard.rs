@@ -1,0 +1,44 @@
+//! The slot of a running attempt.
+
+use std::sync::Mutex;
+
+use super::lock::lock;
+use super::slots::Permit;
+
+/// The slot of an attempt, which it may leave and take again, but not after its end.
+#[derive(Debug)]
+pub(crate) struct SlotGuard(Mutex<State>);
+
+#[derive(Debug)]
+enum State {
+    Held(#[expect(dead_code, reason = "it is held, not used")] Permit),
+    Left,
+    Over,
+}
+
+impl SlotGuard {
+    pub(crate) fn new(permit: Permit) -> Self {
+        Self(Mutex::new(State::Held(permit)))
+    }
+
+    /// Gives the slot back for a while.
+    pub(crate) fn leave(&self) {
+        let mut state = lock(&self.0);
+        if matches!(*state, State::Held(_)) {
+            *state = State::Left;
+        }
+    }
+
+    /// Takes a slot again; after the attempt's end it is given back at once.
+    pub(crate) fn take(&self, permit: Permit) {
+        let mut state = lock(&self.0);
+        if matches!(*state, State::Left) {
+            *state = State::Held(permit);
+        }
+    }
+
+    /// Gives the slot back for good.
+    pub(crate) fn give_back(&self) {
+        *lock(&self.0) = State::Over;
+    }
+}

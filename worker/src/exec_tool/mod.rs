@@ -1,0 +1,152 @@
+//! Tools that are commands, as handlers.
+
+mod answers;
+mod definition;
+mod question_relay;
+
+use std::time::{Duration, SystemTime};
+
+use taskferry_contract::Progress;
+use tokio::sync::mpsc;
+
+use crate::exec::{
+    CommandOutcome, Environment, ExecCommand, ExecEvent, Invocation, Runner, StartError, Talk,
+};
+use crate::manifest::ExecTool;
+use crate::sdk::{
+    Failure, Handler, HandlerFuture, HandlerResult, JobContext, ToolError, ToolOutput,
+};
+pub(crate) use definition::definition;
+use question_relay::QuestionTally;
+
+/// Events that wait for this worker; a command that is faster coalesces them.
+const EVENTS: usize = 64;
+/// How much longer than its grace a command may take to be gone: it is reaped, and its pipes are read.
+const AFTERMATH: Duration = Duration::from_secs(7);
+
+/// How long after a command that a stop signal ended the worker may learn of its own: whoever stops all processes of a
+/// service signals one after the other.
+const SIGNALS_MEET: Duration = Duration::from_secs(1);
+
+/// Runs a command for each attempt.
+#[derive(Debug, Clone)]
+pub(crate) struct ExecHandler {
+    runner: Runner,
+    command: ExecCommand,
+    /// Whether there can be answers: it asks, or its callers are asked first.
+    has_answers: bool,
+}
+
+impl ExecHandler {
+    pub(crate) fn new(tool: &ExecTool, inherited: &Environment) -> Self {
+        Self {
+            runner: Runner::new(inherited.clone()),
+            command: tool.command.clone(),
+            has_answers: tool.command.asks || !tool.ask_first.is_empty(),
+        }
+    }
+
+    async fn attempt(self, job: JobContext) -> HandlerResult {
+        let (sender, mut events) = mpsc::channel(EVENTS);
+        let (task_id, origin) = (job.task_id().to_string(), job.origin_task_id().to_string());
+        let left = job.deadline().duration_since(SystemTime::now());
+        let answers = self.has_answers.then(|| answers::for_environment(&job));
+        let invocation = Invocation {
+            task_id: &task_id,
+            origin_task_id: &origin,
+            attempt: job.attempt(),
+            tool: job.tool().as_str(),
+            owner: job.owner().as_str(),
+            arguments: job.raw_arguments(),
+            timeout: left.unwrap_or_default(),
+            answers: answers.as_deref(),
+        };
+        let (questions, relay) = self.command.asks.then(question_relay::open).unzip();
+        let talk = Talk {
+            events: sender,
+            questions,
+        };
+        let run = self
+            .runner
+            .run(&self.command, invocation, talk, job.cancelled());
+        let pass_on = async {
+            while let Some(event) = events.recv().await {
+                report(&job, event);
+            }
+        };
+        let ask = async {
+            match relay {
+                Some(relay) => relay.serve(&job).await,
+                None => QuestionTally::default(),
+            }
+        };
+        let (outcome, (), asked) = tokio::join!(run, pass_on, ask);
+        match outcome {
+            Ok(CommandOutcome::Interrupted { .. })
+                if job.worker_stops_within(SIGNALS_MEET).await =>
+            {
+                Err(ToolError::stopped())
+            }
+            Ok(CommandOutcome::Interrupted { otherwise }) => concluded(*otherwise, asked),
+            Ok(outcome) => concluded(outcome, asked),
+            Err(error) => Err(not_started(&error)),
+        }
+    }
+}
+
+/// What an outcome does to the job.
+fn concluded(outcome: CommandOutcome, asked: QuestionTally) -> HandlerResult {
+    match outcome {
+        CommandOutcome::Park => Err(ToolError(Failure::Park {
+            otherwise: asked.otherwise(),
+        })),
+        CommandOutcome::Completed(result) => Ok(ToolOutput(result)),
+        CommandOutcome::Retry { message, result } => Err(ToolError(Failure::Retry {
+            message,
+            last: result,
+        })),
+        CommandOutcome::Interrupted { .. } | CommandOutcome::Cancelled => Err(ToolError::stopped()),
+    }
+}
+
+fn not_started(error: &StartError) -> ToolError {
+    match error {
+        StartError::Exhausted { .. } => ToolError(Failure::NotStarted {
+            message: error.to_string(),
+        }),
+        _ if error.is_transient() => ToolError(Failure::Retry {
+            message: error.to_string(),
+            last: error.to_result(),
+        }),
+        _ => {
+            tracing::error!(%error, "a command did not start");
+            ToolError(Failure::Tool(error.to_result()))
+        }
+    }
+}
+
+impl Handler for ExecHandler {
+    fn run(&self, job: JobContext) -> HandlerFuture {
+        Box::pin(self.clone().attempt(job))
+    }
+
+    fn stop_grace(&self) -> Duration {
+        self.command.stop_grace + AFTERMATH
+    }
+
+    fn park_grace(&self) -> Duration {
+        self.stop_grace()
+    }
+}
+
+fn report(job: &JobContext, event: ExecEvent) {
+    match event {
+        ExecEvent::Progress(report) => job.report(Progress {
+            progress: Some(report.progress),
+            total: report.total,
+            message: report.message,
+        }),
+        ExecEvent::Message(text) => job.message(text),
+        ExecEvent::Log { level, text } => job.log(level, text),
+    }
+}

@@ -1,0 +1,107 @@
+//! Reads what a tool wrote as the result that it is meant to be, if every client could read it.
+
+use serde_json::value::RawValue;
+use taskferry_contract::{PART_DEPTH, Unreadable, check_readable};
+
+use super::summary::{SUMMARY_CHARS, end_of};
+use super::tool_result::ToolResult;
+use crate::json_object::JsonObject;
+
+/// Why bytes are not the result that was wanted.
+#[derive(Debug)]
+pub(crate) enum Misfit {
+    /// They are something else.
+    Kind(String),
+    /// They are, but not every client could read them.
+    Unreadable(Unreadable),
+}
+
+impl Misfit {
+    /// The text of the error, in which `what` should be `wanted`.
+    pub(crate) fn text(&self, what: &str, wanted: &str) -> String {
+        match self {
+            Self::Kind(reason) => format!("{what} is not {wanted}: {reason}"),
+            Self::Unreadable(error) => format!("{what} cannot be read by every client: {error}"),
+        }
+    }
+}
+
+impl From<String> for Misfit {
+    fn from(reason: String) -> Self {
+        Self::Kind(reason)
+    }
+}
+
+impl From<Unreadable> for Misfit {
+    fn from(error: Unreadable) -> Self {
+        Self::Unreadable(error)
+    }
+}
+
+/// A JSON object as structured content.
+pub(crate) fn structured(stdout: &[u8]) -> Result<ToolResult, Misfit> {
+    let text = json_text(stdout)?;
+    JsonObject::parse(text).map_err(|error| error.to_string())?;
+    check_readable(text, PART_DEPTH)?;
+    Ok(ToolResult::build(text, Some(text), false))
+}
+
+/// A `CallToolResult` as it is.
+pub(crate) fn passed_through(stdout: &[u8]) -> Result<ToolResult, Misfit> {
+    let text = json_text(stdout)?;
+    let object = JsonObject::parse(text).map_err(|error| error.to_string())?;
+    check_readable(text, PART_DEPTH)?;
+    let content = object.get("content");
+    let content = content.ok_or_else(|| "it has no `content`".to_owned())?;
+    let items: Vec<&RawValue> = serde_json::from_str(content)
+        .map_err(|_not_a_list| "its `content` is not an array".to_owned())?;
+    let mut said = String::new();
+    for item in items {
+        if let Some(text) = check_content(item.get())? {
+            said = end_of(&format!("{said}\n{text}"), SUMMARY_CHARS).unwrap_or_default();
+        }
+    }
+    for name in ["structuredContent", "_meta"] {
+        if object
+            .get(name)
+            .is_some_and(|json| JsonObject::parse(json).is_err())
+        {
+            return Err(format!("its `{name}` is not an object").into());
+        }
+    }
+    let is_error = match object.get("isError") {
+        None | Some("false") => false,
+        Some("true") => true,
+        Some(_) => {
+            return Err("its `isError` is neither true nor false".to_owned().into());
+        }
+    };
+    let result = RawValue::from_string(text.to_owned()).map_err(|error| error.to_string())?;
+    Ok(ToolResult {
+        result,
+        is_error,
+        summary: Some(said).filter(|said| !said.is_empty()),
+        cause: None,
+    })
+}
+
+/// The text of a text content; nothing for another kind.
+fn check_content(json: &str) -> Result<Option<String>, String> {
+    let wrong = || "an entry of its `content` is not an object with a string `type`".to_owned();
+    let item = JsonObject::parse(json).map_err(|_not_an_object| wrong())?;
+    let kind = item.string("type").ok_or_else(wrong)?;
+    if kind != "text" {
+        return Ok(None);
+    }
+    let text = item.string("text");
+    text.map(Some)
+        .ok_or_else(|| "a text entry of its `content` has no string `text`".to_owned())
+}
+
+fn json_text(stdout: &[u8]) -> Result<&str, String> {
+    let text = std::str::from_utf8(stdout).map_err(|error| error.to_string())?;
+    match text.trim() {
+        "" => Err("it is empty".to_owned()),
+        text => Ok(text),
+    }
+}
