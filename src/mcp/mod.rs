@@ -7,6 +7,8 @@ mod legacy;
 mod modern;
 mod protocol;
 mod stopping;
+#[cfg(test)]
+mod tests;
 mod wait;
 
 use std::sync::Arc;

@@ -1,0 +1,216 @@
+//! A replica that nothing listens for, and a worker.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::time::Duration;
+
+use serde_json::{Value, json};
+use taskferry_contract::{Owner, RedisSettings, Store, ToolDefinition};
+use taskferry_testing::{TestServer, eventually, invariants};
+use taskferry_worker::{AskRequest, HandlerResult, JobContext, ToolOutput, Worker};
+use tokio::sync::mpsc;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use crate::bridge::{Bridge, Limits};
+use crate::mcp::{Answer, Caller, Event, Facts, Inbound, Mcp, McpSettings, Reply, Says, Stopping};
+
+/// How long a test waits for what must come.
+const SOON: Duration = Duration::from_secs(30);
+
+/// Says its arguments.
+async fn echo(job: JobContext) -> HandlerResult {
+    Ok(ToolOutput::text(job.raw_arguments().get()))
+}
+
+/// Says what its caller answered.
+async fn confirm(job: JobContext) -> HandlerResult {
+    let question = AskRequest::elicitation("Go on?", json!({ "type": "object" }));
+    let answer = job.ask("confirm", question).await?;
+    Ok(ToolOutput::text(answer["action"].to_string()))
+}
+
+/// Ends only when it is cancelled.
+async fn last(job: JobContext) -> HandlerResult {
+    job.cancelled().cancelled().await;
+    Ok(ToolOutput::text("cancelled"))
+}
+
+fn tool(name: &str) -> ToolDefinition {
+    let schema = serde_json::value::to_raw_value(&json!({ "type": "object" })).unwrap();
+    ToolDefinition::new(name.parse().unwrap(), schema)
+}
+
+/// A client's side of one replica.
+pub(super) struct Rig {
+    redis: TestServer,
+    mcp: Arc<Mcp>,
+    caller: Caller,
+    stop: CancellationToken,
+    tracker: TaskTracker,
+}
+
+impl Rig {
+    /// Starts both, and waits until the tools are known.
+    pub(super) async fn start() -> Self {
+        let redis = TestServer::start().await;
+        let settings = RedisSettings::new(&redis.url());
+        let (stop, tracker) = (CancellationToken::new(), TaskTracker::new());
+        let worker = Worker::builder(Store::new(&settings).unwrap())
+            .tool(tool("echo"), echo)
+            .tool(tool("confirm"), confirm)
+            .tool(tool("last"), last)
+            .build()
+            .unwrap();
+        let ends = stop.clone();
+        tracker.spawn(async move {
+            worker.run(ends).await.unwrap();
+        });
+        let limits = Limits {
+            queue_cap: 0,
+            owner_cap: 0,
+            plain_keep: Duration::from_secs(60),
+        };
+        let bridge = Bridge::new(Store::new(&settings).unwrap(), limits);
+        let (kept, ends) = (bridge.clone(), stop.clone());
+        tracker.spawn(async move { kept.run(&ends).await });
+        let settings = McpSettings {
+            session_idle: Duration::from_secs(600),
+            stream_after: Duration::from_secs(1),
+            handle_after: None,
+            instructions: None,
+        };
+        let mcp = Mcp::new(
+            bridge.clone(),
+            settings,
+            tracker.clone(),
+            Stopping::default(),
+        );
+        let mcp = Arc::new(mcp);
+        let (runs, ends) = (Arc::clone(&mcp), stop.clone());
+        tracker.spawn(async move { runs.run(&ends).await });
+        eventually(SOON, "the tools are known", async || {
+            bridge.catalog().knows("last")
+        })
+        .await;
+        Self {
+            redis,
+            mcp,
+            caller: Caller {
+                owner: Owner::named("user:alice").unwrap(),
+            },
+            stop,
+            tracker,
+        }
+    }
+
+    /// Sends a message.
+    pub(super) async fn send(&self, facts: &Facts<'_>, message: &Value) -> Reply {
+        let inbound = Inbound {
+            caller: &self.caller,
+            facts,
+        };
+        let body = message.to_string();
+        self.mcp.receive(&inbound, body.as_bytes()).await
+    }
+
+    /// Opens a session's own stream.
+    pub(super) async fn open_stream(&self, facts: &Facts<'_>) -> Messages {
+        let inbound = Inbound {
+            caller: &self.caller,
+            facts,
+        };
+        Messages::of(self.mcp.open_stream(&inbound).await)
+    }
+
+    /// Ends a session.
+    pub(super) async fn end_session(&self, facts: &Facts<'_>) -> Reply {
+        let inbound = Inbound {
+            caller: &self.caller,
+            facts,
+        };
+        self.mcp.end_session(&inbound).await
+    }
+
+    /// What must hold after each test: everything ends, and nothing is queued or held.
+    pub(super) async fn end(self) {
+        let mut redis = self.redis.raw().await;
+        eventually(SOON, "every stream and pending list is empty", async || {
+            invariants::drained(&mut redis, "tf").await.is_empty()
+        })
+        .await;
+        self.stop.cancel();
+        self.tracker.close();
+        tokio::time::timeout(SOON, self.tracker.wait())
+            .await
+            .expect("nothing is left running");
+    }
+}
+
+/// What a reply says, message by message.
+pub(super) struct Messages {
+    known: VecDeque<Says>,
+    rest: Option<mpsc::Receiver<Event>>,
+}
+
+impl Messages {
+    pub(super) fn of(reply: Reply) -> Self {
+        let says = |event: Event| event.says;
+        match reply {
+            Reply::Json(answer) => Self {
+                known: [Says::Last(answer)].into(),
+                rest: None,
+            },
+            Reply::Soon { first, rest, .. } | Reply::Stream { first, rest, .. } => Self {
+                known: first.into_iter().map(says).collect(),
+                rest: Some(rest),
+            },
+            other => panic!("no message in {other:?}"),
+        }
+    }
+
+    /// The next message; an answer is the last one.
+    pub(super) async fn next(&mut self) -> Value {
+        loop {
+            let says = match (self.known.pop_front(), &mut self.rest) {
+                (Some(says), _) => says,
+                (None, Some(rest)) => {
+                    let event = tokio::time::timeout(SOON, rest.recv()).await;
+                    event
+                        .expect("a message comes in time")
+                        .expect("a message")
+                        .says
+                }
+                (None, None) => panic!("everything was read"),
+            };
+            let text = match says {
+                Says::Nothing => continue,
+                Says::Message(text) => text,
+                Says::One(answer) | Says::Last(answer) => answer.body,
+            };
+            return serde_json::from_str(&text).unwrap();
+        }
+    }
+}
+
+/// The answer of a reply that is there at once.
+pub(super) fn answer(reply: Reply) -> (Answer, Value) {
+    match reply {
+        Reply::Json(answer) => {
+            let body = serde_json::from_str(&answer.body).unwrap();
+            (answer, body)
+        }
+        other => panic!("no answer at once: {other:?}"),
+    }
+}
+
+/// The names of the tools in the result of tools/list.
+pub(super) fn names(listed: &Value) -> Vec<&str> {
+    let tools = listed["result"]["tools"].as_array().unwrap();
+    let mut names: Vec<&str> = tools
+        .iter()
+        .map(|tool| tool["name"].as_str().unwrap())
+        .collect();
+    names.sort_unstable();
+    names
+}
