@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::Serialize;
 
-use crate::report::Figures;
+use crate::figures::Figures;
 use crate::row::Row;
 use crate::stats::Spread;
 

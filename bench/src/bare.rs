@@ -77,7 +77,8 @@ async fn create(State(bare): State<Arc<Bare>>, _body: Bytes) -> Response {
     match work::submit(
         &bare.store,
         &bare.tool,
-        (&Owner::anonymous(), &bare.arguments),
+        &Owner::anonymous(),
+        &bare.arguments,
     )
     .await
     {

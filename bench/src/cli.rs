@@ -4,13 +4,13 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use clap::{Arg, ArgMatches, Command as Cli, value_parser};
+use clap::{Arg, ArgMatches, value_parser};
 
 use crate::row::Group;
 
 /// What this process is to do.
 #[derive(Debug)]
-pub(crate) enum Command {
+pub(crate) enum Order {
     /// Measure.
     Run(Options),
     /// Measure how long recovery takes.
@@ -87,26 +87,26 @@ pub(crate) struct Part {
 }
 
 /// Reads the command line; ends the process if it is wrong, or asks for help.
-pub(crate) fn read() -> Command {
+pub(crate) fn read() -> Order {
     let matches = command().get_matches();
     match matches.subcommand() {
-        Some(("recovery", args)) => Command::Recovery(Recovery {
+        Some(("recovery", args)) => Order::Recovery(Recovery {
             runs: count(args, "runs"),
             json: args.get_one("json").cloned(),
         }),
-        Some(("memory", args)) => Command::Memory(Memory {
+        Some(("memory", args)) => Order::Memory(Memory {
             tasks: args.get_one("tasks").copied().unwrap_or(1),
             json: args.get_one("json").cloned(),
         }),
-        Some(("holder", args)) => Command::Holder(holder(args)),
-        Some(("bare", args)) => Command::Bare(part(args)),
-        Some(("worker", args)) => Command::Worker(part(args)),
-        _ => Command::Run(options(&matches)),
+        Some(("holder", args)) => Order::Holder(holder(args)),
+        Some(("bare", args)) => Order::Bare(part(args)),
+        Some(("worker", args)) => Order::Worker(part(args)),
+        _ => Order::Run(options(&matches)),
     }
 }
 
-fn command() -> Cli {
-    Cli::new("taskferry-bench")
+fn command() -> clap::Command {
+    clap::Command::new("taskferry-bench")
         .version(env!("CARGO_PKG_VERSION"))
         .about("Measures the front end against two yardsticks in one run")
         .args([
@@ -134,23 +134,23 @@ fn command() -> Cli {
             json(),
         ])
         .subcommand(
-            Cli::new("recovery")
+            clap::Command::new("recovery")
                 .about("Measures how long it takes until work goes on after a fault")
                 .args([number("runs", "20", "How often each fault is made"), json()]),
         )
         .subcommand(
-            Cli::new("memory")
+            clap::Command::new("memory")
                 .about("Measures what tasks take in Redis, by the size of their texts")
                 .args([number("tasks", "10000", "How many tasks are weighed together"), json()]),
         )
         .subcommand(
-            Cli::new("holder").hide(true).args([
+            clap::Command::new("holder").hide(true).args([
                 needed("redis-url"),
                 needed("prefix"),
                 needed("lease-ms").value_parser(value_parser!(u64)),
             ]),
         )
-        .subcommands(["bare", "worker"].map(|name| Cli::new(name).hide(true).args(parts())))
+        .subcommands(["bare", "worker"].map(|name| clap::Command::new(name).hide(true).args(parts())))
 }
 
 fn number(name: &'static str, default: &'static str, help: &'static str) -> Arg {

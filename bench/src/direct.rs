@@ -61,8 +61,7 @@ impl Direct {
 
     /// Queues a job.
     pub(crate) async fn submit(&self) -> anyhow::Result<TaskId> {
-        let call = (&self.owner, self.arguments.as_str());
-        work::submit(&self.store, &self.tool, call).await
+        work::submit(&self.store, &self.tool, &self.owner, &self.arguments).await
     }
 
     /// Takes the next job and completes it.

@@ -7,6 +7,7 @@ mod child;
 mod cli;
 mod clients;
 mod direct;
+mod figures;
 mod http;
 mod load;
 mod memory;
@@ -28,17 +29,17 @@ use std::process::ExitCode;
 use anyhow::Context as _;
 use tokio::signal::unix::{SignalKind, signal};
 
-use cli::Command;
+use cli::Order;
 
 #[tokio::main]
 async fn main() -> ExitCode {
     let outcome = match cli::read() {
-        Command::Run(options) => unless_interrupted(Box::pin(run::run(&options))).await,
-        Command::Recovery(options) => unless_interrupted(Box::pin(recovery::run(&options))).await,
-        Command::Memory(options) => unless_interrupted(Box::pin(memory::run(&options))).await,
-        Command::Holder(holder) => recovery::holder::run(&holder).await,
-        Command::Bare(part) => bare::run(&part).await,
-        Command::Worker(part) => worker::run(&part).await,
+        Order::Run(options) => unless_interrupted(Box::pin(run::run(&options))).await,
+        Order::Recovery(options) => unless_interrupted(Box::pin(recovery::run(&options))).await,
+        Order::Memory(options) => unless_interrupted(Box::pin(memory::run(&options))).await,
+        Order::Holder(holder) => recovery::holder::run(&holder).await,
+        Order::Bare(part) => bare::run(&part).await,
+        Order::Worker(part) => worker::run(&part).await,
     };
     match outcome {
         Ok(()) => ExitCode::SUCCESS,

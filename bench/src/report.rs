@@ -6,33 +6,15 @@ use serde::Serialize;
 
 use crate::aims::{self, Verdict};
 use crate::cli::Options;
+use crate::figures::Figures;
 use crate::print::print;
 use crate::row::{Group, Row};
 use crate::stats::Spread;
 use crate::table::print_table;
 
-/// What one row came to in one round. Costs are per request, or per lifecycle.
-#[derive(Debug, Clone, Default, PartialEq, Serialize)]
-pub(crate) struct Figures {
-    /// Requests or lifecycles a second.
-    pub(crate) per_second: f64,
-    /// Half took no longer.
-    pub(crate) p50_ms: f64,
-    /// All but one in a hundred took no longer.
-    pub(crate) p99_ms: f64,
-    /// CPU of the process that serves it, if one does.
-    pub(crate) server_cpu_us: Option<f64>,
-    /// CPU of the worker, if it has work.
-    pub(crate) worker_cpu_us: Option<f64>,
-    /// CPU of Redis.
-    pub(crate) redis_cpu_us: f64,
-    /// Commands that Redis ran, those inside scripts included, by name.
-    pub(crate) redis_commands: BTreeMap<String, f64>,
-}
-
 /// One row over all rounds.
 #[derive(Debug, Serialize)]
-struct Line {
+struct RowReport {
     group: &'static str,
     name: &'static str,
     rounds: Vec<Figures>,
@@ -44,7 +26,7 @@ pub(crate) struct Report {
     concurrency: usize,
     seconds: f64,
     payload_bytes: usize,
-    rows: Vec<Line>,
+    rows: Vec<RowReport>,
     aims: Vec<Verdict>,
     redis_bytes_per_task: Option<f64>,
 }
@@ -68,7 +50,7 @@ impl Report {
             },
             rows: figures
                 .into_iter()
-                .map(|(row, rounds)| Line {
+                .map(|(row, rounds)| RowReport {
                     group: row.group().name(),
                     name: row.name(),
                     rounds,
@@ -96,7 +78,7 @@ impl Report {
             "redis cmds",
         ];
         let mut table = vec![header.map(ToOwned::to_owned).to_vec()];
-        table.extend(self.rows.iter().map(Line::cells));
+        table.extend(self.rows.iter().map(RowReport::cells));
         print_table(&table, 2);
         if !self.aims.is_empty() {
             let header = ["aim", "ratio", "rounds", ""]
@@ -119,7 +101,7 @@ impl Report {
     }
 }
 
-impl Line {
+impl RowReport {
     fn median(&self, figure: impl Fn(&Figures) -> Option<f64>) -> Option<f64> {
         let values: Option<Vec<f64>> = self.rounds.iter().map(figure).collect();
         Spread::of(values?).map(|spread| spread.median)
@@ -186,7 +168,7 @@ mod tests {
             per_second,
             ..Figures::default()
         };
-        let line = Line {
+        let line = RowReport {
             group: "poll",
             name: "modern",
             rounds: vec![round(10.0), round(30.0), round(20.0)],

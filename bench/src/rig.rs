@@ -80,7 +80,7 @@ impl Rig {
         let (owner, arguments) = (Owner::anonymous(), work::arguments(payload_bytes));
         let mut ids = Vec::with_capacity(count);
         for _ in 0..count {
-            ids.push(work::submit(&self.store, &tool, (&owner, &arguments)).await?);
+            ids.push(work::submit(&self.store, &tool, &owner, &arguments).await?);
         }
         Ok(ids)
     }

@@ -75,7 +75,8 @@ pub(crate) fn result(payload_bytes: usize) -> String {
 pub(crate) async fn submit(
     store: &Store,
     tool: &ToolDefinition,
-    (owner, arguments): (&Owner, &str),
+    owner: &Owner,
+    arguments: &str,
 ) -> anyhow::Result<TaskId> {
     let id = TaskId::random(store.shards().of(owner));
     let submission = Submission {

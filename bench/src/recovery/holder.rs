@@ -1,4 +1,4 @@
-//! A worker whose one tool reports to the desk and then runs for as long as it is kept there.
+//! A worker whose one tool says to a listener that it runs, and runs until the listener lets it end.
 
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -20,12 +20,13 @@ pub(super) const TOOL: &str = "bench_hold";
 
 #[derive(Deserialize)]
 struct Arguments {
-    desk: SocketAddr,
+    listener: SocketAddr,
 }
 
 /// The tool's definition: a job may die as often as it likes.
 pub(super) fn definition() -> anyhow::Result<ToolDefinition> {
-    let schema = r#"{"type":"object","properties":{"desk":{"type":"string"}},"required":["desk"]}"#;
+    let schema =
+        r#"{"type":"object","properties":{"listener":{"type":"string"}},"required":["listener"]}"#;
     Ok(ToolDefinition {
         crash_limit: 1000,
         ..ToolDefinition::new(TOOL.parse()?, RawValue::from_string(schema.to_owned())?)
@@ -59,14 +60,15 @@ pub(crate) async fn run(holder: &Holder) -> anyhow::Result<()> {
 }
 
 async fn hold(job: JobContext) -> HandlerResult {
-    let Arguments { desk } = job.arguments()?;
-    let mut desk = TcpStream::connect(desk).await?;
-    desk.write_all(format!("{}\n", job.attempt()).as_bytes())
+    let Arguments { listener } = job.arguments()?;
+    let mut stream = TcpStream::connect(listener).await?;
+    stream
+        .write_all(format!("{}\n", job.attempt()).as_bytes())
         .await?;
     let mut told = [0];
     tokio::select! {
-        told = desk.read_exact(&mut told) => told.map(|_one| ToolOutput::text("kept"))
-            .map_err(|_closed| ToolError::tool("the desk closed")),
+        told = stream.read_exact(&mut told) => told.map(|_one| ToolOutput::text("kept"))
+            .map_err(|_closed| ToolError::tool("the listener closed")),
         () = job.cancelled().cancelled() => Err(ToolError::tool("stopped")),
     }
 }

@@ -1,8 +1,8 @@
 //! How long it takes until the work goes on after a worker dies, a worker is stopped, or Redis restarts. Every figure is
 //! the time of one real process that was signalled, of many.
 
-mod desk;
 pub(crate) mod holder;
+mod listener;
 mod scenes;
 
 use std::time::Duration;
@@ -18,7 +18,7 @@ use scenes::Scene;
 
 /// What one scene came to.
 #[derive(Debug, Serialize)]
-struct Row {
+struct SceneReport {
     scene: &'static str,
     runs: usize,
     p50_ms: f64,
@@ -38,13 +38,13 @@ pub(crate) async fn run(options: &Recovery) -> anyhow::Result<()> {
             .await
             .with_context(|| scene.name())?;
         times.sort_unstable();
-        rows.push(Row::new(scene, &times));
+        rows.push(SceneReport::new(scene, &times));
     }
     show(&rows);
     print::write_json(options.json.as_deref(), &rows)
 }
 
-impl Row {
+impl SceneReport {
     fn new(scene: Scene, sorted: &[Duration]) -> Self {
         let ms = |time: Duration| time.as_secs_f64() * 1e3;
         let p99 = percentile(sorted, 99);
@@ -60,7 +60,7 @@ impl Row {
     }
 }
 
-fn show(rows: &[Row]) {
+fn show(rows: &[SceneReport]) {
     let header = ["", "runs", "p50 ms", "p99 ms", "most ms", "aim: p99 <=", ""];
     let mut table = vec![header.map(ToOwned::to_owned).to_vec()];
     table.extend(rows.iter().map(|row| {

@@ -10,8 +10,8 @@ use tokio::process::Command;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep};
 
-use super::desk::Desk;
 use super::holder;
+use super::listener::AttemptListener;
 use crate::child::{self, Child};
 use crate::http::Http;
 use crate::messages::{Call, Endpoint, Expect, outcome};
@@ -101,9 +101,9 @@ impl Scene {
 async fn hand_over(scene: Scene, redis_url: String, prefix: String) -> anyhow::Result<Duration> {
     let worker = || worker(&redis_url, &prefix, scene.lease());
     let first = worker()?;
-    let desk = Desk::open().await?;
-    submit(&redis_url, &prefix, &desk).await?;
-    let running = desk.next().await?;
+    let listener = AttemptListener::open().await?;
+    submit(&redis_url, &prefix, &listener).await?;
+    let running = listener.next().await?;
     let _second = worker()?;
     sleep(settled(scene.lease())).await;
     let signalled = Instant::now();
@@ -111,7 +111,7 @@ async fn hand_over(scene: Scene, redis_url: String, prefix: String) -> anyhow::R
         Scene::Stopped => first.terminate()?,
         _ => first.kill()?,
     }
-    let next = desk.next().await?;
+    let next = listener.next().await?;
     if next.attempt <= running.attempt {
         bail!("attempt {} came after {}", next.attempt, running.attempt);
     }
@@ -133,14 +133,14 @@ fn worker(redis_url: &str, prefix: &str, lease: Duration) -> anyhow::Result<Chil
     Child::start("a worker", command)
 }
 
-async fn submit(redis_url: &str, prefix: &str, desk: &Desk) -> anyhow::Result<()> {
+async fn submit(redis_url: &str, prefix: &str, listener: &AttemptListener) -> anyhow::Result<()> {
     let store = Store::new(&RedisSettings {
         prefix: prefix.to_owned(),
         ..RedisSettings::new(redis_url)
     })?;
     let owner = Owner::anonymous();
     let tool = holder::definition()?;
-    let arguments = arguments(desk)?;
+    let arguments = arguments(listener)?;
     let id = TaskId::random(store.shards().of(&owner));
     let submission = Submission::new(&tool, id, &owner, &arguments);
     match store.submit(&submission).await? {
@@ -149,8 +149,8 @@ async fn submit(redis_url: &str, prefix: &str, desk: &Desk) -> anyhow::Result<()
     }
 }
 
-fn arguments(desk: &Desk) -> anyhow::Result<String> {
-    Ok(format!(r#"{{"desk":"{}"}}"#, desk.address()?))
+fn arguments(listener: &AttemptListener) -> anyhow::Result<String> {
+    Ok(format!(r#"{{"listener":"{}"}}"#, listener.address()?))
 }
 
 /// Redis is killed again and again under one front end and one worker, which stay.
@@ -184,8 +184,8 @@ async fn restarts(runs: usize) -> anyhow::Result<Vec<Duration>> {
 /// Has a task accepted, run and completed, as soon as that can be.
 async fn complete_one(endpoint: &Endpoint) -> anyhow::Result<()> {
     let deadline = Instant::now() + GOES_ON;
-    let desk = Desk::open().await?;
-    let arguments = arguments(&desk)?;
+    let listener = AttemptListener::open().await?;
+    let arguments = arguments(&listener)?;
     let call = endpoint.call(Call {
         tool: holder::TOOL,
         arguments: &arguments,
@@ -200,7 +200,7 @@ async fn complete_one(endpoint: &Endpoint) -> anyhow::Result<()> {
             Err(_not_yet) => sleep(TRY_EVERY).await,
         }
     };
-    desk.next().await?.complete().await?;
+    listener.next().await?.complete().await?;
     let poll = endpoint.poll(&id);
     loop {
         let polled = http.send(&poll).await?;

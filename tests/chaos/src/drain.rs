@@ -9,7 +9,7 @@ use taskferry_testing::invariants;
 use taskferry_testing::redis::{self, aio::MultiplexedConnection};
 use tokio::time::{Instant, sleep};
 
-use crate::faults::connect;
+use crate::connect::connect;
 use crate::history::{DeadLetter, History, Record, Seen, What};
 use crate::plan::Era;
 use crate::producer::{Client, World};

@@ -6,10 +6,10 @@ use std::path::Path;
 use std::time::Duration;
 
 use futures_util::future::join_all;
-use taskferry_testing::redis::aio::MultiplexedConnection;
-use taskferry_testing::redis::{self, AsyncConnectionConfig, RedisError};
+use taskferry_testing::redis::{self, RedisError};
 use tokio::time::{Instant, sleep, sleep_until};
 
+use crate::connect::connect;
 use crate::history::Injected;
 use crate::member::Member;
 use crate::producer::World;
@@ -18,8 +18,6 @@ use crate::quiet;
 use crate::schedule::{BadEntry, Fault, Link, Timed};
 use crate::topology::Topology;
 
-/// How long the harness waits for a command of its own.
-const PATIENCE: Duration = Duration::from_secs(5);
 /// Until a command is sent again that must not be lost.
 const AGAIN: Duration = Duration::from_millis(100);
 /// The stream that all jobs of a run wait on.
@@ -29,7 +27,8 @@ pub(crate) const QUEUE: &str = "tf:{0}:queue:default";
 pub(crate) async fn make(
     topology: &Topology,
     world: &World,
-    (faults, folder): (Vec<Timed>, &Path),
+    faults: Vec<Timed>,
+    folder: &Path,
     phase: Duration,
 ) -> Vec<String> {
     let mut log = File::options();
@@ -47,7 +46,7 @@ pub(crate) async fn make(
         let begins_ms = part
             .first()
             .map_or(0, |(_, timed)| timed.at_ms / phase_ms * phase_ms);
-        some(topology, world, (part, begins_ms), log.as_ref()).await;
+        some(topology, world, part, begins_ms, log.as_ref()).await;
         let now_ms = world.recorder.now_ms();
         let found = quiet::look(topology).await.into_iter();
         broken.extend(found.map(|text| format!("at {now_ms} ms: {text}")));
@@ -59,7 +58,8 @@ pub(crate) async fn make(
 async fn some(
     topology: &Topology,
     world: &World,
-    (faults, begins_ms): (&[(usize, Timed)], u64),
+    faults: &[(usize, Timed)],
+    begins_ms: u64,
     log: Option<&File>,
 ) {
     let begin = Instant::now();
@@ -70,13 +70,13 @@ async fn some(
             if let Some(log) = &mut log {
                 let _disk_full = writeln!(log, "{:>7} ms  {timed}", world.recorder.now_ms());
             }
-            one(topology, world, (number, timed.fault)).await;
+            one(topology, world, number, timed.fault).await;
         }
     });
     join_all(all).await;
 }
 
-async fn one(topology: &Topology, world: &World, (number, fault): (usize, Fault)) {
+async fn one(topology: &Topology, world: &World, number: usize, fault: Fault) {
     match fault {
         Fault::KillWorker(at) => kill(topology.workers.get(at)).await,
         Fault::FreezeWorker(at, ms) => freeze(topology.workers.get(at), ms).await,
@@ -96,21 +96,21 @@ async fn one(topology: &Topology, world: &World, (number, fault): (usize, Fault)
             order(topology, &["DEBUG", "SLEEP", &seconds]).await;
         }
         Fault::FlushScripts => order(topology, &["SCRIPT", "FLUSH"]).await,
-        Fault::BadEntry(kind) => bad_entry(topology, world, (number, kind)).await,
-        Fault::Cut(link, stride) => disturb(topology, (link, 0), |wire| wire.cut(stride)).await,
+        Fault::BadEntry(kind) => bad_entry(topology, world, number, kind).await,
+        Fault::Cut(link, stride) => disturb(topology, link, 0, |wire| wire.cut(stride)).await,
         Fault::Delay(link, by_ms, ms) => {
             let by = Duration::from_millis(by_ms);
-            disturb(topology, (link, ms), |wire| wire.delay(by)).await;
+            disturb(topology, link, ms, |wire| wire.delay(by)).await;
         }
         Fault::HalfOpen(link, stride, ms) => {
-            disturb(topology, (link, ms), |wire| wire.half_open(stride)).await;
+            disturb(topology, link, ms, |wire| wire.half_open(stride)).await;
         }
-        Fault::Partition(link, ms) => disturb(topology, (link, ms), Proxy::partition).await,
+        Fault::Partition(link, ms) => disturb(topology, link, ms, Proxy::partition).await,
     }
 }
 
 /// A disturbance of a wire, and its end; one of no length needs none.
-async fn disturb(topology: &Topology, (link, lasts_ms): (Link, u64), how: impl Fn(&Proxy)) {
+async fn disturb(topology: &Topology, link: Link, lasts_ms: u64, how: impl Fn(&Proxy)) {
     let Some(proxy) = topology.proxy(link) else {
         return;
     };
@@ -164,16 +164,6 @@ async fn fill_redis(topology: &Topology, ms: u64) {
     }
 }
 
-/// A connection of the harness's own, past every proxy.
-pub(crate) async fn connect(topology: &Topology) -> Result<MultiplexedConnection, RedisError> {
-    let config = AsyncConnectionConfig::new()
-        .set_connection_timeout(Some(PATIENCE))
-        .set_response_timeout(Some(PATIENCE));
-    redis::Client::open(topology.url.as_str())?
-        .get_multiplexed_async_connection_with_config(&config)
-        .await
-}
-
 async fn send(topology: &Topology, words: &[&str]) -> Result<redis::Value, RedisError> {
     let mut connection = connect(topology).await?;
     let mut command = redis::Cmd::new();
@@ -188,7 +178,7 @@ async fn order(topology: &Topology, words: &[&str]) {
     let _reply = send(topology, words).await;
 }
 
-async fn bad_entry(topology: &Topology, world: &World, (number, kind): (usize, BadEntry)) {
+async fn bad_entry(topology: &Topology, world: &World, number: usize, kind: BadEntry) {
     let tool = format!("bad-{number}");
     let unknown = format!("0-00000000-0000-4000-8000-{number:012}");
     let fields = match kind {

@@ -3,6 +3,7 @@
 
 mod check;
 mod cli;
+mod connect;
 mod drain;
 mod faults;
 mod history;

@@ -69,7 +69,7 @@ impl Member {
         to_redis: Proxy,
         from_clients: Option<Proxy>,
     ) -> anyhow::Result<Self> {
-        let process = start(&name, program, &arguments, (folder, 1))?;
+        let process = start(&name, program, &arguments, folder, 1)?;
         let running = Running {
             process,
             starts: 1,
@@ -145,9 +145,15 @@ impl Member {
         running.ends.push(end);
         running.done = Done::default();
         running.starts += 1;
-        let place = (self.folder.as_path(), running.starts);
+        let process = start(
+            &self.name,
+            &self.program,
+            &self.arguments,
+            &self.folder,
+            running.starts,
+        );
         // A start that fails is tried again at the next look.
-        if let Ok(process) = start(&self.name, &self.program, &self.arguments, place) {
+        if let Ok(process) = process {
             running.process = process;
         }
     }
@@ -177,7 +183,8 @@ fn start(
     name: &str,
     program: &str,
     arguments: &[String],
-    (folder, starts): (&Path, u32),
+    folder: &Path,
+    starts: u32,
 ) -> anyhow::Result<Process> {
     let output = folder.join("processes").join(format!("{name}.{starts}"));
     std::fs::create_dir_all(&output).context("no folder for a process's output")?;

@@ -43,7 +43,7 @@ impl Wire {
 }
 
 #[derive(Debug)]
-struct Link {
+struct Route {
     target: SocketAddr,
     /// How new connections begin.
     beginning: Mutex<Mode>,
@@ -55,7 +55,7 @@ struct Link {
 #[derive(Debug)]
 pub(crate) struct Proxy {
     port: u16,
-    link: Arc<Link>,
+    route: Arc<Route>,
     tasks: TaskTracker,
     end: CancellationToken,
 }
@@ -67,7 +67,7 @@ impl Proxy {
             .await
             .context("a proxy cannot listen")?;
         let port = listener.local_addr()?.port();
-        let link = Arc::new(Link {
+        let route = Arc::new(Route {
             target: SocketAddr::from((Ipv4Addr::LOCALHOST, target)),
             beginning: Mutex::new(Mode::Pass),
             wires: Mutex::default(),
@@ -76,13 +76,13 @@ impl Proxy {
         let (tasks, end) = (TaskTracker::new(), CancellationToken::new());
         tasks.spawn(accept(
             listener,
-            Arc::clone(&link),
+            Arc::clone(&route),
             tasks.clone(),
             end.clone(),
         ));
         Ok(Self {
             port,
-            link,
+            route,
             tasks,
             end,
         })
@@ -116,8 +116,8 @@ impl Proxy {
 
     /// Everything passes again. Connections that lost bytes are of no use any more and are reset.
     pub(crate) fn heal(&self) {
-        *lock(&self.link.beginning) = Mode::Pass;
-        for wire in lock(&self.link.wires).iter() {
+        *lock(&self.route.beginning) = Mode::Pass;
+        for wire in lock(&self.route.wires).iter() {
             if !wire.turn(Mode::Pass) {
                 wire.cut.cancel();
             }
@@ -126,7 +126,7 @@ impl Proxy {
 
     fn set(&self, mode: Mode, stride: usize, beginning: bool) {
         if beginning {
-            *lock(&self.link.beginning) = mode;
+            *lock(&self.route.beginning) = mode;
         }
         for wire in self.chosen(stride) {
             wire.turn(mode);
@@ -134,7 +134,7 @@ impl Proxy {
     }
 
     fn chosen(&self, stride: usize) -> Vec<Arc<Wire>> {
-        let wires = lock(&self.link.wires);
+        let wires = lock(&self.route.wires);
         wires.iter().step_by(stride.max(1)).cloned().collect()
     }
 }
@@ -152,7 +152,7 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 
 async fn accept(
     listener: TcpListener,
-    link: Arc<Link>,
+    route: Arc<Route>,
     tasks: TaskTracker,
     end: CancellationToken,
 ) {
@@ -165,22 +165,22 @@ async fn accept(
             continue;
         };
         let wire = Arc::new(Wire {
-            mode: watch::Sender::new(*lock(&link.beginning)),
+            mode: watch::Sender::new(*lock(&route.beginning)),
             cut: end.child_token(),
         });
-        lock(&link.wires).push(Arc::clone(&wire));
-        let link = Arc::clone(&link);
+        lock(&route.wires).push(Arc::clone(&wire));
+        let route = Arc::clone(&route);
         tasks.spawn(async move {
-            carry(client, &link, &wire).await;
-            lock(&link.wires).retain(|other| !Arc::ptr_eq(other, &wire));
+            carry(client, &route, &wire).await;
+            lock(&route.wires).retain(|other| !Arc::ptr_eq(other, &wire));
         });
     }
 }
 
 /// Carries bytes both ways until a side ends, or the wire is cut: then both sides see a reset.
-async fn carry(mut client: TcpStream, link: &Link, wire: &Wire) {
+async fn carry(mut client: TcpStream, route: &Route, wire: &Wire) {
     let connecting = tokio::select! {
-        connected = TcpStream::connect(link.target) => connected.ok(),
+        connected = TcpStream::connect(route.target) => connected.ok(),
         () = wire.cut.cancelled() => None,
     };
     let Some(mut server) = connecting else {
@@ -195,7 +195,7 @@ async fn carry(mut client: TcpStream, link: &Link, wire: &Wire) {
         let (from_server, to_server) = server.split();
         let mode = || wire.mode.subscribe();
         tokio::select! {
-            () = pump(from_client, to_server, mode(), Some(&link.rewriter)) => false,
+            () = pump(from_client, to_server, mode(), Some(&route.rewriter)) => false,
             () = pump(from_server, to_client, mode(), None) => false,
             () = wire.cut.cancelled() => true,
         }

@@ -7,7 +7,7 @@ use taskferry_testing::invariants;
 use taskferry_testing::redis::{self, aio::MultiplexedConnection};
 use tokio::time::{Instant, sleep};
 
-use crate::faults::connect;
+use crate::connect::connect;
 use crate::plan::NARROW;
 use crate::topology::Topology;
 

@@ -47,7 +47,7 @@ pub(crate) async fn run(options: &Options) -> anyhow::Result<bool> {
         end: CancellationToken::new(),
     });
     let history = tokio::select! {
-        history = Box::pin(live(options, (&topology, &world), &folder)) => history?,
+        history = Box::pin(live(options, &topology, &world, &folder)) => history?,
         () = topology.keep_alive() => unreachable!("it has no end"),
         () = keep_sabotaged(options, &topology) => unreachable!("it has no end"),
     };
@@ -87,7 +87,8 @@ pub(crate) fn folder(options: &Options) -> anyhow::Result<PathBuf> {
 
 pub(crate) async fn live(
     options: &Options,
-    (topology, world): (&Arc<Topology>, &Arc<World>),
+    topology: &Arc<Topology>,
+    world: &Arc<World>,
     folder: &Path,
 ) -> anyhow::Result<History> {
     let producers = TaskTracker::new();
@@ -104,14 +105,14 @@ pub(crate) async fn live(
     // A soak comes to rest at its end alone.
     let phase = options.thinned.map_or(PHASE, |_| options.length);
     let (mut at_quiet_points, ()) = tokio::join!(
-        faults::make(topology, world, (faults, folder), phase),
+        faults::make(topology, world, faults, folder, phase),
         sleep(options.length),
     );
     for _ in 0..ROUNDS_MORE {
         if !waits_for_luck(options, topology).await {
             break;
         }
-        let again = faults::make(topology, world, (options.schedule(), folder), phase);
+        let again = faults::make(topology, world, options.schedule(), folder, phase);
         at_quiet_points.extend(again.await);
     }
     world.stop.cancel();

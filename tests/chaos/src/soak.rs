@@ -13,7 +13,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::check::{check, lost};
 use crate::cli::{Options, Soak};
-use crate::faults::connect;
+use crate::connect::connect;
 use crate::history::{History, Recorder, What};
 use crate::http;
 use crate::member::Usage;
@@ -133,7 +133,7 @@ async fn round(
         stop: CancellationToken::new(),
         end: CancellationToken::new(),
     });
-    let history = Box::pin(live(options, (topology, &world), folder)).await?;
+    let history = Box::pin(live(options, topology, &world, folder)).await?;
     let violations = check(&history);
     if !violations.is_empty() {
         let report = Report {

@@ -104,7 +104,7 @@ pub(super) fn results_are_of_the_last_attempt(history: &History) -> Vec<Violatio
         let stored: Option<Value> = text.and_then(|text| serde_json::from_str(text).ok());
         if let Some(stored) = stored.and_then(|outcome| written(&outcome)) {
             let claimed = number(record, "attempt");
-            broken.extend(judge(history, (task, &stored), Some(claimed)));
+            broken.extend(judge(history, task, &stored, Some(claimed)));
         }
     }
     let answers = history
@@ -117,7 +117,7 @@ pub(super) fn results_are_of_the_last_attempt(history: &History) -> Vec<Violatio
         } else {
             &seen.task
         };
-        broken.extend(judge(history, (task, &stored), None));
+        broken.extend(judge(history, task, &stored, None));
         if text(&stored, "label") != seen.label {
             let law = "a caller gets its own result";
             broken.push(Violation::of(
@@ -130,11 +130,7 @@ pub(super) fn results_are_of_the_last_attempt(history: &History) -> Vec<Violatio
     broken
 }
 
-fn judge(
-    history: &History,
-    (task, stored): (&str, &Value),
-    claimed: Option<u64>,
-) -> Option<Violation> {
+fn judge(history: &History, task: &str, stored: &Value, claimed: Option<u64>) -> Option<Violation> {
     let law = "a result is of the last attempt";
     let attempt = stored
         .get("attempt")

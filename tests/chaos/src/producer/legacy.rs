@@ -2,17 +2,15 @@
 
 use std::sync::Arc;
 
-use reqwest::RequestBuilder;
 use serde_json::{Value, json};
 use tokio::task::JoinSet;
 
+use super::legacy_http::{REVISION, post, reply};
 use super::listener::listen;
-use super::{World, accepted, failure, is_missing, not_accepted, outcome, text};
+use super::{World, failure, is_missing, not_accepted, outcome, text};
 use crate::history::{Outcome, What};
 use crate::http::{Messages, PATIENT, PROMPT, Unanswered, is_answer};
 use crate::plan::Call;
-
-const REVISION: &str = "2025-11-25";
 
 /// One client with one session at a time.
 #[derive(Debug)]
@@ -174,34 +172,4 @@ impl Legacy {
         }
         Ok(session)
     }
-}
-
-/// Answers a question, over any replica.
-pub(super) async fn reply(
-    world: &World,
-    session: &str,
-    question: &Value,
-) -> Result<(), Unanswered> {
-    let body = json!({ "jsonrpc": "2.0", "id": question.get("id"), "result": accepted() });
-    let request = post(world, &body).header("mcp-session-id", session);
-    Messages::of(&world.recorder, request, PROMPT)
-        .await
-        .map(drop)
-}
-
-/// Opens the session's own stream.
-pub(super) fn get(world: &World, session: &str) -> RequestBuilder {
-    with_headers(world.http.get(world.endpoint())).header("mcp-session-id", session)
-}
-
-fn post(world: &World, body: &Value) -> RequestBuilder {
-    with_headers(world.http.post(world.endpoint()))
-        .header("content-type", "application/json")
-        .body(body.to_string())
-}
-
-fn with_headers(request: RequestBuilder) -> RequestBuilder {
-    request
-        .header("accept", "application/json, text/event-stream")
-        .header("mcp-protocol-version", REVISION)
 }

@@ -7,7 +7,7 @@ use serde_json::Value;
 use tokio::time::sleep;
 
 use super::World;
-use super::legacy::{get, reply};
+use super::legacy_http::{get, reply};
 use crate::http::{Messages, Unanswered};
 
 /// How long one connection is kept.

@@ -1,6 +1,7 @@
 //! Producers: clients that call tools and follow what becomes of the tasks, in either era, on whichever replica.
 
 mod legacy;
+mod legacy_http;
 mod listener;
 mod modern;
 

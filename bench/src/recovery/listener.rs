@@ -13,7 +13,7 @@ const COMES: Duration = Duration::from_secs(60);
 
 /// Listens for the attempts of one job.
 #[derive(Debug)]
-pub(super) struct Desk(TcpListener);
+pub(super) struct AttemptListener(TcpListener);
 
 /// An attempt that runs, until it is told to end or its worker dies.
 #[derive(Debug)]
@@ -25,7 +25,7 @@ pub(super) struct Running {
     pub(super) since: Instant,
 }
 
-impl Desk {
+impl AttemptListener {
     pub(super) async fn open() -> anyhow::Result<Self> {
         Ok(Self(TcpListener::bind("127.0.0.1:0").await?))
     }
