@@ -18,6 +18,21 @@ pub enum Error {
         #[source]
         source: RedisError,
     },
+    /// A connection could not be opened, or the server was silent while it was. Nothing was sent over it.
+    #[error(
+        "no connection to Redis at {address}{}: {}",
+        from(url_from),
+        cause(source)
+    )]
+    Unreachable {
+        /// Host and port, or the path of the socket; never a user or a password.
+        address: String,
+        /// Where it was set; empty if that is not known here.
+        url_from: String,
+        /// What the client library reports.
+        #[source]
+        source: RedisError,
+    },
     /// No connection could be had, or one gave no answer. A command that failed this way may have run.
     #[error("no Redis connection for {during}: {reason}")]
     Connection {
@@ -104,7 +119,7 @@ impl Error {
     #[must_use]
     pub fn is_transient(&self) -> bool {
         match self {
-            Self::Redis { source, .. } => is_transient(source),
+            Self::Redis { source, .. } | Self::Unreachable { source, .. } => is_transient(source),
             Self::Refused { closed, source, .. } => *closed || is_transient(source),
             Self::Connection { .. } | Self::NotReplicated { .. } => true,
             Self::Reply { .. }
@@ -210,10 +225,18 @@ fn names(misplaced: &[Misplaced]) -> String {
 
 /// Where the address was set, for a refusal of what stands in it.
 fn came_from(step: &str, source: &RedisError, url_from: &str) -> String {
-    if url_from.is_empty() || !(step == "SELECT" || has_code(source, &DENIED)) {
+    if !(step == "SELECT" || has_code(source, &DENIED)) {
         return String::new();
     }
-    format!(" (redis_url is from {url_from})")
+    from(url_from)
+}
+
+/// Where the address was set, as an aside.
+fn from(url_from: &str) -> String {
+    match url_from {
+        "" => String::new(),
+        place => format!(" (redis_url is from {place})"),
+    }
 }
 
 /// What mends what a server said with this code.

@@ -24,10 +24,10 @@ pub(crate) fn dev(
 ) -> Result<DevConfig, Problems> {
     let mut settings = collect(settings_of_both(), flags, file);
     if settings.given("redis_url").is_some() {
-        settings.refuse(
-            "redis_url: dev starts a Redis of its own; leave it out, or use serve and taskferry-worker"
-                .to_owned(),
-        );
+        settings.refuse(format!(
+            "{}: dev starts a Redis of its own; leave it out, or use serve and taskferry-worker",
+            settings.given_as("redis_url")
+        ));
     }
     let of_worker = WORKER_NAMES.into_iter().filter(|name| *name != "manifest");
     let worker = of_worker

@@ -208,6 +208,7 @@ impl ServeConfig {
 
 fn take_listen(settings: &mut Settings) -> SocketAddr {
     let loopback = SocketAddr::from(([127, 0, 0, 1], 8080));
+    let place = settings.given_as("listen");
     let listen = settings.take("listen", loopback, |text| {
         text.parse().map_err(|_not_an_address| {
             "must be an address and a port, as in 127.0.0.1:8080".to_owned()
@@ -216,7 +217,7 @@ fn take_listen(settings: &mut Settings) -> SocketAddr {
     let allowed = settings.take("allow_unauthenticated", false, truth);
     if !listen.ip().is_loopback() && !allowed {
         settings.refuse(format!(
-            "listen: {listen} can be reached from other machines, and nothing tells callers apart; listen on 127.0.0.1, or say allow_unauthenticated = true"
+            "{place}: {listen} can be reached from other machines, and nothing tells callers apart; listen on 127.0.0.1, or say allow_unauthenticated = true"
         ));
     }
     listen

@@ -48,10 +48,19 @@ fn every_wrong_setting_is_named_at_once() {
 
 #[test]
 fn a_public_listener_must_be_asked_for_twice() {
-    let output = serve(&["--listen", "0.0.0.0:0"]).output().unwrap();
-    assert_eq!(output.status.code(), Some(2));
-    let told = String::from_utf8_lossy(&output.stderr).into_owned();
-    assert!(told.contains("allow_unauthenticated"), "{told}");
+    let mut by_environment = serve(&[]);
+    by_environment.env("TASKFERRY_LISTEN", "0.0.0.0:0");
+    for (place, mut command) in [
+        ("--listen: ", serve(&["--listen", "0.0.0.0:0"])),
+        ("TASKFERRY_LISTEN: ", by_environment),
+    ] {
+        let output = command.output().unwrap();
+        assert_eq!(output.status.code(), Some(2));
+        let told = String::from_utf8_lossy(&output.stderr).into_owned();
+        for part in [place, "allow_unauthenticated"] {
+            assert!(told.contains(part), "{part}: {told}");
+        }
+    }
 }
 
 #[tokio::test]
@@ -246,25 +255,26 @@ fn dev_takes_no_other_redis() {
     let file = folder.path().join("settings.toml");
     let url = "redis://127.0.0.1:6379/0";
     std::fs::write(&file, format!("redis_url = '{url}'\n")).unwrap();
-    let ways: [fn(&mut Command, &str, &Path); 3] = [
-        |command, url, _| {
+    type Way = fn(&mut Command, &str, &Path);
+    let ways: [(&str, Way); 3] = [
+        ("--redis-url", |command, url, _| {
             command.args(["--redis-url", url]);
-        },
-        |command, url, _| {
+        }),
+        ("TASKFERRY_REDIS_URL", |command, url, _| {
             command.env("TASKFERRY_REDIS_URL", url);
-        },
-        |command, _, file| {
+        }),
+        ("settings.toml: redis_url", |command, _, file| {
             command.arg("--config").arg(file);
-        },
+        }),
     ];
-    for way in ways {
+    for (place, way) in ways {
         let mut command = dev();
         way(&mut command, url, &file);
         let output = command.output().unwrap();
         assert_eq!(output.status.code(), Some(2));
         let told = String::from_utf8_lossy(&output.stderr).into_owned();
         assert!(
-            told.contains("redis_url: dev starts a Redis of its own"),
+            told.contains(&format!("{place}: dev starts a Redis of its own")),
             "{told}"
         );
     }

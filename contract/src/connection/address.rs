@@ -128,6 +128,8 @@ impl Address {
             match describe(&info).await {
                 Ok(server) if server.is_primary => return Ok(info),
                 Ok(_replica) => faults.push(format!("{} is a replica", info.addr())),
+                // It names the address itself.
+                Err(error @ Error::Unreachable { .. }) => faults.push(error.to_string()),
                 Err(error) => faults.push(format!("{}: {error}", info.addr())),
             }
         }

@@ -1,20 +1,22 @@
 //! Opens a connection, and keeps the server's own words if it refuses. The client library would tell of a wrong password
 //! alone, whatever the server said.
 
+use std::io;
+
 use redis::aio::MultiplexedConnection;
 use redis::{
     AsyncConnectionConfig, Client, Cmd, ConnectionInfo, ErrorKind, RedisConnectionInfo, RedisError,
     Value,
 };
 
-use super::{CONNECT, within};
+use super::CONNECT;
 use crate::error::{Error, has_code};
 
 /// A connection that the server has accepted, with the credentials and the database of `info`.
 ///
 /// # Errors
 ///
-/// [`Error::Refused`] with the server's reason; [`Error::Connection`] if it answers too late.
+/// [`Error::Refused`] with the server's reason; [`Error::Unreachable`] if there is none, or it answers too late.
 pub(super) async fn connect(
     info: &ConnectionInfo,
     config: &AsyncConnectionConfig,
@@ -24,20 +26,19 @@ pub(super) async fn connect(
     let plain = info
         .clone()
         .set_redis_settings(plain.set_skip_set_lib_name());
-    let during = "connecting";
     let opened = async {
         Client::open(plain)?
             .get_multiplexed_async_connection_with_config(config)
             .await
     };
-    let mut connection = within(during, CONNECT, opened).await?;
+    let opened = soon(opened).await;
+    let mut connection = opened.map_err(|source| unreachable(info, source))?;
     for (step, command) in steps(settings) {
-        let reply = command.query_async::<Value>(&mut connection);
-        match within(during, CONNECT, reply).await {
+        match soon(command.query_async::<Value>(&mut connection)).await {
             Ok(_accepted) => {}
             // The right to ECHO is not needed; only that the server speaks with this user.
-            Err(Error::Redis { source, .. }) if step == ECHO && has_code(&source, &["NOPERM"]) => {}
-            Err(Error::Redis { source, .. }) if is_answer(&source) => {
+            Err(source) if step == ECHO && has_code(&source, &["NOPERM"]) => {}
+            Err(source) if is_answer(&source) => {
                 return Err(Error::Refused {
                     step,
                     closed: is_closed(&mut connection).await,
@@ -45,10 +46,30 @@ pub(super) async fn connect(
                     source,
                 });
             }
-            Err(error) => return Err(error),
+            Err(source) => return Err(unreachable(info, source)),
         }
     }
     Ok(connection)
+}
+
+/// An error that names the server to which a connection could not be opened.
+pub(super) fn unreachable(info: &ConnectionInfo, source: RedisError) -> Error {
+    Error::Unreachable {
+        address: info.addr().to_string(),
+        url_from: String::new(),
+        source,
+    }
+}
+
+/// Bounds a step of the handshake.
+async fn soon<T>(step: impl Future<Output = Result<T, RedisError>>) -> Result<T, RedisError> {
+    match tokio::time::timeout(CONNECT, step).await {
+        Ok(outcome) => outcome,
+        Err(_elapsed) => {
+            let text = format!("no answer within {CONNECT:?}");
+            Err(io::Error::new(io::ErrorKind::TimedOut, text).into())
+        }
+    }
 }
 
 /// What is sent first on each connection.

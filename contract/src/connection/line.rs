@@ -105,7 +105,9 @@ impl Line {
     /// As [`Self::settle`], for what has been given its context.
     pub(super) fn judge<T>(&self, outcome: Result<T, Error>) -> Result<T, Error> {
         let moved = match &outcome {
-            Err(Error::Redis { source, .. }) => may_have_moved(source),
+            Err(Error::Redis { source, .. } | Error::Unreachable { source, .. }) => {
+                may_have_moved(source)
+            }
             Err(Error::Connection { .. } | Error::Refused { .. }) => true,
             _ => false,
         };
@@ -132,35 +134,40 @@ impl Line {
                 self.give_up();
             }
             match source {
-                PoolError::Backend(source) => refused(during, source),
+                PoolError::Backend(source) => self.refused(source),
                 source => Error::Connection {
                     during,
-                    reason: source.to_string(),
+                    reason: format!("{source} ({})", self.address()),
                 },
             }
         })
     }
 
     /// A connection of its own for messages.
-    pub(super) async fn listen(&self, during: &'static str) -> Result<redis::aio::PubSub, Error> {
+    pub(super) async fn listen(&self) -> Result<redis::aio::PubSub, Error> {
         let opened = self.client.get_async_pubsub().await;
-        opened.map_err(|source| refused(during, source))
+        opened.map_err(|source| self.refused(source))
     }
-}
 
-/// What it means that a further connection could not be opened. The next that is opened after all were given up says what
-/// the server said.
-fn refused(during: &'static str, source: RedisError) -> Error {
-    if handshake::is_answer(&source) {
-        let (step, closed) = ("a further connection", false);
-        Error::Refused {
-            step,
-            closed,
-            url_from: String::new(),
-            source,
+    /// Host and port of the server, or the path of its socket.
+    pub(super) fn address(&self) -> String {
+        self.server.addr().to_string()
+    }
+
+    /// What it means that a further connection could not be opened. The next that is opened after all were given up says
+    /// what the server said.
+    fn refused(&self, source: RedisError) -> Error {
+        if handshake::is_answer(&source) {
+            let (step, closed) = ("a further connection", false);
+            Error::Refused {
+                step,
+                closed,
+                url_from: String::new(),
+                source,
+            }
+        } else {
+            handshake::unreachable(&self.server, source)
         }
-    } else {
-        Error::Redis { during, source }
     }
 }
 

@@ -190,14 +190,17 @@ impl Connections {
         let during = "subscribing";
         let line = self.line().await?;
         let subscribed = async {
-            let mut pubsub = line.listen(during).await?;
+            let mut pubsub = line.listen().await?;
             let outcome = pubsub.subscribe(channels).await;
             outcome.map_err(Error::redis(during))?;
             Ok(pubsub)
         };
         let pubsub = match tokio::time::timeout(CONNECT, subscribed).await {
             Ok(outcome) => outcome,
-            Err(_elapsed) => Err(no_answer(during, CONNECT)),
+            Err(_elapsed) => Err(Error::Connection {
+                during,
+                reason: format!("no answer within {CONNECT:?} ({})", line.address()),
+            }),
         };
         let pubsub = line.judge(pubsub)?;
         Ok(Subscription { pubsub, line })
@@ -261,7 +264,9 @@ impl Connections {
         let info = self.0.address.find().await?;
         let opened = Line::open(info, self.0.response_timeout, self.0.exclusive).await;
         opened.map_err(|mut error| {
-            if let Error::Refused { url_from, .. } = &mut error {
+            if let Error::Refused { url_from, .. } | Error::Unreachable { url_from, .. } =
+                &mut error
+            {
                 url_from.clone_from(&self.0.url_from);
             }
             error

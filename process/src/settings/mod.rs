@@ -156,10 +156,18 @@ impl Settings {
     /// Where a setting comes from, as people would look for it.
     fn came_from(&self, name: &str) -> String {
         match self.given.get(name) {
-            None => "its default".to_owned(),
+            None => "the built-in default".to_owned(),
             Some((_, Origin::File(path))) => path.clone(),
             Some((_, origin)) => place(name, origin),
         }
+    }
+
+    /// The name of a setting as it was given, for messages about what it says: `--listen`, `TASKFERRY_LISTEN`, or a file and
+    /// the name in it.
+    #[must_use]
+    pub fn given_as(&self, name: &str) -> String {
+        let given = self.given.get(name);
+        given.map_or_else(|| name.to_owned(), |(_, origin)| place(name, origin))
     }
 
     /// Takes a setting, read by `parse`; `default` if it was not given, and also if it cannot be read, which is noted.
@@ -302,7 +310,7 @@ mod tests {
     #[test]
     fn the_address_of_redis_is_kept_with_where_it_was_set() {
         let mut all = settings();
-        assert_eq!(take_redis(&mut all).url_from, "its default");
+        assert_eq!(take_redis(&mut all).url_from, "the built-in default");
         let set: [&dyn Fn(&mut Settings); 3] = [
             &|all| all.add_file("/etc/a.toml", "redis_url = 'redis://a'"),
             &|all| all.add_environment(variables(&[("TASKFERRY_REDIS_URL", "redis://b")]), &[]),

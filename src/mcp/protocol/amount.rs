@@ -49,16 +49,18 @@ fn exponential(number: f64) -> String {
     format!("{digits}e{exponent}")
 }
 
-/// Whether a text has this figure itself, and not as a part of another.
-pub(crate) fn has_figure(text: &str, figure: &str) -> bool {
+/// Whether a text has every figure of an [`amount`] itself, and not as a part of another: "part 7 of 20" has those of "7 of
+/// 20", "part 7" lacks the total.
+pub(crate) fn has_figures(text: &str, amount: &str) -> bool {
     let part = |c: char| c.is_ascii_digit() || c == '.' || c == ',';
-    text.split(|c: char| !part(c))
-        .any(|word| word.trim_matches(['.', ',']) == figure)
-}
-
-/// The figure of a progress alone, as it stands in [`amount`].
-pub(crate) fn first_figure(amount: &str) -> &str {
-    amount.split(' ').next().unwrap_or(amount)
+    let words = text.split(|c: char| !part(c));
+    let mut words: Vec<&str> = words.map(|word| word.trim_matches(['.', ','])).collect();
+    let figures = amount.trim_end_matches(" %").split(" of ");
+    figures.into_iter().all(|figure| {
+        let found = words.iter().position(|word| *word == figure);
+        // One figure of the text does not stand for two: "part 20" lacks the total of "20 of 20".
+        found.map(|at| words.swap_remove(at)).is_some()
+    })
 }
 
 #[cfg(test)]
@@ -125,10 +127,23 @@ mod tests {
     #[test]
     fn a_text_has_a_figure_only_as_a_whole() {
         for text in ["part 7", "7 of 20", "(7)", "7, then more", "at 7."] {
-            assert!(has_figure(text, "7"), "{text}");
+            assert!(has_figures(text, "7"), "{text}");
         }
         for text in ["part 17", "7.5 of 20", "part seven", ""] {
-            assert!(!has_figure(text, "7"), "{text}");
+            assert!(!has_figures(text, "7"), "{text}");
         }
+        assert!(has_figures("35 % done", "35 %"));
+    }
+
+    #[test]
+    fn a_text_has_the_figures_only_with_the_total() {
+        for text in ["part 7 of 20", "7/20", "of 20 parts, the 7th is 7"] {
+            assert!(has_figures(text, "7 of 20"), "{text}");
+        }
+        for text in ["reading part 7", "20 parts", "7 of 200"] {
+            assert!(!has_figures(text, "7 of 20"), "{text}");
+        }
+        assert!(has_figures("part 20 of 20", "20 of 20"));
+        assert!(!has_figures("part 20", "20 of 20"));
     }
 }

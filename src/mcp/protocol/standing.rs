@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 
 use taskferry_contract::{Again, Served, Status, TaskView, Waits, WaitsFor, cut};
 
-use crate::mcp::protocol::amount::{amount, first_figure, has_figure};
+use crate::mcp::protocol::amount::{amount, has_figures};
 use crate::mcp::protocol::wire::timestamp;
 
 /// So much of what an attempt told, or of why it failed, is repeated while another one is waited for, bytes.
@@ -38,13 +38,11 @@ pub(crate) fn news(view: &TaskView) -> Option<String> {
     (view.waits.is_some() || unserved.is_some()).then(|| waiting(view, unserved))
 }
 
-/// What the attempt that runs, or ran last, told: its text, with its figures unless the text has them.
+/// What the attempt that runs, or ran last, told: its text, with its figures unless the text has them all.
 fn told(view: &TaskView) -> Option<Cow<'_, str>> {
     let figures = amount(view.progress.as_deref(), view.total.as_deref());
     match (&view.message, figures) {
-        (Some(text), Some(figures)) if has_figure(text, first_figure(&figures)) => {
-            Some(text.into())
-        }
+        (Some(text), Some(figures)) if has_figures(text, &figures) => Some(text.into()),
         (Some(text), Some(figures)) => Some(format!("{text} ({figures})").into()),
         (Some(text), None) => Some(text.into()),
         (None, figures) => figures.map(Cow::from),
@@ -177,6 +175,7 @@ mod tests {
             (Some("part 18"), None, "part 18"),
             (Some("part 18"), Some("7"), "part 18 (7 of 20)"),
             (Some("part 7 of 20"), Some("7"), "part 7 of 20"),
+            (Some("part 7"), Some("7"), "part 7 (7 of 20)"),
             (Some("loading"), Some("NaN"), "loading"),
         ] {
             let view = told(Status::Working, text, progress);

@@ -1,8 +1,8 @@
-//! A Redis that does not let the programs in.
+//! A Redis that does not let the programs in, or is not there.
 
 use std::process::Command;
 
-use taskferry_testing::{Process, TestServer, binary};
+use taskferry_testing::{Process, TestServer, binary, eventually, free_port};
 
 use super::{SOON, raw, taskferry};
 
@@ -26,18 +26,54 @@ async fn every_program_tells_a_wrong_password_once_and_where_it_is_set() {
         assert_eq!(told.code, 1, "{words:?}: {}", told.err);
         assert_told_once(&format!("{words:?}: {}{}", told.out, told.err));
     }
+    let (mut worker, _folder) = worker(&url);
+    let ended = worker.wait_for_exit(SOON).await;
+    assert_eq!(ended.code(), Some(1));
+    assert_told_once(&worker.stderr());
+}
+
+/// A worker with one tool, and the folder of its manifest.
+fn worker(url: &str) -> (Process, tempfile::TempDir) {
     let folder = tempfile::tempdir().unwrap();
     let manifest = folder.path().join("tools.toml");
     let tool = "[[tool]]\nname = 'a'\ndescription = 'A'\ncommand = ['true']";
     std::fs::write(&manifest, tool).unwrap();
     let mut command = Command::new(binary("taskferry-worker"));
     command
-        .args(["--redis-url", &url, "--manifest"])
+        .args(["--redis-url", url, "--manifest"])
         .arg(&manifest);
-    let mut worker = Process::start("taskferry-worker", command);
-    let ended = worker.wait_for_exit(SOON).await;
-    assert_eq!(ended.code(), Some(1));
-    assert_told_once(&worker.stderr());
+    (Process::start("taskferry-worker", command), folder)
+}
+
+#[tokio::test]
+async fn every_program_names_the_address_at_which_nobody_answers() {
+    let address = format!("127.0.0.1:{}", free_port());
+    let url = format!("redis://app:secret@{address}/0");
+    let named = format!("no connection to Redis at {address} (redis_url is from --redis-url): ");
+    for words in [
+        &["status"][..],
+        &["doctor"],
+        &["tools", "list"],
+        &["dead", "list"],
+    ] {
+        let told = taskferry(&url, words).await;
+        assert_eq!(told.code, 1, "{words:?}: {}", told.err);
+        let told = format!("{}{}", told.out, told.err);
+        assert!(told.contains(&named), "{words:?}: {told}");
+        assert!(!told.contains("secret"), "{words:?}: {told}");
+    }
+    // These two wait for it.
+    let (worker, _folder) = worker(&url);
+    let mut command = Command::new(binary("taskferry"));
+    command.args(["serve", "--listen", "127.0.0.1:0", "--redis-url", &url]);
+    let front_end = Process::start("taskferry serve", command);
+    for process in [&worker, &front_end] {
+        eventually(SOON, "the log names the address", async || {
+            process.stderr().contains(&named)
+        })
+        .await;
+        assert!(!process.stderr().contains("secret"), "{}", process.stderr());
+    }
 }
 
 fn assert_told_once(told: &str) {
