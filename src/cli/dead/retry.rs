@@ -9,9 +9,9 @@ use clap::{Arg, ArgAction, ArgMatches};
 use serde_json::json;
 use taskferry_contract::{DeadLetter, Error, Remains, ReviveReply, Store, TaskId};
 
-use super::super::logging::{print, say};
-use super::super::operator;
 use crate::bridge::Tool;
+use crate::cli::logging::{print, say};
+use crate::cli::operator;
 
 /// A call that failed in passing is repeated so often.
 const REPEATS: u32 = 3;

@@ -3,8 +3,8 @@
 use serde_json::{Map, Value, json};
 use taskferry_contract::{DeadLetter, Store, TaskView};
 
-use super::super::logging::print;
-use super::super::operator::{json_line, moment, plain, table};
+use crate::cli::logging::print;
+use crate::cli::operator::{json_line, moment, plain, table};
 
 /// Without arguments: they are nobody's business until someone asks for one letter.
 pub(super) fn list(letters: &[DeadLetter], as_json: bool) {

@@ -12,7 +12,7 @@ use tokio::time::{sleep, timeout};
 
 use crate::copy::Copy;
 use crate::mutant::Mutant;
-use crate::report::say;
+use crate::output::say;
 use crate::suites::{Suite, suites_for};
 
 /// How long a runner that was told to end may take to end its tests.

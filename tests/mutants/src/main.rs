@@ -6,6 +6,7 @@ mod copy;
 mod judge;
 mod lua;
 mod mutant;
+mod output;
 mod report;
 mod rust;
 mod sample;
@@ -27,7 +28,7 @@ async fn main() -> ExitCode {
         Ok(true) => ExitCode::SUCCESS,
         Ok(false) => ExitCode::FAILURE,
         Err(error) => {
-            report::say(&format!("scripts/mutants: {error:#}"));
+            output::say(&format!("scripts/mutants: {error:#}"));
             ExitCode::from(2)
         }
     }
@@ -41,7 +42,7 @@ async fn run(options: Options) -> anyhow::Result<bool> {
     let sample = sample::draw(all, &options);
     if options.list {
         for mutant in &sample {
-            report::print(&mutant.to_string());
+            output::print(&mutant.to_string());
         }
         return Ok(true);
     }

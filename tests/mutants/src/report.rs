@@ -1,6 +1,5 @@
 //! What came of it.
 
-use std::io::Write as _;
 use std::path::Path;
 use std::time::Instant;
 
@@ -9,20 +8,10 @@ use serde::Deserialize;
 
 use crate::judge::Verdict;
 use crate::mutant::Mutant;
+use crate::output::{print, say};
 
 /// Why changes that no test notices are none that a test should notice.
 const EXPLAINED: &str = "tests/mutants/explained.toml";
-
-/// Writes a line for people who wait.
-pub(crate) fn say(line: &str) {
-    // Nobody may be there to read it.
-    drop(writeln!(std::io::stderr(), "{line}"));
-}
-
-/// Writes a line of the outcome.
-pub(crate) fn print(line: &str) {
-    drop(writeln!(std::io::stdout(), "{line}"));
-}
 
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]

@@ -2,8 +2,8 @@
 
 use serde_json::{Map, Value};
 
-use super::super::place::fragment;
 use super::{Found, Spot, Step, Walk};
+use crate::schema::place::fragment;
 
 impl<'a> Walk<'a> {
     /// What keywords say that hold other schemas against the same value.

@@ -2,8 +2,8 @@
 
 use serde_json::{Map, Value, json};
 
-use super::super::place::{Place, fragment};
 use super::{Found, Spot, Step, Unknown, Walk};
+use crate::schema::place::{Place, fragment};
 use crate::text::quoted;
 
 impl<'a> Walk<'a> {

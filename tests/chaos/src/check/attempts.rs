@@ -192,8 +192,8 @@ fn number(record: &Record, name: &str) -> u64 {
 
 #[cfg(test)]
 mod tests {
-    use super::super::samples::{a_good_run, broken_laws, ended, line, result};
     use super::*;
+    use crate::check::samples::{a_good_run, broken_laws, ended, line, result};
 
     #[test]
     fn a_number_that_two_attempts_have_is_reported() {

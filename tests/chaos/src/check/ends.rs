@@ -187,9 +187,9 @@ fn fits(call: &Call, outcome: &Outcome, cancels: bool) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use super::super::check;
-    use super::super::samples::{a_good_run, broken_laws, ended, result};
     use super::*;
+    use crate::check::check;
+    use crate::check::samples::{a_good_run, broken_laws, ended, result};
 
     #[test]
     fn a_good_run_breaks_nothing() {

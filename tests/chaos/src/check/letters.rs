@@ -69,8 +69,8 @@ fn without_a_record(history: &History) -> Vec<Violation> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::samples::{a_good_run, broken_laws};
     use super::*;
+    use crate::check::samples::{a_good_run, broken_laws};
     use crate::history::Injected;
 
     fn letter(id: &str, tool: &str) -> DeadLetter {

@@ -52,8 +52,8 @@ pub(super) fn messages_never_go_back(history: &History) -> Vec<Violation> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::samples::{a_good_run, broken_laws, runs};
     use super::*;
+    use crate::check::samples::{a_good_run, broken_laws, runs};
 
     #[test]
     fn a_message_of_an_earlier_attempt_is_reported() {

@@ -53,8 +53,8 @@ fn is_explained(end: &End, crashed: &BTreeSet<&str>) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use super::super::samples::{a_good_run, broken_laws, line};
     use super::*;
+    use crate::check::samples::{a_good_run, broken_laws, line};
 
     fn end(code: Option<i32>, signal: Option<i32>) -> End {
         End {

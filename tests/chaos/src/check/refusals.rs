@@ -120,8 +120,8 @@ fn served(history: &History) -> BTreeSet<&str> {
 mod tests {
     use serde_json::json;
 
-    use super::super::samples::{a_good_run, broken_laws, ended, result};
     use super::*;
+    use crate::check::samples::{a_good_run, broken_laws, ended, result};
     use crate::history::Seen;
     use crate::plan::Call;
 

@@ -7,9 +7,9 @@ use serde_json::json;
 use serde_json::value::RawValue;
 use taskferry_contract::TaskSupport;
 
-use super::super::Policy;
 use super::{folder, json_of, tool, tools};
 use crate::exec::OutputMode;
+use crate::manifest::Policy;
 
 #[test]
 fn the_defaults_hold_when_nothing_is_set() {

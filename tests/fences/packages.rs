@@ -1,13 +1,11 @@
 //! The dependency fences of docs/ARCHITECTURE.md and the licences of deny.toml, over `cargo metadata`.
 
-#![expect(clippy::indexing_slicing, reason = "a missing name is a failed test")]
-
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
 use cargo_metadata::{DependencyKind, Metadata, MetadataCommand, Package};
 
-fn metadata() -> Metadata {
+pub(crate) fn metadata() -> Metadata {
     MetadataCommand::new()
         .other_options(["--locked".to_owned()])
         .exec()
@@ -241,56 +239,4 @@ fn everything_comes_from_the_registry_or_this_tree() {
             package.name
         );
     }
-}
-
-#[test]
-fn modules_of_the_front_end_import_downwards_only() {
-    // transport -> mcp -> bridge -> contract; nothing below names anything above.
-    let above = [
-        (
-            "src/mcp",
-            &[
-                "crate::transport",
-                "crate::cli",
-                "crate::config",
-                "axum",
-                "hyper",
-                "StatusCode",
-                "HeaderMap",
-            ][..],
-        ),
-        (
-            "src/bridge",
-            &[
-                "crate::transport",
-                "crate::mcp",
-                "crate::cli",
-                "crate::config",
-                "axum",
-            ][..],
-        ),
-        ("src/transport", &["crate::cli", "crate::config"][..]),
-    ];
-    for (folder, banned) in above {
-        for (path, text) in sources(&Path::new(env!("CARGO_MANIFEST_DIR")).join(folder)) {
-            for name in banned {
-                assert!(!text.contains(name), "{path} names {name}");
-            }
-        }
-    }
-}
-
-fn sources(folder: &Path) -> Vec<(String, String)> {
-    let mut found = Vec::new();
-    for entry in std::fs::read_dir(folder).expect("a folder of sources") {
-        let path = entry.expect("an entry").path();
-        if path.is_dir() {
-            found.extend(sources(&path));
-        } else if path.extension().is_some_and(|extension| extension == "rs") {
-            let text = std::fs::read_to_string(&path).expect("a source");
-            found.push((path.display().to_string(), text));
-        }
-    }
-    assert!(!found.is_empty(), "{} has no sources", folder.display());
-    found
 }
