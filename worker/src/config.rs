@@ -18,32 +18,32 @@ const SMALLEST_BOUND: usize = 1 << 10;
 const LARGEST_BOUND: usize = 256 << 20;
 
 const OWN: [Setting; 5] = [
-    setting("manifest", "FILE", "The manifest of tools"),
-    setting(
-        "slots",
-        "N",
-        "How many jobs run at once, 1 to 1024 [default: as many as there are processors]",
-    ),
-    setting(
-        "lease",
-        "DURATION",
-        "How long this worker may be silent until others take over its jobs, 1s to 10m [default: 15s]",
-    ),
-    setting(
-        "drain_timeout",
-        "DURATION",
-        "How long running jobs may go on after SIGTERM [default: 5s]",
-    ),
-    setting(
-        "max_result",
-        "SIZE",
-        "The largest result that is stored, 1KiB to 256MiB; a larger one is a tool error [default: 16MiB]",
-    ),
+    Setting {
+        name: "manifest",
+        value: "FILE",
+        help: "The manifest of tools",
+    },
+    Setting {
+        name: "slots",
+        value: "N",
+        help: "How many jobs run at once, 1 to 1024 [default: as many as there are processors]",
+    },
+    Setting {
+        name: "lease",
+        value: "DURATION",
+        help: "How long this worker may be silent until others take over its jobs, 1s to 10m [default: 15s]",
+    },
+    Setting {
+        name: "drain_timeout",
+        value: "DURATION",
+        help: "How long running jobs may go on after SIGTERM [default: 5s]",
+    },
+    Setting {
+        name: "max_result",
+        value: "SIZE",
+        help: "The largest result that is stored, 1KiB to 256MiB; a larger one is a tool error [default: 16MiB]",
+    },
 ];
-
-const fn setting(name: &'static str, value: &'static str, help: &'static str) -> Setting {
-    Setting { name, value, help }
-}
 
 /// Every setting of a worker.
 pub(crate) fn all_settings() -> Vec<Setting> {

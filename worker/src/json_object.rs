@@ -34,15 +34,14 @@ impl<'a> JsonObject<'a> {
         serde_json::from_str(self.get(name)?).ok()
     }
 
-    /// The object as JSON with this entry at its end, in place of any other of
-    /// that name.
-    pub(crate) fn with_last(&self, name: &str, json: &str) -> String {
+    /// The object as JSON with this flag at its end, in place of any other entry of that name.
+    pub(crate) fn with_flag(&self, name: &str, flag: bool) -> String {
         let mut object = String::from("{");
         for (key, value) in self.0.iter().filter(|(key, _)| key != name) {
-            object.push_str(&entry(key, value.get()));
+            object.push_str(&entry(key, value));
             object.push(',');
         }
-        object.push_str(&entry(name, json));
+        object.push_str(&entry(name, flag));
         object.push('}');
         object
     }
@@ -64,7 +63,7 @@ pub(crate) fn compact(json: &str) -> String {
         .collect()
 }
 
-fn entry(key: &str, json: &str) -> String {
+fn entry(key: &str, json: impl fmt::Display) -> String {
     format!("{}:{json}", serde_json::Value::from(key))
 }
 
@@ -104,7 +103,7 @@ mod tests {
         let object = JsonObject::parse(r#" {"z":1.0, "a\n" : [ 1 ], "z":2} "#).unwrap();
         assert_eq!(object.get("z"), Some("2"));
         assert_eq!(object.get("a\n"), Some("[ 1 ]"));
-        assert_eq!(object.with_last("z", "3"), r#"{"a\n":[ 1 ],"z":3}"#);
+        assert_eq!(object.with_flag("z", true), r#"{"a\n":[ 1 ],"z":true}"#);
     }
 
     #[test]

@@ -8,10 +8,10 @@ use tokio_util::sync::CancellationToken;
 
 /// The clock of one attempt.
 #[derive(Debug)]
-pub(crate) struct Clock(watch::Sender<State>);
+pub(crate) struct Clock(watch::Sender<Times>);
 
 #[derive(Debug, Clone, Copy)]
-struct State {
+struct Times {
     deadline: Instant,
     /// Questions the handler waits for.
     waits: u32,
@@ -28,7 +28,7 @@ impl Clock {
         // A limit beyond what the machine can count is no limit.
         let deadline = now.checked_add(limit);
         let deadline = deadline.unwrap_or_else(|| now + Duration::from_secs(u32::MAX.into()));
-        Self(watch::Sender::new(State {
+        Self(watch::Sender::new(Times {
             deadline,
             waits: 0,
             since: None,
@@ -39,11 +39,11 @@ impl Clock {
     /// Begins to wait for an answer; true if the handler did not wait for one yet.
     pub(crate) fn begin_wait(&self) -> bool {
         let mut first = false;
-        self.0.send_modify(|state| {
-            first = state.waits == 0;
-            state.waits += 1;
-            state.since.get_or_insert_with(Instant::now);
-            state.answered = None;
+        self.0.send_modify(|times| {
+            first = times.waits == 0;
+            times.waits += 1;
+            times.since.get_or_insert_with(Instant::now);
+            times.answered = None;
         });
         first
     }
@@ -52,11 +52,11 @@ impl Clock {
     /// first.
     pub(crate) fn end_wait(&self) -> bool {
         let mut last = false;
-        self.0.send_modify(|state| {
-            state.waits = state.waits.saturating_sub(1);
-            last = state.waits == 0;
+        self.0.send_modify(|times| {
+            times.waits = times.waits.saturating_sub(1);
+            last = times.waits == 0;
             if last {
-                state.answered = Some(Instant::now());
+                times.answered = Some(Instant::now());
             }
         });
         last
@@ -65,11 +65,11 @@ impl Clock {
     /// Runs again, now that the handler has a slot. False, and nothing changes, if it waits for an answer again.
     pub(crate) fn go_on(&self) -> bool {
         let mut goes_on = false;
-        self.0.send_modify(|state| {
-            goes_on = state.waits == 0;
-            if goes_on && let Some(since) = state.since.take() {
-                state.deadline += since.elapsed();
-                state.answered = None;
+        self.0.send_modify(|times| {
+            goes_on = times.waits == 0;
+            if goes_on && let Some(since) = times.since.take() {
+                times.deadline += since.elapsed();
+                times.answered = None;
             }
         });
         goes_on
@@ -77,19 +77,19 @@ impl Clock {
 
     /// What is left if nothing is waited for from now on.
     pub(crate) fn left(&self) -> Duration {
-        let state = *self.0.borrow();
-        let waited = state.since.map_or(Duration::ZERO, |since| since.elapsed());
-        (state.deadline + waited).saturating_duration_since(Instant::now())
+        let times = *self.0.borrow();
+        let waited = times.since.map_or(Duration::ZERO, |since| since.elapsed());
+        (times.deadline + waited).saturating_duration_since(Instant::now())
     }
 
     /// Waits until the time is up.
     pub(crate) async fn expired(&self) {
         let mut changes = self.0.subscribe();
         loop {
-            let state = *changes.borrow_and_update();
+            let times = *changes.borrow_and_update();
             let up = async {
-                match state.since {
-                    None => sleep_until(state.deadline).await,
+                match times.since {
+                    None => sleep_until(times.deadline).await,
                     Some(_) => std::future::pending().await,
                 }
             };
@@ -103,19 +103,19 @@ impl Clock {
     /// Waits until the handler has waited for an answer for `bound`, or waits for one at all once `at_once` is
     /// cancelled.
     pub(crate) async fn waited(&self, bound: Duration, at_once: &CancellationToken) {
-        let for_an_answer = |state: &State| state.since.filter(|_| state.waits > 0);
+        let for_an_answer = |times: &Times| times.since.filter(|_| times.waits > 0);
         self.stood(for_an_answer, bound, at_once).await;
     }
 
     /// Waits until the handler has waited for a slot for `bound`, with its answers, or waits for one at all once
     /// `at_once` is cancelled.
     pub(crate) async fn crowded_out(&self, bound: Duration, at_once: &CancellationToken) {
-        self.stood(|state| state.answered, bound, at_once).await;
+        self.stood(|times| times.answered, bound, at_once).await;
     }
 
     async fn stood(
         &self,
-        since: impl Fn(&State) -> Option<Instant>,
+        since: impl Fn(&Times) -> Option<Instant>,
         bound: Duration,
         at_once: &CancellationToken,
     ) {

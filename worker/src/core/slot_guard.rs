@@ -7,10 +7,10 @@ use super::slots::Permit;
 
 /// The slot of an attempt, which it may leave and take again, but not after its end.
 #[derive(Debug)]
-pub(crate) struct SlotGuard(Mutex<State>);
+pub(crate) struct SlotGuard(Mutex<Slot>);
 
 #[derive(Debug)]
-enum State {
+enum Slot {
     Held(#[expect(dead_code, reason = "it is held, not used")] Permit),
     Left,
     Over,
@@ -18,27 +18,27 @@ enum State {
 
 impl SlotGuard {
     pub(crate) fn new(permit: Permit) -> Self {
-        Self(Mutex::new(State::Held(permit)))
+        Self(Mutex::new(Slot::Held(permit)))
     }
 
     /// Gives the slot back for a while.
     pub(crate) fn leave(&self) {
-        let mut state = lock(&self.0);
-        if matches!(*state, State::Held(_)) {
-            *state = State::Left;
+        let mut slot = lock(&self.0);
+        if matches!(*slot, Slot::Held(_)) {
+            *slot = Slot::Left;
         }
     }
 
     /// Takes a slot again; after the attempt's end it is given back at once.
     pub(crate) fn take(&self, permit: Permit) {
-        let mut state = lock(&self.0);
-        if matches!(*state, State::Left) {
-            *state = State::Held(permit);
+        let mut slot = lock(&self.0);
+        if matches!(*slot, Slot::Left) {
+            *slot = Slot::Held(permit);
         }
     }
 
     /// Gives the slot back for good.
     pub(crate) fn give_back(&self) {
-        *lock(&self.0) = State::Over;
+        *lock(&self.0) = Slot::Over;
     }
 }

@@ -7,7 +7,7 @@ use tokio::sync::mpsc::error::TrySendError;
 
 use taskferry_contract::LogLevel;
 
-use super::stderr::{Line, Progress};
+use super::stderr::{ProgressLine, StderrLine};
 
 /// Log lines that wait for the receiver; beyond, the oldest goes.
 const WAITING_LOGS: usize = 256;
@@ -16,7 +16,7 @@ const WAITING_LOGS: usize = 256;
 #[derive(Debug, Clone, PartialEq)]
 pub enum ExecEvent {
     /// How far the work has come.
-    Progress(Progress),
+    Progress(ProgressLine),
     /// The new status message of the task.
     Message(String),
     /// A line for the caller's log.
@@ -33,13 +33,13 @@ pub enum ExecEvent {
 #[derive(Debug)]
 pub(super) struct EventSink {
     sender: mpsc::Sender<ExecEvent>,
-    waiting: Waiting,
+    waiting: Unsent,
     closed: bool,
 }
 
 #[derive(Debug, Default)]
-struct Waiting {
-    progress: Option<Progress>,
+struct Unsent {
+    progress: Option<ProgressLine>,
     message: Option<String>,
     logs: VecDeque<(LogLevel, String)>,
     dropped_logs: u64,
@@ -49,18 +49,18 @@ impl EventSink {
     pub(super) fn new(sender: mpsc::Sender<ExecEvent>) -> Self {
         Self {
             sender,
-            waiting: Waiting::default(),
+            waiting: Unsent::default(),
             closed: false,
         }
     }
 
     /// Takes what a line reports, and gives a line that is no report back.
-    pub(super) fn report(&mut self, line: Line) -> Option<Line> {
+    pub(super) fn report(&mut self, line: StderrLine) -> Option<StderrLine> {
         match line {
-            Line::Progress(progress) => self.waiting.progress = Some(progress),
-            Line::Message(text) => self.waiting.message = Some(text),
-            Line::Log(level, text) => self.waiting.push_log(level, text),
-            Line::Ask(_) | Line::Plain(_) => return Some(line),
+            StderrLine::Progress(progress) => self.waiting.progress = Some(progress),
+            StderrLine::Message(text) => self.waiting.message = Some(text),
+            StderrLine::Log(level, text) => self.waiting.push_log(level, text),
+            StderrLine::Ask(_) | StderrLine::Plain(_) => return Some(line),
         }
         self.send_what_fits();
         None
@@ -98,7 +98,7 @@ impl EventSink {
     }
 }
 
-impl Waiting {
+impl Unsent {
     fn is_empty(&self) -> bool {
         self.progress.is_none() && self.message.is_none() && self.logs.is_empty()
     }
@@ -131,12 +131,12 @@ impl Waiting {
 mod tests {
     use super::*;
 
-    fn line(text: &str) -> Line {
-        Line::parse(text.to_owned())
+    fn line(text: &str) -> StderrLine {
+        StderrLine::parse(text.to_owned())
     }
 
     fn progress(number: f64) -> ExecEvent {
-        ExecEvent::Progress(Progress {
+        ExecEvent::Progress(ProgressLine {
             progress: number,
             total: None,
             message: None,

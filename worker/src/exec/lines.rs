@@ -23,7 +23,7 @@ pub const TAIL_LINES: usize = 20;
 
 /// A line without its end.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Cut {
+pub struct OutputLine {
     /// What it says.
     pub text: String,
     /// Whether the line before ended in a carriage return alone, so that this one is written over it, as progress bars do.
@@ -43,7 +43,7 @@ pub struct LineSplitter {
 
 impl LineSplitter {
     /// Takes the next bytes and hands over each line they complete.
-    pub fn push(&mut self, chunk: &[u8], mut on_line: impl FnMut(Cut)) {
+    pub fn push(&mut self, chunk: &[u8], mut on_line: impl FnMut(OutputLine)) {
         for piece in chunk.split_inclusive(|byte| matches!(byte, b'\n' | b'\r')) {
             let (body, end) = match piece.split_last() {
                 Some((end @ (b'\n' | b'\r'), body)) => (body, Some(*end)),
@@ -98,11 +98,11 @@ impl LineSplitter {
 
     /// The last line, if the stream ended without a line end.
     #[must_use]
-    pub fn finish(mut self) -> Option<Cut> {
+    pub fn finish(mut self) -> Option<OutputLine> {
         (!self.line.is_empty()).then(|| self.take())
     }
 
-    fn take(&mut self) -> Cut {
+    fn take(&mut self) -> OutputLine {
         let is_plain = self.is_cut || !self.line.starts_with(REPORT);
         if is_plain && (self.is_cut || self.line.len() > LINE_BYTES) {
             self.keep_end(LINE_BYTES - CUT.len_utf8());
@@ -115,7 +115,7 @@ impl LineSplitter {
         }
         text.push_str(&String::from_utf8_lossy(line));
         self.line.clear();
-        Cut {
+        OutputLine {
             text,
             replaces: self.returned,
         }
@@ -173,7 +173,7 @@ impl Tail {
 mod tests {
     use super::*;
 
-    fn cut(chunks: &[&[u8]]) -> Vec<Cut> {
+    fn cut(chunks: &[&[u8]]) -> Vec<OutputLine> {
         let mut splitter = LineSplitter::default();
         let mut lines = Vec::new();
         for chunk in chunks {

@@ -1,6 +1,6 @@
 //! What a command wrote to its standard output, as the result of a tool.
 
-use crate::result::{Misfit, ToolResult, passed_through, structured};
+use crate::result::{Expected, ResultFault, ToolResult, passed_through, structured};
 
 /// How standard output becomes a result.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -31,7 +31,7 @@ impl OutputMode {
         let parsed = match self {
             Self::Text => Ok(plain(stdout)),
             Self::Auto => match structured(stdout) {
-                Err(Misfit::Kind(_)) => Ok(plain(stdout)),
+                Err(ResultFault::Kind(_)) => Ok(plain(stdout)),
                 parsed => parsed,
             },
             Self::Json => structured(stdout),
@@ -41,8 +41,12 @@ impl OutputMode {
             Self::Result => "a CallToolResult, as its manifest promises",
             _ => "a JSON object, as its manifest promises",
         };
-        parsed.unwrap_or_else(|misfit| {
-            ToolResult::error(&misfit.text("the tool's output", wanted)).because(
+        let expected = Expected {
+            what: "the tool's output",
+            wanted,
+        };
+        parsed.unwrap_or_else(|fault| {
+            ToolResult::error(&fault.text(expected)).because(
                 "its output is not what its manifest promises, or not every client could read it",
             )
         })

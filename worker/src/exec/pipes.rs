@@ -8,8 +8,8 @@ use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
 use super::event::EventSink;
-use super::lines::{Cut, LineSplitter, Tail};
-use super::stderr::{AskLine, Line};
+use super::lines::{LineSplitter, OutputLine, Tail};
+use super::stderr::{AskLine, StderrLine};
 
 const CHUNK_BYTES: usize = 16 * 1024;
 
@@ -22,7 +22,7 @@ const MOST_ASKED: usize = 256;
 
 /// What a command is told on its standard input.
 #[derive(Debug)]
-pub(super) struct Input {
+pub(super) struct StdinFeed {
     /// The arguments, with their line end.
     pub(super) line: Vec<u8>,
     /// The lines that come later, of a command that asks.
@@ -31,7 +31,7 @@ pub(super) struct Input {
     pub(super) over: CancellationToken,
 }
 
-impl Input {
+impl StdinFeed {
     /// Writes everything and closes the pipe. A command may close its end
     /// unread, so every failure is ignored.
     pub(super) async fn feed(self, mut stdin: impl AsyncWrite + Unpin) {
@@ -55,14 +55,14 @@ impl Input {
 
 /// Standard output up to a bound.
 #[derive(Debug)]
-pub(super) struct Capture {
+pub(super) struct StdoutCapture {
     pub(super) bytes: Vec<u8>,
     limit: usize,
     /// Cancelled when there was more than the bound.
     pub(super) overflow: CancellationToken,
 }
 
-impl Capture {
+impl StdoutCapture {
     pub(super) fn new(limit: usize) -> Self {
         Self {
             bytes: Vec::new(),
@@ -110,7 +110,7 @@ impl Speaker {
 
 /// Standard error: events and questions go out, the last plain lines stay.
 #[derive(Debug)]
-pub(super) struct Watch {
+pub(super) struct StderrReader {
     speaker: Speaker,
     pub(super) events: EventSink,
     pub(super) tail: Tail,
@@ -123,7 +123,7 @@ pub(super) struct Watch {
     kept: bool,
 }
 
-impl Watch {
+impl StderrReader {
     pub(super) fn new(
         events: EventSink,
         questions: Option<mpsc::UnboundedSender<Vec<AskLine>>>,
@@ -162,16 +162,16 @@ impl Watch {
         }
     }
 
-    fn take(&mut self, Cut { text, replaces }: Cut) {
+    fn take(&mut self, OutputLine { text, replaces }: OutputLine) {
         let replaces = std::mem::take(&mut self.kept) && replaces;
-        match self.events.report(Line::parse(text)) {
-            Some(Line::Ask(ask)) => self.ask(ask),
-            Some(Line::Plain(plain)) if replaces => {
+        match self.events.report(StderrLine::parse(text)) {
+            Some(StderrLine::Ask(ask)) => self.ask(ask),
+            Some(StderrLine::Plain(plain)) if replaces => {
                 self.speaker.says(&plain);
                 self.tail.replace_last(plain);
                 self.kept = true;
             }
-            Some(Line::Plain(plain)) => {
+            Some(StderrLine::Plain(plain)) => {
                 self.keep(plain);
                 self.kept = true;
             }

@@ -8,10 +8,10 @@ use std::path::{Path, PathBuf};
 
 use rustix::fs::{Access, access};
 
+use super::command::ExecCommand;
 use super::environment::Environment;
 use super::error::StartError;
 use super::folders;
-use super::process::ExecCommand;
 
 /// Where programs are looked for if no PATH is set, as `execvp` does.
 const PATH: &str = "/bin:/usr/bin";

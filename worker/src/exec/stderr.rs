@@ -7,9 +7,9 @@ use crate::sdk::ask::{AskRequest, check_key};
 
 /// One line of standard error.
 #[derive(Debug, Clone, PartialEq)]
-pub enum Line {
+pub enum StderrLine {
     /// `::progress 40/100 text`
-    Progress(Progress),
+    Progress(ProgressLine),
     /// `::message text`: the new status message of the task.
     Message(String),
     /// `::log LEVEL text`
@@ -22,7 +22,7 @@ pub enum Line {
 
 /// How far the work has come. The numbers are finite.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Progress {
+pub struct ProgressLine {
     /// The work done so far.
     pub progress: f64,
     /// The whole work in the same unit, if it is known.
@@ -40,28 +40,28 @@ pub struct AskLine {
     pub request: Result<AskRequest, String>,
 }
 
-impl Line {
+impl StderrLine {
     /// Reads one line without its line end. Never fails: what is not
-    /// understood is [`Line::Plain`], unchanged.
+    /// understood is [`StderrLine::Plain`], unchanged.
     #[must_use]
     pub fn parse(line: String) -> Self {
         parse_directive(&line).unwrap_or(Self::Plain(line))
     }
 }
 
-fn parse_directive(line: &str) -> Option<Line> {
+fn parse_directive(line: &str) -> Option<StderrLine> {
     let (word, rest) = first_word(line.strip_prefix("::")?);
     match word {
-        "progress" => parse_progress(rest).map(Line::Progress),
-        "message" => (!rest.is_empty()).then(|| Line::Message(rest.to_owned())),
+        "progress" => parse_progress(rest).map(StderrLine::Progress),
+        "message" => (!rest.is_empty()).then(|| StderrLine::Message(rest.to_owned())),
         "log" => {
             let (level, text) = first_word(rest);
             level
                 .parse()
                 .ok()
-                .map(|level| Line::Log(level, text.to_owned()))
+                .map(|level| StderrLine::Log(level, text.to_owned()))
         }
-        "ask" => Some(Line::Ask(parse_ask(rest, line.len()))),
+        "ask" => Some(StderrLine::Ask(parse_ask(rest, line.len()))),
         _ => None,
     }
 }
@@ -85,14 +85,14 @@ fn parse_ask(text: &str, length: usize) -> AskLine {
     }
 }
 
-fn parse_progress(text: &str) -> Option<Progress> {
+fn parse_progress(text: &str) -> Option<ProgressLine> {
     let (numbers, message) = first_word(text);
     let (progress, total) = match numbers.split_once('/') {
         Some((progress, total)) => (finite(progress)?, Some(finite(total)?)),
         None => (finite(numbers)?, None),
     };
     let message = (!message.is_empty()).then(|| message.to_owned());
-    Some(Progress {
+    Some(ProgressLine {
         progress,
         total,
         message,
@@ -113,13 +113,13 @@ fn first_word(text: &str) -> (&str, &str) {
 mod tests {
     use super::*;
 
-    fn parse(line: &str) -> Line {
-        Line::parse(line.to_owned())
+    fn parse(line: &str) -> StderrLine {
+        StderrLine::parse(line.to_owned())
     }
 
-    fn progress(progress: f64, total: Option<f64>, message: Option<&str>) -> Line {
+    fn progress(progress: f64, total: Option<f64>, message: Option<&str>) -> StderrLine {
         let message = message.map(str::to_owned);
-        Line::Progress(Progress {
+        StderrLine::Progress(ProgressLine {
             progress,
             total,
             message,
@@ -144,22 +144,22 @@ mod tests {
     fn reads_messages_and_logs() {
         assert_eq!(
             parse("::message almost there"),
-            Line::Message("almost there".into())
+            StderrLine::Message("almost there".into())
         );
         for level in LogLevel::ALL {
             let line = parse(&format!("::log {level} some text"));
-            assert_eq!(line, Line::Log(level, "some text".into()));
+            assert_eq!(line, StderrLine::Log(level, "some text".into()));
         }
         assert_eq!(
             parse("::log info"),
-            Line::Log(LogLevel::Info, String::new())
+            StderrLine::Log(LogLevel::Info, String::new())
         );
     }
 
     #[test]
     fn reads_questions_and_says_what_is_wrong_with_them() {
         let ask = |text: &str| match parse(text) {
-            Line::Ask(ask) => ask,
+            StderrLine::Ask(ask) => ask,
             other => panic!("{other:?}"),
         };
         let sampling = r#"{"messages":[],"maxTokens":1}"#;
@@ -213,7 +213,7 @@ mod tests {
             "::log INFO text",
             "::log",
         ] {
-            assert_eq!(parse(line), Line::Plain(line.to_owned()), "{line:?}");
+            assert_eq!(parse(line), StderrLine::Plain(line.to_owned()), "{line:?}");
         }
     }
 }

@@ -10,7 +10,7 @@ use taskferry_contract::Progress;
 use tokio::sync::mpsc;
 
 use crate::exec::{
-    CommandOutcome, Environment, ExecCommand, ExecEvent, Invocation, Runner, StartError, Talk,
+    Channels, CommandOutcome, Environment, ExecCommand, ExecEvent, Invocation, Runner, StartError,
 };
 use crate::manifest::ExecTool;
 use crate::sdk::{
@@ -62,13 +62,13 @@ impl ExecHandler {
             answers: answers.as_deref(),
         };
         let (questions, relay) = self.command.asks.then(question_relay::open).unzip();
-        let talk = Talk {
+        let channels = Channels {
             events: sender,
             questions,
         };
         let run = self
             .runner
-            .run(&self.command, invocation, talk, job.cancelled());
+            .run(&self.command, invocation, channels, job.cancelled());
         let pass_on = async {
             while let Some(event) = events.recv().await {
                 report(&job, event);

@@ -10,7 +10,7 @@ use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 use tokio::time::{Instant, timeout_at};
 
 use super::answers::{invalid, refusal};
-use crate::exec::Questions;
+use crate::exec::QuestionChannel;
 use crate::exec::stderr::AskLine;
 use crate::json_object::compact;
 use crate::result::ToolResult;
@@ -21,7 +21,7 @@ use crate::sdk::{AwaitingAnswer, JobContext};
 const TOGETHER: Duration = Duration::from_millis(20);
 
 /// The relay of one attempt, and the command's side of it.
-pub(super) fn open() -> (Questions, QuestionRelay) {
+pub(super) fn open() -> (QuestionChannel, QuestionRelay) {
     let (asked, questions) = unbounded_channel();
     let (answered, replies) = unbounded_channel();
     let relay = QuestionRelay {
@@ -30,7 +30,7 @@ pub(super) fn open() -> (Questions, QuestionRelay) {
         open: BTreeSet::new(),
         tally: QuestionTally::default(),
     };
-    (Questions { asked, replies }, relay)
+    (QuestionChannel { asked, replies }, relay)
 }
 
 /// Puts the questions of a command to the client, and tells the command what came of them.

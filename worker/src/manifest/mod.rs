@@ -5,7 +5,9 @@
 
 mod ask_first;
 mod command;
+mod exec_tool;
 mod icons;
+mod name;
 mod near;
 mod policy;
 mod problem;
@@ -16,55 +18,20 @@ mod tool;
 use std::collections::HashSet;
 use std::path::{Path, PathBuf};
 
-use serde_json::value::RawValue;
-use taskferry_contract::AskFirst;
 use taskferry_process::settings::toml_fault;
 
-use crate::exec::ExecCommand;
+pub use exec_tool::ExecTool;
 pub use policy::Policy;
-use problem::Problems;
+use problem::ProblemList;
 pub use problem::{ManifestError, Place, Problem};
 use table::TableReader;
-use tool::Settings;
+use tool::ToolSettings;
 
 /// The tools of a manifest, in its order.
 #[derive(Debug, Clone)]
 pub struct Manifest {
     /// At least one.
     pub tools: Vec<ExecTool>,
-}
-
-/// A tool that is a command.
-#[derive(Debug, Clone)]
-pub struct ExecTool {
-    /// 1 to 64 letters, digits, `_`, `.` or `-`; unique in the manifest.
-    pub name: String,
-    /// A name for people.
-    pub title: Option<String>,
-    /// What a model may be told while a task runs.
-    pub immediate_response: Option<String>,
-    /// What the tool does, for the model that chooses it.
-    pub description: String,
-    /// A JSON Schema whose root has the type `object`. Default: an object
-    /// without properties.
-    pub input_schema: Box<RawValue>,
-    /// The JSON Schema of the structured content, if it is promised.
-    pub output_schema: Option<Box<RawValue>>,
-    /// The annotations of MCP, a JSON object.
-    pub annotations: Option<Box<RawValue>>,
-    /// The icons of MCP, a JSON array.
-    pub icons: Option<Box<RawValue>>,
-    /// What its callers are asked before the job is queued, if they can be.
-    pub ask_first: Vec<AskFirst>,
-    /// What a client must declare to call it: MCP client capabilities, a JSON
-    /// object.
-    pub required_capabilities: Option<Box<RawValue>>,
-    /// How its jobs are queued, bounded and retried.
-    pub policy: Policy,
-    /// What runs.
-    pub command: ExecCommand,
-    /// Whether the manifest says how much it may write.
-    pub sets_max_output: bool,
 }
 
 impl Manifest {
@@ -93,7 +60,7 @@ impl Manifest {
     ///
     /// With every problem the manifest has.
     pub fn parse(text: &str, folder: &Path) -> Result<Self, ManifestError> {
-        let mut problems = Problems::default();
+        let mut problems = ProblemList::default();
         let tools = match text.parse::<toml::Table>() {
             Ok(root) => read_tools(&root, folder, &mut problems),
             Err(error) => {
@@ -109,7 +76,7 @@ impl Manifest {
     }
 }
 
-fn read_tools(root: &toml::Table, folder: &Path, problems: &mut Problems) -> Vec<ExecTool> {
+fn read_tools(root: &toml::Table, folder: &Path, problems: &mut ProblemList) -> Vec<ExecTool> {
     let mut reader = TableReader::new(root, Place::Root, problems);
     let defaults = reader.table("defaults");
     let entries = reader.tables("tool");
@@ -118,10 +85,10 @@ fn read_tools(root: &toml::Table, folder: &Path, problems: &mut Problems) -> Vec
     }
     reader.deny_unknown();
 
-    let mut base = Settings::built_in(folder);
+    let mut base = ToolSettings::built_in(folder);
     if let Some(defaults) = defaults {
         let mut reader = TableReader::new(defaults, Place::Defaults, problems);
-        base = Settings::read(&mut reader, &base, folder);
+        base = ToolSettings::read(&mut reader, &base, folder);
         reader.deny_unknown();
     }
     let mut names = HashSet::new();

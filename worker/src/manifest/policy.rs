@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use taskferry_contract::TaskSupport;
 
+use super::name::check_name;
 use super::table::TableReader;
-use super::tool::check_name;
 use crate::units::{LONGEST, format_duration};
 
 const SHORTEST: Duration = Duration::from_millis(1);
@@ -133,19 +133,15 @@ impl Policy {
 
     /// Checks how the settings of a tool go together.
     pub(super) fn settle(&mut self, reader: &mut TableReader<'_, '_>) {
-        at_most(reader, ("ttl_min", self.ttl_min), ("ttl", self.ttl));
-        at_most(reader, ("ttl", self.ttl), ("ttl_max", self.ttl_max));
-        at_most(
-            reader,
-            ("backoff_initial", self.backoff_initial),
-            ("backoff_max", self.backoff_max),
-        );
+        let of = |key, value| NamedDuration { key, value };
+        let ttl = of("ttl", self.ttl);
+        at_most(reader, of("ttl_min", self.ttl_min), ttl);
+        at_most(reader, ttl, of("ttl_max", self.ttl_max));
+        let longest = of("backoff_max", self.backoff_max);
+        at_most(reader, of("backoff_initial", self.backoff_initial), longest);
         if reader.value("poll_interval_max").is_some() {
-            at_most(
-                reader,
-                ("poll_interval", self.poll_interval),
-                ("poll_interval_max", self.poll_interval_max),
-            );
+            let longest = of("poll_interval_max", self.poll_interval_max);
+            at_most(reader, of("poll_interval", self.poll_interval), longest);
         }
         self.poll_interval_max = self.poll_interval_max.max(self.poll_interval);
         if self.attempts == 1 {
@@ -160,16 +156,22 @@ impl Policy {
     }
 }
 
-fn at_most(
-    reader: &mut TableReader<'_, '_>,
-    (low_key, low): (&str, Duration),
-    (high_key, high): (&str, Duration),
-) {
-    if low > high {
-        let (low, high) = (format_duration(low), format_duration(high));
+/// A duration and the key that sets it.
+#[derive(Clone, Copy)]
+struct NamedDuration {
+    key: &'static str,
+    value: Duration,
+}
+
+fn at_most(reader: &mut TableReader<'_, '_>, low: NamedDuration, high: NamedDuration) {
+    if low.value > high.value {
+        let [less, more] = [high, low].map(|duration| format_duration(duration.value));
         reader.problem(
-            low_key,
-            format!("must be at most {high_key}, but {low} is more than {high}"),
+            low.key,
+            format!(
+                "must be at most {}, but {more} is more than {less}",
+                high.key
+            ),
         );
     }
 }

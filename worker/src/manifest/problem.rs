@@ -4,8 +4,6 @@ use std::fmt;
 use std::io;
 use std::path::{Path, PathBuf};
 
-use super::Manifest;
-
 /// Why a manifest cannot be used.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
@@ -112,9 +110,9 @@ impl fmt::Display for Place {
 
 /// Collects problems while a manifest is read.
 #[derive(Debug, Default)]
-pub(super) struct Problems(Vec<Problem>);
+pub(super) struct ProblemList(Vec<Problem>);
 
-impl Problems {
+impl ProblemList {
     pub(super) fn add(&mut self, place: &Place, key: &str, message: impl Into<String>) {
         self.0.push(Problem {
             place: place.clone(),
@@ -123,9 +121,10 @@ impl Problems {
         });
     }
 
-    pub(super) fn into_result(self, manifest: Manifest) -> Result<Manifest, ManifestError> {
+    /// What was read, if nothing is wrong.
+    pub(super) fn into_result<T>(self, read: T) -> Result<T, ManifestError> {
         if self.0.is_empty() {
-            return Ok(manifest);
+            return Ok(read);
         }
         Err(ManifestError::Invalid {
             file: None,

@@ -7,7 +7,7 @@ use taskferry_process::settings;
 use toml::{Table, Value};
 
 use super::near::hint;
-use super::problem::{Place, Problems};
+use super::problem::{Place, ProblemList};
 use crate::units::{format_duration, format_size};
 
 /// A table whose keys are asked for one by one. A value of the wrong kind is
@@ -17,11 +17,11 @@ pub(super) struct TableReader<'a, 'p> {
     table: &'a Table,
     place: Place,
     asked: Vec<&'static str>,
-    problems: &'p mut Problems,
+    problems: &'p mut ProblemList,
 }
 
 impl<'a, 'p> TableReader<'a, 'p> {
-    pub(super) fn new(table: &'a Table, place: Place, problems: &'p mut Problems) -> Self {
+    pub(super) fn new(table: &'a Table, place: Place, problems: &'p mut ProblemList) -> Self {
         Self {
             table,
             place,

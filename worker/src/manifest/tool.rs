@@ -2,10 +2,11 @@
 
 use std::path::Path;
 
-use super::ExecTool;
 use super::ask_first::read_ask_first;
 use super::command::CommandSettings;
+use super::exec_tool::ExecTool;
 use super::icons::read_icons;
+use super::name::check_name;
 use super::policy::Policy;
 use super::schema::{Document, missing_property, read_annotations, read_capabilities, read_schema};
 use super::table::TableReader;
@@ -14,16 +15,14 @@ use crate::exec::OutputMode;
 /// The schema of a tool that has none: it takes no arguments.
 const NO_ARGUMENTS: &str = r#"{"type":"object","additionalProperties":false}"#;
 
-const LONGEST_NAME: usize = 64;
-
 /// What both `[defaults]` and a `[[tool]]` may set.
 #[derive(Debug, Clone)]
-pub(super) struct Settings {
+pub(super) struct ToolSettings {
     policy: Policy,
     command: CommandSettings,
 }
 
-impl Settings {
+impl ToolSettings {
     pub(super) fn built_in(folder: &Path) -> Self {
         Self {
             policy: Policy::default(),
@@ -43,7 +42,7 @@ impl Settings {
 /// Reads a tool; nothing if something it cannot do without is wrong.
 pub(super) fn read(
     reader: &mut TableReader<'_, '_>,
-    base: &Settings,
+    base: &ToolSettings,
     folder: &Path,
 ) -> Option<ExecTool> {
     let name = required(reader, "name");
@@ -53,10 +52,10 @@ pub(super) fn read(
     let title = reader.string("title").map(str::to_owned);
     let immediate_response = text(reader, "immediate_response");
     let description = required(reader, "description");
-    let Settings {
+    let ToolSettings {
         mut policy,
         command,
-    } = Settings::read(reader, base, folder);
+    } = ToolSettings::read(reader, base, folder);
     policy.settle(reader);
     let template = command.read_template(reader);
     let declared = reader.value("input_schema").is_some();
@@ -98,17 +97,6 @@ pub(super) fn read(
         sets_max_output: command.sets_max_output(),
         command: command.with_template(template?),
     })
-}
-
-/// A name of a tool or a queue: it stands in Redis keys and in HTTP headers.
-pub(super) fn check_name(reader: &mut TableReader<'_, '_>, key: &str, name: &str) {
-    let allowed = |c: char| c.is_ascii_alphanumeric() || matches!(c, '_' | '.' | '-');
-    if name.is_empty() || name.len() > LONGEST_NAME || !name.chars().all(allowed) {
-        reader.problem(
-            key,
-            format!("{name:?} is no valid name: write 1 to {LONGEST_NAME} of A-Z a-z 0-9 _ . -"),
-        );
-    }
 }
 
 /// A text that says something if it is there at all.

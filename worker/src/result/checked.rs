@@ -9,16 +9,17 @@ use crate::json_object::JsonObject;
 
 /// Why bytes are not the result that was wanted.
 #[derive(Debug)]
-pub(crate) enum Misfit {
+pub(crate) enum ResultFault {
     /// They are something else.
     Kind(String),
     /// They are, but not every client could read them.
     Unreadable(Unreadable),
 }
 
-impl Misfit {
-    /// The text of the error, in which `what` should be `wanted`.
-    pub(crate) fn text(&self, what: &str, wanted: &str) -> String {
+impl ResultFault {
+    /// The error as it is told.
+    pub(crate) fn text(&self, expected: Expected) -> String {
+        let Expected { what, wanted } = expected;
         match self {
             Self::Kind(reason) => format!("{what} is not {wanted}: {reason}"),
             Self::Unreadable(error) => format!("{what} cannot be read by every client: {error}"),
@@ -26,20 +27,27 @@ impl Misfit {
     }
 }
 
-impl From<String> for Misfit {
+/// What should have been what, for the text of an error.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Expected {
+    pub(crate) what: &'static str,
+    pub(crate) wanted: &'static str,
+}
+
+impl From<String> for ResultFault {
     fn from(reason: String) -> Self {
         Self::Kind(reason)
     }
 }
 
-impl From<Unreadable> for Misfit {
+impl From<Unreadable> for ResultFault {
     fn from(error: Unreadable) -> Self {
         Self::Unreadable(error)
     }
 }
 
 /// A JSON object as structured content.
-pub(crate) fn structured(stdout: &[u8]) -> Result<ToolResult, Misfit> {
+pub(crate) fn structured(stdout: &[u8]) -> Result<ToolResult, ResultFault> {
     let text = json_text(stdout)?;
     JsonObject::parse(text).map_err(|error| error.to_string())?;
     check_readable(text, PART_DEPTH)?;
@@ -47,7 +55,7 @@ pub(crate) fn structured(stdout: &[u8]) -> Result<ToolResult, Misfit> {
 }
 
 /// A `CallToolResult` as it is.
-pub(crate) fn passed_through(stdout: &[u8]) -> Result<ToolResult, Misfit> {
+pub(crate) fn passed_through(stdout: &[u8]) -> Result<ToolResult, ResultFault> {
     let text = json_text(stdout)?;
     let object = JsonObject::parse(text).map_err(|error| error.to_string())?;
     check_readable(text, PART_DEPTH)?;

@@ -5,7 +5,7 @@ pub(crate) mod output_schema;
 mod summary;
 mod tool_result;
 
-pub(crate) use checked::{Misfit, passed_through, structured};
+pub(crate) use checked::{Expected, ResultFault, passed_through, structured};
 pub use summary::SUMMARY_CHARS;
 pub(crate) use summary::end_of;
 pub use tool_result::ToolResult;

@@ -60,7 +60,7 @@ impl ToolResult {
             return self;
         }
         let result = JsonObject::parse(self.result.get())
-            .map(|object| object.with_last("isError", "true"))
+            .map(|object| object.with_flag("isError", true))
             .and_then(RawValue::from_string)
             .unwrap_or(self.result);
         Self {

@@ -33,7 +33,7 @@ pub(crate) async fn unknown_tool(core: &Core, hold: &Hold, job: &Job) {
     let (queue, name) = (&hold.claimed.queue, &job.tool);
     let message = format!("no worker on queue {queue} knows tool {name}");
     tracing::warn!(?delay, "{message}; released");
-    let end = give_back(core, hold, job, (delay, Some(&message))).await;
+    let end = give_back(core, hold, job, delay, Some(&message)).await;
     ended::not_run(job, end, &message, true);
 }
 
@@ -67,7 +67,7 @@ pub(crate) async fn not_as_checked(
         Some(message) => tracing::warn!(?delay, "{message}; released"),
         None => tracing::debug!(?delay, %checked, "checked against a definition that others have"),
     }
-    let end = give_back(core, hold, job, (delay, message.as_deref())).await;
+    let end = give_back(core, hold, job, delay, message.as_deref()).await;
     let reason = "it was checked against another definition of its tool";
     ended::not_run(job, end, reason, true);
     tokio::select! {
@@ -80,7 +80,8 @@ async fn give_back(
     core: &Core,
     hold: &Hold,
     job: &Job,
-    (delay, message): (Duration, Option<&str>),
+    delay: Duration,
+    message: Option<&str>,
 ) -> AttemptEnd {
     let back = GiveBack {
         delay,

@@ -90,9 +90,15 @@ async fn wake_when_free(core: &Core, until_ms: u64) {
 /// Ends a job whose record cannot be read: its entry is buried and its caller is told.
 async fn unreadable(core: &Core, claimed: &Claimed, error: &Error) {
     tracing::error!(%error, "a record cannot be read; its job is a dead letter");
-    let from = (claimed.id.shard(), &claimed.queue);
     let id = claimed.id.to_string();
-    bury(core, from, &claimed.entry, (&id, "")).await;
+    let entry = UnreadableEntry {
+        shard: claimed.id.shard(),
+        queue: &claimed.queue,
+        entry: &claimed.entry,
+        id: &id,
+        tool: "",
+    };
+    bury(core, entry).await;
     let until = Instant::now() + core.lease;
     let view = persist(core, until, || core.store.view(claimed.id)).await;
     let Some(view) = view.ok().and_then(|view| view.reply) else {
@@ -114,17 +120,32 @@ async fn unreadable(core: &Core, claimed: &Claimed, error: &Error) {
     }
 }
 
+/// An entry that cannot be read as a job.
+pub(crate) struct UnreadableEntry<'a> {
+    pub(crate) shard: Shard,
+    pub(crate) queue: &'a QueueName,
+    pub(crate) entry: &'a EntryId,
+    /// What it says of its task and its tool, as far as it does.
+    pub(crate) id: &'a str,
+    pub(crate) tool: &'a str,
+}
+
 /// Buries an entry that cannot be read as a job.
-pub(crate) async fn bury(
-    core: &Core,
-    from: (Shard, &QueueName),
-    entry: &EntryId,
-    found: (&str, &str),
-) {
+pub(crate) async fn bury(core: &Core, unreadable: UnreadableEntry<'_>) {
+    let UnreadableEntry {
+        shard,
+        queue,
+        entry,
+        id,
+        tool,
+    } = unreadable;
     let reason = "unreadable";
-    match core.store.dead_letter(from, entry, found, reason).await {
+    let buried = core
+        .store
+        .dead_letter((shard, queue), entry, (id, tool), reason);
+    match buried.await {
         Ok(()) => {
-            tracing::error!(queue = %from.1, entry = entry.as_str(), "an entry that cannot be read is a dead letter");
+            tracing::error!(%queue, entry = entry.as_str(), "an entry that cannot be read is a dead letter");
         }
         Err(error) => {
             tracing::warn!(%error, entry = entry.as_str(), "an entry could not be buried; it is met again after a lease");

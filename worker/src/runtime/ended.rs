@@ -15,7 +15,7 @@ const ATTEMPT: &str = "attempt";
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum AttemptEnd {
     /// The job has its outcome.
-    Finished(Word),
+    Finished(OutcomeWord),
     /// Another attempt is due after this time.
     Retried(Duration),
     /// No attempt is left.
@@ -32,9 +32,9 @@ pub(crate) enum AttemptEnd {
 
 /// How a job ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Word(&'static str);
+pub(crate) struct OutcomeWord(&'static str);
 
-impl From<&Outcome> for Word {
+impl From<&Outcome> for OutcomeWord {
     fn from(outcome: &Outcome) -> Self {
         Self(match outcome {
             Outcome::Completed {
@@ -55,7 +55,7 @@ impl AttemptEnd {
 
     fn word(self) -> &'static str {
         match self {
-            Self::Finished(Word(word)) => word,
+            Self::Finished(OutcomeWord(word)) => word,
             Self::Retried(_) => "will be retried",
             Self::DeadLetter => "dead letter",
             Self::Parked => "parked",

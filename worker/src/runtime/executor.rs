@@ -7,6 +7,7 @@ use serde_json::value::RawValue;
 use taskferry_contract::{Delivery, Hold, Job, ParkReply, Shard};
 use tracing::Instrument as _;
 
+use super::claim::UnreadableEntry;
 use super::ended::{AttemptEnd, ended};
 use super::judge::{Conclusion, STOPS, judge, release_now};
 use super::settle::{self, GiveBack, settle};
@@ -46,7 +47,14 @@ pub(crate) fn take_up(
                 tool,
             } => {
                 runtime.core.jobs.spawn(async move {
-                    claim::bury(&own.core, (shard, &queue), &entry, (&id, &tool)).await;
+                    let unreadable = UnreadableEntry {
+                        shard,
+                        queue: &queue,
+                        entry: &entry,
+                        id: &id,
+                        tool: &tool,
+                    };
+                    claim::bury(&own.core, unreadable).await;
                 });
             }
         }

@@ -31,8 +31,12 @@ pub(crate) async fn run(runtime: Arc<Runtime>, shard: Shard) {
 
 /// A slot of a full worker for a job that lost its worker, if there is one: it stands in line with the fetcher, lest a backlog
 /// of new jobs keep such a job away until it is worked off.
-async fn slot_for_lost(core: &Core, from: (Shard, &QueueName)) -> Result<Option<Permit>, Error> {
-    match core.store.has_lost(from, core.lease).await {
+async fn slot_for_lost(
+    core: &Core,
+    shard: Shard,
+    queue: &QueueName,
+) -> Result<Option<Permit>, Error> {
+    match core.store.has_lost((shard, queue), core.lease).await {
         Ok(false) => return Ok(None),
         Ok(true) => {}
         // Without a group nothing was delivered; the fetcher tells of a key that is no stream.
@@ -53,7 +57,7 @@ async fn reclaim(runtime: &Arc<Runtime>, shard: Shard) -> Result<(), Error> {
         // Nothing is taken over that cannot run at once.
         let (mut spare, mut permit) = (core.slots.spare(), None);
         if spare == 0 {
-            permit = slot_for_lost(core, from).await?;
+            permit = slot_for_lost(core, shard, queue).await?;
             spare = usize::from(permit.is_some());
         }
         if spare == 0 {

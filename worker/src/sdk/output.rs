@@ -4,7 +4,7 @@ use serde::Serialize;
 use serde_json::value::RawValue;
 
 use super::error::ToolError;
-use crate::result::{ToolResult, passed_through, structured};
+use crate::result::{Expected, ResultFault, ToolResult, passed_through, structured};
 
 /// What a handler's future ends with.
 pub type HandlerResult = Result<ToolOutput, ToolError>;
@@ -31,7 +31,7 @@ impl ToolOutput {
             .map_err(|error| ToolError::tool(format!("the result is not JSON: {error}")))?;
         structured(json.as_bytes())
             .map(Self)
-            .map_err(|misfit| ToolError::tool(misfit.text("the result", "a JSON object")))
+            .map_err(|fault| refused(&fault, "a JSON object"))
     }
 
     /// A whole `CallToolResult`, which is passed through byte for byte.
@@ -42,8 +42,13 @@ impl ToolOutput {
     pub fn result(result: &RawValue) -> HandlerResult {
         passed_through(result.get().as_bytes())
             .map(Self)
-            .map_err(|misfit| ToolError::tool(misfit.text("the result", "a CallToolResult")))
+            .map_err(|fault| refused(&fault, "a CallToolResult"))
     }
+}
+
+fn refused(fault: &ResultFault, wanted: &'static str) -> ToolError {
+    let what = "the result";
+    ToolError::tool(fault.text(Expected { what, wanted }))
 }
 
 #[cfg(test)]

@@ -23,7 +23,7 @@ use crate::runtime::supervise::supervise;
 use crate::runtime::{Runtime, Tool, reporter};
 use crate::sdk::AskRequest;
 use crate::units::format_duration;
-use terminal::{Questions, Terminal};
+use terminal::{Terminal, UnansweredQuestions};
 
 /// What a client that can be asked everything declares.
 const EVERYTHING: &str =
@@ -215,7 +215,7 @@ fn unknown(runtime: &Runtime, name: &str) -> String {
 }
 
 /// Reads answers on a thread of its own, which nothing waits for: a read of standard input cannot be ended.
-fn read_answers(questions: Questions) -> Result<(), String> {
+fn read_answers(questions: UnansweredQuestions) -> Result<(), String> {
     let read = move || questions.answer_from(BufReader::new(stdin()));
     let thread = std::thread::Builder::new().name("answers".to_owned());
     let begun = thread.spawn(read).map(drop);

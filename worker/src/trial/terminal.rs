@@ -21,11 +21,11 @@ pub(crate) struct Terminal {
     given: HashMap<String, String>,
     /// Questions for whoever reads answers from standard input.
     unanswered: Sender<String>,
-    talk: watch::Sender<Talk>,
+    conversation: watch::Sender<Conversation>,
 }
 
 #[derive(Debug, Default)]
-struct Talk {
+struct Conversation {
     /// The answers so far: key to JSON.
     answers: HashMap<String, String>,
     /// The questions that have none yet.
@@ -34,72 +34,74 @@ struct Talk {
 
 /// The questions that are to be answered from standard input.
 #[derive(Debug)]
-pub(crate) struct Questions {
+pub(crate) struct UnansweredQuestions {
     keys: Receiver<String>,
-    talk: watch::Sender<Talk>,
+    conversation: watch::Sender<Conversation>,
 }
 
 impl Terminal {
     /// A terminal with these answers, by key, and the questions that are left to be answered from standard input.
-    pub(crate) fn new(given: HashMap<String, String>) -> (Self, Questions) {
+    pub(crate) fn new(given: HashMap<String, String>) -> (Self, UnansweredQuestions) {
         let (unanswered, keys) = channel();
-        let talk = watch::Sender::default();
-        let questions = Questions {
+        let conversation = watch::Sender::default();
+        let questions = UnansweredQuestions {
             keys,
-            talk: talk.clone(),
+            conversation: conversation.clone(),
         };
         let terminal = Self {
             given,
             unanswered,
-            talk,
+            conversation,
         };
         (terminal, questions)
     }
 
     /// The answers so far.
     pub(crate) fn answers(&self) -> HashMap<String, String> {
-        self.talk.borrow().answers.clone()
+        self.conversation.borrow().answers.clone()
     }
 
     /// Puts a question; its answer, if it was put before and has one.
     pub(crate) fn put(&self, key: &str, request: &str) -> Option<String> {
-        let known = |talk: &Talk| talk.answers.get(key).cloned();
-        if let Some(answer) = known(&self.talk.borrow()) {
+        let known = |conversation: &Conversation| conversation.answers.get(key).cloned();
+        if let Some(answer) = known(&self.conversation.borrow()) {
             return Some(answer);
         }
-        let is_new = |talk: &mut Talk| talk.open.insert(key.to_owned());
-        if !self.talk.send_if_modified(is_new) {
+        let is_new = |conversation: &mut Conversation| conversation.open.insert(key.to_owned());
+        if !self.conversation.send_if_modified(is_new) {
             return None;
         }
         say(&format!("question {key} {}", on_one_line(request)));
         // It is open for a moment also if its answer was given: it comes as a client's would.
         if let Some(given) = self.given.get(key) {
-            self.talk
-                .send_modify(|talk| talk.answer(key, given.clone()));
+            self.conversation
+                .send_modify(|conversation| conversation.answer(key, given.clone()));
         } else if self.unanswered.send(key.to_owned()).is_err() {
-            self.talk
-                .send_modify(|talk| talk.answer(key, answer::nobody(key)));
+            self.conversation
+                .send_modify(|conversation| conversation.answer(key, answer::nobody(key)));
         }
         None
     }
 
     /// Waits until every question has its answer.
     pub(crate) async fn all_answered(&self) {
-        let mut talk = self.talk.subscribe();
+        let mut conversation = self.conversation.subscribe();
         // It cannot be closed while this is there.
-        let _closed = talk.wait_for(|talk| talk.open.is_empty()).await;
+        let _closed = conversation
+            .wait_for(|conversation| conversation.open.is_empty())
+            .await;
     }
 
     /// Whether a question has no answer yet.
     pub(crate) fn has_open(&self) -> bool {
-        !self.talk.borrow().open.is_empty()
+        !self.conversation.borrow().open.is_empty()
     }
 
     /// Brings answers to an attempt as they come.
     pub(crate) async fn bring_answers(&self, attempt: &RunningAttempt) -> Infallible {
-        let mut talk = self.talk.subscribe();
+        let mut conversation = self.conversation.subscribe();
         loop {
-            let answers = talk.borrow_and_update().answers.clone();
+            let answers = conversation.borrow_and_update().answers.clone();
             attempt.answers.send_if_modified(|known| {
                 let more = answers.len() > known.len();
                 if more {
@@ -107,27 +109,28 @@ impl Terminal {
                 }
                 more
             });
-            if talk.changed().await.is_err() {
+            if conversation.changed().await.is_err() {
                 std::future::pending::<()>().await;
             }
         }
     }
 }
 
-impl Talk {
+impl Conversation {
     fn answer(&mut self, key: &str, answer: String) {
         self.open.remove(key);
         self.answers.insert(key.to_owned(), answer);
     }
 }
 
-impl Questions {
+impl UnansweredQuestions {
     /// Answers each question by the next line that is an answer, until nothing more is asked; those that are left when
     /// the lines end, by an error. Blocks its thread.
     pub(crate) fn answer_from(self, mut lines: impl BufRead) {
         while let Ok(key) = self.keys.recv() {
             let answer = next_answer(&key, &mut lines);
-            self.talk.send_modify(|talk| talk.answer(&key, answer));
+            self.conversation
+                .send_modify(|conversation| conversation.answer(&key, answer));
         }
     }
 }
@@ -238,20 +241,20 @@ mod tests {
         assert!(terminal.has_open());
         let asked = terminal.answers();
         assert_eq!(asked.len(), 1);
-        let talk = terminal.talk.clone();
+        let conversation = terminal.conversation.clone();
         drop(terminal);
         questions.answer_from("what?\naccept {\"n\":1}\ndecline\n".as_bytes());
-        let talk = talk.borrow();
-        assert!(talk.open.is_empty());
+        let conversation = conversation.borrow();
+        assert!(conversation.open.is_empty());
         assert_eq!(
-            talk.answers["b"],
+            conversation.answers["b"],
             r#"{"action":"accept","content":{"n":1}}"#
         );
-        assert_eq!(talk.answers["c"], r#"{"action":"decline"}"#);
+        assert_eq!(conversation.answers["c"], r#"{"action":"decline"}"#);
         assert!(
-            talk.answers["d"].contains("--answer d="),
+            conversation.answers["d"].contains("--answer d="),
             "{}",
-            talk.answers["d"]
+            conversation.answers["d"]
         );
     }
 

@@ -1,14 +1,14 @@
 use std::fs;
 
 use serde_json::json;
-use taskferry_worker::exec::stderr::Progress;
+use taskferry_worker::exec::stderr::ProgressLine;
 use taskferry_worker::exec::{ExecEvent, LogLevel, OutputMode};
 use tokio::task::JoinSet;
 
 use crate::support::{Case, LONG, eventually, text_of};
 
 fn progress(number: f64, total: Option<f64>, message: Option<&str>) -> ExecEvent {
-    ExecEvent::Progress(Progress {
+    ExecEvent::Progress(ProgressLine {
         progress: number,
         total,
         message: message.map(str::to_owned),

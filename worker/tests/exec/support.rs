@@ -10,8 +10,8 @@ use serde_json::value::RawValue;
 use taskferry_worker::exec::stderr::AskLine;
 use taskferry_worker::exec::template::ArgSource;
 use taskferry_worker::exec::{
-    CommandOutcome, CommandTemplate, Environment, ExecCommand, ExecEvent, Invocation, OutputMode,
-    Questions, Runner, StartError, Talk, ToolResult,
+    Channels, CommandOutcome, CommandTemplate, Environment, ExecCommand, ExecEvent, Invocation,
+    OutputMode, QuestionChannel, Runner, StartError, ToolResult,
 };
 use tempfile::TempDir;
 use tokio::sync::mpsc;
@@ -113,12 +113,15 @@ impl Case {
             asked: questions,
             replies: told,
         };
-        (self.run_with(Some(Questions { asked, replies })), client)
+        (
+            self.run_with(Some(QuestionChannel { asked, replies })),
+            client,
+        )
     }
 
     fn run_with(
         &self,
-        questions: Option<Questions>,
+        questions: Option<QuestionChannel>,
     ) -> impl Future<Output = Result<CommandOutcome, StartError>> + Send + use<> {
         let inherited = self.inherited.iter().cloned();
         let inherited = inherited.map(|(name, value)| (name.into(), value.into()));
@@ -138,7 +141,7 @@ impl Case {
                 timeout,
                 answers: answers.as_deref(),
             };
-            let talk = Talk { events, questions };
+            let talk = Channels { events, questions };
             runner.run(&command, invocation, talk, &cancel).await
         }
     }

@@ -2,7 +2,8 @@
 
 use taskferry_contract::Unreadable;
 
-use super::key::LONGEST_KEY;
+/// The longest key of a question.
+pub(super) const LONGEST_KEY: usize = 64;
 
 /// Why there is no answer.
 #[derive(Debug, thiserror::Error)]

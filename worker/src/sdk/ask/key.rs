@@ -1,9 +1,6 @@
 //! The keys of questions.
 
-use super::error::AskError;
-
-/// The longest key of a question.
-pub(super) const LONGEST_KEY: usize = 64;
+use super::error::{AskError, LONGEST_KEY};
 
 /// Checks the key of a question.
 pub(crate) fn check_key(key: &str) -> Result<(), AskError> {

@@ -4,9 +4,15 @@
 //! system as it is. No shell reads it, so no value needs quoting and none can
 //! become a second command.
 
+mod element;
+mod render;
+
 use serde_json::value::RawValue;
 
-use crate::json_object::{JsonObject, compact};
+use crate::json_object::JsonObject;
+pub use element::TemplateError;
+use element::{Element, Piece, parse_element};
+pub use render::RenderError;
 
 /// One entry of a command as the manifest writes it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -23,63 +29,6 @@ pub enum ArgSource {
 pub struct CommandTemplate {
     program: String,
     groups: Vec<Vec<Element>>,
-}
-
-#[derive(Debug, Clone, PartialEq, Eq)]
-struct Element(Vec<Piece>);
-
-#[derive(Debug, Clone, PartialEq, Eq)]
-enum Piece {
-    Literal(String),
-    Placeholder(Vec<String>),
-}
-
-/// Why a command is no valid template.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[non_exhaustive]
-pub enum TemplateError {
-    /// There is no program to run.
-    #[error("is empty: the first entry is the program to run")]
-    Empty,
-    /// The first entry is a group.
-    #[error("starts with a group: the first entry is the program to run, as a plain string")]
-    ProgramIsGroup,
-    /// A caller must not choose what is run.
-    #[error("has a placeholder in its program `{0}`: a caller must not choose what is run")]
-    ProgramHasPlaceholder(String),
-    /// A brace without its partner.
-    #[error(
-        "has a `{brace}` without its partner in `{element}`: write `{brace}{brace}` for a literal brace"
-    )]
-    LoneBrace {
-        /// The entry.
-        element: String,
-        /// The brace that stands alone.
-        brace: char,
-    },
-    /// What stands between the braces names no argument.
-    #[error(
-        "has `{{{name}}}` in `{element}`, which names no argument: write `{{name}}` or `{{name.inner}}`, or `{{{{` and `}}}}` for literal braces"
-    )]
-    BadPlaceholder {
-        /// The entry.
-        element: String,
-        /// What stands between the braces.
-        name: String,
-    },
-    /// An operating system cannot carry this character in an argument.
-    #[error("has a NUL character in `{0}`, which no command line can carry")]
-    Nul(String),
-}
-
-/// An argument that cannot go onto a command line.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("the argument `{placeholder}` {problem}, which no command line can carry")]
-pub struct RenderError {
-    /// The path of the argument, as the template writes it.
-    pub placeholder: String,
-    /// What it has.
-    problem: &'static str,
 }
 
 impl CommandTemplate {
@@ -161,54 +110,6 @@ impl CommandTemplate {
     }
 }
 
-impl Element {
-    /// Nothing when a placeholder has no value.
-    fn render(&self, arguments: &JsonObject<'_>) -> Result<Option<String>, RenderError> {
-        let mut text = String::new();
-        for piece in &self.0 {
-            match piece {
-                Piece::Literal(literal) => text.push_str(literal),
-                Piece::Placeholder(path) => {
-                    let refuse = |problem| RenderError {
-                        placeholder: path.join("."),
-                        problem,
-                    };
-                    match value_text(arguments, path).map_err(refuse)? {
-                        None => return Ok(None),
-                        Some(value) if value.contains('\0') => {
-                            return Err(refuse("has a NUL character"));
-                        }
-                        Some(value) => text.push_str(&value),
-                    }
-                }
-            }
-        }
-        Ok(Some(text))
-    }
-}
-
-/// The value at a path as its caller wrote it: the content of a string, and the JSON of anything else without the white
-/// space in it. Never through a tree of values, which would round numbers and sort the members of objects.
-fn value_text(arguments: &JsonObject<'_>, path: &[String]) -> Result<Option<String>, &'static str> {
-    let Some((name, inner)) = path.split_first() else {
-        return Ok(None);
-    };
-    let Some(json) = arguments.get(name) else {
-        return Ok(None);
-    };
-    if !inner.is_empty() {
-        let object = JsonObject::parse(json).unwrap_or_default();
-        return value_text(&object, inner);
-    }
-    match json.chars().next() {
-        Some('"') => serde_json::from_str(json)
-            .map(Some)
-            .map_err(|_not_unicode| "is not Unicode"),
-        _ if json == "null" => Ok(None),
-        _ => Ok(Some(compact(json))),
-    }
-}
-
 fn parse_program(source: &ArgSource) -> Result<String, TemplateError> {
     let ArgSource::One(text) = source else {
         return Err(TemplateError::ProgramIsGroup);
@@ -219,63 +120,6 @@ fn parse_program(source: &ArgSource) -> Result<String, TemplateError> {
         [Piece::Literal(program)] => Ok(program.clone()),
         _ => Err(TemplateError::ProgramHasPlaceholder(text.clone())),
     }
-}
-
-fn parse_element(text: &str) -> Result<Element, TemplateError> {
-    if text.contains('\0') {
-        return Err(TemplateError::Nul(text.replace('\0', "\\0")));
-    }
-    let lone = |brace| TemplateError::LoneBrace {
-        element: text.to_owned(),
-        brace,
-    };
-    let mut pieces = Vec::new();
-    let mut literal = String::new();
-    let mut rest = text;
-    while let Some((before, brace, after)) = split_at_brace(rest) {
-        literal.push_str(before);
-        if let Some(after) = after.strip_prefix(brace) {
-            literal.push(brace);
-            rest = after;
-            continue;
-        }
-        if brace == '}' {
-            return Err(lone('}'));
-        }
-        let (name, after) = after.split_once('}').ok_or_else(|| lone('{'))?;
-        let path = parse_path(name).ok_or_else(|| TemplateError::BadPlaceholder {
-            element: text.to_owned(),
-            name: name.to_owned(),
-        })?;
-        if !literal.is_empty() {
-            pieces.push(Piece::Literal(std::mem::take(&mut literal)));
-        }
-        pieces.push(Piece::Placeholder(path));
-        rest = after;
-    }
-    literal.push_str(rest);
-    if !literal.is_empty() {
-        pieces.push(Piece::Literal(literal));
-    }
-    Ok(Element(pieces))
-}
-
-fn split_at_brace(text: &str) -> Option<(&str, char, &str)> {
-    let position = text.find(['{', '}'])?;
-    let (before, from_brace) = text.split_at_checked(position)?;
-    let mut characters = from_brace.chars();
-    let brace = characters.next()?;
-    Some((before, brace, characters.as_str()))
-}
-
-fn parse_path(name: &str) -> Option<Vec<String>> {
-    let allowed = |c: char| c.is_alphanumeric() || matches!(c, '_' | '-' | '$' | '@' | ':');
-    name.split('.')
-        .map(|segment| {
-            let valid = !segment.is_empty() && segment.chars().all(allowed);
-            valid.then(|| segment.to_owned())
-        })
-        .collect()
 }
 
 #[cfg(test)]

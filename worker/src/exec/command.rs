@@ -1,0 +1,27 @@
+//! A command as its manifest describes it.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use super::environment::Environment;
+use super::output::OutputMode;
+use super::template::CommandTemplate;
+
+/// A command as a manifest describes it.
+#[derive(Debug, Clone)]
+pub struct ExecCommand {
+    /// The program and its arguments.
+    pub template: CommandTemplate,
+    /// The folder it runs in.
+    pub cwd: PathBuf,
+    /// Variables beside the inherited ones.
+    pub env: Environment,
+    /// How its standard output becomes a result.
+    pub output: OutputMode,
+    /// The most standard output, in bytes; more kills the command. A manifest allows 1 B to 64 MiB, 4 MiB by default.
+    pub max_output: usize,
+    /// How long it may go on after SIGTERM; zero kills at once. Three seconds by default of a manifest.
+    pub stop_grace: Duration,
+    /// Whether it asks: then its standard input stays open for the answers.
+    pub asks: bool,
+}

@@ -1,0 +1,58 @@
+//! One attempt of a call, and how its command is told of it: a line on standard input, and environment variables.
+
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use serde_json::value::RawValue;
+
+/// One attempt of one call.
+#[derive(Debug, Clone, Copy)]
+pub struct Invocation<'a> {
+    /// The id of the task.
+    pub task_id: &'a str,
+    /// The first task of the job, through any number of retries of dead letters.
+    pub origin_task_id: &'a str,
+    /// The attempt, from 1.
+    pub attempt: u64,
+    /// The name of the tool.
+    pub tool: &'a str,
+    /// The owner of the task; empty for an anonymous caller.
+    pub owner: &'a str,
+    /// The arguments of the call, a JSON object.
+    pub arguments: &'a RawValue,
+    /// How long this attempt may run. Who answers the questions of a command stops its time instead, and cancels it.
+    pub timeout: Duration,
+    /// The client's answers that there are, a JSON object by key; none for a tool that cannot have any.
+    pub answers: Option<&'a str>,
+}
+
+impl Invocation<'_> {
+    /// The arguments on one line: a line end in valid JSON can only stand between
+    /// values, so a space may take its place.
+    pub(super) fn stdin_line(self) -> Vec<u8> {
+        let mut line = self.arguments.get().replace(['\n', '\r'], " ");
+        line.push('\n');
+        line.into_bytes()
+    }
+
+    /// What a command is told about its attempt.
+    pub(super) fn facts(self) -> Vec<(&'static str, String)> {
+        let deadline = SystemTime::now() + self.timeout;
+        let deadline_ms = deadline
+            .duration_since(UNIX_EPOCH)
+            .unwrap_or_default()
+            .as_millis();
+        let mut facts = vec![
+            ("TASKFERRY_TASK_ID", self.task_id.to_owned()),
+            ("TASKFERRY_ORIGIN_TASK_ID", self.origin_task_id.to_owned()),
+            ("TASKFERRY_ATTEMPT", self.attempt.to_string()),
+            ("TASKFERRY_TOOL", self.tool.to_owned()),
+            ("TASKFERRY_OWNER", self.owner.to_owned()),
+            ("TASKFERRY_DEADLINE_MS", deadline_ms.to_string()),
+        ];
+        facts.extend(
+            self.answers
+                .map(|all| ("TASKFERRY_ANSWERS", all.to_owned())),
+        );
+        facts
+    }
+}

@@ -1,0 +1,136 @@
+//! A running command: waits for its end, or ends it.
+
+use std::time::Duration;
+
+use tokio::process::Child;
+use tokio::time::{sleep, timeout};
+use tokio_util::sync::CancellationToken;
+
+use super::group::ProcessGroup;
+use super::pipes::{Pump, StderrReader, StdinFeed, StdoutCapture};
+use super::verdict::ExitCause;
+
+/// How long the pipes may stay open after the command's exit, because a
+/// process it left behind holds them; and again after that one was killed.
+const DRAIN: Duration = Duration::from_secs(1);
+
+/// How long a killed command may take to be gone. One that hangs in the kernel
+/// is left to it.
+const REAP: Duration = Duration::from_secs(5);
+
+/// What an attempt may use up, and what ends it early.
+pub(super) struct Limits<'a> {
+    pub(super) timeout: Option<Duration>,
+    pub(super) max_output: usize,
+    pub(super) overflow: &'a CancellationToken,
+    pub(super) cancel: &'a CancellationToken,
+}
+
+/// A running command with its pipes. The fields are dropped in this order.
+pub(super) struct RunningCommand<'a> {
+    pub(super) pump: Pump<'a>,
+    pub(super) group: ProcessGroup,
+    pub(super) child: Child,
+    pub(super) stop_grace: Duration,
+    /// Ends its standard input.
+    pub(super) over: CancellationToken,
+}
+
+impl RunningCommand<'_> {
+    /// Runs the command to its end, and says what ended it.
+    pub(super) async fn run(mut self, limits: Limits<'_>) -> ExitCause {
+        let child = &mut self.child;
+        let first = async {
+            tokio::select! {
+                biased;
+                status = child.wait() => ExitCause::Exited(status.ok()),
+                () = limits.cancel.cancelled() => ExitCause::Cancelled,
+                () = limits.overflow.cancelled() => ExitCause::TooMuchOutput(limits.max_output),
+                timeout = elapsed(limits.timeout) => ExitCause::TimedOut(timeout),
+            }
+        };
+        let ending = self.pump.until(first).await;
+        self.over.cancel();
+        match ending {
+            ExitCause::Exited(_) => {}
+            ExitCause::TooMuchOutput(_) => self.kill().await,
+            ExitCause::Cancelled | ExitCause::TimedOut(_) => self.stop().await,
+        }
+        self.drain().await;
+        match ending {
+            ExitCause::Exited(_) if limits.overflow.is_cancelled() => {
+                ExitCause::TooMuchOutput(limits.max_output)
+            }
+            ending => ending,
+        }
+    }
+
+    /// SIGTERM, then SIGKILL after the grace.
+    async fn stop(&mut self) {
+        self.group.terminate();
+        let exit = timeout(self.stop_grace, self.child.wait());
+        if self.pump.until(exit).await.is_err() {
+            self.kill().await;
+        }
+    }
+
+    async fn kill(&mut self) {
+        self.group.kill();
+        let exit = timeout(REAP, self.child.wait());
+        if self.pump.until(exit).await.is_err() {
+            tracing::warn!(pid = self.child.id(), "a killed command does not end");
+        }
+    }
+
+    /// Reads what is still in the pipes and ends what the command left behind.
+    async fn drain(&mut self) {
+        if timeout(DRAIN, self.pump.finished()).await.is_ok() {
+            self.group.kill();
+            return;
+        }
+        self.group.kill();
+        if timeout(DRAIN, self.pump.finished()).await.is_err() {
+            tracing::warn!("a process outside the command's group holds its pipes");
+        }
+    }
+}
+
+/// Waits for a timeout, if there is one, and says how long it was.
+async fn elapsed(timeout: Option<Duration>) -> Duration {
+    match timeout {
+        Some(timeout) => {
+            sleep(timeout).await;
+            timeout
+        }
+        None => std::future::pending().await,
+    }
+}
+
+/// Takes the three pipes of a command.
+pub(super) fn pump<'a>(
+    child: &mut Child,
+    input: StdinFeed,
+    capture: &'a mut StdoutCapture,
+    reader: &'a mut StderrReader,
+) -> Pump<'a> {
+    let (stdin, stdout, stderr) = (child.stdin.take(), child.stdout.take(), child.stderr.take());
+    Pump::new(async move {
+        tokio::join!(
+            async {
+                if let Some(stdin) = stdin {
+                    input.feed(stdin).await;
+                }
+            },
+            async {
+                if let Some(stdout) = stdout {
+                    capture.read(stdout).await;
+                }
+            },
+            async {
+                if let Some(stderr) = stderr {
+                    reader.read(stderr).await;
+                }
+            },
+        );
+    })
+}

@@ -1,0 +1,40 @@
+//! A tool that is a command, as its manifest says.
+
+use serde_json::value::RawValue;
+use taskferry_contract::AskFirst;
+
+use super::policy::Policy;
+use crate::exec::ExecCommand;
+
+/// A tool that is a command.
+#[derive(Debug, Clone)]
+pub struct ExecTool {
+    /// 1 to 64 letters, digits, `_`, `.` or `-`; unique in the manifest.
+    pub name: String,
+    /// A name for people.
+    pub title: Option<String>,
+    /// What a model may be told while a task runs.
+    pub immediate_response: Option<String>,
+    /// What the tool does, for the model that chooses it.
+    pub description: String,
+    /// A JSON Schema whose root has the type `object`. Default: an object
+    /// without properties.
+    pub input_schema: Box<RawValue>,
+    /// The JSON Schema of the structured content, if it is promised.
+    pub output_schema: Option<Box<RawValue>>,
+    /// The annotations of MCP, a JSON object.
+    pub annotations: Option<Box<RawValue>>,
+    /// The icons of MCP, a JSON array.
+    pub icons: Option<Box<RawValue>>,
+    /// What its callers are asked before the job is queued, if they can be.
+    pub ask_first: Vec<AskFirst>,
+    /// What a client must declare to call it: MCP client capabilities, a JSON
+    /// object.
+    pub required_capabilities: Option<Box<RawValue>>,
+    /// How its jobs are queued, bounded and retried.
+    pub policy: Policy,
+    /// What runs.
+    pub command: ExecCommand,
+    /// Whether the manifest says how much it may write.
+    pub sets_max_output: bool,
+}
