@@ -7,9 +7,8 @@ use std::time::Duration;
 
 use anyhow::{Context as _, bail};
 use rustix::process::{Pid, Signal, kill_process_group};
+use taskferry_client::kept::Connection;
 use tokio::process::{ChildStdin, Command};
-
-use crate::http::Http;
 
 /// How long a server may take until it serves. Under a profiler that is long.
 const START: Duration = Duration::from_secs(60);
@@ -63,7 +62,7 @@ impl Child {
         let asking = async {
             loop {
                 let answers = async {
-                    let mut http = Http::connect(address).await?;
+                    let mut http = Connection::connect(address).await?;
                     http.send(ready.as_bytes()).await?.ok().map(drop)
                 };
                 if answers.await.is_ok() {

@@ -4,8 +4,8 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use anyhow::bail;
+use taskferry_client::kept::Connection;
 
-use crate::http::Http;
 use crate::load::Client;
 use crate::messages::{Endpoint, Expect, outcome};
 use crate::work::POLL_INTERVAL;
@@ -13,7 +13,7 @@ use crate::work::POLL_INTERVAL;
 /// Sends ready-made requests in turn.
 #[derive(Debug)]
 pub(crate) struct Poster {
-    http: Http,
+    http: Connection,
     requests: Arc<Vec<Vec<u8>>>,
     next: usize,
     expect: Expect,
@@ -31,7 +31,7 @@ impl Poster {
         let mut clients = Vec::with_capacity(count);
         for number in 0..count {
             clients.push(Self {
-                http: Http::connect(address).await?,
+                http: Connection::connect(address).await?,
                 requests: Arc::clone(&requests),
                 next: number * requests.len() / count,
                 expect,
@@ -55,7 +55,7 @@ impl Client for Poster {
 /// Creates a task and polls it to its end, as often as the server says.
 #[derive(Debug)]
 pub(crate) struct Lifecycle {
-    http: Http,
+    http: Connection,
     endpoint: Endpoint,
     create: Arc<Vec<u8>>,
 }
@@ -71,7 +71,7 @@ impl Lifecycle {
         let mut clients = Vec::with_capacity(count);
         for _ in 0..count {
             clients.push(Self {
-                http: Http::connect(endpoint.address).await?,
+                http: Connection::connect(endpoint.address).await?,
                 endpoint: endpoint.clone(),
                 create: Arc::clone(&create),
             });

@@ -8,7 +8,6 @@ mod cli;
 mod clients;
 mod direct;
 mod figures;
-mod http;
 mod load;
 mod memory;
 mod messages;

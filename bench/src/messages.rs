@@ -5,18 +5,25 @@ use std::net::SocketAddr;
 
 use anyhow::{Context as _, bail};
 use serde::Deserialize;
+use serde_json::{Value, json};
+use taskferry_client::legacy::{self, Session};
+use taskferry_client::{Declaration, Http, LEGACY, TASKS, kept, modern, task};
 
-use crate::http::Http;
-use crate::work::CAPABILITIES;
+/// The ttl of a legacy task.
+const TTL_MS: u64 = 3_600_000;
 
-/// A server, and the path and headers that its requests have.
+/// A server, and how it is spoken to.
 #[derive(Debug, Clone)]
 pub(crate) struct Endpoint {
     /// Where it listens.
     pub(crate) address: SocketAddr,
     path: &'static str,
     /// The legacy session; the modern era has none.
-    session: Option<String>,
+    session: Option<Session>,
+    /// Takes tasks.
+    with_tasks: Declaration,
+    /// Takes none.
+    plain: Declaration,
 }
 
 /// What a task is called with.
@@ -30,103 +37,56 @@ pub(crate) struct Call<'a> {
     pub(crate) as_task: bool,
 }
 
-const MODERN: &str = "2026-07-28";
-const LEGACY: &str = "2025-11-25";
-
 impl Endpoint {
     /// Modern requests to `path`.
     pub(crate) fn modern(address: SocketAddr, path: &'static str) -> Self {
+        let declared = |capabilities| Declaration::new("taskferry-bench", capabilities);
         Self {
             address,
             path,
             session: None,
+            with_tasks: declared(json!({ "extensions": { TASKS: {} } })),
+            plain: declared(json!({})),
         }
     }
 
     /// Legacy requests, in a session that this opens.
     pub(crate) async fn legacy(address: SocketAddr) -> anyhow::Result<Self> {
         let mut endpoint = Self::modern(address, "/mcp");
-        let params = format!(
-            r#"{{"protocolVersion":"{LEGACY}","capabilities":{{}},"clientInfo":{{"name":"taskferry-bench","version":"1"}}}}"#
-        );
-        let mut http = Http::connect(address).await?;
-        let initialize = endpoint.request(&[], &message("initialize", &params));
-        let answer = http.send(&initialize).await?;
-        answer.ok()?;
-        let session = answer.header("mcp-session-id");
-        endpoint.session = Some(session.context("initialize opened no session")?.to_owned());
-        let headers = [("MCP-Protocol-Version", LEGACY)];
-        let initialized = r#"{"jsonrpc":"2.0","method":"notifications/initialized"}"#;
-        http.send(&endpoint.request(&headers, initialized)).await?;
+        let url = format!("http://{address}/mcp");
+        let http = Http::new()?;
+        let opened = legacy::open(&http, &url, (LEGACY, &endpoint.plain));
+        endpoint.session = Some(opened.await?);
         Ok(endpoint)
     }
 
     /// `tools/call`.
-    pub(crate) fn call(&self, call: Call<'_>) -> Vec<u8> {
-        let Call {
-            tool, arguments, ..
-        } = call;
-        let more = match (&self.session, call.as_task) {
-            (None, as_task) => meta(as_task),
-            (Some(_), true) => r#""task":{"ttl":3600000}"#.to_owned(),
-            (Some(_), false) => r#""_meta":{}"#.to_owned(),
-        };
-        let params = format!(r#"{{"name":"{tool}","arguments":{arguments},{more}}}"#);
-        self.named("tools/call", tool, &params)
+    pub(crate) fn call(&self, call: Call<'_>) -> anyhow::Result<Vec<u8>> {
+        let arguments = serde_json::from_str(call.arguments)?;
+        let mut made = taskferry_client::Call::new(call.tool, arguments);
+        if call.as_task && self.session.is_some() {
+            made = made.as_task(Some(TTL_MS));
+        }
+        Ok(self.bytes("tools/call", made.params(), call.as_task))
     }
 
     /// `tasks/get`.
     pub(crate) fn poll(&self, id: &str) -> Vec<u8> {
-        let params = match self.session {
-            None => format!(r#"{{"taskId":"{id}",{}}}"#, meta(true)),
-            Some(_) => format!(r#"{{"taskId":"{id}"}}"#),
+        self.bytes("tasks/get", task(id), true)
+    }
+
+    fn bytes(&self, method: &str, params: Value, takes_tasks: bool) -> Vec<u8> {
+        let declared = if takes_tasks {
+            &self.with_tasks
+        } else {
+            &self.plain
         };
-        self.named("tasks/get", id, &params)
+        let request = match &self.session {
+            Some(session) => session.request(1, method, params),
+            None => modern::request(declared, 1, method, params),
+        };
+        kept::bytes(&request, self.address, self.path)
     }
-
-    fn named(&self, method: &str, name: &str, params: &str) -> Vec<u8> {
-        let body = message(method, params);
-        match self.session {
-            None => {
-                let headers = [
-                    ("MCP-Protocol-Version", MODERN),
-                    ("Mcp-Method", method),
-                    ("Mcp-Name", name),
-                ];
-                self.request(&headers, &body)
-            }
-            Some(_) => self.request(&[("MCP-Protocol-Version", LEGACY)], &body),
-        }
-    }
-
-    fn request(&self, headers: &[(&str, &str)], body: &str) -> Vec<u8> {
-        let session = self
-            .session
-            .as_deref()
-            .map(|session| ("Mcp-Session-Id", session));
-        let headers: String = headers
-            .iter()
-            .copied()
-            .chain(session)
-            .map(|(name, value)| format!("{name}: {value}\r\n"))
-            .collect();
-        let (path, address, length) = (self.path, self.address, body.len());
-        let text = format!(
-            "POST {path} HTTP/1.1\r\nHost: {address}\r\nContent-Type: application/json\r\nAccept: application/json, text/event-stream\r\n{headers}Content-Length: {length}\r\n\r\n{body}"
-        );
-        text.into_bytes()
-    }
-}
-
-fn message(method: &str, params: &str) -> String {
-    format!(r#"{{"jsonrpc":"2.0","id":1,"method":"{method}","params":{params}}}"#)
-}
-
-fn meta(takes_tasks: bool) -> String {
-    let capabilities = if takes_tasks { CAPABILITIES } else { "{}" };
-    format!(
-        r#""_meta":{{"io.modelcontextprotocol/protocolVersion":"{MODERN}","io.modelcontextprotocol/clientInfo":{{"name":"taskferry-bench","version":"1"}},"io.modelcontextprotocol/clientCapabilities":{capabilities}}}"#
-    )
 }
 
 /// What is read of a result, of whichever method.
@@ -211,15 +171,5 @@ mod tests {
             assert_eq!(task.task_id.as_deref(), Some("0-x"));
             assert!(outcome(body.as_bytes(), Expect::Content).is_err());
         }
-    }
-
-    #[test]
-    fn a_request_says_its_length_and_repeats_its_name() {
-        let endpoint = Endpoint::modern(SocketAddr::from(([127, 0, 0, 1], 1)), "/mcp");
-        let request = String::from_utf8(endpoint.poll("0-x")).unwrap();
-        let (head, body) = request.split_once("\r\n\r\n").unwrap();
-        assert!(head.contains("\r\nMcp-Name: 0-x\r\n"), "{head}");
-        assert!(head.ends_with(&format!("Content-Length: {}", body.len())));
-        assert!(serde_json::from_str::<serde_json::Value>(body).is_ok());
     }
 }

@@ -72,12 +72,12 @@ async fn measure(rig: &mut Rig, row: Row, options: &Options) -> anyhow::Result<F
             timed(rig, row, clients, length).await
         }
         Row::LifecycleModern => {
-            let create = call(&rig.modern, Kind::Noop, options, true);
+            let create = call(&rig.modern, Kind::Noop, options, true)?;
             let clients = Lifecycle::several(many, &rig.modern, create).await?;
             timed(rig, row, clients, length).await
         }
         Row::AlonePlain => {
-            let calls = vec![call(&rig.modern, Kind::Noop, options, false)];
+            let calls = vec![call(&rig.modern, Kind::Noop, options, false)?];
             let address = rig.modern.address;
             let clients = Poster::several(1, address, calls, Expect::Content).await?;
             timed(rig, row, clients, length).await
@@ -104,7 +104,7 @@ async fn posters(rig: &Rig, row: Row, options: &Options) -> anyhow::Result<Vec<P
             .map(|id| endpoint.poll(&id.to_string()))
             .collect()
     } else {
-        vec![call(endpoint, Kind::Parked, options, true)]
+        vec![call(endpoint, Kind::Parked, options, true)?]
     };
     Poster::several(
         options.concurrency,
@@ -115,7 +115,12 @@ async fn posters(rig: &Rig, row: Row, options: &Options) -> anyhow::Result<Vec<P
     .await
 }
 
-fn call(endpoint: &Endpoint, kind: Kind, options: &Options, as_task: bool) -> Vec<u8> {
+fn call(
+    endpoint: &Endpoint,
+    kind: Kind,
+    options: &Options,
+    as_task: bool,
+) -> anyhow::Result<Vec<u8>> {
     endpoint.call(Call {
         tool: kind.name(),
         arguments: &work::arguments(options.payload_bytes),

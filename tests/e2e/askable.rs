@@ -1,9 +1,9 @@
 //! Which clients are asked what: only what they declare, whoever began the job, and answers that are answers.
 
-use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
+use taskferry_client::{Method, StatusCode, TASKS};
 
-use crate::client::{Legacy, Modern, TASKS};
+use crate::client::{Legacy, Modern};
 use crate::fleet::Fleet;
 use crate::questions::{accepted, answer, session};
 use crate::stream::Stream;

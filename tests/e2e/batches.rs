@@ -1,7 +1,7 @@
 //! Batches of messages: revision 2025-03-26 has them, and no other.
 
-use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
+use taskferry_client::{Method, StatusCode};
 
 use crate::client::{Answer, Legacy, Modern, events, http};
 use crate::fleet::Fleet;
@@ -117,7 +117,7 @@ async fn a_batch_that_takes_long_is_a_stream_with_every_answer() {
         nap(2, folder.path()),
         request(3, "ping", json!({}))
     ]);
-    let mut stream = Stream::batch(&session, batch).await;
+    let mut stream = Stream::batch(&session, &batch).await;
     stream.says("notifications/progress").await;
     session.at(&fleet.replicas[1].endpoint).cancel(2).await;
     let text = stream.read_to_end().await;

@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
+use taskferry_client::{Method, StatusCode};
 use taskferry_testing::{eventually, redis};
 use tempfile::TempDir;
 
@@ -54,7 +54,7 @@ async fn a_legacy_client_cancels_a_plain_call_on_any_replica() {
         ends_without_an_answer(&mut stream).await;
         // Some clients come back for the answer, again and again, until they are told to stop.
         for session in [&here, &elsewhere] {
-            let response = resume(session, &last).await;
+            let mut response = resume(session, &last).await;
             assert_eq!(response.status(), StatusCode::NO_CONTENT, "{revision}");
             assert_eq!(response.text().await.unwrap(), "");
         }

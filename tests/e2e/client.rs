@@ -1,19 +1,21 @@
-//! A small MCP client that shows everything it gets: statuses, headers, bodies, streams.
+//! The MCP client as the tests use it: it shows everything it gets, holds every message against the schemas, and fails the
+//! test that it cannot serve.
 
 use std::time::Duration;
 
-use reqwest::header::{HeaderMap, HeaderName, HeaderValue};
-use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
+use taskferry_client::legacy::{self, Session};
+use taskferry_client::sse::Events;
+use taskferry_client::{
+    Call, Declaration, HeaderMap, Http, LEGACY, MODERN, Method, Reply, Request, StatusCode, TASKS,
+    modern, task,
+};
 use taskferry_testing::eventually_some;
 
 use crate::schema::{check, check_exchange};
 
-/// The extension that has tasks in the modern era.
-pub(crate) const TASKS: &str = "io.modelcontextprotocol/tasks";
-
-/// The revision of the modern era.
-pub(crate) const MODERN: &str = "2026-07-28";
+/// How long an answer may take to its end.
+const PATIENCE: Duration = Duration::from_secs(60);
 
 /// What came back.
 #[derive(Debug)]
@@ -47,32 +49,30 @@ impl Answer {
     }
 }
 
-/// One HTTP request to `endpoint`.
+/// One HTTP request to `endpoint`, over a connection of its own, with headers that need not be what any client sends.
 pub(crate) async fn http(
     method: Method,
     endpoint: &str,
     headers: &[(&str, &str)],
     body: Option<String>,
 ) -> Answer {
-    let client = reqwest::Client::builder()
-        .no_proxy()
-        .timeout(Duration::from_secs(60))
-        .build()
-        .unwrap();
-    let mut request = client.request(method, endpoint);
-    for (name, value) in headers {
-        let name: HeaderName = name.parse().unwrap();
-        request = request.header(name, HeaderValue::from_bytes(value.as_bytes()).unwrap());
-    }
-    if let Some(body) = body {
-        request = request.body(body);
-    }
-    let response = request.send().await.unwrap();
-    let (status, headers) = (response.status(), response.headers().clone());
-    let streamed = headers
-        .get("content-type")
-        .is_some_and(|kind| kind == "text/event-stream");
-    let text = response.text().await.unwrap();
+    let given = headers
+        .iter()
+        .map(|(name, value)| ((*name).to_owned(), (*value).to_owned()));
+    let request = Request {
+        method,
+        headers: given.collect(),
+        body: body.unwrap_or_default().into_bytes(),
+    };
+    send(endpoint, &request).await
+}
+
+/// Sends a request over a connection of its own, and reads all that comes back.
+pub(crate) async fn send(endpoint: &str, request: &Request) -> Answer {
+    let http = Http::new().unwrap().within(PATIENCE);
+    let mut reply = http.send(endpoint, request).await.unwrap();
+    let text = reply.text().await.unwrap();
+    let streamed = reply.is_stream();
     let mut messages = if streamed { events(&text) } else { Vec::new() };
     let body = if streamed {
         messages.pop().unwrap_or_default()
@@ -80,8 +80,8 @@ pub(crate) async fn http(
         serde_json::from_str(&text).unwrap_or_default()
     };
     Answer {
-        status,
-        headers,
+        status: reply.status(),
+        headers: reply.headers().clone(),
         body,
         before: messages,
         streamed,
@@ -89,17 +89,29 @@ pub(crate) async fn http(
     }
 }
 
+/// Sends a request over a connection of its own; what comes back is read as it comes.
+pub(crate) async fn open(endpoint: &str, request: &Request) -> Reply {
+    let http = Http::new().unwrap();
+    http.send(endpoint, request).await.unwrap()
+}
+
+/// What a GET is answered with.
+pub(crate) async fn get(url: &str) -> Answer {
+    http(Method::GET, url, &[], None).await
+}
+
+/// Whether somebody listens there and answers a GET with 200.
+pub(crate) async fn is_up(url: &str) -> bool {
+    let http = Http::new().unwrap();
+    let reply = http.send(url, &Request::new(Method::GET)).await;
+    reply.is_ok_and(|reply| reply.status() == StatusCode::OK)
+}
+
 /// The messages of an event stream.
 pub(crate) fn events(text: &str) -> Vec<Value> {
-    let data = |event: &str| {
-        let lines: Vec<&str> = event
-            .lines()
-            .filter_map(|line| line.strip_prefix("data: "))
-            .collect();
-        lines.join("\n")
-    };
-    let all = text.split("\n\n").map(data).filter(|data| !data.is_empty());
-    all.map(|data| serde_json::from_str(&data).unwrap())
+    let all = Events::of(text).into_iter();
+    all.filter(|event| !event.data.is_empty())
+        .map(|event| serde_json::from_str(&event.data).unwrap())
         .collect()
 }
 
@@ -115,12 +127,12 @@ pub(crate) struct Legacy {
 
 impl Legacy {
     pub(crate) async fn open(endpoint: &str) -> Self {
-        Self::open_as(endpoint, "2025-11-25").await
+        Self::open_as(endpoint, LEGACY).await
     }
 
     /// One whose client knows tasks.
     pub(crate) async fn open_with_tasks(endpoint: &str) -> Self {
-        Self::open_with(endpoint, "2025-11-25", json!({ "tasks": {} })).await
+        Self::open_with(endpoint, LEGACY, json!({ "tasks": {} })).await
     }
 
     pub(crate) async fn open_as(endpoint: &str, revision: &str) -> Self {
@@ -144,32 +156,31 @@ impl Legacy {
         revision: &str,
         capabilities: Value,
     ) -> (Self, String, Answer) {
-        let params = json!({
-            "protocolVersion": revision, "capabilities": capabilities, "clientInfo": { "name": "test", "version": "1" },
-        });
-        let body = json!({ "jsonrpc": "2.0", "id": 0, "method": "initialize", "params": params });
-        let headers = [("content-type", "application/json")];
-        let body = body.to_string();
-        let answer = http(Method::POST, endpoint, &headers, Some(body.clone())).await;
-        let session = answer.headers["mcp-session-id"]
-            .to_str()
-            .unwrap()
-            .to_owned();
+        let request = legacy::initialize(revision, &Declaration::new("test", capabilities));
+        let answer = send(endpoint, &request).await;
+        let id = answer.headers["mcp-session-id"].to_str().unwrap();
         let opened = answer.result().clone();
         let session = Self {
             endpoint: endpoint.to_owned(),
-            session,
+            session: id.to_owned(),
             revision: opened["protocolVersion"].as_str().unwrap().to_owned(),
             opened,
         };
-        (session, body, answer)
+        (session, String::from_utf8(request.body).unwrap(), answer)
     }
 
     async fn initialized(self) -> Self {
-        let body = json!({ "jsonrpc": "2.0", "method": "notifications/initialized" });
-        let told = self.send(Method::POST, Some(body.to_string())).await;
+        let told = self.exchange(&self.speaks().initialized()).await;
         assert_eq!(told.status, StatusCode::ACCEPTED);
         self
+    }
+
+    /// What makes the requests of this session.
+    pub(crate) fn speaks(&self) -> Session {
+        Session {
+            id: self.session.clone(),
+            revision: self.revision.clone(),
+        }
     }
 
     /// The same session by another address.
@@ -186,57 +197,51 @@ impl Legacy {
         answer
     }
 
-    /// Takes back the request of this id.
-    pub(crate) async fn cancel(&self, request: u64) {
-        let params = json!({ "requestId": request, "reason": "enough" });
-        let body =
-            json!({ "jsonrpc": "2.0", "method": "notifications/cancelled", "params": params });
-        let taken = self.send(Method::POST, Some(body.to_string())).await;
-        assert_eq!(taken.status, 202, "{}", taken.text);
-    }
-
     /// Sends what no schema allows although it is taken.
     pub(crate) async fn send_anything(&self, method: Method, body: Option<String>) -> Answer {
-        let headers = [
-            ("content-type", "application/json"),
-            ("accept", "application/json, text/event-stream"),
-            ("mcp-session-id", &self.session),
-            ("mcp-protocol-version", &self.revision),
-        ];
-        http(method, &self.endpoint, &headers, body).await
+        let mut request = Request::post(&Value::Null).with_body(body.unwrap_or_default());
+        request.method = method;
+        send(&self.endpoint, &self.speaks().mark(request)).await
+    }
+
+    /// Takes back the request of this id.
+    pub(crate) async fn cancel(&self, request: u64) {
+        let taken = self.exchange(&self.speaks().cancel(request)).await;
+        assert_eq!(taken.status, StatusCode::ACCEPTED, "{}", taken.text);
     }
 
     pub(crate) async fn request(&self, method: &str, params: Value) -> Answer {
-        let body = json!({ "jsonrpc": "2.0", "id": 1, "method": method, "params": params });
-        self.send(Method::POST, Some(body.to_string())).await
+        self.exchange(&self.speaks().request(1, method, params))
+            .await
+    }
+
+    async fn exchange(&self, request: &Request) -> Answer {
+        let answer = send(&self.endpoint, request).await;
+        check_exchange(&self.revision, sent(request), &answer);
+        answer
     }
 
     pub(crate) async fn call(&self, tool: &str, arguments: Value) -> Answer {
-        self.request(
-            "tools/call",
-            json!({ "name": tool, "arguments": arguments }),
-        )
-        .await
+        self.request("tools/call", Call::new(tool, arguments).params())
+            .await
     }
 
     /// Creates a task; its id.
     pub(crate) async fn start(&self, tool: &str, arguments: Value, ttl: u64) -> String {
-        let params = json!({ "name": tool, "arguments": arguments, "task": { "ttl": ttl } });
-        let answer = self.request("tools/call", params).await;
+        let call = Call::new(tool, arguments).as_task(Some(ttl));
+        let answer = self.request("tools/call", call.params()).await;
         let task = &answer.result()["task"];
         assert_eq!(task["status"], "working", "{task:#}");
         task["taskId"].as_str().unwrap().to_owned()
     }
 
     pub(crate) async fn task(&self, id: &str) -> Value {
-        self.request("tasks/get", json!({ "taskId": id }))
-            .await
-            .result()
-            .clone()
+        let answer = self.request("tasks/get", task(id)).await;
+        answer.result().clone()
     }
 
     pub(crate) async fn result_of(&self, id: &str) -> Answer {
-        self.request("tasks/result", json!({ "taskId": id })).await
+        self.request("tasks/result", task(id)).await
     }
 
     /// Polls until the task has `status`.
@@ -283,72 +288,34 @@ impl Modern {
     pub(crate) async fn request_with(
         &self,
         method: &str,
-        mut params: Value,
+        params: Value,
         changed: &[(&str, &str)],
     ) -> Answer {
-        let name = params.get("name").or_else(|| params.get("taskId")).cloned();
-        self.tell_who_asks(&mut params);
-        let name = name
-            .and_then(|name| name.as_str().map(ToOwned::to_owned))
-            .unwrap_or_default();
-        let mut headers = vec![
-            ("content-type", "application/json"),
-            ("accept", "application/json, text/event-stream"),
-            ("mcp-protocol-version", "2026-07-28"),
-            ("mcp-method", method),
-            ("mcp-name", name.as_str()),
-        ];
-        headers.retain(|(name, _)| !changed.iter().any(|(other, _)| other == name));
-        headers.extend(changed);
-        headers.retain(|(_, value)| !value.is_empty());
-        let body = json!({ "jsonrpc": "2.0", "id": 1, "method": method, "params": params });
-        let body = body.to_string();
-        let answer = http(Method::POST, &self.endpoint, &headers, Some(body.clone())).await;
-        check_exchange(MODERN, Some(&body), &answer);
+        let request = self.made(method, params).with_all(changed);
+        let answer = send(&self.endpoint, &request).await;
+        check_exchange(MODERN, sent(&request), &answer);
         answer
     }
 
-    /// Adds what every request carries, unless it is there.
-    fn tell_who_asks(&self, params: &mut Value) {
-        let meta = json!({
-            "io.modelcontextprotocol/protocolVersion": MODERN,
-            "io.modelcontextprotocol/clientInfo": { "name": "test", "version": "1" },
-            "io.modelcontextprotocol/clientCapabilities": self.capabilities,
-        });
-        let object = params.as_object_mut().unwrap();
-        for (key, value) in meta.as_object().unwrap() {
-            let all = object
-                .entry("_meta")
-                .or_insert_with(|| json!({}))
-                .as_object_mut()
-                .unwrap();
-            all.entry(key).or_insert_with(|| value.clone());
-        }
+    /// Opens a request's event stream.
+    pub(crate) async fn open(&self, method: &str, params: Value) -> Reply {
+        let request = self.made(method, params);
+        check(
+            MODERN,
+            None,
+            &serde_json::from_slice(&request.body).unwrap(),
+        );
+        open(&self.endpoint, &request).await
     }
 
-    /// Opens a request's event stream.
-    pub(crate) async fn open(&self, method: &str, mut params: Value) -> reqwest::Response {
-        self.tell_who_asks(&mut params);
-        let body = json!({ "jsonrpc": "2.0", "id": 1, "method": method, "params": params });
-        check(MODERN, None, &body);
-        let client = reqwest::Client::builder().no_proxy().build().unwrap();
-        let mut request = client
-            .post(&self.endpoint)
-            .header("content-type", "application/json")
-            .header("mcp-protocol-version", MODERN)
-            .header("mcp-method", method);
-        if let Some(name) = params["name"].as_str() {
-            request = request.header("mcp-name", name);
-        }
-        request.body(body.to_string()).send().await.unwrap()
+    fn made(&self, method: &str, params: Value) -> Request {
+        let client = Declaration::new("test", self.capabilities.clone());
+        modern::request(&client, 1, method, params)
     }
 
     pub(crate) async fn call(&self, tool: &str, arguments: Value) -> Answer {
-        self.request(
-            "tools/call",
-            json!({ "name": tool, "arguments": arguments }),
-        )
-        .await
+        self.request("tools/call", Call::new(tool, arguments).params())
+            .await
     }
 
     /// Creates a task; its id.
@@ -360,10 +327,8 @@ impl Modern {
     }
 
     pub(crate) async fn task(&self, id: &str) -> Value {
-        self.request("tasks/get", json!({ "taskId": id }))
-            .await
-            .result()
-            .clone()
+        let answer = self.request("tasks/get", task(id)).await;
+        answer.result().clone()
     }
 
     /// Polls until the task has `status`.
@@ -375,4 +340,9 @@ impl Modern {
         })
         .await
     }
+}
+
+/// A request's body.
+fn sent(request: &Request) -> Option<&str> {
+    std::str::from_utf8(&request.body).ok()
 }

@@ -1,10 +1,10 @@
 //! What clients declare: null is absent, and no client is sent what its revision or its declaration does not have.
 
-use reqwest::Method;
 use serde_json::{Value, json};
+use taskferry_client::{Method, TASKS};
 use taskferry_testing::redis;
 
-use crate::client::{Legacy, TASKS, http};
+use crate::client::{Legacy, http};
 use crate::fleet::Fleet;
 use crate::questions::{accepted, answer, asking, asking_fleet};
 use crate::resume::{paced, take_steps};

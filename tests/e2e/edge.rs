@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-use reqwest::{Method, StatusCode};
 use serde_json::json;
+use taskferry_client::{Method, StatusCode};
 use taskferry_testing::redis::cmd;
 use taskferry_testing::{TestServer, eventually};
 

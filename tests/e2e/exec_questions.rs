@@ -2,8 +2,9 @@
 //! exits and comes back.
 
 use serde_json::{Value, json};
+use taskferry_client::TASKS;
 
-use crate::client::{Modern, TASKS};
+use crate::client::Modern;
 use crate::fleet::Fleet;
 use crate::questions::{SOON, answer, session};
 use crate::stream::Stream;

@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use taskferry_testing::{Process, TestServer, binary, eventually, free_port, invariants};
 use tempfile::TempDir;
 
-use crate::client::Modern;
+use crate::client::{Modern, is_up};
 
 /// How long a process may take to be ready.
 const START: Duration = Duration::from_secs(20);
@@ -85,12 +85,7 @@ impl Replica {
     /// Waits until it can serve.
     pub(crate) async fn ready(&self) {
         let url = format!("{}/readyz", self.origin);
-        eventually(START, "the replica is ready", async || {
-            reqwest::get(&url)
-                .await
-                .is_ok_and(|answer| answer.status() == 200)
-        })
-        .await;
+        eventually(START, "the replica is ready", async || is_up(&url).await).await;
     }
 }
 
@@ -134,11 +129,7 @@ impl Balancer {
         eventually(
             START,
             "nginx answers (apt-get install -y nginx-light)",
-            async || {
-                reqwest::get(&health)
-                    .await
-                    .is_ok_and(|answer| answer.status() == 200)
-            },
+            async || is_up(&health).await,
         )
         .await;
         Self {

@@ -3,8 +3,8 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use reqwest::Method;
 use serde_json::{Value, json};
+use taskferry_client::Method;
 use taskferry_testing::eventually;
 use tokio::task::JoinSet;
 

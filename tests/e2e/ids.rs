@@ -4,9 +4,10 @@ use std::path::Path;
 use std::time::Duration;
 
 use serde_json::{Value, json};
+use taskferry_client::TASKS;
 use taskferry_testing::eventually;
 
-use crate::client::{Legacy, Modern, TASKS};
+use crate::client::{Legacy, Modern};
 use crate::fleet::Fleet;
 use crate::jobs::{expire, step};
 use crate::questions::{SOON, fixture_fleet};

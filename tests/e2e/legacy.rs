@@ -1,11 +1,12 @@
 //! The legacy era: sessions, and tasks that the client asks for.
 
-use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
+use taskferry_client::{Method, StatusCode};
 use taskferry_testing::eventually_some;
 
 use crate::client::Legacy;
 use crate::fleet::{Fleet, Replica};
+use crate::stream::Stream;
 
 const SOON: std::time::Duration = std::time::Duration::from_secs(20);
 
@@ -334,16 +335,7 @@ async fn a_plain_call_that_takes_long_becomes_a_stream_with_progress() {
 async fn the_sessions_stream_tells_when_the_tools_change() {
     let fleet = Fleet::start().await;
     let session = Legacy::open(&fleet.replicas[0].endpoint).await;
-    let client = reqwest::Client::builder().no_proxy().build().unwrap();
-    let request = client
-        .get(&session.endpoint)
-        .header("accept", "text/event-stream");
-    let mut stream = request
-        .header("mcp-session-id", &session.session)
-        .send()
-        .await
-        .unwrap();
-    assert_eq!(stream.status(), StatusCode::OK);
+    let mut stream = Stream::get(&session).await;
     let definition = r#"{"name":"late","input_schema":{"type":"object"}}"#;
     let mut redis = fleet.redis.raw().await;
     let mut change = taskferry_testing::redis::pipe();
@@ -359,16 +351,7 @@ async fn the_sessions_stream_tells_when_the_tools_change() {
         .arg("test")
         .ignore();
     let () = change.query_async(&mut redis).await.unwrap();
-    let mut text = String::new();
-    while !text.contains("notifications/tools/list_changed") {
-        let chunk = tokio::time::timeout(std::time::Duration::from_secs(10), stream.chunk()).await;
-        text += &String::from_utf8_lossy(
-            &chunk
-                .expect("a message in time")
-                .unwrap()
-                .expect("an open stream"),
-        );
-    }
+    stream.until("notifications/tools/list_changed").await;
     let tools = session.request("tools/list", json!({})).await.result()["tools"].to_string();
     assert!(tools.contains("\"late\""), "{tools}");
 }

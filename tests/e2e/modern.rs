@@ -2,10 +2,10 @@
 
 use std::time::Duration;
 
-use reqwest::StatusCode;
 use serde_json::json;
+use taskferry_client::{StatusCode, TASKS};
 
-use crate::client::{Modern, TASKS};
+use crate::client::Modern;
 use crate::fleet::Fleet;
 use crate::questions::asking_fleet_with;
 

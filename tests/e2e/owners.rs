@@ -1,7 +1,7 @@
 //! Two front ends on one Redis whose callers are others: what one's callers have is nobody's for those of the other.
 
-use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
+use taskferry_client::{Method, StatusCode};
 
 use crate::client::{Legacy, Modern};
 use crate::fleet::{Fleet, Replica};

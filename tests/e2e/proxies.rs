@@ -7,13 +7,13 @@ use std::time::Duration;
 
 use futures_util::StreamExt as _;
 use futures_util::stream::FuturesUnordered;
-use reqwest::StatusCode;
 use serde_json::json;
+use taskferry_client::StatusCode;
 use taskferry_testing::{Process, eventually, free_port, group_lives};
 use tempfile::TempDir;
 use tokio::net::TcpStream;
 
-use crate::client::{Legacy, Modern};
+use crate::client::{Legacy, Modern, is_up};
 use crate::fleet::{Fleet, Replica, in_tree};
 use crate::jobs::{call, records, runs, step, text};
 use crate::stream::Stream;
@@ -60,8 +60,7 @@ impl Proxy {
         let process = Process::start(name, command);
         let health = format!("http://127.0.0.1:{port}/healthz");
         eventually(SOON, &format!("{name} answers"), async || {
-            let answer = reqwest::get(&health).await;
-            answer.is_ok_and(|answer| answer.status() == 200)
+            is_up(&health).await
         })
         .await;
         Self {

@@ -8,7 +8,7 @@ use serde_json::json;
 use sha2::{Digest as _, Sha256};
 use taskferry_testing::{Proxy, TestServer, eventually, eventually_some};
 
-use crate::client::{Legacy, Modern};
+use crate::client::{Legacy, Modern, get};
 use crate::fleet::{Fleet, Replica, worker};
 
 const SOON: Duration = Duration::from_secs(20);
@@ -30,14 +30,11 @@ async fn redis_down_is_told_with_503_and_recovered_from_without_a_restart() {
         "refused after {:?}",
         started.elapsed()
     );
-    let health = reqwest::get(format!("{}/healthz", fleet.replicas[0].origin))
-        .await
-        .unwrap();
-    assert_eq!(health.status(), 200, "the process lives");
-    let ready = reqwest::get(format!("{}/readyz", fleet.replicas[0].origin))
-        .await
-        .unwrap();
-    assert_eq!(ready.status(), 503);
+    let origin = &fleet.replicas[0].origin;
+    let health = get(&format!("{origin}/healthz")).await;
+    assert_eq!(health.status, 200, "the process lives");
+    let ready = get(&format!("{origin}/readyz")).await;
+    assert_eq!(ready.status, 503);
     // It comes back empty: old ids are gone, tools and groups return by themselves.
     fleet.redis.restart().await;
     let id = eventually_some(Duration::from_secs(20), "a new task is taken", async || {
@@ -183,9 +180,8 @@ async fn a_password_that_was_wrong_for_a_while_is_told_by_readyz_and_recovered_f
     let mut raw = redis.raw().await;
     kill.query_async::<i64>(&mut raw).await.unwrap();
     eventually(SOON, "it says what Redis said", async || {
-        let ready = reqwest::get(format!("{}/readyz", replica.origin));
-        let ready = ready.await.unwrap();
-        ready.status() == 503 && ready.text().await.unwrap().contains("WRONGPASS")
+        let ready = get(&format!("{}/readyz", replica.origin)).await;
+        ready.status == 503 && ready.text.contains("WRONGPASS")
     })
     .await;
     let mut acl = taskferry_testing::redis::cmd("ACL");
@@ -203,10 +199,9 @@ async fn what_redis_says_of_itself_is_told_by_readyz_with_what_mends_it() {
     let mut raw = redis.raw().await;
     set.query_async::<String>(&mut raw).await.unwrap();
     eventually(SOON, "it says what Redis said", async || {
-        let ready = reqwest::get(format!("{}/readyz", replica.origin));
-        let ready = ready.await.unwrap();
-        let (status, told) = (ready.status(), ready.text().await.unwrap());
-        status == 503 && told.contains("NOREPLICAS") && told.contains("min-replicas-to-write 0")
+        let ready = get(&format!("{}/readyz", replica.origin)).await;
+        let told = |part| ready.text.contains(part);
+        ready.status == 503 && told("NOREPLICAS") && told("min-replicas-to-write 0")
     })
     .await;
 }

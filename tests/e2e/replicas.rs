@@ -3,8 +3,8 @@
 use std::time::{Duration, Instant};
 
 use futures_util::future::join_all;
-use reqwest::StatusCode;
 use serde_json::json;
+use taskferry_client::StatusCode;
 use taskferry_testing::{TestServer, eventually, promptly};
 
 use crate::client::{Legacy, Modern};

@@ -2,8 +2,8 @@
 
 use std::path::Path;
 
-use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
+use taskferry_client::{Method, StatusCode};
 use taskferry_testing::{eventually, redis};
 use tempfile::TempDir;
 
@@ -267,7 +267,7 @@ async fn only_an_event_of_the_same_session_is_gone_on_from() {
         (&here, "made.up"),
     ];
     for (session, id) in refused {
-        let response = resume(session, id).await;
+        let mut response = resume(session, id).await;
         assert_eq!(response.status(), StatusCode::BAD_REQUEST, "{id}");
         let text = response.text().await.unwrap();
         assert!(text.contains("Last-Event-ID"), "{text}");

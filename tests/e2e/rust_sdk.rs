@@ -11,9 +11,9 @@ use rmcp::service::{
 use rmcp::transport::StreamableHttpClientTransport;
 use rmcp::{ClientHandler, ServiceError};
 use serde_json::{Value, json};
+use taskferry_client::TASKS;
 use taskferry_testing::{eventually, eventually_some};
 
-use crate::client::TASKS;
 use crate::questions::{SOON, fixture_fleet};
 use crate::recorder::Recorder;
 

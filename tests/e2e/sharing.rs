@@ -6,11 +6,12 @@ use std::process::Command;
 use std::time::Duration;
 
 use serde_json::{Value, json};
+use taskferry_client::TASKS;
 use taskferry_testing::{Process, binary, eventually, redis};
 use tempfile::TempDir;
 use tokio::task::JoinSet;
 
-use crate::client::{Answer, Legacy, Modern, TASKS};
+use crate::client::{Answer, Legacy, Modern};
 use crate::fleet::{Fleet, in_tree, worker};
 use crate::jobs::{call, held_by, records, runs, step, text, the_job};
 use crate::stream::Stream;

@@ -2,10 +2,11 @@
 
 use std::time::Duration;
 
-use reqwest::{Method, Response, StatusCode};
-use serde_json::{Value, json};
+use serde_json::Value;
+use taskferry_client::sse::{Event, Events};
+use taskferry_client::{MODERN, Reply, StatusCode};
 
-use crate::client::{Legacy, MODERN, Modern, events};
+use crate::client::{Legacy, Modern, open};
 use crate::schema::check;
 
 /// How long a message may take to reach the client.
@@ -14,8 +15,13 @@ const SOON: Duration = Duration::from_secs(20);
 const AT_LAST: Duration = Duration::from_secs(60);
 
 pub(crate) struct Stream {
-    response: Response,
+    reply: Reply,
+    /// All that came, as it was sent.
     text: String,
+    parser: Events,
+    /// All whole events that came.
+    events: Vec<Event>,
+    /// How many of them were read.
     read: usize,
     revision: String,
     /// That of the request which the stream answers.
@@ -24,8 +30,8 @@ pub(crate) struct Stream {
 
 impl Stream {
     /// A subscription's.
-    pub(crate) fn of(response: Response) -> Self {
-        Self::with(response, MODERN, "subscriptions/listen")
+    pub(crate) fn of(reply: Reply) -> Self {
+        Self::with(reply, MODERN, "subscriptions/listen")
     }
 
     /// That of a modern call.
@@ -37,11 +43,13 @@ impl Stream {
         )
     }
 
-    fn with(response: Response, revision: &str, method: &str) -> Self {
-        assert_eq!(response.status(), StatusCode::OK);
+    fn with(reply: Reply, revision: &str, method: &str) -> Self {
+        assert_eq!(reply.status(), StatusCode::OK);
         Self {
-            response,
+            reply,
             text: String::new(),
+            parser: Events::default(),
+            events: Vec::new(),
             read: 0,
             revision: revision.to_owned(),
             method: method.to_owned(),
@@ -49,21 +57,22 @@ impl Stream {
     }
 
     pub(crate) async fn post(session: &Legacy, id: u64, method: &str, params: Value) -> Self {
-        let body = json!({ "jsonrpc": "2.0", "id": id, "method": method, "params": params });
+        let request = session.speaks().request(id, method, params);
+        let body = serde_json::from_slice(&request.body).unwrap();
         check(&session.revision, None, &body);
-        let response = open(session, Method::POST, &[], Some(body)).await;
-        Self::with(response, &session.revision, method)
+        let reply = open(&session.endpoint, &request).await;
+        Self::with(reply, &session.revision, method)
     }
 
     /// That of several messages in one body.
-    pub(crate) async fn batch(session: &Legacy, messages: Value) -> Self {
-        let response = open(session, Method::POST, &[], Some(messages)).await;
-        Self::with(response, &session.revision, "tools/call")
+    pub(crate) async fn batch(session: &Legacy, messages: &Value) -> Self {
+        let reply = open(&session.endpoint, &session.speaks().post(messages)).await;
+        Self::with(reply, &session.revision, "tools/call")
     }
 
     pub(crate) async fn get(session: &Legacy) -> Self {
-        let response = open(session, Method::GET, &[], None).await;
-        Self::with(response, &session.revision, "tools/call")
+        let reply = open(&session.endpoint, &session.speaks().listen(None)).await;
+        Self::with(reply, &session.revision, "tools/call")
     }
 
     /// Goes on after an event, of a stream whose answer is a tool's result.
@@ -84,11 +93,13 @@ impl Stream {
 
     async fn message(&mut self) -> Option<Value> {
         loop {
-            let message = events(self.whole()).into_iter().nth(self.read);
-            if let Some(message) = message {
+            while let Some(event) = self.events.get(self.read) {
                 self.read += 1;
-                check(&self.revision, Some(&self.method), &message);
-                return Some(message);
+                if !event.data.is_empty() {
+                    let message = serde_json::from_str(&event.data).unwrap();
+                    check(&self.revision, Some(&self.method), &message);
+                    return Some(message);
+                }
             }
             if !self.fill().await {
                 return None;
@@ -119,32 +130,23 @@ impl Stream {
         self.text
     }
 
-    /// What comes next as it was sent, once it is there.
+    /// The first event as it was sent, once it is there.
     pub(crate) async fn first_event(&mut self) -> String {
         while self.whole().is_empty() {
             assert!(self.fill().await, "an open stream");
         }
-        self.blocks()[0].to_owned()
+        let mut blocks = self.whole().split("\n\n");
+        let event = blocks.find(|block| !block.starts_with(':'));
+        event.expect("an event").to_owned()
     }
 
     /// The id of the message that was read last, or of the event before all messages.
     pub(crate) fn last_id(&self) -> String {
-        let mut seen = 0;
-        let mut last = None;
-        for block in self.blocks() {
-            seen += events(block).len();
-            if seen > self.read {
-                break;
-            }
-            last = block.lines().find_map(|line| line.strip_prefix("id: "));
-        }
-        last.expect("an id").to_owned()
-    }
-
-    /// The events that came so far, without comments.
-    fn blocks(&self) -> Vec<&str> {
-        let blocks = self.whole().split("\n\n");
-        blocks.filter(|block| !block.starts_with(':')).collect()
+        let (read, more) = self.events.split_at(self.read);
+        let primers = more.iter().take_while(|event| event.data.is_empty());
+        let ids = read.iter().chain(primers);
+        let last = ids.filter_map(|event| event.id.clone()).last();
+        last.expect("an id")
     }
 
     fn whole(&self) -> &str {
@@ -152,38 +154,18 @@ impl Stream {
     }
 
     async fn fill(&mut self) -> bool {
-        let chunk = tokio::time::timeout(SOON, self.response.chunk()).await;
+        let chunk = tokio::time::timeout(SOON, self.reply.chunk()).await;
         let Some(chunk) = chunk.expect("a message in time").unwrap() else {
             return false;
         };
         self.text += &String::from_utf8_lossy(&chunk);
+        self.parser.push(&chunk);
+        self.events.extend(std::iter::from_fn(|| self.parser.pop()));
         true
     }
 }
 
 /// What a GET that goes on after an event is answered with.
-pub(crate) async fn resume(session: &Legacy, last: &str) -> Response {
-    open(session, Method::GET, &[("last-event-id", last)], None).await
-}
-
-async fn open(
-    session: &Legacy,
-    method: Method,
-    more: &[(&str, &str)],
-    body: Option<Value>,
-) -> Response {
-    let client = reqwest::Client::builder().no_proxy().build().unwrap();
-    let mut request = client
-        .request(method, &session.endpoint)
-        .header("content-type", "application/json")
-        .header("accept", "application/json, text/event-stream")
-        .header("mcp-session-id", &session.session)
-        .header("mcp-protocol-version", &session.revision);
-    for (name, value) in more {
-        request = request.header(*name, *value);
-    }
-    if let Some(body) = body {
-        request = request.body(body.to_string());
-    }
-    request.send().await.unwrap()
+pub(crate) async fn resume(session: &Legacy, last: &str) -> Reply {
+    open(&session.endpoint, &session.speaks().listen(Some(last))).await
 }

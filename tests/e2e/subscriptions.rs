@@ -3,9 +3,10 @@
 use std::time::{Duration, Instant};
 
 use serde_json::json;
+use taskferry_client::TASKS;
 use taskferry_testing::promptly;
 
-use crate::client::{Modern, TASKS};
+use crate::client::Modern;
 use crate::fleet::Fleet;
 use crate::jobs::step;
 use crate::questions::{SOON, accepted, asking, asking_fleet};

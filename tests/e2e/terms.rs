@@ -1,10 +1,10 @@
 //! What a tool demands of its callers, and what it promises them.
 
-use reqwest::StatusCode;
 use serde_json::{Value, json};
+use taskferry_client::{StatusCode, TASKS};
 use taskferry_testing::redis;
 
-use crate::client::{Legacy, Modern, TASKS};
+use crate::client::{Legacy, Modern};
 use crate::fleet::Fleet;
 
 /// The records of jobs in Redis.

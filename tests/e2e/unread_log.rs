@@ -8,7 +8,7 @@ use std::time::Duration;
 use serde_json::{Value, json};
 use taskferry_testing::{Process, TestServer, binary, eventually, free_port};
 
-use crate::client::{Legacy, Modern};
+use crate::client::{Legacy, Modern, is_up};
 use crate::fleet::in_tree;
 
 const SOON: Duration = Duration::from_secs(30);
@@ -56,12 +56,7 @@ async fn everything_is_served(stderr: Stderr) {
     let manifest = ["--manifest", manifest.to_str().unwrap()];
     let (mut worker, _also_unread) = start("taskferry-worker", &manifest);
     let ready = format!("http://{address}/readyz");
-    let is_ready = async || {
-        reqwest::get(&ready)
-            .await
-            .is_ok_and(|it| it.status() == 200)
-    };
-    eventually(SOON, "the front end is ready", is_ready).await;
+    eventually(SOON, "the front end is ready", async || is_up(&ready).await).await;
     let endpoint = format!("http://{address}/mcp");
     let modern = Modern::with_tasks(&endpoint);
     eventually(SOON, "the tool is listed", async || {
@@ -75,7 +70,7 @@ async fn everything_is_served(stderr: Stderr) {
         let told = session.call("chatty", json!({})).await;
         assert_eq!(told.result()["content"][0]["text"], "done");
     }
-    assert!(is_ready().await);
+    assert!(is_up(&ready).await);
     for process in [&mut worker, &mut replica] {
         process.terminate();
         let status = process.wait_for_exit(SOON).await;
@@ -157,12 +152,7 @@ async fn dev_ends_in_order_when_neither_of_its_streams_is_read() {
     let mut dev = tokio::process::Command::from(command).spawn().unwrap();
     let modern = Modern::with_tasks(&format!("http://{listen}/mcp"));
     let ready = format!("http://{listen}/readyz");
-    eventually(SOON, "it serves", async || {
-        reqwest::get(&ready)
-            .await
-            .is_ok_and(|it| it.status() == 200)
-    })
-    .await;
+    eventually(SOON, "it serves", async || is_up(&ready).await).await;
     eventually(SOON, "its worker works", async || {
         let listed = modern.request("tools/list", json!({})).await;
         !listed.result()["tools"].as_array().unwrap().is_empty()

@@ -4,6 +4,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use serde_json::{Value, json};
+use taskferry_client::Reply;
 use taskferry_testing::{Process, TestServer, eventually_some};
 use tempfile::TempDir;
 
@@ -102,7 +103,7 @@ fn message(task: &Value) -> &str {
 }
 
 /// Reads a stream until it has told something.
-async fn hear(stream: &mut reqwest::Response, wanted: &str) {
+async fn hear(stream: &mut Reply, wanted: &str) {
     let mut text = String::new();
     let told = async {
         while !text.contains(wanted) {

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use anyhow::{Context as _, bail};
 use rand::RngExt as _;
+use taskferry_client::kept::{Answer, Connection};
 use taskferry_contract::{Owner, RedisSettings, Store, Submission, SubmitReply, TaskId};
 use taskferry_testing::{AppendOnly, ServerOptions, TestServer, free_port};
 use tokio::process::Command;
@@ -13,8 +14,7 @@ use tokio::time::{Instant, sleep};
 use super::holder;
 use super::listener::AttemptListener;
 use crate::child::{self, Child};
-use crate::http::Http;
-use crate::messages::{Call, Endpoint, Expect, outcome};
+use crate::messages::{Call, Endpoint, Expect, Outcome, outcome};
 
 /// Runs of one scene begin so far apart, that none disturbs another.
 const APART: Duration = Duration::from_millis(700);
@@ -190,11 +190,11 @@ async fn complete_one(endpoint: &Endpoint) -> anyhow::Result<()> {
         tool: holder::TOOL,
         arguments: &arguments,
         as_task: true,
-    });
-    let mut http = Http::connect(endpoint.address).await?;
+    })?;
+    let mut http = Connection::connect(endpoint.address).await?;
     let id = loop {
         let created = http.send(&call).await?;
-        match created.ok().and_then(|body| outcome(body, Expect::Task)) {
+        match task_of(&created) {
             Ok(task) => break task.task_id.context("a task without id")?.into_owned(),
             Err(error) if Instant::now() > deadline => return Err(error),
             Err(_not_yet) => sleep(TRY_EVERY).await,
@@ -204,7 +204,7 @@ async fn complete_one(endpoint: &Endpoint) -> anyhow::Result<()> {
     let poll = endpoint.poll(&id);
     loop {
         let polled = http.send(&poll).await?;
-        if let Ok(task) = polled.ok().and_then(|body| outcome(body, Expect::Task))
+        if let Ok(task) = task_of(&polled)
             && task.status.as_deref() == Some("completed")
         {
             return Ok(());
@@ -214,4 +214,8 @@ async fn complete_one(endpoint: &Endpoint) -> anyhow::Result<()> {
         }
         sleep(TRY_EVERY).await;
     }
+}
+
+fn task_of<'a>(answer: &Answer<'a>) -> anyhow::Result<Outcome<'a>> {
+    outcome(answer.ok()?, Expect::Task)
 }

@@ -6,19 +6,18 @@ use std::time::Duration;
 
 use anyhow::Context as _;
 use tokio::time::{sleep, timeout};
-use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::check::check;
 use crate::cli::Options;
-use crate::history::{History, Recorder};
+use crate::history::History;
 use crate::plan::Plan;
 use crate::producer::{World, probe, produce};
 use crate::report::{self, Report};
 use crate::sabotage::{self, Sabotage};
 use crate::schedule::keeps_data;
 use crate::topology::{Setup, Topology};
-use crate::{drain, faults, http, logs};
+use crate::{drain, faults, logs};
 
 /// Between two loads of changed transitions, which a restart and SCRIPT FLUSH forget.
 const RELOAD: Duration = Duration::from_millis(50);
@@ -39,13 +38,7 @@ pub(crate) async fn run(options: &Options) -> anyhow::Result<bool> {
         folder: folder.clone(),
     };
     let topology = Arc::new(Topology::start(&setup).await?);
-    let world = Arc::new(World {
-        http: http::client()?,
-        endpoints: topology.endpoints(),
-        recorder: Arc::new(Recorder::new(&folder)?),
-        stop: CancellationToken::new(),
-        end: CancellationToken::new(),
-    });
+    let world = World::new(topology.endpoints(), &folder)?;
     let history = tokio::select! {
         history = Box::pin(live(options, &topology, &world, &folder)) => history?,
         () = topology.keep_alive() => unreachable!("it has no end"),
@@ -128,7 +121,7 @@ pub(crate) async fn live(
     let mut history = world.recorder.history(folder)?;
     history.keeps_data = keeps_data(options.seed);
     history.faults_s = options.length.as_secs();
-    history.replicas = world.endpoints.len();
+    history.replicas = topology.endpoints().len();
     let tasks = report::accepted(&history);
     drain::look_at_all(world, &tasks).await;
     let last = world.recorder.history(folder)?;

@@ -9,13 +9,11 @@ use std::sync::Arc;
 
 use anyhow::Context as _;
 use taskferry_testing::redis::{self, aio::MultiplexedConnection};
-use tokio_util::sync::CancellationToken;
 
 use crate::check::{check, lost};
 use crate::cli::{Options, Soak};
 use crate::connect::connect;
-use crate::history::{History, Recorder, What};
-use crate::http;
+use crate::history::{History, What};
 use crate::member::Usage;
 use crate::producer::World;
 use crate::report::{self, Report, say};
@@ -126,13 +124,7 @@ async fn round(
     topology: &Arc<Topology>,
     folder: &Path,
 ) -> anyhow::Result<Round> {
-    let world = Arc::new(World {
-        http: http::client()?,
-        endpoints: topology.endpoints(),
-        recorder: Arc::new(Recorder::new(folder)?),
-        stop: CancellationToken::new(),
-        end: CancellationToken::new(),
-    });
+    let world = World::new(topology.endpoints(), folder)?;
     let history = Box::pin(live(options, topology, &world, folder)).await?;
     let violations = check(&history);
     if !violations.is_empty() {

@@ -4,6 +4,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use anyhow::bail;
+use taskferry_client::{Http, Method, Request};
 use taskferry_testing::{AppendOnly, ServerOptions, TestServer, free_port};
 use tokio::sync::Mutex;
 
@@ -160,10 +161,13 @@ impl Topology {
     }
 
     async fn serves(&self) -> anyhow::Result<()> {
+        let http = Http::new()?;
         let serving = async {
             for endpoint in self.endpoints() {
                 let url = endpoint.replace("/mcp", "/readyz");
-                while !reqwest::get(&url)
+                let ready = Request::new(Method::GET);
+                while !http
+                    .send(&url, &ready)
                     .await
                     .is_ok_and(|answer| answer.status() == 200)
                 {

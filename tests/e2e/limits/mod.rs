@@ -6,13 +6,13 @@ mod names;
 
 use std::time::Duration;
 
-use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
+use taskferry_client::{MODERN, Method, StatusCode};
 use taskferry_testing::{TestServer, redis};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 
-use crate::client::{Answer, Legacy, MODERN, Modern, http};
+use crate::client::{Answer, Legacy, Modern, http};
 use crate::fleet::Replica;
 
 const JSON: (&str, &str) = ("content-type", "application/json");

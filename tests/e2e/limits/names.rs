@@ -1,7 +1,7 @@
 //! Objects that have a name twice are refused before anything reads them.
 
-use reqwest::{Method, StatusCode};
 use serde_json::json;
+use taskferry_client::{Method, StatusCode};
 use taskferry_testing::TestServer;
 
 use super::{meta, register, written};

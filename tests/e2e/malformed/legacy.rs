@@ -1,7 +1,7 @@
 //! Sessions of the legacy era.
 
-use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
+use taskferry_client::{Method, StatusCode};
 use taskferry_testing::TestServer;
 
 use super::{BOTH, JSON, assert_nothing_queued, assert_refused};

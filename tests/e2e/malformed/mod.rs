@@ -4,11 +4,11 @@
 mod legacy;
 mod modern;
 
-use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
+use taskferry_client::{Method, Request, StatusCode};
 use taskferry_testing::{TestServer, redis};
 
-use crate::client::{Answer, Legacy, Modern, http};
+use crate::client::{Answer, Legacy, Modern, http, send};
 use crate::fleet::{Fleet, Replica};
 
 const JSON: (&str, &str) = ("content-type", "application/json");
@@ -115,11 +115,10 @@ async fn an_error_names_the_id_if_there_is_one_and_else_none() {
     let redis = TestServer::start().await;
     let replica = Replica::start(&redis.url(), &[]).await;
     let post = async |body: Vec<u8>| {
-        let client = reqwest::Client::builder().no_proxy().build().unwrap();
-        let request = client.post(&replica.endpoint).header(JSON.0, JSON.1);
-        let response = request.body(body).send().await.unwrap();
-        assert_eq!(response.status(), StatusCode::BAD_REQUEST);
-        response.json::<Value>().await.unwrap()
+        let request = Request::new(Method::POST).with(JSON.0, JSON.1);
+        let answer = send(&replica.endpoint, &request.with_body(body)).await;
+        assert_eq!(answer.status, StatusCode::BAD_REQUEST);
+        answer.body
     };
     // A null id would be JSON-RPC's way; no schema of MCP has it.
     for nameless in [

@@ -1,10 +1,10 @@
 //! Requests of the modern era.
 
-use reqwest::StatusCode;
 use serde_json::{Value, json};
+use taskferry_client::{StatusCode, TASKS};
 
 use super::{assert_nothing_queued, assert_refused};
-use crate::client::{Modern, TASKS};
+use crate::client::Modern;
 use crate::fleet::Fleet;
 
 #[tokio::test]

@@ -7,6 +7,7 @@ use taskferry_contract::CONTRACT_VERSION;
 use taskferry_testing::{Process, TestServer, binary, eventually};
 
 use super::{SOON, raw, taskferry};
+use crate::client::get;
 use crate::fleet::{Replica, in_tree, worker};
 
 fn serve(redis: &TestServer) -> Process {
@@ -70,10 +71,9 @@ async fn running_processes_wind_down_when_the_contract_becomes_another() {
     raw::<String>(&redis, &["SET", "tf:contract", "99.0"]).await;
     // It looks every five seconds by itself.
     eventually(SOON, "it says what is wrong", async || {
-        let answer = reqwest::get(format!("{}/readyz", replica.origin)).await;
-        let answer = answer.unwrap();
-        assert_eq!(answer.status(), 503);
-        let text = answer.text().await.unwrap();
+        let answer = get(&format!("{}/readyz", replica.origin)).await;
+        assert_eq!(answer.status, 503);
+        let text = answer.text;
         // Before that it may tell of a Redis that is slow.
         text.starts_with("not ready: ") && text.contains("99.0")
     })

@@ -1,9 +1,10 @@
 //! Questions that a tool has asked before its job is queued.
 
 use serde_json::json;
+use taskferry_client::TASKS;
 
 use super::{SOON, accepted, answer, example, fixture_fleet, session};
-use crate::client::{Modern, TASKS};
+use crate::client::Modern;
 use crate::stream::Stream;
 
 #[tokio::test]

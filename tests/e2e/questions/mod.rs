@@ -5,8 +5,8 @@ mod first;
 use std::process::Command;
 use std::time::{Duration, Instant};
 
-use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
+use taskferry_client::{Method, StatusCode};
 use taskferry_testing::{Process, binary, eventually, promptly};
 
 use crate::client::{Legacy, Modern};

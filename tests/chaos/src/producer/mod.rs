@@ -1,21 +1,20 @@
 //! Producers: clients that call tools and follow what becomes of the tasks, in either era, on whichever replica.
 
 mod legacy;
-mod legacy_http;
 mod listener;
 mod modern;
 
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use rand::RngExt as _;
 use serde_json::{Value, json};
 use tokio::task::JoinSet;
 use tokio::time::{Instant, timeout};
 use tokio_util::sync::CancellationToken;
 
 use crate::history::{Outcome, Recorder, Seen, What};
-use crate::http::Unanswered;
+use crate::http::{Replicas, Unanswered};
 use crate::plan::{Call, Era, Plan};
 pub(crate) use legacy::Legacy;
 pub(crate) use modern::Modern;
@@ -28,9 +27,7 @@ const SECOND_LOOKS: usize = 2;
 /// What all producers share.
 #[derive(Debug)]
 pub(crate) struct World {
-    pub(crate) http: reqwest::Client,
-    /// The address of each replica.
-    pub(crate) endpoints: Vec<String>,
+    pub(crate) replicas: Replicas,
     pub(crate) recorder: Arc<Recorder>,
     /// Nothing new is called any more.
     pub(crate) stop: CancellationToken,
@@ -39,10 +36,15 @@ pub(crate) struct World {
 }
 
 impl World {
-    /// A replica, any.
-    pub(crate) fn endpoint(&self) -> &str {
-        let any = rand::rng().random_range(0..self.endpoints.len().max(1));
-        self.endpoints.get(any).map_or("", String::as_str)
+    /// One whose recorder writes into `folder`.
+    pub(crate) fn new(endpoints: Vec<String>, folder: &Path) -> anyhow::Result<Arc<Self>> {
+        let recorder = Arc::new(Recorder::new(folder)?);
+        Ok(Arc::new(Self {
+            replicas: Replicas::new(endpoints, &recorder)?,
+            recorder,
+            stop: CancellationToken::new(),
+            end: CancellationToken::new(),
+        }))
     }
 
     /// Waits until a plain call is to be cancelled, if it is.
@@ -116,11 +118,10 @@ pub(crate) async fn produce(world: Arc<World>, mut plan: Plan) {
 /// from the calls' names whether it did.
 pub(crate) async fn probe(world: &World, bound: Duration) {
     let mut probes = JoinSet::new();
-    for (number, endpoint) in world.endpoints.iter().enumerate() {
+    for (number, replica) in world.replicas.each().enumerate() {
         let alone = Arc::new(World {
-            endpoints: vec![endpoint.clone()],
+            replicas: replica,
             recorder: Arc::clone(&world.recorder),
-            http: world.http.clone(),
             stop: world.stop.clone(),
             end: world.end.clone(),
         });
@@ -247,6 +248,11 @@ fn other(era: Era) -> Era {
 
 /// The ttl of a task that a plain call has become, which is its tool's.
 const HANDLE_TTL_MS: u64 = 600_000;
+
+/// What a call says in either era.
+fn made_of(call: &Call) -> taskferry_client::Call<'_> {
+    taskferry_client::Call::new(call.tool, call.arguments.clone())
+}
 
 /// The answer to every question.
 fn accepted() -> Value {

@@ -3,13 +3,13 @@
 use std::sync::Arc;
 
 use serde_json::{Map, Value, json};
+use taskferry_client::{Declaration, TASKS, modern, update};
 
-use super::{World, accepted, failure, is_missing, not_accepted, outcome, text};
+use super::{World, accepted, failure, is_missing, made_of, not_accepted, outcome, text};
 use crate::history::{Outcome, What};
-use crate::http::{Messages, PATIENT, PROMPT, Unanswered};
+use crate::http::{PATIENT, PROMPT, Unanswered};
 use crate::plan::Call;
 
-const REVISION: &str = "2026-07-28";
 /// How often a plain call is made again with answers.
 const ROUNDS: usize = 20;
 
@@ -30,8 +30,7 @@ impl Modern {
 
     /// Creates a task.
     pub(super) async fn begin(&mut self, call: &Call) -> Result<(String, What), Unanswered> {
-        let params =
-            json!({ "name": call.tool, "arguments": call.arguments, "_meta": call.meta() });
+        let params = made_of(call).with_meta(call.meta()).params();
         let message = self.request("tools/call", params, true).await?;
         let task = message.get("result").cloned().unwrap_or_default();
         let id = text(&task, "taskId").to_owned();
@@ -52,7 +51,7 @@ impl Modern {
     }
 
     async fn rounds(&mut self, call: &Call) -> Result<What, Unanswered> {
-        let mut params = json!({ "name": call.tool, "arguments": call.arguments });
+        let mut params = made_of(call).params();
         for _ in 0..ROUNDS {
             let message = self.request("tools/call", params.clone(), false).await?;
             let Some(result) = message.get("result") else {
@@ -95,69 +94,44 @@ impl Modern {
     pub(super) async fn answer(&mut self, task: &str) -> Result<(), Unanswered> {
         let message = self.get(task).await?;
         let view = message.get("result").unwrap_or(&Value::Null);
-        let params = json!({ "taskId": task, "inputResponses": answers(view) });
+        let params = update(task, &answers(view));
         self.request("tasks/update", params, true).await?;
         self.world.recorder.answered("tasks/update");
         Ok(())
     }
 
     pub(super) async fn cancel(&mut self, task: &str) -> Result<(), Unanswered> {
-        let params = json!({ "taskId": task });
-        self.request("tasks/cancel", params, true).await.map(drop)
+        let cancelled = self.request("tasks/cancel", taskferry_client::task(task), true);
+        cancelled.await.map(drop)
     }
 
     async fn get(&mut self, task: &str) -> Result<Value, Unanswered> {
-        self.request("tasks/get", json!({ "taskId": task }), true)
+        self.request("tasks/get", taskferry_client::task(task), true)
             .await
     }
 
     async fn request(
         &mut self,
         method: &str,
-        mut params: Value,
+        params: Value,
         tasks: bool,
     ) -> Result<Value, Unanswered> {
-        let name = ["name", "taskId"]
-            .map(|member| text(&params, member).to_owned())
-            .concat();
         let extensions = if tasks {
-            json!({ "io.modelcontextprotocol/tasks": {} })
+            json!({ TASKS: {} })
         } else {
             json!({})
         };
-        if let Some(all) = params.as_object_mut() {
-            let more = json!({
-                "io.modelcontextprotocol/protocolVersion": REVISION,
-                "io.modelcontextprotocol/clientInfo": { "name": "chaos", "version": "1" },
-                "io.modelcontextprotocol/clientCapabilities": { "elicitation": {}, "extensions": extensions },
-            });
-            let meta = all.entry("_meta").or_insert_with(|| json!({}));
-            if let (Some(meta), Value::Object(more)) = (meta.as_object_mut(), more) {
-                meta.extend(more);
-            }
-        }
+        let capabilities = json!({ "elicitation": {}, "extensions": extensions });
+        let client = Declaration::new("chaos", capabilities);
         self.requests += 1;
-        let body =
-            json!({ "jsonrpc": "2.0", "id": self.requests, "method": method, "params": params });
-        let request = self
-            .world
-            .http
-            .post(self.world.endpoint())
-            .header("content-type", "application/json")
-            .header("accept", "application/json, text/event-stream")
-            .header("mcp-protocol-version", REVISION)
-            .header("mcp-method", method)
-            .header("mcp-name", name)
-            .body(body.to_string());
+        let request = modern::request(&client, self.requests, method, params);
         let patience = if method == "tools/call" {
             PATIENT
         } else {
             PROMPT
         };
-        Messages::of(&self.world.recorder, request, patience)
-            .await?
-            .answer()
-            .await
+        let mut reply = self.world.replicas.send(&request, patience).await?;
+        Ok(reply.answer().await?)
     }
 }
 

@@ -1,34 +1,56 @@
-//! A client that does no more than the load needs: HTTP/1.1 on one kept connection, bodies of known length.
+//! What a load needs and no more: HTTP/1.1 on one kept connection, requests that are bytes made once and sent often, and
+//! bodies of known length, which are borrowed and not copied.
 
 use std::net::SocketAddr;
 
-use anyhow::{Context as _, bail};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
+
+use crate::{Error, Request};
 
 /// The largest answer that is read, bytes.
 const MAX_ANSWER: usize = 16 << 20;
 
+/// A request as it goes over the wire.
+#[must_use]
+pub fn bytes(request: &Request, address: SocketAddr, path: &str) -> Vec<u8> {
+    let (method, length) = (&request.method, request.body.len());
+    let each = request.headers.iter();
+    let headers: String = each
+        .map(|(name, value)| format!("{name}: {value}\r\n"))
+        .collect();
+    let head = format!(
+        "{method} {path} HTTP/1.1\r\nHost: {address}\r\n{headers}content-length: {length}\r\n\r\n"
+    );
+    let mut bytes = head.into_bytes();
+    bytes.extend_from_slice(&request.body);
+    bytes
+}
+
 /// One connection.
 #[derive(Debug)]
-pub(crate) struct Http {
+pub struct Connection {
     stream: TcpStream,
     buffer: Vec<u8>,
 }
 
 /// An answer, borrowed from its connection.
 #[derive(Debug)]
-pub(crate) struct Answer<'a> {
+pub struct Answer<'a> {
     head: &'a str,
     body: &'a [u8],
 }
 
-impl Http {
+impl Connection {
     /// Connects.
-    pub(crate) async fn connect(address: SocketAddr) -> anyhow::Result<Self> {
+    ///
+    /// # Errors
+    ///
+    /// If nobody listens there.
+    pub async fn connect(address: SocketAddr) -> Result<Self, Error> {
         let stream = TcpStream::connect(address)
             .await
-            .with_context(|| format!("{address} cannot be reached"))?;
+            .map_err(|source| Error::Unreachable { address, source })?;
         stream.set_nodelay(true)?;
         Ok(Self {
             stream,
@@ -37,7 +59,11 @@ impl Http {
     }
 
     /// Sends a request and reads the answer to it.
-    pub(crate) async fn send(&mut self, request: &[u8]) -> anyhow::Result<Answer<'_>> {
+    ///
+    /// # Errors
+    ///
+    /// If the connection breaks, or the answer is a stream.
+    pub async fn send(&mut self, request: &[u8]) -> Result<Answer<'_>, Error> {
         self.stream.write_all(request).await?;
         self.buffer.clear();
         let body_at = loop {
@@ -58,56 +84,61 @@ impl Http {
         Ok(Answer { head, body })
     }
 
-    async fn more(&mut self) -> anyhow::Result<()> {
+    async fn more(&mut self) -> Result<(), Error> {
         if self.stream.read_buf(&mut self.buffer).await? == 0 {
-            bail!("the server closed the connection");
+            return Err(Error::Closed);
         }
         if self.buffer.len() > MAX_ANSWER {
-            bail!("an answer is larger than {MAX_ANSWER} bytes");
+            return Err(Error::TooLarge(MAX_ANSWER));
         }
         Ok(())
     }
 
-    fn split(&self, body_at: usize) -> anyhow::Result<(&str, &[u8])> {
+    fn split(&self, body_at: usize) -> Result<(&str, &[u8]), Error> {
         let (head, body) = self
             .buffer
             .split_at_checked(body_at)
-            .context("the answer has no body")?;
-        Ok((std::str::from_utf8(head)?, body))
+            .ok_or(Error::BadHead)?;
+        let head = std::str::from_utf8(head).map_err(|_not_text| Error::BadHead)?;
+        Ok((head, body))
     }
 }
 
 impl<'a> Answer<'a> {
-    /// The body of an answer with status 200; any other is an error that shows it.
-    pub(crate) fn ok(&self) -> anyhow::Result<&'a [u8]> {
+    /// The body of an answer with status 200.
+    ///
+    /// # Errors
+    ///
+    /// Any other status, with the answer.
+    pub fn ok(&self) -> Result<&'a [u8], Error> {
         if self.head.split(' ').nth(1) == Some("200") {
             return Ok(self.body);
         }
-        let body = String::from_utf8_lossy(self.body);
-        bail!("the server answered {}\n{body}", self.head.trim_end())
+        Err(Error::Refused {
+            head: self.head.trim_end().to_owned(),
+            body: String::from_utf8_lossy(self.body).into_owned(),
+        })
     }
 
     /// A header's value, by its name in any case.
-    pub(crate) fn header(&self, name: &str) -> Option<&'a str> {
+    #[must_use]
+    pub fn header(&self, name: &str) -> Option<&'a str> {
         self.head
             .lines()
             .filter_map(|line| line.split_once(':'))
             .find_map(|(key, value)| key.eq_ignore_ascii_case(name).then(|| value.trim()))
     }
 
-    fn length(&self) -> anyhow::Result<usize> {
+    fn length(&self) -> Result<usize, Error> {
         match self.header("content-length") {
-            Some(length) => Ok(length.parse()?),
+            Some(length) => length.parse().map_err(|_no_number| Error::BadHead),
             // No content: 202 and 204 may leave the length out.
             None if self.head.starts_with("HTTP/1.1 20")
                 && self.header("content-type").is_none() =>
             {
                 Ok(0)
             }
-            None => bail!(
-                "an answer without length, as a stream is; the work took too long:\n{}",
-                self.head.trim_end()
-            ),
+            None => Err(Error::NoLength(self.head.trim_end().to_owned())),
         }
     }
 }
@@ -141,5 +172,19 @@ mod tests {
         assert_eq!(answer("HTTP/1.1 202 Accepted\r\n\r\n").length().unwrap(), 0);
         let stream = "HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\n\r\n";
         assert!(answer(stream).length().is_err());
+    }
+
+    #[test]
+    fn a_request_says_its_length() {
+        let request = Request::new(reqwest::Method::POST)
+            .with("a", "b")
+            .with_body("body");
+        let text = String::from_utf8(bytes(
+            &request,
+            SocketAddr::from(([127, 0, 0, 1], 1)),
+            "/mcp",
+        ));
+        let head = "POST /mcp HTTP/1.1\r\nHost: 127.0.0.1:1\r\na: b\r\ncontent-length: 4\r\n\r\n";
+        assert_eq!(text.unwrap(), format!("{head}body"));
     }
 }
