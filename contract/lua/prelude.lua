@@ -374,8 +374,9 @@ local function bury_job(base, record, id, job, reason, attempts)
     'id', id, 'tool', job.tool, 'reason', reason, 'attempts', attempts, 'queue', job.queue, 'owner', job.owner,
     'ttl_ms', job.ttl_ms,
   }
-  -- Without these nobody knows, once the record is gone, whether it may be run again, and under which key its work was done.
-  append_fields(letter, record, { 'max_attempts', 'origin' })
+  -- Without these nobody knows, once the record is gone, whether it may be run again, under which key its work was done,
+  -- and where a command of it may still be at work.
+  append_fields(letter, record, { 'max_attempts', 'origin', 'worker', 'started_ms' })
   local bytes = redis.call('HSTRLEN', record, 'arguments') + redis.call('HSTRLEN', record, 'capabilities')
   if bytes <= LETTER_BYTES then
     append_fields(letter, record, { 'arguments', 'capabilities' })

@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 
 use crate::error::Error;
-use crate::registry::HELD;
+use crate::registry::{HELD, WorkerInfo};
 use crate::store::{Store, millis};
 
 /// So many workers are asked about at once.
@@ -20,7 +20,13 @@ pub struct Fleet {
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 struct Serving {
     workers: u64,
-    by_tool: HashMap<String, u64>,
+    by_tool: HashMap<String, Able>,
+}
+
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+struct Able {
+    workers: u64,
+    free: u64,
 }
 
 /// The workers of a queue.
@@ -30,6 +36,8 @@ pub struct Served {
     pub reading: u64,
     /// How many of them have the tool.
     pub able: u64,
+    /// How many of these had a free slot at their last beat.
+    pub free: u64,
 }
 
 impl Fleet {
@@ -39,23 +47,32 @@ impl Fleet {
         let Some(serving) = self.queues.get(queue) else {
             return Served::default();
         };
+        let able = serving.by_tool.get(tool).copied().unwrap_or_default();
         Served {
             reading: serving.workers,
-            able: serving.by_tool.get(tool).copied().unwrap_or(0),
+            able: able.workers,
+            free: able.free,
         }
     }
 
-    fn add(&mut self, [tools, queues, doing]: [Option<String>; 3]) {
-        // One that drains begins nothing any more.
-        if doing.as_deref() == Some("draining") {
+    fn add(&mut self, [tools, queues, doing, busy, slots]: [Option<String>; 5]) {
+        if doing.as_deref().is_some_and(WorkerInfo::ends) {
             return;
         }
+        let number = |text: Option<String>| text.and_then(|text| text.parse::<u64>().ok());
+        let free = match (number(busy), number(slots)) {
+            (Some(busy), Some(slots)) => u64::from(busy < slots),
+            // It does not say.
+            _ => 1,
+        };
         let (tools, queues) = (tools.unwrap_or_default(), queues.unwrap_or_default());
         for queue in queues.split(',').filter(|name| !name.is_empty()) {
             let serving = self.queues.entry(queue.to_owned()).or_default();
             serving.workers += 1;
             for tool in tools.split(',') {
-                *serving.by_tool.entry(tool.to_owned()).or_default() += 1;
+                let able = serving.by_tool.entry(tool.to_owned()).or_default();
+                able.workers += 1;
+                able.free += free;
             }
         }
     }
@@ -86,9 +103,9 @@ impl Store {
             for worker in some {
                 read.cmd("HMGET")
                     .arg(self.keys.worker(worker))
-                    .arg(&["tools", "queues", "doing"]);
+                    .arg(&["tools", "queues", "doing", "busy", "slots"]);
             }
-            let told: Vec<[Option<String>; 3]> = self.connections.pipeline("fleet", &read).await?;
+            let told: Vec<[Option<String>; 5]> = self.connections.pipeline("fleet", &read).await?;
             told.into_iter().for_each(|one| fleet.add(one));
         }
         Ok(fleet)
@@ -102,21 +119,22 @@ mod tests {
     #[test]
     fn those_that_drain_serve_nothing_and_a_tool_counts_on_each_queue() {
         let mut fleet = Fleet::default();
-        for (tools, queues, doing) in [
-            ("a,b", "default", "fetching"),
-            ("a", "default,slow", "full"),
-            ("a,b", "default", "draining"),
+        for (tools, queues, doing, busy) in [
+            ("a,b", "default", "fetching", "1"),
+            ("a", "default,slow", "full", "2"),
+            ("a,b", "default", "draining", "0"),
         ] {
-            fleet.add([tools, queues, doing].map(|text| Some(text.to_owned())));
+            fleet.add([tools, queues, doing, busy, "2"].map(|text| Some(text.to_owned())));
         }
-        fleet.add([None, None, None]);
+        fleet.add([const { None }; 5]);
         let served = |queue, tool| {
-            let Served { reading, able } = fleet.serving(queue, tool);
-            (reading, able)
+            let served = fleet.serving(queue, tool);
+            (served.reading, served.able, served.free)
         };
-        assert_eq!(served("default", "a"), (2, 2));
-        assert_eq!(served("default", "b"), (2, 1));
-        assert_eq!(served("slow", "b"), (1, 0));
-        assert_eq!(served("other", "a"), (0, 0));
+        assert_eq!(served("default", "a"), (2, 2, 1));
+        assert_eq!(served("default", "b"), (2, 1, 1));
+        assert_eq!(served("slow", "a"), (1, 1, 0));
+        assert_eq!(served("slow", "b"), (1, 0, 0));
+        assert_eq!(served("other", "a"), (0, 0, 0));
     }
 }

@@ -62,7 +62,7 @@ pub use object::{Object, misfit};
 pub use overview::{QueueOverview, ServerOverview, ShardOverview};
 pub use readable::{MAX_DEPTH, PART_DEPTH, Unreadable, check_readable};
 pub use record::{Job, Question, TaskView};
-pub use registry::WorkerInfo;
+pub use registry::{DRAINING, WorkerInfo};
 pub use remote::{Remote, RemoteStatus};
 pub use schema::{DuplicateName, Fault, Mirrored, Schema, unique_names};
 pub use script::sources;

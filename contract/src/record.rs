@@ -53,6 +53,8 @@ pub struct TaskView {
     pub limit: Option<u64>,
     /// Until when its worker holds it while it is worked on, ms since the epoch.
     pub lease_ms: Option<i64>,
+    /// Whether the job fails if the attempt that runs loses its worker: it reaches its crash limit then.
+    pub last_crash: bool,
     /// Who serves its queue; only where the reader knows.
     pub served: Option<Served>,
     /// The result, byte for byte as the worker wrote it: a JSON object. Only once completed, and only where asked for.
@@ -62,7 +64,7 @@ pub struct TaskView {
 }
 
 /// The fields of [`TaskView`] without result and error, in the order of [`TaskView::from_values`].
-pub(crate) const VIEW_FIELDS: [&str; 18] = [
+pub(crate) const VIEW_FIELDS: [&str; 20] = [
     "status",
     "tool",
     "owner",
@@ -81,6 +83,8 @@ pub(crate) const VIEW_FIELDS: [&str; 18] = [
     "queue",
     "limit",
     "lease_ms",
+    "crashes",
+    "max_crashes",
 ];
 
 impl TaskView {
@@ -118,6 +122,7 @@ impl TaskView {
             queue: next().unwrap_or_default(),
             limit: next().and_then(|limit| limit.parse().ok()),
             lease_ms: next().and_then(|lease| lease.parse().ok()),
+            last_crash: is_last_crash(next(), next()),
             served: None,
             result: next(),
             error: next(),
@@ -135,6 +140,13 @@ impl TaskView {
             .collect();
         Self::from_values(id, values)?.ok_or_else(|| malformed(id, "status", ""))
     }
+}
+
+/// Whether one more crash is one too many; not if the record does not say how many may be.
+fn is_last_crash(crashes: Option<String>, most: Option<String>) -> bool {
+    let number = |text: Option<String>| text.and_then(|text| text.parse::<u64>().ok());
+    let crashes = number(crashes).unwrap_or(0);
+    number(most).is_some_and(|most| crashes.saturating_add(1) >= most)
 }
 
 /// A question to the client.

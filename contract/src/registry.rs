@@ -15,7 +15,8 @@ use crate::tool::ToolDefinition;
 /// A worker that has not said a word for this long is no longer listed.
 const WORKER_KEPT: Duration = Duration::from_secs(60);
 
-/// A definition that no worker spoke of for this long is held by none that lives: three beats.
+/// A worker that has not said a word for this long, three beats, is not counted on: most likely it died. A definition that no
+/// worker spoke of for as long is held by none that lives.
 pub(crate) const HELD: Duration = Duration::from_secs(15);
 
 /// What a worker tells operators of itself.
@@ -40,6 +41,28 @@ pub struct WorkerInfo {
     pub doing: String,
     /// The names of the queues it reads, comma-separated.
     pub queues: String,
+}
+
+/// What a worker does that is told to stop.
+pub const DRAINING: &str = "draining";
+
+impl WorkerInfo {
+    /// Whether what a worker does means that it begins nothing any more.
+    pub(crate) fn ends(doing: &str) -> bool {
+        doing == DRAINING
+    }
+
+    /// Whether a worker that was heard of so long ago most likely died.
+    #[must_use]
+    pub fn is_silent(silent: Duration) -> bool {
+        silent >= HELD
+    }
+
+    /// Whether it may begin jobs, `silent` so long after its last beat.
+    #[must_use]
+    pub fn is_counted_on(&self, silent: Duration) -> bool {
+        !Self::is_silent(silent) && !Self::ends(&self.doing)
+    }
 }
 
 impl Store {

@@ -18,6 +18,9 @@ pub enum WaitsFor {
 pub enum Again {
     /// Its worker died, or fell silent for a lease.
     Lost,
+    /// The same, once too often: it is not attempted again, but fails as soon as a worker of its queue sees that. No record
+    /// says so; it is told by the lease that is over.
+    LostForGood,
     /// Its worker was told to stop, and the attempt did not end in time.
     Released,
     /// It failed in a way that another attempt may not; the record's message says how.

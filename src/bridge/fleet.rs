@@ -82,17 +82,24 @@ impl KnownFleet {
         if let Some(since_ms) = self.lost(&view).await {
             view.status = Status::Queued;
             view.updated_ms = since_ms;
+            let again = if view.last_crash {
+                Again::LostForGood
+            } else {
+                Again::Lost
+            };
             view.waits = Some(Waits {
                 what: WaitsFor::Worker,
                 since_ms,
-                again: Some(Again::Lost),
+                again: Some(again),
                 due_ms: None,
             });
         }
-        let waits_for = view.waits.map_or(WaitsFor::Worker, |waits| waits.what);
+        // What a worker returned is due soon; whether another can run it is the question.
+        let by_workers = view.waits.is_none_or(|waits| {
+            waits.what == WaitsFor::Worker || waits.again == Some(Again::Returned)
+        });
         // A plain call shows nothing of this.
-        let asks = view.status == Status::Queued && !view.plain;
-        if asks && waits_for == WaitsFor::Worker {
+        if by_workers && view.status == Status::Queued && !view.plain {
             let read = self.fresh().await;
             let fleet = read.fleet.as_ref();
             view.served = fleet.map(|fleet| fleet.serving(&view.queue, &view.tool));

@@ -237,6 +237,7 @@ fn queued(job: &Submission<'_>, created_ms: i64) -> TaskView {
         queue: job.tool.queue.to_string(),
         limit: job.tool.concurrency.map(u64::from),
         lease_ms: None,
+        last_crash: false,
         served: None,
         result: None,
         error: None,

@@ -1,6 +1,7 @@
 //! `taskferry status`: how it all stands, on one screen.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
 
 use anyhow::Context as _;
 use clap::{ArgMatches, Command};
@@ -64,11 +65,18 @@ impl Status {
         })
     }
 
-    /// The workers that read a queue.
+    /// The workers that may begin jobs of a queue.
     fn serving(&self, queue: &QueueName) -> Vec<&str> {
-        let workers = self.workers.iter().map(|(worker, _)| worker);
-        let serving = workers.filter(|worker| worker.serves(queue));
-        serving.map(|worker| worker.id.as_str()).collect()
+        let workers = self.workers.iter();
+        let serving = workers.filter(|(worker, beat)| {
+            worker.serves(queue) && worker.is_counted_on(self.silent(*beat))
+        });
+        serving.map(|(worker, _)| worker.id.as_str()).collect()
+    }
+
+    /// How long ago a worker was heard of.
+    fn silent(&self, beat_ms: u64) -> Duration {
+        Duration::from_millis(self.ago(beat_ms))
     }
 
     fn ago(&self, ms: u64) -> u64 {
@@ -193,7 +201,7 @@ fn workers(status: &Status) -> Vec<String> {
             format!("{}/{}", worker.busy, worker.slots),
             format!("{} ago", span(status.ago(*beat))),
             worker.tools.clone(),
-            worker.doing.clone(),
+            doing(worker, status.silent(*beat)),
         ]
     });
     let head = [
@@ -207,6 +215,14 @@ fn workers(status: &Status) -> Vec<String> {
         "DOES",
     ];
     operator::table(&head, rows.collect())
+}
+
+/// What a worker does, or did when it was heard of last.
+fn doing(worker: &WorkerInfo, silent: Duration) -> String {
+    if WorkerInfo::is_silent(silent) {
+        return format!("silent; was {}", worker.doing);
+    }
+    worker.doing.clone()
 }
 
 fn as_json(status: &Status) -> Value {
@@ -223,7 +239,7 @@ fn as_json(status: &Status) -> Value {
             "version": worker.version, "busy": worker.busy, "slots": worker.slots,
             "beat_ms": beat, "tools": worker.tools.split(',').collect::<Vec<_>>(),
             "queues": worker.queues.split(',').filter(|name| !name.is_empty()).collect::<Vec<_>>(),
-            "doing": worker.doing,
+            "doing": worker.doing, "silent": WorkerInfo::is_silent(status.silent(*beat)),
         })
     });
     json!({

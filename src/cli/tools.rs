@@ -1,6 +1,7 @@
 //! `taskferry tools`: the registered tools, as workers left them in Redis.
 
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use anyhow::{Context as _, anyhow, bail, ensure};
 use clap::{Arg, ArgMatches, Command, value_parser};
@@ -67,7 +68,7 @@ pub(super) async fn run(config: &OperatorConfig, args: &ArgMatches) -> anyhow::R
 }
 
 async fn list(store: &Store, as_json: bool) -> anyhow::Result<()> {
-    let workers = store.workers().await?;
+    let workers = counted_on(store).await?;
     let mut rows = Vec::new();
     for tool in store.tools().await? {
         let queue = store.queue_overview(&tool.queue).await?;
@@ -97,11 +98,18 @@ async fn list(store: &Store, as_json: bool) -> anyhow::Result<()> {
     Ok(())
 }
 
-fn running(workers: &[(WorkerInfo, u64)], tool: &str) -> usize {
-    workers
-        .iter()
-        .filter(|(worker, _)| worker.runs(tool))
-        .count()
+/// The workers that may begin jobs, of those that were heard of.
+async fn counted_on(store: &Store) -> anyhow::Result<Vec<WorkerInfo>> {
+    let (workers, now_ms) = (store.workers().await?, store.now_ms().await?);
+    let silent = |beat_ms| Duration::from_millis(now_ms.saturating_sub(beat_ms));
+    let counted = workers
+        .into_iter()
+        .filter(|(worker, beat_ms)| worker.is_counted_on(silent(*beat_ms)));
+    Ok(counted.map(|(worker, _)| worker).collect())
+}
+
+fn running(workers: &[WorkerInfo], tool: &str) -> usize {
+    workers.iter().filter(|worker| worker.runs(tool)).count()
 }
 
 async fn show(store: &Store, name: &str) -> anyhow::Result<()> {
@@ -114,7 +122,7 @@ async fn remove(store: &Store, name: &str) -> anyhow::Result<()> {
     let tool = find(store, name).await?;
     store.remove_tool(name).await?;
     print(&format!("{name} is removed"));
-    let running = running(&store.workers().await?, name);
+    let running = running(&counted_on(store).await?, name);
     if running > 0 {
         say(&format!(
             "taskferry: {running} of the workers run {name} and register it again within 5 s; stop them first"

@@ -86,6 +86,10 @@ pub struct DeadLetter {
     pub arguments: Option<String>,
     /// The client capabilities.
     pub capabilities: Option<String>,
+    /// Who ran its last attempt; nothing if none began, or the letter does not say.
+    pub worker: Option<String>,
+    /// When its last attempt began, ms since the epoch.
+    pub started_ms: Option<u64>,
     /// Whether the job's record is there still.
     pub record_exists: bool,
 }
@@ -115,6 +119,8 @@ impl DeadLetter {
             ttl_ms: take("ttl_ms").and_then(|ms| ms.parse().ok()),
             arguments: take("arguments"),
             capabilities: take("capabilities"),
+            worker: take("worker").filter(|worker| !worker.is_empty()),
+            started_ms: take("started_ms").and_then(|ms| ms.parse().ok()),
             record_exists: false,
         })
     }

@@ -60,6 +60,8 @@ fn line(letter: &DeadLetter) -> Map<String, Value> {
         ("attempts", json!(letter.attempts)),
         ("max_attempts", json!(letter.max_attempts)),
         ("origin_task", json!(origin(letter))),
+        ("worker", json!(letter.worker)),
+        ("started_ms", json!(letter.started_ms)),
         ("buried_ms", json!(letter.buried_ms())),
         ("record_exists", json!(letter.record_exists)),
     ];
@@ -71,6 +73,15 @@ fn line(letter: &DeadLetter) -> Map<String, Value> {
 /// The first task of the job; nothing of an entry that was none.
 fn origin(letter: &DeadLetter) -> Option<String> {
     Some(letter.origin.or(letter.task)?.to_string())
+}
+
+/// Who ran the last attempt, and since when.
+fn last_run(letter: &DeadLetter) -> String {
+    match (&letter.worker, letter.started_ms) {
+        (Some(worker), Some(at)) => format!("by {worker}, begun at {}", moment(at)),
+        (Some(worker), None) => format!("by {worker}"),
+        (None, _) => String::new(),
+    }
 }
 
 /// All of a letter, and how the job's record stands.
@@ -117,6 +128,7 @@ pub(super) async fn show(store: &Store, letter: &DeadLetter, as_json: bool) -> a
             },
         ),
         ("origin", first.unwrap_or_default()),
+        ("last run", last_run(letter)),
         ("buried", moment(letter.buried_ms())),
         ("reason", letter.reason.clone()),
         ("record", kept),

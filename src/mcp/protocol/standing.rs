@@ -63,6 +63,7 @@ fn waiting(view: &TaskView, served: Option<Served>) -> String {
     }
     let mut text = "The task waits".to_owned();
     let what = match (waits.what, waits.again) {
+        (_, Some(Again::LostForGood)) => " to be failed, as it may not be attempted again,",
         (WaitsFor::Other, _) => "",
         (WaitsFor::Slot, _) => " for a slot of its tool",
         (_, Some(Again::Lost | Again::Released | Again::Failed)) => " for another attempt",
@@ -75,6 +76,9 @@ fn waiting(view: &TaskView, served: Option<Served>) -> String {
         (WaitsFor::Slot, Some(limit), ..) => {
             let jobs = if limit == 1 { "job" } else { "jobs" };
             let _infallible = write!(text, "; at most {limit} {jobs} of {} at a time", view.tool);
+        }
+        (WaitsFor::Time, _, _, Some(served)) if returned && served.able == 0 => {
+            text.push_str(&who_serves(view, served));
         }
         (WaitsFor::Time, _, Some(due), _) => {
             let _infallible = write!(text, "; it is due at {}", timestamp(due));
@@ -90,23 +94,27 @@ fn waiting(view: &TaskView, served: Option<Served>) -> String {
     text
 }
 
-fn who_serves(view: &TaskView, Served { reading, able }: Served) -> String {
+fn who_serves(view: &TaskView, served: Served) -> String {
     let (queue, tool) = (&view.queue, &view.tool);
-    match (reading, able) {
+    let busy = if served.free == 0 { ", all busy" } else { "" };
+    match (served.reading, served.able) {
         (0, _) => format!("; no worker serves its queue ({queue})"),
         (1, 0) => format!("; the one worker of its queue ({queue}) does not have {tool}"),
         (several, 0) => {
             format!("; none of the {several} workers of its queue ({queue}) has {tool}")
         }
+        (_, 1) if served.free == 0 => {
+            format!("; 1 live worker serves it (queue {queue}), and is busy")
+        }
         (_, 1) => format!("; 1 live worker serves it (queue {queue})"),
-        (_, able) => format!("; {able} live workers serve it (queue {queue})"),
+        (_, able) => format!("; {able} live workers serve it (queue {queue}){busy}"),
     }
 }
 
 fn attempt_before(view: &TaskView, again: Again) -> Option<String> {
     let attempt = view.attempt;
     let how = match again {
-        Again::Lost => "lost its worker",
+        Again::Lost | Again::LostForGood => "lost its worker",
         Again::Released => "was stopped with its worker",
         Again::Failed => {
             let why = view.message.as_deref().map(sentence);
@@ -201,19 +209,31 @@ mod tests {
     fn a_first_wait_tells_who_could_end_it_and_is_news_only_if_nobody_could() {
         for (served, end) in [
             (None, "."),
-            (Some((3, 3)), "; 3 live workers serve it (queue slow)."),
-            (Some((2, 1)), "; 1 live worker serves it (queue slow)."),
-            (Some((0, 0)), "; no worker serves its queue (slow)."),
+            (Some((3, 3, 1)), "; 3 live workers serve it (queue slow)."),
             (
-                Some((1, 0)),
+                Some((3, 2, 0)),
+                "; 2 live workers serve it (queue slow), all busy.",
+            ),
+            (Some((2, 1, 1)), "; 1 live worker serves it (queue slow)."),
+            (
+                Some((2, 1, 0)),
+                "; 1 live worker serves it (queue slow), and is busy.",
+            ),
+            (Some((0, 0, 0)), "; no worker serves its queue (slow)."),
+            (
+                Some((1, 0, 0)),
                 "; the one worker of its queue (slow) does not have report.",
             ),
             (
-                Some((2, 0)),
+                Some((2, 0, 0)),
                 "; none of the 2 workers of its queue (slow) has report.",
             ),
         ] {
-            let served = served.map(|(reading, able)| Served { reading, able });
+            let served = served.map(|(reading, able, free)| Served {
+                reading,
+                able,
+                free,
+            });
             let view = TaskView {
                 served,
                 ..view(Status::Queued)
@@ -256,6 +276,10 @@ mod tests {
     fn what_waits_again_tells_what_became_of_the_attempt_before() {
         let why = || told(Status::Queued, Some("no paper."), None);
         let none = || view(Status::Queued);
+        let served_by_none = || TaskView {
+            served: Some(Served::default()),
+            ..none()
+        };
         for (what, again, view, text) in [
             (
                 WaitsFor::Worker,
@@ -282,6 +306,24 @@ mod tests {
                 "The task waits for another worker since T; it is due at 1970-01-01T00:00:09.000Z.",
             ),
             (WaitsFor::Other, None, none(), "The task waits since T."),
+            (
+                WaitsFor::Worker,
+                Some(Again::LostForGood),
+                none(),
+                "The task waits to be failed, as it may not be attempted again, since T. Attempt 1 lost its worker.",
+            ),
+            (
+                WaitsFor::Worker,
+                Some(Again::LostForGood),
+                served_by_none(),
+                "The task waits to be failed, as it may not be attempted again, since T; no worker serves its queue (slow). Attempt 1 lost its worker.",
+            ),
+            (
+                WaitsFor::Time,
+                Some(Again::Returned),
+                served_by_none(),
+                "The task waits for another worker since T; no worker serves its queue (slow).",
+            ),
         ] {
             says(&waits(what, again, view), text);
         }

@@ -1,7 +1,7 @@
 //! Dead letters.
 
 use serde_json::{Value, json};
-use taskferry_testing::{eventually_some, kill_stray};
+use taskferry_testing::{eventually, eventually_some, kill_stray};
 
 use super::{SOON, Site, raw};
 use crate::client::Legacy;
@@ -231,6 +231,13 @@ async fn a_job_that_may_run_once_fails_with_its_worker_and_says_so() {
     })
     .await;
     first.kill9();
+    eventually(SOON, "it says that it will fail", async || {
+        let told = session.task(&id).await["statusMessage"].clone();
+        let told = told.as_str().unwrap_or_default();
+        told.starts_with("The task waits to be failed, as it may not be attempted again, since ")
+            && told.ends_with(" Attempt 1 lost its worker.")
+    })
+    .await;
     let _second = site.worker().await;
     let failed = session.until(&id, "failed").await;
     let message = failed["statusMessage"].as_str().unwrap();
@@ -244,6 +251,13 @@ async fn a_job_that_may_run_once_fails_with_its_worker_and_says_so() {
     assert_eq!(
         (&letters[0]["task"], &letters[0]["reason"]),
         (&json!(id), &json!("crash limit"))
+    );
+    // Where to look for what it left behind.
+    let worker = letters[0]["worker"].as_str().unwrap();
+    let shown = site.run(&["dead", "show", &id]).await.out;
+    assert!(
+        shown.contains(&format!("last run   by {worker}, begun at ")),
+        "{shown}"
     );
     // What a killed worker leaves behind runs on.
     kill_stray(&command.to_string());

@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use serde_json::json;
-use taskferry_contract::CONTRACT_VERSION;
+use taskferry_contract::{CONTRACT_VERSION, Keys};
 use taskferry_testing::{
     AppendOnly, ServerOptions, TestServer, eventually, eventually_some, kill_stray, promptly,
 };
@@ -165,6 +165,27 @@ async fn a_worker_that_does_not_fetch_is_shown_with_the_reason() {
     assert!(status.out.contains("not fetching: "), "{}", status.out);
     let _: String = raw(&site.redis, &[&user[..], &["+xreadgroup"]].concat()).await;
     does("fetching").await;
+}
+
+#[tokio::test]
+async fn a_worker_that_is_silent_is_shown_as_such_and_serves_nothing() {
+    let site = Site::new().await;
+    let mut worker = site.worker().await;
+    let before = site.run(&["status", "--json"]).await.lines();
+    let id = before[0]["workers"][0]["id"].as_str().unwrap().to_owned();
+    assert_eq!(before[0]["queues"][0]["served_by"], json!([id]));
+    worker.kill9();
+    // As if that were 20 s ago.
+    let beat = before[0]["now_ms"].as_u64().unwrap() - 20_000;
+    let workers = Keys::new("tf").workers();
+    let _: i64 = raw(&site.redis, &["ZADD", &workers, &beat.to_string(), &id]).await;
+    let status = site.run(&["status"]).await.out;
+    assert!(status.contains("silent; was "), "{status}");
+    let after = site.run(&["status", "--json"]).await.lines();
+    assert_eq!(after[0]["workers"][0]["silent"], true);
+    assert_eq!(after[0]["queues"][0]["served_by"], json!([]));
+    let tools = site.run(&["tools", "list", "--json"]).await.lines();
+    assert_eq!(tools[0]["workers"], 0);
 }
 
 #[tokio::test]

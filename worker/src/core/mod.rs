@@ -17,7 +17,7 @@ pub(crate) mod wake;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
-use taskferry_contract::{Error, QueueName, Shard, Store, WorkerId};
+use taskferry_contract::{DRAINING, Error, QueueName, Shard, Store, WorkerId};
 use taskferry_process::Offload;
 use tokio_util::task::TaskTracker;
 
@@ -69,7 +69,7 @@ impl Core {
     /// In one line what the worker does.
     pub(crate) fn doing(&self) -> String {
         if self.is_stopping() {
-            return "draining".to_owned();
+            return DRAINING.to_owned();
         }
         lock(&self.activity).in_one_line(Instant::now())
     }

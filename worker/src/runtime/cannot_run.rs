@@ -31,10 +31,11 @@ fn time_away([shortest, longest]: [Duration; 2], attempt: u64) -> Duration {
 pub(crate) async fn unknown_tool(core: &Core, hold: &Hold, job: &Job) {
     let delay = time_away(NOBODYS, job.attempt.0);
     let (queue, name) = (&hold.claimed.queue, &job.tool);
-    let message = format!("no worker on queue {queue} knows tool {name}");
-    tracing::warn!(?delay, "{message}; released");
-    let end = give_back(core, hold, job, delay, Some(&message)).await;
-    ended::not_run(job, end, &message, true);
+    // Whether others have it, who asks for the task is told.
+    let reason = format!("this worker reads queue {queue}, and does not have tool {name}");
+    tracing::warn!(?delay, "{reason}; the job is given back");
+    let end = give_back(core, hold, job, delay, None).await;
+    ended::not_run(job, end, &reason, true);
 }
 
 /// The definition that a job was checked against, if it is another than the tool has here.

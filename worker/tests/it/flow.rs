@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use taskferry_contract::{Owner, Status};
+use taskferry_contract::{Again, Owner, Status};
 use taskferry_testing::{eventually, redis};
 use taskferry_worker::{Builder, HandlerResult, JobContext, ToolOutput};
 
@@ -156,13 +156,17 @@ async fn a_job_whose_tool_is_unknown_waits_for_a_worker_that_knows_it() {
     let rig = Rig::new().await;
     let ignorant = run(rig.builder().tool(tool("quick"), quick));
     let id = rig.submit(&tool("rare"), "{}").await;
-    let told = "no worker on queue default knows tool rare";
     let task = rig
-        .when(id, "it is told", |task| {
-            task.message.as_deref() == Some(told)
+        .when(id, "it is given back", |task| {
+            task.waits.is_some_and(|waits| waits.again.is_some())
         })
         .await;
     assert_eq!((task.status, task.attempt), (Status::Queued, 1));
+    let why = (task.waits.unwrap().again, task.message);
+    assert_eq!(why, (Some(Again::Returned), None));
+    let fleet = rig.store.fleet().await.unwrap();
+    let served = fleet.serving(&task.queue, &task.tool);
+    assert_eq!((served.reading, served.able), (1, 0));
     rig.when(id, "it is offered again", |task| {
         task.attempt >= 2 && task.status == Status::Queued
     })
