@@ -1,6 +1,6 @@
 -- agree_version: no job. The version of the contract that this Redis is used with: stored by whoever comes first, also
 -- after Redis lost its data, and raised by a newer process that can work with those that are there.
--- KEYS  contract
+-- KEYS  contract (the one key without a hash tag, so this call has no other: processes of every major find the version there)
 -- ARGV  major · minor (the caller's, integers >= 0)
 -- Replies
 --   OK, version             the caller can work here; the version now stored, major.minor

@@ -92,7 +92,7 @@ impl Default for Shards {
 }
 
 /// CRC-16/XMODEM, the checksum Redis Cluster uses for its slots.
-fn crc16(bytes: &[u8]) -> u16 {
+pub(crate) fn crc16(bytes: &[u8]) -> u16 {
     bytes.iter().fold(0, |crc, byte| {
         (0..8).fold(crc ^ (u16::from(*byte) << 8), |crc, _| {
             if crc & 0x8000 == 0 {

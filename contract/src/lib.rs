@@ -17,6 +17,7 @@ mod doorbell;
 mod durability;
 mod error;
 mod fleet;
+mod hash_slot;
 mod ids;
 mod keys;
 mod log;
@@ -51,6 +52,7 @@ pub use doorbell::{Doorbell, Ring};
 pub use durability::{Durability, Replication, UnknownDurability};
 pub use error::Error;
 pub use fleet::{Fleet, Served};
+pub use hash_slot::hash_slot;
 pub use ids::{
     Attempt, EntryId, InvalidId, Owner, QueueName, ReplicaId, Shard, Shards, TaskId, ToolName,
     WorkerId,

@@ -6,6 +6,7 @@ use std::fmt;
 use redis::aio::MultiplexedConnection;
 
 use crate::error::Error;
+use crate::hash_slot::hash_slot;
 use crate::ids::{QueueName, Shard};
 use crate::keys::kind_of;
 use crate::store::Store;
@@ -45,7 +46,8 @@ pub(crate) async fn find(
         .filter_map(|key| Some((key, kind_of(key)?)))
         .collect();
     let mut found = Vec::new();
-    for some in ours.chunks(AT_ONCE) {
+    let alike = ours.chunk_by(|(one, _), (next, _)| slot_of(one) == slot_of(next));
+    for some in alike.flat_map(|keys| keys.chunks(AT_ONCE)) {
         let mut types = redis::pipe();
         for (key, _) in some {
             types.cmd("TYPE").arg(key.as_str());
@@ -62,6 +64,10 @@ pub(crate) async fn find(
         }
     }
     Ok(found)
+}
+
+fn slot_of(key: &str) -> u16 {
+    hash_slot(key.as_bytes())
 }
 
 /// The keys that a transition may touch: those that it names, and those that it derives from the base and a name among its

@@ -61,7 +61,7 @@ impl Store {
 
     /// Adds the keys of queues, and those of tools with a concurrency limit, each once.
     async fn scan(&self, keys: &mut BTreeSet<String>) -> Result<(), Error> {
-        let pattern = format!("{}:{{*}}:[qrw]*", self.keys.prefix());
+        let pattern = format!("{}:{{[0-9]*}}:[qrw]*", self.keys.prefix());
         let mut cursor = "0".to_owned();
         loop {
             let mut scan = redis::cmd("SCAN");

@@ -8,7 +8,7 @@ use crate::store::Store;
 
 /// What this binary keeps to. The minor is raised when a key, field or transition is added that others may pass over;
 /// the major when one changes its meaning.
-pub const CONTRACT_VERSION: ContractVersion = ContractVersion { major: 1, minor: 1 };
+pub const CONTRACT_VERSION: ContractVersion = ContractVersion { major: 2, minor: 0 };
 
 /// A version of the contract. Processes work together if the major is the same.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -63,6 +63,6 @@ impl Store {
 fn incompatible(key: &str, stored: &str) -> String {
     let stored: String = stored.chars().take(40).collect();
     format!(
-        "it is used with version {stored} of the contract and this program keeps to {CONTRACT_VERSION}: run a release whose contract has the same major, or stop every other process, let its tasks end, and run: redis-cli DEL {key}"
+        "it is used with version {stored} of the contract and this program keeps to {CONTRACT_VERSION}: run a release whose contract has the same major, or stop the other front ends, let their tasks end, stop the other workers, and run: redis-cli DEL {key} (docs/OPERATIONS.md, \"To change the major\")"
     )
 }

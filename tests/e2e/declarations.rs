@@ -141,8 +141,15 @@ async fn told_until_tools_change(fleet: &Fleet, own: &mut Stream, tool: &str) ->
     let mut redis = fleet.redis.raw().await;
     let definition = format!(r#"{{"name":"{tool}","input_schema":{{"type":"object"}}}}"#);
     let mut change = redis::pipe();
-    change.cmd("HSET").arg("tf:tools").arg(tool).arg(definition);
-    change.cmd("PUBLISH").arg("tf:tools:changed").arg("test");
+    change
+        .cmd("HSET")
+        .arg("tf:{fleet}:tools")
+        .arg(tool)
+        .arg(definition);
+    change
+        .cmd("PUBLISH")
+        .arg("tf:{fleet}:tools:changed")
+        .arg("test");
     let _: (u64, u64) = change.query_async(&mut redis).await.unwrap();
     let mut told = Vec::new();
     loop {

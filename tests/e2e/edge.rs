@@ -226,7 +226,7 @@ async fn a_silent_session_ends_and_one_in_use_does_not() {
     let mut raw = redis.raw().await;
     let mut ask = async |name: &str, session: &Legacy, more: &[i64]| -> i64 {
         let mut command = cmd(name);
-        command.arg(format!("tf:session:{}", session.session));
+        command.arg(format!("tf:{{s:{}}}:session", session.session));
         command.arg(more);
         command.query_async(&mut raw).await.unwrap()
     };

@@ -77,7 +77,7 @@ async fn a_legacy_task_asks_on_the_sessions_stream() {
     let here = session(fleet.endpoint()).await;
     let mut own = Stream::get(&here).await;
     let mut redis = fleet.redis.raw().await;
-    let key = format!("tf:session:{}:stream", here.session);
+    let key = format!("tf:{{s:{}}}:session:stream", here.session);
     taskferry_testing::eventually(SOON, "the stream is known to every replica", async || {
         taskferry_testing::redis::cmd("EXISTS")
             .arg(&key)

@@ -341,13 +341,13 @@ async fn the_sessions_stream_tells_when_the_tools_change() {
     let mut change = taskferry_testing::redis::pipe();
     change
         .cmd("HSET")
-        .arg("tf:tools")
+        .arg("tf:{fleet}:tools")
         .arg("late")
         .arg(definition)
         .ignore();
     change
         .cmd("PUBLISH")
-        .arg("tf:tools:changed")
+        .arg("tf:{fleet}:tools:changed")
         .arg("test")
         .ignore();
     let () = change.query_async(&mut redis).await.unwrap();

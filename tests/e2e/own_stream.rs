@@ -345,7 +345,7 @@ async fn a_request_that_waits_keeps_its_session() {
         ),
     ];
     let mut redis = fleet.redis.raw().await;
-    let key = format!("tf:session:{}", here.session);
+    let key = format!("tf:{{s:{}}}:session", here.session);
     for (method, params, folder) in waits {
         let mut waiting = Stream::post(&here, 5, method, params).await;
         let soon = redis::cmd("PEXPIRE").arg(&key).arg(25_000).to_owned();

@@ -103,7 +103,7 @@ async fn a_call_that_was_queued_is_not_answered_by_an_error() {
     ] {
         let mut spoil = taskferry_testing::redis::cmd(command);
         spoil
-            .arg(format!("tf:session:{}:{what}", session.session))
+            .arg(format!("tf:{{s:{}}}:session:{what}", session.session))
             .arg("x");
         spoil.exec_async(&mut redis).await.unwrap();
     }
@@ -113,7 +113,7 @@ async fn a_call_that_was_queued_is_not_answered_by_an_error() {
     assert_eq!(plain.result()["content"][0]["text"], "y");
     for what in ["tasks".to_owned(), format!("call:{request}")] {
         let mut clean = taskferry_testing::redis::cmd("DEL");
-        clean.arg(format!("tf:session:{}:{what}", session.session));
+        clean.arg(format!("tf:{{s:{}}}:session:{what}", session.session));
         clean.exec_async(&mut redis).await.unwrap();
     }
     fleet.check_idle().await;

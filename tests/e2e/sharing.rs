@@ -275,15 +275,18 @@ async fn asking_tool_shares(fleet: &Fleet, client: &Modern) -> Process {
     worker.wait_for_line(SOON, "slots=").await;
     let mut redis = fleet.redis.raw().await;
     let mut read = redis::cmd("HGET");
-    read.arg("tf:tools").arg(ASKING);
+    read.arg("tf:{fleet}:tools").arg(ASKING);
     let text: String = read.query_async(&mut redis).await.unwrap();
     let mut definition: Value = serde_json::from_str(&text).unwrap();
     definition["share_identical"] = json!(true);
     definition["title"] = json!("Shared");
     let mut change = redis::pipe();
-    change.cmd("HSET").arg("tf:tools").arg(ASKING);
+    change.cmd("HSET").arg("tf:{fleet}:tools").arg(ASKING);
     change.arg(definition.to_string()).ignore();
-    change.cmd("PUBLISH").arg("tf:tools:changed").arg("test");
+    change
+        .cmd("PUBLISH")
+        .arg("tf:{fleet}:tools:changed")
+        .arg("test");
     let _heard: Vec<u64> = change.query_async(&mut redis).await.unwrap();
     for replica in &fleet.replicas {
         let client = client.at(&replica.endpoint);

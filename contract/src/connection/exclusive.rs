@@ -6,7 +6,7 @@ use std::time::Duration;
 use redis::{Cmd, FromRedisValue, Value};
 
 use super::line::Line;
-use super::{CONNECT, Connections, invocation, largest, within};
+use super::{CONNECT, Connections, invocation, largest, one_hash_slot, within};
 use crate::durability::Replication;
 use crate::error::Error;
 use crate::script::Transition;
@@ -47,6 +47,7 @@ impl BlockingConnection {
         command: &Cmd,
         block: Duration,
     ) -> Result<T, Error> {
+        one_hash_slot::check_command(command);
         let left = || Error::Connection {
             during,
             reason: "the server was given up; the primary is looked for again".to_owned(),
@@ -105,6 +106,7 @@ impl Connections {
         replication: Replication,
         matters: impl FnOnce(&Value) -> bool,
     ) -> Result<Value, Error> {
+        one_hash_slot::check_transition(keys, args);
         let (during, timeout) = (transition.name, self.response_timeout());
         let line = self.line().await?;
         line.admit(during, largest(args)).await?;

@@ -6,6 +6,7 @@ mod address;
 mod exclusive;
 mod handshake;
 mod line;
+mod one_hash_slot;
 mod sizes;
 mod unused;
 
@@ -128,6 +129,7 @@ impl Connections {
         during: &'static str,
         command: &Cmd,
     ) -> Result<T, Error> {
+        one_hash_slot::check_command(command);
         let line = self.line().await?;
         line.admit(during, sizes::largest(command)).await?;
         let outcome = command.query_async(&mut line.shared.clone()).await;
@@ -135,12 +137,13 @@ impl Connections {
         named(&line, outcome, || sizes::pieces(command)).await
     }
 
-    /// Runs several commands in one round trip.
+    /// Runs several commands in one round trip. Their keys are in one hash slot.
     pub(crate) async fn pipeline<T: FromRedisValue>(
         &self,
         during: &'static str,
         pipeline: &Pipeline,
     ) -> Result<T, Error> {
+        one_hash_slot::check_together(pipeline.cmd_iter());
         let line = self.line().await?;
         let largest = pipeline.cmd_iter().map(sizes::largest).max();
         line.admit(during, largest.unwrap_or(0)).await?;
@@ -157,6 +160,7 @@ impl Connections {
         keys: &[&str],
         args: &[&str],
     ) -> Result<Value, Error> {
+        one_hash_slot::check_transition(keys, args);
         let line = self.line().await?;
         line.admit(transition.name, largest(args)).await?;
         let call = invocation(transition, keys, args);
@@ -187,6 +191,7 @@ impl Connections {
 
     /// A connection of its own that hears what is published on `channels`.
     pub(crate) async fn subscribe(&self, channels: &[String]) -> Result<Subscription, Error> {
+        one_hash_slot::check_channels(channels);
         let during = "subscribing";
         let line = self.line().await?;
         let subscribed = async {

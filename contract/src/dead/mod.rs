@@ -134,7 +134,8 @@ impl Store {
     /// If Redis fails; then some may be gone.
     pub async fn purge_dead(&self, letters: &[LetterId]) -> Result<usize, Error> {
         let mut purged = 0;
-        for batch in letters.chunks(BATCH) {
+        let one_shard = letters.chunk_by(|one, next| one.shard() == next.shard());
+        for batch in one_shard.flat_map(|letters| letters.chunks(BATCH)) {
             let mut pipe = redis::pipe();
             for id in batch {
                 pipe.cmd("XDEL")

@@ -243,6 +243,7 @@ impl Store {
         let read: Vec<(TaskId, u64)> = members
             .iter()
             .filter_map(|(id, expiry)| Some((id.parse().ok()?, *expiry)))
+            .filter(|(id, _): &(TaskId, u64)| id.shard() == shard)
             .collect();
         let mut pipe = redis::pipe();
         for (id, _) in &read {

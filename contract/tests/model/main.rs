@@ -19,7 +19,7 @@ mod reply;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use proptest::test_runner::{Config, TestCaseError, TestRunner};
-use taskferry_testing::TestServer;
+use taskferry_testing::{ServerOptions, TestServer};
 
 use crate::case::Case;
 use crate::operation::operations;
@@ -30,7 +30,12 @@ fn random_sequences_never_leave_the_model() {
         .enable_all()
         .build()
         .unwrap();
-    let server = runtime.block_on(TestServer::start());
+    // A node of a Cluster, so that a script whose keys are in two hash slots is an error.
+    let options = ServerOptions {
+        cluster: true,
+        ..ServerOptions::default()
+    };
+    let server = runtime.block_on(TestServer::start_with(options));
     let cases = AtomicU64::new(0);
     let mut runner = TestRunner::new(Config {
         failure_persistence: None,

@@ -52,14 +52,14 @@ async fn a_definition_is_held_while_a_worker_says_so() {
     assert!(held(&first).await, "nobody took it back");
     let silent = rig.store.now_ms().await.unwrap() - 16_000;
     let member = format!("{tool} {first}");
-    rig.raw::<()>("ZADD", ("tf:definitions", silent, &member))
+    rig.raw::<()>("ZADD", ("tf:{fleet}:definitions", silent, &member))
         .await;
     assert!(!rig.store.is_held(&tool, &first).await.unwrap());
     let gone = rig.store.now_ms().await.unwrap() - 61_000;
-    rig.raw::<()>("ZADD", ("tf:definitions", gone, &member))
+    rig.raw::<()>("ZADD", ("tf:{fleet}:definitions", gone, &member))
         .await;
     rig.store.beat(&worker("w2"), &[]).await.unwrap();
-    let left: Vec<String> = rig.raw("ZRANGE", ("tf:definitions", 0, -1)).await;
+    let left: Vec<String> = rig.raw("ZRANGE", ("tf:{fleet}:definitions", 0, -1)).await;
     assert_eq!(left, ["other 1-b"]);
     rig.check_drained().await;
 }

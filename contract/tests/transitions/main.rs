@@ -14,6 +14,7 @@ mod answers;
 mod cancels;
 mod checks;
 mod claims;
+mod cluster;
 mod dead_letters;
 mod definitions;
 mod delivers;

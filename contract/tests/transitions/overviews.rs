@@ -43,7 +43,7 @@ async fn workers_are_listed_with_what_they_said() {
         rig.store.beat(&worker(id), &[]).await.unwrap();
     }
     // One that is silent so long that only its name is left, and one of another release.
-    rig.raw::<()>("ZADD", ("tf:workers", 1, "w0")).await;
+    rig.raw::<()>("ZADD", ("tf:{fleet}:workers", 1, "w0")).await;
     let listed = rig.store.workers().await.unwrap();
     let infos: Vec<&WorkerInfo> = listed.iter().map(|(info, _)| info).collect();
     assert_eq!(infos, [&worker("w1"), &worker("w2")]);

@@ -25,7 +25,8 @@ async fn tools_come_back_by_rank_and_name_as_they_were_registered() {
     let mut changed = all;
     changed[0].rank = 5;
     assert_eq!(rig.store.register_tools(&changed).await.unwrap(), 1);
-    rig.raw::<()>("HSET", ("tf:tools", "broken", "{")).await;
+    rig.raw::<()>("HSET", ("tf:{fleet}:tools", "broken", "{"))
+        .await;
     assert_eq!(rig.store.tools().await.unwrap().len(), 3);
     assert!(rig.store.remove_tool("alpha").await.unwrap());
     assert!(!rig.store.remove_tool("alpha").await.unwrap());
@@ -38,17 +39,18 @@ async fn a_worker_is_listed_while_it_beats() {
     let mut rig = Rig::new().await;
     rig.store.beat(&worker("w1"), &[]).await.unwrap();
     rig.store.beat(&worker("w2"), &[]).await.unwrap();
-    rig.raw::<()>("ZADD", ("tf:workers", 1, "w0")).await;
+    rig.raw::<()>("ZADD", ("tf:{fleet}:workers", 1, "w0")).await;
     // The definitions that it has are noted elsewhere, and are nothing that it tells of itself.
     let held = ["alpha", "beta", "gamma"].map(|tool| {
         let digest: DefinitionDigest = "1-a".parse().unwrap();
         (tool.parse().unwrap(), digest)
     });
     rig.store.beat(&worker("w1"), &held).await.unwrap();
-    let mut listed: Vec<String> = rig.raw("ZRANGE", ("tf:workers", 0, -1)).await;
+    let mut listed: Vec<String> = rig.raw("ZRANGE", ("tf:{fleet}:workers", 0, -1)).await;
     listed.sort();
     assert_eq!(listed, ["w1", "w2"], "a silent one is forgotten");
-    let told: std::collections::BTreeMap<String, String> = rig.raw("HGETALL", "tf:worker:w1").await;
+    let told: std::collections::BTreeMap<String, String> =
+        rig.raw("HGETALL", "tf:{fleet}:worker:w1").await;
     let told: Vec<(&str, &str)> = told.iter().map(|(k, v)| (k.as_str(), v.as_str())).collect();
     let expected = [
         ("busy", "1"),
@@ -63,9 +65,9 @@ async fn a_worker_is_listed_while_it_beats() {
     assert_eq!(told, expected);
 
     rig.store.leave(&"w1".parse().unwrap()).await.unwrap();
-    let left: Vec<String> = rig.raw("ZRANGE", ("tf:workers", 0, -1)).await;
+    let left: Vec<String> = rig.raw("ZRANGE", ("tf:{fleet}:workers", 0, -1)).await;
     assert_eq!(left, ["w2"]);
-    assert_eq!(rig.raw::<i64>("EXISTS", "tf:worker:w1").await, 0);
+    assert_eq!(rig.raw::<i64>("EXISTS", "tf:{fleet}:worker:w1").await, 0);
     rig.check_drained().await;
 }
 
@@ -76,6 +78,6 @@ async fn every_replica_signs_with_the_same_secret() {
     let secret = first.unwrap();
     assert_eq!(second.unwrap(), secret);
     assert!(secret.len() == 64 && secret.bytes().all(|b| b.is_ascii_hexdigit()));
-    assert_eq!(rig.raw::<String>("GET", "tf:secret").await, secret);
+    assert_eq!(rig.raw::<String>("GET", "tf:{fleet}:secret").await, secret);
     rig.check_drained().await;
 }

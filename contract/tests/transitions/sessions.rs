@@ -251,7 +251,7 @@ async fn a_cancel_of_a_request_that_never_began_is_forgotten() {
     };
     let unknown = rig.store.cancel_session_request(session, "a").await;
     assert_eq!(unknown.unwrap(), None);
-    let kept: Vec<String> = rig.raw("KEYS", "*:session:*").await;
+    let kept: Vec<String> = rig.raw("KEYS", "*:session*").await;
     assert_eq!(kept, Vec::<String>::new());
     let note = rig.store.session_request(session, "a").await;
     assert_eq!(note.unwrap(), nothing);

@@ -1,6 +1,6 @@
 //! `agree_version`: which processes can share a Redis.
 
-use taskferry_contract::{CONTRACT_VERSION, Error};
+use taskferry_contract::{CONTRACT_VERSION, Error, SessionId, Status};
 
 use crate::rig::Rig;
 
@@ -44,10 +44,37 @@ async fn releases_of_one_major_work_together_and_the_newest_minor_is_kept() {
 }
 
 #[tokio::test]
+async fn what_processes_of_1_x_left_is_passed_over_and_their_ended_tasks_are_read() {
+    let mut rig = Rig::new().await;
+    let hold = rig.running().await;
+    rig.finish(&hold).await;
+    // The keys that are named otherwise now. Those of jobs are named as they were.
+    rig.raw::<()>("HSET", ("tf:tools", "old", "{}")).await;
+    rig.raw::<()>("SET", ("tf:secret", "0123")).await;
+    let session = SessionId::random();
+    let opened = (format!("tf:session:{session}"), "revision", "2025-11-25");
+    rig.raw::<()>("HSET", opened).await;
+    rig.raw::<()>("SET", ("tf:contract", "1.1")).await;
+    assert!(rig.store.ready().await.is_err());
+
+    rig.raw::<()>("DEL", "tf:contract").await;
+    rig.store.ready().await.unwrap();
+    assert!(rig.store.tools().await.unwrap().is_empty());
+    assert_eq!(rig.store.session(session).await.unwrap(), None);
+    assert_eq!(rig.store.survey().await.unwrap().misplaced, []);
+    let ended = rig.status(hold.claimed.id).await;
+    assert_eq!(ended, Some(Status::Completed));
+    // So that clients can go on with what they carry (docs/OPERATIONS.md).
+    let renamed = ("tf:secret", "tf:{fleet}:secret");
+    rig.raw::<()>("RENAME", renamed).await;
+    assert_eq!(rig.store.secret().await.unwrap(), "0123");
+}
+
+#[tokio::test]
 async fn another_major_is_refused_with_both_versions_and_what_to_do() {
     let mut rig = Rig::new().await;
     let other = format!("{}.0", CONTRACT_VERSION.major + 1);
-    for stored in [other.as_str(), "0.9", "nonsense"] {
+    for stored in [other.as_str(), "1.1", "0.9", "nonsense"] {
         rig.raw::<()>("SET", ("tf:contract", stored)).await;
         for refused in [
             rig.store.agree_version().await.map(drop),

@@ -40,8 +40,8 @@ const PATTERNS: [&str; 9] = [
     "tf:{0}:idem:*",
     "tf:{0}:same:*",
     "tf:{0}:dead",
-    "tf:session:*",
-    "tf:worker:*",
+    "tf:{s:*}:session*",
+    "tf:{fleet}:worker:*",
 ];
 /// A process may grow by this share, and by so many KiB beside it, between the second round and the last.
 const MAY_GROW: f64 = 1.1;

@@ -26,8 +26,15 @@ async fn register(server: &TestServer, name: &str, schema: &Value) {
     let definition = json!({ "name": name, "input_schema": schema }).to_string();
     let mut raw = server.raw().await;
     let mut change = redis::pipe();
-    change.cmd("HSET").arg("tf:tools").arg(name).arg(definition);
-    change.cmd("PUBLISH").arg("tf:tools:changed").arg("test");
+    change
+        .cmd("HSET")
+        .arg("tf:{fleet}:tools")
+        .arg(name)
+        .arg(definition);
+    change
+        .cmd("PUBLISH")
+        .arg("tf:{fleet}:tools:changed")
+        .arg("test");
     let _: (u64, u64) = change.query_async(&mut raw).await.unwrap();
 }
 

@@ -252,10 +252,13 @@ async fn other_ways_to_come_in_are_turned_away() {
     let definition = r#"{"name":"late","input_schema":{"type":"object"}}"#;
     change
         .cmd("HSET")
-        .arg("tf:tools")
+        .arg("tf:{fleet}:tools")
         .arg("late")
         .arg(definition);
-    change.cmd("PUBLISH").arg("tf:tools:changed").arg("test");
+    change
+        .cmd("PUBLISH")
+        .arg("tf:{fleet}:tools:changed")
+        .arg("test");
     let _: (u64, u64) = change.query_async(&mut raw).await.unwrap();
     stream.until("notifications/tools/list_changed").await;
 

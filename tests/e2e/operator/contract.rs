@@ -33,12 +33,12 @@ fn work(redis: &TestServer, manifest: &Path) -> Process {
     Process::start("taskferry-worker", command)
 }
 
-async fn assert_refuses(mut process: Process) {
+async fn assert_refuses(mut process: Process, stored: &str) {
     let status = process.wait_for_exit(SOON).await;
     assert_eq!(status.code(), Some(1));
     let told = process.stderr();
     let own = CONTRACT_VERSION.to_string();
-    for part in ["99.0", &own, "redis-cli DEL tf:contract"] {
+    for part in [stored, &own, "redis-cli DEL tf:contract"] {
         assert!(told.contains(part), "{part} is not in {told}");
     }
 }
@@ -46,9 +46,13 @@ async fn assert_refuses(mut process: Process) {
 #[tokio::test]
 async fn an_incompatible_contract_is_refused_at_the_start() {
     let redis = TestServer::start().await;
-    raw::<String>(&redis, &["SET", "tf:contract", "99.0"]).await;
-    assert_refuses(serve(&redis)).await;
-    assert_refuses(work(&redis, &in_tree("tests/e2e/tools.toml"))).await;
+    // One before this release's, and one to come.
+    for stored in ["1.1", "99.0"] {
+        raw::<String>(&redis, &["SET", "tf:contract", stored]).await;
+        assert_refuses(serve(&redis), stored).await;
+        let manifest = in_tree("tests/e2e/tools.toml");
+        assert_refuses(work(&redis, &manifest), stored).await;
+    }
     let doctor = taskferry(&redis.url(), &["doctor"]).await;
     assert_eq!(doctor.code, 1);
     assert!(doctor.out.contains("fail  contract"), "{}", doctor.out);
@@ -66,7 +70,8 @@ async fn running_processes_wind_down_when_the_contract_becomes_another() {
     assert_eq!(stored, CONTRACT_VERSION.to_string());
 
     // A newer release of the same major is no reason to do anything.
-    raw::<String>(&redis, &["SET", "tf:contract", "1.7"]).await;
+    let newer = format!("{}.{}", CONTRACT_VERSION.major, CONTRACT_VERSION.minor + 6);
+    raw::<String>(&redis, &["SET", "tf:contract", &newer]).await;
     replica.ready().await;
     raw::<String>(&redis, &["SET", "tf:contract", "99.0"]).await;
     // It looks every five seconds by itself.
@@ -78,9 +83,9 @@ async fn running_processes_wind_down_when_the_contract_becomes_another() {
         text.starts_with("not ready: ") && text.contains("99.0")
     })
     .await;
-    assert_refuses(replica.process).await;
-    assert_refuses(worker).await;
-    let workers: i64 = raw(&redis, &["ZCARD", "tf:workers"]).await;
+    assert_refuses(replica.process, "99.0").await;
+    assert_refuses(worker, "99.0").await;
+    let workers: i64 = raw(&redis, &["ZCARD", "tf:{fleet}:workers"]).await;
     assert_eq!(workers, 0, "it left in good order");
 }
 

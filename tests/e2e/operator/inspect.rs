@@ -273,7 +273,7 @@ async fn no_text_of_others_reaches_a_terminal_raw_or_breaks_a_listing() {
     raw::<String>(&site.redis, &[&letter[..], &more[..]].concat()).await;
     let beat = [
         "HSET",
-        "tf:worker:w",
+        "tf:{fleet}:worker:w",
         "host",
         &long,
         "pid",
@@ -284,7 +284,7 @@ async fn no_text_of_others_reaches_a_terminal_raw_or_breaks_a_listing() {
     let more = ["slots", "1", "busy", "0", "tools", &long];
     raw::<i64>(&site.redis, &[&beat[..], &more[..]].concat()).await;
     let now = raw::<Vec<String>>(&site.redis, &["TIME"]).await.remove(0) + "000";
-    raw::<i64>(&site.redis, &["ZADD", "tf:workers", &now, "w"]).await;
+    raw::<i64>(&site.redis, &["ZADD", "tf:{fleet}:workers", &now, "w"]).await;
     for words in [
         &["dead", "list"][..],
         &["dead", "list", "--json"],

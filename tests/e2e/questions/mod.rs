@@ -109,7 +109,7 @@ async fn a_task_asks_once_on_the_sessions_own_stream_and_tells_how_it_goes() {
     let elsewhere = here.at(&fleet.replicas[1].endpoint);
     let mut own = Stream::get(&here).await;
     let mut redis = fleet.redis.raw().await;
-    let key = format!("tf:session:{}:stream", here.session);
+    let key = format!("tf:{{s:{}}}:session:stream", here.session);
     eventually(SOON, "the stream is known to every replica", async || {
         taskferry_testing::redis::cmd("EXISTS")
             .arg(&key)

@@ -27,8 +27,8 @@ pub async fn assert_drained(redis: &mut MultiplexedConnection, prefix: &str) {
     fail_with(&drained(redis, prefix).await);
 }
 
-/// The broken laws among those that hold at any moment: keys expire unless they may stay, records when they say they
-/// do; a record and its entry point at each other, so that XLEN is the number of queued and running jobs; the indexes
+/// The broken laws among those that hold at any moment: keys carry a hash tag, and expire unless they may stay, records
+/// when they say they do; a record and its entry point at each other, so that XLEN is the number of queued and running jobs; the indexes
 /// agree with the records.
 ///
 /// # Panics
@@ -158,6 +158,7 @@ impl Keyspace {
 
     fn live(&self) -> Vec<String> {
         let mut broken = self.without_expiry();
+        broken.extend(self.without_tag());
         broken.extend(self.wrong_expiry());
         broken.extend(self.entries());
         broken.extend(self.indexes());
@@ -176,6 +177,16 @@ impl Keyspace {
             .iter()
             .filter(|(key, (_, expiry))| *expiry == -1 && !stays(key))
             .map(|(key, (kind, _))| format!("{key} ({kind}) never expires"))
+            .collect()
+    }
+
+    /// Keys that a Redis Cluster would put anywhere: all but the version of the contract carry a hash tag.
+    fn without_tag(&self) -> Vec<String> {
+        let tagged = |key: &str| key.contains(":{") && key.contains("}:");
+        self.keys
+            .keys()
+            .filter(|key| !tagged(key) && part_of(key) != "contract")
+            .map(|key| format!("{key} has no hash tag"))
             .collect()
     }
 
@@ -372,7 +383,7 @@ fn is_terminal(status: &str) -> bool {
     ["completed", "failed", "cancelled"].contains(&status)
 }
 
-/// The word that says what a key is: what follows the prefix and the shard.
+/// The word that says what a key is: what follows the prefix and the hash tag.
 fn part_of(key: &str) -> &str {
     let after_shard = key.split_once("}:").map(|(_, rest)| rest);
     let rest = after_shard.unwrap_or_else(|| key.split_once(':').map_or(key, |(_, rest)| rest));

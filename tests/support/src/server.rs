@@ -39,6 +39,9 @@ pub struct ServerOptions {
     pub append_only: AppendOnly,
     /// `maxmemory` in bytes; no limit.
     pub max_memory_bytes: Option<u64>,
+    /// Whether it is a node of a Redis Cluster, the only one, with every slot. Such a node refuses commands and scripts
+    /// whose keys are in two slots.
+    pub cluster: bool,
     /// Further arguments, as `--name`, `value`.
     pub arguments: Vec<String>,
 }
@@ -79,10 +82,29 @@ impl TestServer {
                 child,
             };
             if server.answers().await {
+                if options.cluster {
+                    server.take_every_slot().await;
+                }
                 return server;
             }
         }
         panic!("no server could be started on {PORTS_TRIED} ports");
+    }
+
+    /// Gives it every slot, and waits until it takes writes: it does not for its first two seconds.
+    async fn take_every_slot(&self) {
+        let mut connection = self.raw().await;
+        let mut add = redis::cmd("CLUSTER");
+        add.arg("ADDSLOTSRANGE").arg(0).arg(16_383);
+        let added = add.query_async::<()>(&mut connection).await;
+        added.unwrap_or_else(|error| panic!("CLUSTER ADDSLOTSRANGE was refused: {error}"));
+        eventually(START, "the cluster takes writes", async || {
+            let mut info = redis::cmd("CLUSTER");
+            info.arg("INFO");
+            let info = info.query_async::<String>(&mut connection).await;
+            info.is_ok_and(|info| info.contains("cluster_state:ok"))
+        })
+        .await;
     }
 
     /// Starts a replica of `primary` and waits until that knows of it and it has everything.
@@ -287,6 +309,11 @@ fn spawn(options: &ServerOptions, directory: &Path, port: u16) -> Child {
     };
     if let Some(bytes) = options.max_memory_bytes {
         command.arg("--maxmemory").arg(bytes.to_string());
+    }
+    if options.cluster {
+        // By itself it would take the port that is 10,000 higher, which may be none, or somebody else's.
+        let bus = free_port().to_string();
+        command.args(["--cluster-enabled", "yes", "--cluster-port", &bus]);
     }
     command.args(&options.arguments);
     command.spawn().unwrap_or_else(|error| {

@@ -78,7 +78,7 @@ async fn a_worker_that_stops_lets_its_jobs_finish() {
     assert_eq!(worker.stop().await.abandoned, 0);
     // What came after the stop was not fetched, or was given back.
     assert_eq!(rig.view(after).await.status, Status::Queued);
-    let workers: Vec<String> = rig.raw(&["ZRANGE", "tf:workers", "0", "-1"]).await;
+    let workers: Vec<String> = rig.raw(&["ZRANGE", "tf:{fleet}:workers", "0", "-1"]).await;
     assert!(workers.is_empty(), "{workers:?}");
     rig.store.cancel(after, &owner(), "no").await.unwrap();
     rig.check().await;

@@ -67,7 +67,7 @@ async fn tools_and_groups_come_back_after_redis_lost_everything() {
     let id = rig.submit(&tool("quick"), "{}").await;
     assert_eq!(text(&rig.end_of(id).await), "quick");
     eventually(SOON, "the worker is listed again", async || {
-        rig.raw::<usize>(&["ZCARD", "tf:workers"]).await == 1
+        rig.raw::<usize>(&["ZCARD", "tf:{fleet}:workers"]).await == 1
     })
     .await;
     worker.stop().await;

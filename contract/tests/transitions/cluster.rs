@@ -1,0 +1,319 @@
+//! Every transition on a node in cluster mode, which refuses a call or a script whose keys are in two hash slots; and the
+//! slots of what MONITOR saw, as they are computed here.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::slice;
+use std::time::Duration;
+
+use futures_util::{Stream, StreamExt};
+use taskferry_contract::{
+    Alias, ClaimReply, DefinitionDigest, Delivery, Leaver, LetterFilter, LogLevel, Progress,
+    RemoteStatus, Said, SaidBy, Scope, Session, Shards, Submission, TaskId, hash_slot, sources,
+};
+use taskferry_testing::{ServerOptions, TestServer};
+
+use crate::rig::{QUESTION, Rig, key, sender, session, started, worker};
+
+const KEEP: Duration = Duration::from_secs(300);
+/// What MONITOR shows last.
+const LAST: &str = "every call was seen";
+
+/// What one run of a script touched.
+struct Run {
+    transition: String,
+    /// The keys that it was called with, and those that its commands named: keys, and channels.
+    touched: BTreeSet<String>,
+}
+
+/// Everything that a server is told from now on, as MONITOR shows it. The server keeps what is not read yet.
+async fn record(server: &TestServer) -> impl Stream<Item = String> + use<> {
+    let client = redis::Client::open(server.url()).unwrap();
+    let monitor = client.get_async_monitor().await.unwrap();
+    monitor.into_on_message()
+}
+
+/// Where a command came from, and its words: `1795405088.233 [0 lua] "HGET" "key" …`.
+fn parse(line: &str) -> (bool, Vec<String>) {
+    let (head, words) = line.split_once("] ").unwrap();
+    let mut all = Vec::new();
+    let mut rest = words.chars();
+    while rest.next() == Some('"') {
+        let mut word = String::new();
+        while let Some(next) = rest.next().filter(|next| *next != '"') {
+            word.extend(if next == '\\' {
+                rest.next()
+            } else {
+                Some(next)
+            });
+        }
+        all.push(word);
+        rest.next();
+    }
+    (head.ends_with(" lua"), all)
+}
+
+/// The runs of our scripts among what was seen.
+async fn runs(seen: impl Stream<Item = String>) -> Vec<Run> {
+    let names: BTreeMap<String, &str> = sources()
+        .map(|(name, source)| (redis::Script::new(source).get_hash().to_owned(), name))
+        .collect();
+    let mut runs: Vec<Run> = Vec::new();
+    tokio::pin!(seen);
+    while let Some(line) = seen.next().await.filter(|line| !line.contains(LAST)) {
+        let (by_script, words) = parse(&line);
+        let of = |from: usize, count| words.iter().skip(from).take(count).cloned();
+        match words[0].to_uppercase().as_str() {
+            "EVALSHA" => runs.push(Run {
+                transition: names[&words[1]].to_owned(),
+                touched: of(3, words[2].parse().unwrap()).collect(),
+            }),
+            "SELECT" => panic!("a node of a Cluster has one database: {line}"),
+            "TIME" => {}
+            "XGROUP" if by_script => runs.last_mut().unwrap().touched.extend(of(2, 1)),
+            _ if by_script => runs.last_mut().unwrap().touched.extend(of(1, 1)),
+            _ => {}
+        }
+    }
+    runs
+}
+
+async fn rig() -> Rig {
+    let options = ServerOptions {
+        cluster: true,
+        ..ServerOptions::default()
+    };
+    let mut rig = Rig::on(options, Shards::new(7).unwrap()).await;
+    rig.tool.concurrency = Some(1);
+    rig
+}
+
+/// `agree_version`, `ensure_group`, `register_tools`, beat, `forget_worker`.
+async fn the_fleet_comes_and_goes(rig: &mut Rig) {
+    rig.store.ready().await.unwrap();
+    rig.ensure_group().await;
+    rig.store
+        .register_tools(slice::from_ref(&rig.tool))
+        .await
+        .unwrap();
+    let held = (rig.tool.name.clone(), DefinitionDigest::of(&rig.tool));
+    rig.store.beat(&worker("w1"), &[held]).await.unwrap();
+    let from = (rig.shard, &rig.tool.queue);
+    rig.store.forget_worker(&rig.worker, from).await.unwrap();
+    rig.store.leave(&rig.worker).await.unwrap();
+    rig.store.remove_tool("report").await.unwrap();
+}
+
+/// `set_session_level`, `hold_session_stream`, `drop_session_stream`, and what is called of sessions without a script.
+async fn a_session_lives(rig: &mut Rig) {
+    let (store, task) = (&rig.store, TaskId::random(rig.shard));
+    let opened = Session {
+        revision: "2025-11-25".to_owned(),
+        owner: rig.owner.clone(),
+        capabilities: "{}".to_owned(),
+        client: "test".to_owned(),
+        log_level: None,
+    };
+    let id = store.open_session(&opened, KEEP).await.unwrap();
+    store.set_session_level(id, LogLevel::Info).await.unwrap();
+    store.open_session_stream(id, "r:1", KEEP).await.unwrap();
+    store.drop_session_stream(id, "r:1").await.unwrap();
+    store.begin_session_request(id, "a", KEEP).await.unwrap();
+    store.note_session_call(id, "a", task, KEEP).await.unwrap();
+    store.cancel_session_request(id, "a").await.unwrap();
+    store.session_request(id, "a").await.unwrap();
+    store.forget_session_tasks(id, &[task]).await.unwrap();
+    store.end_session(id).await.unwrap();
+}
+
+/// A plain call whose alias may stand for a job already.
+fn aliased<'a>(rig: &'a Rig, alias: &'a Alias) -> Submission<'a> {
+    Submission {
+        plain: true,
+        keep: KEEP,
+        alias: Some(alias),
+        ..rig.submission()
+    }
+}
+
+/// submit, watch, claim, `renew_lease`, `report_progress`, `report_log`, `schedule_retry`, release, forward, finish: a job with an
+/// idempotency key, and one that waits for its slot.
+async fn jobs_run(rig: &mut Rig) {
+    let (alias, replica) = (key(rig, "k"), "replica".parse().unwrap());
+    let hold = rig.running_as(aliased(rig, &alias)).await;
+    let id = hold.claimed.id;
+    rig.store.submit(&aliased(rig, &alias)).await.unwrap();
+    rig.store.watch(id, &rig.owner, &replica).await.unwrap();
+    rig.submit().await;
+    let reply = rig.claim(&rig.next().await).await;
+    assert!(matches!(reply, ClaimReply::Waits(None)), "{reply:?}");
+    rig.store.renew_lease(&hold, KEEP).await.unwrap();
+    let half = Progress {
+        progress: Some(0.5),
+        ..Progress::default()
+    };
+    let told = rig.store.report_progress(&hold, &half).await;
+    told.unwrap().unwrap();
+    let lines = [(LogLevel::Info, "a line".to_owned())];
+    rig.store.report_log(&hold, &lines).await.unwrap().unwrap();
+    rig.retry(&hold).await;
+    let (other, _) = rig.start().await;
+    let released = rig.store.release(&other, Duration::ZERO, None).await;
+    released.unwrap();
+    rig.store.forward(rig.shard, 10).await.unwrap();
+    // The second one's entry stands first, and its place does not.
+    while let Some(Delivery::Job(claimed)) = rig.deliveries().await.pop() {
+        let reply = rig.claim(&claimed).await;
+        if matches!(reply, ClaimReply::Started(_)) {
+            let (hold, _) = started(claimed, &rig.worker, reply);
+            rig.finish(&hold).await;
+        }
+    }
+}
+
+/// `ask_input`, `deliver_input`, `recall_input`, `note_remote`, `poll_remote`, `drop_remote`, park, `answer_input`.
+async fn a_question_is_answered(rig: &mut Rig) {
+    let hold = rig.running().await;
+    let (store, owner, id) = (&rig.store, &rig.owner, hold.claimed.id);
+    let asked = store.ask_input(&hold, &[("a", QUESTION)]);
+    asked.await.unwrap();
+    let wish = ("a", KEEP);
+    let delivered = store.deliver_input(id, owner, wish, sender("c1"));
+    delivered.await.unwrap();
+    store.recall_input(id, owner, "c1").await.unwrap();
+    let said = Said {
+        session: session(1),
+        by: SaidBy::Making("t1"),
+        status: RemoteStatus::Working,
+        message: "",
+        poll: None,
+    };
+    store.note_remote(id, owner, "a", said).await.unwrap();
+    let polled = store.poll_remote(id, owner, wish, sender("c1"));
+    polled.await.unwrap();
+    store.park(&hold).await.unwrap();
+    let answered = store.answer_input(id, owner, "a", "1");
+    answered.await.unwrap();
+    store.drop_remote(id, owner, session(1)).await.unwrap();
+    let (hold, _) = rig.start().await;
+    rig.finish(&hold).await;
+}
+
+/// `hand_out`, cancel, `leave_call`.
+async fn calls_are_left(rig: &mut Rig) {
+    let scope = Scope {
+        owner: &rig.owner,
+        session: None,
+    };
+    let alike = Alias::identical(scope, "digest").unwrap();
+    let id = rig.submit_as(aliased(rig, &alike)).await;
+    rig.store.hand_out(id, &rig.owner, KEEP).await.unwrap();
+    rig.store.cancel(id, &rig.owner, "no").await.unwrap();
+    let id = rig.submit_as(aliased(rig, &alike)).await;
+    let leaver = Leaver {
+        holder: id,
+        on_purpose: false,
+    };
+    let left = rig.store.leave_call(id, &rig.owner, leaver, "left");
+    left.await.unwrap();
+}
+
+/// reclaim, `dead_letter`, revive; and jobs that expired while they waited.
+async fn jobs_are_lost(rig: &mut Rig) {
+    let hold = rig.running().await;
+    let hold = rig.crash(&hold).await;
+    rig.finish(&hold).await;
+
+    let id = rig.submit().await;
+    rig.expire(id).await;
+    let reply = rig.claim(&rig.next().await).await;
+    assert!(matches!(reply, ClaimReply::Gone(_)), "{reply:?}");
+
+    let queue = rig.store.keys().queue(rig.shard, &rig.tool.queue);
+    rig.raw::<()>("XADD", (queue, "*", "id", "none")).await;
+    let from = (rig.shard, &rig.tool.queue);
+    let Some(Delivery::Unreadable { entry, .. }) = rig.deliveries().await.pop() else {
+        panic!("a job in an entry that names none");
+    };
+    let buried = rig.store.dead_letter(from, &entry, ("none", ""), "why");
+    buried.await.unwrap();
+
+    rig.tool.attempts = 1;
+    let hold = rig.running().await;
+    rig.retry(&hold).await;
+    let all = LetterFilter::default();
+    let letters = rig.store.dead_letters(&all, 10).await.unwrap();
+    let letter = letters.iter().find(|letter| letter.task.is_some()).unwrap();
+    let remains = rig.store.remains(letter).await.unwrap().unwrap();
+    let id = TaskId::random(rig.shard);
+    let revived = rig.store.revive(letter, &remains, &rig.tool, id);
+    revived.await.unwrap();
+    let (hold, _) = rig.start().await;
+    rig.finish(&hold).await;
+    let ids: Vec<_> = letters.iter().map(|letter| letter.id).collect();
+    rig.store.purge_dead(&ids).await.unwrap();
+}
+
+/// The names of the scripts, as they lie in their folder.
+fn in_the_folder() -> BTreeSet<String> {
+    let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/lua");
+    let files = std::fs::read_dir(folder).unwrap();
+    let names = files.map(|file| file.unwrap().file_name().into_string().unwrap());
+    let names = names.filter_map(|name| Some(name.strip_suffix(".lua")?.to_owned()));
+    names.filter(|name| name != "prelude").collect()
+}
+
+#[tokio::test]
+async fn every_transition_has_its_keys_in_one_hash_slot() {
+    let mut rig = rig().await;
+    let seen = record(&rig.server).await;
+    the_fleet_comes_and_goes(&mut rig).await;
+    a_session_lives(&mut rig).await;
+    jobs_run(&mut rig).await;
+    a_question_is_answered(&mut rig).await;
+    calls_are_left(&mut rig).await;
+    jobs_are_lost(&mut rig).await;
+    rig.store.survey().await.unwrap();
+    rig.store.shard_overview().await.unwrap();
+    rig.raw::<String>("ECHO", LAST).await;
+    let runs = runs(seen).await;
+
+    let ran: BTreeSet<String> = runs.iter().map(|run| run.transition.clone()).collect();
+    assert_eq!(ran, in_the_folder(), "each is run here");
+    for Run {
+        transition,
+        touched,
+    } in &runs
+    {
+        let slots: BTreeSet<u16> = touched
+            .iter()
+            .map(|key| hash_slot(key.as_bytes()))
+            .collect();
+        assert_eq!(slots.len(), 1, "{transition} touched {touched:?}");
+        let tagged = |key: &String| key.starts_with("tf:{") || key == "tf:contract";
+        assert!(touched.iter().all(tagged), "{transition}: {touched:?}");
+    }
+    // That keys which scripts derive are among them.
+    let touched: BTreeSet<&String> = runs.iter().flat_map(|run| &run.touched).collect();
+    for name in ["due", "dead", "expired", "waiting", "running:report"] {
+        let name = format!("{}{name}", rig.store.keys().base(rig.shard));
+        assert!(touched.contains(&name), "{name} is not among {touched:?}");
+    }
+    for key in touched {
+        let slot: u16 = rig.raw("CLUSTER", ("KEYSLOT", key)).await;
+        assert_eq!(slot, hash_slot(key.as_bytes()), "{key}");
+    }
+    rig.check_drained().await;
+}
+
+#[tokio::test]
+async fn a_script_with_keys_in_two_hash_slots_is_refused_there() {
+    let mut rig = rig().await;
+    // With the first line of ours; the second key is derived, as ours derive theirs.
+    let script = "#!lua\nredis.call('GET', KEYS[1]) return redis.call('GET', ARGV[1])";
+    for (second, fits) in [("tf:{1}:b", true), ("tf:{2}:b", false)] {
+        let mut call = redis::cmd("EVAL");
+        call.arg((script, 1, "tf:{1}:a", second));
+        let reply = call.query_async::<Option<String>>(&mut rig.redis).await;
+        assert_eq!(reply.is_ok(), fits, "{reply:?}");
+    }
+}
