@@ -99,7 +99,7 @@ fn each_kind_of_breach_is_told_by_file_and_line() {
         (
             "process/src/lib.rs",
             "use taskferry_worker::Builder;",
-            "process/src/spoilt.rs takes from worker/src/builder.rs (Builder in line 1): process may not take from worker",
+            "process/src/spoilt.rs takes from worker/src/worker/builder.rs (Builder in line 1): process may not take from worker",
         ),
         (
             "src/mcp/protocol/mod.rs",

@@ -10,8 +10,8 @@ use taskferry_process::settings::{
 };
 use taskferry_process::telemetry::{LOG_SETTINGS, LogSettings, take_log_else};
 
-use crate::builder::{DRAIN_TIMEOUT, LONGEST_LEASE, MAX_RESULT, MOST_SLOTS, SHORTEST_LEASE};
 use crate::exec::Environment;
+use crate::worker::{DRAIN_TIMEOUT, LONGEST_LEASE, MAX_RESULT, MOST_SLOTS, SHORTEST_LEASE};
 
 /// Between these must the bound on results be.
 const SMALLEST_BOUND: usize = 1 << 10;

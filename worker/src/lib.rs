@@ -8,7 +8,6 @@
 #[doc = include_str!("../../docs/WORKERS.md")]
 struct Handbook;
 
-mod builder;
 pub mod cli;
 mod config;
 mod core;
@@ -25,9 +24,10 @@ mod trial;
 pub mod units;
 mod worker;
 
-pub use builder::{BuildError, Builder, LONGEST_LEASE, MAX_RESULT, MOST_SLOTS, SHORTEST_LEASE};
 pub use sdk::{
     AskError, AskRequest, Handler, HandlerFuture, HandlerResult, JobContext, ToolError, ToolOutput,
 };
 pub use taskferry_contract as contract;
-pub use worker::{Drained, Worker};
+pub use worker::{
+    BuildError, Builder, Drained, LONGEST_LEASE, MAX_RESULT, MOST_SLOTS, SHORTEST_LEASE, Worker,
+};

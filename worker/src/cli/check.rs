@@ -6,9 +6,9 @@ use clap::{ArgMatches, Command};
 use taskferry_process::telemetry::DEFAULT_FILTER;
 
 use super::{Prepared, Program, UNUSABLE, print};
-use crate::builder::Builder;
 use crate::exec::preflight;
 use crate::manifest::ExecTool;
+use crate::worker::Builder;
 
 /// What the list says of a tool that is no command.
 const HANDLER: &str = "(a handler of this program)";

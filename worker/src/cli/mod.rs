@@ -16,11 +16,10 @@ use taskferry_process::telemetry::DEFAULT_FILTER;
 use taskferry_process::{StopSignals, raise_open_files};
 use tokio_util::sync::CancellationToken;
 
-use crate::builder::Builder;
 use crate::config::{self, Needs, WorkerConfig};
 use crate::exec::Environment;
 use crate::manifest::Manifest;
-use crate::worker::Worker;
+use crate::worker::{Builder, Worker};
 
 /// How long threads that are still blocked after the drain may take.
 const THREADS_END: Duration = Duration::from_secs(1);

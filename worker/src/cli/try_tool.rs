@@ -11,9 +11,9 @@ use taskferry_process::output::say;
 use tokio_util::sync::CancellationToken;
 
 use super::{Prepared, Program, hurried, print};
-use crate::builder::Builder;
 use crate::sdk::ask::check_key;
 use crate::trial::{Call, Trial, TrialEnd, answer};
+use crate::worker::Builder;
 
 /// What is logged unless it is said otherwise: the command's plain lines, and no report twice.
 const LOG: &str = "warn,tool=debug,tool::log=off";

@@ -1,5 +1,7 @@
 //! A worker: how it runs, and how it ends.
 
+mod builder;
+
 use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -11,12 +13,14 @@ use tokio::time::{sleep, timeout};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use crate::builder::Builder;
 use crate::core::activity::Fetching;
 use crate::core::lock::lock;
 use crate::core::pause::jittered;
 use crate::runtime::fetcher::Fetcher;
 use crate::runtime::{Runtime, forwarder, heartbeat, janitor, reclaimer};
+
+pub(crate) use builder::DRAIN_TIMEOUT;
+pub use builder::{BuildError, Builder, LONGEST_LEASE, MAX_RESULT, MOST_SLOTS, SHORTEST_LEASE};
 
 /// Between two looks for a Redis that does not answer at the start.
 const WAIT_FOR_REDIS: [Duration; 2] = [Duration::from_millis(500), Duration::from_secs(2)];
