@@ -1,79 +1,78 @@
-//! MCP: both eras on one endpoint, each request served by the era it speaks.
+//! MCP: both eras at one place, each message served by the era it speaks. What brings messages and takes replies away is a
+//! matter of transports.
 
 mod background;
 mod dispatch;
+mod edge;
 mod jsonrpc;
 mod legacy;
 mod modern;
 mod protocol;
-mod stopping;
 #[cfg(test)]
 mod tests;
 mod wait;
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use taskferry_process::keep_running;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::bridge::Bridge;
-use dispatch::era_of;
+use background::Background;
+use dispatch::{era_by, era_of};
+use edge::Edge;
+pub(crate) use edge::McpSettings;
+pub(crate) use edge::stopping::Stopping;
 pub(crate) use jsonrpc::RpcError;
 use jsonrpc::{Body, Message};
+use legacy::Legacy;
+use modern::Modern;
 pub(crate) use protocol::answer::{Answer, RefusalKind};
 pub(crate) use protocol::call_line::CallLine;
 use protocol::era::Era;
 pub(crate) use protocol::inbound::{Caller, Facts, Inbound, Repeated, Stated};
 pub(crate) use protocol::reply::{Event, Reply, Says};
-pub(crate) use stopping::Stopping;
-
-/// How the protocol is served.
-#[derive(Debug, Clone)]
-pub(crate) struct McpSettings {
-    /// A legacy session ends when it is not used for this long.
-    pub(crate) session_idle: Duration,
-    /// A call that takes longer than this becomes a stream.
-    pub(crate) stream_after: Duration,
-    /// A call by a client that knows no tasks is handed out after this wait; never if absent.
-    pub(crate) handle_after: Option<Duration>,
-    /// What models are told about this server, if anything.
-    pub(crate) instructions: Option<String>,
-}
 
 /// The protocol edge of one replica.
 #[derive(Debug)]
 pub(crate) struct Mcp {
     bridge: Bridge,
-    settings: McpSettings,
-    sessions: Arc<legacy::Sessions>,
-    handles: Option<background::Handles>,
-    /// Work that outlives the request that began it.
-    tracker: TaskTracker,
-    stopping: Stopping,
+    legacy: Legacy,
+    modern: Modern,
 }
 
 impl Mcp {
+    /// `tracker` has the work that outlives the request that began it.
     pub(crate) fn new(
         bridge: Bridge,
         settings: McpSettings,
         tracker: TaskTracker,
         stopping: Stopping,
     ) -> Self {
-        Self {
-            sessions: Arc::new(legacy::Sessions::new(settings.session_idle)),
-            handles: settings.handle_after.map(background::Handles::new),
-            bridge,
-            settings,
+        let edge = Edge {
+            bridge: bridge.clone(),
+            settings: Arc::new(settings),
             tracker,
             stopping,
+        };
+        let background = Arc::new(Background::new(edge.clone()));
+        Self {
+            bridge,
+            legacy: Legacy::new(edge.clone(), Arc::clone(&background)),
+            modern: Modern::new(edge, background),
         }
     }
 
     /// Keeps the streams of sessions awake until `stop`.
     pub(crate) async fn run(&self, stop: &CancellationToken) {
-        keep_running("session rings", stop, || self.legacy_rings(stop), || {}).await;
+        keep_running(
+            "session rings",
+            stop,
+            || self.legacy.pass_rings(stop),
+            || {},
+        )
+        .await;
     }
 
     /// Takes a message, or a batch of them.
@@ -87,41 +86,45 @@ impl Mcp {
         if let Err(error) = self.bridge.offload().run(body.len(), unique).await {
             return Reply::malformed(read.id(), &error);
         }
-        let message = match read {
-            Body::One(message) => message,
-            Body::Batch(text) => {
-                return Box::pin(self.legacy_batch(inbound, text)).await;
-            }
+        match read {
+            Body::One(message) => self.one(inbound, message).await,
+            Body::Batch(_) if era_by(inbound.facts) == Era::Modern => Reply::malformed(
+                None,
+                &RpcError::invalid_request(
+                    "batches are not part of this revision; send one message a request",
+                ),
+            ),
+            Body::Batch(text) => Box::pin(self.legacy.batch(inbound, text)).await,
+        }
+    }
+
+    async fn one(&self, inbound: &Inbound<'_>, message: Message<'_>) -> Reply {
+        let era = era_of(inbound.facts, &message);
+        let line = match &message {
+            Message::Request(request) => CallLine::of(era, request),
+            Message::Notification(_) | Message::Response(_) => CallLine::default(),
         };
-        match (era_of(inbound.facts, &message), message) {
+        let reply = match (era, message) {
             (Era::Modern, Message::Request(request)) => {
-                let line = CallLine::of(Era::Modern, &request);
-                let reply = self.modern_request(inbound, &request).await;
-                reply.told_by(line)
+                self.modern.request(inbound, &request).await
             }
             (Era::Modern, Message::Notification(_)) => Reply::Accepted,
             (Era::Modern, Message::Response(_)) => Reply::malformed(
                 None,
                 &RpcError::invalid_request("this revision has no responses from clients"),
             ),
-            (Era::Legacy, message) => {
-                let line = match &message {
-                    Message::Request(request) => CallLine::of(Era::Legacy, request),
-                    _ => CallLine::default(),
-                };
-                let reply = self.legacy_message(inbound, message).await;
-                reply.told_by(line)
-            }
-        }
+            (Era::Legacy, message) => self.legacy.message(inbound, message).await,
+        };
+        reply.told_by(line)
     }
 
     /// Opens the stream of a legacy session, for what belongs to no request; or goes on with that of a request.
     pub(crate) async fn open_stream(&self, inbound: &Inbound<'_>) -> Reply {
-        self.legacy_stream(inbound).await
+        self.legacy.open_stream(inbound).await
     }
 
     /// Ends a legacy session.
     pub(crate) async fn end_session(&self, inbound: &Inbound<'_>) -> Reply {
-        self.legacy_end(inbound).await
+        self.legacy.end_session(inbound).await
     }
 }

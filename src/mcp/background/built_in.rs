@@ -1,10 +1,13 @@
 //! The tools of our own.
 
+use std::time::Duration;
+
 use serde_json::value::RawValue;
 use serde_json::{Value, json};
 use taskferry_contract::{TaskSupport, ToolDefinition};
 
-use super::LONGEST_WAIT;
+/// A `task_status` waits no longer than this, below the 60 s after which many clients give a call up.
+pub(super) const LONGEST_WAIT: Duration = Duration::from_secs(45);
 
 /// A tool of our own.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

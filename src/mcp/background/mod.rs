@@ -1,5 +1,5 @@
-//! Agents that know no tasks: a call that takes too long for them is answered by a handle, words that tell a model how to
-//! go on, and three tools of our own do what the task methods do for others.
+//! Agents that know no tasks: a call that takes too long for them goes on in the background, as a task. It is answered by
+//! words that tell a model how to go on, and three tools of our own do what the task methods do for others.
 
 mod built_in;
 mod words;
@@ -13,7 +13,7 @@ use taskferry_contract::{Object, TaskId, misfit, plain};
 use tokio::time::Instant;
 
 use crate::bridge::{BridgeError, Tool, Watch};
-use crate::mcp::Mcp;
+use crate::mcp::edge::Edge;
 use crate::mcp::jsonrpc::RpcError;
 use crate::mcp::protocol::inbound::Caller;
 use crate::mcp::protocol::outgoing::Addressable;
@@ -21,25 +21,33 @@ use crate::mcp::protocol::progress::ProgressTeller;
 use crate::mcp::protocol::refusal::Refusal;
 use crate::mcp::protocol::reply::Reply;
 use crate::mcp::protocol::wire;
-use crate::mcp::wait::{Awaits, Deadline, Finish, Follow, Late, OnDisconnect, OnQuestion, Write};
+use crate::mcp::wait::Wait;
+use crate::mcp::wait::answers::{Deadline, OnDeadline, ResultFormat};
+use crate::mcp::wait::delivery::Delivery;
 pub(super) use built_in::BuiltIn;
-use words::unfinished;
-pub(super) use words::{handle, status};
+use built_in::LONGEST_WAIT;
+pub(super) use words::status;
+use words::{promoted, promoted_typed, unfinished};
 
-/// A `task_status` waits no longer than this, below the 60 s after which many clients give a call up.
-const LONGEST_WAIT: Duration = Duration::from_secs(45);
-
-/// The feature, where it is on.
+/// Calls that go on in the background: what they are promoted by, and the tools that they are looked after with.
 #[derive(Debug)]
-pub(super) struct Handles {
+pub(super) struct Background {
+    edge: Edge,
+    promotion: Option<Promotion>,
+}
+
+/// Where calls are promoted at all.
+#[derive(Debug)]
+struct Promotion {
+    /// After this wait.
     after: Duration,
     tools: Vec<(BuiltIn, Arc<Tool>)>,
+    /// Says once that a worker has a tool of the name of one of these.
     shadowed: Once,
 }
 
-impl Handles {
-    /// Hands calls out after a wait.
-    pub(super) fn new(after: Duration) -> Self {
+impl Promotion {
+    fn new(after: Duration) -> Self {
         let tool = |built_in: BuiltIn| {
             let tool = Tool::new(built_in.definition()).expect("a schema of our own");
             (built_in, Arc::new(tool))
@@ -58,30 +66,19 @@ pub(super) struct Called {
     pub(super) built_in: Option<BuiltIn>,
 }
 
-/// How an era writes what is said here.
-#[derive(Debug)]
-pub(super) struct Voice {
-    /// The answer to a plain call whose job ended.
-    pub(super) result: Finish,
-    /// The status of a job that ended, as the result of a tool.
-    pub(super) status: Finish,
-    /// The result of a tool.
-    pub(super) write: Write,
-}
-
 /// A call of a tool of our own.
-pub(super) struct Order<'a> {
+pub(super) struct BuiltInCall<'a, D> {
     pub(super) built_in: BuiltIn,
     /// A JSON object that fits the tool's schema.
     pub(super) arguments: &'a str,
     pub(super) request: &'a RawValue,
     pub(super) progress: Option<ProgressTeller>,
-    pub(super) on_question: OnQuestion,
+    pub(super) delivery: D,
     /// What the client may be sent on the way.
     pub(super) client: Addressable,
     /// The job, if the call brought answers for it.
     pub(super) resumed: Option<Watch>,
-    pub(super) voice: &'static Voice,
+    pub(super) format: &'static ResultFormat,
 }
 
 #[derive(Deserialize)]
@@ -91,21 +88,33 @@ struct Arguments {
     wait_seconds: f64,
 }
 
-impl Mcp {
+impl Background {
+    pub(super) fn new(edge: Edge) -> Self {
+        Self {
+            promotion: edge.settings.handle_after.map(Promotion::new),
+            edge,
+        }
+    }
+
+    /// Whether there are tools of our own for some clients, and none for others.
+    pub(super) fn depends_on_the_client(&self) -> bool {
+        self.promotion.is_some()
+    }
+
     /// Our own tools as a client sees them, after the workers': a worker's tool of the same name goes before ours.
     pub(super) fn built_ins(&self, knows_tasks: bool) -> Vec<(BuiltIn, Arc<Tool>)> {
-        let Some(handles) = self.handles.as_ref().filter(|_| !knows_tasks) else {
+        let Some(promotion) = self.promotion.as_ref().filter(|_| !knows_tasks) else {
             return Vec::new();
         };
-        let catalog = self.bridge.catalog();
-        let (shadowed, ours): (Vec<_>, Vec<_>) = handles
+        let catalog = self.edge.bridge.catalog();
+        let (shadowed, ours): (Vec<_>, Vec<_>) = promotion
             .tools
             .iter()
             .cloned()
             .partition(|(built_in, _)| catalog.knows(built_in.name()));
         if let Some((built_in, _)) = shadowed.first() {
             let tool = built_in.name();
-            handles.shadowed.call_once(|| {
+            promotion.shadowed.call_once(|| {
                 tracing::warn!(%tool, "a worker registered a tool of this name; it goes before our own, and calls get no handles");
             });
         }
@@ -113,7 +122,7 @@ impl Mcp {
     }
 
     /// The tool of a name, as a client sees it.
-    pub(super) async fn called(&self, name: &str, knows_tasks: bool) -> Result<Called, Refusal> {
+    pub(super) async fn find(&self, name: &str, knows_tasks: bool) -> Result<Called, Refusal> {
         let ours = self.built_ins(knows_tasks);
         if let Some((built_in, tool)) = ours.into_iter().find(|(ours, _)| ours.name() == name) {
             return Ok(Called {
@@ -121,7 +130,7 @@ impl Mcp {
                 built_in: Some(built_in),
             });
         }
-        let found = self.bridge.catalog().find(name).await;
+        let found = self.edge.bridge.catalog().find(name).await;
         let tool = found
             .map_err(BridgeError::from)?
             .ok_or_else(|| RpcError::invalid_params(format!("unknown tool: {}", plain(name))))?;
@@ -131,92 +140,84 @@ impl Mcp {
         })
     }
 
-    /// When a plain call of `tool` is handed out: never to a client that knows tasks, nor without the tools for it.
-    pub(super) fn hand_out_after(
-        &self,
-        tool: &Tool,
-        knows_tasks: bool,
-        voice: &Voice,
-    ) -> Option<Deadline> {
-        let handles = self.handles.as_ref()?;
-        let late = Late::HandOut {
-            keep: Duration::from_millis(tool.definition.keep_ms),
-            typed: tool.definition.output_schema.is_some(),
-        };
+    /// When a plain call of `tool` is promoted to a task: never for a client that knows tasks, nor without the tools for it.
+    pub(super) fn promotes(&self, tool: &Tool, knows_tasks: bool) -> Option<Deadline> {
+        let promotion = self.promotion.as_ref()?;
+        let definition = &tool.definition;
         (self.built_ins(knows_tasks).len() == BuiltIn::ALL.len()).then(|| Deadline {
-            at: Instant::now() + handles.after,
-            late,
-            write: voice.write,
+            at: Instant::now() + promotion.after,
+            then: OnDeadline::Promote {
+                keep: Duration::from_millis(definition.keep_ms),
+            },
+            tell: match definition.output_schema {
+                Some(_) => promoted_typed,
+                None => promoted,
+            },
         })
     }
 
     /// Serves a tool of our own.
-    pub(super) async fn order(&self, caller: &Caller, order: Order<'_>) -> Result<Reply, Refusal> {
-        let (request, voice) = (order.request, order.voice);
-        let Object(arguments): Object<Arguments> = serde_json::from_str(order.arguments)
+    pub(super) async fn call<D: Delivery>(
+        &self,
+        caller: &Caller,
+        call: BuiltInCall<'_, D>,
+    ) -> Result<Reply, Refusal> {
+        let (request, format) = (call.request, call.format);
+        let Object(arguments): Object<Arguments> = serde_json::from_str(call.arguments)
             .map_err(|error| RpcError::invalid_params(misfit(&error)))?;
         let served = match arguments.task_id.parse() {
-            Ok(id) => {
-                self.serve(caller, (id, arguments.wait_seconds), order)
-                    .await
-            }
+            Ok(id) => self.serve(caller, (id, arguments.wait_seconds), call).await,
             Err(_unreadable) => Err(BridgeError::NotFound),
         };
         match served {
             // A model can read this, and a JSON-RPC error it may never see.
             Err(BridgeError::NotFound) => {
                 let text = BridgeError::NotFound.to_string();
-                Ok(Reply::Json((voice.write)(request, wire::tool_error(&text))))
+                Ok(Reply::Json((format.write)(
+                    request,
+                    wire::tool_error(&text),
+                )))
             }
             served => Ok(served?),
         }
     }
 
-    async fn serve(
+    async fn serve<D: Delivery>(
         &self,
         caller: &Caller,
         (id, wait_seconds): (TaskId, f64),
-        order: Order<'_>,
+        call: BuiltInCall<'_, D>,
     ) -> Result<Reply, BridgeError> {
-        let (request, voice) = (order.request, order.voice);
-        match order.built_in {
+        let (request, format, bridge) = (call.request, call.format, &self.edge.bridge);
+        match call.built_in {
             BuiltIn::Status => {
-                let watch = match order.resumed {
+                let watch = match call.resumed {
                     Some(watch) => watch,
-                    None => self.bridge.watch(id, &caller.owner).await?,
+                    None => bridge.watch(id, &caller.owner).await?,
                 };
                 let longest = LONGEST_WAIT.as_secs_f64();
-                let wait = Duration::from_secs_f64(wait_seconds.clamp(0.0, longest));
-                let follow = Follow {
-                    request: request.to_owned(),
-                    watch,
-                    progress: order.progress,
-                    log: None,
-                    on_disconnect: OnDisconnect::Leave,
-                    on_question: order.on_question,
-                    client: order.client,
-                    finish: voice.status,
-                    awaits: Awaits::Status(voice.write),
-                    trail: None,
-                    deadline: Some(Deadline {
-                        at: Instant::now() + wait,
-                        late: Late::Status,
-                        write: voice.write,
-                    }),
-                    as_task: None,
+                let longest = Duration::from_secs_f64(wait_seconds.clamp(0.0, longest));
+                let deadline = Deadline {
+                    at: Instant::now() + longest,
+                    then: OnDeadline::Leave,
+                    tell: status,
                 };
-                Ok(self.follow(follow))
+                let to = (call.client, call.delivery);
+                let wait = Wait::new(request, watch, format.of_status(), to)
+                    .telling(call.progress, None)
+                    .until(Some(deadline));
+                Ok(wait.reply(&self.edge))
             }
             BuiltIn::Result => {
-                let view = self.bridge.poll_with_outcome(id, &caller.owner).await?;
-                let answer = (voice.result)(request, &view);
+                let view = bridge.poll_with_outcome(id, &caller.owner).await?;
+                let answer = (format.result)(request, &view);
                 Ok(Reply::Json(answer.unwrap_or_else(|| {
-                    (voice.write)(request, unfinished(&view))
+                    (format.write)(request, unfinished(&view))
                 })))
             }
             BuiltIn::Cancel => {
-                let (Ok(view) | Err(view)) = self.bridge.cancel(id, &caller.owner).await?;
-                Ok(Reply::Json((voice.write)(request, status(&view))))
+                let (Ok(view) | Err(view)) = bridge.cancel(id, &caller.owner).await?;
+                Ok(Reply::Json((format.write)(request, status(&view))))
             }
         }
     }

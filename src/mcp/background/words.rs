@@ -11,19 +11,23 @@ use crate::mcp::protocol::{standing, wire};
 /// What a model is told to wait at a time, s.
 const WAIT_TOLD: u64 = 30;
 
-/// The result that a call is answered with when its caller waits no longer. The result of a tool with an output schema
-/// must either fit it or be an error, or clients throw it away unread.
-pub(in crate::mcp) fn handle(view: &TaskView, typed: bool) -> Value {
+/// The result that a call is answered with which goes on in the background.
+pub(super) fn promoted(view: &TaskView) -> Value {
+    said(&goes_on(view), view, false)
+}
+
+/// The same, of a tool with an output schema: its result must either fit that or be an error, or clients throw it away unread.
+pub(super) fn promoted_typed(view: &TaskView) -> Value {
+    wire::tool_error(&goes_on(view))
+}
+
+fn goes_on(view: &TaskView) -> String {
     let id = view.id.to_string();
-    let text = format!(
+    format!(
         "This call of {} has not finished yet. It goes on in the background as task {id}: nothing is lost, so do not make the call again.\n\n{}\n\nTo stop it, call the tool task_cancel with {{\"task_id\": \"{id}\"}}.",
         view.tool,
         how_to_wait(view),
-    );
-    if typed {
-        return wire::tool_error(&text);
-    }
-    said(&text, view, false)
+    )
 }
 
 fn how_to_wait(view: &TaskView) -> String {
@@ -115,9 +119,9 @@ mod tests {
     }
 
     #[test]
-    fn a_handle_says_what_to_do_next() {
+    fn a_promoted_call_says_what_to_do_next() {
         let view = view(Status::Queued);
-        let told = handle(&view, false);
+        let told = promoted(&view);
         let text = told["content"][0]["text"].as_str().unwrap();
         let id = view.id.to_string();
         for part in [
@@ -137,8 +141,8 @@ mod tests {
     }
 
     #[test]
-    fn a_handle_breaks_no_output_schema() {
-        let told = handle(&view(Status::Working), true);
+    fn a_promoted_call_breaks_no_output_schema() {
+        let told = promoted_typed(&view(Status::Working));
         assert!(told["structuredContent"].is_null());
         assert_eq!(told["isError"], true);
     }

@@ -3,15 +3,15 @@
 
 use tokio::sync::mpsc;
 
-use super::session::Opened;
-use super::{cancel, question};
-use crate::mcp::Mcp;
-use crate::mcp::dispatch::era_by;
 use crate::mcp::jsonrpc::{self, Malformed, Message, RpcError};
+use crate::mcp::legacy::exchange::{Exchange, Legacy};
+use crate::mcp::legacy::session::Opened;
+use crate::mcp::legacy::{cancel, methods, response};
 use crate::mcp::protocol::answer::{Answer, RefusalKind};
 use crate::mcp::protocol::call_line::CallLine;
 use crate::mcp::protocol::era::Era;
 use crate::mcp::protocol::inbound::{Caller, Inbound};
+use crate::mcp::protocol::refusal::Refusal;
 use crate::mcp::protocol::reply::{Event, Reply, Says};
 
 /// The revision that has batches.
@@ -30,48 +30,48 @@ struct Served {
     refused: Option<Reply>,
 }
 
-impl Mcp {
-    pub(in crate::mcp) async fn legacy_batch(&self, inbound: &Inbound<'_>, text: &str) -> Reply {
-        let refused = |text: &str| Reply::malformed(None, &RpcError::invalid_request(text));
-        if era_by(inbound.facts) == Era::Modern {
-            return refused("batches are not part of this revision; send one message a request");
-        }
-        let session = match self.legacy_session(inbound).await {
-            Ok(session) => session,
-            Err(refusal) => return super::refused(refusal),
-        };
-        if session.session.revision != LEGACY_WITH_BATCHES {
-            return refused(
-                "batches are part of revision 2025-03-26 alone; send one message a request",
-            );
-        }
-        let messages = match jsonrpc::read_batch(text) {
-            Ok(messages) => messages,
-            Err(malformed) => return Reply::malformed(None, &malformed.error),
-        };
-        let mut served = Served::default();
-        // In their order, so that a message may be about one before it.
-        for message in messages {
-            self.legacy_batched(inbound.caller, &session, message, &mut served)
-                .await;
-        }
-        self.answered(served)
+/// Serves the messages of a batch.
+pub(super) async fn serve(
+    era: &Legacy,
+    inbound: &Inbound<'_>,
+    text: &str,
+) -> Result<Reply, Refusal> {
+    let session = era.session(inbound).await?;
+    if session.session.revision != LEGACY_WITH_BATCHES {
+        let text = "batches are part of revision 2025-03-26 alone; send one message a request";
+        return Err(RpcError::invalid_request(text).into());
     }
+    let messages = jsonrpc::read_batch(text).map_err(|malformed| malformed.error)?;
+    let batch = Batch {
+        era,
+        caller: inbound.caller,
+        session: &session,
+    };
+    let mut served = Served::default();
+    // In their order, so that a message may be about one before it.
+    for message in messages {
+        batch.take(message, &mut served).await;
+    }
+    Ok(answered(era, served))
+}
 
-    async fn legacy_batched(
-        &self,
-        caller: &Caller,
-        session: &Opened,
-        message: Result<Message<'_>, Malformed<'_>>,
-        served: &mut Served,
-    ) {
+/// Where the messages of a batch belong.
+struct Batch<'a> {
+    era: &'a Legacy,
+    caller: &'a Caller,
+    session: &'a Opened,
+}
+
+impl Batch<'_> {
+    async fn take(&self, message: Result<Message<'_>, Malformed<'_>>, served: &mut Served) {
+        let (caller, session, bridge) = (self.caller, self.session, &self.era.edge.bridge);
         let taken = match message {
             Err(malformed) => {
-                let kind = RefusalKind::Malformed;
-                let answer = Answer::error(kind, malformed.id, &malformed.error);
-                served.answers.push(answer);
+                let malformed_answer =
+                    |id| Answer::error(RefusalKind::Malformed, id, &malformed.error);
+                served.answers.push(malformed_answer(malformed.id));
                 served.requests |= malformed.id.is_some();
-                let refused = Reply::malformed(None, &malformed.error);
+                let refused = Reply::Json(malformed_answer(None));
                 served.refused.get_or_insert(refused);
                 return;
             }
@@ -82,7 +82,13 @@ impl Mcp {
                     let error = RpcError::invalid_request("initialize must be alone in its body");
                     Reply::malformed(Some(request.id), &error)
                 } else {
-                    self.legacy_request(caller, session, &request).await
+                    let exchange = Exchange {
+                        era: self.era,
+                        caller,
+                        session,
+                        request: &request,
+                    };
+                    methods::request(&exchange).await
                 };
                 match reply.told_by(line) {
                     Reply::Json(answer) => served.answers.push(answer),
@@ -94,32 +100,32 @@ impl Mcp {
                 return;
             }
             Ok(Message::Notification(notification)) => {
-                cancel::notified(&self.bridge, caller, session.id, &notification).await
+                cancel::notified(bridge, caller, session.id, &notification).await
             }
             Ok(Message::Response(response)) => {
-                question::answered(&self.bridge, caller, session, &response).await
+                response::take(bridge, caller, session, &response).await
             }
         };
         if let Err(error) = taken {
-            let refused = super::refused(error.into());
-            served.refused.get_or_insert(refused);
+            let refused = Refusal::from(error).of_no_request();
+            served.refused.get_or_insert(Reply::Json(refused));
         }
     }
+}
 
-    /// One array if all answers are there soon, else a stream of them.
-    fn answered(&self, served: Served) -> Reply {
-        if !served.requests {
-            return served.refused.unwrap_or(Reply::Accepted);
-        }
-        let (events, rest) = mpsc::channel(16);
-        for open in served.open {
-            self.tracker.spawn(forward(open, events.clone()));
-        }
-        Reply::Batch {
-            answers: served.answers,
-            rest,
-            within: self.settings.stream_after,
-        }
+/// One array if all answers are there soon, else a stream of them.
+fn answered(era: &Legacy, served: Served) -> Reply {
+    if !served.requests {
+        return served.refused.unwrap_or(Reply::Accepted);
+    }
+    let (events, rest) = mpsc::channel(16);
+    for open in served.open {
+        era.edge.tracker.spawn(forward(open, events.clone()));
+    }
+    Reply::Batch {
+        answers: served.answers,
+        rest,
+        within: era.edge.settings.stream_after,
     }
 }
 

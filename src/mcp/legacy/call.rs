@@ -7,26 +7,27 @@ use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 use taskferry_contract::{Asker, Object, TaskSupport, TaskView};
 
-use super::cancel;
-use super::question::Carrier;
-use super::resume::{Awaited, Trail};
-use super::session::Opened;
-use super::task::LegacyTask;
 use crate::bridge::{Call, Tool, Wanted};
-use crate::mcp::Mcp;
-use crate::mcp::background::{self, BuiltIn, Called, Order, Voice};
+use crate::mcp::background::{self, BuiltIn, BuiltInCall, Called};
 use crate::mcp::jsonrpc::{self, Request, RpcError, code};
+use crate::mcp::legacy::cancel;
+use crate::mcp::legacy::delivery::SessionDelivery;
+use crate::mcp::legacy::event_ids::EventIds;
+use crate::mcp::legacy::exchange::Exchange;
+use crate::mcp::legacy::sender::QuestionSender;
+use crate::mcp::legacy::session::Opened;
+use crate::mcp::legacy::shown::LegacyTask;
 use crate::mcp::protocol::answer::Answer;
 use crate::mcp::protocol::capabilities;
 use crate::mcp::protocol::idempotency::GivenKey;
-use crate::mcp::protocol::inbound::Caller;
 use crate::mcp::protocol::log::LogTeller;
 use crate::mcp::protocol::number::Number;
 use crate::mcp::protocol::progress::{self, ProgressTeller};
 use crate::mcp::protocol::refusal::Refusal;
 use crate::mcp::protocol::reply::Reply;
 use crate::mcp::protocol::wire::{self, Outcome};
-use crate::mcp::wait::{Awaits, Follow, OnDisconnect, OnQuestion};
+use crate::mcp::wait::Wait;
+use crate::mcp::wait::answers::{ResultFormat, Waiting};
 
 #[derive(Deserialize)]
 struct CallParams<'a> {
@@ -62,161 +63,142 @@ struct Meta<'a> {
     idempotency_key: GivenKey<'a>,
 }
 
-/// This era's way to say it.
-pub(super) const VOICE: Voice = Voice {
+/// This era's way to write results.
+pub(super) const FORMAT: ResultFormat = ResultFormat {
     result: call_answer,
     status: status_answer,
     write: |id, result| Answer::ok(jsonrpc::success(id, &result)),
 };
 
-impl Mcp {
-    pub(super) async fn legacy_call(
-        &self,
-        caller: &Caller,
-        session: &Opened,
-        request: &Request<'_>,
-    ) -> Result<Reply, Refusal> {
-        let params: CallParams<'_> = request.params()?;
-        let Object(meta) = params.meta.unwrap_or_default();
-        let token = progress::bounded(meta.progress_token)?;
-        let Called { tool, built_in } = self.called(&params.name, session.knows_tasks()).await?;
-        // Revisions without tasks never heard of `task`, nor of tools that need it.
-        let wish = params.task.filter(|_| session.has_tasks());
-        if session.has_tasks() {
-            check_support(&tool, wish.is_some())?;
+/// Serves `tools/call`.
+pub(super) async fn call(exchange: &Exchange<'_>) -> Result<Reply, Refusal> {
+    let Exchange {
+        era,
+        caller,
+        session,
+        request,
+    } = *exchange;
+    let bridge = exchange.bridge();
+    let params: CallParams<'_> = request.params()?;
+    let Object(meta) = params.meta.unwrap_or_default();
+    let token = progress::bounded(meta.progress_token)?;
+    let background = &era.background;
+    let Called { tool, built_in } = background.find(&params.name, session.knows_tasks()).await?;
+    // Revisions without tasks never heard of `task`, nor of tools that need it.
+    let wish = params.task.filter(|_| session.has_tasks());
+    if session.has_tasks() {
+        check_support(&tool, wish.is_some())?;
+    }
+    let arguments = params.arguments.map_or("{}", RawValue::get);
+    if let Err(faults) = bridge.check(&tool, arguments).await {
+        return unfit(session, request, wish.is_some(), &faults);
+    }
+    if let Some(refused) = check_capabilities(&tool, session, request, wish.is_some()) {
+        return refused;
+    }
+    if let Some(built_in) = built_in {
+        if built_in == BuiltIn::Status {
+            cancel::begin_call(exchange).await;
         }
-        let arguments = params.arguments.map_or("{}", RawValue::get);
-        if let Err(faults) = self.bridge.check(&tool, arguments).await {
-            return unfit(session, request, wish.is_some(), &faults);
-        }
-        if let Some(refused) = check_capabilities(&tool, session, request, wish.is_some()) {
-            return refused;
-        }
-        if let Some(built_in) = built_in {
-            if built_in == BuiltIn::Status {
-                cancel::begin_call(&self.bridge, session.id, request.id).await;
-            }
-            let order = Order {
-                built_in,
-                arguments,
-                request: request.id,
-                progress: token.map(|token| ProgressTeller::new(token.to_owned())),
-                on_question: OnQuestion::send(
-                    Carrier::of_request(&self.bridge, session, request.id),
-                    false,
-                ),
-                client: session.client(),
-                resumed: None,
-                voice: &VOICE,
-            };
-            return self.order(caller, order).await;
-        }
-        // A session tells its client from others.
-        let key = meta.idempotency_key.read(false)?;
-        let asks = wire::asked_first(&tool, &session.session.capabilities);
-        let call = Call {
-            tool: &tool,
+        let sender = QuestionSender::of_request(bridge, session, request.id);
+        let call = BuiltInCall {
+            built_in,
             arguments,
-            owner: &caller.owner,
-            idempotency_key: key.as_deref(),
-            capabilities: &session.session.capabilities,
-            trace: meta
-                .traceparent
-                .as_deref()
-                .filter(|trace| wire::is_trace(trace)),
-            log_level: session.session.log_level,
-            answers: &[],
-            asks: &asks,
-        };
-        match wish {
-            Some(Object(wish)) => {
-                self.legacy_start(session, request, &call, (wish, token))
-                    .await
-            }
-            None => self.legacy_wait(session, request, &call, token).await,
-        }
-    }
-
-    /// Makes the call a task.
-    async fn legacy_start(
-        &self,
-        session: &Opened,
-        request: &Request<'_>,
-        call: &Call<'_>,
-        (wish, token): (TaskWish, Option<&RawValue>),
-    ) -> Result<Reply, Refusal> {
-        let asker = Asker {
-            session: session.id,
-            progress_token: token.map(|token| token.get().to_owned()),
-        };
-        let wanted = Wanted {
-            ttl_ms: wish.ttl_ms()?,
-            keep: Duration::ZERO,
-            asker: Some(&asker),
-        };
-        let view = self.bridge.start(call, &wanted).await?;
-        let created = Created {
-            task: LegacyTask::new(&view),
-            meta: Created::meta(call.tool, &view),
-        };
-        let answer = Answer::ok(jsonrpc::success(request.id, &created));
-        Ok(Reply::Json(answer.of_task(view.id)))
-    }
-
-    /// Waits for the call's result.
-    async fn legacy_wait(
-        &self,
-        session: &Opened,
-        request: &Request<'_>,
-        call: &Call<'_>,
-        token: Option<&RawValue>,
-    ) -> Result<Reply, Refusal> {
-        let asker = Asker {
-            session: session.id,
-            progress_token: token.map(|token| token.get().to_owned()),
-        };
-        let begun = cancel::begin_call(&self.bridge, session.id, request.id);
-        let ((), watch) = tokio::join!(begun, self.bridge.call(call, Some(&asker)));
-        let watch = watch?;
-        let kept = Duration::from_millis(call.tool.definition.ttl.default_ms);
-        let noted = cancel::remember(&self.bridge, session.id, request.id, (&watch, kept)).await;
-        match noted {
-            Ok(false) => {}
-            Ok(true) => return Ok(Reply::Unanswered),
-            // An error here would have the client make the call again, and the job is queued.
-            Err(error) => {
-                tracing::warn!(task = %watch.id(), %error, "a call cannot be cancelled by its client");
-            }
-        }
-        // The record knows the session and the token of the call that came first alone; the others are made again, and
-        // join again.
-        let trail = if watch.has_joined() {
-            None
-        } else {
-            let awaited = (watch.id(), Awaited::Call);
-            Some(Trail::new(session, request.id, awaited))
-        };
-        let follow = Follow {
-            request: request.id.to_owned(),
-            watch,
+            request: request.id,
             progress: token.map(|token| ProgressTeller::new(token.to_owned())),
-            log: call
-                .log_level
-                .map(|least| LogTeller::new(call.tool.definition.name.as_str(), least))
-                .map(|log| log.of_session(session.id)),
-            on_disconnect: OnDisconnect::Leave,
-            on_question: OnQuestion::send(
-                Carrier::of_request(&self.bridge, session, request.id),
-                false,
-            ),
+            delivery: SessionDelivery::for_call(era, sender, None),
             client: session.client(),
-            finish: call_answer,
-            awaits: Awaits::Call,
-            trail,
-            deadline: self.hand_out_after(call.tool, session.knows_tasks(), &VOICE),
-            as_task: None,
+            resumed: None,
+            format: &FORMAT,
         };
-        Ok(self.follow(follow))
+        return background.call(caller, call).await;
+    }
+    // A session tells its client from others.
+    let key = meta.idempotency_key.read(false)?;
+    let asks = wire::asked_first(&tool, &session.session.capabilities);
+    let trace = meta.traceparent.as_deref();
+    let call = Call {
+        tool: &tool,
+        arguments,
+        owner: &caller.owner,
+        idempotency_key: key.as_deref(),
+        capabilities: &session.session.capabilities,
+        trace: trace.filter(|trace| wire::is_trace(trace)),
+        log_level: session.session.log_level,
+        answers: &[],
+        asks: &asks,
+    };
+    match wish {
+        Some(Object(wish)) => start(exchange, &call, wish, token).await,
+        None => wait(exchange, &call, token).await,
+    }
+}
+
+/// Makes the call a task.
+async fn start(
+    exchange: &Exchange<'_>,
+    call: &Call<'_>,
+    wish: TaskWish,
+    token: Option<&RawValue>,
+) -> Result<Reply, Refusal> {
+    let asker = asker(exchange, token);
+    let wanted = Wanted {
+        ttl_ms: wish.ttl_ms()?,
+        keep: Duration::ZERO,
+        asker: Some(&asker),
+    };
+    let view = exchange.bridge().start(call, &wanted).await?;
+    let created = Created {
+        task: LegacyTask::new(&view),
+        meta: Created::meta(call.tool, &view),
+    };
+    let answer = Answer::ok(jsonrpc::success(exchange.request.id, &created));
+    Ok(Reply::Json(answer.of_task(view.id)))
+}
+
+/// Waits for the call's result.
+async fn wait(
+    exchange: &Exchange<'_>,
+    call: &Call<'_>,
+    token: Option<&RawValue>,
+) -> Result<Reply, Refusal> {
+    let (bridge, session, request) = (exchange.bridge(), exchange.session, exchange.request);
+    let (asker, definition) = (asker(exchange, token), &call.tool.definition);
+    let begun = cancel::begin_call(exchange);
+    let ((), watch) = tokio::join!(begun, bridge.call(call, Some(&asker)));
+    let watch = watch?;
+    let kept = Duration::from_millis(definition.ttl.default_ms);
+    match cancel::remember(exchange, &watch, kept).await {
+        Ok(false) => {}
+        Ok(true) => return Ok(Reply::Unanswered),
+        // An error here would have the client make the call again, and the job is queued.
+        Err(error) => {
+            tracing::warn!(task = %watch.id(), %error, "a call cannot be cancelled by its client");
+        }
+    }
+    // The record knows the session and the token of the call that came first alone; the others are made again, and join
+    // again.
+    let ids = (!watch.has_joined())
+        .then(|| EventIds::new(session, request.id, (watch.id(), Waiting::Call)));
+    let sender = QuestionSender::of_request(bridge, session, request.id);
+    let delivery = SessionDelivery::for_call(exchange.era, sender, ids);
+    let progress = token.map(|token| ProgressTeller::new(token.to_owned()));
+    let log = call
+        .log_level
+        .map(|least| LogTeller::new(definition.name.as_str(), least).of_session(session.id));
+    let to = (session.client(), delivery);
+    let background = &exchange.era.background;
+    let wait = Wait::new(request.id, watch, FORMAT.of_call(), to)
+        .telling(progress, log)
+        .until(background.promotes(call.tool, session.knows_tasks()));
+    Ok(wait.reply(&exchange.era.edge))
+}
+
+/// Who is told of the job and asked its questions.
+fn asker(exchange: &Exchange<'_>, token: Option<&RawValue>) -> Asker {
+    Asker {
+        session: exchange.session.id,
+        progress_token: token.map(|token| token.get().to_owned()),
     }
 }
 
@@ -311,11 +293,11 @@ fn check_capabilities(
 /// The answer to `task_status` once the job ended.
 fn status_answer(id: &RawValue, view: &TaskView) -> Option<Answer> {
     let ended = view.status.is_terminal();
-    ended.then(|| (VOICE.write)(id, background::status(view)))
+    ended.then(|| (FORMAT.write)(id, background::status(view)))
 }
 
 /// The answer to a plain call: the result as the worker wrote it.
-pub(super) fn call_answer(id: &RawValue, view: &TaskView) -> Option<Answer> {
+fn call_answer(id: &RawValue, view: &TaskView) -> Option<Answer> {
     let body = match Outcome::of(view)? {
         Outcome::Result(result) => match serde_json::from_str::<&RawValue>(result) {
             Ok(result) => jsonrpc::success(id, &result),

@@ -3,15 +3,14 @@
 
 use std::time::Duration;
 
-use base64::Engine as _;
-use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde::Deserialize;
 use serde_json::value::RawValue;
-use sha2::{Digest as _, Sha256};
 use taskferry_contract::{Leaver, Object, Owner, SessionId, TaskId};
 
 use crate::bridge::{Bridge, BridgeError, Watch, twice};
-use crate::mcp::jsonrpc::{self, Notification};
+use crate::mcp::jsonrpc::Notification;
+use crate::mcp::legacy::exchange::Exchange;
+use crate::mcp::legacy::request_name::digest;
 use crate::mcp::protocol::inbound::Caller;
 
 #[derive(Deserialize)]
@@ -26,18 +25,14 @@ const BEGUN_KEPT: Duration = Duration::from_secs(60);
 
 /// Notes that a call begins: from now on it can be cancelled on any replica, and nothing that was cancelled under its id
 /// before has to do with it.
-pub(super) async fn begin_call(bridge: &Bridge, session: SessionId, request: &RawValue) {
-    begin(bridge, session, request, BEGUN_KEPT).await;
+pub(super) async fn begin_call(exchange: &Exchange<'_>) {
+    begin(exchange, BEGUN_KEPT).await;
 }
 
 /// The same of a request that waits, for `lasts` at most.
-pub(super) async fn begin(
-    bridge: &Bridge,
-    session: SessionId,
-    request: &RawValue,
-    lasts: Duration,
-) {
-    let (store, request) = (bridge.store(), digest(request));
+pub(super) async fn begin(exchange: &Exchange<'_>, lasts: Duration) {
+    let (bridge, session) = (exchange.bridge(), exchange.session.id);
+    let (store, request) = (bridge.store(), digest(exchange.request.id));
     let begun = twice(|| store.begin_session_request(session, &request, lasts)).await;
     if let Err(error) = begun {
         tracing::warn!(%session, %error, "a request cannot be cancelled by its client");
@@ -47,12 +42,12 @@ pub(super) async fn begin(
 /// Remembers for `kept` which job stands behind a call, and as whom it holds the job, so that it can be cancelled. True if
 /// that has happened meanwhile, by way of another replica: then it leaves the job here.
 pub(super) async fn remember(
-    bridge: &Bridge,
-    session: SessionId,
-    request: &RawValue,
-    (watch, kept): (&Watch, Duration),
+    exchange: &Exchange<'_>,
+    watch: &Watch,
+    kept: Duration,
 ) -> Result<bool, BridgeError> {
-    let (store, request) = (bridge.store(), digest(request));
+    let (bridge, session) = (exchange.bridge(), exchange.session.id);
+    let (store, request) = (bridge.store(), digest(exchange.request.id));
     if watch.has_joined() {
         let (name, holder) = (holding(watch.id(), &request), watch.holder());
         twice(|| store.note_session_call(session, &name, holder, kept)).await?;
@@ -108,10 +103,4 @@ async fn leave(
 /// Where it stands as whom a request holds a job that it joined.
 fn holding(task: TaskId, request: &str) -> String {
     format!("holding-{task}-{request}")
-}
-
-/// An id may be of any length and hold anything; a key may not. One id may be written in several ways.
-pub(super) fn digest(request: &RawValue) -> String {
-    let id = jsonrpc::plain_id(request.get());
-    URL_SAFE_NO_PAD.encode(Sha256::digest(id.as_bytes()))
 }

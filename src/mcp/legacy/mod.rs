@@ -3,164 +3,110 @@
 mod batch;
 mod call;
 mod cancel;
-mod question;
+mod client_task;
+mod delivery;
+mod event_ids;
+mod exchange;
+mod initialize;
+mod methods;
 mod receiver;
+mod related;
+mod request_name;
+mod response;
 mod resume;
+mod sender;
 mod session;
+mod sessions;
+mod shown;
 mod stream;
 mod task;
 mod telling;
 
-use serde::{Deserialize, Serialize};
-use serde_json::json;
-use taskferry_contract::UnknownLevel;
+use std::sync::Arc;
 
-use crate::bridge::BridgeError;
-use crate::mcp::Mcp;
-use crate::mcp::jsonrpc::{self, Message, Request, RpcError};
-use crate::mcp::protocol::LEGACY_WITH_TASKS;
-use crate::mcp::protocol::inbound::{Caller, Inbound};
-use crate::mcp::protocol::outgoing::{Addressable, Method};
+use tokio_util::sync::CancellationToken;
+
+use crate::mcp::background::Background;
+use crate::mcp::edge::Edge;
+use crate::mcp::jsonrpc::Message;
+use crate::mcp::protocol::inbound::Inbound;
 use crate::mcp::protocol::refusal::Refusal;
 use crate::mcp::protocol::reply::Reply;
-use crate::mcp::protocol::wire::{self, Execution, ListedTool};
-pub(super) use question::Carrier;
-pub(super) use resume::Trail;
-use session::Opened;
-pub(crate) use session::Sessions;
+use exchange::Exchange;
+pub(super) use exchange::Legacy;
+use sessions::Sessions;
 
-impl Mcp {
-    pub(super) async fn legacy_message(
-        &self,
-        inbound: &Inbound<'_>,
-        message: Message<'_>,
-    ) -> Reply {
+impl Legacy {
+    pub(super) fn new(edge: Edge, background: Arc<Background>) -> Self {
+        Self {
+            sessions: Arc::new(Sessions::new(edge.settings.session_idle)),
+            edge,
+            background,
+        }
+    }
+
+    /// Serves a message.
+    pub(super) async fn message(&self, inbound: &Inbound<'_>, message: Message<'_>) -> Reply {
+        let bridge = &self.edge.bridge;
         match message {
-            Message::Request(request) if request.method == "initialize" => {
-                self.legacy_initialize(inbound.caller, &request).await
+            Message::Request(request) => {
+                let reply = async {
+                    if request.method == "initialize" {
+                        let opened = self.initialize(inbound.caller, &request).await?;
+                        return Ok(Reply::Json(opened));
+                    }
+                    let session = self.session(inbound).await?;
+                    let exchange = Exchange {
+                        era: self,
+                        caller: inbound.caller,
+                        session: &session,
+                        request: &request,
+                    };
+                    Ok(methods::request(&exchange).await)
+                };
+                let refused = |refusal: Refusal| Reply::Json(refusal.answer(request.id));
+                reply.await.unwrap_or_else(refused)
             }
-            Message::Request(request) => match self.legacy_session(inbound).await {
-                Ok(session) => {
-                    self.legacy_request(inbound.caller, &session, &request)
-                        .await
-                }
-                Err(refusal) => Reply::to_request(request.id, Err(refusal)),
-            },
             Message::Notification(notification) => {
                 let take = async {
-                    let session = self.legacy_session(inbound).await?;
-                    cancel::notified(&self.bridge, inbound.caller, session.id, &notification)
-                        .await?;
-                    Ok(())
+                    let session = self.session(inbound).await?;
+                    cancel::notified(bridge, inbound.caller, session.id, &notification).await?;
+                    Ok(Reply::Accepted)
                 };
-                taken(take.await)
+                take.await.unwrap_or_else(refused)
             }
             Message::Response(response) => {
                 let take = async {
-                    let session = self.legacy_session(inbound).await?;
-                    question::answered(&self.bridge, inbound.caller, &session, &response).await?;
-                    Ok(())
+                    let session = self.session(inbound).await?;
+                    response::take(bridge, inbound.caller, &session, &response).await?;
+                    Ok(Reply::Accepted)
                 };
-                taken(take.await)
+                take.await.unwrap_or_else(refused)
             }
         }
     }
 
-    async fn legacy_request(
-        &self,
-        caller: &Caller,
-        session: &Opened,
-        request: &Request<'_>,
-    ) -> Reply {
-        let outcome = match request.method.as_ref() {
-            "ping" => Ok(jsonrpc::success(request.id, &json!({}))),
-            "logging/setLevel" => self.legacy_set_level(session, request).await,
-            "tools/list" => self.legacy_tools(session, request),
-            "tools/call" => match self.legacy_call(caller, session, request).await {
-                Ok(reply) => return reply,
-                Err(refusal) => Err(refusal),
-            },
-            method if method.starts_with("tasks/") && session.has_tasks() => {
-                match self.legacy_task(caller, session, request).await {
-                    Ok(reply) => return reply,
-                    Err(refusal) => Err(refusal),
-                }
-            }
-            unknown => Err(RpcError::unknown_method(unknown).into()),
-        };
-        Reply::to_request(request.id, outcome)
+    /// Serves several messages that came as one.
+    pub(super) async fn batch(&self, inbound: &Inbound<'_>, text: &str) -> Reply {
+        let reply = batch::serve(self, inbound, text).await;
+        reply.unwrap_or_else(refused)
     }
 
-    async fn legacy_set_level(
-        &self,
-        session: &Opened,
-        request: &Request<'_>,
-    ) -> Result<String, Refusal> {
-        #[derive(Deserialize)]
-        struct Params {
-            level: String,
-        }
-        let level = request.params::<Params>()?.level;
-        let level = level
-            .parse()
-            .map_err(|unknown: UnknownLevel| RpcError::invalid_params(unknown.to_string()))?;
-        let stored = self
-            .bridge
-            .store()
-            .set_session_level(session.id, level)
-            .await;
-        stored.map_err(BridgeError::from)?;
-        Ok(jsonrpc::success(request.id, &json!({})))
+    /// Opens the session's own stream, or goes on with that of a request.
+    pub(super) async fn open_stream(&self, inbound: &Inbound<'_>) -> Reply {
+        let reply = stream::open(self, inbound).await;
+        reply.unwrap_or_else(refused)
     }
 
-    fn legacy_tools(&self, session: &Opened, request: &Request<'_>) -> Result<String, Refusal> {
-        #[derive(Serialize)]
-        struct ListToolsResult<'a> {
-            tools: Vec<ListedTool<'a>>,
-        }
-        wire::refuse_cursor(request)?;
-        let mut tools = self.bridge.catalog().all();
-        let ours = self.built_ins(session.knows_tasks()).into_iter();
-        tools.extend(ours.map(|(_, tool)| tool));
-        let list = |tool| {
-            let mut listed = ListedTool::new(tool);
-            if session.has_tasks() {
-                listed.execution = Some(Execution::of(tool));
-            } else {
-                // Icons came with tasks (2025-11-25).
-                listed.icons = None;
-            }
-            listed
-        };
-        let result = ListToolsResult {
-            tools: tools.iter().map(|tool| list(tool)).collect(),
-        };
-        Ok(jsonrpc::success(request.id, &result))
-    }
-}
-
-impl Opened {
-    /// Whether the session's revision has tasks.
-    fn has_tasks(&self) -> bool {
-        self.session.revision == LEGACY_WITH_TASKS
+    /// Ends a session.
+    pub(super) async fn end_session(&self, inbound: &Inbound<'_>) -> Reply {
+        let ended = self.end(inbound).await;
+        ended.map_or_else(refused, |()| Reply::Nothing)
     }
 
-    /// Whether the client itself has to do with tasks. Its revision alone does not say so.
-    fn knows_tasks(&self) -> bool {
-        self.client().by(Method::TaskStatus)
-    }
-
-    /// By what its client may be addressed.
-    fn client(&self) -> Addressable {
-        Addressable::new(&self.session.revision, &self.session.capabilities)
-    }
-}
-
-/// The reply to a message that wants no answer.
-fn taken(outcome: Result<(), Refusal>) -> Reply {
-    match outcome {
-        Ok(()) => Reply::Accepted,
-        Err(refusal) => refused(refusal),
+    /// Passes what the bell rings to the streams of the sessions that asked for it, until `stop`.
+    pub(super) async fn pass_rings(&self, stop: &CancellationToken) {
+        stream::pass_rings(self, stop).await;
     }
 }
 

@@ -1,275 +1,146 @@
-//! Streams that a client finds again, on any replica, after its connection broke (2025-11-25, transports, Resumability and
-//! Redelivery). Nothing is stored for that: the id of an event says how far its stream was told, the record the rest.
+//! Going on with a stream whose connection broke, on any replica, from the id of an event.
 
 use std::time::Duration;
 
-use base64::Engine as _;
-use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use hmac::{Hmac, KeyInit as _, Mac as _};
-use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
-use sha2::Sha256;
-use taskferry_contract::{SessionId, TaskId};
+use taskferry_contract::TaskId;
 use tokio::sync::mpsc;
 
-use super::call::{VOICE, call_answer};
-use super::question::Carrier;
-use super::session::Opened;
-use super::task::result_answer;
-use crate::bridge::{Bridge, BridgeError};
-use crate::mcp::Mcp;
+use crate::bridge::{BridgeError, Watch};
 use crate::mcp::jsonrpc::RpcError;
+use crate::mcp::legacy::call::FORMAT;
+use crate::mcp::legacy::delivery::SessionDelivery;
+use crate::mcp::legacy::event_ids::{EventIds, ResumePoint, taken_over};
+use crate::mcp::legacy::exchange::Legacy;
+use crate::mcp::legacy::sender::QuestionSender;
+use crate::mcp::legacy::session::Opened;
+use crate::mcp::legacy::task::result_answer;
 use crate::mcp::protocol::call_line::CallLine;
 use crate::mcp::protocol::inbound::{Caller, Stated};
 use crate::mcp::protocol::log::LogTeller;
 use crate::mcp::protocol::progress::ProgressTeller;
 use crate::mcp::protocol::refusal::Refusal;
 use crate::mcp::protocol::reply::{Event, Reply};
-use crate::mcp::wait::{Awaits, Follow, OnDisconnect, OnQuestion};
+use crate::mcp::wait::Wait;
+use crate::mcp::wait::answers::Waiting;
 
 /// A stream whose client went on elsewhere learns that within this time, or never needs to.
 const TAKEN_OVER_FOR: Duration = Duration::from_secs(60);
 
-/// What a stream waits for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub(super) enum Awaited {
-    /// The result of a plain call.
-    Call,
-    /// The result of a task.
-    Result,
+/// The session and the caller that come back.
+#[derive(Clone, Copy)]
+struct Returned<'a> {
+    era: &'a Legacy,
+    caller: &'a Caller,
+    session: &'a Opened,
 }
 
-/// How far a stream was told.
-#[derive(Debug, Clone, Serialize, Deserialize)]
-struct Place {
-    task: String,
-    awaited: Awaited,
-    /// The id of the request that opened the stream, verbatim.
-    request: Box<RawValue>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    progress: Option<String>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    log: Option<String>,
-    /// Tells this connection from all others.
-    stream: u64,
-    /// Counts its events.
-    event: u32,
-    /// Whether the event holds the answer, after which nothing comes.
-    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
-    answers: bool,
-}
-
-/// Numbers the events of one stream, so that it can be resumed after any of them.
-#[derive(Debug)]
-pub(in crate::mcp) struct Trail {
-    session: SessionId,
-    /// Clients before 2025-11-25 read every event as a message, also an empty one.
-    primes: bool,
-    place: Place,
-}
-
-impl Trail {
-    pub(super) fn new(
-        session: &Opened,
-        request: &RawValue,
-        (task, awaited): (TaskId, Awaited),
-    ) -> Self {
-        let place = Place {
-            task: task.to_string(),
-            awaited,
-            request: request.to_owned(),
-            progress: None,
-            log: None,
-            stream: rand::random(),
-            event: 0,
-            answers: false,
-        };
-        Self::at(session, place)
-    }
-
-    fn at(session: &Opened, place: Place) -> Self {
-        Self {
-            session: session.id,
-            primes: session.has_tasks(),
-            place,
-        }
-    }
-
-    /// The event that comes before all others, if this client knows it.
-    pub(in crate::mcp) fn primer(&mut self) -> Option<Event> {
-        self.primes.then(|| Event::primer(self.next_id()))
-    }
-
-    /// The id of the next event.
-    pub(in crate::mcp) fn next_id(&mut self) -> String {
-        self.place.event += 1;
-        self.place.write(self.session)
-    }
-
-    /// The id of the event that holds the answer.
-    pub(in crate::mcp) fn last_id(&mut self) -> String {
-        self.place.answers = true;
-        self.next_id()
-    }
-
-    /// Notes what the next event tells of progress.
-    pub(in crate::mcp) fn tells_progress(&mut self, progress: f64) {
-        self.place.progress = Some(progress.to_string());
-    }
-
-    /// Notes the place of the log line that the next event tells.
-    pub(in crate::mcp) fn tells_line(&mut self, place: String) {
-        self.place.log = Some(place);
-    }
-
-    /// Whether the client went on with this stream over another connection.
-    pub(in crate::mcp) async fn is_taken_over(&self, bridge: &Bridge) -> Result<bool, BridgeError> {
-        let note = taken_over(self.place.stream);
-        let noted = bridge.store().session_call(self.session, &note).await?;
-        Ok(noted.is_some())
-    }
-}
-
-impl Place {
-    /// `<place>.<tag>`: the tag binds it to the session. A client could make one up for itself, which shows it nothing
-    /// that its requests do not.
-    fn write(&self, session: SessionId) -> String {
-        let place = serde_json::to_vec(self).unwrap_or_default();
-        let tag = sign(session, &place).finalize().into_bytes();
-        let [place, tag] = [place.as_slice(), &tag].map(|part| URL_SAFE_NO_PAD.encode(part));
-        format!("{place}.{tag}")
-    }
-
-    fn read(session: SessionId, id: &str) -> Option<Self> {
-        let (place, tag) = id.split_once('.')?;
-        let [place, tag] = [place, tag].map(|part| URL_SAFE_NO_PAD.decode(part));
-        let (place, tag) = (place.ok()?, tag.ok()?);
-        sign(session, &place).verify_slice(&tag).ok()?;
-        serde_json::from_slice(&place).ok()
-    }
-}
-
-fn sign(session: SessionId, place: &[u8]) -> Hmac<Sha256> {
-    let mut mac = Hmac::<Sha256>::new_from_slice(session.to_string().as_bytes())
-        .expect("HMAC takes keys of any length");
-    mac.update(place);
-    mac
-}
-
-/// Under which name the session notes that a connection's stream goes on elsewhere.
-fn taken_over(stream: u64) -> String {
-    format!("resumed-{stream:016x}")
-}
-
-impl Mcp {
+impl Legacy {
     /// Goes on with the stream of a request after an event.
-    pub(super) async fn legacy_resume(
+    pub(super) async fn resume(
         &self,
         caller: &Caller,
         session: &Opened,
         last: Stated<'_>,
     ) -> Result<Reply, Refusal> {
         let read = || {
-            let place = Place::read(session.id, last.first()?)?;
-            let task: TaskId = place.task.parse().ok()?;
-            Some((place, task))
+            let point = ResumePoint::read(session.id, last.first()?)?;
+            let task = point.task()?;
+            Some((point, task))
         };
-        let (place, task) = read().ok_or_else(|| {
+        let (point, task) = read().ok_or_else(|| {
             let text = "Last-Event-ID is not the id of an event of this session; leave it out to open the session's own stream";
             Refusal::malformed(RpcError::invalid_params(text))
         })?;
         // Clients come back after the last event too, some for ever; this tells them to stop.
-        if place.answers {
+        if point.answers {
             return Ok(Reply::Nothing);
         }
-        let mut over = Trail::at(session, place.clone());
-        let request = place.request.clone();
-        match self.resumed(caller, session, (place, task)).await {
-            Ok(Some(follow)) => Ok(self.follow_as_stream(follow)),
+        let mut over = EventIds::at(session, point.clone());
+        let request = point.request.clone();
+        let returned = Returned {
+            era: self,
+            caller,
+            session,
+        };
+        match returned.wait((point, task)).await {
+            Ok(Some(wait)) => Ok(wait.reply_as_stream(&self.edge)),
             Ok(None) => Ok(Reply::Nothing),
             Err(BridgeError::NotFound) => Ok(gone(&request, over.last_id())),
             Err(error) => Err(error.into()),
         }
     }
+}
 
-    /// What is to be followed; nothing if the client took the request back.
-    async fn resumed(
-        &self,
-        caller: &Caller,
-        session: &Opened,
-        (mut place, task): (Place, TaskId),
-    ) -> Result<Option<Follow>, BridgeError> {
-        let carrier = Carrier::of_request(&self.bridge, session, &place.request);
-        if carrier.is_cancelled(&self.bridge).await? {
+impl Returned<'_> {
+    /// What waits from here on; nothing if the client took the request back.
+    async fn wait(
+        self,
+        (point, task): (ResumePoint, TaskId),
+    ) -> Result<Option<Wait<SessionDelivery>>, BridgeError> {
+        let Self {
+            era,
+            caller,
+            session,
+        } = self;
+        let bridge = &era.edge.bridge;
+        let sender = QuestionSender::of_request(bridge, session, &point.request);
+        if sender.is_cancelled(bridge).await? {
             return Ok(None);
         }
-        let store = self.bridge.store();
-        let note = taken_over(place.stream);
+        let store = bridge.store();
+        let note = taken_over(point.stream);
         store
             .note_session_call(session.id, &note, task, TAKEN_OVER_FOR)
             .await?;
-        (place.stream, place.event) = (rand::random(), 0);
-        let follow = Follow {
-            request: place.request.clone(),
-            watch: match place.awaited {
-                Awaited::Call => self.bridge.resume(task, &caller.owner, &[]).await?,
-                Awaited::Result => self.bridge.watch(task, &caller.owner).await?,
-            },
-            progress: None,
-            log: None,
-            on_disconnect: OnDisconnect::Leave,
-            on_question: OnQuestion::send(carrier, place.awaited == Awaited::Result),
-            client: session.client(),
-            finish: match place.awaited {
-                Awaited::Call => call_answer,
-                Awaited::Result => result_answer,
-            },
-            awaits: match place.awaited {
-                Awaited::Call => Awaits::Call,
-                Awaited::Result => Awaits::Task,
-            },
-            trail: None,
-            deadline: None,
-            as_task: None,
+        let point = point.on_a_new_connection();
+        let ids = Some(EventIds::at(session, point.clone()));
+        let wait = match point.waiting {
+            Waiting::Task => {
+                let watch = bridge.watch(task, &caller.owner).await?;
+                let delivery = SessionDelivery::for_task(era, sender, ids);
+                let (awaited, to) = (FORMAT.of_task(result_answer), (session.client(), delivery));
+                Wait::new(&point.request, watch, awaited, to)
+            }
+            Waiting::Call | Waiting::Status => {
+                let watch = bridge.resume(task, &caller.owner, &[]).await?;
+                let delivery = SessionDelivery::for_call(era, sender, ids);
+                self.wait_for_call(&point, watch, delivery).await?
+            }
         };
-        let follow = match place.awaited {
-            Awaited::Call => self.resumed_call(session, follow, &place).await?,
-            Awaited::Result => follow,
-        };
-        Ok(Some(Follow {
-            trail: Some(Trail::at(session, place)),
-            ..follow
-        }))
+        Ok(Some(wait))
     }
 
-    /// Adds what a plain call tells on the way; it is its session's alone.
-    async fn resumed_call(
-        &self,
-        session: &Opened,
-        mut follow: Follow,
-        place: &Place,
-    ) -> Result<Follow, BridgeError> {
-        let asker = self.bridge.store().asker(follow.watch.id()).await?;
+    /// A plain call tells more on the way; it is its session's alone.
+    async fn wait_for_call(
+        self,
+        point: &ResumePoint,
+        mut watch: Watch,
+        delivery: SessionDelivery,
+    ) -> Result<Wait<SessionDelivery>, BridgeError> {
+        let (session, bridge) = (self.session, &self.era.edge.bridge);
+        let asker = bridge.store().asker(watch.id()).await?;
         let asker = asker
             .filter(|asker| asker.session == session.id)
             .ok_or(BridgeError::NotFound)?;
+        let now = watch.next().await?;
         let token = asker.progress_token.map(RawValue::from_string);
-        let told = place.progress.as_deref().and_then(|told| told.parse().ok());
-        let now = follow.watch.next().await?;
-        let log = session.session.log_level;
-        follow.progress = token
+        let told = point.progress.as_deref().and_then(|told| told.parse().ok());
+        let progress = token
             .and_then(Result::ok)
             .map(|token| ProgressTeller::new(token).after(told));
-        follow.log = log.map(|least| {
+        let log = session.session.log_level.map(|least| {
             let log = LogTeller::new(&now.tool, least).of_session(session.id);
-            log.after(place.log.clone())
+            log.after(point.log.clone())
         });
-        if let Some(tool) = self.bridge.catalog().find(&now.tool).await? {
-            follow.deadline = self.hand_out_after(&tool, session.knows_tasks(), &VOICE);
-        }
-        follow.watch.seed(now);
-        Ok(follow)
+        let tool = bridge.catalog().find(&now.tool).await?;
+        let background = &self.era.background;
+        let deadline = tool.and_then(|tool| background.promotes(&tool, session.knows_tasks()));
+        watch.seed(now);
+        let to = (session.client(), delivery);
+        Ok(Wait::new(&point.request, watch, FORMAT.of_call(), to)
+            .telling(progress, log)
+            .until(deadline))
     }
 }
 
@@ -285,37 +156,5 @@ fn gone(request: &RawValue, id: String) -> Reply {
         }],
         rest,
         line: CallLine::default(),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use taskferry_contract::Shards;
-
-    use super::*;
-
-    #[test]
-    fn an_id_reads_back_in_its_session_alone() {
-        let (session, other) = (SessionId::random(), SessionId::random());
-        let task = TaskId::random(Shards::default().all().next().unwrap());
-        let place = Place {
-            task: task.to_string(),
-            awaited: Awaited::Call,
-            request: RawValue::from_string("\"a b\\n/é\"".to_owned()).unwrap(),
-            progress: Some("0.1".to_owned()),
-            log: Some("1-2".to_owned()),
-            stream: u64::MAX,
-            event: 3,
-            answers: false,
-        };
-        let id = place.write(session);
-        assert!(id.bytes().all(|byte| byte.is_ascii_graphic()), "{id}");
-        let read = Place::read(session, &id).unwrap();
-        assert_eq!(read.request.get(), place.request.get());
-        assert_eq!((read.progress, read.log), (place.progress, place.log));
-        assert!(Place::read(other, &id).is_none());
-        for wrong in ["", ".", "1", &id[1..], &id[..id.len() - 4]] {
-            assert!(Place::read(session, wrong).is_none(), "{wrong}");
-        }
     }
 }

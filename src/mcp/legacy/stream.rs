@@ -12,14 +12,16 @@ use tokio::sync::{mpsc, watch};
 use tokio::time::MissedTickBehavior;
 use tokio_util::sync::CancellationToken;
 
-use super::question::Carrier;
-use super::session::{Opened, Sessions};
-use super::telling::Told;
 use crate::bridge::{Bridge, BridgeError};
-use crate::mcp::Mcp;
+use crate::mcp::legacy::exchange::Legacy;
+use crate::mcp::legacy::sender::QuestionSender;
+use crate::mcp::legacy::session::Opened;
+use crate::mcp::legacy::sessions::Sessions;
+use crate::mcp::legacy::telling::Told;
 use crate::mcp::protocol::call_line::CallLine;
 use crate::mcp::protocol::inbound::{Caller, Inbound, Stated};
 use crate::mcp::protocol::outgoing::{Addressable, Method, Outgoing};
+use crate::mcp::protocol::refusal::Refusal;
 use crate::mcp::protocol::reply::{Event, Reply};
 
 /// An open stream keeps its session alive, and looks this often at its tasks even if no bell rang.
@@ -31,95 +33,87 @@ const TASKS_TOLD: usize = 1000;
 /// The sessions of so many tasks are remembered.
 const ASKERS_KEPT: usize = 10_000;
 
-impl Mcp {
-    pub(in crate::mcp) async fn legacy_stream(&self, inbound: &Inbound<'_>) -> Reply {
-        let session = match self.legacy_session(inbound).await {
-            Ok(session) => session,
-            Err(refusal) => return super::refused(refusal),
-        };
-        let caller = inbound.caller;
-        match inbound.facts.last_event {
-            Stated::Absent | Stated::Once("") => {}
-            last => {
-                let resumed = self.legacy_resume(caller, &session, last).await;
-                return resumed.unwrap_or_else(super::refused);
-            }
-        }
-        let (events, rest) = mpsc::channel(64);
-        let (mut stream, tasks) = self.opened(caller, &session, events);
-        if let Err(error) = stream.speaks().await {
-            tracing::warn!(session = %session.id, %error, "a session's stream speaks as soon as Redis answers");
-        }
-        let changes = self.bridge.catalog().changes();
-        self.tracker
-            .spawn(stream.run(tasks, changes, self.stopping.begun.clone()));
-        Reply::Stream {
-            first: Vec::new(),
-            rest,
-            line: CallLine::default(),
-        }
+/// Opens a session's own stream, or goes on with that of a request.
+pub(super) async fn open(era: &Legacy, inbound: &Inbound<'_>) -> Result<Reply, Refusal> {
+    let session = era.session(inbound).await?;
+    match inbound.facts.last_event {
+        Stated::Absent | Stated::Once("") => {}
+        last => return era.resume(inbound.caller, &session, last).await,
     }
-
-    /// A new stream, and the tasks that it is told to look at.
-    fn opened(
-        &self,
-        caller: &Caller,
-        session: &Opened,
-        events: mpsc::Sender<Event>,
-    ) -> (Stream, mpsc::Receiver<TaskId>) {
-        let (rings, tasks) = mpsc::channel(256);
-        let stream = Stream {
-            id: session.id,
-            idle: self.settings.session_idle,
-            owner: caller.owner.clone(),
-            carrier: Carrier::new(&self.bridge, session),
-            client: session.client(),
-            bridge: self.bridge.clone(),
-            sessions: Arc::clone(&self.sessions),
-            events,
-            rings,
-            hold: Hold::Opened,
-            before: None,
-            since_ms: 0,
-            places: HashMap::new(),
-            told: HashMap::new(),
-            tools_changed: false,
-        };
-        (stream, tasks)
+    let (events, rest) = mpsc::channel(64);
+    let (mut stream, tasks) = opened(era, inbound.caller, &session, events);
+    if let Err(error) = stream.speaks().await {
+        tracing::warn!(session = %session.id, %error, "a session's stream speaks as soon as Redis answers");
     }
+    let changes = era.edge.bridge.catalog().changes();
+    let stop = era.edge.stopping.begun.clone();
+    era.edge.tracker.spawn(stream.run(tasks, changes, stop));
+    Ok(Reply::Stream {
+        first: Vec::new(),
+        rest,
+        line: CallLine::default(),
+    })
+}
 
-    /// Passes what the bell rings to the streams of the sessions that asked for it, until `stop`.
-    pub(in crate::mcp) async fn legacy_rings(&self, stop: &CancellationToken) {
-        let mut rings = self.bridge.rings();
-        // A record's session never changes, and a job may ring many times a second.
-        let mut askers: HashMap<TaskId, Option<SessionId>> = HashMap::new();
-        loop {
-            let ring = tokio::select! {
-                () = stop.cancelled() => return,
-                ring = rings.recv() => ring,
-            };
-            // Rings that were missed are made up for by each stream's own look.
-            let Ok(task) = ring else { continue };
-            if !self.sessions.has_streams() {
-                continue;
-            }
-            let session = match askers.get(&task) {
-                Some(known) => *known,
-                None => {
-                    let Ok(asker) = self.bridge.store().asker(task).await else {
-                        continue;
-                    };
-                    if askers.len() >= ASKERS_KEPT {
-                        askers.clear();
-                    }
-                    let session = asker.map(|asker| asker.session);
-                    askers.insert(task, session);
-                    session
+/// A new stream, and the tasks that it is told to look at.
+fn opened(
+    era: &Legacy,
+    caller: &Caller,
+    session: &Opened,
+    events: mpsc::Sender<Event>,
+) -> (Stream, mpsc::Receiver<TaskId>) {
+    let (rings, tasks) = mpsc::channel(256);
+    let stream = Stream {
+        id: session.id,
+        idle: era.edge.settings.session_idle,
+        owner: caller.owner.clone(),
+        sender: QuestionSender::new(&era.edge.bridge, session),
+        client: session.client(),
+        bridge: era.edge.bridge.clone(),
+        sessions: Arc::clone(&era.sessions),
+        events,
+        rings,
+        hold: Hold::Opened,
+        before: None,
+        since_ms: 0,
+        places: HashMap::new(),
+        told: HashMap::new(),
+        tools_changed: false,
+    };
+    (stream, tasks)
+}
+
+/// Passes what the bell rings to the streams of the sessions that asked for it, until `stop`.
+pub(super) async fn pass_rings(era: &Legacy, stop: &CancellationToken) {
+    let mut rings = era.edge.bridge.rings();
+    // A record's session never changes, and a job may ring many times a second.
+    let mut askers: HashMap<TaskId, Option<SessionId>> = HashMap::new();
+    loop {
+        let ring = tokio::select! {
+            () = stop.cancelled() => return,
+            ring = rings.recv() => ring,
+        };
+        // Rings that were missed are made up for by each stream's own look.
+        let Ok(task) = ring else { continue };
+        if !era.sessions.has_streams() {
+            continue;
+        }
+        let session = match askers.get(&task) {
+            Some(known) => *known,
+            None => {
+                let Ok(asker) = era.edge.bridge.store().asker(task).await else {
+                    continue;
+                };
+                if askers.len() >= ASKERS_KEPT {
+                    askers.clear();
                 }
-            };
-            if let Some(session) = session {
-                self.sessions.ring(session, task);
+                let session = asker.map(|asker| asker.session);
+                askers.insert(task, session);
+                session
             }
+        };
+        if let Some(session) = session {
+            era.sessions.ring(session, task);
         }
     }
 }
@@ -140,14 +134,14 @@ pub(super) struct Stream {
     pub(super) id: SessionId,
     idle: Duration,
     pub(super) owner: Owner,
-    pub(super) carrier: Carrier,
+    pub(super) sender: QuestionSender,
     client: Addressable,
     pub(super) bridge: Bridge,
     sessions: Arc<Sessions>,
     events: mpsc::Sender<Event>,
     rings: mpsc::Sender<TaskId>,
     hold: Hold,
-    /// The carrier of the stream that spoke before this one.
+    /// The sender of the stream that spoke before this one.
     pub(super) before: Option<String>,
     /// Since when it speaks, ms since the epoch.
     pub(super) since_ms: i64,
@@ -176,8 +170,8 @@ impl Stream {
                     self.tell_tools().await.map(|()| true)
                 }
                 Some(task) = tasks.recv() => self.rung(task).await.map(|()| true),
-                task = self.carrier.due() => {
-                    self.carrier.leave(task);
+                task = self.sender.due() => {
+                    self.sender.leave(task);
                     self.look(task).await.map(|()| true)
                 }
                 _ = look.tick() => self.keep().await,
@@ -240,7 +234,7 @@ impl Stream {
 
     /// Whether it is the one that speaks: asked before anything is sent. One that finds none becomes it.
     pub(super) async fn speaks(&mut self) -> Result<bool, BridgeError> {
-        let (store, name) = (self.bridge.store(), self.carrier.name());
+        let (store, name) = (self.bridge.store(), self.sender.name());
         let held = if self.hold == Hold::Opened {
             store.open_session_stream(self.id, name, HELD_FOR).await?
         } else {
@@ -252,7 +246,7 @@ impl Stream {
                     self.begin(before).await?;
                 }
                 // Another one that opened here at the same time may have been noted instead.
-                let (name, rings) = (self.carrier.name(), self.rings.clone());
+                let (name, rings) = (self.sender.name(), self.rings.clone());
                 self.sessions.open_stream(self.id, name, rings);
             }
             StreamHold::Taken => self.fall_silent().await,
@@ -276,7 +270,7 @@ impl Stream {
             tracing::debug!(session = %self.id, "a newer stream of the session speaks");
             self.hold = Hold::Silent;
             self.leave().await;
-            self.carrier.stop();
+            self.sender.stop();
             self.told.clear();
             self.places.clear();
         }
@@ -294,11 +288,11 @@ impl Stream {
 
     /// Leaves to another stream the questions that were sent here and not answered, and the rings.
     async fn leave(&self) {
-        self.sessions.close_stream(self.id, self.carrier.name());
+        self.sessions.close_stream(self.id, self.sender.name());
         for (task, told) in &self.told {
             if told.asked && !told.has_ended() {
                 let job = (*task, &self.owner);
-                self.carrier.recall(&self.bridge, job).await;
+                self.sender.recall(&self.bridge, job).await;
             }
         }
     }
@@ -306,10 +300,7 @@ impl Stream {
     /// Leaves the session to its next stream.
     async fn close(self) {
         let store = self.bridge.store();
-        if let Err(error) = store
-            .drop_session_stream(self.id, self.carrier.name())
-            .await
-        {
+        if let Err(error) = store.drop_session_stream(self.id, self.sender.name()).await {
             tracing::debug!(session = %self.id, %error, "the stream counts as open for a while");
         }
         self.leave().await;

@@ -1,69 +1,33 @@
-//! Tasks as the legacy era shows them, and the methods on them.
+//! The methods on tasks.
 
 use std::borrow::Cow;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use serde::{Deserialize, Serialize};
+use serde::Deserialize;
 use serde_json::json;
 use serde_json::value::RawValue;
-use taskferry_contract::{Status, TaskId, TaskView};
+use taskferry_contract::{TaskId, TaskView};
 
-use super::cancel;
-use super::question::Carrier;
-use super::resume::{Awaited, Trail};
-use super::session::Opened;
-use crate::mcp::Mcp;
 use crate::mcp::jsonrpc::{self, Request, RpcError};
+use crate::mcp::legacy::call::FORMAT;
+use crate::mcp::legacy::cancel;
+use crate::mcp::legacy::delivery::SessionDelivery;
+use crate::mcp::legacy::event_ids::EventIds;
+use crate::mcp::legacy::exchange::Exchange;
+use crate::mcp::legacy::related::{RELATED_TASK, related};
+use crate::mcp::legacy::sender::QuestionSender;
+use crate::mcp::legacy::shown::{LegacyTask, status};
 use crate::mcp::protocol::answer::Answer;
-use crate::mcp::protocol::inbound::Caller;
 use crate::mcp::protocol::object::RawObject;
-use crate::mcp::protocol::pace;
 use crate::mcp::protocol::refusal::Refusal;
 use crate::mcp::protocol::reply::Reply;
-use crate::mcp::protocol::standing;
 use crate::mcp::protocol::wire::{self, Outcome};
-use crate::mcp::wait::{Awaits, Follow, OnDisconnect, OnQuestion};
+use crate::mcp::wait::Wait;
+use crate::mcp::wait::answers::Waiting;
 
 /// How many tasks a page of tasks/list shows.
 const PAGE: usize = 50;
-/// Says which task a message belongs to.
-pub(super) const RELATED_TASK: &str = "io.modelcontextprotocol/related-task";
-
-/// A task.
-#[derive(Serialize)]
-#[serde(rename_all = "camelCase")]
-pub(super) struct LegacyTask<'a> {
-    task_id: String,
-    pub(super) status: &'static str,
-    status_message: Cow<'a, str>,
-    created_at: String,
-    last_updated_at: String,
-    ttl: i64,
-    poll_interval: u64,
-}
-
-impl<'a> LegacyTask<'a> {
-    pub(super) fn new(view: &'a TaskView) -> Self {
-        Self {
-            task_id: view.id.to_string(),
-            status: status(view),
-            status_message: standing::message(view),
-            created_at: wire::timestamp(view.created_ms),
-            last_updated_at: wire::timestamp(view.updated_ms),
-            ttl: view.ttl_ms,
-            poll_interval: pace::interval(view),
-        }
-    }
-}
-
-/// A result that reports a tool error is a failure in this era (2025-11-25, tasks, Task Status).
-fn status(view: &TaskView) -> &'static str {
-    match view.status {
-        Status::Completed if view.is_error => "failed",
-        status => wire::status_word(status),
-    }
-}
 
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -83,97 +47,66 @@ fn named_task(request: &Request<'_>) -> Result<TaskId, Refusal> {
     wire::task_id(&params.task_id)
 }
 
-impl Mcp {
-    pub(super) async fn legacy_task(
-        &self,
-        caller: &Caller,
-        session: &Opened,
-        request: &Request<'_>,
-    ) -> Result<Reply, Refusal> {
-        let body = match request.method.as_ref() {
-            "tasks/get" => {
-                let view = self
-                    .bridge
-                    .poll(named_task(request)?, &caller.owner)
-                    .await?;
-                jsonrpc::success(request.id, &LegacyTask::new(&view))
-            }
-            "tasks/result" => return self.legacy_result(caller, session, request).await,
-            "tasks/cancel" => self.legacy_cancel(caller, request).await?,
-            "tasks/list" if !caller.owner.is_anonymous() => {
-                self.legacy_list(caller, request).await?
-            }
-            "tasks/list" => return Err(RpcError::not_offered("tasks/list", "single_user").into()),
-            unknown => return Err(RpcError::unknown_method(unknown).into()),
-        };
-        Ok(Reply::Json(Answer::ok(body)))
-    }
+/// Serves the methods on tasks.
+pub(super) async fn serve(exchange: &Exchange<'_>) -> Result<Reply, Refusal> {
+    let is_anonymous = exchange.caller.owner.is_anonymous();
+    let body = match exchange.request.method.as_ref() {
+        "tasks/get" => get(exchange).await?,
+        "tasks/result" => return result(exchange).await,
+        "tasks/cancel" => cancel_task(exchange).await?,
+        "tasks/list" if !is_anonymous => list(exchange).await?,
+        "tasks/list" => return Err(RpcError::not_offered("tasks/list", "single_user").into()),
+        unknown => return Err(RpcError::unknown_method(unknown).into()),
+    };
+    Ok(Reply::Json(Answer::ok(body)))
+}
 
-    async fn legacy_result(
-        &self,
-        caller: &Caller,
-        session: &Opened,
-        request: &Request<'_>,
-    ) -> Result<Reply, Refusal> {
-        let id = named_task(request)?;
-        // The record of a plain call is no task, though one may know its id.
-        let watch = self.bridge.watch(id, &caller.owner).await?;
-        if let Some(lasts) = watch.may_last() {
-            cancel::begin(&self.bridge, session.id, request.id, lasts).await;
-        }
-        let trail = Some(Trail::new(session, request.id, (id, Awaited::Result)));
-        let follow = Follow {
-            request: request.id.to_owned(),
-            watch,
-            progress: None,
-            log: None,
-            on_disconnect: OnDisconnect::Leave,
-            on_question: OnQuestion::send(
-                Carrier::of_request(&self.bridge, session, request.id),
-                true,
-            ),
-            client: session.client(),
-            finish: result_answer,
-            awaits: Awaits::Task,
-            trail,
-            deadline: None,
-            as_task: None,
-        };
-        Ok(self.follow(follow))
-    }
+async fn get(exchange: &Exchange<'_>) -> Result<String, Refusal> {
+    let (bridge, request) = (exchange.bridge(), exchange.request);
+    let task = named_task(request)?;
+    let view = bridge.poll(task, &exchange.caller.owner).await?;
+    Ok(jsonrpc::success(request.id, &LegacyTask::new(&view)))
+}
 
-    async fn legacy_cancel(
-        &self,
-        caller: &Caller,
-        request: &Request<'_>,
-    ) -> Result<String, Refusal> {
-        match self
-            .bridge
-            .cancel(named_task(request)?, &caller.owner)
-            .await?
-        {
-            Ok(view) => Ok(jsonrpc::success(request.id, &LegacyTask::new(&view))),
-            Err(view) => {
-                let text = format!(
-                    "this task cannot be cancelled: it is {} already",
-                    status(&view)
-                );
-                Err(RpcError::invalid_params(text).into())
-            }
+async fn result(exchange: &Exchange<'_>) -> Result<Reply, Refusal> {
+    let (bridge, session, request) = (exchange.bridge(), exchange.session, exchange.request);
+    let id = named_task(request)?;
+    // The record of a plain call is no task, though one may know its id.
+    let watch = bridge.watch(id, &exchange.caller.owner).await?;
+    if let Some(lasts) = watch.may_last() {
+        cancel::begin(exchange, lasts).await;
+    }
+    let ids = EventIds::new(session, request.id, (id, Waiting::Task));
+    let sender = QuestionSender::of_request(bridge, session, request.id);
+    let delivery = SessionDelivery::for_task(exchange.era, sender, Some(ids));
+    let (awaited, to) = (FORMAT.of_task(result_answer), (session.client(), delivery));
+    Ok(Wait::new(request.id, watch, awaited, to).reply(&exchange.era.edge))
+}
+
+async fn cancel_task(exchange: &Exchange<'_>) -> Result<String, Refusal> {
+    let (bridge, request) = (exchange.bridge(), exchange.request);
+    let task = named_task(request)?;
+    match bridge.cancel(task, &exchange.caller.owner).await? {
+        Ok(view) => Ok(jsonrpc::success(request.id, &LegacyTask::new(&view))),
+        Err(view) => {
+            let status = status(&view);
+            let text = format!("this task cannot be cancelled: it is {status} already");
+            Err(RpcError::invalid_params(text).into())
         }
     }
+}
 
-    async fn legacy_list(&self, caller: &Caller, request: &Request<'_>) -> Result<String, Refusal> {
-        let params: ListParams<'_> = request.params()?;
-        let after = params.cursor.as_deref().map(read_cursor).transpose()?;
-        let page = self.bridge.list(&caller.owner, after, PAGE).await?;
-        let tasks: Vec<LegacyTask<'_>> = page.tasks.iter().map(LegacyTask::new).collect();
-        let mut result = json!({ "tasks": tasks });
-        if let (Some(next), Some(object)) = (page.next, result.as_object_mut()) {
-            object.insert("nextCursor".to_owned(), json!(write_cursor(next)));
-        }
-        Ok(jsonrpc::success(request.id, &result))
+async fn list(exchange: &Exchange<'_>) -> Result<String, Refusal> {
+    let (bridge, request) = (exchange.bridge(), exchange.request);
+    let params: ListParams<'_> = request.params()?;
+    let after = params.cursor.as_deref().map(read_cursor).transpose()?;
+    let page = bridge.list(&exchange.caller.owner, after, PAGE).await?;
+    let tasks: Vec<LegacyTask<'_>> = page.tasks.iter().map(LegacyTask::new).collect();
+    let mut result = json!({ "tasks": tasks });
+    if let (Some(next), Some(object)) = (page.next, result.as_object_mut()) {
+        object.insert("nextCursor".to_owned(), json!(write_cursor(next)));
     }
+    Ok(jsonrpc::success(request.id, &result))
 }
 
 fn write_cursor((expiry, id): (u64, TaskId)) -> String {
@@ -195,7 +128,7 @@ pub(super) fn result_answer(id: &RawValue, view: &TaskView) -> Option<Answer> {
     let body = match Outcome::of(view)? {
         Outcome::Result(result) => match RawObject::parse(result) {
             Ok(mut object) => {
-                object.set_meta(RELATED_TASK, &json!({ "taskId": view.id.to_string() }));
+                object.set_meta(RELATED_TASK, &related(view.id));
                 jsonrpc::success(id, &object)
             }
             Err(_unreadable) => jsonrpc::failure(

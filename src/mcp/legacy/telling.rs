@@ -8,9 +8,10 @@ use serde_json::value::RawValue;
 use taskferry_contract::{Status, TaskId, TaskView, Told as Places};
 use tokio::time::Instant;
 
-use super::stream::Stream;
-use super::task::{LegacyTask, RELATED_TASK};
 use crate::bridge::BridgeError;
+use crate::mcp::legacy::related::{RELATED_TASK, related};
+use crate::mcp::legacy::shown::LegacyTask;
+use crate::mcp::legacy::stream::Stream;
 use crate::mcp::protocol::log::LogTeller;
 use crate::mcp::protocol::outgoing::{Method, Outgoing};
 use crate::mcp::protocol::progress::ProgressTeller;
@@ -56,7 +57,7 @@ impl Stream {
     /// Looks at a task that changed. After its end that can only be a task of the client's own that came too late.
     pub(super) async fn rung(&mut self, task: TaskId) -> Result<(), BridgeError> {
         match self.told.get(&task) {
-            Some(told) if told.has_ended() => self.cancel_remotes(task).await,
+            Some(told) if told.has_ended() => self.cancel_client_tasks(task).await,
             _ => self.look(task).await,
         }
     }
@@ -72,16 +73,16 @@ impl Stream {
             Err(error) => return Err(error),
         };
         let Some(told) = self.known(&view).await? else {
-            return self.cancel_remotes(task).await;
+            return self.cancel_client_tasks(task).await;
         };
         let (asked, ended) = (told.asked, view.status.is_terminal());
         let asks = view.status == Status::InputRequired;
         if !self.tell(&view, told).await? {
             return Ok(());
         }
-        self.cancel_remotes(task).await?;
+        self.cancel_client_tasks(task).await?;
         if ended {
-            self.carrier.ended(task);
+            self.sender.ended(task);
         }
         if let Some(told) = self.told.get_mut(&task) {
             told.ended = ended.then(Instant::now);
@@ -137,18 +138,18 @@ impl Stream {
         {
             self.bridge.recall(view.id, &self.owner, before).await;
         }
-        let questions = self.carrier.questions(&self.bridge, view).await?;
+        let questions = self.sender.questions(&self.bridge, view).await?;
         self.send_all(questions).await;
         Ok(())
     }
 
     /// Cancels the client's own tasks that nothing waits for any more.
-    async fn cancel_remotes(&mut self, task: TaskId) -> Result<(), BridgeError> {
-        if !self.carrier.cancels() || !self.speaks().await? {
+    async fn cancel_client_tasks(&mut self, task: TaskId) -> Result<(), BridgeError> {
+        if !self.sender.cancels() || !self.speaks().await? {
             return Ok(());
         }
         let job = (task, &self.owner);
-        let messages = self.carrier.cancellations(&self.bridge, job).await?;
+        let messages = self.sender.cancellations(&self.bridge, job).await?;
         self.send_all(messages).await;
         Ok(())
     }
@@ -156,7 +157,7 @@ impl Stream {
     /// The record of a task is gone, or is none of a task.
     async fn gone(&mut self, task: TaskId) -> Result<(), BridgeError> {
         self.told.remove(&task);
-        let messages = self.carrier.forget(task);
+        let messages = self.sender.forget(task);
         if !messages.is_empty() && self.speaks().await? {
             self.send_all(messages).await;
         }
@@ -205,7 +206,7 @@ impl Stream {
         let token = asker.and_then(|asker| asker.progress_token);
         let token = token.and_then(|token| RawValue::from_string(token).ok());
         let places = self.places.get(&view.id).cloned().unwrap_or_default();
-        let meta = json!({ RELATED_TASK: { "taskId": view.id.to_string() } });
+        let meta = json!({ RELATED_TASK: related(view.id) });
         let progress = token.map(|token| {
             let told = places.progress.and_then(|told| told.parse().ok());
             ProgressTeller::new(token).after(told).marked(meta.clone())

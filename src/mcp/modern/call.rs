@@ -7,23 +7,23 @@ use serde::Deserialize;
 use serde_json::value::RawValue;
 use taskferry_contract::{TaskSupport, TaskView};
 
-use super::envelope::Envelope;
-use super::input::{Brought, Retry};
-use super::repeated::{self, Presence};
-use super::task::ModernTask;
-use super::{RESULT_META, complete};
 use crate::bridge::{Call, Wanted, Watch, digest};
-use crate::mcp::Mcp;
-use crate::mcp::background::{self, Called, Order, Voice};
-use crate::mcp::jsonrpc::{self, Request, RpcError};
+use crate::mcp::background::{self, BuiltInCall, Called};
+use crate::mcp::jsonrpc::{self, RpcError};
+use crate::mcp::modern::delivery::ReturnDelivery;
+use crate::mcp::modern::exchange::Exchange;
+use crate::mcp::modern::input::{Brought, Retry};
+use crate::mcp::modern::repeated::{self, Presence};
+use crate::mcp::modern::result::{RESULT_META, complete};
+use crate::mcp::modern::task::ModernTask;
 use crate::mcp::protocol::answer::Answer;
-use crate::mcp::protocol::inbound::Inbound;
 use crate::mcp::protocol::log::LogTeller;
 use crate::mcp::protocol::object::RawObject;
 use crate::mcp::protocol::refusal::Refusal;
 use crate::mcp::protocol::reply::Reply;
 use crate::mcp::protocol::wire::{self, Outcome};
-use crate::mcp::wait::{AsTask, Awaits, Follow, OnDisconnect, OnQuestion};
+use crate::mcp::wait::Wait;
+use crate::mcp::wait::answers::{AsTask, ResultFormat};
 
 #[derive(Deserialize)]
 struct CallParams<'a> {
@@ -33,129 +33,124 @@ struct CallParams<'a> {
     arguments: Option<&'a RawValue>,
 }
 
-/// This era's way to say it.
-const VOICE: Voice = Voice {
+/// This era's way to write results.
+const FORMAT: ResultFormat = ResultFormat {
     result: call_answer,
     status: status_answer,
     write: |id, result| Answer::ok(jsonrpc::success(id, &complete(result))),
 };
 
-impl Mcp {
-    pub(super) async fn modern_call(
-        &self,
-        inbound: &Inbound<'_>,
-        envelope: &Envelope<'_>,
-        request: &Request<'_>,
-    ) -> Result<Reply, Refusal> {
-        let params: CallParams<'_> = request.params()?;
-        let retry: Retry<'_> = request.params()?;
-        let (caller, facts) = (inbound.caller, inbound.facts);
-        repeated::expect_name(facts, &params.name, Presence::Required)?;
-        let Called { tool, built_in } = self.called(&params.name, envelope.takes_tasks).await?;
-        envelope.require_for(&tool)?;
-        let arguments = params.arguments.map_or("{}", RawValue::get);
-        repeated::expect_parameters(facts, &tool.mirrored, arguments)?;
-        if let Err(faults) = self.bridge.check(&tool, arguments).await {
-            // An execution error, not a protocol error: a model can read it and mend its call.
-            let result = complete(wire::tool_error(&faults));
-            return Ok(Reply::Json(Answer::ok(jsonrpc::success(
-                request.id, &result,
-            ))));
-        }
-        let key = envelope.idempotency_key.read(caller.owner.is_anonymous())?;
-        let call_digest = digest(&params.name, arguments);
-        let mut brought = retry.take(&self.bridge, caller, &call_digest).await?;
-        let job = brought.job.take();
-        if let Some(built_in) = built_in {
-            let order = Order {
-                built_in,
-                arguments,
-                request: request.id,
-                progress: envelope.progress_teller(),
-                on_question: OnQuestion::Return {
-                    call: call_digest,
-                    capabilities: envelope.capabilities.clone().into_owned(),
-                },
-                client: envelope.client(),
-                resumed: job,
-                voice: &VOICE,
-            };
-            return self.order(caller, order).await;
-        }
-        let call = Call {
-            tool: &tool,
+/// Serves `tools/call`.
+pub(super) async fn call(exchange: &Exchange<'_>) -> Result<Reply, Refusal> {
+    let Exchange {
+        era,
+        caller,
+        facts,
+        envelope,
+        request,
+    } = *exchange;
+    let bridge = exchange.bridge();
+    let params: CallParams<'_> = request.params()?;
+    let retry: Retry<'_> = request.params()?;
+    repeated::expect_name(facts, &params.name, Presence::Required)?;
+    let background = &era.background;
+    let Called { tool, built_in } = background.find(&params.name, envelope.takes_tasks).await?;
+    envelope.require_for(&tool)?;
+    let arguments = params.arguments.map_or("{}", RawValue::get);
+    repeated::expect_parameters(facts, &tool.mirrored, arguments)?;
+    if let Err(faults) = bridge.check(&tool, arguments).await {
+        // An execution error, not a protocol error: a model can read it and mend its call.
+        let unfit = (FORMAT.write)(request.id, wire::tool_error(&faults));
+        return Ok(Reply::Json(unfit));
+    }
+    let key = envelope.idempotency_key.read(caller.owner.is_anonymous())?;
+    let call_digest = digest(&params.name, arguments);
+    let mut brought = retry.take(bridge, caller, &call_digest).await?;
+    let job = brought.job.take();
+    if let Some(built_in) = built_in {
+        let call = BuiltInCall {
+            built_in,
             arguments,
-            owner: &caller.owner,
-            idempotency_key: key.as_deref(),
-            capabilities: envelope.capabilities.get(),
-            trace: envelope.trace.as_deref(),
-            log_level: envelope.log_level,
-            answers: &brought.answers,
-            asks: &[],
-        };
-        let brought = (job, &brought, call_digest);
-        self.modern_carry(request, envelope, &call, brought).await
-    }
-
-    /// Has the call carried out: by the job that waits for its answers, or by a new one.
-    async fn modern_carry(
-        &self,
-        request: &Request<'_>,
-        envelope: &Envelope<'_>,
-        call: &Call<'_>,
-        (job, brought, digest): (Option<Watch>, &Brought, String),
-    ) -> Result<Reply, Refusal> {
-        let definition = &call.tool.definition;
-        let watch = match job {
-            Some(watch) => watch,
-            None => {
-                let asked = brought
-                    .ask_first(&self.bridge, request.id, call, &digest)
-                    .await?;
-                if let Some(answer) = asked {
-                    return Ok(Reply::Json(answer));
-                }
-                if envelope.takes_tasks && definition.task_support != TaskSupport::Forbidden {
-                    return self.modern_start(request, call).await;
-                }
-                self.bridge.call(call, None).await?
-            }
-        };
-        let follow = Follow {
-            request: request.id.to_owned(),
-            watch,
+            request: request.id,
             progress: envelope.progress_teller(),
-            log: call.log_level.map(|least| {
-                LogTeller::new(definition.name.as_str(), least).after(brought.log.clone())
-            }),
-            on_disconnect: OnDisconnect::Cancel,
-            on_question: OnQuestion::Return {
-                call: digest,
-                capabilities: envelope.capabilities.clone().into_owned(),
-            },
+            delivery: exchange.delivery(call_digest),
             client: envelope.client(),
-            finish: call_answer,
-            awaits: Awaits::Call,
-            trail: None,
-            deadline: self.hand_out_after(call.tool, envelope.takes_tasks, &VOICE),
-            as_task: envelope.takes_tasks.then(|| AsTask {
-                keep: Duration::from_millis(definition.keep_ms),
-                write: task_answer,
-            }),
+            resumed: job,
+            format: &FORMAT,
         };
-        Ok(self.follow(follow))
+        return background.call(caller, call).await;
     }
+    let call = Call {
+        tool: &tool,
+        arguments,
+        owner: &caller.owner,
+        idempotency_key: key.as_deref(),
+        capabilities: envelope.capabilities.get(),
+        trace: envelope.trace.as_deref(),
+        log_level: envelope.log_level,
+        answers: &brought.answers,
+        asks: &[],
+    };
+    carry(exchange, &call, (job, &brought, call_digest)).await
+}
 
-    /// Makes the call a task.
-    async fn modern_start(&self, request: &Request<'_>, call: &Call<'_>) -> Result<Reply, Refusal> {
-        let wanted = Wanted {
-            ttl_ms: None,
-            keep: Duration::from_millis(call.tool.definition.keep_ms),
-            asker: None,
-        };
-        let view = self.bridge.start(call, &wanted).await?;
-        Ok(Reply::Json(task_answer(request.id, &view)))
+impl Exchange<'_> {
+    /// The way to its client, for a call that is this one.
+    fn delivery(&self, call: String) -> ReturnDelivery {
+        ReturnDelivery {
+            call,
+            capabilities: self.envelope.capabilities.clone().into_owned(),
+        }
     }
+}
+
+/// Has the call carried out: by the job that waits for its answers, or by a new one.
+async fn carry(
+    exchange: &Exchange<'_>,
+    call: &Call<'_>,
+    (job, brought, digest): (Option<Watch>, &Brought, String),
+) -> Result<Reply, Refusal> {
+    let (bridge, envelope) = (exchange.bridge(), exchange.envelope);
+    let (request, definition) = (exchange.request, &call.tool.definition);
+    let watch = match job {
+        Some(watch) => watch,
+        None => {
+            let asked = brought.ask_first(bridge, request.id, call, &digest).await?;
+            if let Some(answer) = asked {
+                return Ok(Reply::Json(answer));
+            }
+            if envelope.takes_tasks && definition.task_support != TaskSupport::Forbidden {
+                return start(exchange, call).await;
+            }
+            bridge.call(call, None).await?
+        }
+    };
+    let log = call
+        .log_level
+        .map(|least| LogTeller::new(definition.name.as_str(), least).after(brought.log.clone()));
+    let as_task = envelope.takes_tasks.then(|| AsTask {
+        keep: Duration::from_millis(definition.keep_ms),
+        write: task_answer,
+    });
+    let to = (envelope.client(), exchange.delivery(digest));
+    let background = &exchange.era.background;
+    let wait = Wait::new(request.id, watch, FORMAT.of_call(), to)
+        .telling(envelope.progress_teller(), log)
+        .until(background.promotes(call.tool, envelope.takes_tasks))
+        .cancelled_with_its_client()
+        .or_by_a_task(as_task);
+    Ok(wait.reply(&exchange.era.edge))
+}
+
+/// Makes the call a task.
+async fn start(exchange: &Exchange<'_>, call: &Call<'_>) -> Result<Reply, Refusal> {
+    let wanted = Wanted {
+        ttl_ms: None,
+        keep: Duration::from_millis(call.tool.definition.keep_ms),
+        asker: None,
+    };
+    let view = exchange.bridge().start(call, &wanted).await?;
+    Ok(Reply::Json(task_answer(exchange.request.id, &view)))
 }
 
 /// The answer to a call that became a task.
@@ -166,7 +161,7 @@ fn task_answer(id: &RawValue, view: &TaskView) -> Answer {
 /// The answer to `task_status` once the job ended.
 fn status_answer(id: &RawValue, view: &TaskView) -> Option<Answer> {
     let ended = view.status.is_terminal();
-    ended.then(|| (VOICE.write)(id, background::status(view)))
+    ended.then(|| (FORMAT.write)(id, background::status(view)))
 }
 
 /// The answer to a plain call.

@@ -9,9 +9,9 @@ use serde_json::value::RawValue;
 use serde_json::{Value, json};
 use taskferry_contract::{LogLevel, Object, TaskSupport, UnknownLevel, cut, misfit, quoted};
 
-use super::repeated;
 use crate::bridge::Tool;
 use crate::mcp::jsonrpc::{Request, RpcError, code};
+use crate::mcp::modern::repeated;
 use crate::mcp::protocol::capabilities;
 use crate::mcp::protocol::idempotency::GivenKey;
 use crate::mcp::protocol::inbound::Facts;

@@ -12,14 +12,13 @@ use taskferry_contract::{Object, Status, TaskId, TaskView};
 use tokio::sync::{Mutex, mpsc, watch};
 use tokio_util::sync::CancellationToken;
 
-use super::envelope::Envelope;
-use super::task::{InputRequests, ModernTask, input_requests};
 use crate::bridge::{Bridge, BridgeError, Watch};
-use crate::mcp::Mcp;
-use crate::mcp::jsonrpc::{self, Request, RpcError};
+use crate::mcp::jsonrpc::{self, RpcError};
+use crate::mcp::modern::exchange::Exchange;
+use crate::mcp::modern::questions::{InputRequests, input_requests};
+use crate::mcp::modern::task::ModernTask;
 use crate::mcp::protocol::answer::Answer;
 use crate::mcp::protocol::call_line::CallLine;
-use crate::mcp::protocol::inbound::Caller;
 use crate::mcp::protocol::outgoing::{Addressable, Method, Outgoing};
 use crate::mcp::protocol::refusal::Refusal;
 use crate::mcp::protocol::reply::{Event, Reply};
@@ -53,87 +52,80 @@ pub(super) struct SubscriptionMeta<'a> {
     id: &'a RawValue,
 }
 
-impl Mcp {
-    pub(super) async fn modern_listen(
-        &self,
-        caller: &Caller,
-        envelope: &Envelope<'_>,
-        request: &Request<'_>,
-    ) -> Result<Reply, Refusal> {
-        let Object(wanted) = request.params::<ListenParams>()?.notifications;
-        if wanted.task_ids.is_some() {
-            envelope.require_tasks()?;
-        }
-        let (task_ids, watches) = self.follow_tasks(caller, wanted.task_ids).await?;
-        let granted = Filter {
-            tools_list_changed: wanted.tools_list_changed.filter(|wanted| *wanted),
-            task_ids,
-        };
-        let id = request.id.to_owned();
-        let acknowledged = Outgoing::notification(
-            Method::SubscriptionAcknowledged,
-            &json!({ "notifications": granted, "_meta": SubscriptionMeta { id: &id } }),
-        );
-        let (events, rest) = mpsc::channel(EVENTS_WAITING);
-        let client = envelope.client();
-        let subscription = Subscription {
-            id,
-            client,
-            capabilities: envelope.capabilities.clone().into_owned(),
-            bridge: self.bridge.clone(),
-            changes: granted
-                .tools_list_changed
-                .is_some()
-                .then(|| self.bridge.catalog().changes()),
-            events,
-            outcome: Mutex::new(()),
-        };
-        self.tracker
-            .spawn(subscription.run(watches, self.stopping.begun.clone()));
-        Ok(Reply::Stream {
-            first: client
-                .admit(acknowledged)
-                .map(Event::message)
-                .into_iter()
-                .collect(),
-            rest,
-            line: CallLine::default(),
-        })
+/// Serves `subscriptions/listen`.
+pub(super) async fn listen(exchange: &Exchange<'_>) -> Result<Reply, Refusal> {
+    let (request, envelope) = (exchange.request, exchange.envelope);
+    let Object(wanted) = request.params::<ListenParams>()?.notifications;
+    if wanted.task_ids.is_some() {
+        envelope.require_tasks()?;
     }
+    let (task_ids, watches) = watch_tasks(exchange, wanted.task_ids).await?;
+    let granted = Filter {
+        tools_list_changed: wanted.tools_list_changed.filter(|wanted| *wanted),
+        task_ids,
+    };
+    let id = request.id.to_owned();
+    let acknowledged = Outgoing::notification(
+        Method::SubscriptionAcknowledged,
+        &json!({ "notifications": granted, "_meta": SubscriptionMeta { id: &id } }),
+    );
+    let (events, rest) = mpsc::channel(EVENTS_WAITING);
+    let (client, edge) = (envelope.client(), &exchange.era.edge);
+    let changes = edge.bridge.catalog().changes();
+    let subscription = Subscription {
+        id,
+        client,
+        capabilities: envelope.capabilities.clone().into_owned(),
+        bridge: edge.bridge.clone(),
+        changes: granted.tools_list_changed.map(|_wanted| changes),
+        events,
+        outcome: Mutex::new(()),
+    };
+    let stop = edge.stopping.begun.clone();
+    edge.tracker.spawn(subscription.run(watches, stop));
+    Ok(Reply::Stream {
+        first: client
+            .admit(acknowledged)
+            .map(Event::message)
+            .into_iter()
+            .collect(),
+        rest,
+        line: CallLine::default(),
+    })
+}
 
-    /// Watches the caller's tasks among `wanted`; the others are simply not granted.
-    async fn follow_tasks(
-        &self,
-        caller: &Caller,
-        wanted: Option<Vec<String>>,
-    ) -> Result<(Option<Vec<String>>, Vec<Watch>), Refusal> {
-        let Some(wanted) = wanted else {
-            return Ok((None, Vec::new()));
-        };
-        // Each once, however often it is named, in the order of their first mention.
-        let mut named = HashSet::new();
-        let wanted: Vec<TaskId> = wanted
-            .iter()
-            .filter_map(|id| wire::task_id(id).ok())
-            .filter(|id| named.insert(*id))
-            .collect();
-        if wanted.len() > TASKS_FOLLOWED {
-            let text = format!("a stream follows at most {TASKS_FOLLOWED} tasks; open several");
-            return Err(RpcError::invalid_params(text).into());
-        }
-        let (mut granted, mut watches) = (Vec::new(), Vec::new());
-        for task in wanted {
-            match self.bridge.watch(task, &caller.owner).await {
-                Ok(watch) => {
-                    granted.push(task.to_string());
-                    watches.push(watch);
-                }
-                Err(BridgeError::NotFound) => {}
-                Err(error) => return Err(error.into()),
-            }
-        }
-        Ok((Some(granted), watches))
+/// Watches the caller's tasks among `wanted`; the others are simply not granted.
+async fn watch_tasks(
+    exchange: &Exchange<'_>,
+    wanted: Option<Vec<String>>,
+) -> Result<(Option<Vec<String>>, Vec<Watch>), Refusal> {
+    let Some(wanted) = wanted else {
+        return Ok((None, Vec::new()));
+    };
+    // Each once, however often it is named, in the order of their first mention.
+    let mut named = HashSet::new();
+    let wanted: Vec<TaskId> = wanted
+        .iter()
+        .filter_map(|id| wire::task_id(id).ok())
+        .filter(|id| named.insert(*id))
+        .collect();
+    if wanted.len() > TASKS_FOLLOWED {
+        let text = format!("a stream follows at most {TASKS_FOLLOWED} tasks; open several");
+        return Err(RpcError::invalid_params(text).into());
     }
+    let (bridge, owner) = (exchange.bridge(), &exchange.caller.owner);
+    let (mut granted, mut watches) = (Vec::new(), Vec::new());
+    for task in wanted {
+        match bridge.watch(task, owner).await {
+            Ok(watch) => {
+                granted.push(task.to_string());
+                watches.push(watch);
+            }
+            Err(BridgeError::NotFound) => {}
+            Err(error) => return Err(error.into()),
+        }
+    }
+    Ok((Some(granted), watches))
 }
 
 /// One open stream.

@@ -5,21 +5,17 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
-use taskferry_contract::{Question, Status, TaskId, TaskView};
+use taskferry_contract::{Status, TaskId, TaskView};
 
-use super::envelope::Envelope;
-use super::input::read_answers;
-use super::repeated::{self, Presence};
-use super::{RESULT_META, ResultMeta};
-use crate::mcp::Mcp;
-use crate::mcp::jsonrpc::{self, Request, RpcError};
-use crate::mcp::protocol::capabilities::missing_to_be_asked;
-use crate::mcp::protocol::inbound::{Facts, Inbound};
+use crate::mcp::jsonrpc::{self, RpcError};
+use crate::mcp::modern::exchange::Exchange;
+use crate::mcp::modern::questions::{InputRequests, input_requests, read_answers};
+use crate::mcp::modern::repeated::{self, Presence};
+use crate::mcp::modern::result::{RESULT_META, ResultMeta};
 use crate::mcp::protocol::object::RawObject;
-use crate::mcp::protocol::pace;
 use crate::mcp::protocol::refusal::Refusal;
-use crate::mcp::protocol::standing;
 use crate::mcp::protocol::wire::{self, Outcome};
+use crate::mcp::protocol::{pace, standing};
 
 /// A task as `tools/call` creates it, `tasks/get` shows it, and a subscription tells of it.
 #[derive(Serialize)]
@@ -111,18 +107,6 @@ fn inlined(result: &str) -> Option<Box<RawValue>> {
     serde_json::value::to_raw_value(&object).ok()
 }
 
-/// Questions by key.
-pub(super) type InputRequests = BTreeMap<String, Box<RawValue>>;
-
-/// Those that a client which declares `declared` can be asked; another client of the same caller may have begun the job.
-pub(super) fn input_requests(questions: Vec<Question>, declared: &str) -> InputRequests {
-    questions
-        .into_iter()
-        .filter(|question| missing_to_be_asked(&question.request, declared).is_empty())
-        .filter_map(|question| Some((question.key, RawValue::from_string(question.request).ok()?)))
-        .collect()
-}
-
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
 struct TaskParams<'a> {
@@ -132,79 +116,55 @@ struct TaskParams<'a> {
     input_responses: Option<BTreeMap<Cow<'a, str>, &'a RawValue>>,
 }
 
-impl Mcp {
-    pub(super) async fn modern_task(
-        &self,
-        inbound: &Inbound<'_>,
-        envelope: &Envelope<'_>,
-        request: &Request<'_>,
-    ) -> Result<String, Refusal> {
-        let (id, _) = named_task(inbound.facts, envelope, request)?;
-        let view = self
-            .bridge
-            .poll_with_outcome(id, &inbound.caller.owner)
-            .await?;
-        let questions = if view.status == Status::InputRequired {
-            self.bridge.questions(id).await?
-        } else {
-            Vec::new()
-        };
-        let questions = input_requests(questions, envelope.capabilities.get());
-        let task = ModernTask::new(Some("complete"), &view, RESULT_META);
-        Ok(jsonrpc::success(
-            request.id,
-            &task.detailed(&view, questions),
-        ))
-    }
+/// Serves `tasks/get`.
+pub(super) async fn get(exchange: &Exchange<'_>) -> Result<String, Refusal> {
+    let (id, _) = named_task(exchange)?;
+    let bridge = exchange.bridge();
+    let view = bridge.poll_with_outcome(id, &exchange.caller.owner).await?;
+    let questions = if view.status == Status::InputRequired {
+        bridge.questions(id).await?
+    } else {
+        Vec::new()
+    };
+    let questions = input_requests(questions, exchange.envelope.capabilities.get());
+    let task = ModernTask::new(Some("complete"), &view, RESULT_META);
+    Ok(jsonrpc::success(
+        exchange.request.id,
+        &task.detailed(&view, questions),
+    ))
+}
 
-    pub(super) async fn modern_update(
-        &self,
-        inbound: &Inbound<'_>,
-        envelope: &Envelope<'_>,
-        request: &Request<'_>,
-    ) -> Result<(), Refusal> {
-        let (id, params) = named_task(inbound.facts, envelope, request)?;
-        let Some(responses) = params.input_responses else {
-            return Err(
-                RpcError::invalid_params("params must have inputResponses, an object").into(),
-            );
-        };
-        let answers = read_answers(&responses)?;
-        let answers: Vec<(&str, &str)> = answers
-            .iter()
-            .map(|(key, answer)| (key.as_str(), answer.as_str()))
-            .collect();
-        // The record of a plain call is no task, though one may know its id.
-        self.bridge.poll(id, &inbound.caller.owner).await?;
-        Ok(self
-            .bridge
-            .answer(id, &inbound.caller.owner, &answers)
-            .await?)
-    }
+/// Serves `tasks/update`.
+pub(super) async fn update(exchange: &Exchange<'_>) -> Result<(), Refusal> {
+    let (id, params) = named_task(exchange)?;
+    let Some(responses) = params.input_responses else {
+        let text = "params must have inputResponses, an object";
+        return Err(RpcError::invalid_params(text).into());
+    };
+    let answers = read_answers(&responses)?;
+    let answers: Vec<(&str, &str)> = answers
+        .iter()
+        .map(|(key, answer)| (key.as_str(), answer.as_str()))
+        .collect();
+    let (bridge, owner) = (exchange.bridge(), &exchange.caller.owner);
+    // The record of a plain call is no task, though one may know its id.
+    bridge.poll(id, owner).await?;
+    Ok(bridge.answer(id, owner, &answers).await?)
+}
 
-    pub(super) async fn modern_cancel(
-        &self,
-        inbound: &Inbound<'_>,
-        envelope: &Envelope<'_>,
-        request: &Request<'_>,
-    ) -> Result<(), Refusal> {
-        let (id, _) = named_task(inbound.facts, envelope, request)?;
-        // One that had ended before is acknowledged just the same.
-        self.bridge
-            .cancel(id, &inbound.caller.owner)
-            .await?
-            .map_or(Ok(()), |_cancelled| Ok(()))
-    }
+/// Serves `tasks/cancel`.
+pub(super) async fn cancel(exchange: &Exchange<'_>) -> Result<(), Refusal> {
+    let (id, _) = named_task(exchange)?;
+    let cancelled = exchange.bridge().cancel(id, &exchange.caller.owner).await?;
+    // One that had ended before is acknowledged just the same.
+    let (Ok(_) | Err(_)) = cancelled;
+    Ok(())
 }
 
 /// The task a request names. A client that takes no tasks is told so before anything else, even for an unknown id.
-fn named_task<'a>(
-    facts: &Facts<'_>,
-    envelope: &Envelope<'_>,
-    request: &Request<'a>,
-) -> Result<(TaskId, TaskParams<'a>), Refusal> {
-    envelope.require_tasks()?;
-    let params: TaskParams<'a> = request.params()?;
-    repeated::expect_name(facts, &params.task_id, Presence::Optional)?;
+fn named_task<'a>(exchange: &Exchange<'a>) -> Result<(TaskId, TaskParams<'a>), Refusal> {
+    exchange.envelope.require_tasks()?;
+    let params: TaskParams<'a> = exchange.request.params()?;
+    repeated::expect_name(exchange.facts, &params.task_id, Presence::Optional)?;
     Ok((wire::task_id(&params.task_id)?, params))
 }

@@ -9,7 +9,6 @@ use crate::mcp::jsonrpc::RpcError;
 use crate::mcp::protocol::answer::{Answer, RefusalKind};
 use crate::mcp::protocol::call_line::CallLine;
 use crate::mcp::protocol::outgoing::Admitted;
-use crate::mcp::protocol::refusal::Refusal;
 
 /// What a stream carries.
 #[derive(Debug)]
@@ -102,14 +101,6 @@ impl Reply {
     /// A message that is none.
     pub(crate) fn malformed(id: Option<&RawValue>, error: &RpcError) -> Self {
         Self::Json(Answer::error(RefusalKind::Malformed, id, error))
-    }
-
-    /// The answer to a request: a result's body, or why there is none.
-    pub(crate) fn to_request(id: &RawValue, outcome: Result<String, Refusal>) -> Self {
-        Self::Json(match outcome {
-            Ok(body) => Answer::ok(body),
-            Err(refusal) => refusal.answer(id),
-        })
     }
 
     /// Has `line` say how this goes out: now, or at the end of the stream.

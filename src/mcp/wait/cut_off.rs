@@ -1,16 +1,16 @@
 //! How a request ends whose server stops before its job has: its client learns how to go on.
 
-use taskferry_contract::Leaver;
 use tokio::sync::mpsc;
 use tokio::time::timeout;
 
-use super::{Awaits, End, Follow};
 use crate::bridge::Bridge;
-use crate::mcp::legacy::Trail;
+use crate::mcp::edge::stopping::Stopping;
 use crate::mcp::protocol::answer::Answer;
 use crate::mcp::protocol::refusal::Refusal;
 use crate::mcp::protocol::reply::Event;
-use crate::mcp::stopping::Stopping;
+use crate::mcp::wait::answers::Waiting;
+use crate::mcp::wait::delivery::Delivery;
+use crate::mcp::wait::state::Wait;
 
 /// When the caller may try again, s: at another replica, or at the one that comes in the place of this.
 const AGAIN: u16 = 1;
@@ -20,18 +20,21 @@ const CANCELLED: &str = "this server stops before the job of this call ended. Th
 const GOES_ON: &str = "this server stops, and the task goes on: send the request again";
 const UNKNOWN: &str = "this server stops, and the task store does not answer: the job of this call may still run. Make the call again in a moment, if the work may be done twice";
 
-impl Follow {
-    /// The end of a request that cannot wait any longer.
-    pub(super) async fn cut_off(&mut self, bridge: &Bridge, events: &mpsc::Sender<Event>) -> End {
-        if let Some(primer) = self.trail.as_mut().and_then(Trail::primer) {
+impl<D: Delivery> Wait<D> {
+    /// The answer to a request that cannot wait any longer; none if its client comes back for it.
+    pub(super) async fn cut_off(
+        &mut self,
+        bridge: &Bridge,
+        events: &mpsc::Sender<Event>,
+    ) -> Option<Answer> {
+        if let Some(primer) = self.delivery.primer() {
             // After this event its client comes back for the rest, to another replica (2025-11-25, transports, Sending
             // Messages to the Server).
             let _unread = timeout(Stopping::LAST_EVENT, events.send(primer)).await;
-            return End::Left;
+            return None;
         }
         let answer = timeout(Stopping::LAST_LOOK, self.last_answer(bridge, events)).await;
-        let answer = answer.unwrap_or_else(|_elapsed| self.given_up(UNKNOWN));
-        End::Answer(answer)
+        Some(answer.unwrap_or_else(|_elapsed| self.given_up(UNKNOWN)))
     }
 
     async fn last_answer(&mut self, bridge: &Bridge, events: &mpsc::Sender<Event>) -> Answer {
@@ -53,7 +56,7 @@ impl Follow {
         }
         match self.watch.look().await {
             Ok(Some(view)) => {
-                if let Some(answer) = (self.finish)(&self.request, &view) {
+                if let Some(answer) = (self.awaited.finish)(&self.request, &view) {
                     return answer;
                 }
             }
@@ -63,17 +66,16 @@ impl Follow {
         if self.deadline.is_some() || self.as_task.is_some() {
             return self.given_up(UNKNOWN);
         }
-        if matches!(self.awaits, Awaits::Task) {
+        if self.awaited.waiting == Waiting::Task {
             return self.given_up(GOES_ON);
         }
         if self.watch.is_found_again() {
             return self.given_up(AS_ANOTHER);
         }
-        let leaver = Leaver {
-            holder: self.watch.holder(),
-            on_purpose: false,
-        };
-        match bridge.leave_call(task, self.watch.owner(), leaver).await {
+        match bridge
+            .leave_call(task, self.watch.owner(), self.leaver())
+            .await
+        {
             Ok(()) => self.given_up(CANCELLED),
             Err(error) => {
                 tracing::warn!(%task, %error, "a call could not be cancelled, and the server stops");

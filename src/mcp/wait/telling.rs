@@ -1,26 +1,24 @@
 //! What goes out to the client while a request waits: progress, log lines, questions, and what becomes of its own tasks.
 
+use std::time::Duration;
+
 use taskferry_contract::TaskView;
 use tokio::sync::mpsc;
 
-use super::{CANCEL_AGAIN, CANCELS_TRIED, Follow, OnQuestion};
 use crate::bridge::{Bridge, BridgeError};
-use crate::mcp::legacy::Trail;
-use crate::mcp::modern;
 use crate::mcp::protocol::answer::Answer;
 use crate::mcp::protocol::log::LogTeller;
 use crate::mcp::protocol::outgoing::Outgoing;
 use crate::mcp::protocol::reply::Event;
+use crate::mcp::wait::delivery::{Asked, Delivered, Delivery};
+use crate::mcp::wait::state::Wait;
 
-impl Follow {
-    /// An event with its id, if this stream has ids.
-    pub(super) fn numbered(&mut self, event: Event) -> Event {
-        Event {
-            id: self.trail.as_mut().map(Trail::next_id),
-            ..event
-        }
-    }
+/// How often a job whose client left, or a client's task that nothing waits for, is tried to be cancelled while the store
+/// fails; and how long after one another.
+pub(super) const CANCELS_TRIED: u32 = 5;
+pub(super) const CANCEL_AGAIN: Duration = Duration::from_millis(500);
 
+impl<D: Delivery> Wait<D> {
     pub(super) async fn tell_progress(&mut self, view: &TaskView, events: &mpsc::Sender<Event>) {
         let Some(teller) = &mut self.progress else {
             return;
@@ -28,9 +26,7 @@ impl Follow {
         let Some(progress) = teller.tell(view) else {
             return;
         };
-        if let Some(trail) = &mut self.trail {
-            trail.tells_progress(teller.told());
-        }
+        self.delivery.tells_progress(teller.told());
         self.send(progress, events).await;
     }
 
@@ -46,9 +42,7 @@ impl Follow {
         match log.tell(bridge, view.id).await {
             Ok(lines) => {
                 for line in lines {
-                    if let Some(trail) = &mut self.trail {
-                        trail.tells_line(line.place);
-                    }
+                    self.delivery.tells_line(line.place);
                     self.send(line.message, events).await;
                 }
             }
@@ -57,57 +51,45 @@ impl Follow {
         }
     }
 
+    /// Puts the questions of the job. The answer, if that ends the request.
     pub(super) async fn ask(
         &mut self,
         bridge: &Bridge,
         view: &TaskView,
         events: &mpsc::Sender<Event>,
     ) -> Result<Option<Answer>, BridgeError> {
-        let messages = match &mut self.on_question {
-            OnQuestion::Return { call, capabilities } => {
-                let asked = modern::Asked {
-                    watch: &self.watch,
-                    call,
-                    capabilities: capabilities.get(),
-                    log: self.log.as_ref().and_then(LogTeller::told),
-                };
-                return modern::input_required(bridge, &self.request, view, &asked).await;
-            }
-            OnQuestion::Send {
-                carrier,
-                own_stream_first,
-            } => {
-                let store = bridge.store();
-                if *own_stream_first && store.session_stream(carrier.session()).await?.is_some() {
-                    carrier.begun(bridge, view).await?
-                } else {
-                    carrier.questions(bridge, view).await?
-                }
-            }
+        let asked = Asked {
+            request: &self.request,
+            view,
+            watch: &self.watch,
+            log: self.log.as_ref().and_then(LogTeller::told),
         };
-        self.tell(messages, events).await;
-        Ok(None)
+        match self.delivery.ask(bridge, asked).await? {
+            Delivered::ByAnswer(answer) => Ok(Some(answer)),
+            Delivered::ByMessages(messages) => {
+                self.tell(messages, events).await;
+                Ok(None)
+            }
+        }
     }
 
     /// Cancels the client's own tasks that were to answer questions of the job, if nothing waits for them any more.
-    pub(super) async fn cancel_remotes(
+    pub(super) async fn cancel_client_tasks(
         &mut self,
         bridge: &Bridge,
         view: &TaskView,
         events: &mpsc::Sender<Event>,
     ) {
-        let OnQuestion::Send { carrier, .. } = &mut self.on_question else {
-            return;
-        };
         // After the end there is no next look that would make up for a failure.
         let tries = if view.status.is_terminal() {
             CANCELS_TRIED
         } else {
             1
         };
+        let job = (view.id, &view.owner);
         let mut messages = Vec::new();
         for last in (0..tries).rev() {
-            match carrier.cancellations(bridge, (view.id, &view.owner)).await {
+            match self.delivery.cancellations(bridge, job).await {
                 Ok(cancellations) => {
                     messages = cancellations;
                     break;
@@ -125,10 +107,8 @@ impl Follow {
 
     /// Cancels the client's own tasks for a job that is gone.
     pub(super) async fn forget(&mut self, events: &mpsc::Sender<Event>) {
-        if let OnQuestion::Send { carrier, .. } = &mut self.on_question {
-            let messages = carrier.forget(self.watch.id());
-            self.tell(messages, events).await;
-        }
+        let messages = self.delivery.forget(self.watch.id());
+        self.tell(messages, events).await;
     }
 
     async fn tell(&mut self, messages: Vec<Outgoing>, events: &mpsc::Sender<Event>) {
@@ -142,7 +122,7 @@ impl Follow {
         let Some(message) = self.client.admit(message) else {
             return;
         };
-        let event = self.numbered(Event::message(message));
+        let event = self.delivery.numbered(Event::message(message));
         if events.send(event).await.is_err() {
             std::future::pending::<()>().await;
         }

@@ -9,20 +9,18 @@ use taskferry_contract::{
 };
 use tokio::time::{Instant, sleep_until};
 
-use super::cancel;
-use super::receiver::{self, About, Place, Receiver};
-use super::session::Opened;
-use super::task::RELATED_TASK;
 use crate::bridge::{Bridge, BridgeError};
-use crate::mcp::jsonrpc::Response;
+use crate::mcp::legacy::receiver::{self, Receiver};
+use crate::mcp::legacy::related::{RELATED_TASK, related};
+use crate::mcp::legacy::request_name::digest;
+use crate::mcp::legacy::session::Opened;
 use crate::mcp::protocol::capabilities;
-use crate::mcp::protocol::inbound::Caller;
 use crate::mcp::protocol::object::RawObject;
 use crate::mcp::protocol::outgoing::{Method, Outgoing};
 
 /// A connection over which questions go out, and what is to be asked of the tasks by which the client answers them.
 #[derive(Debug)]
-pub(in crate::mcp) struct Carrier {
+pub(super) struct QuestionSender {
     /// Its name among all replicas.
     name: String,
     session: SessionId,
@@ -34,12 +32,12 @@ pub(in crate::mcp) struct Carrier {
     /// The open questions that went out over it, by job and key.
     sent: HashSet<(TaskId, String)>,
     /// The tasks of the client that it asks for, by job and key.
-    remotes: HashMap<(TaskId, String), String>,
+    client_tasks: HashMap<(TaskId, String), String>,
     /// When there is more to send for a job.
     due: HashMap<TaskId, Instant>,
 }
 
-impl Carrier {
+impl QuestionSender {
     pub(super) fn new(bridge: &Bridge, session: &Opened) -> Self {
         Self {
             name: bridge.new_carrier(),
@@ -48,7 +46,7 @@ impl Carrier {
             receiver: Receiver::of(&session.session),
             request: None,
             sent: HashSet::new(),
-            remotes: HashMap::new(),
+            client_tasks: HashMap::new(),
             due: HashMap::new(),
         }
     }
@@ -56,7 +54,7 @@ impl Carrier {
     /// That of a request.
     pub(super) fn of_request(bridge: &Bridge, session: &Opened, request: &RawValue) -> Self {
         Self {
-            request: Some(cancel::digest(request)),
+            request: Some(digest(request)),
             ..Self::new(bridge, session)
         }
     }
@@ -67,19 +65,19 @@ impl Carrier {
     }
 
     /// Whose connection it is.
-    pub(in crate::mcp) fn session(&self) -> SessionId {
+    pub(super) fn session(&self) -> SessionId {
         self.session
     }
 
     /// Whether the client took back the request that is answered here.
-    pub(in crate::mcp) async fn is_cancelled(&self, bridge: &Bridge) -> Result<bool, BridgeError> {
+    pub(super) async fn is_cancelled(&self, bridge: &Bridge) -> Result<bool, BridgeError> {
         let note = self.note(bridge).await?;
         Ok(note.is_some_and(|note| note.cancelled))
     }
 
     /// Whether the client took back the call that is answered here, whose job was cancelled. It may have begun another under
     /// the same id since, which must not get this answer.
-    pub(in crate::mcp) async fn took_back(
+    pub(super) async fn took_back(
         &self,
         bridge: &Bridge,
         job: TaskId,
@@ -100,7 +98,7 @@ impl Carrier {
     /// as requests, and what is to be asked of the client's tasks. The id of each says where its response belongs:
     /// `<task id>/<key>`, and for a client's task `/get/<n>` or `/result/<n>` after that. To be called every few seconds
     /// while questions are open, or the right to send is lost; and whenever something is [due](Self::due).
-    pub(in crate::mcp) async fn questions(
+    pub(super) async fn questions(
         &mut self,
         bridge: &Bridge,
         view: &TaskView,
@@ -111,14 +109,19 @@ impl Carrier {
     }
 
     /// The same of the questions alone that were begun over this connection, so that they stay here.
-    pub(in crate::mcp) async fn begun(
+    pub(super) async fn begun(
         &mut self,
         bridge: &Bridge,
         view: &TaskView,
     ) -> Result<Vec<Outgoing>, BridgeError> {
         self.leave(view.id);
         let is_here = |(job, _): &(TaskId, String)| *job == view.id;
-        if !self.sent.iter().chain(self.remotes.keys()).any(is_here) {
+        if !self
+            .sent
+            .iter()
+            .chain(self.client_tasks.keys())
+            .any(is_here)
+        {
             return Ok(Vec::new());
         }
         let mut open = bridge.questions(view.id).await?;
@@ -129,7 +132,7 @@ impl Carrier {
 
     fn has_begun(&self, id: TaskId, key: &str) -> bool {
         let question = (id, key.to_owned());
-        self.sent.contains(&question) || self.remotes.contains_key(&question)
+        self.sent.contains(&question) || self.client_tasks.contains_key(&question)
     }
 
     /// Drops what is known of questions of a job that are open no more.
@@ -138,7 +141,7 @@ impl Carrier {
             *job != id || open.iter().any(|question| question.key == *key)
         };
         self.sent.retain(stays);
-        self.remotes.retain(|question, _| stays(question));
+        self.client_tasks.retain(|question, _| stays(question));
     }
 
     async fn put_all(
@@ -156,8 +159,8 @@ impl Carrier {
                 continue;
             }
             let sent = match &question.remote {
-                Some(remote) if remote.session == self.session => {
-                    self.ask_remote(bridge, view, &question.key).await?
+                Some(task) if task.session == self.session => {
+                    self.ask_client_task(bridge, view, &question.key).await?
                 }
                 _ => self.put(bridge, view, &question).await?,
             };
@@ -187,7 +190,7 @@ impl Carrier {
         }
     }
 
-    async fn ask_remote(
+    async fn ask_client_task(
         &mut self,
         bridge: &Bridge,
         view: &TaskView,
@@ -209,7 +212,7 @@ impl Carrier {
                 };
                 let question = format!("{}/{key}", view.id);
                 let message = receiver::message(&question, method, number, &task);
-                self.remotes.insert((view.id, key.to_owned()), task);
+                self.client_tasks.insert((view.id, key.to_owned()), task);
                 (Some(message), next)
             }
             PollReply::Wait { next } => (None, next),
@@ -227,7 +230,7 @@ impl Carrier {
     }
 
     /// Cancels the client's tasks that nothing waits for any more.
-    pub(in crate::mcp) async fn cancellations(
+    pub(super) async fn cancellations(
         &mut self,
         bridge: &Bridge,
         (id, owner): (TaskId, &Owner),
@@ -237,14 +240,14 @@ impl Carrier {
         }
         let dropped = bridge.drop_remote(id, owner, self.session).await?;
         let cancel = |unwanted: Unwanted| {
-            self.remotes.remove(&(id, unwanted.key.clone()));
+            self.client_tasks.remove(&(id, unwanted.key.clone()));
             receiver::cancellation(id, &unwanted.key, &unwanted.task)
         };
         Ok(dropped.into_iter().map(cancel).collect())
     }
 
     /// Sends nothing more for a job until its questions are looked at again, here or over another connection.
-    pub(in crate::mcp) fn leave(&mut self, id: TaskId) {
+    pub(super) fn leave(&mut self, id: TaskId) {
         self.due.remove(&id);
     }
 
@@ -257,15 +260,15 @@ impl Carrier {
     /// Has nothing more to do with any job: another connection sends by now.
     pub(super) fn stop(&mut self) {
         self.sent.clear();
-        self.remotes.clear();
+        self.client_tasks.clear();
         self.due.clear();
     }
 
     /// Cancels the client's tasks for a job whose record is gone, as far as they are known here.
-    pub(in crate::mcp) fn forget(&mut self, id: TaskId) -> Vec<Outgoing> {
+    pub(super) fn forget(&mut self, id: TaskId) -> Vec<Outgoing> {
         self.leave(id);
         self.sent.retain(|(job, _)| *job != id);
-        let known = self.remotes.extract_if(|(job, _), _| *job == id);
+        let known = self.client_tasks.extract_if(|(job, _), _| *job == id);
         let cancels = self.receiver.cancels();
         known
             .filter(|_| cancels)
@@ -274,7 +277,7 @@ impl Carrier {
     }
 
     /// Waits until there is more to send for a job, and says which.
-    pub(in crate::mcp) async fn due(&self) -> TaskId {
+    pub(super) async fn due(&self) -> TaskId {
         match self.due.iter().min_by_key(|(_, at)| **at) {
             Some((id, at)) => {
                 sleep_until(*at).await;
@@ -285,7 +288,7 @@ impl Carrier {
     }
 
     /// Gives what was sent for a job and has no response back, for another connection to send.
-    pub(in crate::mcp) async fn recall(&self, bridge: &Bridge, (id, owner): (TaskId, &Owner)) {
+    pub(super) async fn recall(&self, bridge: &Bridge, (id, owner): (TaskId, &Owner)) {
         bridge.recall(id, owner, &self.name).await;
     }
 }
@@ -312,66 +315,9 @@ fn request_of(
         params.set("task", &json!({ "ttl": ttl_ms }));
     }
     if !view.plain {
-        params.set_meta(RELATED_TASK, &json!({ "taskId": view.id.to_string() }));
+        params.set_meta(RELATED_TASK, &related(view.id));
     }
     Some(Outgoing::request(id, Method::named(&method)?, &params))
-}
-
-/// Takes a client's response. One that answers nothing of ours changes nothing.
-pub(super) async fn answered(
-    bridge: &Bridge,
-    caller: &Caller,
-    session: &Opened,
-    response: &Response<'_>,
-) -> Result<(), BridgeError> {
-    let Some((task, key, about)) = response.id.and_then(addressee) else {
-        return Ok(());
-    };
-    let place = Place {
-        task,
-        owner: &caller.owner,
-        key: &key,
-        session: session.id,
-    };
-    let taken = match (about, response.outcome) {
-        (Some(about), outcome) => receiver::told(bridge, place, about, outcome).await,
-        (None, Ok(result)) => answer(bridge, place, session, result).await,
-        (None, Err(error)) => {
-            let error = format!("{{\"error\":{}}}", error.get());
-            bridge.answer(task, place.owner, &[(&key, &error)]).await
-        }
-    };
-    match taken {
-        // The task may have ended while the client thought.
-        Err(BridgeError::NotFound) => Ok(()),
-        taken => taken,
-    }
-}
-
-async fn answer(
-    bridge: &Bridge,
-    place: Place<'_>,
-    session: &Opened,
-    result: &RawValue,
-) -> Result<(), BridgeError> {
-    let may_be_task = Receiver::of(&session.session).is_any();
-    if may_be_task && receiver::made(bridge, place, result).await? {
-        return Ok(());
-    }
-    let result = receiver::object(result);
-    let answers = [(place.key, result.as_ref())];
-    bridge.answer(place.task, place.owner, &answers).await
-}
-
-/// Which job, which question, and what of the client's task.
-fn addressee(id: &RawValue) -> Option<(TaskId, String, Option<About>)> {
-    let id: String = serde_json::from_str(id.get()).ok()?;
-    let (task, rest) = id.split_once('/')?;
-    let task = task.parse().ok()?;
-    match rest.split_once('/') {
-        None => Some((task, rest.to_owned(), None)),
-        Some((key, about)) => Some((task, key.to_owned(), Some(About::read(about)?))),
-    }
 }
 
 #[cfg(test)]
@@ -386,14 +332,14 @@ mod tests {
         let [job, other] = [(); 2].map(|()| TaskId::random(shard));
         let questions = [(job, "a"), (job, "b"), (other, "a")];
         let questions = questions.map(|(job, key)| (job, key.to_owned()));
-        let mut carrier = Carrier {
+        let mut sender = QuestionSender {
             name: "r:0".to_owned(),
             session: SessionId::random(),
             capabilities: "{}".to_owned(),
             receiver: Receiver::default(),
             request: None,
             sent: questions.clone().into(),
-            remotes: questions.clone().map(|q| (q, "t".to_owned())).into(),
+            client_tasks: questions.clone().map(|q| (q, "t".to_owned())).into(),
             due: HashMap::new(),
         };
         let open = Question {
@@ -401,11 +347,11 @@ mod tests {
             request: String::new(),
             remote: None,
         };
-        carrier.forget_answered(job, &[open]);
+        sender.forget_answered(job, &[open]);
         let [a, b, elsewhere] = questions;
-        assert!(carrier.has_begun(a.0, &a.1) && !carrier.has_begun(b.0, &b.1));
-        carrier.ended(job);
-        assert_eq!(carrier.sent, HashSet::from([elsewhere.clone()]));
-        assert_eq!(carrier.remotes.keys().collect::<Vec<_>>(), [&elsewhere]);
+        assert!(sender.has_begun(a.0, &a.1) && !sender.has_begun(b.0, &b.1));
+        sender.ended(job);
+        assert_eq!(sender.sent, HashSet::from([elsewhere.clone()]));
+        assert_eq!(sender.client_tasks.keys().collect::<Vec<_>>(), [&elsewhere]);
     }
 }

@@ -1,0 +1,34 @@
+//! What every part of this folder needs of its replica.
+
+pub(super) mod stopping;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio_util::task::TaskTracker;
+
+use crate::bridge::Bridge;
+use stopping::Stopping;
+
+/// How the protocol is served.
+#[derive(Debug, Clone)]
+pub(crate) struct McpSettings {
+    /// A legacy session ends when it is not used for this long.
+    pub(crate) session_idle: Duration,
+    /// A call that takes longer than this becomes a stream.
+    pub(crate) stream_after: Duration,
+    /// A call by a client that knows no tasks goes on in the background after this wait; never if absent.
+    pub(crate) handle_after: Option<Duration>,
+    /// What models are told about this server, if anything.
+    pub(crate) instructions: Option<String>,
+}
+
+/// The protocol's side of one replica. Cheap to clone.
+#[derive(Debug, Clone)]
+pub(super) struct Edge {
+    pub(super) bridge: Bridge,
+    pub(super) settings: Arc<McpSettings>,
+    /// Work that outlives the request that began it.
+    pub(super) tracker: TaskTracker,
+    pub(super) stopping: Stopping,
+}

@@ -1,0 +1,72 @@
+//! Responses of a client to requests of ours: answers to questions, and what it says of tasks by which it answers them.
+
+use serde_json::value::RawValue;
+use taskferry_contract::TaskId;
+
+use crate::bridge::{Bridge, BridgeError};
+use crate::mcp::jsonrpc::Response;
+use crate::mcp::legacy::client_task::{self, Addressee};
+use crate::mcp::legacy::receiver::{About, Receiver};
+use crate::mcp::legacy::session::Opened;
+use crate::mcp::protocol::inbound::Caller;
+
+/// Takes a client's response. One that answers nothing of ours changes nothing.
+pub(super) async fn take(
+    bridge: &Bridge,
+    caller: &Caller,
+    session: &Opened,
+    response: &Response<'_>,
+) -> Result<(), BridgeError> {
+    let Some((task, key, about)) = response.id.and_then(read_addressee) else {
+        return Ok(());
+    };
+    let addressee = Addressee {
+        task,
+        owner: &caller.owner,
+        key: &key,
+        session: session.id,
+    };
+    let taken = match (about, response.outcome) {
+        (Some(about), outcome) => client_task::told(bridge, addressee, about, outcome).await,
+        (None, Ok(result)) => answer(bridge, addressee, session, result).await,
+        (None, Err(error)) => {
+            let error = format!("{{\"error\":{}}}", error.get());
+            bridge
+                .answer(task, addressee.owner, &[(&key, &error)])
+                .await
+        }
+    };
+    match taken {
+        // The task may have ended while the client thought.
+        Err(BridgeError::NotFound) => Ok(()),
+        taken => taken,
+    }
+}
+
+async fn answer(
+    bridge: &Bridge,
+    addressee: Addressee<'_>,
+    session: &Opened,
+    result: &RawValue,
+) -> Result<(), BridgeError> {
+    let may_be_task = Receiver::of(&session.session).is_any();
+    if may_be_task && client_task::made(bridge, addressee, result).await? {
+        return Ok(());
+    }
+    let result = client_task::object(result);
+    let answers = [(addressee.key, result.as_ref())];
+    bridge
+        .answer(addressee.task, addressee.owner, &answers)
+        .await
+}
+
+/// Which job, which question, and what of the client's task.
+fn read_addressee(id: &RawValue) -> Option<(TaskId, String, Option<About>)> {
+    let id: String = serde_json::from_str(id.get()).ok()?;
+    let (task, rest) = id.split_once('/')?;
+    let task = task.parse().ok()?;
+    match rest.split_once('/') {
+        None => Some((task, rest.to_owned(), None)),
+        Some((key, about)) => Some((task, key.to_owned(), Some(About::read(about)?))),
+    }
+}

@@ -1,0 +1,117 @@
+//! The way to the client of a request that waits. Each era has its own.
+
+use std::convert::Infallible;
+use std::fmt::Debug;
+
+use serde_json::value::RawValue;
+use taskferry_contract::{Owner, TaskId, TaskView};
+
+use crate::bridge::{Bridge, BridgeError, Watch};
+use crate::mcp::protocol::answer::Answer;
+use crate::mcp::protocol::outgoing::Outgoing;
+use crate::mcp::protocol::reply::Event;
+use crate::mcp::wait::answers::Waiting;
+
+/// A request whose job asks its client.
+#[derive(Debug, Clone, Copy)]
+pub(in crate::mcp) struct Asked<'a> {
+    /// The id of the request.
+    pub(in crate::mcp) request: &'a RawValue,
+    pub(in crate::mcp) view: &'a TaskView,
+    pub(in crate::mcp) watch: &'a Watch,
+    /// The place of the log line that the client was told last.
+    pub(in crate::mcp) log: Option<&'a str>,
+}
+
+/// How questions go out.
+#[derive(Debug)]
+pub(in crate::mcp) enum Delivered {
+    /// By these messages, or by none for now: the request goes on waiting.
+    ByMessages(Vec<Outgoing>),
+    /// By the answer to the request, which ends.
+    ByAnswer(Answer),
+}
+
+/// The way to the client of one request. What is not said here is as in an era where a request is its connection, and
+/// nothing but its job is known of it.
+pub(in crate::mcp) trait Delivery: Debug + Send + Sync + 'static {
+    /// Puts the job's questions.
+    fn ask(
+        &mut self,
+        bridge: &Bridge,
+        asked: Asked<'_>,
+    ) -> impl Future<Output = Result<Delivered, BridgeError>> + Send;
+
+    /// The event after which the client comes back for the rest, if it can.
+    fn primer(&mut self) -> Option<Event> {
+        None
+    }
+
+    /// An event that tells what happens on the way, as it goes out.
+    fn numbered(&mut self, event: Event) -> Event {
+        event
+    }
+
+    /// The event that holds the answer, as it goes out.
+    fn last(&mut self, answer: Answer) -> Event {
+        Event::last(answer)
+    }
+
+    /// The next event tells so much progress.
+    fn tells_progress(&mut self, _progress: f64) {}
+
+    /// The next event tells the log line at this place.
+    fn tells_line(&mut self, _place: String) {}
+
+    /// Keeps the client's session, if it has one, for as long as this is waited for, which never ends: the client may have no
+    /// other request to make until this one is answered.
+    fn keep_session(
+        &self,
+        _bridge: &Bridge,
+    ) -> impl Future<Output = Infallible> + Send + use<Self> {
+        std::future::pending()
+    }
+
+    /// Whether the client went on with this request over another connection, or took it back. False if that cannot be read:
+    /// the next look asks again.
+    fn is_over(&self, _bridge: &Bridge) -> impl Future<Output = bool> + Send {
+        std::future::ready(false)
+    }
+
+    /// Whether a job was cancelled because the client took its request back: then there is no answer.
+    fn took_back(
+        &self,
+        _bridge: &Bridge,
+        _job: TaskId,
+        _waiting: Waiting,
+    ) -> impl Future<Output = Result<bool, BridgeError>> + Send {
+        std::future::ready(Ok(false))
+    }
+
+    /// Waits until there is more to send to the client.
+    fn due(&self) -> impl Future<Output = ()> + Send {
+        std::future::pending()
+    }
+
+    /// What was due is being looked at.
+    fn looked_at(&mut self, _job: TaskId) {}
+
+    /// Cancels the client's own tasks that were to answer questions of the job, if nothing waits for them any more.
+    fn cancellations(
+        &mut self,
+        _bridge: &Bridge,
+        _job: (TaskId, &Owner),
+    ) -> impl Future<Output = Result<Vec<Outgoing>, BridgeError>> + Send {
+        std::future::ready(Ok(Vec::new()))
+    }
+
+    /// The same for a job that is gone.
+    fn forget(&mut self, _job: TaskId) -> Vec<Outgoing> {
+        Vec::new()
+    }
+
+    /// Gives what was sent and has no response back, for another connection to send.
+    fn recall(&self, _bridge: &Bridge, _job: (TaskId, &Owner)) -> impl Future<Output = ()> + Send {
+        std::future::ready(())
+    }
+}
