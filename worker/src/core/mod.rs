@@ -10,6 +10,7 @@ pub(crate) mod pause;
 pub(crate) mod phase;
 pub(crate) mod relay;
 pub(crate) mod reports;
+pub(crate) mod rounds;
 pub(crate) mod slot_guard;
 pub(crate) mod slots;
 pub(crate) mod wake;
@@ -48,7 +49,7 @@ pub(crate) struct Core {
     pub(crate) phase: Phase,
     pub(crate) wake: Wake,
     pub(crate) ended: Tally,
-    /// Where large results are checked.
+    /// Checks large results on threads of their own.
     pub(crate) offload: Offload,
     /// What its loops do, as its beat shows it.
     pub(crate) activity: Mutex<Activity>,

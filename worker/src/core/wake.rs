@@ -2,7 +2,8 @@
 
 use tokio::sync::Notify;
 
-/// Loops that sleep are woken when something is known to wait for them.
+/// What wakes each loop when something is known to wait for it. There is a forwarder and a reclaimer for each shard, and a
+/// wake is for all of them.
 #[derive(Debug, Default)]
 pub(crate) struct Wake {
     pub(crate) forwarder: Notify,

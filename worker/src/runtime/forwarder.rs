@@ -7,33 +7,47 @@ use taskferry_contract::{Error, Shard};
 
 use crate::core::Core;
 use crate::core::pause::{GrowingPause, jittered};
+use crate::core::rounds::{Round, repeat};
 
 /// Jobs moved by one call.
 const BATCH: u32 = 100;
 /// The longest sleep: another process may have planned a job meanwhile.
 const LONGEST: Duration = Duration::from_secs(1);
-/// A fleet that wakes for one job wakes over this time.
+/// All workers wake for the same due job, so each adds a random part of this time.
 const SPREAD: Duration = Duration::from_millis(20);
 
 /// Forwards on one shard until the worker stops.
 pub(crate) async fn run(core: Arc<Core>, shard: Shard) {
-    let mut after_failure = GrowingPause::default();
-    let mut misplaced = Vec::new();
-    loop {
-        let pause = match forward(&core, shard, &mut misplaced).await {
+    let forwarder = Forwarder {
+        core: &core,
+        shard,
+        misplaced: Vec::new(),
+        after_failure: GrowingPause::default(),
+    };
+    let (wake, stop) = (&core.wake.forwarder, &core.phase.stop);
+    repeat(forwarder, Duration::ZERO, wake, stop).await;
+}
+
+struct Forwarder<'a> {
+    core: &'a Core,
+    shard: Shard,
+    /// Keys that hold something else than what belongs there, and that the log has been told of.
+    misplaced: Vec<String>,
+    after_failure: GrowingPause,
+}
+
+impl Round for Forwarder<'_> {
+    async fn work(&mut self) -> Duration {
+        let shard = self.shard;
+        match forward(self.core, shard, &mut self.misplaced).await {
             Ok(pause) => {
-                after_failure = GrowingPause::default();
+                self.after_failure = GrowingPause::default();
                 pause
             }
             Err(error) => {
                 tracing::debug!(%error, %shard, "forwarding failed; trying again");
-                after_failure.next()
+                self.after_failure.next()
             }
-        };
-        tokio::select! {
-            () = core.phase.stop.cancelled() => return,
-            () = tokio::time::sleep(pause) => {}
-            () = core.wake.forwarder.notified() => {}
         }
     }
 }

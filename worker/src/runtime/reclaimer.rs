@@ -9,23 +9,48 @@ use super::Runtime;
 use super::executor::take_up;
 use crate::core::Core;
 use crate::core::pause::jittered;
+use crate::core::rounds::{Round, repeat};
 use crate::core::slots::Permit;
 
-/// At most so long after its lease a job is taken over.
+/// The longest time between two rounds, and so from the end of a lease until the job is taken over.
 const ROUND: Duration = Duration::from_secs(1);
 
 /// Reclaims on one shard until the worker stops.
 pub(crate) async fn run(runtime: Arc<Runtime>, shard: Shard) {
-    let round = ROUND.min(runtime.core.lease / 3);
-    loop {
-        tokio::select! {
-            () = runtime.core.phase.stop.cancelled() => return,
-            () = tokio::time::sleep(jittered(round)) => {}
-            () = runtime.core.wake.reclaimer.notified() => {}
-        }
-        if let Err(error) = reclaim(&runtime, shard).await {
+    let core = &runtime.core;
+    let reclaimer = Reclaimer {
+        runtime: &runtime,
+        shard,
+    };
+    let first_sleep = reclaimer.pause();
+    repeat(
+        reclaimer,
+        first_sleep,
+        &core.wake.reclaimer,
+        &core.phase.stop,
+    )
+    .await;
+}
+
+struct Reclaimer<'a> {
+    runtime: &'a Arc<Runtime>,
+    shard: Shard,
+}
+
+impl Reclaimer<'_> {
+    /// The time to the next round.
+    fn pause(&self) -> Duration {
+        jittered(ROUND.min(self.runtime.core.lease / 3))
+    }
+}
+
+impl Round for Reclaimer<'_> {
+    async fn work(&mut self) -> Duration {
+        let shard = self.shard;
+        if let Err(error) = reclaim(self.runtime, shard).await {
             tracing::debug!(%error, %shard, "reclaiming failed; the next round tries again");
         }
+        self.pause()
     }
 }
 

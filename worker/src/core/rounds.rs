@@ -1,0 +1,79 @@
+//! Loops that work in rounds and sleep between two.
+
+use std::future::Future;
+use std::pin::pin;
+use std::time::Duration;
+
+use tokio::sync::Notify;
+use tokio_util::sync::CancellationToken;
+
+/// What a loop does in a round.
+pub(crate) trait Round: Send {
+    /// Works once, and says how long the loop sleeps then.
+    fn work(&mut self) -> impl Future<Output = Duration> + Send;
+}
+
+/// Works in rounds until `stop`, after a first sleep. `wake` ends a sleep, and a wake that comes during a round ends the
+/// sleep after it at once.
+pub(crate) async fn repeat(
+    mut round: impl Round,
+    first_sleep: Duration,
+    wake: &Notify,
+    stop: &CancellationToken,
+) {
+    let mut sleep = first_sleep;
+    let mut woken = pin!(wake.notified());
+    loop {
+        tokio::select! {
+            () = stop.cancelled() => return,
+            () = tokio::time::sleep(sleep) => {}
+            () = woken.as_mut() => {}
+        }
+        // `notify_waiters` reaches who waits already, so the wait for the next wake begins before the work.
+        woken.set(wake.notified());
+        woken.as_mut().enable();
+        sleep = round.work().await;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use tokio::time::Instant;
+
+    use super::*;
+
+    const HOUR: Duration = Duration::from_secs(3600);
+
+    /// Is woken while its first round is under way, and stops in its second.
+    struct WokenAtWork {
+        wake: Arc<Notify>,
+        stop: CancellationToken,
+        is_second: bool,
+    }
+
+    impl Round for WokenAtWork {
+        async fn work(&mut self) -> Duration {
+            if self.is_second {
+                self.stop.cancel();
+            }
+            self.is_second = true;
+            self.wake.notify_waiters();
+            HOUR
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_wake_during_a_round_is_not_lost() {
+        let (wake, stop) = (Arc::new(Notify::new()), CancellationToken::new());
+        let round = WokenAtWork {
+            wake: Arc::clone(&wake),
+            stop: stop.clone(),
+            is_second: false,
+        };
+        let begun = Instant::now();
+        repeat(round, Duration::ZERO, &wake, &stop).await;
+        assert!(begun.elapsed() < HOUR, "it slept through the wake");
+    }
+}
