@@ -10,13 +10,15 @@ mod fault;
 mod names;
 mod redis;
 mod sources;
+mod units;
 mod values;
 
 pub use fault::toml_fault;
 pub use names::{FRONT_END_NAMES, WORKER_NAMES};
 pub use redis::{REDIS_SETTINGS, take_redis};
 pub use sources::{FILE_VARIABLE, Sources};
-pub use values::{bytes, duration, truth, within};
+pub use units::{bytes, duration, format_duration, format_size};
+pub use values::{truth, within};
 
 /// What the environment variables of Taskferry begin with.
 pub const ENV_PREFIX: &str = "TASKFERRY_";
