@@ -13,7 +13,7 @@ use taskferry_process::telemetry::{LOG_SETTINGS, LogSettings, take_log_else};
 use crate::exec::Environment;
 use crate::worker::{DRAIN_TIMEOUT, LONGEST_LEASE, MAX_RESULT, MOST_SLOTS, SHORTEST_LEASE};
 
-/// Between these must the bound on results be.
+/// The range of `max_result`, bytes.
 const SMALLEST_BOUND: usize = 1 << 10;
 const LARGEST_BOUND: usize = 256 << 20;
 

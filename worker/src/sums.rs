@@ -8,7 +8,7 @@ use taskferry_contract::ToolDefinition;
 use crate::exec::OutputMode;
 use crate::units::{format_duration, format_size};
 
-/// So many tools of a warning are named.
+/// How many tools a warning names.
 const TOOLS_NAMED: usize = 3;
 
 /// What a command may write, beside the definition of its tool.

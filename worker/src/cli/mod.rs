@@ -225,7 +225,7 @@ impl Program {
     }
 }
 
-/// Prints what a command is for, on standard output. Whoever reads it may have enough of it.
+/// Prints what a command was run for, on standard output. A reader that has closed the pipe is no error.
 fn print(text: &str) -> io::Result<()> {
     let mut out = io::stdout().lock();
     match writeln!(out, "{text}").and_then(|()| out.flush()) {

@@ -37,7 +37,7 @@ pub(crate) struct RunningAttempt {
     pub(crate) began: Instant,
     /// Tells the handler to stop.
     pub(crate) cancel: CancellationToken,
-    /// Rung when the record is worth a look.
+    /// Notified when the job's record may say something new: an answer came, or the task was cancelled.
     pub(crate) bell: Arc<Notify>,
     /// The answers that came so far: key to JSON.
     pub(crate) answers: watch::Sender<HashMap<String, String>>,
@@ -57,7 +57,7 @@ pub(crate) fn expires(job: &Job) -> Instant {
     Instant::now() + ttl.min(FAR)
 }
 
-/// Longer than a process runs, and short enough to be counted.
+/// Stands for a ttl that is too long to be added to the present time.
 const FAR: Duration = Duration::from_secs(u32::MAX as u64);
 
 impl RunningAttempt {

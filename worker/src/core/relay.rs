@@ -1,4 +1,4 @@
-//! To whom an attempt talks while it runs.
+//! Where the reports and the questions of a running attempt go.
 
 use std::fmt;
 use std::future::Future;
@@ -6,7 +6,7 @@ use std::pin::Pin;
 
 use taskferry_contract::{AskReply, Error, Hold, LogLevel, ParkReply, Progress, Refused, Store};
 
-/// What a call on the way to whoever listens ends with.
+/// The future of a call of a relay.
 pub(crate) type Relayed<'a, T> = Pin<Box<dyn Future<Output = Result<T, Error>> + Send + 'a>>;
 
 /// Where what an attempt says goes: to the job's record in Redis, or, when a tool is tried, to a terminal.

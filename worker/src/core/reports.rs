@@ -8,7 +8,7 @@ use tokio::sync::Notify;
 
 use super::lock::lock;
 
-/// So many log lines wait to be sent; beyond, the oldest goes.
+/// How many log lines wait to be sent. When there are more, the oldest is dropped.
 const LINES_WAITING: usize = 256;
 
 /// What a handler reported and pollers have not seen yet.
@@ -20,7 +20,7 @@ pub(crate) struct Reports {
 }
 
 impl Reports {
-    /// Adds a report over what waits.
+    /// Adds a report. What it says replaces what waits.
     pub(crate) fn add(&self, report: Progress) {
         let mut waiting = lock(&self.waiting);
         let older = waiting.take().unwrap_or_default();
@@ -55,7 +55,7 @@ impl Reports {
         lock(&self.waiting).take()
     }
 
-    /// Puts a report back that could not be sent, under what came meanwhile.
+    /// Puts a report back that could not be sent. What came meanwhile wins over it.
     pub(crate) fn put_back(&self, report: Progress) {
         let mut waiting = lock(&self.waiting);
         let newer = waiting.take().unwrap_or_default();

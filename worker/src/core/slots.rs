@@ -10,14 +10,14 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use super::lock::lock;
 
-/// The right to run one job, or as many as it was taken for.
+/// The right to run one job, or several if it was taken for several.
 pub(crate) type Permit = OwnedSemaphorePermit;
 
-/// How often a fetcher that blocks is asked for its permit until it is given.
+/// Between two attempts to end the blocking reads, while a job waits for a permit that one of them holds.
 const ASK_AGAIN: Duration = Duration::from_millis(50);
 
-/// The slots of a worker. A fetcher that blocks holds permits it does not need yet; they count as spare, and whoever
-/// has a job in hand gets them by ending the block.
+/// The slots of a worker. A fetcher that waits in a blocking read holds permits that no job uses yet. They count as spare:
+/// a job that is already in hand gets one by ending the read.
 #[derive(Debug)]
 pub(crate) struct Slots {
     total: usize,

@@ -19,9 +19,10 @@ pub struct Invocation<'a> {
     pub owner: &'a str,
     /// The arguments of the call, a JSON object.
     pub arguments: &'a RawValue,
-    /// How long this attempt may run. Who answers the questions of a command stops its time instead, and cancels it.
+    /// How long this attempt may run. For a command that asks it is not enforced here: its time stands still while it waits
+    /// for answers, so whoever runs it keeps the time, and cancels it.
     pub timeout: Duration,
-    /// The client's answers that there are, a JSON object by key; none for a tool that cannot have any.
+    /// The answers that the client gave so far, a JSON object by key; none for a tool that cannot have any.
     pub answers: Option<&'a str>,
 }
 

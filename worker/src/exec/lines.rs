@@ -9,7 +9,7 @@ pub const LINE_BYTES: usize = 8 * 1024;
 /// The longest line that puts a question, in bytes.
 pub const ASK_LINE_BYTES: usize = 64 * 1024;
 
-/// What such a line begins with.
+/// What a line begins with that puts a question.
 const ASK: &[u8] = b"::ask ";
 
 /// What every report begins with.

@@ -13,11 +13,11 @@ use super::stderr::{AskLine, StderrLine};
 
 const CHUNK_BYTES: usize = 16 * 1024;
 
-/// What the tail says of a question that is not put.
+/// The line that is kept in place of a question that is not put.
 const DOES_NOT_ASK: &str =
     "the tool asked the client, but its manifest does not say asks = true, so nobody was asked";
 
-/// So many questions one attempt may put.
+/// The most questions that one attempt may put.
 const MOST_ASKED: usize = 256;
 
 /// What a command is told on its standard input.
@@ -86,7 +86,7 @@ impl StdoutCapture {
     }
 }
 
-/// Under which target the log has what tools say.
+/// The log target of what tools write to standard error.
 const TOOL: &str = "tool";
 
 /// Whose standard error it is, for the log.
@@ -119,7 +119,7 @@ pub(super) struct StderrReader {
     /// The questions of the bytes that were read last.
     asked: Vec<AskLine>,
     count: usize,
-    /// Whether the last line is the last of the tail.
+    /// Whether the last line that was read is kept in the tail, so that the next one may replace it.
     kept: bool,
 }
 
@@ -197,7 +197,7 @@ impl StderrReader {
             tracing::warn!(key = ask.key, reason, "a question that cannot be put");
             self.keep(format!("::ask {}: {reason}", ask.key));
         }
-        // It is told once: beyond, whoever does not listen would fill the memory.
+        // One beyond the bound is passed on, so that the command is told. More of them would only fill the memory.
         if self.count <= MOST_ASKED + 1 {
             self.asked.push(ask);
         }

@@ -24,7 +24,7 @@ use super::verdict::{CommandOutcome, Remains, outcome};
 /// How long an outcome waits for a slow receiver to take the last events.
 const LAST_EVENTS: Duration = Duration::from_millis(100);
 
-/// Where what a command says goes, and where what it is told comes from.
+/// The channels between a running command and its worker.
 #[derive(Debug)]
 pub struct Channels {
     /// What it reports. A full or closed channel never holds it up.

@@ -34,7 +34,7 @@ pub struct ProgressLine {
 /// A question to the client.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct AskLine {
-    /// Under which its answer is stored.
+    /// The key under which its answer is stored.
     pub key: String,
     /// What is asked, or why that cannot be.
     pub request: Result<AskRequest, String>,

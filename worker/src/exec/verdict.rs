@@ -14,7 +14,7 @@ use crate::units::format_size;
 /// `EX_TEMPFAIL` of sysexits.h: try again later.
 const RETRY_CODE: i32 = 75;
 
-/// A tool that asks says by it: run me again once my questions are answered.
+/// The exit code of a command that is to be run again once its questions are answered.
 const PARK_CODE: i32 = 76;
 
 /// What made a command end.

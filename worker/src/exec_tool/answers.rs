@@ -8,8 +8,8 @@ use crate::json_object::compact;
 use crate::sdk::JobContext;
 use crate::sdk::ask::{AskError, checked_answer};
 
-/// The most that a command finds in its environment, in bytes. The operating system takes 128 KiB a variable, and what is
-/// said in place of answers needs room too.
+/// The most bytes of answers in the environment of a command. The operating system takes 128 KiB a variable, and the errors
+/// that stand in place of larger answers need room too.
 const LARGEST_ANSWERS: usize = 80 * 1024;
 
 /// The answers that there are when an attempt begins, as its command finds them in its environment.

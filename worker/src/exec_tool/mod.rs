@@ -24,8 +24,8 @@ const EVENTS: usize = 64;
 /// How much longer than its grace a command may take to be gone: it is reaped, and its pipes are read.
 const AFTERMATH: Duration = Duration::from_secs(7);
 
-/// How long after a command that a stop signal ended the worker may learn of its own: whoever stops all processes of a
-/// service signals one after the other.
+/// How long after its command a worker may be signalled too. Whoever stops all processes of a service signals one after the
+/// other, and a command that was ended so was stopped with its worker.
 const SIGNALS_MEET: Duration = Duration::from_secs(1);
 
 /// Runs a command for each attempt.

@@ -99,7 +99,7 @@ pub(super) fn read(
     })
 }
 
-/// A text that says something if it is there at all.
+/// A text that may be left out, but not be empty.
 fn text(reader: &mut TableReader<'_, '_>, key: &'static str) -> Option<String> {
     let text = reader.string(key)?;
     if text.trim().is_empty() {

@@ -16,12 +16,13 @@ use crate::core::pause::jittered;
 const NOBODYS: [Duration; 2] = [Duration::from_secs(2), Duration::from_secs(30)];
 /// The same when a worker lives that can: it may just be busy, or others are offered the job before it.
 const SOMEBODYS: [Duration; 2] = [Duration::from_millis(250), Duration::from_secs(5)];
-/// After so many attempts the time away doubles.
+/// After this attempt the time away doubles with each further one.
 const SOON_TRIED: u64 = 8;
-/// So long a job that is given back keeps its slot, lest a backlog of them be passed around as fast as Redis can.
+/// How long a job that is given back keeps its slot. Without it, workers would pass a backlog of such jobs around as fast
+/// as Redis can.
 const PACE: Duration = Duration::from_millis(25);
 
-/// Not in step with the reads of workers that block: it would meet the same ones again and again.
+/// A random part of the time, so that the job does not come back in step with blocking reads, to the same worker each time.
 fn time_away([shortest, longest]: [Duration; 2], attempt: u64) -> Duration {
     let doublings = u32::try_from(attempt.saturating_sub(SOON_TRIED).min(10)).unwrap_or(10);
     jittered((shortest * 2_u32.pow(doublings)).min(longest))

@@ -13,7 +13,7 @@ use super::settle::persist;
 use crate::core::Core;
 use crate::core::pause::GrowingPause;
 
-/// A job that is free so soon is waited for.
+/// A lease that ends within this time is waited for.
 const SOON: Duration = Duration::from_secs(2);
 
 /// Starts an attempt; nothing if there is none to start, or Redis stays away for a lease.

@@ -8,7 +8,7 @@ use taskferry_process::telemetry::Took;
 
 use crate::core::attempt::RunningAttempt;
 
-/// Their target.
+/// The log target of these lines.
 const ATTEMPT: &str = "attempt";
 
 /// How an attempt ended, in the words of the documents.
@@ -26,7 +26,7 @@ pub(crate) enum AttemptEnd {
     GivenBack,
     /// It does not count any more.
     Refused(Refused),
-    /// Its end is not in Redis.
+    /// Its end could not be written to Redis.
     Left,
 }
 
@@ -48,7 +48,7 @@ impl From<&Outcome> for OutcomeWord {
 }
 
 impl AttemptEnd {
-    /// Whether Redis knows of it.
+    /// Whether it was written to Redis, or need not be.
     pub(crate) fn is_stored(self) -> bool {
         self != Self::Left
     }

@@ -21,7 +21,7 @@ use crate::core::slots::Permit;
 use crate::result::ToolResult;
 use crate::sdk::ToolError;
 
-/// Takes deliveries up, each on its own. Those beyond `permits` wait for a slot before they are claimed.
+/// Begins the work on each delivery. Those for which there is no permit wait for a slot before they are claimed.
 pub(crate) fn take_up(
     runtime: &Arc<Runtime>,
     shard: Shard,
@@ -145,7 +145,7 @@ async fn attempt(
     attempt.slot.give_back();
 }
 
-/// Drives a loop beside something else, which decides when both end.
+/// Runs a loop and never ends: what runs beside it decides when both end.
 async fn keep(role: impl Future<Output = ()>) {
     role.await;
     std::future::pending::<()>().await;

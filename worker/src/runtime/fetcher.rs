@@ -13,7 +13,7 @@ use crate::core::slots::Permit;
 
 /// How long a read waits for an entry.
 const BLOCK: Duration = Duration::from_secs(5);
-/// The same with several shards: the permit that a fetcher holds while it waits may be wanted by another shard's.
+/// The same if there are several shards: the fetcher of another one may want the permit that is held during the read.
 const BLOCK_AMONG_SHARDS: Duration = Duration::from_millis(500);
 
 /// How often a queue that was left out is looked at again.
@@ -35,7 +35,7 @@ pub(crate) struct Fetcher {
 }
 
 impl Fetcher {
-    /// A fetcher; one `again` in the place of another that died takes up what that had in hand.
+    /// A fetcher. One that is begun `again`, after another died, first takes up the entries that were delivered to that one.
     pub(crate) fn new(runtime: Arc<Runtime>, shard: Shard, again: bool) -> Self {
         Self {
             queues: runtime.core.queues.clone(),
@@ -147,10 +147,11 @@ impl Fetcher {
         Ok(changed)
     }
 
-    /// Waits on the one queue with as many permits as are free, but for one: it is the reclaimer's.
+    /// Waits on the only queue with as many permits as are free, but leaves one to the reclaimer.
     async fn read_one(&mut self, mut permits: Permit) -> Result<(), Error> {
-        let slots = &self.runtime.core.slots;
-        permits.merge_some(slots.take_free(1));
+        if let Some(more) = self.runtime.core.slots.take_free(1) {
+            permits.merge(more);
+        }
         let queues = self.queues.clone();
         let deliveries = self.read(&queues, permits.num_permits(), true).await?;
         take_up(&self.runtime, self.shard, deliveries, Some(permits));
@@ -161,7 +162,9 @@ impl Fetcher {
     /// entry of each: those without a permit wait for one before they are claimed.
     async fn read_several(&mut self, mut permits: Permit) -> Result<(), Error> {
         self.queues.rotate_left(1);
-        permits.merge_some(self.runtime.core.slots.take_free(0));
+        if let Some(more) = self.runtime.core.slots.take_free(0) {
+            permits.merge(more);
+        }
         let mut found = false;
         for queue in self.queues.clone() {
             let count = permits.num_permits();
@@ -231,7 +234,7 @@ impl Fetcher {
             shard,
             queues: &self.queues,
         };
-        // Those in hand come too, and no more than the slots were ever asked for.
+        // The read returns entries in hand too. The others are at most as many as the slots: no fetcher asks for more.
         if self.queues.is_empty() {
             return Ok(());
         }
@@ -239,18 +242,5 @@ impl Fetcher {
         let deliveries = runtime.core.store.read_pending(source, count).await?;
         take_up(runtime, shard, deliveries, None);
         Ok(())
-    }
-}
-
-/// Permits that may come on top of others.
-trait MergeSome {
-    fn merge_some(&mut self, more: Option<Permit>);
-}
-
-impl MergeSome for Permit {
-    fn merge_some(&mut self, more: Option<Permit>) {
-        if let Some(more) = more {
-            self.merge(more);
-        }
     }
 }

@@ -16,22 +16,22 @@ use crate::sdk::{Failure, ToolError};
 /// Why the log says that a job was given back.
 pub(super) const STOPS: &str = "the worker is told to stop";
 
-/// A job that could not be started waits so long at least, whatever the backoff of its tool.
+/// The shortest delay of a job that could not be started because this machine was short of something.
 const SHORT_OF_SOMETHING: Duration = Duration::from_secs(1);
 
 /// What the end of a handler means for its job.
 pub(crate) enum Conclusion {
-    /// This is to be written, and whether its result is within the worker's bound is seen to. Why it ended so, in words that
-    /// the log may show.
+    /// The settlement is to be written; its result is within the worker's bound. The reason is in words that the log may
+    /// show.
     Settle {
         settlement: Settlement,
         reason: Option<String>,
     },
-    /// The job waits for the answers to its questions. If none is open and there is something `otherwise`, it ends with that.
+    /// The job is to wait for the answers to its questions. If no question is open, it ends with `otherwise`, if that is there.
     Park { otherwise: Option<ToolResult> },
     /// The job is parked already.
     Parked,
-    /// Nothing of it counts.
+    /// Nothing is written: the task was cancelled, or another attempt holds the job.
     Refused(Refused),
 }
 

@@ -26,10 +26,10 @@ use crate::sdk::Handler;
 /// A tool that this worker can run.
 pub(crate) struct Tool {
     pub(crate) definition: ToolDefinition,
-    /// Of the definition: what jobs were checked against that run here.
+    /// The digest of the definition. A job whose arguments were checked against another definition is not run here.
     pub(crate) digest: DefinitionDigest,
     pub(crate) handler: Arc<dyn Handler>,
-    /// What its results are held to.
+    /// The compiled schemas of its arguments and results.
     pub(crate) checks: ToolChecks,
 }
 

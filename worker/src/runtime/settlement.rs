@@ -11,14 +11,14 @@ use crate::result::ToolResult;
 pub(crate) enum Settlement {
     /// With an outcome.
     Finish(Outcome),
-    /// In an error that another attempt may not have; with what is stored if there is none left.
+    /// With an error that another attempt may not meet. `last` is stored if no attempt is left.
     Retry {
         delay: Duration,
         message: String,
         last: Outcome,
     },
-    /// Not at all: the job goes back, since its handler was stopped, or after a delay with a line for pollers, since nothing of
-    /// it could be run.
+    /// The attempt does not count, and the job goes back: at once if its handler was stopped; after a delay, with a status
+    /// message, if it could not be started.
     Release {
         delay: Duration,
         message: Option<String>,
@@ -26,8 +26,8 @@ pub(crate) enum Settlement {
 }
 
 impl Settlement {
-    /// The same, with an outcome of at most `most` bytes: one that is larger would be everyone's memory, so it becomes a
-    /// tool error that says so. Then also why, for the log.
+    /// The same, with an outcome of at most `most` bytes. A larger one would fill the memory of Redis and of everyone who
+    /// reads it, so it becomes a tool error that says so; then the log's reason comes with it.
     pub(crate) fn bounded(self, most: usize) -> (Self, Option<String>) {
         let mut reason = None;
         let mut bound = |outcome: Outcome| {
@@ -84,7 +84,7 @@ impl Settlement {
     }
 }
 
-/// So much of a message is stored where all of it was refused, bytes.
+/// How much of a message is stored if Redis refused all of it, bytes.
 const MESSAGE_START: usize = 1024;
 
 fn start_of(message: &str) -> String {

@@ -14,7 +14,7 @@ use crate::core::Core;
 use crate::core::attempt::RunningAttempt;
 use crate::sdk::{Failure, HandlerResult, JobContext, ToolError};
 
-/// Between two looks at a parking that was met by an answer.
+/// How long an answer that came just before the job was parked may take to arrive, until parking is tried again.
 const ANSWER_COMES: Duration = Duration::from_millis(100);
 /// How long a handler that was dropped may take to be gone; one that blocks its thread is not waited for.
 const ABORT: Duration = Duration::from_secs(1);
@@ -27,11 +27,11 @@ pub(crate) enum HandlerEnd {
     Panicked,
     /// Its time was up.
     TimedOut,
-    /// Its word no longer counts.
+    /// Its result no longer counts.
     Refused(Refused),
     /// The worker shuts down.
     Halted,
-    /// It waits for an answer too long to hold on to it.
+    /// It waited for an answer for too long, and its job was parked.
     Parked,
 }
 

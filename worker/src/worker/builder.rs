@@ -60,8 +60,17 @@ pub struct Builder {
 #[error("the worker cannot be built: {}", .0.join("; "))]
 pub struct BuildError(pub Vec<String>);
 
+impl Worker {
+    /// A worker on this store, with as many slots as the machine has processors, a lease of 15 seconds, and 5 seconds
+    /// to drain.
+    #[must_use]
+    pub fn builder(store: Store) -> Builder {
+        Builder::new(store)
+    }
+}
+
 impl Builder {
-    pub(crate) fn new(store: Store) -> Self {
+    fn new(store: Store) -> Self {
         let processors = std::thread::available_parallelism();
         Self {
             store,

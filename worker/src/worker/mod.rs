@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use taskferry_contract::{Error, Shard, Store, WorkerId};
+use taskferry_contract::{Error, Shard, WorkerId};
 use taskferry_process::keep_running;
 use tokio::time::{sleep, timeout};
 use tokio_util::sync::CancellationToken;
@@ -48,13 +48,6 @@ pub struct Drained {
 }
 
 impl Worker {
-    /// A worker on this store, with as many slots as the machine has processors, a lease of 15 seconds, and 5 seconds
-    /// to drain.
-    #[must_use]
-    pub fn builder(store: Store) -> Builder {
-        Builder::new(store)
-    }
-
     pub(crate) fn new(runtime: Runtime, drain_timeout: Duration, warnings: Vec<String>) -> Self {
         Self {
             runtime: Arc::new(runtime),

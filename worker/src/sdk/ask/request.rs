@@ -52,13 +52,13 @@ impl AskRequest {
         }
     }
 
-    /// Whether people may write this for a method.
+    /// Whether a word names a method, as people write it in a manifest or on an `::ask` line.
     pub(crate) fn is_known(what: &str) -> bool {
         method_of(what).is_some()
     }
 
-    /// What people write: `elicitation`, `sampling` or `roots`, or the method's whole name, and the params as JSON, which
-    /// stay as they are written. Without params, an empty object.
+    /// Reads a question as people write it: `elicitation`, `sampling` or `roots`, or the method's whole name, and the params
+    /// as JSON, which stay as they are written. Without params, an empty object.
     pub(crate) fn read(what: &str, params: &str) -> Result<Self, String> {
         let method = method_of(what)
             .ok_or_else(|| format!("{what:?} is none of elicitation, sampling, roots"))?;
@@ -94,7 +94,7 @@ impl AskRequest {
         })
     }
 
-    /// As the record holds it.
+    /// The request as the job's record holds it: an object of method and params.
     pub(crate) fn to_json(&self) -> String {
         let method = Value::from(self.method.as_str());
         format!(r#"{{"method":{method},"params":{}}}"#, self.params)
