@@ -3,7 +3,7 @@
 use redis::{ErrorKind, RedisError};
 use rustix::io::Errno;
 
-use crate::misplaced::Misplaced;
+use crate::model::overview::Misplaced;
 
 /// A failure of the contract. Expected outcomes (a full queue, a lost lease, an expired record) are values, not errors.
 #[derive(Debug, Clone, thiserror::Error)]
@@ -162,6 +162,21 @@ impl Error {
             Self::Redis { source, .. } => has_code(source, &["WRONGTYPE"]),
             _ => false,
         }
+    }
+
+    /// Whether Redis answered, by refusing the command: a user without the right to it, a server that lacks or renamed it, or
+    /// one that takes no writes.
+    pub(crate) fn is_refusal(&self) -> bool {
+        match self {
+            Self::Redis { source, .. } => source.clone().into_server_errors().is_some(),
+            Self::WrongType { .. } => true,
+            _ => false,
+        }
+    }
+
+    /// Whether Redis refused the command because the user may not run it.
+    pub(crate) fn is_forbidden(&self) -> bool {
+        matches!(self, Self::Redis { source, .. } if has_code(source, &["NOPERM"]))
     }
 
     /// What mends the cause that Redis named, if that is known.

@@ -2,7 +2,7 @@
 //! are in two of them. Of a name with braces only what stands in the braces counts: the hash tag.
 //! <https://redis.io/docs/latest/operate/oss_and_stack/reference/cluster-spec/#hash-tags>
 
-use crate::ids::crc16;
+use crate::model::shard::crc16;
 
 /// How many slots there are.
 const SLOTS: u16 = 16_384;

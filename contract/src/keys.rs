@@ -3,8 +3,9 @@
 use std::fmt;
 use std::sync::Arc;
 
-use crate::ids::{Owner, QueueName, ReplicaId, Shard, TaskId, ToolName, WorkerId};
-use crate::session::SessionId;
+use crate::model::ids::{SessionId, TaskId};
+use crate::model::names::{Owner, QueueName, ReplicaId, ToolName, WorkerId};
+use crate::model::shard::Shard;
 
 /// The prefix of keys when none is configured.
 pub(crate) const DEFAULT_PREFIX: &str = "tf";
@@ -254,7 +255,7 @@ impl Keys {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::ids::Shards;
+    use crate::model::shard::Shards;
 
     #[test]
     fn a_key_says_by_its_name_what_belongs_there() {

@@ -2,86 +2,75 @@
 //!
 //! A *task* is what an MCP client sees; the durable unit of work behind it is a *job*: one record (a hash whose expiry
 //! is the task's ttl) and, while it waits or runs, one entry on the stream of its queue. Every change of a record is
-//! one of the transitions in `lua/`, called through [`Store`]. Nothing here knows HTTP or MCP.
+//! one of the transitions in `lua/`, called through [`Store`].
+//!
+//! - `model` says what a job, a task, a tool, a question, a session and a worker are, and how a job lives. It is pure: it
+//!   talks to nobody and reads no clock. `json` under it knows what JSON every client can read, and JSON Schemas.
+//! - `keys`, `script` and `connection` know Redis: the name of every key, the transitions and their replies, the connections
+//!   to the server that is the primary now.
+//! - [`Store`] is what front ends (`store::front`), workers (`store::work`) and operators (`store::operate`) ask for.
+//! - `doctor` judges whether a server can be trusted with jobs.
+//!
+//! The arrows run `doctor, store -> connection, script, keys -> model -> json`. Nothing here knows HTTP, JSON-RPC or the
+//! methods of MCP. What MCP asks of the data does stand here, since all replicas share it: that questions go to clients and
+//! which ones may be asked, that clients answer by tasks of their own, and the sessions of the legacy revisions.
 //!
 //! docs/REDIS.md describes every key and transition as an operator meets them.
 
-mod alias;
-mod checks;
 mod clock;
 mod connection;
-mod dead;
-mod definition;
 mod doctor;
-mod doorbell;
-mod durability;
 mod error;
-mod fleet;
 mod hash_slot;
-mod ids;
+mod json;
 mod keys;
-mod log;
-mod misplaced;
-mod numbers;
-mod object;
-mod overview;
-mod readable;
-mod record;
-mod registry;
-mod remote;
-mod reply;
-mod schema;
+mod model;
 mod script;
-mod session;
-mod state;
 mod store;
-mod survey;
 mod text;
-mod tool;
-mod version;
-mod waits;
 
-pub use alias::{Alias, Scope};
-pub use checks::{ToolChecks, check_url};
 pub use clock::local_ms;
 pub use connection::{BlockingConnection, Connections, RedisSettings};
-pub use dead::{DeadLetter, InvalidLetterId, LetterFilter, LetterId, Remains, ReviveReply};
-pub use definition::{DefinitionDigest, InvalidDigest};
 pub use doctor::{Finding, Verdict};
-pub use doorbell::{Doorbell, Ring};
-pub use durability::{Durability, Replication, UnknownDurability};
 pub use error::Error;
-pub use fleet::{Fleet, Served};
 pub use hash_slot::hash_slot;
-pub use ids::{
-    Attempt, EntryId, InvalidId, Owner, QueueName, ReplicaId, Shard, Shards, TaskId, ToolName,
-    WorkerId,
-};
+pub use json::object::{Object, misfit};
+pub use json::readable::{MAX_DEPTH, PART_DEPTH, Unreadable, check_readable};
+pub use json::schema::{DuplicateName, Fault, Mirrored, Schema, unique_names};
 pub use keys::Keys;
-pub use log::{LogLevel, LogLine, UnknownLevel};
-pub use misplaced::Misplaced;
-pub use object::{Object, misfit};
-pub use overview::{QueueOverview, ServerOverview, ShardOverview};
-pub use readable::{MAX_DEPTH, PART_DEPTH, Unreadable, check_readable};
-pub use record::{Job, Question, TaskView};
-pub use registry::{DRAINING, WorkerInfo};
-pub use remote::{Remote, RemoteStatus};
-pub use schema::{DuplicateName, Fault, Mirrored, Schema, unique_names};
-pub use script::sources;
-pub use session::{Lifetime, RequestNote, Session, SessionId, StreamHold, Told};
-pub use state::Status;
-pub use store::Store;
-pub use store::attempt::{
-    AskReply, ClaimReply, Claimed, Expired, FinishReply, Hold, Lost, Outcome, ParkReply, Progress,
-    Refused, RenewReply, RetryReply,
+pub use model::alias::{Alias, Scope};
+pub use model::attempt::{Claimed, Expired, Hold, Lost, Progress, Refused};
+pub use model::client_task::{Remote, RemoteStatus, Said, SaidBy, Unwanted};
+pub use model::dead_letter::{DeadLetter, InvalidLetterId, LetterFilter, LetterId, Remains};
+pub use model::durability::{Durability, Replication, UnknownDurability};
+pub use model::ids::{Attempt, EntryId, SessionId, TaskId};
+pub use model::job::{Job, TaskView};
+pub use model::log::{LogLevel, LogLine, UnknownLevel};
+pub use model::names::{InvalidId, Owner, QueueName, ReplicaId, ToolName, WorkerId};
+pub use model::outcome::Outcome;
+pub use model::overview::{Misplaced, QueueOverview, ServerOverview, ShardOverview, Survey};
+pub use model::question::{Asker, Question, Sender, check_url};
+pub use model::session::{Lifetime, RequestNote, Session, StreamHold, Told};
+pub use model::shard::{Shard, Shards};
+pub use model::status::Status;
+pub use model::submission::Submission;
+pub use model::tool::{
+    AskFirst, Backoff, DEFAULT_POLL_MAX_MS, DefinitionDigest, InvalidDigest, TaskSupport,
+    ToolChecks, ToolDefinition, TtlBounds,
 };
-pub use store::flow::{Delivery, ForwardReply, Source};
-pub use store::input::{AnswerReply, Asker, DeliverReply, Sender};
-pub use store::remote::{NoteReply, PollReply, Said, SaidBy, Unwanted};
-pub use store::request::{CancelReply, HandOutReply, LeaveReply, Leaver, Page};
-pub use store::submit::{Submission, SubmitReply};
-pub use survey::Survey;
+pub use model::version::{CONTRACT_VERSION, ContractVersion};
+pub use model::waits::{Again, Waits, WaitsFor};
+pub use model::worker::{DRAINING, Fleet, Served, WorkerInfo};
+pub use script::sources;
+pub use store::Store;
+pub use store::doorbell::{Doorbell, Ring};
+pub use store::front::client_task::{NoteReply, PollReply};
+pub use store::front::input::{AnswerReply, DeliverReply};
+pub use store::front::submit::SubmitReply;
+pub use store::front::task::{CancelReply, HandOutReply, LeaveReply, Leaver, Page};
+pub use store::operate::revive::ReviveReply;
+pub use store::work::flow::{Delivery, ForwardReply, Source};
+pub use store::work::replies::{
+    AskReply, ClaimReply, FinishReply, ParkReply, RenewReply, RetryReply,
+};
 pub use text::{cut, plain, quoted};
-pub use tool::{AskFirst, Backoff, DEFAULT_POLL_MAX_MS, TaskSupport, ToolDefinition, TtlBounds};
-pub use version::{CONTRACT_VERSION, ContractVersion};
-pub use waits::{Again, Waits, WaitsFor};

@@ -1,5 +1,8 @@
 //! Where Redis is: one address that always leads to the primary, or sentinels that know it.
 
+use crate::connection::info::Info;
+use crate::error::Error;
+
 use std::collections::HashMap;
 use std::time::Duration;
 
@@ -10,7 +13,6 @@ use redis::{
 };
 
 use super::{CONNECT, handshake, no_answer, unused};
-use crate::error::Error;
 
 /// A peer that vanished without a word is noticed after about this long.
 const SILENT_PEER: Duration = Duration::from_secs(10);
@@ -196,14 +198,10 @@ pub(super) fn info_command() -> redis::Cmd {
 
 impl Described {
     pub(super) fn read(info: &str) -> Self {
-        let field = |name: &str| {
-            info.lines()
-                .find_map(|line| line.strip_prefix(name)?.strip_prefix(':'))
-                .map_or("", str::trim)
-        };
+        let info = Info::parse(info);
         Self {
-            run_id: field("run_id").to_owned(),
-            is_primary: field("role") == "master",
+            run_id: info.text("run_id").unwrap_or_default().to_owned(),
+            is_primary: info.text("role") == Some("master"),
         }
     }
 }

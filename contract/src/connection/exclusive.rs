@@ -5,10 +5,10 @@ use std::time::Duration;
 
 use redis::{Cmd, FromRedisValue, Value};
 
-use super::line::Line;
+use super::primary::Primary;
 use super::{CONNECT, Connections, invocation, largest, one_hash_slot, within};
-use crate::durability::Replication;
 use crate::error::Error;
+use crate::model::durability::Replication;
 use crate::script::Transition;
 
 /// A read that blocks on a server that was given up may end by itself within this time.
@@ -20,7 +20,7 @@ pub struct BlockingConnection {
     /// Gone once a command got no answer.
     connection: Option<deadpool_redis::Connection>,
     client_id: i64,
-    line: Arc<Line>,
+    primary: Arc<Primary>,
     response_timeout: Duration,
 }
 
@@ -52,14 +52,14 @@ impl BlockingConnection {
             during,
             reason: "the server was given up; the primary is looked for again".to_owned(),
         };
-        let Some(connection) = self.connection.as_mut().filter(|_| !self.line.is_over()) else {
+        let Some(connection) = self.connection.as_mut().filter(|_| !self.primary.is_over()) else {
             return Err(left());
         };
         let reply = command.query_async(connection);
         let outcome = tokio::select! {
             outcome = within(during, block + self.response_timeout, reply) => outcome,
             () = async {
-                self.line.given_up().await;
+                self.primary.given_up().await;
                 tokio::time::sleep(LAST_WORDS).await;
             } => Err(left()),
         };
@@ -67,7 +67,7 @@ impl BlockingConnection {
             // A read that got no answer may block still: a server that lives would hand entries out into it.
             drop(self.connection.take().map(deadpool_redis::Connection::take));
         }
-        self.line.judge(outcome)
+        self.primary.judge(outcome)
     }
 }
 
@@ -79,15 +79,15 @@ impl Connections {
     /// If Redis cannot be reached, or all exclusive connections are in use.
     pub async fn blocking(&self) -> Result<BlockingConnection, Error> {
         let during = "a blocking read";
-        let line = self.line().await?;
-        let mut connection = line.take(during).await?;
+        let primary = self.primary().await?;
+        let mut connection = primary.take(during).await?;
         let mut command = redis::cmd("CLIENT");
         command.arg("ID");
         let id = within(during, CONNECT, command.query_async(&mut connection)).await;
         Ok(BlockingConnection {
             connection: Some(connection),
-            client_id: line.judge(id)?,
-            line,
+            client_id: primary.judge(id)?,
+            primary,
             response_timeout: self.response_timeout(),
         })
     }
@@ -108,12 +108,12 @@ impl Connections {
     ) -> Result<Value, Error> {
         one_hash_slot::check_transition(keys, args);
         let (during, timeout) = (transition.name, self.response_timeout());
-        let line = self.line().await?;
-        line.admit(during, largest(args)).await?;
-        let mut connection = line.take(during).await?;
+        let primary = self.primary().await?;
+        primary.admit(during, largest(args)).await?;
+        let mut connection = primary.take(during).await?;
         let call = invocation(transition, keys, args);
         let value = within(during, timeout, call.invoke_async(&mut connection)).await;
-        let value = line.judge(value)?;
+        let value = primary.judge(value)?;
         if !matters(&value) {
             return Ok(value);
         }
@@ -122,7 +122,7 @@ impl Connections {
             .arg(replication.timeout.as_millis().max(1));
         let patience = replication.timeout + timeout;
         let acknowledged: u64 =
-            line.judge(within("WAIT", patience, wait.query_async(&mut connection)).await)?;
+            primary.judge(within("WAIT", patience, wait.query_async(&mut connection)).await)?;
         if acknowledged < u64::from(replication.replicas) {
             return Err(Error::NotReplicated {
                 during,

@@ -5,8 +5,10 @@
 mod address;
 mod exclusive;
 mod handshake;
-mod line;
+mod info;
+mod misplaced;
 mod one_hash_slot;
+mod primary;
 mod sizes;
 mod unused;
 
@@ -18,14 +20,16 @@ use arc_swap::ArcSwapOption;
 use redis::aio::PubSub;
 use redis::{Cmd, FromRedisValue, Pipeline, RedisError, ScriptInvocation, Value};
 
-use crate::error::{Error, has_code};
-use crate::ids::Shards;
-use crate::keys::DEFAULT_PREFIX;
-use crate::misplaced::{self, Misplaced};
-use crate::script::Transition;
 use address::Address;
 pub use exclusive::BlockingConnection;
-use line::Line;
+pub(crate) use info::Info;
+use primary::Primary;
+
+use crate::error::{Error, has_code};
+use crate::keys::DEFAULT_PREFIX;
+use crate::model::overview::Misplaced;
+use crate::model::shard::Shards;
+use crate::script::Transition;
 
 /// How often is looked whether the address still leads to the server in use.
 const LOOK: Duration = Duration::from_secs(5);
@@ -83,7 +87,7 @@ struct Inner {
     url_from: String,
     response_timeout: Duration,
     exclusive: usize,
-    current: ArcSwapOption<Line>,
+    current: ArcSwapOption<Primary>,
     /// One looks for the primary at a time.
     looking: tokio::sync::Mutex<()>,
     /// Whether the server ever let this process in.
@@ -130,11 +134,11 @@ impl Connections {
         command: &Cmd,
     ) -> Result<T, Error> {
         one_hash_slot::check_command(command);
-        let line = self.line().await?;
-        line.admit(during, sizes::largest(command)).await?;
-        let outcome = command.query_async(&mut line.shared.clone()).await;
-        let outcome = line.settle(during, outcome);
-        named(&line, outcome, || sizes::pieces(command)).await
+        let primary = self.primary().await?;
+        primary.admit(during, sizes::largest(command)).await?;
+        let outcome = command.query_async(&mut primary.shared.clone()).await;
+        let outcome = primary.settle(during, outcome);
+        named(&primary, outcome, || sizes::pieces(command)).await
     }
 
     /// Runs several commands in one round trip. Their keys are in one hash slot.
@@ -144,13 +148,13 @@ impl Connections {
         pipeline: &Pipeline,
     ) -> Result<T, Error> {
         one_hash_slot::check_together(pipeline.cmd_iter());
-        let line = self.line().await?;
+        let primary = self.primary().await?;
         let largest = pipeline.cmd_iter().map(sizes::largest).max();
-        line.admit(during, largest.unwrap_or(0)).await?;
-        let outcome = pipeline.query_async(&mut line.shared.clone()).await;
-        let outcome = line.settle(during, outcome);
+        primary.admit(during, largest.unwrap_or(0)).await?;
+        let outcome = pipeline.query_async(&mut primary.shared.clone()).await;
+        let outcome = primary.settle(during, outcome);
         let all = || pipeline.cmd_iter().flat_map(sizes::pieces).collect();
-        named(&line, outcome, all).await
+        named(&primary, outcome, all).await
     }
 
     /// Runs a transition, loading it first if this Redis does not know it (yet, or any more).
@@ -161,19 +165,29 @@ impl Connections {
         args: &[&str],
     ) -> Result<Value, Error> {
         one_hash_slot::check_transition(keys, args);
-        let line = self.line().await?;
-        line.admit(transition.name, largest(args)).await?;
+        let primary = self.primary().await?;
+        primary.admit(transition.name, largest(args)).await?;
         let call = invocation(transition, keys, args);
-        let outcome = call.invoke_async(&mut line.shared.clone()).await;
-        let outcome = line.settle(transition.name, outcome);
-        named(&line, outcome, || misplaced::touched(keys, args)).await
+        let outcome = call.invoke_async(&mut primary.shared.clone()).await;
+        let outcome = primary.settle(transition.name, outcome);
+        named(&primary, outcome, || misplaced::touched(keys, args)).await
     }
 
     /// Which of these keys hold something else than what belongs there.
     pub(crate) async fn misplaced(&self, keys: &[String]) -> Result<Vec<Misplaced>, Error> {
-        let line = self.line().await?;
-        let found = misplaced::find(&mut line.shared.clone(), keys).await;
-        line.settle("TYPE", found)
+        let primary = self.primary().await?;
+        let found = misplaced::find(&mut primary.shared.clone(), keys).await;
+        primary.settle("TYPE", found)
+    }
+
+    /// What the server says of itself; nothing if the user may not read it, or the server has no such command.
+    pub(crate) async fn info(&self) -> Result<Info, Error> {
+        match self.command::<String>("INFO", &redis::cmd("INFO")).await {
+            Ok(text) => Ok(Info::parse(&text)),
+            // Not permitted, or not there: the check of permissions says which.
+            Err(error) if error.is_refusal() && !error.is_transient() => Ok(Info::default()),
+            Err(error) => Err(error),
+        }
     }
 
     /// Ends the read that blocks on the connection with this id; nothing happens if none does.
@@ -193,9 +207,9 @@ impl Connections {
     pub(crate) async fn subscribe(&self, channels: &[String]) -> Result<Subscription, Error> {
         one_hash_slot::check_channels(channels);
         let during = "subscribing";
-        let line = self.line().await?;
+        let primary = self.primary().await?;
         let subscribed = async {
-            let mut pubsub = line.listen().await?;
+            let mut pubsub = primary.listen().await?;
             let outcome = pubsub.subscribe(channels).await;
             outcome.map_err(Error::redis(during))?;
             Ok(pubsub)
@@ -204,11 +218,11 @@ impl Connections {
             Ok(outcome) => outcome,
             Err(_elapsed) => Err(Error::Connection {
                 during,
-                reason: format!("no answer within {CONNECT:?} ({})", line.address()),
+                reason: format!("no answer within {CONNECT:?} ({})", primary.address()),
             }),
         };
-        let pubsub = line.judge(pubsub)?;
-        Ok(Subscription { pubsub, line })
+        let pubsub = primary.judge(pubsub)?;
+        Ok(Subscription { pubsub, primary })
     }
 
     /// Looks again and again whether the address still leads to the server in use, and gives that up if not: a process
@@ -224,37 +238,44 @@ impl Connections {
     }
 
     async fn look(&self) -> Result<(), Error> {
-        let line = self.line().await?;
+        let primary = self.primary().await?;
         let info = address::info_command();
-        let ours = info.query_async::<String>(&mut line.shared.clone()).await;
-        let ours = address::Described::read(&line.settle("INFO", ours)?);
+        let ours = info
+            .query_async::<String>(&mut primary.shared.clone())
+            .await;
+        let ours = address::Described::read(&primary.settle("INFO", ours)?);
         let there = Box::pin(address::describe(&self.0.address.find().await?)).await?;
         if there.is_primary && there.run_id != ours.run_id {
             tracing::warn!("another server is the primary now; changing to it");
-            line.give_up();
+            primary.give_up();
         }
         Ok(())
     }
 
     /// The connections to the primary. If they were given up, it is looked for, by one for all.
-    async fn line(&self) -> Result<Arc<Line>, Error> {
-        let fit = || self.0.current.load_full().filter(|line| !line.is_over());
-        if let Some(line) = fit() {
-            return Ok(line);
+    async fn primary(&self) -> Result<Arc<Primary>, Error> {
+        let fit = || {
+            self.0
+                .current
+                .load_full()
+                .filter(|primary| !primary.is_over())
+        };
+        if let Some(primary) = fit() {
+            return Ok(primary);
         }
         let _looking = self.0.looking.lock().await;
-        if let Some(line) = fit() {
-            return Ok(line);
+        if let Some(primary) = fit() {
+            return Ok(primary);
         }
         if let Some(error) = self.failed_just_now() {
             return Err(error);
         }
-        let line = Box::pin(self.open()).await.inspect_err(|error| {
+        let primary = Box::pin(self.open()).await.inspect_err(|error| {
             *self.failed() = Some((Instant::now(), error.clone()));
         })?;
         self.0.let_in.store(true, Ordering::Relaxed);
-        self.0.current.store(Some(Arc::clone(&line)));
-        Ok(line)
+        self.0.current.store(Some(Arc::clone(&primary)));
+        Ok(primary)
     }
 
     /// Whether a process that starts should wait for Redis after this error, rather than end: it is transient, or Redis
@@ -265,9 +286,9 @@ impl Connections {
         error.is_transient() || (was_in && matches!(error, Error::Refused { .. }))
     }
 
-    async fn open(&self) -> Result<Arc<Line>, Error> {
+    async fn open(&self) -> Result<Arc<Primary>, Error> {
         let info = self.0.address.find().await?;
-        let opened = Line::open(info, self.0.response_timeout, self.0.exclusive).await;
+        let opened = Primary::open(info, self.0.response_timeout, self.0.exclusive).await;
         opened.map_err(|mut error| {
             if let Error::Refused { url_from, .. } | Error::Unreachable { url_from, .. } =
                 &mut error
@@ -298,7 +319,7 @@ impl Connections {
 /// A subscription, and whether the server behind it is still the right one.
 pub(crate) struct Subscription {
     pub(crate) pubsub: PubSub,
-    line: Arc<Line>,
+    primary: Arc<Primary>,
 }
 
 impl Subscription {
@@ -309,16 +330,16 @@ impl Subscription {
         impl futures_util::Stream<Item = redis::Msg> + Send,
         impl Future<Output = ()> + Send,
     ) {
-        let line = self.line;
+        let primary = self.primary;
         (self.pubsub.into_on_message(), async move {
-            line.given_up().await;
+            primary.given_up().await;
         })
     }
 }
 
 /// Names the keys that hold something else than they should, where Redis only says that there is one.
 async fn named<T>(
-    line: &Line,
+    primary: &Primary,
     outcome: Result<T, Error>,
     keys: impl FnOnce() -> Vec<String>,
 ) -> Result<T, Error> {
@@ -326,7 +347,7 @@ async fn named<T>(
         Err(Error::Redis { during, source }) if has_code(source, &["WRONGTYPE"]) => *during,
         _ => return outcome,
     };
-    match misplaced::find(&mut line.shared.clone(), &keys()).await {
+    match misplaced::find(&mut primary.shared.clone(), &keys()).await {
         Ok(misplaced) if !misplaced.is_empty() => Err(Error::WrongType { during, misplaced }),
         _ => outcome,
     }

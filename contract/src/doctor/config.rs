@@ -2,7 +2,6 @@
 
 use std::collections::HashMap;
 
-use super::is_refusal;
 use crate::error::Error;
 use crate::store::Store;
 
@@ -18,7 +17,7 @@ impl Config {
         get.arg("GET").arg(&READ[..]);
         match store.connections.command("CONFIG GET", &get).await {
             Ok(settings) => Ok(Self(Some(settings))),
-            Err(error) if is_refusal(&error) => Ok(Self(None)),
+            Err(error) if error.is_refusal() && !error.is_transient() => Ok(Self(None)),
             Err(error) => Err(error),
         }
     }

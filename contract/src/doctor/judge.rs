@@ -1,8 +1,9 @@
 //! What to think of a server's own words. Pure: nothing here reads anything.
 
-use super::config::Config;
-use super::{Finding, Info};
-use crate::misplaced::Misplaced;
+use crate::connection::Info;
+use crate::doctor::config::Config;
+use crate::doctor::finding::Finding;
+use crate::model::overview::Misplaced;
 
 /// A clock that is further off than this is worth a word, ms.
 const CLOCK_WARN_MS: u64 = 2_000;
@@ -192,7 +193,7 @@ mod tests {
     use std::collections::HashMap;
 
     use super::*;
-    use crate::doctor::Verdict;
+    use crate::doctor::finding::Verdict;
 
     #[test]
     fn the_time_on_the_wire_is_no_fault_of_a_clock() {

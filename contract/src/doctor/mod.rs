@@ -2,87 +2,20 @@
 //! start.
 
 mod config;
-mod info;
+mod durable;
+mod finding;
 mod judge;
+mod kept;
 mod permissions;
 mod persistence;
 
+pub use finding::{Finding, Verdict};
+
 use crate::clock::local_ms;
-use crate::durability::Durability;
 use crate::error::{Error, has_code};
+use crate::model::durability::Durability;
+use crate::model::version::CONTRACT_VERSION;
 use crate::store::Store;
-pub(crate) use info::Info;
-
-/// How grave a finding is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Verdict {
-    /// As it should be.
-    Ok,
-    /// Jobs work; something may hurt later, or could not be looked at.
-    Warn,
-    /// Jobs do not work, or can be lost.
-    Fail,
-}
-
-impl Verdict {
-    /// The word for it.
-    #[must_use]
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Ok => "ok",
-            Self::Warn => "warn",
-            Self::Fail => "fail",
-        }
-    }
-}
-
-/// What one check found.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Finding {
-    /// What was checked, in a word.
-    pub check: &'static str,
-    /// How grave it is.
-    pub verdict: Verdict,
-    /// What was found.
-    pub found: String,
-    /// A command that mends it, or what to do where no command can.
-    pub remedy: Option<String>,
-}
-
-impl Finding {
-    pub(crate) fn ok(check: &'static str, found: impl Into<String>) -> Self {
-        Self {
-            check,
-            verdict: Verdict::Ok,
-            found: found.into(),
-            remedy: None,
-        }
-    }
-
-    pub(crate) fn warn(check: &'static str, found: impl Into<String>, remedy: &str) -> Self {
-        Self {
-            verdict: Verdict::Warn,
-            remedy: Some(remedy.to_owned()),
-            ..Self::ok(check, found)
-        }
-    }
-
-    pub(crate) fn fail(check: &'static str, found: impl Into<String>, remedy: &str) -> Self {
-        Self {
-            verdict: Verdict::Fail,
-            ..Self::warn(check, found, remedy)
-        }
-    }
-
-    /// What was found and what mends it, in one line.
-    #[must_use]
-    pub fn sentence(&self) -> String {
-        match &self.remedy {
-            None => self.found.clone(),
-            Some(remedy) => format!("{}; {remedy}", self.found),
-        }
-    }
-}
 
 impl Store {
     /// Looks at everything, and changes nothing but for the contract's version, which is stored if there is none. Held
@@ -93,7 +26,7 @@ impl Store {
     /// If Redis fails, or answers nobody for now; then there is nothing to look at.
     pub async fn examine(&self, wanted: Option<Durability>) -> Result<Vec<Finding>, Error> {
         self.look_at_a_key().await?;
-        let info = Info::read(self).await?;
+        let info = self.connections.info().await?;
         let config = config::Config::read(self).await?;
         let mut findings = vec![
             judge::version(&info),
@@ -110,7 +43,7 @@ impl Store {
         findings.push(self.contract_finding().await?);
         findings.push(match self.survey().await {
             Ok(survey) => judge::keys(&survey.misplaced),
-            Err(error) if is_refusal(&error) => Finding::warn(
+            Err(error) if error.is_refusal() => Finding::warn(
                 "keys",
                 format!("they could not be looked at: {error}"),
                 error.remedy().unwrap_or("mend the findings above first"),
@@ -127,7 +60,7 @@ impl Store {
     ///
     /// [`Error::Unsuitable`] with what to change; a transient error while this Redis is a replica; others if Redis fails.
     pub async fn check_server(&self) -> Result<(), Error> {
-        let info = Info::read(self).await?;
+        let info = self.connections.info().await?;
         let mut findings = vec![
             judge::version(&info),
             judge::cluster(&info),
@@ -175,14 +108,14 @@ impl Store {
                 "contract",
                 format!(
                     "version {version}; this program keeps to {}",
-                    crate::version::CONTRACT_VERSION
+                    CONTRACT_VERSION
                 ),
             )),
             Err(Error::Unsuitable(text)) => Ok(Finding {
                 verdict: Verdict::Fail,
                 ..Finding::ok("contract", text)
             }),
-            Err(error) if is_refusal(&error) => Ok(Finding::fail(
+            Err(error) if error.is_refusal() => Ok(Finding::fail(
                 "contract",
                 format!("its version could not be agreed on: {error}"),
                 error.remedy().unwrap_or("mend the findings above first"),
@@ -202,19 +135,4 @@ impl Store {
 
 fn worst(findings: &[Finding]) -> Option<&Finding> {
     findings.iter().find(|found| found.verdict == Verdict::Fail)
-}
-
-/// Whether Redis answered, by refusing the command: a user without the right to it, a server that lacks or renamed it, or
-/// one that takes no writes.
-fn is_refusal(error: &Error) -> bool {
-    match error {
-        Error::Redis { source, .. } => source.clone().into_server_errors().is_some(),
-        Error::WrongType { .. } => true,
-        _ => false,
-    }
-}
-
-/// Whether Redis refused the command because the user may not run it.
-pub(crate) fn is_forbidden(error: &Error) -> bool {
-    matches!(error, Error::Redis { source, .. } if has_code(source, &["NOPERM"]))
 }

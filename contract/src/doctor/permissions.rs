@@ -7,10 +7,11 @@ use std::time::Duration;
 
 use redis::{Cmd, Value};
 
-use super::{Finding, is_forbidden, is_refusal};
-use crate::durability::Durability;
+use crate::doctor::finding::Finding;
 use crate::error::Error;
-use crate::ids::{ReplicaId, Shard};
+use crate::model::durability::Durability;
+use crate::model::names::ReplicaId;
+use crate::model::shard::Shard;
 use crate::store::Store;
 
 /// So many missing rights are named.
@@ -112,7 +113,7 @@ async fn unknown(store: &Store, wanted: Option<Durability>) -> Result<Vec<&'stat
         .command::<Vec<Value>>("COMMAND INFO", &ask);
     let known = match known.await {
         Ok(known) => known,
-        Err(error) if is_refusal(&error) => return Ok(Vec::new()),
+        Err(error) if error.is_refusal() => return Ok(Vec::new()),
         Err(error) => return Err(error),
     };
     let all = words.into_iter().zip(known);
@@ -126,12 +127,12 @@ pub(super) async fn refused_write(store: &Store) -> Result<Option<Finding>, Erro
     write.arg(scratch(store)).arg("v").arg("XX");
     let outcome = store.connections.command::<Value>("a write", &write).await;
     match outcome {
-        Err(error) if is_refusal(&error) && error.is_transient() => Ok(Some(Finding::fail(
+        Err(error) if error.is_refusal() && error.is_transient() => Ok(Some(Finding::fail(
             "writes",
             error.to_string(),
             error.remedy().unwrap_or("see the log of Redis"),
         ))),
-        Err(error) if !is_refusal(&error) => Err(error),
+        Err(error) if !error.is_refusal() => Err(error),
         _ => Ok(None),
     }
 }
@@ -143,8 +144,8 @@ fn note(
     outcome: Result<(), Error>,
 ) -> Result<(), Error> {
     match outcome {
-        Err(error) if is_forbidden(&error) => missing.push(name),
-        Err(error) if !is_refusal(&error) => return Err(error),
+        Err(error) if error.is_forbidden() => missing.push(name),
+        Err(error) if !error.is_refusal() => return Err(error),
         _ => {}
     }
     Ok(())

@@ -1,49 +1,10 @@
 //! What would be left of accepted tasks if Redis went down now.
 
-use super::config::Config;
-use super::{Finding, Info};
-use crate::durability::Durability;
-
-/// What an append-only file is worth, the least first.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-enum Kept {
-    Nothing,
-    /// Whenever the system pleases.
-    Sometime,
-    EverySecond,
-    Always,
-}
-
-impl Kept {
-    fn words(self) -> &'static str {
-        match self {
-            Self::Nothing => {
-                "appendonly is no: a restart of Redis forgets every task, or those since its last snapshot"
-            }
-            Self::Sometime => {
-                "appendonly is yes with appendfsync no: a crash of the machine loses about half a minute"
-            }
-            Self::EverySecond => {
-                "appendonly is yes with appendfsync everysec: a crash of the machine loses up to a second"
-            }
-            Self::Always => {
-                "appendonly is yes with appendfsync always: a crash loses no accepted task"
-            }
-        }
-    }
-
-    /// What makes Redis keep this much.
-    fn remedy(self) -> &'static str {
-        match self {
-            Self::Always => {
-                "run: redis-cli CONFIG SET appendonly yes && redis-cli CONFIG SET appendfsync always"
-            }
-            _ => {
-                "run: redis-cli CONFIG SET appendonly yes && redis-cli CONFIG SET appendfsync everysec"
-            }
-        }
-    }
-}
+use crate::connection::Info;
+use crate::doctor::config::Config;
+use crate::doctor::finding::Finding;
+use crate::doctor::kept::{Kept, Seen};
+use crate::model::durability::Durability;
 
 /// The findings on disk and replicas; held against `wanted` if that is said.
 pub(super) fn judge(info: &Info, config: &Config, wanted: Option<Durability>) -> Vec<Finding> {
@@ -55,23 +16,16 @@ pub(super) fn judge(info: &Info, config: &Config, wanted: Option<Durability>) ->
 
 fn disk(info: &Info, config: &Config, wanted: Option<Durability>) -> Finding {
     let check = "persistence";
-    let needed = match wanted {
-        None | Some(Durability::Memory) => Kept::Nothing,
-        Some(Durability::Everysec | Durability::Replicated { .. }) => Kept::EverySecond,
-        Some(Durability::Always) => Kept::Always,
-    };
-    let kept = match (info.text("aof_enabled"), config.text("appendfsync")) {
-        (Some("0"), _) => Kept::Nothing,
-        (Some("1"), Some("always")) => Kept::Always,
-        (Some("1"), Some("everysec")) => Kept::EverySecond,
-        (Some("1"), Some(_)) => Kept::Sometime,
-        (Some("1"), None) => {
+    let needed = wanted.map_or(Kept::Nothing, Kept::needed_for);
+    let kept = match Kept::by(info, config) {
+        Seen::Kept(kept) => kept,
+        Seen::PolicyHidden => {
             let found =
                 "appendonly is yes; appendfsync cannot be read, as CONFIG GET is not permitted";
             let remedy = "run as an administrator: redis-cli CONFIG GET appendfsync";
             return Finding::warn(check, found, remedy);
         }
-        _ => {
+        Seen::Nothing => {
             let found = "cannot be read, as INFO is not permitted or does not tell";
             return Finding::warn(check, found, "ask whoever runs this Redis");
         }
@@ -135,7 +89,7 @@ mod tests {
     use std::collections::HashMap;
 
     use super::*;
-    use crate::doctor::Verdict;
+    use crate::doctor::finding::Verdict;
 
     fn verdict(aof: &str, fsync: Option<&str>, wanted: Option<&str>) -> Verdict {
         let info = Info::parse(&format!("aof_enabled:{aof}"));

@@ -1,30 +1,28 @@
 //! The store: typed calls of the transitions, and the reads beside them.
 //!
-//! [`submit`], [`input`] and [`request`] are what a front end calls, [`attempt`] what a worker calls for the job it holds,
-//! [`flow`] what keeps jobs moving between streams, `due` and workers, [`consumers`] who reads the streams.
+//! [`front`] is what a front end calls, [`work`] what a worker calls, [`operate`] what both call to know of each other, and
+//! operators to see and mend. [`doorbell`] wakes whoever waits; [`record`] knows the fields of a job's record.
 
-pub(crate) mod attempt;
-pub(crate) mod consumers;
-mod durable;
-pub(crate) mod flow;
-pub(crate) mod input;
-pub(crate) mod remote;
-pub(crate) mod request;
-pub(crate) mod submit;
+pub(crate) mod doorbell;
+pub(crate) mod front;
+pub(crate) mod operate;
+mod record;
+pub(crate) mod work;
 
 use std::time::Duration;
 
 use crate::connection::{Connections, RedisSettings};
-use crate::doorbell::Doorbell;
-use crate::durability::Replication;
 use crate::error::Error;
-use crate::ids::{QueueName, ReplicaId, Shard, Shards, TaskId, WorkerId};
 use crate::keys::Keys;
-use crate::reply::Reply;
-use crate::script::{TRANSITIONS, Transition};
+use crate::model::durability::Replication;
+use crate::model::ids::TaskId;
+use crate::model::names::{ReplicaId, WorkerId};
+use crate::model::shard::Shards;
+use crate::script::{Reply, Transition};
+use crate::store::doorbell::Doorbell;
 
 /// Replies that refuse: they promise nothing that could be lost.
-const NOTHING_PROMISED: [&str; 4] = ["QUEUE_FULL", "LIMIT", "OTHER_CALL", "GONE"];
+const REFUSALS: [&str; 4] = ["QUEUE_FULL", "LIMIT", "OTHER_CALL", "GONE"];
 
 /// The Redis data model. Cheap to clone; every clone shares the connections.
 #[derive(Debug, Clone)]
@@ -101,47 +99,6 @@ impl Store {
         Ok(seconds * 1000 + micros / 1000)
     }
 
-    /// Whether Redis answers, has every transition loaded, and is used with a contract that this binary can keep; loads
-    /// the transitions it lacks, and stores the contract's version if there is none.
-    ///
-    /// # Errors
-    ///
-    /// If Redis fails; [`Error::Unsuitable`] if the contract's version is incompatible.
-    pub async fn ready(&self) -> Result<(), Error> {
-        let all = TRANSITIONS.all();
-        let mut exists = redis::cmd("SCRIPT");
-        exists.arg("EXISTS");
-        for transition in &all {
-            exists.arg(transition.script.get_hash());
-        }
-        let loaded: Vec<bool> = self.connections.command("SCRIPT EXISTS", &exists).await?;
-        let missing = all.iter().zip(loaded).filter(|(_, loaded)| !loaded);
-        let mut load = redis::pipe();
-        let mut count = 0;
-        for (transition, _) in missing {
-            load.load_script(&transition.script).ignore();
-            count += 1;
-        }
-        if count > 0 {
-            self.connections
-                .pipeline::<()>("SCRIPT LOAD", &load)
-                .await?;
-        }
-        self.agree_version().await.map(drop)
-    }
-
-    /// Makes the group of a queue if it is missing. It starts at the first entry, so that jobs queued before it was
-    /// made, or after Redis lost it, are read.
-    ///
-    /// # Errors
-    ///
-    /// If Redis fails.
-    pub async fn ensure_group(&self, shard: Shard, queue: &QueueName) -> Result<(), Error> {
-        let key = self.keys.queue(shard, queue);
-        let reply = self.call(&TRANSITIONS.ensure_group, &[&key], &[]).await?;
-        reply.done()
-    }
-
     /// Calls a transition that needs the record alone: base, id and `args`.
     pub(crate) async fn on_record(
         &self,
@@ -157,7 +114,7 @@ impl Store {
 
     /// Calls a transition whose outcome a client is promised: with replication, that is answered once enough replicas
     /// have it. A repeated call waits for what the first one wrote.
-    pub(crate) async fn promise(
+    pub(crate) async fn call_replicated(
         &self,
         transition: &Transition,
         keys: &[&str],
@@ -169,7 +126,7 @@ impl Store {
         let value = self
             .connections
             .replicated_transition(transition, (keys, args), replication, |value| {
-                !Reply::has_tag(value, &NOTHING_PROMISED)
+                !Reply::has_tag(value, &REFUSALS)
             })
             .await?;
         Reply::new(transition.name, value)

@@ -191,7 +191,7 @@ const SCRIPTS: [Row; 34] = [
     script!("watch": "rings::"),
 ];
 
-const SOURCES: [Row; 41] = [
+const SOURCES: [Row; 42] = [
     (
         "contract/src/",
         &[CONTRACT, transitions(EVERY), jobs(EVERY)],
@@ -205,7 +205,15 @@ const SOURCES: [Row; 41] = [
         ],
     ),
     (
-        "contract/src/dead/",
+        "contract/src/store/operate/dead",
+        &[
+            CONTRACT,
+            transitions(&["dead_letters::"]),
+            e2e(&["operator::"]),
+        ],
+    ),
+    (
+        "contract/src/store/operate/revive",
         &[
             CONTRACT,
             transitions(&["dead_letters::"]),
@@ -221,7 +229,7 @@ const SOURCES: [Row; 41] = [
         ],
     ),
     (
-        "contract/src/doorbell",
+        "contract/src/store/doorbell",
         &[
             CONTRACT,
             transitions(&["rings::", "registers::"]),
@@ -229,21 +237,21 @@ const SOURCES: [Row; 41] = [
         ],
     ),
     (
-        "contract/src/durability",
+        "contract/src/model/durability",
         &[
             CONTRACT,
             slow_transitions(&["replicas::", "losses::", "examines::"]),
         ],
     ),
     (
-        "contract/src/store/durable",
+        "contract/src/doctor/durable",
         &[
             CONTRACT,
             slow_transitions(&["replicas::", "losses::", "examines::"]),
         ],
     ),
     (
-        "contract/src/overview",
+        "contract/src/store/operate/overview",
         &[
             CONTRACT,
             transitions(&["overviews::"]),
@@ -251,7 +259,7 @@ const SOURCES: [Row; 41] = [
         ],
     ),
     (
-        "contract/src/registry",
+        "contract/src/store/operate/registry",
         &[
             CONTRACT,
             transitions(&["registers::", "forgets::", "overviews::"]),
@@ -259,22 +267,22 @@ const SOURCES: [Row; 41] = [
         ],
     ),
     (
-        "contract/src/remote",
+        "contract/src/model/client_task",
         &[CONTRACT, transitions(&["remotes::"]), e2e(&["receivers::"])],
     ),
     (
-        "contract/src/store/remote",
+        "contract/src/store/front/client_task",
         &[CONTRACT, transitions(&["remotes::"]), e2e(&["receivers::"])],
     ),
     (
-        "contract/src/session/",
+        "contract/src/store/front/session/",
         &[
             CONTRACT,
             transitions(&["sessions::", "logs::"]),
             e2e(&["own_stream::", "resume::", "cancelled::", "logs::"]),
         ],
     ),
-    ("contract/src/schema/", &[CONTRACT, FRONT_END, WORKER]),
+    ("contract/src/json/schema/", &[CONTRACT, FRONT_END, WORKER]),
     (
         "process/src/",
         &[

@@ -1,0 +1,66 @@
+//! Keys that hold something else than what belongs there, because somebody else wrote to them. Redis says only that there
+//! is one; which it is, is found here.
+
+use redis::aio::MultiplexedConnection;
+
+use crate::hash_slot::hash_slot;
+use crate::keys::kind_of;
+use crate::model::overview::Misplaced;
+
+/// So many keys are asked for in one round trip.
+const AT_ONCE: usize = 500;
+
+/// Which of these keys hold something else than their names say. Those that are not named as ours are passed over.
+pub(crate) async fn find(
+    connection: &mut MultiplexedConnection,
+    keys: &[String],
+) -> Result<Vec<Misplaced>, redis::RedisError> {
+    let ours: Vec<(&String, &'static str)> = keys
+        .iter()
+        .filter_map(|key| Some((key, kind_of(key)?)))
+        .collect();
+    let mut found = Vec::new();
+    let alike = ours.chunk_by(|(one, _), (next, _)| slot_of(one) == slot_of(next));
+    for some in alike.flat_map(|keys| keys.chunks(AT_ONCE)) {
+        let mut types = redis::pipe();
+        for (key, _) in some {
+            types.cmd("TYPE").arg(key.as_str());
+        }
+        let types: Vec<String> = types.query_async(connection).await?;
+        for ((key, belongs), holds) in some.iter().zip(types) {
+            if holds != *belongs && holds != "none" {
+                found.push(Misplaced {
+                    key: (*key).clone(),
+                    holds,
+                    belongs,
+                });
+            }
+        }
+    }
+    Ok(found)
+}
+
+fn slot_of(key: &str) -> u16 {
+    hash_slot(key.as_bytes())
+}
+
+/// The keys that a transition may touch: those that it names, and those that it derives from the base and a name among its
+/// arguments.
+pub(crate) fn touched(keys: &[&str], args: &[&str]) -> Vec<String> {
+    let mut all: Vec<String> = keys.iter().map(|key| (*key).to_owned()).collect();
+    let Some((base, names)) = args.split_first().filter(|(base, _)| base.ends_with("}:")) else {
+        return all;
+    };
+    all.extend(["due", "dead", "expired", "waiting"].map(|name| format!("{base}{name}")));
+    // Names come before what is long.
+    let names = names.iter().take(NAMES).filter(|name| name.len() <= 300);
+    for name in names.filter(|name| !name.is_empty()) {
+        all.extend(DERIVED.map(|of| format!("{base}{of}:{name}")));
+    }
+    all
+}
+
+/// So many of a transition's arguments may name something.
+const NAMES: usize = 12;
+/// Keys that are derived from the name of a queue, a tool or an owner.
+const DERIVED: [&str; 5] = ["queue", "running", "waiting", "active", "owned"];

@@ -1,0 +1,179 @@
+//! The connections to one server, which are given up together when it is no longer the primary.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use redis::aio::MultiplexedConnection;
+use redis::{AsyncConnectionConfig, Client, ConnectionInfo, ErrorKind, RedisError};
+use tokio_util::sync::CancellationToken;
+
+use super::sizes::Sizes;
+use super::{CONNECT, handshake};
+use crate::error::{Error, has_code, is_shortage};
+
+/// A shared connection, a pool of exclusive ones, and whether the server they lead to is still the right one.
+pub(super) struct Primary {
+    pub(super) client: Client,
+    pub(super) shared: MultiplexedConnection,
+    pub(super) exclusive: deadpool_redis::Pool,
+    server: ConnectionInfo,
+    response_timeout: Duration,
+    sizes: Sizes,
+    over: CancellationToken,
+}
+
+impl Primary {
+    /// Opens the shared connection; the exclusive ones are opened when they are wanted.
+    ///
+    /// # Errors
+    ///
+    /// If the server cannot be reached, or refuses.
+    pub(super) async fn open(
+        info: ConnectionInfo,
+        response_timeout: Duration,
+        exclusive: usize,
+    ) -> Result<Arc<Self>, Error> {
+        let during = "preparing connections";
+        let client = Client::open(info.clone()).map_err(Error::redis(during))?;
+        let config = AsyncConnectionConfig::new()
+            .set_connection_timeout(Some(CONNECT))
+            .set_response_timeout(Some(response_timeout));
+        // A response timeout would end a blocking read here while the server still hands the entry out.
+        let blocking = AsyncConnectionConfig::new()
+            .set_connection_timeout(Some(CONNECT))
+            .set_response_timeout(None);
+        let pool = deadpool_redis::Manager::new_with_config(info.clone(), blocking)
+            .map_err(Error::redis(during))?;
+        let exclusive = deadpool_redis::Pool::builder(pool)
+            .max_size(exclusive)
+            .runtime(deadpool_redis::Runtime::Tokio1)
+            .wait_timeout(Some(CONNECT))
+            .create_timeout(Some(CONNECT))
+            .recycle_timeout(Some(CONNECT))
+            .build()
+            .map_err(|source| Error::Connection {
+                during,
+                reason: source.to_string(),
+            })?;
+        Ok(Arc::new(Self {
+            client,
+            shared: handshake::connect(&info, &config).await?,
+            exclusive,
+            server: info,
+            response_timeout,
+            sizes: Sizes::default(),
+            over: CancellationToken::new(),
+        }))
+    }
+
+    /// Makes sure that the server takes what is to be sent, of which the largest piece is `bytes`.
+    pub(super) async fn admit(&self, during: &'static str, bytes: usize) -> Result<(), Error> {
+        if self.sizes.are_known_to_take(bytes) {
+            return Ok(());
+        }
+        let tried = self
+            .sizes
+            .admit(during, bytes, &self.server, self.response_timeout);
+        Box::pin(tried).await
+    }
+
+    /// Whether it has been given up.
+    pub(super) fn is_over(&self) -> bool {
+        self.over.is_cancelled()
+    }
+
+    /// Resolves when it is given up.
+    pub(super) async fn given_up(&self) {
+        self.over.cancelled().await;
+    }
+
+    /// Gives it up: whoever waits on it looks for the primary again.
+    pub(super) fn give_up(&self) {
+        self.over.cancel();
+    }
+
+    /// Passes an outcome on; gives the primary up if it says that the primary may be elsewhere by now, or that a new connection
+    /// was refused.
+    pub(super) fn settle<T>(
+        &self,
+        during: &'static str,
+        outcome: Result<T, RedisError>,
+    ) -> Result<T, Error> {
+        self.judge(outcome.map_err(Error::redis(during)))
+    }
+
+    /// As [`Self::settle`], for what has been given its context.
+    pub(super) fn judge<T>(&self, outcome: Result<T, Error>) -> Result<T, Error> {
+        let moved = match &outcome {
+            Err(Error::Redis { source, .. } | Error::Unreachable { source, .. }) => {
+                may_have_moved(source)
+            }
+            Err(Error::Connection { .. } | Error::Refused { .. }) => true,
+            _ => false,
+        };
+        if moved {
+            self.give_up();
+        }
+        outcome
+    }
+
+    /// An exclusive connection. One that cannot be had because all are in use, or because this process may open no further
+    /// one, says nothing of the server.
+    pub(super) async fn take(
+        &self,
+        during: &'static str,
+    ) -> Result<deadpool_redis::Connection, Error> {
+        use deadpool_redis::{PoolError, TimeoutType};
+        self.exclusive.get().await.map_err(|source| {
+            let is_ours = match &source {
+                PoolError::Timeout(of) => matches!(of, TimeoutType::Wait),
+                PoolError::Backend(source) => is_shortage(source),
+                _ => false,
+            };
+            if !is_ours {
+                self.give_up();
+            }
+            match source {
+                PoolError::Backend(source) => self.refused(source),
+                source => Error::Connection {
+                    during,
+                    reason: format!("{source} ({})", self.address()),
+                },
+            }
+        })
+    }
+
+    /// A connection of its own for messages.
+    pub(super) async fn listen(&self) -> Result<redis::aio::PubSub, Error> {
+        let opened = self.client.get_async_pubsub().await;
+        opened.map_err(|source| self.refused(source))
+    }
+
+    /// Host and port of the server, or the path of its socket.
+    pub(super) fn address(&self) -> String {
+        self.server.addr().to_string()
+    }
+
+    /// What it means that a further connection could not be opened. The next that is opened after all were given up says
+    /// what the server said.
+    fn refused(&self, source: RedisError) -> Error {
+        if handshake::is_answer(&source) {
+            let (step, closed) = ("a further connection", false);
+            Error::Refused {
+                step,
+                closed,
+                url_from: String::new(),
+                source,
+            }
+        } else {
+            handshake::unreachable(&self.server, source)
+        }
+    }
+}
+
+/// Whether an error is what one meets at a primary that died, froze or was demoted. UNBLOCKED ends the blocking reads of
+/// a server that becomes a replica.
+fn may_have_moved(source: &RedisError) -> bool {
+    let broke = source.kind() == ErrorKind::Io && !is_shortage(source);
+    broke || has_code(source, &["READONLY", "UNBLOCKED", "MASTERDOWN"])
+}

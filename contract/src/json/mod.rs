@@ -1,0 +1,6 @@
+//! JSON as texts and values: what every client can read, objects and nothing else read into structs, and JSON Schemas. Nothing
+//! here knows of jobs or Redis.
+
+pub(crate) mod object;
+pub(crate) mod readable;
+pub(crate) mod schema;

@@ -1,0 +1,94 @@
+//! Attempts: the entry that lets a worker begin one, what its writes are checked against, and how it is lost.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use crate::model::ids::{Attempt, EntryId, TaskId};
+use crate::model::names::{QueueName, WorkerId};
+
+/// An entry that a worker took off a stream, and by it the right to claim the job. A claim that is repeated with the same
+/// value is given the same attempt. The same entry delivered once more is another value: by it, no attempt is given out that
+/// a handler may have begun.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Claimed {
+    /// The job.
+    pub id: TaskId,
+    /// The queue it came from.
+    pub queue: QueueName,
+    /// The entry.
+    pub entry: EntryId,
+    /// Which delivery to this process it is.
+    pub(crate) number: u64,
+}
+
+/// Deliveries to this process so far.
+static DELIVERIES: AtomicU64 = AtomicU64::new(0);
+
+impl Claimed {
+    /// An entry that was just delivered.
+    #[must_use]
+    pub fn new(id: TaskId, queue: QueueName, entry: EntryId) -> Self {
+        Self {
+            id,
+            queue,
+            entry,
+            number: DELIVERIES.fetch_add(1, Ordering::Relaxed),
+        }
+    }
+}
+
+/// An attempt: what its writes are checked against.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Hold {
+    /// The job, its queue and its entry.
+    pub claimed: Claimed,
+    /// The number of the attempt.
+    pub attempt: Attempt,
+    /// Who runs it.
+    pub worker: WorkerId,
+}
+
+/// What an attempt tells pollers. Absent parts keep their last value.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Progress {
+    /// How far it is. Finite.
+    pub progress: Option<f64>,
+    /// What it counts towards. Finite.
+    pub total: Option<f64>,
+    /// A line for people.
+    pub message: Option<String>,
+}
+
+/// A job that expired before it ended.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Expired {
+    /// The tool that its entry named; empty if it named none.
+    pub tool: String,
+    /// Whether an attempt may have begun; if none did, the job is counted as expired.
+    pub begun: bool,
+}
+
+/// An attempt whose worker fell silent.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Lost {
+    /// How many attempts of the job were lost so, this one included.
+    pub crashes: u64,
+    /// The tool that it ran, as the record has it.
+    pub tool: String,
+    /// Its number.
+    pub attempt: u64,
+    /// The worker.
+    pub worker: String,
+}
+
+/// Why an attempt must stop: none of its writes counts any more.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Refused {
+    /// The caller cancelled the task.
+    Cancelled,
+    /// The task ended otherwise.
+    AlreadyTerminal,
+    /// The record expired.
+    Gone,
+    /// The lease was lost: another attempt holds the job, or nobody.
+    LeaseLost,
+}

@@ -1,0 +1,98 @@
+//! Tasks of a client's own: how it answers a question that takes it a while.
+
+use serde::Deserialize;
+use std::time::Duration;
+
+use crate::model::ids::SessionId;
+
+/// How a client's task stands. One that was cancelled is never kept: its question has its answer then.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum RemoteStatus {
+    /// It goes on; the client moves it.
+    Working,
+    /// It wants something before it goes on, and to be asked for its result meanwhile.
+    InputRequired,
+    /// Its result waits to be fetched.
+    Completed,
+    /// Its error waits to be fetched.
+    Failed,
+}
+
+impl RemoteStatus {
+    pub(crate) fn as_str(self) -> &'static str {
+        match self {
+            Self::Working => "working",
+            Self::InputRequired => "input_required",
+            Self::Completed => "completed",
+            Self::Failed => "failed",
+        }
+    }
+}
+
+/// A task by which a client answers a question, as the record notes it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Remote {
+    /// The client's id for it.
+    pub task: String,
+    /// The session whose client has it.
+    pub session: SessionId,
+    /// What the client last said of it.
+    pub status: RemoteStatus,
+    /// In words.
+    pub message: Option<String>,
+}
+
+/// What a client says of a task of its own.
+#[derive(Debug, Clone, Copy)]
+pub struct Said<'a> {
+    /// The session whose client says it.
+    pub session: SessionId,
+    /// Whether it says so by making the task or when asked.
+    pub by: SaidBy<'a>,
+    /// How the task stands.
+    pub status: RemoteStatus,
+    /// In words; empty if it says nothing.
+    pub message: &'a str,
+    /// How long to wait before it is asked again, at least 1 ms; as before if it does not say.
+    pub poll: Option<Duration>,
+}
+
+/// On what occasion a client says how its task stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum SaidBy<'a> {
+    /// It made the task, with this id.
+    Making(&'a str),
+    /// It was asked, by the message of this number.
+    Poll(u64),
+}
+
+/// A client's task that nothing waits for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Unwanted {
+    /// The key of the question that it was to answer.
+    pub key: String,
+    /// The client's id.
+    pub task: String,
+}
+
+#[derive(Deserialize)]
+struct Stored {
+    task: String,
+    session: String,
+    status: RemoteStatus,
+    message: Option<String>,
+}
+
+impl Remote {
+    /// Reads the field of a record; nothing if it cannot be read, since another version wrote it.
+    pub(crate) fn read(stored: &str) -> Option<Self> {
+        let stored: Stored = serde_json::from_str(stored).ok()?;
+        Some(Self {
+            task: stored.task,
+            session: stored.session.parse().ok()?,
+            status: stored.status,
+            message: stored.message,
+        })
+    }
+}

@@ -1,0 +1,231 @@
+//! A dead letter, and what it is called.
+
+use std::collections::HashMap;
+use std::fmt;
+use std::str::FromStr;
+
+use crate::model::ids::TaskId;
+use crate::model::names::Owner;
+use crate::model::shard::Shard;
+use crate::model::tool::ToolDefinition;
+
+/// `<shard>:<entry>`: where a letter stands. The later one is the greater one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct LetterId {
+    ms: u64,
+    sequence: u64,
+    shard: Shard,
+}
+
+impl LetterId {
+    pub(crate) fn new(shard: Shard, entry: &str) -> Option<Self> {
+        let (ms, sequence) = entry.split_once('-')?;
+        Some(Self {
+            ms: ms.parse().ok()?,
+            sequence: sequence.parse().ok()?,
+            shard,
+        })
+    }
+
+    pub(crate) fn shard(self) -> Shard {
+        self.shard
+    }
+
+    /// The entry of the stream.
+    pub(crate) fn entry(self) -> String {
+        format!("{}-{}", self.ms, self.sequence)
+    }
+}
+
+impl fmt::Display for LetterId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}:{}", self.shard, self.entry())
+    }
+}
+
+/// The text is not the id of a letter.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("a dead letter's id is <shard>:<entry>, as in 0:1795405088549-0")]
+pub struct InvalidLetterId;
+
+impl FromStr for LetterId {
+    type Err = InvalidLetterId;
+
+    fn from_str(text: &str) -> Result<Self, InvalidLetterId> {
+        let read = || {
+            let (shard, entry) = text.split_once(':')?;
+            Self::new(Shard::numbered(shard.parse().ok()?)?, entry)
+        };
+        read().ok_or(InvalidLetterId)
+    }
+}
+
+/// A job that will not be retried by itself, or an entry that was no job.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct DeadLetter {
+    /// Where it stands.
+    pub id: LetterId,
+    /// The job; nothing if the entry named none that can be read.
+    pub task: Option<TaskId>,
+    /// What the entry gave as the job, readable or not.
+    pub named: String,
+    /// The tool; empty if the entry named none.
+    pub tool: String,
+    /// The queue, unless an earlier release buried it.
+    pub queue: Option<String>,
+    /// Why it will not be retried.
+    pub reason: String,
+    /// How many attempts were started.
+    pub attempts: u64,
+    /// How often the job might run, as its tool had it when it was submitted; nothing if the letter does not say.
+    pub max_attempts: Option<u64>,
+    /// The first task of a job that was retried before; nothing if it never was.
+    pub origin: Option<TaskId>,
+    /// Whose task it is; nothing if the letter does not say.
+    pub owner: Option<Owner>,
+    /// How long the task was to live, ms.
+    pub ttl_ms: Option<u64>,
+    /// The arguments, unless they are long.
+    pub arguments: Option<String>,
+    /// The client capabilities.
+    pub capabilities: Option<String>,
+    /// Who ran its last attempt; nothing if none began, or the letter does not say.
+    pub worker: Option<String>,
+    /// When its last attempt began, ms since the epoch.
+    pub started_ms: Option<u64>,
+    /// Whether the job's record is there still.
+    pub record_exists: bool,
+}
+
+impl DeadLetter {
+    pub(crate) fn from_entry(
+        shard: Shard,
+        entry: &str,
+        fields: Vec<(String, String)>,
+    ) -> Option<Self> {
+        let mut fields: HashMap<String, String> = fields.into_iter().collect();
+        let mut take = |name: &str| fields.remove(name);
+        let named = take("id").unwrap_or_default();
+        Some(Self {
+            id: LetterId::new(shard, entry)?,
+            // A transition finds every key of a job in its own shard.
+            task: named.parse().ok().filter(|id: &TaskId| id.shard() == shard),
+            named,
+            tool: take("tool").unwrap_or_default(),
+            queue: take("queue").filter(|queue| !queue.is_empty()),
+            reason: take("reason").unwrap_or_default(),
+            // What cannot be read may stand for an attempt that was begun.
+            attempts: take("attempts").map_or(0, |count| count.parse().unwrap_or(1)),
+            max_attempts: take("max_attempts").and_then(|n| n.parse().ok()),
+            origin: take("origin").and_then(|id| id.parse().ok()),
+            owner: take("owner").and_then(|name| Owner::stored(&name)),
+            ttl_ms: take("ttl_ms").and_then(|ms| ms.parse().ok()),
+            arguments: take("arguments"),
+            capabilities: take("capabilities"),
+            worker: take("worker").filter(|worker| !worker.is_empty()),
+            started_ms: take("started_ms").and_then(|ms| ms.parse().ok()),
+            record_exists: false,
+        })
+    }
+
+    /// When it was buried, ms since the epoch.
+    #[must_use]
+    pub fn buried_ms(&self) -> u64 {
+        self.id.ms
+    }
+}
+
+/// Which letters are wanted; all if nothing is said.
+#[derive(Debug, Clone, Default)]
+pub struct LetterFilter {
+    /// Of this tool.
+    pub tool: Option<String>,
+    /// Whose reason contains this text, in any case of letters.
+    pub reason: Option<String>,
+    /// Further back than this letter.
+    pub before: Option<LetterId>,
+    /// Buried before this time, ms since the epoch.
+    pub until_ms: Option<u64>,
+}
+
+impl LetterFilter {
+    pub(crate) fn fits(&self, letter: &DeadLetter) -> bool {
+        let tool = self.tool.as_ref().is_none_or(|tool| *tool == letter.tool);
+        let reason = self
+            .reason
+            .as_ref()
+            .is_none_or(|part| letter.reason.to_lowercase().contains(&part.to_lowercase()));
+        let time = self.until_ms.is_none_or(|until| letter.buried_ms() < until);
+        tool && reason && time
+    }
+
+    /// Where reading a shard begins, as `XREVRANGE` takes it. Letters of one moment are in the order of their shards,
+    /// the highest first.
+    pub(crate) fn start(&self, shard: Shard) -> String {
+        match &self.before {
+            None => "+".to_owned(),
+            Some(before) if shard >= before.shard() => format!("({}", before.entry()),
+            Some(before) => before.entry(),
+        }
+    }
+}
+
+/// What is known of a job that died: what its caller asked for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Remains {
+    /// Whose task it was.
+    pub owner: Owner,
+    /// The arguments, a JSON object.
+    pub arguments: String,
+    /// The first task of the job, through however many retries; its own if it never was retried.
+    pub origin: TaskId,
+    /// How many attempts were started.
+    pub attempts: u64,
+    /// How often it might run, as its tool had it when it was submitted; nothing if nobody knows any more.
+    pub max_attempts: Option<u64>,
+    pub(crate) capabilities: Option<String>,
+    pub(crate) answers: Vec<(String, String)>,
+}
+
+impl Remains {
+    /// Whether to queue the job again is to risk that its work is done twice: an attempt was begun, and the job, or its tool
+    /// as `registered` now, may run once. One of which nobody knows it is taken for such a job.
+    #[must_use]
+    pub fn may_run_once(&self, registered: &ToolDefinition) -> bool {
+        let once = self.max_attempts.is_none_or(|attempts| attempts <= 1);
+        self.attempts > 0 && (once || registered.attempts <= 1)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_count_of_attempts_that_cannot_be_read_is_no_promise_that_none_was_begun() {
+        let attempts = |fields: &[(&str, &str)]| {
+            let fields = fields
+                .iter()
+                .map(|(k, v)| ((*k).to_owned(), (*v).to_owned()));
+            let letter =
+                DeadLetter::from_entry(Shard::numbered(0).unwrap(), "17-0", fields.collect());
+            letter.unwrap().attempts
+        };
+        assert_eq!(attempts(&[]), 0);
+        assert_eq!(attempts(&[("attempts", "0")]), 0);
+        assert_eq!(attempts(&[("attempts", "3")]), 3);
+        for unreadable in ["", "one", "-1"] {
+            assert_eq!(attempts(&[("attempts", unreadable)]), 1, "{unreadable}");
+        }
+    }
+
+    #[test]
+    fn an_id_reads_back_and_orders_by_time() {
+        let id = |text: &str| text.parse::<LetterId>().unwrap();
+        assert_eq!(id("3:17-2").to_string(), "3:17-2");
+        assert!(id("9:17-2") < id("0:18-0") && id("0:9-0") < id("0:17-0"));
+        for wrong in ["", "17-2", "0:17", "1024:17-0", "0:a-0", "0:1-2-3"] {
+            assert_eq!(wrong.parse::<LetterId>(), Err(InvalidLetterId), "{wrong}");
+        }
+    }
+}

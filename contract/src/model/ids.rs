@@ -1,0 +1,145 @@
+//! Ids of tasks, sessions, attempts and entries, each of its own type so that no two can be swapped.
+
+use std::fmt;
+use std::str::FromStr;
+
+use uuid::Uuid;
+
+use crate::model::names::InvalidId;
+use crate::model::shard::Shard;
+
+/// `<shard>-<uuid v4>`: what clients hold. Any replica derives every key from it; 122 random bits make it unguessable.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct TaskId {
+    shard: Shard,
+    uuid: Uuid,
+}
+
+impl TaskId {
+    /// A fresh id on `shard`.
+    #[must_use]
+    pub fn random(shard: Shard) -> Self {
+        Self {
+            shard,
+            uuid: Uuid::new_v4(),
+        }
+    }
+
+    /// Where the task's keys live.
+    #[must_use]
+    pub fn shard(self) -> Shard {
+        self.shard
+    }
+}
+
+impl fmt::Display for TaskId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}-{}", self.shard, self.uuid.hyphenated())
+    }
+}
+
+impl FromStr for TaskId {
+    type Err = InvalidId;
+
+    fn from_str(text: &str) -> Result<Self, InvalidId> {
+        let read = || {
+            let (shard, uuid) = text.split_once('-')?;
+            let id = Self {
+                shard: Shard::numbered(shard.parse().ok()?)?,
+                uuid: Uuid::try_parse(uuid).ok()?,
+            };
+            // One spelling per task: other forms of the same UUID are other keys.
+            (id.to_string() == text).then_some(id)
+        };
+        read().ok_or_else(|| {
+            InvalidId::new(
+                "task id",
+                text,
+                "it is <shard>-<uuid>, as the server gave it",
+            )
+        })
+    }
+}
+
+/// The id a client echoes in `Mcp-Session-Id`: a UUID of version 4.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct SessionId(Uuid);
+
+impl SessionId {
+    /// A fresh id.
+    #[must_use]
+    pub fn random() -> Self {
+        Self(Uuid::new_v4())
+    }
+}
+
+impl fmt::Display for SessionId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.hyphenated().fmt(f)
+    }
+}
+
+impl FromStr for SessionId {
+    type Err = InvalidId;
+
+    fn from_str(text: &str) -> Result<Self, InvalidId> {
+        match Uuid::try_parse(text) {
+            Ok(uuid) if uuid.hyphenated().to_string() == text => Ok(Self(uuid)),
+            _ => Err(InvalidId::new(
+                "session id",
+                text,
+                "it is the one the server gave",
+            )),
+        }
+    }
+}
+
+/// The number of an attempt, from 1; the fencing token of everything a worker writes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Attempt(pub u64);
+
+impl fmt::Display for Attempt {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+/// A stream entry's id, as Redis made it.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct EntryId(pub(crate) String);
+
+impl EntryId {
+    /// The id as Redis prints it.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl From<String> for EntryId {
+    fn from(id: String) -> Self {
+        Self(id)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_task_id_has_one_spelling() {
+        let id = TaskId::random(Shard::numbered(3).unwrap());
+        assert_eq!(id.to_string().parse(), Ok(id));
+        let upper = id.to_string().to_uppercase();
+        assert!(upper == id.to_string() || upper.parse::<TaskId>().is_err());
+        for wrong in [
+            "",
+            "3",
+            "x-1",
+            "99999-00000000-0000-4000-8000-000000000000",
+            "03-00000000-0000-4000-8000-000000000000",
+        ] {
+            assert!(wrong.parse::<TaskId>().is_err(), "{wrong}");
+        }
+    }
+}

@@ -1,0 +1,111 @@
+//! A job as its record tells it: to the callers who poll its task, and to the worker that runs it.
+
+use std::collections::HashMap;
+
+use crate::model::ids::{Attempt, TaskId};
+use crate::model::log::LogLevel;
+use crate::model::names::{Owner, QueueName, ToolName};
+use crate::model::status::Status;
+use crate::model::tool::DefinitionDigest;
+use crate::model::waits::Waits;
+use crate::model::worker::Served;
+
+/// A record as a poll sees it.
+#[derive(Debug, Clone, PartialEq)]
+pub struct TaskView {
+    /// The task.
+    pub id: TaskId,
+    /// Where it stands.
+    pub status: Status,
+    /// The tool it calls.
+    pub tool: String,
+    /// Who may see it.
+    pub owner: Owner,
+    /// Whether it stands behind a plain call, which shows no task to its caller.
+    pub plain: bool,
+    /// When it was created, ms since the epoch, by Redis's clock.
+    pub created_ms: i64,
+    /// When it last changed, ms since the epoch.
+    pub updated_ms: i64,
+    /// How long it lives from its creation, ms: exactly what the key's expiry is set to.
+    pub ttl_ms: i64,
+    /// How often the caller should poll while the task is young, ms.
+    pub poll_ms: u64,
+    /// How often the caller should poll once the task is old, ms.
+    pub poll_max_ms: u64,
+    /// What the worker, or the transition that ended the job, says about it.
+    pub message: Option<String>,
+    /// Whether a completed result reports a tool error.
+    pub is_error: bool,
+    /// Progress, as the worker wrote the number.
+    pub progress: Option<String>,
+    /// What progress counts towards.
+    pub total: Option<String>,
+    /// Attempts started so far.
+    pub attempt: u64,
+    /// What it waits for while it is queued; absent if it only ever waited for a worker. Once an attempt began, what it waited
+    /// for last.
+    pub waits: Option<Waits>,
+    /// The queue it came to.
+    pub queue: String,
+    /// How many jobs of its tool run at a time, if there is a limit.
+    pub limit: Option<u64>,
+    /// Until when its worker holds it while it is worked on, ms since the epoch.
+    pub lease_ms: Option<i64>,
+    /// Whether the job fails if the attempt that runs loses its worker: it reaches its crash limit then.
+    pub last_crash: bool,
+    /// Who serves its queue; only where the reader knows.
+    pub served: Option<Served>,
+    /// The result, byte for byte as the worker wrote it: a JSON object. Only once completed, and only where asked for.
+    pub result: Option<String>,
+    /// The JSON-RPC error object of a failed job. Only where asked for.
+    pub error: Option<String>,
+}
+
+/// A record as the worker that claimed it sees it.
+#[derive(Debug, Clone)]
+pub struct Job {
+    /// The task behind which it stands.
+    pub id: TaskId,
+    /// The first task of the job, through however many retries of dead letters; `id` if it never was retried so.
+    pub origin: TaskId,
+    /// The tool to run.
+    pub tool: ToolName,
+    /// The queue it came from.
+    pub queue: QueueName,
+    /// Who asked for it.
+    pub owner: Owner,
+    /// The arguments: a JSON object, validated against the tool's input schema before the job was queued.
+    pub arguments: String,
+    /// This attempt; the fence of all its writes.
+    pub attempt: Attempt,
+    /// Attempts that ended in a retry so far.
+    pub retries: u64,
+    /// Attempts whose worker died so far.
+    pub crashes: u64,
+    /// After so many attempts that ended in a retry it is retried no more; as its tool had it when it was submitted.
+    pub max_attempts: u64,
+    /// After so many attempts whose worker died it is failed; as its tool had it when it was submitted.
+    pub max_crashes: u64,
+    /// When the task was created, ms since the epoch.
+    pub created_ms: i64,
+    /// How long it lives from then, ms.
+    pub ttl_ms: i64,
+    /// How long it was ready before this attempt began, ms: since its call, its backoff, its last answer, or the end of the
+    /// lease of the attempt that was lost before.
+    pub waited_ms: u64,
+    /// The worker that fell silent and that it was taken over from, if this is what began the attempt.
+    pub taken_from: Option<String>,
+    /// How long one attempt may take, ms.
+    pub timeout_ms: u64,
+    /// What the client can be asked: a JSON object of MCP client capabilities.
+    pub capabilities: Option<String>,
+    /// W3C trace context of the call.
+    pub trace: Option<String>,
+    /// From which level on the client hears of the log; of none if absent.
+    pub log_level: Option<LogLevel>,
+    /// Which definition of the tool the arguments were checked against; absent if whoever queued it knew none.
+    pub definition: Option<DefinitionDigest>,
+    /// Answers stored by earlier attempts: key to JSON.
+    pub answers: HashMap<String, String>,
+}

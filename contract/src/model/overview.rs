@@ -1,0 +1,88 @@
+//! How much there is of everything, and what is out of place, as operators are told.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
+
+use crate::model::names::QueueName;
+
+/// A server as it stands.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ServerOverview {
+    /// Product and version.
+    pub product: String,
+    /// Whether it takes writes.
+    pub is_primary: bool,
+    /// How long it runs, seconds.
+    pub uptime_seconds: u64,
+    /// Memory in use, bytes.
+    pub used_bytes: u64,
+    /// The most it may use, bytes; 0 for no limit.
+    pub max_bytes: u64,
+    /// Open connections.
+    pub connections: u64,
+    /// The contract's version, if one is stored.
+    pub contract: Option<String>,
+    /// Its clock, ms since the epoch.
+    pub now_ms: u64,
+}
+
+/// A queue over all shards.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct QueueOverview {
+    /// Jobs that wait for a worker or run, and entries of expired ones that no worker has met yet.
+    pub length: u64,
+    /// Those that were given to a worker.
+    pub pending: u64,
+    /// When the oldest of all was queued, ms since the epoch.
+    pub oldest_ms: Option<u64>,
+    /// A key of it that holds something else than a stream, which counts for nothing.
+    pub misplaced: Option<Misplaced>,
+}
+
+/// What is not on a queue, over all shards.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct ShardOverview {
+    /// Jobs that wait for their time.
+    pub due: u64,
+    /// When the next one's comes, ms since the epoch.
+    pub next_due_ms: Option<u64>,
+    /// Jobs that wait for a slot of their tool, which is at its concurrency limit.
+    pub waiting: u64,
+    /// Dead letters.
+    pub dead: u64,
+    /// How many jobs expired while they waited to run, by tool; `-` is those whose tool nobody knew. Until 30 days after the
+    /// last one of a shard.
+    pub expired: BTreeMap<String, u64>,
+}
+
+/// What is there that nobody names: queues without a tool, and keys that hold something else than what belongs there.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Survey {
+    /// Every queue that has a stream, also an empty one.
+    pub queues: BTreeSet<QueueName>,
+    /// Keys of queues, indexes and registries that hold something else than what belongs there. Records, sessions and what
+    /// belongs to one owner are not among them: they are told of when they are met.
+    pub misplaced: Vec<Misplaced>,
+}
+
+/// A key that holds something else than what belongs there.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Misplaced {
+    /// Its name.
+    pub key: String,
+    /// The type of what it holds.
+    pub holds: String,
+    /// The type that belongs there.
+    pub belongs: &'static str,
+}
+
+impl fmt::Display for Misplaced {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self {
+            key,
+            holds,
+            belongs,
+        } = self;
+        write!(f, "{key:?} holds a {holds} where a {belongs} belongs")
+    }
+}

@@ -1,0 +1,101 @@
+//! Sessions of the legacy protocol: what `initialize` settled, what is known of their requests, and how far their clients
+//! were told of their tasks.
+
+use crate::model::ids::TaskId;
+use crate::model::log::LogLevel;
+use crate::model::names::Owner;
+
+/// What `initialize` settled.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Session {
+    /// The protocol revision both sides speak.
+    pub revision: String,
+    /// Who opened it; nobody else may use it.
+    pub owner: Owner,
+    /// The client's capabilities, a JSON object.
+    pub capabilities: String,
+    /// The client's name and version, for operators.
+    pub client: String,
+    /// From which level on it hears of its jobs' logs; of none until it says so.
+    pub log_level: Option<LogLevel>,
+}
+
+/// What is known of a request.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct RequestNote {
+    /// The job behind it, if it is a call whose job is queued.
+    pub job: Option<TaskId>,
+    /// Whether it was cancelled since it began.
+    pub cancelled: bool,
+}
+
+/// What became of a connection's wish to be the session's own stream.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum StreamHold {
+    /// It is.
+    Held {
+        /// Another connection that was before.
+        before: Option<String>,
+    },
+    /// Another one is.
+    Taken,
+}
+
+/// From when to when a record lives, ms since the epoch.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Lifetime {
+    /// When it was made.
+    pub from_ms: i64,
+    /// When it expires.
+    pub until_ms: i64,
+}
+
+/// How far a client was told of a task, over whichever of its session's streams.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Told {
+    /// The progress that was told last.
+    pub progress: Option<String>,
+    /// The place of the log line that was told last.
+    pub line: Option<String>,
+}
+
+/// Stands for what was not told.
+const NOTHING: &str = "-";
+
+impl Told {
+    /// With when the task expires.
+    pub(crate) fn write(&self, until_ms: i64) -> String {
+        let [progress, line] =
+            [&self.progress, &self.line].map(|told| told.as_deref().unwrap_or(NOTHING));
+        format!("{until_ms} {progress} {line}")
+    }
+
+    /// What cannot be read was written by another version, and is as good as not there.
+    pub(crate) fn read(text: &str) -> Option<(i64, Self)> {
+        let mut parts = text.split(' ');
+        let until_ms = parts.next()?.parse().ok()?;
+        let mut told = || {
+            let told = parts.next()?;
+            Some((told != NOTHING).then(|| told.to_owned()))
+        };
+        let (progress, line) = (told()?, told()?);
+        Some((until_ms, Self { progress, line }))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_was_told_reads_back() {
+        for (progress, line) in [(None, None), (Some("0.5"), None), (Some("3"), Some("17-0"))] {
+            let [progress, line] = [progress, line].map(|told: Option<&str>| told.map(Into::into));
+            let told = Told { progress, line };
+            assert_eq!(Told::read(&told.write(7)), Some((7, told)));
+        }
+        for wrong in ["", "nonsense", "7 1", "x 1 2"] {
+            assert_eq!(Told::read(wrong), None, "{wrong}");
+        }
+    }
+}

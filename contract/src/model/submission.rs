@@ -1,0 +1,80 @@
+//! A job to be queued.
+
+use std::time::Duration;
+
+use crate::model::alias::Alias;
+use crate::model::ids::TaskId;
+use crate::model::log::LogLevel;
+use crate::model::names::{Owner, ReplicaId};
+use crate::model::tool::{DefinitionDigest, ToolDefinition};
+
+/// A job to be queued.
+#[derive(Debug, Clone)]
+pub struct Submission<'a> {
+    /// The tool to run; its limits go into the record.
+    pub tool: &'a ToolDefinition,
+    /// The id, made by the caller so that a repeated submit is the same submit.
+    pub id: TaskId,
+    /// Whose task it is.
+    pub owner: &'a Owner,
+    /// The arguments, a JSON object that fits the tool's input schema.
+    pub arguments: &'a str,
+    /// Which definition of the tool they were checked against; any worker that knows the tool runs the job if absent.
+    pub definition: Option<&'a DefinitionDigest>,
+    /// Whether it stands behind a plain call: then it is in no list, and its record goes soon after the end.
+    pub plain: bool,
+    /// How long the record lives from now on, if the end does not change it; in whole ms, at least one.
+    pub ttl: Duration,
+    /// How long it stays after the end: at least, for a task; at most, for a plain call. Zero leaves a task's ttl alone.
+    pub keep: Duration,
+    /// The name under which later submits find this job, if there is one. Its shard is [`Alias::shard`].
+    pub alias: Option<&'a Alias>,
+    /// The MCP client capabilities, a JSON object.
+    pub capabilities: Option<&'a str>,
+    /// The W3C `traceparent` of the call.
+    pub trace: Option<&'a str>,
+    /// A replica that waits for the outcome from the start.
+    pub waiter: Option<&'a ReplicaId>,
+    /// The legacy session that asked for it: it is told how a task goes, and may resume the stream of a plain call.
+    pub session: Option<&'a str>,
+    /// Under which token the session is told of progress: a JSON string or integer.
+    pub progress_token: Option<&'a str>,
+    /// Answers that are there before anything was asked: key and JSON.
+    pub answers: &'a [(String, String)],
+    /// Questions, key and JSON of method and params, without whose answers the job is not queued.
+    pub asks: &'a [(String, String)],
+    /// From which level on the client hears of the job's log; of none if absent.
+    pub log_level: Option<LogLevel>,
+    /// The most entries the queue may hold, 0 for no limit.
+    pub queue_cap: u64,
+    /// The most live jobs the owner may have, 0 for no limit.
+    pub owner_cap: u64,
+}
+
+impl<'a> Submission<'a> {
+    /// A task that its caller left all to the tool: its ttl, and nothing that need not be there. No caps.
+    #[must_use]
+    pub fn new(tool: &'a ToolDefinition, id: TaskId, owner: &'a Owner, arguments: &'a str) -> Self {
+        Self {
+            tool,
+            id,
+            owner,
+            arguments,
+            definition: None,
+            plain: false,
+            ttl: Duration::from_millis(tool.ttl.default_ms),
+            keep: Duration::ZERO,
+            alias: None,
+            capabilities: None,
+            trace: None,
+            waiter: None,
+            session: None,
+            progress_token: None,
+            answers: &[],
+            asks: &[],
+            log_level: None,
+            queue_cap: 0,
+            owner_cap: 0,
+        }
+    }
+}

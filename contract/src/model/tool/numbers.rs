@@ -1,0 +1,89 @@
+//! Which numbers of a tool's definition go together.
+
+use crate::model::tool::definition::ToolDefinition;
+
+impl ToolDefinition {
+    /// Checks that its numbers can hold together: with others no job of it could run, or be found.
+    ///
+    /// # Errors
+    ///
+    /// The first that cannot, by the name of the field, and what would be right.
+    pub fn check_numbers(&self) -> Result<(), String> {
+        let at_least_one = [
+            ("timeout_ms", self.timeout_ms),
+            ("ttl.min_ms", self.ttl.min_ms),
+            ("poll_interval_ms", self.poll_interval_ms),
+            ("attempts", self.attempts.into()),
+            ("crash_limit", self.crash_limit.into()),
+            ("concurrency", self.concurrency.unwrap_or(1).into()),
+        ];
+        if let Some((name, _)) = at_least_one.iter().find(|(_, number)| *number == 0) {
+            return Err(format!("{name}: it must be 1 or more"));
+        }
+        let ordered = [
+            (
+                "ttl.min_ms",
+                self.ttl.min_ms,
+                "ttl.default_ms",
+                self.ttl.default_ms,
+            ),
+            (
+                "ttl.default_ms",
+                self.ttl.default_ms,
+                "ttl.max_ms",
+                self.ttl.max_ms,
+            ),
+            (
+                "backoff.initial_ms",
+                self.backoff.initial_ms,
+                "backoff.max_ms",
+                self.backoff.max_ms,
+            ),
+        ];
+        match ordered.iter().find(|(_, low, _, high)| low > high) {
+            Some((low_name, low, high_name, high)) => Err(format!(
+                "{low_name}: it must be at most {high_name}, but {low} is more than {high}"
+            )),
+            None => Ok(()),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    type Change = fn(&mut ToolDefinition);
+
+    fn checked(change: impl Fn(&mut ToolDefinition)) -> Result<(), String> {
+        let text = r#"{"name":"t","input_schema":{"type":"object"}}"#;
+        let mut tool: ToolDefinition = serde_json::from_str(text).unwrap();
+        change(&mut tool);
+        tool.check_numbers()
+    }
+
+    #[test]
+    fn numbers_with_which_nothing_could_run_are_refused_by_name() {
+        assert_eq!(checked(|_| {}), Ok(()));
+        let changes: [(&str, Change); 8] = [
+            ("timeout_ms", |tool| tool.timeout_ms = 0),
+            ("poll_interval_ms", |tool| tool.poll_interval_ms = 0),
+            ("attempts", |tool| tool.attempts = 0),
+            ("crash_limit", |tool| tool.crash_limit = 0),
+            ("concurrency", |tool| tool.concurrency = Some(0)),
+            ("ttl.min_ms", |tool| {
+                tool.ttl.min_ms = tool.ttl.default_ms + 1
+            }),
+            ("ttl.default_ms", |tool| {
+                tool.ttl.default_ms = tool.ttl.max_ms + 1
+            }),
+            ("backoff.initial_ms", |tool| {
+                tool.backoff.initial_ms = tool.backoff.max_ms + 1
+            }),
+        ];
+        for (name, change) in changes {
+            let refused = checked(change).unwrap_err();
+            assert!(refused.starts_with(&format!("{name}: ")), "{refused}");
+        }
+    }
+}

@@ -1,0 +1,121 @@
+//! The transitions' Lua sources, as Redis runs them.
+
+use std::sync::LazyLock;
+
+use redis::Script;
+
+const PRELUDE: &str = include_str!("../../lua/prelude.lua");
+
+/// Whether a transition may run while Redis is out of memory. Those that finish, renew or give back must: they are how
+/// memory comes free.
+#[derive(Clone, Copy)]
+enum WhenFull {
+    Refuse,
+    Run,
+}
+
+/// One transition, ready to be called by its digest.
+pub(crate) struct Transition {
+    pub(crate) name: &'static str,
+    pub(crate) script: Script,
+    source: String,
+}
+
+impl Transition {
+    fn new(name: &'static str, body: &str, when_full: WhenFull) -> Self {
+        // The first line makes Redis check memory before the script starts, never between two of its writes.
+        let flags = match when_full {
+            WhenFull::Refuse => "#!lua",
+            WhenFull::Run => "#!lua flags=allow-oom",
+        };
+        let source = format!("{flags}\n{PRELUDE}\n{body}");
+        Self {
+            name,
+            script: Script::new(&source),
+            source,
+        }
+    }
+}
+
+macro_rules! transitions {
+    ($($name:ident $when_full:ident),* $(,)?) => {
+        /// Every transition, by name.
+        pub(crate) struct Transitions { $(pub(crate) $name: Transition),* }
+
+        impl Transitions {
+            fn new() -> Self {
+                Self {
+                    $($name: Transition::new(
+                        stringify!($name),
+                        include_str!(concat!("../../lua/", stringify!($name), ".lua")),
+                        WhenFull::$when_full,
+                    )),*
+                }
+            }
+
+            pub(crate) fn all(&self) -> Vec<&Transition> {
+                vec![$(&self.$name),*]
+            }
+        }
+    };
+}
+
+transitions! {
+    submit Refuse,
+    claim Run,
+    renew_lease Run,
+    report_progress Refuse,
+    report_log Refuse,
+    set_session_level Refuse,
+    hold_session_stream Run,
+    drop_session_stream Run,
+    ask_input Refuse,
+    park Run,
+    answer_input Run,
+    deliver_input Run,
+    recall_input Run,
+    note_remote Run,
+    poll_remote Run,
+    drop_remote Run,
+    finish Run,
+    schedule_retry Run,
+    release Run,
+    cancel Run,
+    leave_call Run,
+    watch Run,
+    hand_out Run,
+    forward Run,
+    reclaim Run,
+    dead_letter Run,
+    forget_worker Run,
+    revive Refuse,
+    agree_version Run,
+    ensure_group Run,
+    register_tools Run,
+    beat Run,
+}
+
+pub(crate) static TRANSITIONS: LazyLock<Transitions> = LazyLock::new(Transitions::new);
+
+/// The name and the Lua source of every transition, as Redis runs it: for those who call the scripts themselves, or
+/// look into what they do.
+pub fn sources() -> impl Iterator<Item = (&'static str, &'static str)> {
+    let all = TRANSITIONS.all().into_iter();
+    all.map(|transition| (transition.name, transition.source.as_str()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_sources_are_what_redis_runs() {
+        let known: Vec<_> = sources().collect();
+        let all = TRANSITIONS.all();
+        assert_eq!(known.len(), all.len());
+        for (transition, (name, source)) in all.into_iter().zip(known) {
+            assert_eq!(transition.name, name);
+            assert_eq!(transition.script.get_hash(), Script::new(source).get_hash());
+        }
+    }
+}

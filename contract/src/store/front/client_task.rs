@@ -1,0 +1,161 @@
+//! Tasks by which clients answer questions: what they say of them, what to ask them, and which to cancel.
+
+use std::time::Duration;
+
+use crate::error::Error;
+use crate::model::client_task::{Remote, Said, SaidBy, Unwanted};
+use crate::model::ids::{SessionId, TaskId};
+use crate::model::names::Owner;
+use crate::model::question::Sender;
+use crate::script::TRANSITIONS;
+use crate::store::record;
+use crate::store::{Store, millis};
+
+/// What became of what a client said.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum NoteReply {
+    /// Noted.
+    Noted,
+    /// Nothing waits for this task; it is to be cancelled.
+    Late,
+    /// Nothing waits for this word.
+    Ignored,
+    /// There is no such job for this owner.
+    NotFound,
+}
+
+/// What is to be sent to a client that has a task of its own.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum PollReply {
+    /// A message, now.
+    Send {
+        /// Whether it asks for the outcome; else how the task stands.
+        fetch: bool,
+        /// The number of the message among those of the question, from 1.
+        number: u64,
+        /// The client's id of its task.
+        task: String,
+        /// When more is due.
+        next: Duration,
+    },
+    /// Nothing yet; the right to send is the caller's.
+    Wait {
+        /// When something is due.
+        next: Duration,
+    },
+    /// Another carrier has the right.
+    Taken,
+    /// There is nothing to ask.
+    Ignored,
+    /// There is no such job for this owner.
+    NotFound,
+}
+
+impl Store {
+    /// Reads the task by which a client answers the question `key` of a job; nothing if there is none.
+    ///
+    /// # Errors
+    ///
+    /// If Redis fails.
+    pub async fn remote(&self, id: TaskId, key: &str) -> Result<Option<Remote>, Error> {
+        let mut read = redis::cmd("HGET");
+        read.arg(self.keys.task(id)).arg(format!("remote:{key}"));
+        let stored: Option<String> = self.connections.command("remote", &read).await?;
+        Ok(record::client_task(id, stored.as_ref()))
+    }
+
+    /// Notes what a client says of a task by which it answers the question `key`.
+    ///
+    /// # Errors
+    ///
+    /// If Redis fails; the same call again is safe.
+    pub async fn note_remote(
+        &self,
+        id: TaskId,
+        owner: &Owner,
+        key: &str,
+        said: Said<'_>,
+    ) -> Result<NoteReply, Error> {
+        let (session, task, number) = match said.by {
+            SaidBy::Making(task) => (said.session.to_string(), task, String::new()),
+            SaidBy::Poll(number) => (said.session.to_string(), "", number.to_string()),
+        };
+        let poll = said.poll.map(|poll| millis(poll).to_string());
+        let args = [
+            owner.as_str(),
+            key,
+            &session,
+            &number,
+            task,
+            said.status.as_str(),
+            said.message,
+            poll.as_deref().unwrap_or(""),
+        ];
+        let reply = self.on_record(&TRANSITIONS.note_remote, id, &args).await?;
+        match reply.tag.as_str() {
+            "OK" => Ok(NoteReply::Noted),
+            "LATE" => Ok(NoteReply::Late),
+            "IGNORED" => Ok(NoteReply::Ignored),
+            "GONE" => Ok(NoteReply::NotFound),
+            _ => Err(reply.unknown()),
+        }
+    }
+
+    /// Asks what to send to a client that answers the question `key` by a task of its own, and for the right to send it.
+    /// What has no answer so long as `again` after the next was due is repeated.
+    ///
+    /// # Errors
+    ///
+    /// If Redis fails; then a message may have been given out, which is repeated as one without an answer.
+    pub async fn poll_remote(
+        &self,
+        id: TaskId,
+        owner: &Owner,
+        (key, again): (&str, Duration),
+        sender: Sender<'_>,
+    ) -> Result<PollReply, Error> {
+        let mut reply = self
+            .ask_to_send(&TRANSITIONS.poll_remote, (id, owner), (key, again), sender)
+            .await?;
+        match reply.tag.as_str() {
+            "OK" => Ok(PollReply::Send {
+                fetch: reply.text()? == "result",
+                number: reply.integer()?,
+                task: reply.text()?,
+                next: Duration::from_millis(reply.integer()?),
+            }),
+            "WAIT" => Ok(PollReply::Wait {
+                next: Duration::from_millis(reply.integer()?),
+            }),
+            "TAKEN" => Ok(PollReply::Taken),
+            "IGNORED" => Ok(PollReply::Ignored),
+            "GONE" => Ok(PollReply::NotFound),
+            _ => Err(reply.unknown()),
+        }
+    }
+
+    /// Takes the tasks of a session's client that nothing waits for any more off the record of a job, to be cancelled by
+    /// the caller. Nothing if the record is gone.
+    ///
+    /// # Errors
+    ///
+    /// If Redis fails; then some may be taken, and are not cancelled.
+    pub async fn drop_remote(
+        &self,
+        id: TaskId,
+        owner: &Owner,
+        session: SessionId,
+    ) -> Result<Vec<Unwanted>, Error> {
+        let session = session.to_string();
+        let args = [owner.as_str(), &session];
+        let reply = self.on_record(&TRANSITIONS.drop_remote, id, &args).await?;
+        match reply.tag.as_str() {
+            "OK" => {
+                let pairs = reply.pairs()?.into_iter();
+                Ok(pairs.map(|(key, task)| Unwanted { key, task }).collect())
+            }
+            "GONE" => Ok(Vec::new()),
+            _ => Err(reply.unknown()),
+        }
+    }
+}

@@ -1,0 +1,232 @@
+//! Questions to the client, as a front end puts and answers them.
+
+use std::time::Duration;
+
+use crate::error::Error;
+use crate::model::ids::{SessionId, TaskId};
+use crate::model::names::Owner;
+use crate::model::question::{Asker, Question, Sender};
+use crate::script::{Reply, TRANSITIONS, Transition};
+use crate::store::record;
+use crate::store::{Store, millis};
+
+/// What became of an answer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum AnswerReply {
+    /// Stored; so many questions are still open.
+    Stored {
+        /// Open questions.
+        open: u64,
+    },
+    /// Nothing waits for this key.
+    Ignored,
+    /// There is no such task for this owner.
+    NotFound,
+}
+
+/// What became of a wish to send a question.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum DeliverReply {
+    /// It is the caller's to send.
+    Send {
+        /// A JSON object of method and params.
+        request: String,
+        /// So long the record lives, unless the end of its job changes that.
+        lives: Duration,
+    },
+    /// Another carrier has it, or another session's client answers it by a task of its own.
+    Taken,
+    /// It is not open, or this session's client answers it by a task of its own.
+    Ignored,
+    /// There is no such task for this owner.
+    NotFound,
+}
+
+impl Store {
+    /// The open questions of a task, by key.
+    ///
+    /// # Errors
+    ///
+    /// If Redis fails.
+    pub async fn questions(&self, id: TaskId) -> Result<Vec<Question>, Error> {
+        let mut read = redis::cmd("HGETALL");
+        read.arg(self.keys.task(id));
+        let fields: std::collections::BTreeMap<String, String> =
+            self.connections.command("questions", &read).await?;
+        Ok(fields
+            .iter()
+            .filter_map(|(name, request)| Some((name.strip_prefix("ask:")?, request)))
+            .filter(|(key, _)| !fields.contains_key(&format!("answer:{key}")))
+            .map(|(key, request)| Question {
+                key: key.to_owned(),
+                request: request.clone(),
+                remote: record::client_task(id, fields.get(&format!("remote:{key}"))),
+            })
+            .collect())
+    }
+
+    /// Stores the client's answer, a JSON value, to the question `key`.
+    ///
+    /// # Errors
+    ///
+    /// If Redis fails; the same call again is safe.
+    pub async fn answer_input(
+        &self,
+        id: TaskId,
+        owner: &Owner,
+        key: &str,
+        answer: &str,
+    ) -> Result<AnswerReply, Error> {
+        self.answer_as(id, owner, (key, ""), answer).await
+    }
+
+    /// Stores the outcome of a task by which the client of `session` answers the question `key`. Ignored if there is no
+    /// such task any more.
+    ///
+    /// # Errors
+    ///
+    /// If Redis fails; the same call again is safe.
+    pub async fn answer_by_remote(
+        &self,
+        id: TaskId,
+        owner: &Owner,
+        (key, session): (&str, SessionId),
+        answer: &str,
+    ) -> Result<AnswerReply, Error> {
+        let session = session.to_string();
+        self.answer_as(id, owner, (key, &session), answer).await
+    }
+
+    async fn answer_as(
+        &self,
+        id: TaskId,
+        owner: &Owner,
+        (key, session): (&str, &str),
+        answer: &str,
+    ) -> Result<AnswerReply, Error> {
+        let Some(view) = self.queue_of(id).await? else {
+            return Ok(AnswerReply::NotFound);
+        };
+        let (base, text) = (self.keys.base(id.shard()), id.to_string());
+        let queue = format!("{base}queue:{view}");
+        let mut reply = self
+            .call_replicated(
+                &TRANSITIONS.answer_input,
+                &[&self.keys.task(id), &queue],
+                &[&base, &text, owner.as_str(), key, answer, session],
+            )
+            .await?;
+        match reply.tag.as_str() {
+            "OK" => Ok(AnswerReply::Stored {
+                open: reply.integer()?,
+            }),
+            "IGNORED" => Ok(AnswerReply::Ignored),
+            "GONE" => Ok(AnswerReply::NotFound),
+            _ => Err(reply.unknown()),
+        }
+    }
+
+    /// Asks for the right to send an open question to the client. A carrier that has it keeps it; one that does not ask
+    /// again in time loses it. Where another session's client answers by a task of its own, that stands in the way until
+    /// it was due to be asked for `abandoned` ago.
+    ///
+    /// # Errors
+    ///
+    /// If Redis fails; then the right may have been given, and the same call again is safe.
+    pub async fn deliver_input(
+        &self,
+        id: TaskId,
+        owner: &Owner,
+        (key, abandoned): (&str, Duration),
+        sender: Sender<'_>,
+    ) -> Result<DeliverReply, Error> {
+        let mut reply = self
+            .ask_to_send(
+                &TRANSITIONS.deliver_input,
+                (id, owner),
+                (key, abandoned),
+                sender,
+            )
+            .await?;
+        match reply.tag.as_str() {
+            "OK" => Ok(DeliverReply::Send {
+                request: reply.text()?,
+                lives: Duration::from_millis(reply.integer()?),
+            }),
+            "TAKEN" => Ok(DeliverReply::Taken),
+            "IGNORED" => Ok(DeliverReply::Ignored),
+            "GONE" => Ok(DeliverReply::NotFound),
+            _ => Err(reply.unknown()),
+        }
+    }
+
+    /// Asks for the right to send what is about the question `key`, in either way.
+    pub(super) async fn ask_to_send(
+        &self,
+        transition: &Transition,
+        (id, owner): (TaskId, &Owner),
+        (key, patience): (&str, Duration),
+        sender: Sender<'_>,
+    ) -> Result<Reply, Error> {
+        let [session, valid, patience] = [
+            sender.session.to_string(),
+            millis(sender.valid).to_string(),
+            millis(patience).to_string(),
+        ];
+        let args = [
+            owner.as_str(),
+            key,
+            sender.carrier,
+            &session,
+            &valid,
+            &patience,
+        ];
+        self.on_record(transition, id, &args).await
+    }
+
+    /// Gives the unanswered questions of a connection that closed to whoever has another.
+    ///
+    /// # Errors
+    ///
+    /// If Redis fails; the same call again is safe.
+    pub async fn recall_input(
+        &self,
+        id: TaskId,
+        owner: &Owner,
+        carrier: &str,
+    ) -> Result<u64, Error> {
+        let args = [owner.as_str(), carrier];
+        let mut reply = self.on_record(&TRANSITIONS.recall_input, id, &args).await?;
+        match reply.tag.as_str() {
+            "OK" => reply.integer(),
+            "GONE" => Ok(0),
+            _ => Err(reply.unknown()),
+        }
+    }
+
+    /// The session that asked for a task and the token of the progress it wants; nothing if the record is gone or was
+    /// asked for by no session.
+    ///
+    /// # Errors
+    ///
+    /// If Redis fails.
+    pub async fn asker(&self, id: TaskId) -> Result<Option<Asker>, Error> {
+        let mut read = redis::cmd("HMGET");
+        read.arg(self.keys.task(id))
+            .arg("session")
+            .arg("progress_token");
+        let (session, progress_token): (Option<String>, Option<String>) =
+            self.connections.command("asker", &read).await?;
+        let session = session.and_then(|session| session.parse().ok());
+        Ok(session.map(|session| Asker {
+            session,
+            progress_token,
+        }))
+    }
+
+    async fn queue_of(&self, id: TaskId) -> Result<Option<String>, Error> {
+        let mut read = redis::cmd("HGET");
+        read.arg(self.keys.task(id)).arg("queue");
+        self.connections.command("answer_input", &read).await
+    }
+}

@@ -1,0 +1,116 @@
+//! Queueing a job.
+
+use std::borrow::Cow;
+
+use crate::error::Error;
+use crate::model::alias::Alias;
+use crate::model::job::TaskView;
+use crate::model::shard::Shard;
+use crate::model::submission::Submission;
+use crate::script::TRANSITIONS;
+use crate::store::record::{record_fields, view_from_pairs};
+use crate::store::{Store, millis};
+
+/// What became of a submit.
+#[derive(Debug, Clone, PartialEq)]
+pub enum SubmitReply {
+    /// Queued at this time, ms since the epoch.
+    Queued {
+        /// The record's `created_ms`.
+        created_ms: i64,
+    },
+    /// The alias stands for this job already; it is a task if this was to be one.
+    Joined(Box<TaskView>),
+    /// The idempotency key stands for another call.
+    OtherCall,
+    /// The queue is full.
+    QueueFull {
+        /// Its entries.
+        length: u64,
+    },
+    /// The owner has too many live jobs.
+    OwnerLimit {
+        /// How many.
+        live: u64,
+    },
+}
+
+impl Store {
+    /// The job that an alias stands for on a shard, if its record is there.
+    ///
+    /// # Errors
+    ///
+    /// If Redis fails.
+    pub async fn aliased(&self, shard: Shard, alias: &Alias) -> Result<Option<TaskView>, Error> {
+        let mut read = redis::cmd("GET");
+        read.arg(format!("{}{}", self.keys.base(shard), alias.name()));
+        let value: Option<String> = self.connections.command("aliased", &read).await?;
+        let id = value.as_deref().and_then(|value| value.split(' ').next());
+        match id.and_then(|id| id.parse().ok()) {
+            Some(id) => self.view(id).await,
+            None => Ok(None),
+        }
+    }
+
+    /// Queues a job: record, expiry and entry together, or nothing.
+    ///
+    /// # Errors
+    ///
+    /// If Redis fails, or, for a task, [`Error::NotReplicated`]; then the job may have been queued, and the same call again
+    /// is safe.
+    pub async fn submit(&self, job: &Submission<'_>) -> Result<SubmitReply, Error> {
+        let shard = job.id.shard();
+        let (record, queue) = (
+            self.keys.task(job.id),
+            self.keys.queue(shard, &job.tool.queue),
+        );
+        let args = submit_args(job, self.keys.base(shard));
+        let args: Vec<&str> = args.iter().map(AsRef::as_ref).collect();
+        let (transition, keys) = (&TRANSITIONS.submit, [record.as_str(), queue.as_str()]);
+        // Nobody is told of a plain call before its end: until then, losing it breaks no promise.
+        let mut reply = if job.plain {
+            self.call(transition, &keys, &args).await?
+        } else {
+            self.call_replicated(transition, &keys, &args).await?
+        };
+        match reply.tag.as_str() {
+            "OK" => Ok(SubmitReply::Queued {
+                created_ms: reply.integer()?,
+            }),
+            "JOINED" => {
+                let id = reply.integer()?;
+                let view = view_from_pairs(id, reply.pairs()?)?;
+                Ok(SubmitReply::Joined(Box::new(view)))
+            }
+            "OTHER_CALL" => Ok(SubmitReply::OtherCall),
+            "QUEUE_FULL" => Ok(SubmitReply::QueueFull {
+                length: reply.integer()?,
+            }),
+            "LIMIT" => Ok(SubmitReply::OwnerLimit {
+                live: reply.integer()?,
+            }),
+            _ => Err(reply.unknown()),
+        }
+    }
+}
+
+/// The arguments of `submit`, in the order of its header.
+fn submit_args<'a>(job: &Submission<'a>, base: String) -> Vec<Cow<'a, str>> {
+    let tool = job.tool;
+    let mut args: Vec<Cow<'a, str>> = vec![
+        base.into(),
+        job.id.to_string().into(),
+        tool.name.as_str().into(),
+        tool.queue.as_str().into(),
+        job.owner.as_str().into(),
+        job.alias.map_or("", Alias::name).into(),
+        job.alias.map_or("", Alias::call).into(),
+        if job.plain { "1" } else { "0" }.into(),
+        millis(job.ttl).to_string().into(),
+        job.queue_cap.to_string().into(),
+        job.owner_cap.to_string().into(),
+        if job.asks.is_empty() { "0" } else { "1" }.into(),
+    ];
+    args.extend(record_fields(job));
+    args
+}

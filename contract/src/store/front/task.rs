@@ -1,0 +1,285 @@
+//! Tasks as a front end reads, watches, lists, hands out and cancels them.
+
+use std::time::Duration;
+
+use crate::error::Error;
+use crate::model::ids::TaskId;
+use crate::model::job::TaskView;
+use crate::model::names::{Owner, ReplicaId};
+use crate::script::{Reply, TRANSITIONS};
+use crate::store::record::{VIEW_FIELDS, view_from_pairs, view_from_values};
+use crate::store::{Store, millis};
+
+/// What became of a cancel.
+#[derive(Debug, Clone, PartialEq)]
+pub enum CancelReply {
+    /// Cancelled now.
+    Cancelled(TaskView),
+    /// It had ended before.
+    AlreadyTerminal(TaskView),
+    /// There is no such task for this owner.
+    NotFound,
+}
+
+/// What became of a plain call whose caller waits no longer.
+#[derive(Debug, Clone, PartialEq)]
+pub enum HandOutReply {
+    /// It is a task.
+    HandedOut(TaskView),
+    /// It ended before; here is its outcome.
+    AlreadyTerminal(TaskView),
+    /// There is no such record for this owner.
+    NotFound,
+}
+
+/// A caller who leaves a plain call.
+#[derive(Debug, Clone, Copy)]
+pub struct Leaver {
+    /// As whom it held the call: the id that its own submit named.
+    pub holder: TaskId,
+    /// Whether it said so, and did not just lose its connection. Then all calls with the same idempotency key are left,
+    /// since the key says that they are one.
+    pub on_purpose: bool,
+}
+
+/// What became of a plain call whose caller left.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum LeaveReply {
+    /// Nobody else held it: cancelled.
+    Cancelled,
+    /// Others hold it: it goes on.
+    Held,
+    /// It is a task: it goes on.
+    Task,
+    /// It had ended before.
+    AlreadyTerminal,
+    /// There is no such record for this owner.
+    NotFound,
+}
+
+/// A page of an owner's tasks.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Page {
+    /// The tasks, those that expire first at the front.
+    pub tasks: Vec<TaskView>,
+    /// Where the next page starts, if there is one: the expiry and id of the last task looked at.
+    pub next: Option<(u64, TaskId)>,
+}
+
+impl Store {
+    /// Reads a task without result and error; one Redis read, no write. Nothing if it expired or never was. Whether the
+    /// caller may see it is the caller's to check, by its owner.
+    ///
+    /// # Errors
+    ///
+    /// If Redis fails, or the record cannot be read.
+    pub async fn view(&self, id: TaskId) -> Result<Option<TaskView>, Error> {
+        self.read_view(id, &[]).await
+    }
+
+    /// Reads a task with result and error; one Redis read, no write.
+    ///
+    /// # Errors
+    ///
+    /// As [`Self::view`].
+    pub async fn view_with_outcome(&self, id: TaskId) -> Result<Option<TaskView>, Error> {
+        self.read_view(id, &["result", "error"]).await
+    }
+
+    async fn read_view(&self, id: TaskId, more: &[&str]) -> Result<Option<TaskView>, Error> {
+        let mut read = redis::cmd("HMGET");
+        read.arg(self.keys.task(id)).arg(&VIEW_FIELDS[..]).arg(more);
+        let values = self.connections.command("view", &read).await?;
+        view_from_values(id, values)
+    }
+
+    /// Notes that `replica` waits for the task and reads where it stands, in one step: no change can fall between. The
+    /// outcome is not read.
+    /// Nothing if the task expired, never was, or is another owner's.
+    ///
+    /// # Errors
+    ///
+    /// If Redis fails, or the record cannot be read.
+    pub async fn watch(
+        &self,
+        id: TaskId,
+        owner: &Owner,
+        replica: &ReplicaId,
+    ) -> Result<Option<TaskView>, Error> {
+        let (base, text) = (self.keys.base(id.shard()), id.to_string());
+        let reply = self
+            .call(
+                &TRANSITIONS.watch,
+                &[&self.keys.task(id)],
+                &[&base, &text, owner.as_str(), replica.as_str()],
+            )
+            .await?;
+        match reply.tag.as_str() {
+            "OK" => view_from_pairs(id, reply.pairs()?).map(Some),
+            "GONE" => Ok(None),
+            _ => Err(reply.unknown()),
+        }
+    }
+
+    /// Makes the record of a plain call a task of `owner`, which stays for `keep` after its end at least.
+    ///
+    /// # Errors
+    ///
+    /// If Redis fails; the same call again is safe.
+    pub async fn hand_out(
+        &self,
+        id: TaskId,
+        owner: &Owner,
+        keep: Duration,
+    ) -> Result<HandOutReply, Error> {
+        let (base, text) = (self.keys.base(id.shard()), id.to_string());
+        let (record, keep_ms) = (self.keys.task(id), millis(keep).to_string());
+        let args = [base.as_str(), &text, owner.as_str(), &keep_ms];
+        let reply = self
+            .call_replicated(&TRANSITIONS.hand_out, &[&record], &args)
+            .await?;
+        match reply.tag.as_str() {
+            "OK" => view_from_pairs(id, reply.pairs()?).map(HandOutReply::HandedOut),
+            "DONE" => view_from_pairs(id, reply.pairs()?).map(HandOutReply::AlreadyTerminal),
+            "GONE" => Ok(HandOutReply::NotFound),
+            _ => Err(reply.unknown()),
+        }
+    }
+
+    /// Cancels a task of `owner`.
+    ///
+    /// # Errors
+    ///
+    /// If Redis fails; the same call again is safe.
+    pub async fn cancel(
+        &self,
+        id: TaskId,
+        owner: &Owner,
+        message: &str,
+    ) -> Result<CancelReply, Error> {
+        let (base, text) = (self.keys.base(id.shard()), id.to_string());
+        let (record, args) = (
+            self.keys.task(id),
+            [base.as_str(), &text, owner.as_str(), message],
+        );
+        let reply = self
+            .call_replicated(&TRANSITIONS.cancel, &[&record], &args)
+            .await?;
+        cancelled(id, reply)
+    }
+
+    /// Cancels a task whoever owns it; for operators, and for whoever takes back what no client was promised. No replica
+    /// is waited for.
+    ///
+    /// # Errors
+    ///
+    /// As [`Self::cancel`].
+    pub async fn cancel_any(&self, id: TaskId, message: &str) -> Result<CancelReply, Error> {
+        let reply = self
+            .on_record(&TRANSITIONS.cancel, id, &["*", message])
+            .await?;
+        cancelled(id, reply)
+    }
+
+    /// Cancels a plain call of `owner` unless others hold it.
+    ///
+    /// # Errors
+    ///
+    /// If Redis fails; the same call again is safe.
+    pub async fn leave_call(
+        &self,
+        id: TaskId,
+        owner: &Owner,
+        leaver: Leaver,
+        message: &str,
+    ) -> Result<LeaveReply, Error> {
+        let holder = leaver.holder.to_string();
+        let on_purpose = if leaver.on_purpose { "1" } else { "0" };
+        let args = [owner.as_str(), &holder, on_purpose, message];
+        let reply = self.on_record(&TRANSITIONS.leave_call, id, &args).await?;
+        match reply.tag.as_str() {
+            "OK" => Ok(LeaveReply::Cancelled),
+            "HELD" => Ok(LeaveReply::Held),
+            "TASK" => Ok(LeaveReply::Task),
+            "DONE" => Ok(LeaveReply::AlreadyTerminal),
+            "GONE" => Ok(LeaveReply::NotFound),
+            _ => Err(reply.unknown()),
+        }
+    }
+
+    /// A page of the owner's tasks of up to `limit`, after `after`. A record that cannot be read is left out and logged.
+    ///
+    /// # Errors
+    ///
+    /// If Redis fails.
+    pub async fn list_owned(
+        &self,
+        owner: &Owner,
+        after: Option<(u64, TaskId)>,
+        limit: usize,
+    ) -> Result<Page, Error> {
+        let shard = self.shards.of(owner);
+        let key = self.keys.owned(shard, owner);
+        let start = after.map_or_else(|| "-inf".to_owned(), |(expiry, _)| expiry.to_string());
+        let last = after.map(|(expiry, id)| (expiry, id.to_string()));
+        let mut members: Vec<(String, u64)> = Vec::new();
+        let mut offset = 0;
+        // Members of equal expiry are in order of their text, so those up to the last one seen are skipped.
+        while members.len() <= limit {
+            let mut range = redis::cmd("ZRANGEBYSCORE");
+            range.arg(&key).arg(&start).arg("+inf").arg("WITHSCORES");
+            range.arg("LIMIT").arg(offset).arg(limit + 1);
+            let batch: Vec<(String, u64)> = self.connections.command("list_owned", &range).await?;
+            let whole = batch.len() > limit;
+            offset += batch.len();
+            let new = batch.into_iter().filter(|(id, expiry)| {
+                last.as_ref()
+                    .is_none_or(|(seen, last)| (*expiry, id) > (*seen, last))
+            });
+            members.extend(new);
+            if !whole {
+                break;
+            }
+        }
+        let more = members.len() > limit;
+        members.truncate(limit);
+        let read: Vec<(TaskId, u64)> = members
+            .iter()
+            .filter_map(|(id, expiry)| Some((id.parse().ok()?, *expiry)))
+            .filter(|(id, _): &(TaskId, u64)| id.shard() == shard)
+            .collect();
+        let mut pipe = redis::pipe();
+        for (id, _) in &read {
+            pipe.cmd("HMGET")
+                .arg(self.keys.task(*id))
+                .arg(&VIEW_FIELDS[..]);
+        }
+        let records: Vec<Vec<Option<String>>> = if read.is_empty() {
+            Vec::new()
+        } else {
+            self.connections.pipeline("list_owned", &pipe).await?
+        };
+        let mut tasks = Vec::with_capacity(records.len());
+        for ((id, _), values) in read.iter().zip(records) {
+            match view_from_values(*id, values) {
+                Ok(task) => tasks.extend(task),
+                Err(error) => tracing::warn!(%error, "a task cannot be read; it is not listed"),
+            }
+        }
+        let next = if more {
+            read.last().map(|(id, expiry)| (*expiry, *id))
+        } else {
+            None
+        };
+        Ok(Page { tasks, next })
+    }
+}
+
+fn cancelled(id: TaskId, reply: Reply) -> Result<CancelReply, Error> {
+    match reply.tag.as_str() {
+        "OK" => view_from_pairs(id, reply.pairs()?).map(CancelReply::Cancelled),
+        "DONE" => view_from_pairs(id, reply.pairs()?).map(CancelReply::AlreadyTerminal),
+        "GONE" => Ok(CancelReply::NotFound),
+        _ => Err(reply.unknown()),
+    }
+}

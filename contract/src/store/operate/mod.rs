@@ -1,0 +1,13 @@
+//! Who is there, how much there is, and what went wrong.
+//!
+//! [`registry`] holds tools and workers, [`fleet`] says who serves which queue, [`version`] whether processes of different
+//! releases can share one Redis; [`overview`] and [`survey`] show operators what is there, [`dead`] and [`revive`] let them
+//! look at dead letters and try their jobs again.
+
+mod dead;
+mod fleet;
+mod overview;
+mod registry;
+pub(crate) mod revive;
+mod survey;
+pub(crate) mod version;

@@ -1,0 +1,88 @@
+//! What is there that nobody names: queues without a tool, and keys that hold something else than what belongs there.
+
+use std::collections::BTreeSet;
+
+use crate::error::Error;
+use crate::model::names::QueueName;
+use crate::model::overview::{Misplaced, Survey};
+use crate::model::shard::Shard;
+use crate::store::Store;
+
+/// So many keys Redis looks at for one answer.
+const A_STEP: u32 = 5_000;
+
+impl Store {
+    /// Looks through all keys for queues and for what is out of place. Of a user that may not run SCAN, only the keys that
+    /// are known by name are looked at.
+    ///
+    /// # Errors
+    ///
+    /// If Redis fails.
+    pub async fn survey(&self) -> Result<Survey, Error> {
+        let mut keys: BTreeSet<String> = [
+            self.keys.tools(),
+            self.keys.workers(),
+            self.keys.contract(),
+            self.keys.secret(),
+        ]
+        .into();
+        for shard in self.shards.all() {
+            keys.extend([
+                self.keys.due(shard),
+                self.keys.dead(shard),
+                self.keys.waiting(shard),
+            ]);
+        }
+        match self.scan(&mut keys).await {
+            Err(error) if !error.is_forbidden() => return Err(error),
+            _ => {}
+        }
+        let queues = keys.iter().filter_map(|key| {
+            let (_, name) = key.split_once("}:queue:")?;
+            name.parse::<QueueName>().ok()
+        });
+        let queues = queues.collect();
+        let keys: Vec<String> = keys.into_iter().collect();
+        Ok(Survey {
+            queues,
+            misplaced: self.connections.misplaced(&keys).await?,
+        })
+    }
+
+    /// Adds the keys of queues, and those of tools with a concurrency limit, each once.
+    async fn scan(&self, keys: &mut BTreeSet<String>) -> Result<(), Error> {
+        let pattern = format!("{}:{{[0-9]*}}:[qrw]*", self.keys.prefix());
+        let mut cursor = "0".to_owned();
+        loop {
+            let mut scan = redis::cmd("SCAN");
+            scan.arg(&cursor).arg("MATCH").arg(&pattern);
+            scan.arg("COUNT").arg(A_STEP);
+            let (next, found): (String, Vec<String>) =
+                self.connections.command("SCAN", &scan).await?;
+            keys.extend(found);
+            if next == "0" {
+                return Ok(());
+            }
+            cursor = next;
+        }
+    }
+
+    /// Those of these queues whose key holds something else than a stream.
+    ///
+    /// # Errors
+    ///
+    /// If Redis fails.
+    pub async fn misplaced_queues(
+        &self,
+        shard: Shard,
+        queues: &[QueueName],
+    ) -> Result<Vec<(QueueName, Misplaced)>, Error> {
+        let keys: Vec<String> = queues.iter().map(|q| self.keys.queue(shard, q)).collect();
+        let found = self.connections.misplaced(&keys).await?;
+        let queue_of = |key: &str| queues.iter().find(|q| self.keys.queue(shard, q) == key);
+        Ok(found
+            .into_iter()
+            .filter_map(|one| Some((queue_of(&one.key)?.clone(), one)))
+            .collect())
+    }
+}

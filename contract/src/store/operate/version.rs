@@ -1,0 +1,77 @@
+//! The version of the contract: whether processes of different releases can share one Redis.
+
+use crate::error::Error;
+use crate::model::version::CONTRACT_VERSION;
+use crate::script::TRANSITIONS;
+use crate::store::Store;
+
+impl Store {
+    /// Whether Redis answers, has every transition loaded, and is used with a contract that this binary can keep; loads
+    /// the transitions it lacks, and stores the contract's version if there is none.
+    ///
+    /// # Errors
+    ///
+    /// If Redis fails; [`Error::Unsuitable`] if the contract's version is incompatible.
+    pub async fn ready(&self) -> Result<(), Error> {
+        let all = TRANSITIONS.all();
+        let mut exists = redis::cmd("SCRIPT");
+        exists.arg("EXISTS");
+        for transition in &all {
+            exists.arg(transition.script.get_hash());
+        }
+        let loaded: Vec<bool> = self.connections.command("SCRIPT EXISTS", &exists).await?;
+        let missing = all.iter().zip(loaded).filter(|(_, loaded)| !loaded);
+        let mut load = redis::pipe();
+        let mut count = 0;
+        for (transition, _) in missing {
+            load.load_script(&transition.script).ignore();
+            count += 1;
+        }
+        if count > 0 {
+            self.connections
+                .pipeline::<()>("SCRIPT LOAD", &load)
+                .await?;
+        }
+        self.agree_version().await.map(drop)
+    }
+
+    /// Checks that this binary can work with the processes that use this Redis already, and gives the version stored
+    /// there: this binary's, if there was none or a lower one of the same major.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Unsuitable`] if not, with what to do; others if Redis fails.
+    pub async fn agree_version(&self) -> Result<String, Error> {
+        let key = self.keys.contract();
+        let (major, minor) = (
+            CONTRACT_VERSION.major.to_string(),
+            CONTRACT_VERSION.minor.to_string(),
+        );
+        let mut reply = self
+            .call(&TRANSITIONS.agree_version, &[&key], &[&major, &minor])
+            .await?;
+        match reply.tag.as_str() {
+            "OK" => reply.text(),
+            "INCOMPATIBLE" => Err(Error::Unsuitable(incompatible(&key, &reply.text()?))),
+            _ => Err(reply.unknown()),
+        }
+    }
+
+    /// The version stored in this Redis, if there is one.
+    ///
+    /// # Errors
+    ///
+    /// If Redis fails.
+    pub async fn stored_version(&self) -> Result<Option<String>, Error> {
+        let mut read = redis::cmd("GET");
+        read.arg(self.keys.contract());
+        self.connections.command("contract version", &read).await
+    }
+}
+
+fn incompatible(key: &str, stored: &str) -> String {
+    let stored: String = stored.chars().take(40).collect();
+    format!(
+        "it is used with version {stored} of the contract and this program keeps to {CONTRACT_VERSION}: run a release whose contract has the same major, or stop the other front ends, let their tasks end, stop the other workers, and run: redis-cli DEL {key} (docs/OPERATIONS.md, \"To change the major\")"
+    )
+}

@@ -1,0 +1,292 @@
+//! What a worker asks of the store for the job it holds. Every write carries the attempt's number: once another attempt
+//! has started, or the task ended, the write is refused and nothing changes.
+
+use std::time::Duration;
+
+use crate::error::Error;
+use crate::model::attempt::{Claimed, Expired, Hold, Lost, Progress, Refused};
+use crate::model::ids::Attempt;
+use crate::model::names::WorkerId;
+use crate::model::outcome::{Outcome, OutcomeParts};
+use crate::script::{Reply, TRANSITIONS, Transition};
+use crate::store::record::{job_from_pairs, malformed};
+use crate::store::work::replies::{
+    AskReply, ClaimReply, FinishReply, ParkReply, RenewReply, RetryReply, refused,
+};
+use crate::store::{Store, millis};
+
+impl Store {
+    /// Starts an attempt of a job whose entry `worker` was given.
+    ///
+    /// # Errors
+    ///
+    /// If Redis fails, or the record cannot be read.
+    pub async fn claim(
+        &self,
+        claimed: &Claimed,
+        worker: &WorkerId,
+        lease: Duration,
+    ) -> Result<ClaimReply, Error> {
+        let shard = claimed.id.shard();
+        let (base, id) = (self.keys.base(shard), claimed.id.to_string());
+        let queue = self.keys.queue(shard, &claimed.queue);
+        let (lease, number) = (millis(lease).to_string(), claimed.number.to_string());
+        let (entry, worker) = (claimed.entry.as_str(), worker.as_str());
+        let mut reply = self
+            .call(
+                &TRANSITIONS.claim,
+                &[&self.keys.task(claimed.id), &queue],
+                &[&base, &id, entry, worker, &lease, &number],
+            )
+            .await?;
+        match reply.tag.as_str() {
+            "OK" => {
+                let attempt = Attempt(reply.integer()?);
+                let job = job_from_pairs(claimed.id, attempt, reply.pairs()?)?;
+                Ok(ClaimReply::Started(Box::new(job)))
+            }
+            "UNREADABLE" => {
+                let (name, value) = (reply.text()?, reply.text()?);
+                if name == "type" {
+                    return Err(malformed(claimed.id, "type", &value));
+                }
+                Err(malformed(
+                    claimed.id,
+                    "number",
+                    &format!("{name} = {value}"),
+                ))
+            }
+            "WAITS" if reply.is_empty() => Ok(ClaimReply::Waits(None)),
+            "WAITS" => Ok(ClaimReply::Waits(Some(lost(&mut reply)?))),
+            "GONE" if reply.is_empty() => Ok(ClaimReply::Gone(None)),
+            "GONE" => Ok(ClaimReply::Gone(Some(Expired {
+                tool: reply.text()?,
+                begun: reply.text()? == "1",
+            }))),
+            "STALE" => Ok(ClaimReply::Stale),
+            "DONE" => Ok(ClaimReply::AlreadyTerminal),
+            "POISON" => Ok(ClaimReply::Poison(lost(&mut reply)?)),
+            "BUSY" => Ok(ClaimReply::Busy {
+                until_ms: reply.integer()?,
+            }),
+            _ => Err(reply.unknown()),
+        }
+    }
+
+    /// Extends the lease by `lease` from now and brings the answers that came.
+    ///
+    /// # Errors
+    ///
+    /// If Redis fails; the lease then runs on as it was.
+    pub async fn renew_lease(&self, hold: &Hold, lease: Duration) -> Result<RenewReply, Error> {
+        let lease = millis(lease).to_string();
+        let claimed = &hold.claimed;
+        let args = [hold.worker.as_str(), claimed.entry.as_str(), &lease];
+        let reply = match self.fenced(&TRANSITIONS.renew_lease, hold, &args).await {
+            Err(error) if error.is_no_group() => {
+                self.ensure_group(claimed.id.shard(), &claimed.queue)
+                    .await?;
+                self.fenced(&TRANSITIONS.renew_lease, hold, &args).await?
+            }
+            reply => reply?,
+        };
+        match reply.tag.as_str() {
+            "OK" => Ok(RenewReply::Renewed(reply.pairs()?)),
+            _ => refused(&reply).map(RenewReply::Refused),
+        }
+    }
+
+    /// Shows pollers how far the attempt is.
+    ///
+    /// # Errors
+    ///
+    /// If Redis fails.
+    pub async fn report_progress(
+        &self,
+        hold: &Hold,
+        report: &Progress,
+    ) -> Result<Result<(), Refused>, Error> {
+        let number = |n: Option<f64>| {
+            n.filter(|n| n.is_finite())
+                .map_or_else(String::new, |n| n.to_string())
+        };
+        let (progress, total) = (number(report.progress), number(report.total));
+        let message = report.message.as_deref().unwrap_or("");
+        let args = [progress.as_str(), &total, message];
+        let reply = self
+            .fenced(&TRANSITIONS.report_progress, hold, &args)
+            .await?;
+        match reply.tag.as_str() {
+            "OK" => Ok(Ok(())),
+            _ => refused(&reply).map(Err),
+        }
+    }
+
+    /// Puts questions to the client, so that it sees them together: of each the key, and the request, JSON with `method`
+    /// and `params`. A key stands for one question for the job's whole life.
+    ///
+    /// # Errors
+    ///
+    /// If Redis fails; the same call again is safe.
+    pub async fn ask_input(
+        &self,
+        hold: &Hold,
+        questions: &[(&str, &str)],
+    ) -> Result<AskReply, Error> {
+        let args: Vec<&str> = questions
+            .iter()
+            .flat_map(|(key, request)| [*key, *request])
+            .collect();
+        let reply = self.fenced(&TRANSITIONS.ask_input, hold, &args).await?;
+        match reply.tag.as_str() {
+            "ASKED" => Ok(AskReply::Asked(reply.pairs()?)),
+            "ANSWERED" => Ok(AskReply::Answered(reply.pairs()?)),
+            _ => refused(&reply).map(AskReply::Refused),
+        }
+    }
+
+    /// Gives the job back while its questions are open; the last answer queues it again.
+    ///
+    /// # Errors
+    ///
+    /// If Redis fails.
+    pub async fn park(&self, hold: &Hold) -> Result<ParkReply, Error> {
+        let reply = self.fenced(&TRANSITIONS.park, hold, &[]).await?;
+        match reply.tag.as_str() {
+            "OK" => Ok(ParkReply::Parked),
+            "ANSWERED" => Ok(ParkReply::Answered),
+            _ => refused(&reply).map(ParkReply::Refused),
+        }
+    }
+
+    /// Ends the job.
+    ///
+    /// # Errors
+    ///
+    /// If Redis fails; the same call again is safe.
+    pub async fn finish(&self, hold: &Hold, outcome: &Outcome) -> Result<FinishReply, Error> {
+        let parts = OutcomeParts::of(outcome);
+        let args = [
+            hold.claimed.entry.as_str(),
+            parts.status,
+            parts.field,
+            parts.payload,
+            parts.is_error,
+            parts.message,
+        ];
+        let reply = self.fenced(&TRANSITIONS.finish, hold, &args).await?;
+        match reply.tag.as_str() {
+            "OK" => Ok(FinishReply::Stored),
+            _ => refused(&reply).map(FinishReply::Refused),
+        }
+    }
+
+    /// Plans another attempt after `delay`, because of `message`; if none is left, ends the job with `last`.
+    ///
+    /// # Errors
+    ///
+    /// If Redis fails.
+    pub async fn schedule_retry(
+        &self,
+        hold: &Hold,
+        delay: Duration,
+        message: &str,
+        last: &Outcome,
+    ) -> Result<RetryReply, Error> {
+        let delay = millis(delay).to_string();
+        let parts = OutcomeParts::of(last);
+        let args = [
+            hold.claimed.entry.as_str(),
+            &delay,
+            message,
+            parts.status,
+            parts.field,
+            parts.payload,
+            parts.is_error,
+        ];
+        let mut reply = self
+            .fenced(&TRANSITIONS.schedule_retry, hold, &args)
+            .await?;
+        match reply.tag.as_str() {
+            "RETRY" => Ok(RetryReply::Scheduled {
+                due_ms: reply.integer()?,
+            }),
+            "DEAD" => Ok(RetryReply::Dead),
+            _ => refused(&reply).map(RetryReply::Refused),
+        }
+    }
+
+    /// Gives the job back in the middle of an attempt, without using it up: at once, or after `delay`, with a `message` for
+    /// pollers.
+    ///
+    /// # Errors
+    ///
+    /// If Redis fails.
+    pub async fn release(
+        &self,
+        hold: &Hold,
+        delay: Duration,
+        message: Option<&str>,
+    ) -> Result<FinishReply, Error> {
+        self.put_back(hold, (delay, message), true).await
+    }
+
+    /// The same before anything of the attempt ran: the job has waited since before it.
+    ///
+    /// # Errors
+    ///
+    /// If Redis fails.
+    pub async fn give_back(
+        &self,
+        hold: &Hold,
+        delay: Duration,
+        message: Option<&str>,
+    ) -> Result<FinishReply, Error> {
+        self.put_back(hold, (delay, message), false).await
+    }
+
+    async fn put_back(
+        &self,
+        hold: &Hold,
+        (delay, message): (Duration, Option<&str>),
+        ran: bool,
+    ) -> Result<FinishReply, Error> {
+        let delay = millis(delay).to_string();
+        let (message, ran) = (message.unwrap_or(""), if ran { "1" } else { "0" });
+        let args = [hold.claimed.entry.as_str(), &delay, message, ran];
+        let reply = self.fenced(&TRANSITIONS.release, hold, &args).await?;
+        match reply.tag.as_str() {
+            "OK" => Ok(FinishReply::Stored),
+            _ => refused(&reply).map(FinishReply::Refused),
+        }
+    }
+
+    /// Calls a transition of an attempt: record and queue, then base, id, attempt and `args`.
+    async fn fenced(
+        &self,
+        transition: &Transition,
+        hold: &Hold,
+        args: &[&str],
+    ) -> Result<Reply, Error> {
+        let claimed = &hold.claimed;
+        let shard = claimed.id.shard();
+        let (base, id) = (self.keys.base(shard), claimed.id.to_string());
+        let attempt = hold.attempt.to_string();
+        let (record, queue) = (
+            self.keys.task(claimed.id),
+            self.keys.queue(shard, &claimed.queue),
+        );
+        let mut all = vec![base.as_str(), &id, &attempt];
+        all.extend(args);
+        self.call(transition, &[&record, &queue], &all).await
+    }
+}
+
+fn lost(reply: &mut Reply) -> Result<Lost, Error> {
+    Ok(Lost {
+        crashes: reply.integer()?,
+        tool: reply.text()?,
+        attempt: reply.integer()?,
+        worker: reply.text()?,
+    })
+}

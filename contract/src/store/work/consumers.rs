@@ -1,0 +1,90 @@
+//! The groups of queues, and the workers as their consumers: names that nobody stands behind any more are taken off.
+
+use std::collections::{HashMap, HashSet};
+
+use redis::Value;
+
+use crate::error::Error;
+use crate::keys::GROUP;
+use crate::model::names::{QueueName, WorkerId};
+use crate::model::shard::Shard;
+use crate::script::TRANSITIONS;
+use crate::store::Store;
+
+impl Store {
+    /// Makes the group of a queue if it is missing. It starts at the first entry, so that jobs queued before it was
+    /// made, or after Redis lost it, are read.
+    ///
+    /// # Errors
+    ///
+    /// If Redis fails.
+    pub async fn ensure_group(&self, shard: Shard, queue: &QueueName) -> Result<(), Error> {
+        let key = self.keys.queue(shard, queue);
+        let reply = self.call(&TRANSITIONS.ensure_group, &[&key], &[]).await?;
+        reply.done()
+    }
+
+    /// Takes a worker that left off a queue's consumers; says whether that could be done, since one with entries that
+    /// nobody has taken over stays.
+    ///
+    /// # Errors
+    ///
+    /// If Redis fails. If the group is lost, [`Error::is_no_group`].
+    pub async fn forget_worker(
+        &self,
+        worker: &WorkerId,
+        from: (Shard, &QueueName),
+    ) -> Result<bool, Error> {
+        let (shard, queue) = from;
+        let key = self.keys.queue(shard, queue);
+        let reply = self
+            .call(&TRANSITIONS.forget_worker, &[&key], &[worker.as_str()])
+            .await?;
+        match reply.tag.as_str() {
+            "OK" => Ok(true),
+            "PENDING" => Ok(false),
+            _ => Err(reply.unknown()),
+        }
+    }
+
+    /// Takes the workers off a queue's consumers that were killed: they have beaten for a minute no more, and others took
+    /// over what they held. Says how many. One that lives after all comes back with its next read.
+    ///
+    /// # Errors
+    ///
+    /// If Redis fails, or there is no such queue.
+    pub async fn forget_silent_workers(&self, from: (Shard, &QueueName)) -> Result<usize, Error> {
+        let (shard, queue) = from;
+        let mut consumers = redis::cmd("XINFO");
+        consumers
+            .arg("CONSUMERS")
+            .arg(self.keys.queue(shard, queue))
+            .arg(GROUP);
+        let consumers: Vec<HashMap<String, Value>> = self
+            .connections
+            .command("XINFO CONSUMERS", &consumers)
+            .await?;
+        let alive = self.alive().await?;
+        let mut forgotten = 0;
+        for consumer in consumers {
+            let (name, pending) = (consumer.get("name"), consumer.get("pending"));
+            let name = name.and_then(|name| redis::from_redis_value_ref::<String>(name).ok());
+            let Some(name) = name.filter(|name| !alive.contains(name)) else {
+                continue;
+            };
+            if let (Some(Value::Int(0)), Ok(worker)) = (pending, name.parse())
+                && self.forget_worker(&worker, from).await?
+            {
+                forgotten += 1;
+            }
+        }
+        Ok(forgotten)
+    }
+
+    /// The workers that have beaten lately.
+    async fn alive(&self) -> Result<HashSet<String>, Error> {
+        let mut alive = redis::cmd("ZRANGE");
+        alive.arg(self.keys.workers()).arg(0).arg(-1);
+        self.connections.command("workers", &alive).await
+    }
+}

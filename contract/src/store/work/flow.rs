@@ -1,0 +1,288 @@
+//! What moves jobs: from streams to workers, from silent workers to live ones, from `due` to streams.
+
+use std::time::Duration;
+
+use redis::Value;
+
+use crate::connection::BlockingConnection;
+use crate::error::Error;
+use crate::keys::GROUP;
+use crate::model::attempt::Claimed;
+use crate::model::ids::EntryId;
+use crate::model::ids::TaskId;
+use crate::model::names::{QueueName, WorkerId};
+use crate::model::shard::Shard;
+use crate::script::TRANSITIONS;
+use crate::store::{Store, millis};
+
+/// An entry as it was delivered.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Delivery {
+    /// It points at a job.
+    Job(Claimed),
+    /// It cannot be read as one.
+    Unreadable {
+        /// The queue it came from.
+        queue: QueueName,
+        /// The entry.
+        entry: EntryId,
+        /// Its id field, empty if there is none.
+        id: String,
+        /// Its tool field, empty if there is none.
+        tool: String,
+    },
+}
+
+/// Who reads, and from where.
+#[derive(Debug, Clone, Copy)]
+pub struct Source<'a> {
+    /// The consumer.
+    pub worker: &'a WorkerId,
+    /// The shard.
+    pub shard: Shard,
+    /// The queues of the shard.
+    pub queues: &'a [QueueName],
+}
+
+/// What became of a forward.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ForwardReply {
+    /// How many jobs went to their streams.
+    pub moved: u64,
+    /// When to look again, ms since the epoch: for the next that is due, or for the slots that others wait for.
+    pub next_due_ms: Option<u64>,
+    /// How many jobs were met whose records expired while they waited for their time or for a slot.
+    pub expired: u64,
+    /// Keys that were met and hold something else than what belongs there.
+    pub misplaced: Vec<String>,
+}
+
+/// Streams, each with its entries, each a list of fields and values; nil instead of the list for a pending entry that
+/// was deleted.
+type Streams = Vec<(String, Vec<(String, Value)>)>;
+
+impl Store {
+    /// Reads up to `count` new entries a queue. With `block`, waits that long for the first one; without, returns at once.
+    ///
+    /// # Errors
+    ///
+    /// If Redis fails: entries may then be pending for this worker unseen, and [`Self::read_pending`] finds them. If the
+    /// group is lost, [`Error::is_no_group`].
+    pub async fn read_new(
+        &self,
+        connection: &mut BlockingConnection,
+        source: Source<'_>,
+        count: usize,
+        block: Option<Duration>,
+    ) -> Result<Vec<Delivery>, Error> {
+        let Source {
+            worker,
+            shard,
+            queues,
+        } = source;
+        let mut read = redis::cmd("XREADGROUP");
+        read.arg("GROUP")
+            .arg(GROUP)
+            .arg(worker.as_str())
+            .arg("COUNT")
+            .arg(count);
+        if let Some(block) = block {
+            // Zero would block for ever.
+            read.arg("BLOCK").arg(millis(block).max(1));
+        }
+        read.arg("STREAMS");
+        for queue in queues {
+            read.arg(self.keys.queue(shard, queue));
+        }
+        for _ in queues {
+            read.arg(">");
+        }
+        let streams: Option<Streams> = connection
+            .command("XREADGROUP", &read, block.unwrap_or_default())
+            .await?;
+        Ok(self.deliveries(shard, queues, streams.unwrap_or_default()))
+    }
+
+    /// Reads up to `count` entries a queue that were delivered to this worker and never acked.
+    ///
+    /// # Errors
+    ///
+    /// As [`Self::read_new`].
+    pub async fn read_pending(
+        &self,
+        source: Source<'_>,
+        count: usize,
+    ) -> Result<Vec<Delivery>, Error> {
+        let Source {
+            worker,
+            shard,
+            queues,
+        } = source;
+        let mut read = redis::cmd("XREADGROUP");
+        read.arg("GROUP")
+            .arg(GROUP)
+            .arg(worker.as_str())
+            .arg("COUNT")
+            .arg(count);
+        read.arg("STREAMS");
+        for queue in queues {
+            read.arg(self.keys.queue(shard, queue));
+        }
+        for _ in queues {
+            read.arg("0");
+        }
+        let streams: Option<Streams> = self.connections.command("XREADGROUP", &read).await?;
+        Ok(self.deliveries(shard, queues, streams.unwrap_or_default()))
+    }
+
+    fn deliveries(&self, shard: Shard, queues: &[QueueName], streams: Streams) -> Vec<Delivery> {
+        let mut deliveries = Vec::new();
+        for (key, entries) in streams {
+            let Some(queue) = queues.iter().find(|q| self.keys.queue(shard, q) == key) else {
+                continue;
+            };
+            for (entry, fields) in entries {
+                let (id, tool) = (field(&fields, "id"), field(&fields, "tool"));
+                deliveries.push(delivery(shard, queue, entry, id, tool));
+            }
+        }
+        deliveries
+    }
+
+    /// Takes over up to `count` entries of a queue whose holders have been silent for `lease`. Each is then claimed.
+    ///
+    /// # Errors
+    ///
+    /// If Redis fails. If the group is lost, [`Error::is_no_group`].
+    pub async fn reclaim(
+        &self,
+        worker: &WorkerId,
+        from: (Shard, &QueueName),
+        lease: Duration,
+        count: usize,
+    ) -> Result<Vec<Delivery>, Error> {
+        let (shard, queue) = from;
+        let (idle, count) = (millis(lease).to_string(), count.to_string());
+        let key = self.keys.queue(shard, queue);
+        let mut reply = self
+            .call(
+                &TRANSITIONS.reclaim,
+                &[&key],
+                &[worker.as_str(), &idle, &count],
+            )
+            .await?;
+        if reply.tag != "OK" {
+            return Err(reply.unknown());
+        }
+        let mut deliveries = Vec::new();
+        while !reply.is_empty() {
+            let (entry, id, tool) = (reply.text()?, reply.text()?, reply.text()?);
+            deliveries.push(delivery(shard, queue, entry, id, tool));
+        }
+        Ok(deliveries)
+    }
+
+    /// Whether a queue has an entry whose holder has been silent for `lease`, which [`Self::reclaim`] would take over.
+    ///
+    /// # Errors
+    ///
+    /// If Redis fails. If the group is lost, [`Error::is_no_group`].
+    pub async fn has_lost(
+        &self,
+        (shard, queue): (Shard, &QueueName),
+        lease: Duration,
+    ) -> Result<bool, Error> {
+        let mut read = redis::cmd("XPENDING");
+        read.arg(self.keys.queue(shard, queue)).arg(GROUP);
+        read.arg("IDLE").arg(millis(lease)).arg(&["-", "+", "1"]);
+        let idle: Vec<Value> = self.connections.command("has_lost", &read).await?;
+        Ok(!idle.is_empty())
+    }
+
+    /// Moves up to `limit` due jobs of a shard to their streams.
+    ///
+    /// # Errors
+    ///
+    /// If Redis fails; the same call again is safe.
+    pub async fn forward(&self, shard: Shard, limit: u32) -> Result<ForwardReply, Error> {
+        let (base, limit) = (self.keys.base(shard), limit.to_string());
+        let mut reply = self
+            .call(
+                &TRANSITIONS.forward,
+                &[&self.keys.due(shard)],
+                &[&base, &limit],
+            )
+            .await?;
+        match reply.tag.as_str() {
+            "OK" => {
+                let (moved, next) = (reply.integer()?, reply.integer::<i64>()?);
+                let expired = reply.integer()?;
+                let mut misplaced = Vec::new();
+                while !reply.is_empty() {
+                    misplaced.push(reply.text()?);
+                }
+                Ok(ForwardReply {
+                    moved,
+                    next_due_ms: u64::try_from(next).ok(),
+                    expired,
+                    misplaced,
+                })
+            }
+            _ => Err(reply.unknown()),
+        }
+    }
+
+    /// Buries an entry that cannot be read as a job.
+    ///
+    /// # Errors
+    ///
+    /// If Redis fails; the same call again is safe.
+    pub async fn dead_letter(
+        &self,
+        from: (Shard, &QueueName),
+        entry: &EntryId,
+        found: (&str, &str),
+        reason: &str,
+    ) -> Result<(), Error> {
+        let (shard, queue) = from;
+        let (base, key) = (self.keys.base(shard), self.keys.queue(shard, queue));
+        let (id, tool) = found;
+        let reply = self
+            .call(
+                &TRANSITIONS.dead_letter,
+                &[&key],
+                &[&base, entry.as_str(), id, tool, reason],
+            )
+            .await?;
+        reply.done()
+    }
+}
+
+/// The named field of an entry, empty if it has none.
+fn field(fields: &Value, name: &str) -> String {
+    let Value::Array(fields) = fields else {
+        return String::new();
+    };
+    fields
+        .chunks_exact(2)
+        .find_map(|pair| match pair {
+            [Value::BulkString(key), Value::BulkString(value)] if key == name.as_bytes() => {
+                Some(String::from_utf8_lossy(value).into_owned())
+            }
+            _ => None,
+        })
+        .unwrap_or_default()
+}
+
+fn delivery(shard: Shard, queue: &QueueName, entry: String, id: String, tool: String) -> Delivery {
+    let (queue, entry) = (queue.clone(), EntryId(entry));
+    match id.parse::<TaskId>() {
+        Ok(id) if id.shard() == shard => Delivery::Job(Claimed::new(id, queue, entry)),
+        _ => Delivery::Unreadable {
+            queue,
+            entry,
+            id,
+            tool,
+        },
+    }
+}
