@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use anyhow::bail;
 use taskferry_contract::{
-    BlockingConnection, ClaimReply, Claimed, Delivery, FinishReply, Hold, Outcome, Owner, Source,
-    Status, Store, TaskId, ToolDefinition, WorkerId,
+    BlockingConnection, ClaimReply, DeliveredEntry, Delivery, FinishReply, HeldAttempt, Outcome,
+    Owner, Source, Status, Store, TaskId, ToolDefinition, WorkerId,
 };
 
 use crate::load::Client;
@@ -72,7 +72,7 @@ impl Direct {
             ClaimReply::Started(job) => job,
             other => bail!("an attempt did not start: {other:?}"),
         };
-        let hold = Hold {
+        let hold = HeldAttempt {
             claimed,
             attempt: job.attempt,
             worker: self.worker.clone(),
@@ -90,7 +90,7 @@ impl Direct {
     }
 
     /// Takes the next entry. There is one: each client takes one after it put one in.
-    async fn next(&mut self) -> anyhow::Result<Claimed> {
+    async fn next(&mut self) -> anyhow::Result<DeliveredEntry> {
         let source = Source {
             worker: &self.worker,
             shard: work::shard(&self.store)?,

@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use taskferry_contract::{
-    AnswerReply, DeliverReply, Owner, PollReply, Question, Remote, Said, Sender, SessionId, TaskId,
-    Unwanted,
+    AnswerReply, ClientTask, ClientTaskReport, DeliverReply, OrphanedTask, Owner, PollReply,
+    Question, Sender, SessionId, TaskId,
 };
 
 use super::{Bridge, BridgeError, Carried, Unsealed, Watch};
@@ -49,12 +49,12 @@ impl Bridge {
     }
 
     /// The task by which a client answers a question, as far as it is known.
-    pub(crate) async fn remote(
+    pub(crate) async fn client_task(
         &self,
         id: TaskId,
         key: &str,
-    ) -> Result<Option<Remote>, BridgeError> {
-        Ok(self.0.store.remote(id, key).await?)
+    ) -> Result<Option<ClientTask>, BridgeError> {
+        Ok(self.0.store.client_task(id, key).await?)
     }
 
     /// Notes what a client says of a task by which it answers a question.
@@ -63,7 +63,7 @@ impl Bridge {
         id: TaskId,
         owner: &Owner,
         key: &str,
-        said: Said<'_>,
+        said: ClientTaskReport<'_>,
     ) -> Result<(), BridgeError> {
         let noted = self.0.store.note_remote(id, owner, key, said).await?;
         tracing::debug!(task = %id, key, ?noted, "a client's task");
@@ -89,7 +89,7 @@ impl Bridge {
         id: TaskId,
         owner: &Owner,
         session: SessionId,
-    ) -> Result<Vec<Unwanted>, BridgeError> {
+    ) -> Result<Vec<OrphanedTask>, BridgeError> {
         Ok(self.0.store.drop_remote(id, owner, session).await?)
     }
 

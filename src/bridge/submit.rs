@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use taskferry_contract::{
-    Alias, Asker, CancelReply, Lifetime, LogLevel, Owner, Status, Submission, SubmitReply, TaskId,
-    TaskView,
+    Alias, CancelReply, Lifetime, LogLevel, Owner, Requestor, Status, Submission, SubmitReply,
+    TaskId, TaskView,
 };
 
 use super::{Bridge, BridgeError, Tool, Watch, identity, twice};
@@ -40,7 +40,7 @@ pub(crate) struct Wanted<'a> {
     /// How long it stays readable after its end at least, zero to leave the ttl alone.
     pub(crate) keep: Duration,
     /// The session that is told how it goes.
-    pub(crate) asker: Option<&'a Asker>,
+    pub(crate) requestor: Option<&'a Requestor>,
 }
 
 impl Bridge {
@@ -50,7 +50,7 @@ impl Bridge {
         call: &Call<'_>,
         wanted: &Wanted<'_>,
     ) -> Result<TaskView, BridgeError> {
-        let session = wanted.asker.map(|asker| asker.session);
+        let session = wanted.requestor.map(|requestor| requestor.session);
         let alias = identity::alias(call, session);
         let listener = match session {
             Some(session) => self.0.store.session_stream(session).await?,
@@ -64,8 +64,8 @@ impl Bridge {
             waiter: listener.as_ref(),
             session: session_text.as_deref(),
             progress_token: wanted
-                .asker
-                .and_then(|asker| asker.progress_token.as_deref()),
+                .requestor
+                .and_then(|requestor| requestor.progress_token.as_deref()),
             ..self.submission(call, alias.as_ref())
         };
         let view = match self.submit(&submission).await? {
@@ -88,22 +88,22 @@ impl Bridge {
         Ok(view)
     }
 
-    /// Queues a plain call, or finds the job it is to share, and watches it. `asker` is the session that may go on
+    /// Queues a plain call, or finds the job it is to share, and watches it. `requestor` is the session that may go on
     /// watching its own job over another connection.
     pub(crate) async fn call(
         &self,
         call: &Call<'_>,
-        asker: Option<&Asker>,
+        requestor: Option<&Requestor>,
     ) -> Result<Watch, BridgeError> {
-        let alias = identity::alias(call, asker.map(|asker| asker.session));
-        let session = asker.map(|asker| asker.session.to_string());
+        let alias = identity::alias(call, requestor.map(|requestor| requestor.session));
+        let session = requestor.map(|requestor| requestor.session.to_string());
         let submission = Submission {
             plain: true,
             ttl: Duration::from_millis(call.tool.definition.ttl.default_ms),
             keep: self.0.limits.plain_keep,
             waiter: Some(&self.0.replica),
             session: session.as_deref(),
-            progress_token: asker.and_then(|asker| asker.progress_token.as_deref()),
+            progress_token: requestor.and_then(|requestor| requestor.progress_token.as_deref()),
             ..self.submission(call, alias.as_ref())
         };
         let mut watch = self

@@ -2,14 +2,14 @@
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use crate::model::ids::{Attempt, EntryId, TaskId};
+use crate::model::ids::{AttemptNumber, EntryId, TaskId};
 use crate::model::names::{QueueName, WorkerId};
 
 /// An entry that a worker took off a stream, and by it the right to claim the job. A claim that is repeated with the same
 /// value is given the same attempt. The same entry delivered once more is another value: by it, no attempt is given out that
 /// a handler may have begun.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Claimed {
+pub struct DeliveredEntry {
     /// The job.
     pub id: TaskId,
     /// The queue it came from.
@@ -23,7 +23,7 @@ pub struct Claimed {
 /// Deliveries to this process so far.
 static DELIVERIES: AtomicU64 = AtomicU64::new(0);
 
-impl Claimed {
+impl DeliveredEntry {
     /// An entry that was just delivered.
     #[must_use]
     pub fn new(id: TaskId, queue: QueueName, entry: EntryId) -> Self {
@@ -38,18 +38,18 @@ impl Claimed {
 
 /// An attempt: what its writes are checked against.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Hold {
+pub struct HeldAttempt {
     /// The job, its queue and its entry.
-    pub claimed: Claimed,
+    pub claimed: DeliveredEntry,
     /// The number of the attempt.
-    pub attempt: Attempt,
+    pub attempt: AttemptNumber,
     /// Who runs it.
     pub worker: WorkerId,
 }
 
 /// What an attempt tells pollers. Absent parts keep their last value.
 #[derive(Debug, Clone, Default, PartialEq)]
-pub struct Progress {
+pub struct ProgressReport {
     /// How far it is. Finite.
     pub progress: Option<f64>,
     /// What it counts towards. Finite.

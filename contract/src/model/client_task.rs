@@ -8,7 +8,7 @@ use crate::model::ids::SessionId;
 /// How a client's task stands. One that was cancelled is never kept: its question has its answer then.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "snake_case")]
-pub enum RemoteStatus {
+pub enum ClientTaskStatus {
     /// It goes on; the client moves it.
     Working,
     /// It wants something before it goes on, and to be asked for its result meanwhile.
@@ -19,7 +19,7 @@ pub enum RemoteStatus {
     Failed,
 }
 
-impl RemoteStatus {
+impl ClientTaskStatus {
     pub(crate) fn as_str(self) -> &'static str {
         match self {
             Self::Working => "working",
@@ -32,26 +32,26 @@ impl RemoteStatus {
 
 /// A task by which a client answers a question, as the record notes it.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Remote {
+pub struct ClientTask {
     /// The client's id for it.
     pub task: String,
     /// The session whose client has it.
     pub session: SessionId,
     /// What the client last said of it.
-    pub status: RemoteStatus,
+    pub status: ClientTaskStatus,
     /// In words.
     pub message: Option<String>,
 }
 
 /// What a client says of a task of its own.
 #[derive(Debug, Clone, Copy)]
-pub struct Said<'a> {
+pub struct ClientTaskReport<'a> {
     /// The session whose client says it.
     pub session: SessionId,
     /// Whether it says so by making the task or when asked.
-    pub by: SaidBy<'a>,
+    pub by: ReportOccasion<'a>,
     /// How the task stands.
-    pub status: RemoteStatus,
+    pub status: ClientTaskStatus,
     /// In words; empty if it says nothing.
     pub message: &'a str,
     /// How long to wait before it is asked again, at least 1 ms; as before if it does not say.
@@ -60,7 +60,7 @@ pub struct Said<'a> {
 
 /// On what occasion a client says how its task stands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum SaidBy<'a> {
+pub enum ReportOccasion<'a> {
     /// It made the task, with this id.
     Making(&'a str),
     /// It was asked, by the message of this number.
@@ -69,7 +69,7 @@ pub enum SaidBy<'a> {
 
 /// A client's task that nothing waits for.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Unwanted {
+pub struct OrphanedTask {
     /// The key of the question that it was to answer.
     pub key: String,
     /// The client's id.
@@ -80,11 +80,11 @@ pub struct Unwanted {
 struct Stored {
     task: String,
     session: String,
-    status: RemoteStatus,
+    status: ClientTaskStatus,
     message: Option<String>,
 }
 
-impl Remote {
+impl ClientTask {
     /// Reads the field of a record; nothing if it cannot be read, since another version wrote it.
     pub(crate) fn read(stored: &str) -> Option<Self> {
         let stored: Stored = serde_json::from_str(stored).ok()?;

@@ -96,9 +96,9 @@ impl FromStr for SessionId {
 
 /// The number of an attempt, from 1; the fencing token of everything a worker writes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct Attempt(pub u64);
+pub struct AttemptNumber(pub u64);
 
-impl fmt::Display for Attempt {
+impl fmt::Display for AttemptNumber {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.0.fmt(f)
     }

@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use crate::model::ids::{Attempt, TaskId};
+use crate::model::ids::{AttemptNumber, TaskId};
 use crate::model::log::LogLevel;
 use crate::model::names::{Owner, QueueName, ToolName};
 use crate::model::status::Status;
@@ -78,7 +78,7 @@ pub struct Job {
     /// The arguments: a JSON object, validated against the tool's input schema before the job was queued.
     pub arguments: String,
     /// This attempt; the fence of all its writes.
-    pub attempt: Attempt,
+    pub attempt: AttemptNumber,
     /// Attempts that ended in a retry so far.
     pub retries: u64,
     /// Attempts whose worker died so far.

@@ -3,7 +3,7 @@
 use serde_json::Value;
 use std::time::Duration;
 
-use crate::model::client_task::Remote;
+use crate::model::client_task::ClientTask;
 use crate::model::ids::SessionId;
 
 /// A question to the client.
@@ -14,12 +14,12 @@ pub struct Question {
     /// The request as JSON: `method` and `params`.
     pub request: String,
     /// The client's own task that is to bring the answer, if it made one.
-    pub remote: Option<Remote>,
+    pub client_task: Option<ClientTask>,
 }
 
 /// Who asked for a task.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Asker {
+pub struct Requestor {
     /// The legacy session.
     pub session: SessionId,
     /// Under which token it wants progress: a JSON string or integer.

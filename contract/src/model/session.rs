@@ -52,7 +52,7 @@ pub struct Lifetime {
 
 /// How far a client was told of a task, over whichever of its session's streams.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Told {
+pub struct DeliveryCursor {
     /// The progress that was told last.
     pub progress: Option<String>,
     /// The place of the log line that was told last.
@@ -62,7 +62,7 @@ pub struct Told {
 /// Stands for what was not told.
 const NOTHING: &str = "-";
 
-impl Told {
+impl DeliveryCursor {
     /// With when the task expires.
     pub(crate) fn write(&self, until_ms: i64) -> String {
         let [progress, line] =
@@ -91,11 +91,11 @@ mod tests {
     fn what_was_told_reads_back() {
         for (progress, line) in [(None, None), (Some("0.5"), None), (Some("3"), Some("17-0"))] {
             let [progress, line] = [progress, line].map(|told: Option<&str>| told.map(Into::into));
-            let told = Told { progress, line };
-            assert_eq!(Told::read(&told.write(7)), Some((7, told)));
+            let told = DeliveryCursor { progress, line };
+            assert_eq!(DeliveryCursor::read(&told.write(7)), Some((7, told)));
         }
         for wrong in ["", "nonsense", "7 1", "x 1 2"] {
-            assert_eq!(Told::read(wrong), None, "{wrong}");
+            assert_eq!(DeliveryCursor::read(wrong), None, "{wrong}");
         }
     }
 }

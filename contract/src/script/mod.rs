@@ -3,6 +3,6 @@
 mod reply;
 mod transition;
 
-pub(crate) use reply::Reply;
+pub(crate) use reply::ScriptReply;
 pub use transition::sources;
 pub(crate) use transition::{TRANSITIONS, Transition};

@@ -6,13 +6,13 @@ use crate::error::Error;
 
 /// A transition's reply: a tag and what follows it.
 #[derive(Debug)]
-pub(crate) struct Reply {
+pub(crate) struct ScriptReply {
     during: &'static str,
     pub(crate) tag: String,
     rest: std::vec::IntoIter<Value>,
 }
 
-impl Reply {
+impl ScriptReply {
     pub(crate) fn new(during: &'static str, value: Value) -> Result<Self, Error> {
         let Value::Array(items) = value else {
             return Err(not_understood(during, &value));

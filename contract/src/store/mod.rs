@@ -18,7 +18,7 @@ use crate::model::durability::Replication;
 use crate::model::ids::TaskId;
 use crate::model::names::{ReplicaId, WorkerId};
 use crate::model::shard::Shards;
-use crate::script::{Reply, Transition};
+use crate::script::{ScriptReply, Transition};
 use crate::store::doorbell::Doorbell;
 
 /// Replies that refuse: they promise nothing that could be lost.
@@ -105,7 +105,7 @@ impl Store {
         transition: &Transition,
         id: TaskId,
         args: &[&str],
-    ) -> Result<Reply, Error> {
+    ) -> Result<ScriptReply, Error> {
         let (base, text) = (self.keys.base(id.shard()), id.to_string());
         let mut all = vec![base.as_str(), &text];
         all.extend(args);
@@ -119,17 +119,17 @@ impl Store {
         transition: &Transition,
         keys: &[&str],
         args: &[&str],
-    ) -> Result<Reply, Error> {
+    ) -> Result<ScriptReply, Error> {
         let Some(replication) = self.replication else {
             return self.call(transition, keys, args).await;
         };
         let value = self
             .connections
             .replicated_transition(transition, (keys, args), replication, |value| {
-                !Reply::has_tag(value, &REFUSALS)
+                !ScriptReply::has_tag(value, &REFUSALS)
             })
             .await?;
-        Reply::new(transition.name, value)
+        ScriptReply::new(transition.name, value)
     }
 
     pub(crate) async fn call(
@@ -137,9 +137,9 @@ impl Store {
         transition: &Transition,
         keys: &[&str],
         args: &[&str],
-    ) -> Result<Reply, Error> {
+    ) -> Result<ScriptReply, Error> {
         let value = self.connections.transition(transition, keys, args).await?;
-        Reply::new(transition.name, value)
+        ScriptReply::new(transition.name, value)
     }
 }
 

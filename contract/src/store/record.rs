@@ -4,8 +4,8 @@ use std::borrow::Cow;
 use std::collections::HashMap;
 
 use crate::error::Error;
-use crate::model::client_task::Remote;
-use crate::model::ids::{Attempt, TaskId};
+use crate::model::client_task::ClientTask;
+use crate::model::ids::{AttemptNumber, TaskId};
 use crate::model::job::{Job, TaskView};
 use crate::model::names::Owner;
 use crate::model::submission::Submission;
@@ -99,7 +99,7 @@ fn is_last_crash(crashes: Option<String>, most: Option<String>) -> bool {
 /// Reads the record that a claim returned, field, value pairs in any order.
 pub(crate) fn job_from_pairs(
     id: TaskId,
-    attempt: Attempt,
+    attempt: AttemptNumber,
     pairs: Vec<(String, String)>,
 ) -> Result<Job, Error> {
     let mut fields: HashMap<String, String> = pairs.into_iter().collect();
@@ -205,9 +205,9 @@ fn question_fields<'a>(job: &Submission<'a>) -> Vec<Cow<'a, str>> {
 
 /// Reads the field that notes a client's task. One that cannot be read was written by another version, and is as good as not
 /// there.
-pub(crate) fn client_task(id: TaskId, stored: Option<&String>) -> Option<Remote> {
+pub(crate) fn client_task(id: TaskId, stored: Option<&String>) -> Option<ClientTask> {
     let stored = stored?;
-    let task = Remote::read(stored);
+    let task = ClientTask::read(stored);
     if task.is_none() {
         tracing::warn!(task = %id, %stored, "a client's task cannot be read");
     }

@@ -10,8 +10,8 @@ use std::time::Duration;
 use redis::aio::MultiplexedConnection;
 use redis::{FromRedisValue, ToRedisArgs};
 use taskferry_contract::{
-    BlockingConnection, Claimed, Hold, Owner, QueueName, RedisSettings, Shard, Shards, Store,
-    TaskId, ToolDefinition, WorkerId,
+    BlockingConnection, DeliveredEntry, HeldAttempt, Owner, QueueName, RedisSettings, Shard,
+    Shards, Store, TaskId, ToolDefinition, WorkerId,
 };
 use taskferry_testing::{TestServer, invariants};
 
@@ -32,7 +32,7 @@ type Checked<T> = Result<T, String>;
 /// An attempt: as the store knows it and as the model does.
 #[derive(Debug, Clone)]
 struct Holding {
-    hold: Hold,
+    hold: HeldAttempt,
     held: Held,
 }
 
@@ -67,7 +67,7 @@ pub(crate) struct Case {
 struct Delivered {
     job: usize,
     entry: usize,
-    claimed: Claimed,
+    claimed: DeliveredEntry,
 }
 
 impl Case {

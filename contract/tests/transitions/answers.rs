@@ -10,7 +10,7 @@ fn question(key: &str) -> Question {
     Question {
         key: key.to_owned(),
         request: QUESTION.to_owned(),
-        remote: None,
+        client_task: None,
     }
 }
 

@@ -2,7 +2,9 @@
 
 use std::time::Duration;
 
-use taskferry_contract::{ClaimReply, FinishReply, Progress, RetryReply, Source, Status, WorkerId};
+use taskferry_contract::{
+    ClaimReply, FinishReply, ProgressReport, RetryReply, Source, Status, WorkerId,
+};
 
 use crate::rig::{LEASE, Rig, completed, job_in, started};
 
@@ -153,7 +155,7 @@ async fn drops_the_entry_of_a_job_that_has_ended() {
 async fn starts_the_next_attempt_when_the_worker_died() {
     let mut rig = Rig::new().await;
     let first = rig.running().await;
-    let report = Progress {
+    let report = ProgressReport {
         progress: Some(0.5),
         total: Some(2.0),
         message: Some("half".to_owned()),

@@ -7,8 +7,9 @@ use std::time::Duration;
 
 use futures_util::{Stream, StreamExt};
 use taskferry_contract::{
-    Alias, ClaimReply, DefinitionDigest, Delivery, Leaver, LetterFilter, LogLevel, Progress,
-    RemoteStatus, Said, SaidBy, Scope, Session, Shards, Submission, TaskId, hash_slot, sources,
+    Alias, ClaimReply, ClientTaskReport, ClientTaskStatus, DefinitionDigest, Delivery, Leaver,
+    LetterFilter, LogLevel, ProgressReport, ReportOccasion, Scope, Session, Shards, Submission,
+    TaskId, hash_slot, sources,
 };
 use taskferry_testing::{ServerOptions, TestServer};
 
@@ -147,9 +148,9 @@ async fn jobs_run(rig: &mut Rig) {
     let reply = rig.claim(&rig.next().await).await;
     assert!(matches!(reply, ClaimReply::Waits(None)), "{reply:?}");
     rig.store.renew_lease(&hold, KEEP).await.unwrap();
-    let half = Progress {
+    let half = ProgressReport {
         progress: Some(0.5),
-        ..Progress::default()
+        ..ProgressReport::default()
     };
     let told = rig.store.report_progress(&hold, &half).await;
     told.unwrap().unwrap();
@@ -180,10 +181,10 @@ async fn a_question_is_answered(rig: &mut Rig) {
     let delivered = store.deliver_input(id, owner, wish, sender("c1"));
     delivered.await.unwrap();
     store.recall_input(id, owner, "c1").await.unwrap();
-    let said = Said {
+    let said = ClientTaskReport {
         session: session(1),
-        by: SaidBy::Making("t1"),
-        status: RemoteStatus::Working,
+        by: ReportOccasion::Making("t1"),
+        status: ClientTaskStatus::Working,
         message: "",
         poll: None,
     };

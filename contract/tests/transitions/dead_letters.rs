@@ -5,23 +5,23 @@ mod found;
 use std::time::Duration;
 
 use taskferry_contract::{
-    DeadLetter, FinishReply, Hold, LetterFilter, Outcome, ReviveReply, Submission, TaskId,
+    DeadLetter, FinishReply, HeldAttempt, LetterFilter, Outcome, ReviveReply, Submission, TaskId,
 };
 
 use crate::rig::{Rig, SOON, failed, slow};
 
 /// Fails the only attempt of a job for good.
-async fn bury(rig: &Rig, reason: &str) -> Hold {
+async fn bury(rig: &Rig, reason: &str) -> HeldAttempt {
     let hold = rig.running().await;
     bury_running(rig, &hold, reason).await;
     hold
 }
 
-async fn bury_running(rig: &Rig, hold: &Hold, reason: &str) {
+async fn bury_running(rig: &Rig, hold: &HeldAttempt, reason: &str) {
     bury_with(rig, hold, reason, &failed("no")).await;
 }
 
-async fn bury_with(rig: &Rig, hold: &Hold, reason: &str, last: &Outcome) {
+async fn bury_with(rig: &Rig, hold: &HeldAttempt, reason: &str, last: &Outcome) {
     let retry = rig.store.schedule_retry(hold, Duration::ZERO, reason, last);
     retry.await.unwrap();
 }

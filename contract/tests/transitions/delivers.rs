@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use taskferry_contract::{DeliverReply, Hold, Owner, TaskId};
+use taskferry_contract::{DeliverReply, HeldAttempt, Owner, TaskId};
 
 use taskferry_testing::eventually;
 
@@ -48,7 +48,7 @@ fn send() -> Delivered {
     Delivered::Send(QUESTION.to_owned())
 }
 
-async fn asked(rig: &Rig) -> Hold {
+async fn asked(rig: &Rig) -> HeldAttempt {
     let hold = rig.running().await;
     for key in ["a", "b"] {
         rig.store

@@ -3,8 +3,8 @@
 use std::time::{Duration, Instant};
 
 use taskferry_contract::{
-    BlockingConnection, Error, FinishReply, Hold, RedisSettings, ReplicaId, Ring, Source, Status,
-    Store, TaskId,
+    BlockingConnection, Error, FinishReply, HeldAttempt, RedisSettings, ReplicaId, Ring, Source,
+    Status, Store, TaskId,
 };
 use taskferry_testing::{Proxy, Sentinels, TestServer, eventually, eventually_some};
 
@@ -103,7 +103,7 @@ async fn blocked_read(
 }
 
 /// An attempt that began at the old primary ends at the new one, and so does the next.
-async fn goes_on(rig: Rig, hold: &Hold) {
+async fn goes_on(rig: Rig, hold: &HeldAttempt) {
     assert_eq!(rig.finish(hold).await, FinishReply::Stored);
     let (next, _) = rig.start().await;
     assert_eq!(rig.finish(&next).await, FinishReply::Stored);

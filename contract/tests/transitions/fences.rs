@@ -3,20 +3,21 @@
 use std::time::Duration;
 
 use taskferry_contract::{
-    AskReply, FinishReply, Hold, ParkReply, Progress, Refused, RenewReply, RetryReply, Store,
+    AskReply, FinishReply, HeldAttempt, ParkReply, ProgressReport, Refused, RenewReply, RetryReply,
+    Store,
 };
 
 use crate::rig::{LEASE, QUESTION, Rig, completed, failed};
 
 /// Everything a worker can ask of the store for a job it holds; none if it was granted.
-async fn writes(store: &Store, hold: &Hold) -> Vec<(&'static str, Option<Refused>)> {
+async fn writes(store: &Store, hold: &HeldAttempt) -> Vec<(&'static str, Option<Refused>)> {
     let renewed = match store.renew_lease(hold, LEASE).await.unwrap() {
         RenewReply::Renewed(_) => None,
         RenewReply::Refused(why) => Some(why),
     };
-    let report = Progress {
+    let report = ProgressReport {
         progress: Some(1.0),
-        ..Progress::default()
+        ..ProgressReport::default()
     };
     let reported = store.report_progress(hold, &report).await.unwrap().err();
     let asked = match store.ask_input(hold, &[("late", QUESTION)]).await.unwrap() {
@@ -53,7 +54,7 @@ async fn writes(store: &Store, hold: &Hold) -> Vec<(&'static str, Option<Refused
 }
 
 /// Every write of `hold` is refused for this reason, and neither the record nor the queue notices.
-async fn refuses_all(rig: &mut Rig, hold: &Hold, why: Refused) {
+async fn refuses_all(rig: &mut Rig, hold: &HeldAttempt, why: Refused) {
     let id = hold.claimed.id;
     let before = (
         rig.record(id).await,
@@ -151,7 +152,7 @@ async fn refuses_everything_once_the_record_expired_and_drops_the_entry() {
             }
             3 => rig.retry(&hold).await == RetryReply::Refused(Refused::Gone),
             4 => {
-                let report = Progress::default();
+                let report = ProgressReport::default();
                 let reported = rig.store.report_progress(&hold, &report).await;
                 reported.unwrap() == Err(Refused::Gone)
             }

@@ -18,7 +18,7 @@ async fn a_job_that_asks_first_is_queued_by_its_last_answer() {
     let question = |key: &str| Question {
         key: key.to_owned(),
         request: QUESTION.to_owned(),
-        remote: None,
+        client_task: None,
     };
     assert_eq!(
         rig.store.questions(id).await.unwrap(),

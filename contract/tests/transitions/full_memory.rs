@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use taskferry_contract::{
-    AnswerReply, CancelReply, FinishReply, Hold, Outcome, Progress, RenewReply, RetryReply,
-    Session, Shards, Submission, SubmitReply,
+    AnswerReply, CancelReply, FinishReply, HeldAttempt, Outcome, ProgressReport, RenewReply,
+    RetryReply, Session, Shards, Submission, SubmitReply,
 };
 use taskferry_testing::{ServerOptions, eventually_some};
 
@@ -23,7 +23,7 @@ async fn running_jobs_go_on_while_new_ones_are_refused() {
         holds.push(rig.running().await);
     }
     let queued = rig.submit().await;
-    let [finished, retried, released, asked, parked, cancelled]: [Hold; 6] =
+    let [finished, retried, released, asked, parked, cancelled]: [HeldAttempt; 6] =
         holds.try_into().unwrap();
     for hold in [&asked, &parked] {
         rig.store.ask_input(hold, &[("a", QUESTION)]).await.unwrap();
@@ -38,7 +38,7 @@ async fn running_jobs_go_on_while_new_ones_are_refused() {
         .await
         .unwrap_err();
     assert!(error.is_out_of_memory(), "{error}");
-    let report = Progress::default();
+    let report = ProgressReport::default();
     let error = rig.store.report_progress(&finished, &report).await;
     assert!(error.unwrap_err().is_out_of_memory());
 

@@ -291,16 +291,16 @@ async fn a_token_for_progress_stays_in_its_session() {
         },
     )
     .await;
-    let asker = |record: std::collections::HashMap<String, String>| {
+    let requestor = |record: std::collections::HashMap<String, String>| {
         (
             record["session"].clone(),
             record.contains_key("progress_token"),
         )
     };
     let (other, expected) = (of("two"), ("one".to_owned(), true));
-    assert_eq!(asker(rig_record(&rig, first).await), expected);
+    assert_eq!(requestor(rig_record(&rig, first).await), expected);
     joins(&rig, other).await;
-    let asked = asker(rig_record(&rig, first).await);
+    let asked = requestor(rig_record(&rig, first).await);
     assert_eq!(asked, ("one".to_owned(), false));
     rig.check().await;
 }

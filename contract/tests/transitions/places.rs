@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use taskferry_contract::{Again, ClaimReply, Hold, Status, TaskId, WaitsFor, WorkerId};
+use taskferry_contract::{Again, ClaimReply, HeldAttempt, Status, TaskId, WaitsFor, WorkerId};
 
 use crate::rig::{QUESTION, Rig, job_in, started};
 
@@ -35,7 +35,7 @@ async fn finds_no_slot(rig: &Rig, id: TaskId) {
 }
 
 /// Lets the lease of a job's slot run out, so many ms ago.
-async fn lapse_slot(rig: &mut Rig, hold: &Hold, ago_ms: u64) {
+async fn lapse_slot(rig: &mut Rig, hold: &HeldAttempt, ago_ms: u64) {
     let until = rig.store.now_ms().await.unwrap() - ago_ms;
     let slots = format!("tf:{{0}}:running:{}", rig.tool.name);
     let lapsed = (slots, "XX", until, hold.claimed.id.to_string());

@@ -4,8 +4,8 @@
 use std::time::Duration;
 
 use taskferry_contract::{
-    AnswerReply, DeliverReply, Hold, NoteReply, Owner, PollReply, RemoteStatus, Said, SaidBy,
-    SessionId, Status, TaskId, Unwanted,
+    AnswerReply, ClientTaskReport, ClientTaskStatus, DeliverReply, HeldAttempt, OrphanedTask,
+    Owner, PollReply, ReportOccasion, ReportReply, SessionId, Status, TaskId,
 };
 
 use crate::rig::{QUESTION, Rig, sender_of, session};
@@ -15,7 +15,7 @@ const AGAIN: Duration = Duration::from_secs(10);
 const SLOW: Duration = Duration::from_secs(300);
 const QUICK: Duration = Duration::from_millis(1);
 
-async fn asked(rig: &Rig) -> (Hold, TaskId) {
+async fn asked(rig: &Rig) -> (HeldAttempt, TaskId) {
     let hold = rig.running().await;
     let asked = rig.store.ask_input(&hold, &[("a", QUESTION)]);
     asked.await.unwrap();
@@ -23,8 +23,12 @@ async fn asked(rig: &Rig) -> (Hold, TaskId) {
     (hold, id)
 }
 
-fn said(by: SaidBy<'_>, status: RemoteStatus, poll: Option<Duration>) -> Said<'_> {
-    Said {
+fn said(
+    by: ReportOccasion<'_>,
+    status: ClientTaskStatus,
+    poll: Option<Duration>,
+) -> ClientTaskReport<'_> {
+    ClientTaskReport {
         session: session(1),
         by,
         status,
@@ -33,11 +37,15 @@ fn said(by: SaidBy<'_>, status: RemoteStatus, poll: Option<Duration>) -> Said<'_
     }
 }
 
-fn made(poll: Duration) -> Said<'static> {
-    said(SaidBy::Making("t1"), RemoteStatus::Working, Some(poll))
+fn made(poll: Duration) -> ClientTaskReport<'static> {
+    said(
+        ReportOccasion::Making("t1"),
+        ClientTaskStatus::Working,
+        Some(poll),
+    )
 }
 
-async fn note(rig: &Rig, id: TaskId, said: Said<'_>) -> NoteReply {
+async fn note(rig: &Rig, id: TaskId, said: ClientTaskReport<'_>) -> ReportReply {
     let note = rig.store.note_remote(id, &rig.owner, "a", said);
     note.await.unwrap()
 }
@@ -82,13 +90,13 @@ async fn answer(rig: &Rig, id: TaskId, from: SessionId) -> AnswerReply {
     answer.await.unwrap()
 }
 
-async fn dropped(rig: &Rig, id: TaskId, from: SessionId) -> Vec<Unwanted> {
+async fn dropped(rig: &Rig, id: TaskId, from: SessionId) -> Vec<OrphanedTask> {
     let dropped = rig.store.drop_remote(id, &rig.owner, from);
     dropped.await.unwrap()
 }
 
-fn unwanted(task: &str) -> Vec<Unwanted> {
-    vec![Unwanted {
+fn orphan(task: &str) -> Vec<OrphanedTask> {
+    vec![OrphanedTask {
         key: "a".to_owned(),
         task: task.to_owned(),
     }]
@@ -98,27 +106,35 @@ fn unwanted(task: &str) -> Vec<Unwanted> {
 async fn a_task_is_asked_for_until_its_outcome_is_the_answer() {
     let mut rig = Rig::new().await;
     let (hold, id) = asked(&rig).await;
-    assert_eq!(note(&rig, id, made(QUICK)).await, NoteReply::Noted);
-    assert_eq!(note(&rig, id, made(QUICK)).await, NoteReply::Noted, "again");
+    assert_eq!(note(&rig, id, made(QUICK)).await, ReportReply::Noted);
+    assert_eq!(
+        note(&rig, id, made(QUICK)).await,
+        ReportReply::Noted,
+        "again"
+    );
     let open = rig.store.questions(id).await.unwrap();
-    let remote = open[0].remote.clone().unwrap();
+    let remote = open[0].client_task.clone().unwrap();
     assert_eq!((remote.task.as_str(), remote.session), ("t1", session(1)));
     tokio::time::sleep(QUICK * 2).await;
     assert_eq!(sent(&rig, id, "c1").await, (false, 1));
     assert!(waits(&rig, id, "c1").await > AGAIN / 2, "it has no answer");
 
-    let working = said(SaidBy::Poll(1), RemoteStatus::Working, Some(SLOW));
-    assert_eq!(note(&rig, id, working).await, NoteReply::Noted);
+    let working = said(
+        ReportOccasion::Poll(1),
+        ClientTaskStatus::Working,
+        Some(SLOW),
+    );
+    assert_eq!(note(&rig, id, working).await, ReportReply::Noted);
     assert!(
         waits(&rig, id, "c1").await > SLOW / 2,
         "as the client wishes"
     );
     assert_eq!(poll(&rig, id, "c2").await, PollReply::Taken);
 
-    let stale = said(SaidBy::Poll(7), RemoteStatus::Failed, None);
-    assert_eq!(note(&rig, id, stale).await, NoteReply::Ignored);
-    let completed = said(SaidBy::Poll(1), RemoteStatus::Completed, None);
-    assert_eq!(note(&rig, id, completed).await, NoteReply::Noted);
+    let stale = said(ReportOccasion::Poll(7), ClientTaskStatus::Failed, None);
+    assert_eq!(note(&rig, id, stale).await, ReportReply::Ignored);
+    let completed = said(ReportOccasion::Poll(1), ClientTaskStatus::Completed, None);
+    assert_eq!(note(&rig, id, completed).await, ReportReply::Noted);
     assert_eq!(sent(&rig, id, "c1").await, (true, 2));
     assert_eq!(answer(&rig, id, session(2)).await, AnswerReply::Ignored);
     let stored = answer(&rig, id, session(1)).await;
@@ -137,16 +153,20 @@ async fn a_task_that_wants_input_is_asked_for_its_result_once_and_then_how_it_st
     let rig = Rig::new().await;
     let (hold, id) = asked(&rig).await;
     let waiting = said(
-        SaidBy::Making("t1"),
-        RemoteStatus::InputRequired,
+        ReportOccasion::Making("t1"),
+        ClientTaskStatus::InputRequired,
         Some(QUICK),
     );
-    assert_eq!(note(&rig, id, waiting).await, NoteReply::Noted);
+    assert_eq!(note(&rig, id, waiting).await, ReportReply::Noted);
     assert_eq!(sent(&rig, id, "c1").await, (true, 1));
     tokio::time::sleep(QUICK * 2).await;
     assert_eq!(sent(&rig, id, "c1").await, (false, 2));
-    let still = said(SaidBy::Poll(2), RemoteStatus::InputRequired, Some(QUICK));
-    assert_eq!(note(&rig, id, still).await, NoteReply::Noted);
+    let still = said(
+        ReportOccasion::Poll(2),
+        ClientTaskStatus::InputRequired,
+        Some(QUICK),
+    );
+    assert_eq!(note(&rig, id, still).await, ReportReply::Noted);
     tokio::time::sleep(QUICK * 2).await;
     assert_eq!(
         sent(&rig, id, "c1").await,
@@ -168,8 +188,8 @@ async fn another_carrier_takes_over_and_repeats_what_has_no_answer() {
     assert_eq!(recalled.unwrap(), 1);
     tokio::time::sleep(QUICK * 2).await;
     assert_eq!(sent(&rig, id, "c2").await, (false, 2));
-    let late = said(SaidBy::Poll(1), RemoteStatus::Completed, None);
-    assert_eq!(note(&rig, id, late).await, NoteReply::Ignored);
+    let late = said(ReportOccasion::Poll(1), ClientTaskStatus::Completed, None);
+    assert_eq!(note(&rig, id, late).await, ReportReply::Ignored);
     rig.finish(&hold).await;
     rig.check_drained().await;
 }
@@ -179,11 +199,11 @@ async fn a_carrier_that_takes_over_before_anything_is_due_fetches_again_when_it_
     let mut rig = Rig::new().await;
     let (hold, id) = asked(&rig).await;
     let wants = said(
-        SaidBy::Making("t1"),
-        RemoteStatus::InputRequired,
+        ReportOccasion::Making("t1"),
+        ClientTaskStatus::InputRequired,
         Some(SLOW),
     );
-    assert_eq!(note(&rig, id, wants).await, NoteReply::Noted);
+    assert_eq!(note(&rig, id, wants).await, ReportReply::Noted);
     assert_eq!(sent(&rig, id, "c1").await, (true, 1));
     let remote = rig.record(id).await["remote:a"].clone();
     assert!(remote.contains(r#""fetching":true"#), "{remote}");
@@ -205,11 +225,15 @@ async fn what_a_client_says_of_its_task_is_kept_and_nothing_is_no_message() {
     tokio::time::sleep(QUICK * 2).await;
     assert_eq!(sent(&rig, id, "c1").await, (false, 1));
     for (number, message) in [(1, "half way"), (2, "")] {
-        let told = Said {
+        let told = ClientTaskReport {
             message,
-            ..said(SaidBy::Poll(number), RemoteStatus::Working, Some(QUICK))
+            ..said(
+                ReportOccasion::Poll(number),
+                ClientTaskStatus::Working,
+                Some(QUICK),
+            )
         };
-        assert_eq!(note(&rig, id, told).await, NoteReply::Noted);
+        assert_eq!(note(&rig, id, told).await, ReportReply::Noted);
         let remote = rig.record(id).await["remote:a"].clone();
         let kept = remote.contains(r#""message":"half way""#);
         assert_eq!(kept, number == 1, "{remote}");
@@ -245,7 +269,7 @@ async fn a_question_that_a_clients_task_will_answer_is_put_to_no_other_session_u
     assert!(matches!(sent, DeliverReply::Send { .. }), "{sent:?}");
     assert_eq!(poll(&rig, id, "c9").await, PollReply::Ignored);
     assert_eq!(dropped(&rig, id, session(2)).await, [], "another's");
-    assert_eq!(dropped(&rig, id, session(1)).await, unwanted("t1"));
+    assert_eq!(dropped(&rig, id, session(1)).await, orphan("t1"));
     assert_eq!(dropped(&rig, id, session(1)).await, [], "once");
     rig.finish(&hold).await;
     rig.check_drained().await;
@@ -257,12 +281,16 @@ async fn a_task_that_comes_too_late_is_to_be_cancelled() {
     let (hold, id) = asked(&rig).await;
     let direct = rig.store.answer_input(id, &rig.owner, "a", "1").await;
     assert_eq!(direct.unwrap(), AnswerReply::Stored { open: 0 });
-    assert_eq!(note(&rig, id, made(SLOW)).await, NoteReply::Late);
-    assert_eq!(dropped(&rig, id, session(1)).await, unwanted("t1"));
+    assert_eq!(note(&rig, id, made(SLOW)).await, ReportReply::Late);
+    assert_eq!(dropped(&rig, id, session(1)).await, orphan("t1"));
     rig.finish(&hold).await;
-    let again = said(SaidBy::Making("t2"), RemoteStatus::Working, Some(SLOW));
-    assert_eq!(note(&rig, id, again).await, NoteReply::Late);
-    assert_eq!(dropped(&rig, id, session(1)).await, unwanted("t2"));
+    let again = said(
+        ReportOccasion::Making("t2"),
+        ClientTaskStatus::Working,
+        Some(SLOW),
+    );
+    assert_eq!(note(&rig, id, again).await, ReportReply::Late);
+    assert_eq!(dropped(&rig, id, session(1)).await, orphan("t2"));
     rig.check_drained().await;
 }
 
@@ -270,13 +298,18 @@ async fn a_task_that_comes_too_late_is_to_be_cancelled() {
 async fn the_end_of_the_job_leaves_its_clients_tasks_to_be_cancelled_but_for_those_that_ended() {
     let rig = Rig::new().await;
     for (status, left) in [
-        (RemoteStatus::Working, unwanted("t1")),
-        (RemoteStatus::InputRequired, unwanted("t1")),
-        (RemoteStatus::Completed, Vec::new()),
-        (RemoteStatus::Failed, Vec::new()),
+        (ClientTaskStatus::Working, orphan("t1")),
+        (ClientTaskStatus::InputRequired, orphan("t1")),
+        (ClientTaskStatus::Completed, Vec::new()),
+        (ClientTaskStatus::Failed, Vec::new()),
     ] {
         let (hold, id) = asked(&rig).await;
-        note(&rig, id, said(SaidBy::Making("t1"), status, Some(SLOW))).await;
+        note(
+            &rig,
+            id,
+            said(ReportOccasion::Making("t1"), status, Some(SLOW)),
+        )
+        .await;
         assert_eq!(dropped(&rig, id, session(1)).await, [], "it is waited for");
         let cancelled = rig.store.cancel(id, &rig.owner, "no").await;
         cancelled.unwrap();
@@ -295,17 +328,25 @@ async fn nobody_else_can_note_ask_for_or_drop_a_clients_task() {
         .store
         .note_remote(id, &rig.owner, "never", made(SLOW))
         .await;
-    assert_eq!(never.unwrap(), NoteReply::Ignored);
+    assert_eq!(never.unwrap(), ReportReply::Ignored);
     note(&rig, id, made(SLOW)).await;
-    let second = said(SaidBy::Making("t2"), RemoteStatus::Working, Some(SLOW));
-    assert_eq!(note(&rig, id, second).await, NoteReply::Late, "it has one");
-    assert_eq!(dropped(&rig, id, session(1)).await, unwanted("t2"));
+    let second = said(
+        ReportOccasion::Making("t2"),
+        ClientTaskStatus::Working,
+        Some(SLOW),
+    );
+    assert_eq!(
+        note(&rig, id, second).await,
+        ReportReply::Late,
+        "it has one"
+    );
+    assert_eq!(dropped(&rig, id, session(1)).await, orphan("t2"));
     let other = poll_by(&rig, id, ("c2", session(2))).await;
     assert_eq!(other, PollReply::Ignored);
     let before = rig.record(id).await;
     let bob = Owner::named("bob").unwrap();
     let noted = rig.store.note_remote(id, &bob, "a", made(SLOW)).await;
-    assert_eq!(noted.unwrap(), NoteReply::NotFound);
+    assert_eq!(noted.unwrap(), ReportReply::NotFound);
     let sender = sender_of("c1", session(1));
     let polled = rig.store.poll_remote(id, &bob, ("a", AGAIN), sender).await;
     assert_eq!(polled.unwrap(), PollReply::NotFound);

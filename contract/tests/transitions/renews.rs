@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use taskferry_contract::{FinishReply, Progress, RenewReply, Status};
+use taskferry_contract::{FinishReply, ProgressReport, RenewReply, Status};
 
 use crate::rig::{LEASE, QUESTION, Rig};
 
@@ -82,17 +82,17 @@ async fn progress_keeps_what_it_does_not_mention() {
     let hold = rig.running().await;
     let id = hold.claimed.id;
     let reports = [
-        Progress {
+        ProgressReport {
             progress: Some(40.0),
             total: Some(100.0),
             message: Some("räumt auf".to_owned()),
         },
-        Progress {
+        ProgressReport {
             progress: Some(40.25),
             total: None,
             message: None,
         },
-        Progress {
+        ProgressReport {
             progress: Some(f64::NAN),
             total: Some(f64::INFINITY),
             message: Some(String::new()),

@@ -6,9 +6,9 @@ use std::time::Duration;
 use redis::aio::MultiplexedConnection;
 use redis::{FromRedisValue, ToRedisArgs};
 use taskferry_contract::{
-    Alias, ClaimReply, Claimed, Delivery, FinishReply, Hold, Job, Outcome, Owner, QueueName,
-    RedisSettings, RetryReply, Scope, Sender, SessionId, Shard, Shards, Source, Status, Store,
-    Submission, SubmitReply, TaskId, TaskView, ToolDefinition, WorkerId, WorkerInfo,
+    Alias, ClaimReply, DeliveredEntry, Delivery, FinishReply, HeldAttempt, Job, Outcome, Owner,
+    QueueName, RedisSettings, RetryReply, Scope, Sender, SessionId, Shard, Shards, Source, Status,
+    Store, Submission, SubmitReply, TaskId, TaskView, ToolDefinition, WorkerId, WorkerInfo,
 };
 use taskferry_testing::{ServerOptions, TestServer, eventually, invariants};
 
@@ -94,7 +94,7 @@ impl Rig {
     }
 
     /// Reads one new entry; the test fails if there is none.
-    pub(crate) async fn next(&self) -> Claimed {
+    pub(crate) async fn next(&self) -> DeliveredEntry {
         match self.deliveries().await.pop() {
             Some(Delivery::Job(claimed)) => claimed,
             other => panic!("no entry of a job, but {other:?}"),
@@ -113,40 +113,40 @@ impl Rig {
         read.await.unwrap()
     }
 
-    pub(crate) async fn claim(&self, claimed: &Claimed) -> ClaimReply {
+    pub(crate) async fn claim(&self, claimed: &DeliveredEntry) -> ClaimReply {
         self.claim_by(claimed, &self.worker).await
     }
 
-    pub(crate) async fn claim_by(&self, claimed: &Claimed, worker: &WorkerId) -> ClaimReply {
+    pub(crate) async fn claim_by(&self, claimed: &DeliveredEntry, worker: &WorkerId) -> ClaimReply {
         self.store.claim(claimed, worker, LEASE).await.unwrap()
     }
 
     /// Reads the next entry and starts its attempt.
-    pub(crate) async fn start(&self) -> (Hold, Job) {
+    pub(crate) async fn start(&self) -> (HeldAttempt, Job) {
         let claimed = self.next().await;
         let reply = self.claim(&claimed).await;
         started(claimed, &self.worker, reply)
     }
 
     /// Queues a job and starts its first attempt.
-    pub(crate) async fn running(&self) -> Hold {
+    pub(crate) async fn running(&self) -> HeldAttempt {
         self.running_as(self.submission()).await
     }
 
-    pub(crate) async fn running_as(&self, submission: Submission<'_>) -> Hold {
+    pub(crate) async fn running_as(&self, submission: Submission<'_>) -> HeldAttempt {
         self.submit_as(submission).await;
         self.start().await.0
     }
 
     /// Lets the lease of a job run out, as it does when its worker died a lease ago.
-    pub(crate) async fn lapse(&mut self, hold: &Hold) {
+    pub(crate) async fn lapse(&mut self, hold: &HeldAttempt) {
         let record = self.store.keys().task(hold.claimed.id);
         self.raw::<()>("HSET", (record, "lease_ms", 1)).await;
         self.lapse_entry(hold).await;
     }
 
     /// Lets the entry of an attempt look as if its worker had been silent for an hour.
-    pub(crate) async fn lapse_entry(&mut self, hold: &Hold) {
+    pub(crate) async fn lapse_entry(&mut self, hold: &HeldAttempt) {
         let claimed = &hold.claimed;
         let queue = self.store.keys().queue(self.shard, &claimed.queue);
         let worker = hold.worker.as_str();
@@ -165,7 +165,7 @@ impl Rig {
     }
 
     /// Lets the worker of an attempt die and another one, `w2`, start the next.
-    pub(crate) async fn crash(&mut self, hold: &Hold) -> Hold {
+    pub(crate) async fn crash(&mut self, hold: &HeldAttempt) -> HeldAttempt {
         self.lapse(hold).await;
         let other: WorkerId = "w2".parse().unwrap();
         let claimed = job_in(self.reclaim_by(&other).await);
@@ -194,12 +194,12 @@ impl Rig {
         .await;
     }
 
-    pub(crate) async fn finish(&self, hold: &Hold) -> FinishReply {
+    pub(crate) async fn finish(&self, hold: &HeldAttempt) -> FinishReply {
         self.store.finish(hold, &completed()).await.unwrap()
     }
 
     /// Fails the attempt in a way that another one may mend.
-    pub(crate) async fn retry(&self, hold: &Hold) -> RetryReply {
+    pub(crate) async fn retry(&self, hold: &HeldAttempt) -> RetryReply {
         let retry = self
             .store
             .schedule_retry(hold, Duration::ZERO, "later", &failed("no"))
@@ -337,11 +337,15 @@ pub(crate) fn slow() -> String {
     "x".repeat(32 << 20)
 }
 
-pub(crate) fn started(claimed: Claimed, worker: &WorkerId, reply: ClaimReply) -> (Hold, Job) {
+pub(crate) fn started(
+    claimed: DeliveredEntry,
+    worker: &WorkerId,
+    reply: ClaimReply,
+) -> (HeldAttempt, Job) {
     let ClaimReply::Started(job) = reply else {
         panic!("the attempt did not start: {reply:?}");
     };
-    let hold = Hold {
+    let hold = HeldAttempt {
         claimed,
         attempt: job.attempt,
         worker: worker.clone(),
@@ -350,7 +354,7 @@ pub(crate) fn started(claimed: Claimed, worker: &WorkerId, reply: ClaimReply) ->
 }
 
 /// The one job in what was delivered.
-pub(crate) fn job_in(mut deliveries: Vec<Delivery>) -> Claimed {
+pub(crate) fn job_in(mut deliveries: Vec<Delivery>) -> DeliveredEntry {
     assert_eq!(deliveries.len(), 1, "{deliveries:?}");
     match deliveries.pop() {
         Some(Delivery::Job(claimed)) => claimed,

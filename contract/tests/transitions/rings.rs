@@ -3,7 +3,8 @@
 use std::time::Duration;
 
 use taskferry_contract::{
-    Doorbell, LeaveReply, Leaver, Owner, Progress, ReplicaId, Ring, Submission, TaskId, TaskView,
+    Doorbell, LeaveReply, Leaver, Owner, ProgressReport, ReplicaId, Ring, Submission, TaskId,
+    TaskView,
 };
 use taskferry_testing::eventually_some;
 use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
@@ -93,7 +94,7 @@ async fn rings_who_waits_once_per_change() {
     );
 
     rig.store
-        .report_progress(&hold, &Progress::default())
+        .report_progress(&hold, &ProgressReport::default())
         .await
         .unwrap()
         .unwrap();

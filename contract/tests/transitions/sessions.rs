@@ -3,7 +3,8 @@
 use std::time::Duration;
 
 use taskferry_contract::{
-    Asker, Lifetime, Owner, RequestNote, Session, SessionId, StreamHold, Submission, TaskId, Told,
+    DeliveryCursor, Lifetime, Owner, RequestNote, Requestor, Session, SessionId, StreamHold,
+    Submission, TaskId,
 };
 
 use crate::rig::Rig;
@@ -171,7 +172,7 @@ async fn a_session_forgets_tasks_that_expired_and_those_it_is_done_with() {
     let kept: Vec<String> = rig.raw("ZRANGE", (&key, 0, -1)).await;
     assert_eq!(kept, [ended.to_string(), live.to_string()]);
 
-    let told = Told {
+    let told = DeliveryCursor {
         progress: Some("0.5".to_owned()),
         line: Some("17-0".to_owned()),
     };
@@ -213,13 +214,13 @@ async fn a_record_tells_which_session_asked_for_it() {
             ..rig.submission()
         })
         .await;
-    let asker = Asker {
+    let requestor = Requestor {
         session,
         progress_token: Some("7".to_owned()),
     };
-    assert_eq!(rig.store.asker(id).await.unwrap(), Some(asker));
+    assert_eq!(rig.store.requestor(id).await.unwrap(), Some(requestor));
     let other = rig.submit().await;
-    assert_eq!(rig.store.asker(other).await.unwrap(), None);
+    assert_eq!(rig.store.requestor(other).await.unwrap(), None);
     rig.check().await;
 }
 

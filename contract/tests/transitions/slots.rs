@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use taskferry_contract::{ClaimReply, Hold, Status, Submission, TaskId, WorkerId};
+use taskferry_contract::{ClaimReply, HeldAttempt, Status, Submission, TaskId, WorkerId};
 
 use crate::rig::{Rig, job_in, started};
 
@@ -22,7 +22,7 @@ async fn waiting(rig: &Rig) -> TaskId {
 }
 
 /// Lets the lease of a job's slot run out.
-async fn lapse_slot(rig: &mut Rig, hold: &Hold) {
+async fn lapse_slot(rig: &mut Rig, hold: &HeldAttempt) {
     let slots = format!("tf:{{0}}:running:{}", rig.tool.name);
     let lapsed = (slots, "XX", 1, hold.claimed.id.to_string());
     rig.raw::<()>("ZADD", lapsed).await;

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
-use taskferry_contract::{Asker, Object, TaskSupport, TaskView};
+use taskferry_contract::{Object, Requestor, TaskSupport, TaskView};
 
 use crate::bridge::{Call, Tool, Wanted};
 use crate::mcp::background::{self, BuiltIn, BuiltInCall, Called};
@@ -141,11 +141,11 @@ async fn start(
     wish: TaskWish,
     token: Option<&RawValue>,
 ) -> Result<Reply, Refusal> {
-    let asker = asker(exchange, token);
+    let requestor = requestor(exchange, token);
     let wanted = Wanted {
         ttl_ms: wish.ttl_ms()?,
         keep: Duration::ZERO,
-        asker: Some(&asker),
+        requestor: Some(&requestor),
     };
     let view = exchange.bridge().start(call, &wanted).await?;
     let created = Created {
@@ -163,9 +163,9 @@ async fn wait(
     token: Option<&RawValue>,
 ) -> Result<Reply, Refusal> {
     let (bridge, session, request) = (exchange.bridge(), exchange.session, exchange.request);
-    let (asker, definition) = (asker(exchange, token), &call.tool.definition);
+    let (requestor, definition) = (requestor(exchange, token), &call.tool.definition);
     let begun = cancel::begin_call(exchange);
-    let ((), watch) = tokio::join!(begun, bridge.call(call, Some(&asker)));
+    let ((), watch) = tokio::join!(begun, bridge.call(call, Some(&requestor)));
     let watch = watch?;
     let kept = Duration::from_millis(definition.ttl.default_ms);
     match cancel::remember(exchange, &watch, kept).await {
@@ -195,8 +195,8 @@ async fn wait(
 }
 
 /// Who is told of the job and asked its questions.
-fn asker(exchange: &Exchange<'_>, token: Option<&RawValue>) -> Asker {
-    Asker {
+fn requestor(exchange: &Exchange<'_>, token: Option<&RawValue>) -> Requestor {
+    Requestor {
         session: exchange.session.id,
         progress_token: token.map(|token| token.get().to_owned()),
     }

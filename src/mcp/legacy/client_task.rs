@@ -7,8 +7,8 @@ use serde::Deserialize;
 use serde_json::value::RawValue;
 use serde_json::{Value, json};
 use taskferry_contract::{
-    Object, Owner, PART_DEPTH, RemoteStatus, Said, SaidBy, SessionId, TaskId, check_readable,
-    misfit,
+    ClientTaskReport, ClientTaskStatus, Object, Owner, PART_DEPTH, ReportOccasion, SessionId,
+    TaskId, check_readable, misfit,
 };
 
 use crate::bridge::{Bridge, BridgeError};
@@ -56,13 +56,13 @@ impl Described<'_> {
     }
 
     /// Nothing if it was cancelled, is in a state that nobody knows, or has an id that is too long to be kept.
-    fn status(&self) -> Option<RemoteStatus> {
+    fn status(&self) -> Option<ClientTaskStatus> {
         match self.status.as_ref() {
             _ if self.task_id.len() > LONGEST_ID => None,
-            "working" => Some(RemoteStatus::Working),
-            "input_required" => Some(RemoteStatus::InputRequired),
-            "completed" => Some(RemoteStatus::Completed),
-            "failed" => Some(RemoteStatus::Failed),
+            "working" => Some(ClientTaskStatus::Working),
+            "input_required" => Some(ClientTaskStatus::InputRequired),
+            "completed" => Some(ClientTaskStatus::Completed),
+            "failed" => Some(ClientTaskStatus::Failed),
             _ => None,
         }
     }
@@ -110,9 +110,9 @@ pub(super) async fn made(
             .await?;
         return Ok(true);
     };
-    let said = Said {
+    let said = ClientTaskReport {
         session: addressee.session,
-        by: SaidBy::Making(&task.task_id),
+        by: ReportOccasion::Making(&task.task_id),
         status,
         message: task.message(),
         poll: Some(task.poll().unwrap_or(ASK_EVERY)),
@@ -138,9 +138,9 @@ pub(super) async fn told(
             match serde_json::from_str::<Object<Described<'_>>>(result.get()) {
                 Ok(Object(task)) => match task.status() {
                     Some(status) => {
-                        let said = Said {
+                        let said = ClientTaskReport {
                             session: addressee.session,
-                            by: SaidBy::Poll(number),
+                            by: ReportOccasion::Poll(number),
                             status,
                             message: task.message(),
                             poll: task.poll(),
@@ -185,8 +185,8 @@ async fn of_ended(
     addressee: Addressee<'_>,
     outcome: Result<&RawValue, &RawValue>,
 ) -> Result<String, BridgeError> {
-    let task = bridge.remote(addressee.task, addressee.key).await?;
-    let failed = task.filter(|task| task.status == RemoteStatus::Failed);
+    let task = bridge.client_task(addressee.task, addressee.key).await?;
+    let failed = task.filter(|task| task.status == ClientTaskStatus::Failed);
     let why = failed.as_ref().and_then(|task| task.message.as_deref());
     Ok(match (outcome, failed.is_some()) {
         (Ok(result), false) => object(result).into_owned(),
@@ -221,10 +221,10 @@ mod tests {
             (task.status(), task.no_answer())
         };
         for (name, status) in [
-            ("working", RemoteStatus::Working),
-            ("input_required", RemoteStatus::InputRequired),
-            ("completed", RemoteStatus::Completed),
-            ("failed", RemoteStatus::Failed),
+            ("working", ClientTaskStatus::Working),
+            ("input_required", ClientTaskStatus::InputRequired),
+            ("completed", ClientTaskStatus::Completed),
+            ("failed", ClientTaskStatus::Failed),
         ] {
             assert_eq!(state(name, "t").0, Some(status));
         }
@@ -234,7 +234,10 @@ mod tests {
             "{told}"
         );
         let longest = "i".repeat(LONGEST_ID);
-        assert_eq!(state("working", &longest).0, Some(RemoteStatus::Working));
+        assert_eq!(
+            state("working", &longest).0,
+            Some(ClientTaskStatus::Working)
+        );
         assert_eq!(state("working", &format!("{longest}i")).0, None);
     }
 

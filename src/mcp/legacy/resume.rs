@@ -119,12 +119,12 @@ impl Returned<'_> {
         delivery: SessionDelivery,
     ) -> Result<Wait<SessionDelivery>, BridgeError> {
         let (session, bridge) = (self.session, &self.era.edge.bridge);
-        let asker = bridge.store().asker(watch.id()).await?;
-        let asker = asker
-            .filter(|asker| asker.session == session.id)
+        let requestor = bridge.store().requestor(watch.id()).await?;
+        let requestor = requestor
+            .filter(|requestor| requestor.session == session.id)
             .ok_or(BridgeError::NotFound)?;
         let now = watch.next().await?;
-        let token = asker.progress_token.map(RawValue::from_string);
+        let token = requestor.progress_token.map(RawValue::from_string);
         let told = point.progress.as_deref().and_then(|told| told.parse().ok());
         let progress = token
             .and_then(Result::ok)

@@ -5,7 +5,8 @@ use std::collections::{HashMap, HashSet};
 use serde_json::json;
 use serde_json::value::RawValue;
 use taskferry_contract::{
-    DeliverReply, Owner, PollReply, Question, RequestNote, SessionId, TaskId, TaskView, Unwanted,
+    DeliverReply, OrphanedTask, Owner, PollReply, Question, RequestNote, SessionId, TaskId,
+    TaskView,
 };
 use tokio::time::{Instant, sleep_until};
 
@@ -158,7 +159,7 @@ impl QuestionSender {
             {
                 continue;
             }
-            let sent = match &question.remote {
+            let sent = match &question.client_task {
                 Some(task) if task.session == self.session => {
                     self.ask_client_task(bridge, view, &question.key).await?
                 }
@@ -239,9 +240,9 @@ impl QuestionSender {
             return Ok(Vec::new());
         }
         let dropped = bridge.drop_remote(id, owner, self.session).await?;
-        let cancel = |unwanted: Unwanted| {
-            self.client_tasks.remove(&(id, unwanted.key.clone()));
-            receiver::cancellation(id, &unwanted.key, &unwanted.task)
+        let cancel = |orphan: OrphanedTask| {
+            self.client_tasks.remove(&(id, orphan.key.clone()));
+            receiver::cancellation(id, &orphan.key, &orphan.task)
         };
         Ok(dropped.into_iter().map(cancel).collect())
     }
@@ -345,7 +346,7 @@ mod tests {
         let open = Question {
             key: "a".to_owned(),
             request: String::new(),
-            remote: None,
+            client_task: None,
         };
         sender.forget_answered(job, &[open]);
         let [a, b, elsewhere] = questions;

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use serde_json::json;
-use taskferry_contract::{Owner, SessionId, StreamHold, TaskId, Told as Places};
+use taskferry_contract::{DeliveryCursor, Owner, SessionId, StreamHold, TaskId};
 use tokio::sync::{mpsc, watch};
 use tokio::time::MissedTickBehavior;
 use tokio_util::sync::CancellationToken;
@@ -101,13 +101,13 @@ pub(super) async fn pass_rings(era: &Legacy, stop: &CancellationToken) {
         let session = match askers.get(&task) {
             Some(known) => *known,
             None => {
-                let Ok(asker) = era.edge.bridge.store().asker(task).await else {
+                let Ok(requestor) = era.edge.bridge.store().requestor(task).await else {
                     continue;
                 };
                 if askers.len() >= ASKERS_KEPT {
                     askers.clear();
                 }
-                let session = asker.map(|asker| asker.session);
+                let session = requestor.map(|requestor| requestor.session);
                 askers.insert(task, session);
                 session
             }
@@ -146,7 +146,7 @@ pub(super) struct Stream {
     /// Since when it speaks, ms since the epoch.
     pub(super) since_ms: i64,
     /// How far others had told of tasks when it began to speak.
-    pub(super) places: HashMap<TaskId, Places>,
+    pub(super) places: HashMap<TaskId, DeliveryCursor>,
     pub(super) told: HashMap<TaskId, Told>,
     /// Whether there is to be said that the tools changed.
     tools_changed: bool,

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use serde_json::json;
 use serde_json::value::RawValue;
-use taskferry_contract::{Status, TaskId, TaskView, Told as Places};
+use taskferry_contract::{DeliveryCursor, Status, TaskId, TaskView};
 use tokio::time::Instant;
 
 use crate::bridge::BridgeError;
@@ -41,10 +41,10 @@ impl Told {
         self.ended.is_some_and(|at| at.elapsed() > END_TOLD_AGAIN)
     }
 
-    fn places(&self) -> Places {
+    fn places(&self) -> DeliveryCursor {
         let progress = self.progress.as_ref().map(ProgressTeller::told);
         let line = self.log.as_ref().and_then(LogTeller::told);
-        Places {
+        DeliveryCursor {
             progress: progress
                 .filter(|told| told.is_finite())
                 .map(|told| told.to_string()),
@@ -201,9 +201,9 @@ impl Stream {
             .await?;
         let session = store.session(self.id).await?;
         // A task that several sessions share tells its progress to the one that began it.
-        let asker = store.asker(view.id).await?;
-        let asker = asker.filter(|asker| asker.session == self.id);
-        let token = asker.and_then(|asker| asker.progress_token);
+        let requestor = store.requestor(view.id).await?;
+        let requestor = requestor.filter(|requestor| requestor.session == self.id);
+        let token = requestor.and_then(|requestor| requestor.progress_token);
         let token = token.and_then(|token| RawValue::from_string(token).ok());
         let places = self.places.get(&view.id).cloned().unwrap_or_default();
         let meta = json!({ RELATED_TASK: related(view.id) });

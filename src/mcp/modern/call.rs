@@ -147,7 +147,7 @@ async fn start(exchange: &Exchange<'_>, call: &Call<'_>) -> Result<Reply, Refusa
     let wanted = Wanted {
         ttl_ms: None,
         keep: Duration::from_millis(call.tool.definition.keep_ms),
-        asker: None,
+        requestor: None,
     };
     let view = exchange.bridge().start(call, &wanted).await?;
     Ok(Reply::Json(task_answer(exchange.request.id, &view)))

@@ -5,7 +5,7 @@ use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use serde_json::value::RawValue;
-use taskferry_contract::{Hold, Job, Refused};
+use taskferry_contract::{HeldAttempt, Job, Refused};
 use tokio::sync::{Notify, watch};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
@@ -18,7 +18,7 @@ use super::slots::{Permit, Slots};
 
 /// What an attempt begins with.
 pub(crate) struct Beginning {
-    pub(crate) hold: Hold,
+    pub(crate) hold: HeldAttempt,
     pub(crate) job: Job,
     pub(crate) arguments: Box<RawValue>,
     pub(crate) bell: Arc<Notify>,
@@ -28,7 +28,7 @@ pub(crate) struct Beginning {
 
 /// An attempt under way.
 pub(crate) struct RunningAttempt {
-    pub(crate) hold: Hold,
+    pub(crate) hold: HeldAttempt,
     pub(crate) job: Job,
     pub(crate) arguments: Box<RawValue>,
     /// When the record expires at the latest, by this machine's monotonic clock, unless it ends before.

@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex};
 
-use taskferry_contract::{Claimed, EntryId, TaskId};
+use taskferry_contract::{DeliveredEntry, EntryId, TaskId};
 use tokio::sync::Notify;
 
 use super::lock::lock;
@@ -15,7 +15,7 @@ pub(crate) struct InFlight(Mutex<HashMap<(TaskId, EntryId), Arc<Notify>>>);
 /// An entry in hand; it is put down when this is dropped.
 #[derive(Debug)]
 pub(crate) struct EntryInHand {
-    pub(crate) claimed: Claimed,
+    pub(crate) claimed: DeliveredEntry,
     pub(crate) bell: Arc<Notify>,
     all: Arc<InFlight>,
 }
@@ -24,7 +24,7 @@ impl InFlight {
     /// Takes an entry in hand. Nothing if it is already: it was delivered twice, as by a re-read of what is pending, or
     /// its lease ran out while Redis was away and this worker reclaimed it from itself. Then its heartbeat is rung, which
     /// renews the lease or learns that it is lost.
-    pub(crate) fn take(self: &Arc<Self>, claimed: Claimed) -> Option<EntryInHand> {
+    pub(crate) fn take(self: &Arc<Self>, claimed: DeliveredEntry) -> Option<EntryInHand> {
         let key = (claimed.id, claimed.entry.clone());
         let mut all = lock(&self.0);
         if let Some(bell) = all.get(&key) {
@@ -74,7 +74,7 @@ mod tests {
     async fn an_entry_is_in_hand_once_and_a_second_delivery_rings_it() {
         let shard = Shards::default().all().next().unwrap();
         let (id, queue) = (TaskId::random(shard), QueueName::default_queue());
-        let claimed = Claimed::new(id, queue, "1-1".to_owned().into());
+        let claimed = DeliveredEntry::new(id, queue, "1-1".to_owned().into());
         let all = Arc::new(InFlight::default());
         let first = all.take(claimed.clone()).unwrap();
         assert!(all.take(claimed.clone()).is_none());

@@ -4,7 +4,9 @@ use std::fmt;
 use std::future::Future;
 use std::pin::Pin;
 
-use taskferry_contract::{AskReply, Error, Hold, LogLevel, ParkReply, Progress, Refused, Store};
+use taskferry_contract::{
+    AskReply, Error, HeldAttempt, LogLevel, ParkReply, ProgressReport, Refused, Store,
+};
 
 /// The future of a call of a relay.
 pub(crate) type Relayed<'a, T> = Pin<Box<dyn Future<Output = Result<T, Error>> + Send + 'a>>;
@@ -14,32 +16,32 @@ pub(crate) trait Relay: fmt::Debug + Send + Sync {
     /// Passes log lines on.
     fn report_log<'a>(
         &'a self,
-        hold: &'a Hold,
+        hold: &'a HeldAttempt,
         lines: &'a [(LogLevel, String)],
     ) -> Relayed<'a, Result<(), Refused>>;
 
     /// Passes progress on.
     fn report_progress<'a>(
         &'a self,
-        hold: &'a Hold,
-        report: &'a Progress,
+        hold: &'a HeldAttempt,
+        report: &'a ProgressReport,
     ) -> Relayed<'a, Result<(), Refused>>;
 
     /// Puts questions to the client: keys, and requests as JSON.
     fn ask<'a>(
         &'a self,
-        hold: &'a Hold,
+        hold: &'a HeldAttempt,
         questions: &'a [(&'a str, &'a str)],
     ) -> Relayed<'a, AskReply>;
 
     /// Gives the job back while its questions are open.
-    fn park<'a>(&'a self, hold: &'a Hold) -> Relayed<'a, ParkReply>;
+    fn park<'a>(&'a self, hold: &'a HeldAttempt) -> Relayed<'a, ParkReply>;
 }
 
 impl Relay for Store {
     fn report_log<'a>(
         &'a self,
-        hold: &'a Hold,
+        hold: &'a HeldAttempt,
         lines: &'a [(LogLevel, String)],
     ) -> Relayed<'a, Result<(), Refused>> {
         Box::pin(Self::report_log(self, hold, lines))
@@ -47,21 +49,21 @@ impl Relay for Store {
 
     fn report_progress<'a>(
         &'a self,
-        hold: &'a Hold,
-        report: &'a Progress,
+        hold: &'a HeldAttempt,
+        report: &'a ProgressReport,
     ) -> Relayed<'a, Result<(), Refused>> {
         Box::pin(Self::report_progress(self, hold, report))
     }
 
     fn ask<'a>(
         &'a self,
-        hold: &'a Hold,
+        hold: &'a HeldAttempt,
         questions: &'a [(&'a str, &'a str)],
     ) -> Relayed<'a, AskReply> {
         Box::pin(self.ask_input(hold, questions))
     }
 
-    fn park<'a>(&'a self, hold: &'a Hold) -> Relayed<'a, ParkReply> {
+    fn park<'a>(&'a self, hold: &'a HeldAttempt) -> Relayed<'a, ParkReply> {
         Box::pin(Self::park(self, hold))
     }
 }

@@ -3,7 +3,7 @@
 use std::collections::VecDeque;
 use std::sync::Mutex;
 
-use taskferry_contract::{LogLevel, Progress};
+use taskferry_contract::{LogLevel, ProgressReport};
 use tokio::sync::Notify;
 
 use super::lock::lock;
@@ -14,14 +14,14 @@ const LINES_WAITING: usize = 256;
 /// What a handler reported and pollers have not seen yet.
 #[derive(Debug, Default)]
 pub(crate) struct Reports {
-    waiting: Mutex<Option<Progress>>,
+    waiting: Mutex<Option<ProgressReport>>,
     lines: Mutex<VecDeque<(LogLevel, String)>>,
     added: Notify,
 }
 
 impl Reports {
     /// Adds a report. What it says replaces what waits.
-    pub(crate) fn add(&self, report: Progress) {
+    pub(crate) fn add(&self, report: ProgressReport) {
         let mut waiting = lock(&self.waiting);
         let older = waiting.take().unwrap_or_default();
         *waiting = Some(over(report, older));
@@ -51,12 +51,12 @@ impl Reports {
     }
 
     /// Takes the progress that waits.
-    pub(crate) fn take(&self) -> Option<Progress> {
+    pub(crate) fn take(&self) -> Option<ProgressReport> {
         lock(&self.waiting).take()
     }
 
     /// Puts a report back that could not be sent. What came meanwhile wins over it.
-    pub(crate) fn put_back(&self, report: Progress) {
+    pub(crate) fn put_back(&self, report: ProgressReport) {
         let mut waiting = lock(&self.waiting);
         let newer = waiting.take().unwrap_or_default();
         *waiting = Some(over(newer, report));
@@ -65,13 +65,13 @@ impl Reports {
     }
 }
 
-fn over(newer: Progress, older: Progress) -> Progress {
+fn over(newer: ProgressReport, older: ProgressReport) -> ProgressReport {
     // A new number without a total counts towards no known total.
     let (progress, total) = match newer.progress {
         Some(number) => (Some(number), newer.total),
         None => (older.progress, older.total),
     };
-    Progress {
+    ProgressReport {
         progress,
         total,
         message: newer.message.or(older.message),
@@ -82,18 +82,18 @@ fn over(newer: Progress, older: Progress) -> Progress {
 mod tests {
     use super::*;
 
-    fn number(progress: f64, total: Option<f64>) -> Progress {
-        Progress {
+    fn number(progress: f64, total: Option<f64>) -> ProgressReport {
+        ProgressReport {
             progress: Some(progress),
             total,
             message: None,
         }
     }
 
-    fn message(text: &str) -> Progress {
-        Progress {
+    fn message(text: &str) -> ProgressReport {
+        ProgressReport {
             message: Some(text.to_owned()),
-            ..Progress::default()
+            ..ProgressReport::default()
         }
     }
 

@@ -6,7 +6,7 @@ mod question_relay;
 
 use std::time::{Duration, SystemTime};
 
-use taskferry_contract::Progress;
+use taskferry_contract::ProgressReport;
 use tokio::sync::mpsc;
 
 use crate::exec::{
@@ -141,7 +141,7 @@ impl Handler for ExecHandler {
 
 fn report(job: &JobContext, event: ExecEvent) {
     match event {
-        ExecEvent::Progress(report) => job.report(Progress {
+        ExecEvent::Progress(report) => job.report(ProgressReport {
             progress: Some(report.progress),
             total: report.total,
             message: report.message,

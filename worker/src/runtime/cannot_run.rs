@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use taskferry_contract::{DefinitionDigest, Hold, Job};
+use taskferry_contract::{DefinitionDigest, HeldAttempt, Job};
 
 use super::Tool;
 use super::ended::{self, AttemptEnd};
@@ -29,7 +29,7 @@ fn time_away([shortest, longest]: [Duration; 2], attempt: u64) -> Duration {
 }
 
 /// Gives back a job whose tool this worker does not have.
-pub(crate) async fn unknown_tool(core: &Core, hold: &Hold, job: &Job) {
+pub(crate) async fn unknown_tool(core: &Core, hold: &HeldAttempt, job: &Job) {
     let delay = time_away(NOBODYS, job.attempt.0);
     let (queue, name) = (&hold.claimed.queue, &job.tool);
     // Whether others have it, who asks for the task is told.
@@ -48,7 +48,7 @@ pub(crate) fn other_definition<'a>(tool: &Tool, job: &'a Job) -> Option<&'a Defi
 /// Gives back a job that was checked against a definition that others have, or that nobody has, which its caller is told.
 pub(crate) async fn not_as_checked(
     core: &Core,
-    hold: &Hold,
+    hold: &HeldAttempt,
     job: &Job,
     checked: &DefinitionDigest,
 ) {
@@ -80,7 +80,7 @@ pub(crate) async fn not_as_checked(
 
 async fn give_back(
     core: &Core,
-    hold: &Hold,
+    hold: &HeldAttempt,
     job: &Job,
     delay: Duration,
     message: Option<&str>,

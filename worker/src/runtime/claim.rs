@@ -4,7 +4,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use taskferry_contract::{
-    Attempt, ClaimReply, Claimed, EntryId, Error, Hold, Job, Outcome, QueueName, Shard,
+    AttemptNumber, ClaimReply, DeliveredEntry, EntryId, Error, HeldAttempt, Job, Outcome,
+    QueueName, Shard,
 };
 use tokio::time::{Instant, sleep};
 
@@ -17,7 +18,7 @@ use crate::core::pause::GrowingPause;
 const SOON: Duration = Duration::from_secs(2);
 
 /// Starts an attempt; nothing if there is none to start, or Redis stays away for a lease.
-pub(crate) async fn claim(core: &Arc<Core>, claimed: &Claimed) -> Option<Box<Job>> {
+pub(crate) async fn claim(core: &Arc<Core>, claimed: &DeliveredEntry) -> Option<Box<Job>> {
     let until = Instant::now() + core.lease;
     let mut pause = GrowingPause::default();
     loop {
@@ -50,7 +51,7 @@ pub(crate) async fn claim(core: &Arc<Core>, claimed: &Claimed) -> Option<Box<Job
     }
 }
 
-fn not_started(core: &Arc<Core>, claimed: &Claimed, reply: &ClaimReply) {
+fn not_started(core: &Arc<Core>, claimed: &DeliveredEntry, reply: &ClaimReply) {
     match reply {
         ClaimReply::Poison(lost) => {
             ended::lost(claimed.id, lost, "dead letter");
@@ -88,7 +89,7 @@ async fn wake_when_free(core: &Core, until_ms: u64) {
 }
 
 /// Ends a job whose record cannot be read: its entry is buried and its caller is told.
-async fn unreadable(core: &Core, claimed: &Claimed, error: &Error) {
+async fn unreadable(core: &Core, claimed: &DeliveredEntry, error: &Error) {
     tracing::error!(%error, "a record cannot be read; its job is a dead letter");
     let id = claimed.id.to_string();
     let entry = UnreadableEntry {
@@ -104,9 +105,9 @@ async fn unreadable(core: &Core, claimed: &Claimed, error: &Error) {
     let Some(view) = view.ok().and_then(|view| view.reply) else {
         return;
     };
-    let hold = Hold {
+    let hold = HeldAttempt {
         claimed: claimed.clone(),
-        attempt: Attempt(view.attempt),
+        attempt: AttemptNumber(view.attempt),
         worker: core.worker.clone(),
     };
     let message = "the job's record cannot be read".to_owned();

@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use taskferry_contract::{Claimed, Expired, Job, Lost, Outcome, Refused, TaskId};
+use taskferry_contract::{DeliveredEntry, Expired, Job, Lost, Outcome, Refused, TaskId};
 use taskferry_process::telemetry::Took;
 
 use crate::core::attempt::RunningAttempt;
@@ -130,7 +130,7 @@ pub(crate) fn lost(task: TaskId, lost: &Lost, then: &'static str) {
 }
 
 /// Says that a job was met in its queue whose ttl had passed.
-pub(crate) fn expired(claimed: &Claimed, Expired { tool, begun }: &Expired) {
+pub(crate) fn expired(claimed: &DeliveredEntry, Expired { tool, begun }: &Expired) {
     let outcome = if *begun {
         "expired, an attempt may have begun"
     } else {

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use serde_json::value::RawValue;
-use taskferry_contract::{Delivery, Hold, Job, ParkReply, Shard};
+use taskferry_contract::{Delivery, HeldAttempt, Job, ParkReply, Shard};
 use tracing::Instrument as _;
 
 use super::claim::UnreadableEntry;
@@ -75,7 +75,7 @@ async fn execute(runtime: &Arc<Runtime>, taken: EntryInHand, permit: Option<Perm
     tracing::Span::current()
         .record("attempt", job.attempt.0)
         .record("tool", tracing::field::display(&job.tool));
-    let hold = Hold {
+    let hold = HeldAttempt {
         claimed: taken.claimed.clone(),
         attempt: job.attempt,
         worker: runtime.core.worker.clone(),
@@ -89,7 +89,7 @@ async fn execute(runtime: &Arc<Runtime>, taken: EntryInHand, permit: Option<Perm
 }
 
 /// Gives back what was delivered although the worker begins nothing any more.
-async fn give_back(core: &Core, hold: &Hold, job: &Job) {
+async fn give_back(core: &Core, hold: &HeldAttempt, job: &Job) {
     let back = GiveBack {
         delay: Duration::ZERO,
         message: None,
@@ -102,7 +102,7 @@ async fn give_back(core: &Core, hold: &Hold, job: &Job) {
 
 async fn attempt(
     runtime: &Arc<Runtime>,
-    hold: Hold,
+    hold: HeldAttempt,
     job: Job,
     taken: &EntryInHand,
     permit: Permit,

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use taskferry_contract::{Error, FinishReply, Hold, ParkReply, Refused, RetryReply};
+use taskferry_contract::{Error, FinishReply, HeldAttempt, ParkReply, Refused, RetryReply};
 use tokio::time::Instant;
 
 use super::ended::AttemptEnd;
@@ -148,7 +148,7 @@ async fn until_no_read_takes_it(core: &Core) {
 /// Gives a job back.
 pub(crate) async fn release(
     core: &Core,
-    hold: &Hold,
+    hold: &HeldAttempt,
     expires: Instant,
     back: GiveBack<'_>,
 ) -> AttemptEnd {

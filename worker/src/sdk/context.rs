@@ -6,7 +6,9 @@ use std::time::{Duration, SystemTime};
 
 use serde::de::DeserializeOwned;
 use serde_json::value::RawValue;
-use taskferry_contract::{Attempt, LogLevel, Owner, Progress, TaskId, ToolName, misfit};
+use taskferry_contract::{
+    AttemptNumber, LogLevel, Owner, ProgressReport, TaskId, ToolName, misfit,
+};
 use tokio_util::sync::CancellationToken;
 
 use super::error::ToolError;
@@ -72,7 +74,7 @@ impl JobContext {
     /// The number of this attempt, from 1.
     #[must_use]
     pub fn attempt(&self) -> u64 {
-        let Attempt(number) = self.attempt.job.attempt;
+        let AttemptNumber(number) = self.attempt.job.attempt;
         number
     }
 
@@ -117,7 +119,7 @@ impl JobContext {
         total: impl Into<Option<f64>>,
         message: impl Into<Option<&'a str>>,
     ) {
-        self.report(Progress {
+        self.report(ProgressReport {
             progress: Some(progress),
             total: total.into(),
             message: message.into().map(str::to_owned),
@@ -126,9 +128,9 @@ impl JobContext {
 
     /// Sets the task's status message.
     pub fn message(&self, text: impl Into<String>) {
-        self.report(Progress {
+        self.report(ProgressReport {
             message: Some(text.into()),
-            ..Progress::default()
+            ..ProgressReport::default()
         });
     }
 
@@ -138,7 +140,7 @@ impl JobContext {
         tokio::time::timeout(time, stops).await.is_ok()
     }
 
-    pub(crate) fn report(&self, report: Progress) {
+    pub(crate) fn report(&self, report: ProgressReport) {
         self.attempt.reports.add(report);
     }
 

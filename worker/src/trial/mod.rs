@@ -10,7 +10,8 @@ use std::sync::Arc;
 
 use serde_json::value::RawValue;
 use taskferry_contract::{
-    Attempt, Claimed, Hold, Job, LogLevel, Outcome, Owner, Refused, TaskId, ToolName, local_ms,
+    AttemptNumber, DeliveredEntry, HeldAttempt, Job, LogLevel, Outcome, Owner, Refused, TaskId,
+    ToolName, local_ms,
 };
 use taskferry_process::output::say;
 use tokio::sync::Notify;
@@ -148,8 +149,8 @@ impl Trial {
     async fn attempt(&self, tool: &Tool, number: u64, cancel: &CancellationToken) -> Conclusion {
         let core = &self.runtime.core;
         let job = self.job(tool, number);
-        let hold = Hold {
-            claimed: Claimed::new(self.id, job.queue.clone(), "0-0".to_owned().into()),
+        let hold = HeldAttempt {
+            claimed: DeliveredEntry::new(self.id, job.queue.clone(), "0-0".to_owned().into()),
             attempt: job.attempt,
             worker: core.worker.clone(),
         };
@@ -189,7 +190,7 @@ impl Trial {
             queue: definition.queue.clone(),
             owner: Owner::anonymous(),
             arguments: self.arguments.get().to_owned(),
-            attempt: Attempt(number),
+            attempt: AttemptNumber(number),
             retries: 0,
             crashes: 0,
             max_attempts: definition.attempts.into(),

@@ -6,7 +6,7 @@ use std::future::ready;
 use std::io::BufRead;
 use std::sync::mpsc::{Receiver, Sender, channel};
 
-use taskferry_contract::{AskReply, Hold, LogLevel, ParkReply, Progress, Refused};
+use taskferry_contract::{AskReply, HeldAttempt, LogLevel, ParkReply, ProgressReport, Refused};
 use taskferry_process::output::say;
 use tokio::sync::watch;
 
@@ -156,7 +156,7 @@ fn next_answer(key: &str, lines: &mut impl BufRead) -> String {
 impl Relay for Terminal {
     fn report_log<'a>(
         &'a self,
-        _hold: &'a Hold,
+        _hold: &'a HeldAttempt,
         lines: &'a [(LogLevel, String)],
     ) -> Relayed<'a, Result<(), Refused>> {
         for (level, text) in lines {
@@ -167,8 +167,8 @@ impl Relay for Terminal {
 
     fn report_progress<'a>(
         &'a self,
-        _hold: &'a Hold,
-        report: &'a Progress,
+        _hold: &'a HeldAttempt,
+        report: &'a ProgressReport,
     ) -> Relayed<'a, Result<(), Refused>> {
         say(&shown(report));
         Box::pin(ready(Ok(Ok(()))))
@@ -176,7 +176,7 @@ impl Relay for Terminal {
 
     fn ask<'a>(
         &'a self,
-        _hold: &'a Hold,
+        _hold: &'a HeldAttempt,
         questions: &'a [(&'a str, &'a str)],
     ) -> Relayed<'a, AskReply> {
         let answered = questions
@@ -186,7 +186,7 @@ impl Relay for Terminal {
         Box::pin(ready(Ok(AskReply::Asked(answered))))
     }
 
-    fn park<'a>(&'a self, _hold: &'a Hold) -> Relayed<'a, ParkReply> {
+    fn park<'a>(&'a self, _hold: &'a HeldAttempt) -> Relayed<'a, ParkReply> {
         let reply = if self.has_open() {
             ParkReply::Parked
         } else {
@@ -209,7 +209,7 @@ fn on_one_line(text: &str) -> String {
 }
 
 /// A report as a line.
-fn shown(report: &Progress) -> String {
+fn shown(report: &ProgressReport) -> String {
     let finite = |number: Option<f64>| number.filter(|number| number.is_finite());
     let message = report.message.as_deref().map(on_one_line);
     let mut line = match (finite(report.progress), finite(report.total)) {
@@ -270,7 +270,7 @@ mod tests {
     #[test]
     fn reports_are_lines() {
         let report = |progress, total, message: Option<&str>| {
-            shown(&Progress {
+            shown(&ProgressReport {
                 progress,
                 total,
                 message: message.map(str::to_owned),

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use crate::error::Error;
-use crate::model::client_task::{Remote, Said, SaidBy, Unwanted};
+use crate::model::client_task::{ClientTask, ClientTaskReport, OrphanedTask, ReportOccasion};
 use crate::model::ids::{SessionId, TaskId};
 use crate::model::names::Owner;
 use crate::model::question::Sender;
@@ -13,7 +13,7 @@ use crate::store::{Store, millis};
 
 /// What became of what a client said.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum NoteReply {
+pub enum ReportReply {
     /// Noted.
     Noted,
     /// Nothing waits for this task; it is to be cancelled.
@@ -57,10 +57,10 @@ impl Store {
     /// # Errors
     ///
     /// If Redis fails.
-    pub async fn remote(&self, id: TaskId, key: &str) -> Result<Option<Remote>, Error> {
+    pub async fn client_task(&self, id: TaskId, key: &str) -> Result<Option<ClientTask>, Error> {
         let mut read = redis::cmd("HGET");
         read.arg(self.keys.task(id)).arg(format!("remote:{key}"));
-        let stored: Option<String> = self.connections.command("remote", &read).await?;
+        let stored: Option<String> = self.connections.command("client_task", &read).await?;
         Ok(record::client_task(id, stored.as_ref()))
     }
 
@@ -74,11 +74,11 @@ impl Store {
         id: TaskId,
         owner: &Owner,
         key: &str,
-        said: Said<'_>,
-    ) -> Result<NoteReply, Error> {
+        said: ClientTaskReport<'_>,
+    ) -> Result<ReportReply, Error> {
         let (session, task, number) = match said.by {
-            SaidBy::Making(task) => (said.session.to_string(), task, String::new()),
-            SaidBy::Poll(number) => (said.session.to_string(), "", number.to_string()),
+            ReportOccasion::Making(task) => (said.session.to_string(), task, String::new()),
+            ReportOccasion::Poll(number) => (said.session.to_string(), "", number.to_string()),
         };
         let poll = said.poll.map(|poll| millis(poll).to_string());
         let args = [
@@ -93,10 +93,10 @@ impl Store {
         ];
         let reply = self.on_record(&TRANSITIONS.note_remote, id, &args).await?;
         match reply.tag.as_str() {
-            "OK" => Ok(NoteReply::Noted),
-            "LATE" => Ok(NoteReply::Late),
-            "IGNORED" => Ok(NoteReply::Ignored),
-            "GONE" => Ok(NoteReply::NotFound),
+            "OK" => Ok(ReportReply::Noted),
+            "LATE" => Ok(ReportReply::Late),
+            "IGNORED" => Ok(ReportReply::Ignored),
+            "GONE" => Ok(ReportReply::NotFound),
             _ => Err(reply.unknown()),
         }
     }
@@ -145,14 +145,16 @@ impl Store {
         id: TaskId,
         owner: &Owner,
         session: SessionId,
-    ) -> Result<Vec<Unwanted>, Error> {
+    ) -> Result<Vec<OrphanedTask>, Error> {
         let session = session.to_string();
         let args = [owner.as_str(), &session];
         let reply = self.on_record(&TRANSITIONS.drop_remote, id, &args).await?;
         match reply.tag.as_str() {
             "OK" => {
                 let pairs = reply.pairs()?.into_iter();
-                Ok(pairs.map(|(key, task)| Unwanted { key, task }).collect())
+                Ok(pairs
+                    .map(|(key, task)| OrphanedTask { key, task })
+                    .collect())
             }
             "GONE" => Ok(Vec::new()),
             _ => Err(reply.unknown()),

@@ -5,8 +5,8 @@ use std::time::Duration;
 use crate::error::Error;
 use crate::model::ids::{SessionId, TaskId};
 use crate::model::names::Owner;
-use crate::model::question::{Asker, Question, Sender};
-use crate::script::{Reply, TRANSITIONS, Transition};
+use crate::model::question::{Question, Requestor, Sender};
+use crate::script::{ScriptReply, TRANSITIONS, Transition};
 use crate::store::record;
 use crate::store::{Store, millis};
 
@@ -60,7 +60,7 @@ impl Store {
             .map(|(key, request)| Question {
                 key: key.to_owned(),
                 request: request.clone(),
-                remote: record::client_task(id, fields.get(&format!("remote:{key}"))),
+                client_task: record::client_task(id, fields.get(&format!("remote:{key}"))),
             })
             .collect())
     }
@@ -167,7 +167,7 @@ impl Store {
         (id, owner): (TaskId, &Owner),
         (key, patience): (&str, Duration),
         sender: Sender<'_>,
-    ) -> Result<Reply, Error> {
+    ) -> Result<ScriptReply, Error> {
         let [session, valid, patience] = [
             sender.session.to_string(),
             millis(sender.valid).to_string(),
@@ -210,15 +210,15 @@ impl Store {
     /// # Errors
     ///
     /// If Redis fails.
-    pub async fn asker(&self, id: TaskId) -> Result<Option<Asker>, Error> {
+    pub async fn requestor(&self, id: TaskId) -> Result<Option<Requestor>, Error> {
         let mut read = redis::cmd("HMGET");
         read.arg(self.keys.task(id))
             .arg("session")
             .arg("progress_token");
         let (session, progress_token): (Option<String>, Option<String>) =
-            self.connections.command("asker", &read).await?;
+            self.connections.command("requestor", &read).await?;
         let session = session.and_then(|session| session.parse().ok());
-        Ok(session.map(|session| Asker {
+        Ok(session.map(|session| Requestor {
             session,
             progress_token,
         }))

@@ -6,7 +6,7 @@ use crate::error::Error;
 use crate::model::ids::TaskId;
 use crate::model::job::TaskView;
 use crate::model::names::{Owner, ReplicaId};
-use crate::script::{Reply, TRANSITIONS};
+use crate::script::{ScriptReply, TRANSITIONS};
 use crate::store::record::{VIEW_FIELDS, view_from_pairs, view_from_values};
 use crate::store::{Store, millis};
 
@@ -275,7 +275,7 @@ impl Store {
     }
 }
 
-fn cancelled(id: TaskId, reply: Reply) -> Result<CancelReply, Error> {
+fn cancelled(id: TaskId, reply: ScriptReply) -> Result<CancelReply, Error> {
     match reply.tag.as_str() {
         "OK" => view_from_pairs(id, reply.pairs()?).map(CancelReply::Cancelled),
         "DONE" => view_from_pairs(id, reply.pairs()?).map(CancelReply::AlreadyTerminal),

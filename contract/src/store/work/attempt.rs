@@ -4,11 +4,11 @@
 use std::time::Duration;
 
 use crate::error::Error;
-use crate::model::attempt::{Claimed, Expired, Hold, Lost, Progress, Refused};
-use crate::model::ids::Attempt;
+use crate::model::attempt::{DeliveredEntry, Expired, HeldAttempt, Lost, ProgressReport, Refused};
+use crate::model::ids::AttemptNumber;
 use crate::model::names::WorkerId;
 use crate::model::outcome::{Outcome, OutcomeParts};
-use crate::script::{Reply, TRANSITIONS, Transition};
+use crate::script::{ScriptReply, TRANSITIONS, Transition};
 use crate::store::record::{job_from_pairs, malformed};
 use crate::store::work::replies::{
     AskReply, ClaimReply, FinishReply, ParkReply, RenewReply, RetryReply, refused,
@@ -23,7 +23,7 @@ impl Store {
     /// If Redis fails, or the record cannot be read.
     pub async fn claim(
         &self,
-        claimed: &Claimed,
+        claimed: &DeliveredEntry,
         worker: &WorkerId,
         lease: Duration,
     ) -> Result<ClaimReply, Error> {
@@ -41,7 +41,7 @@ impl Store {
             .await?;
         match reply.tag.as_str() {
             "OK" => {
-                let attempt = Attempt(reply.integer()?);
+                let attempt = AttemptNumber(reply.integer()?);
                 let job = job_from_pairs(claimed.id, attempt, reply.pairs()?)?;
                 Ok(ClaimReply::Started(Box::new(job)))
             }
@@ -78,7 +78,11 @@ impl Store {
     /// # Errors
     ///
     /// If Redis fails; the lease then runs on as it was.
-    pub async fn renew_lease(&self, hold: &Hold, lease: Duration) -> Result<RenewReply, Error> {
+    pub async fn renew_lease(
+        &self,
+        hold: &HeldAttempt,
+        lease: Duration,
+    ) -> Result<RenewReply, Error> {
         let lease = millis(lease).to_string();
         let claimed = &hold.claimed;
         let args = [hold.worker.as_str(), claimed.entry.as_str(), &lease];
@@ -103,8 +107,8 @@ impl Store {
     /// If Redis fails.
     pub async fn report_progress(
         &self,
-        hold: &Hold,
-        report: &Progress,
+        hold: &HeldAttempt,
+        report: &ProgressReport,
     ) -> Result<Result<(), Refused>, Error> {
         let number = |n: Option<f64>| {
             n.filter(|n| n.is_finite())
@@ -130,7 +134,7 @@ impl Store {
     /// If Redis fails; the same call again is safe.
     pub async fn ask_input(
         &self,
-        hold: &Hold,
+        hold: &HeldAttempt,
         questions: &[(&str, &str)],
     ) -> Result<AskReply, Error> {
         let args: Vec<&str> = questions
@@ -150,7 +154,7 @@ impl Store {
     /// # Errors
     ///
     /// If Redis fails.
-    pub async fn park(&self, hold: &Hold) -> Result<ParkReply, Error> {
+    pub async fn park(&self, hold: &HeldAttempt) -> Result<ParkReply, Error> {
         let reply = self.fenced(&TRANSITIONS.park, hold, &[]).await?;
         match reply.tag.as_str() {
             "OK" => Ok(ParkReply::Parked),
@@ -164,7 +168,11 @@ impl Store {
     /// # Errors
     ///
     /// If Redis fails; the same call again is safe.
-    pub async fn finish(&self, hold: &Hold, outcome: &Outcome) -> Result<FinishReply, Error> {
+    pub async fn finish(
+        &self,
+        hold: &HeldAttempt,
+        outcome: &Outcome,
+    ) -> Result<FinishReply, Error> {
         let parts = OutcomeParts::of(outcome);
         let args = [
             hold.claimed.entry.as_str(),
@@ -188,7 +196,7 @@ impl Store {
     /// If Redis fails.
     pub async fn schedule_retry(
         &self,
-        hold: &Hold,
+        hold: &HeldAttempt,
         delay: Duration,
         message: &str,
         last: &Outcome,
@@ -224,7 +232,7 @@ impl Store {
     /// If Redis fails.
     pub async fn release(
         &self,
-        hold: &Hold,
+        hold: &HeldAttempt,
         delay: Duration,
         message: Option<&str>,
     ) -> Result<FinishReply, Error> {
@@ -238,7 +246,7 @@ impl Store {
     /// If Redis fails.
     pub async fn give_back(
         &self,
-        hold: &Hold,
+        hold: &HeldAttempt,
         delay: Duration,
         message: Option<&str>,
     ) -> Result<FinishReply, Error> {
@@ -247,7 +255,7 @@ impl Store {
 
     async fn put_back(
         &self,
-        hold: &Hold,
+        hold: &HeldAttempt,
         (delay, message): (Duration, Option<&str>),
         ran: bool,
     ) -> Result<FinishReply, Error> {
@@ -265,9 +273,9 @@ impl Store {
     async fn fenced(
         &self,
         transition: &Transition,
-        hold: &Hold,
+        hold: &HeldAttempt,
         args: &[&str],
-    ) -> Result<Reply, Error> {
+    ) -> Result<ScriptReply, Error> {
         let claimed = &hold.claimed;
         let shard = claimed.id.shard();
         let (base, id) = (self.keys.base(shard), claimed.id.to_string());
@@ -282,7 +290,7 @@ impl Store {
     }
 }
 
-fn lost(reply: &mut Reply) -> Result<Lost, Error> {
+fn lost(reply: &mut ScriptReply) -> Result<Lost, Error> {
     Ok(Lost {
         crashes: reply.integer()?,
         tool: reply.text()?,

@@ -7,7 +7,7 @@ use redis::Value;
 use crate::connection::BlockingConnection;
 use crate::error::Error;
 use crate::keys::GROUP;
-use crate::model::attempt::Claimed;
+use crate::model::attempt::DeliveredEntry;
 use crate::model::ids::EntryId;
 use crate::model::ids::TaskId;
 use crate::model::names::{QueueName, WorkerId};
@@ -19,7 +19,7 @@ use crate::store::{Store, millis};
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Delivery {
     /// It points at a job.
-    Job(Claimed),
+    Job(DeliveredEntry),
     /// It cannot be read as one.
     Unreadable {
         /// The queue it came from.
@@ -277,7 +277,7 @@ fn field(fields: &Value, name: &str) -> String {
 fn delivery(shard: Shard, queue: &QueueName, entry: String, id: String, tool: String) -> Delivery {
     let (queue, entry) = (queue.clone(), EntryId(entry));
     match id.parse::<TaskId>() {
-        Ok(id) if id.shard() == shard => Delivery::Job(Claimed::new(id, queue, entry)),
+        Ok(id) if id.shard() == shard => Delivery::Job(DeliveredEntry::new(id, queue, entry)),
         _ => Delivery::Unreadable {
             queue,
             entry,

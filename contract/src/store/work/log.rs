@@ -1,7 +1,7 @@
 //! Log lines of a job, as its attempt adds them.
 
 use crate::error::Error;
-use crate::model::attempt::{Hold, Refused};
+use crate::model::attempt::{HeldAttempt, Refused};
 use crate::model::log::LogLevel;
 use crate::script::TRANSITIONS;
 use crate::store::Store;
@@ -15,7 +15,7 @@ impl Store {
     /// If Redis fails; then some may have been kept, and the same call again would keep them twice.
     pub async fn report_log(
         &self,
-        hold: &Hold,
+        hold: &HeldAttempt,
         lines: &[(LogLevel, String)],
     ) -> Result<Result<(), Refused>, Error> {
         if lines.is_empty() {

@@ -3,7 +3,7 @@
 use crate::error::Error;
 use crate::model::attempt::{Expired, Lost, Refused};
 use crate::model::job::Job;
-use crate::script::Reply;
+use crate::script::ScriptReply;
 
 /// What became of a claim.
 #[derive(Debug)]
@@ -82,7 +82,7 @@ pub enum RetryReply {
     Refused(Refused),
 }
 
-pub(crate) fn refused(reply: &Reply) -> Result<Refused, Error> {
+pub(crate) fn refused(reply: &ScriptReply) -> Result<Refused, Error> {
     match reply.tag.as_str() {
         "CANCELLED" => Ok(Refused::Cancelled),
         "DONE" => Ok(Refused::AlreadyTerminal),

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use taskferry_contract::{
-    Attempt, ClaimReply, Delivery, Hold, Outcome, Progress, ReplicaId, Source,
+    AttemptNumber, ClaimReply, Delivery, HeldAttempt, Outcome, ProgressReport, ReplicaId, Source,
 };
 
 use super::{Case, Checked, Delivered, Holding, LEASE, equal};
@@ -158,9 +158,9 @@ impl Case {
                 worker,
                 attempt: attempt.0,
             };
-            let hold = Hold {
+            let hold = HeldAttempt {
                 claimed,
-                attempt: Attempt(attempt.0),
+                attempt: AttemptNumber(attempt.0),
                 worker: self.workers[worker].clone(),
             };
             self.holdings.push(Holding { hold, held });
@@ -199,7 +199,7 @@ impl Case {
                 model.renew(held),
             ),
             Operation::Report { text, .. } => {
-                let report = Progress {
+                let report = ProgressReport {
                     progress: Some(0.5),
                     total: None,
                     message: text.then(|| "half".to_owned()),

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use crate::error::Error;
 use crate::model::ids::{SessionId, TaskId};
-use crate::model::session::{Lifetime, Told};
+use crate::model::session::{DeliveryCursor, Lifetime};
 use crate::store::Store;
 
 impl Store {
@@ -101,7 +101,7 @@ impl Store {
         &self,
         id: SessionId,
         task: TaskId,
-        (told, until_ms): (&Told, i64),
+        (told, until_ms): (&DeliveryCursor, i64),
     ) -> Result<(), Error> {
         let key = self.keys.session_told(id);
         let mut note = redis::pipe();
@@ -124,14 +124,14 @@ impl Store {
         &self,
         id: SessionId,
         now_ms: i64,
-    ) -> Result<HashMap<TaskId, Told>, Error> {
+    ) -> Result<HashMap<TaskId, DeliveryCursor>, Error> {
         let mut read = redis::cmd("HGETALL");
         read.arg(self.keys.session_told(id));
         let fields: HashMap<String, String> =
             self.connections.command("session_told", &read).await?;
         let (mut all, mut expired) = (HashMap::new(), Vec::new());
         for (task, told) in &fields {
-            match (task.parse(), Told::read(told)) {
+            match (task.parse(), DeliveryCursor::read(told)) {
                 (Ok(task), Some((until_ms, told))) if until_ms > now_ms => {
                     all.insert(task, told);
                 }
