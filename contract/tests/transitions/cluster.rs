@@ -186,7 +186,7 @@ async fn a_question_is_answered(rig: &mut Rig) {
         by: ReportOccasion::Making("t1"),
         status: ClientTaskStatus::Working,
         message: "",
-        poll: None,
+        poll: Some(KEEP),
     };
     store.note_remote(id, owner, "a", said).await.unwrap();
     let polled = store.poll_remote(id, owner, wish, sender("c1"));
