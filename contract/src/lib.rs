@@ -51,7 +51,9 @@ pub use model::log::{LogLevel, LogLine, UnknownLevel};
 pub use model::names::{InvalidId, Owner, QueueName, ReplicaId, ToolName, WorkerId};
 pub use model::outcome::Outcome;
 pub use model::overview::{Misplaced, QueueOverview, ServerOverview, ShardOverview, Survey};
-pub use model::question::{Question, Requestor, Sender, check_url};
+pub use model::question::{
+    AskCapability, Question, Requestor, Sender, check_url, missing_capabilities,
+};
 pub use model::session::{DeliveryCursor, Lifetime, RequestNote, Session, StreamHold};
 pub use model::shard::{Shard, Shards};
 pub use model::status::Status;

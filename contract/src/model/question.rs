@@ -1,6 +1,6 @@
 //! Questions to clients: what is asked, and over which connection it goes out.
 
-use serde_json::Value;
+use serde_json::{Map, Value, json};
 use std::time::Duration;
 
 use crate::model::client_task::ClientTask;
@@ -37,6 +37,112 @@ pub struct Sender<'a> {
     pub valid: Duration,
 }
 
+/// What a client must declare to be sent one kind of question.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum AskCapability {
+    /// Elicitation by a form.
+    ElicitationForm,
+    /// Elicitation by a web page.
+    ElicitationUrl,
+    /// Sampling.
+    Sampling,
+    /// Sampling in which the client's model is given tools.
+    SamplingTools,
+    /// Roots.
+    Roots,
+}
+
+impl AskCapability {
+    /// What a request of this method with these params needs (2025-11-25, Elicitation and Sampling, Capabilities); nothing if
+    /// no client is asked by this method.
+    #[must_use]
+    pub fn needed(method: &str, params: &Value) -> Option<Self> {
+        let has = |name| params.get(name).is_some_and(|value| !value.is_null());
+        let by_url = || params.get("mode").is_some_and(|mode| mode == "url");
+        Some(match method {
+            "elicitation/create" if by_url() => Self::ElicitationUrl,
+            "elicitation/create" => Self::ElicitationForm,
+            "sampling/createMessage" if has("tools") || has("toolChoice") => Self::SamplingTools,
+            "sampling/createMessage" => Self::Sampling,
+            "roots/list" => Self::Roots,
+            _ => return None,
+        })
+    }
+
+    /// As a client declares it.
+    #[must_use]
+    pub fn to_object(self) -> Map<String, Value> {
+        let declared = match self {
+            Self::ElicitationForm => json!({ "form": {} }),
+            Self::ElicitationUrl => json!({ "url": {} }),
+            Self::SamplingTools => json!({ "tools": {} }),
+            Self::Sampling | Self::Roots => json!({}),
+        };
+        Map::from_iter([(self.whole().to_owned(), declared)])
+    }
+
+    /// The name of what a client that declares `declared`, a JSON object, lacks of it: the whole capability, or the part.
+    #[must_use]
+    pub fn lacking_in(self, declared: &str) -> Option<&'static str> {
+        let lacks = |required| !missing_capabilities(&required, declared).is_empty();
+        let whole = Map::from_iter([(self.whole().to_owned(), json!({}))]);
+        if lacks(whole) {
+            Some(self.whole())
+        } else {
+            lacks(self.to_object()).then(|| self.part())
+        }
+    }
+
+    const fn whole(self) -> &'static str {
+        match self {
+            Self::ElicitationForm | Self::ElicitationUrl => "elicitation",
+            Self::Sampling | Self::SamplingTools => "sampling",
+            Self::Roots => "roots",
+        }
+    }
+
+    const fn part(self) -> &'static str {
+        match self {
+            Self::ElicitationForm => "elicitation.form",
+            Self::ElicitationUrl => "elicitation.url",
+            Self::SamplingTools => "sampling.tools",
+            Self::Sampling | Self::Roots => self.whole(),
+        }
+    }
+}
+
+/// What of `required` a client that declares `declared`, a JSON object, lacks.
+#[must_use]
+pub fn missing_capabilities(required: &Map<String, Value>, declared: &str) -> Map<String, Value> {
+    if required.is_empty() {
+        return Map::new();
+    }
+    let mut declared: Map<String, Value> = serde_json::from_str(declared).unwrap_or_default();
+    // Elicitation without a mode means forms.
+    if let Some(Value::Object(modes)) = declared.get_mut("elicitation")
+        && ["form", "url"]
+            .iter()
+            .all(|mode| modes.get(*mode).is_none_or(Value::is_null))
+    {
+        modes.insert("form".to_owned(), json!({}));
+    }
+    lacking(required, &declared)
+}
+
+fn lacking(required: &Map<String, Value>, declared: &Map<String, Value>) -> Map<String, Value> {
+    let lacks = |(name, wanted): (&String, &Value)| {
+        let left = match (wanted, declared.get(name)) {
+            (Value::Object(wanted), Some(Value::Object(has))) => {
+                let left = lacking(wanted, has);
+                (!left.is_empty()).then_some(Value::Object(left))
+            }
+            (wanted, has) => (has != Some(wanted)).then(|| wanted.clone()),
+        };
+        left.map(|left| (name.clone(), left))
+    };
+    required.iter().filter_map(lacks).collect()
+}
+
 /// How clients can be asked.
 pub(crate) const METHODS: [&str; 3] =
     ["elicitation/create", "sampling/createMessage", "roots/list"];
@@ -66,9 +172,41 @@ pub fn check_url(method: &str, params: &Value) -> Result<(), String> {
 
 #[cfg(test)]
 mod tests {
-    use serde_json::json;
-
     use super::*;
+
+    fn left(required: &Value, declared: &str) -> Value {
+        Value::Object(missing_capabilities(
+            required.as_object().unwrap(),
+            declared,
+        ))
+    }
+
+    #[test]
+    fn only_what_is_missing_is_told() {
+        let both = json!({ "sampling": {}, "elicitation": { "url": {} } });
+        assert_eq!(left(&both, "{}"), both);
+        assert_eq!(
+            left(
+                &both,
+                r#"{"sampling":{"tools":{}},"elicitation":{"form":{}}}"#
+            ),
+            json!({ "elicitation": { "url": {} } })
+        );
+        assert_eq!(
+            left(&both, r#"{"sampling":{},"elicitation":{"url":{}}}"#),
+            json!({})
+        );
+        let flag = json!({ "roots": { "listChanged": true } });
+        assert_eq!(left(&flag, r#"{"roots":{"listChanged":false}}"#), flag);
+        assert_eq!(left(&json!({}), "{}"), json!({}));
+    }
+
+    #[test]
+    fn elicitation_without_a_mode_means_forms() {
+        let forms = json!({ "elicitation": { "form": {} } });
+        assert_eq!(left(&forms, r#"{"elicitation":{}}"#), json!({}));
+        assert_eq!(left(&forms, r#"{"elicitation":{"url":{}}}"#), forms);
+    }
 
     #[test]
     fn a_person_is_sent_to_web_pages_alone() {

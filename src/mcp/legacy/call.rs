@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
-use taskferry_contract::{Object, Requestor, TaskSupport, TaskView};
+use taskferry_contract::{Object, Requestor, TaskSupport, TaskView, missing_capabilities};
 
 use crate::bridge::{Call, Tool, Wanted};
 use crate::mcp::background::{self, BuiltIn, BuiltInCall, Called};
@@ -278,7 +278,7 @@ fn check_capabilities(
     request: &Request<'_>,
     as_task: bool,
 ) -> Option<Result<Reply, Refusal>> {
-    let missing = capabilities::missing(&tool.required_capabilities, &session.session.capabilities);
+    let missing = missing_capabilities(&tool.required_capabilities, &session.session.capabilities);
     if missing.is_empty() {
         return None;
     }

@@ -7,7 +7,9 @@ use std::fmt;
 use serde::Deserialize;
 use serde_json::value::RawValue;
 use serde_json::{Value, json};
-use taskferry_contract::{LogLevel, Object, TaskSupport, UnknownLevel, cut, misfit, quoted};
+use taskferry_contract::{
+    LogLevel, Object, TaskSupport, UnknownLevel, cut, misfit, missing_capabilities, quoted,
+};
 
 use crate::bridge::Tool;
 use crate::mcp::jsonrpc::{Request, RpcError, code};
@@ -125,7 +127,7 @@ impl<'a> Envelope<'a> {
     /// Refuses a call of a tool that needs what this client does not declare, and says all that is missing.
     pub(super) fn require_for(&self, tool: &Tool) -> Result<(), Refusal> {
         let mut missing =
-            capabilities::missing(&tool.required_capabilities, self.capabilities.get());
+            missing_capabilities(&tool.required_capabilities, self.capabilities.get());
         if tool.definition.task_support == TaskSupport::Required && !self.takes_tasks {
             let extensions = missing.entry("extensions").or_insert_with(|| json!({}));
             if let Some(extensions) = extensions.as_object_mut() {

@@ -4,7 +4,9 @@ use chrono::{DateTime, SecondsFormat};
 use serde::de::IgnoredAny;
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
-use taskferry_contract::{AskFirst, Status, TaskId, TaskSupport, TaskView, cut};
+use taskferry_contract::{
+    AskFirst, Status, TaskId, TaskSupport, TaskView, cut, missing_capabilities,
+};
 
 use crate::bridge::{BridgeError, Tool};
 use crate::mcp::jsonrpc::{Request, RpcError};
@@ -129,7 +131,7 @@ impl<'a> ListedTool<'a> {
 pub(crate) fn asked_first(tool: &Tool, declared: &str) -> Vec<(String, String)> {
     let can_be_asked = |ask: &&AskFirst| {
         capabilities::needed(&ask.method, &ask.params)
-            .is_some_and(|needed| capabilities::missing(&needed, declared).is_empty())
+            .is_some_and(|needed| missing_capabilities(&needed, declared).is_empty())
     };
     let asked = tool.definition.ask_first.iter().filter(can_be_asked);
     asked

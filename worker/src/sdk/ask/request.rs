@@ -2,7 +2,9 @@
 
 use serde_json::value::RawValue;
 use serde_json::{Value, json};
-use taskferry_contract::{AskFirst, PART_DEPTH, check_readable, check_url, unique_names};
+use taskferry_contract::{
+    AskCapability, AskFirst, PART_DEPTH, check_readable, check_url, unique_names,
+};
 
 use super::error::AskError;
 use super::key::check_key;
@@ -103,42 +105,14 @@ impl AskRequest {
     /// Checks that the client, by its declared capabilities, can be asked this.
     pub(crate) fn check(&self, capabilities: Option<&str>) -> Result<(), AskError> {
         check_readable(&self.params, PART_DEPTH).map_err(AskError::Unreadable)?;
-        let capability = match self.method.as_str() {
-            "elicitation/create" => "elicitation",
-            "sampling/createMessage" => "sampling",
-            "roots/list" => "roots",
-            _ => return Err(AskError::UnknownMethod(self.method.clone())),
-        };
         let params: Value = serde_json::from_str(&self.params).unwrap_or_default();
-        check_url(&self.method, &params).map_err(AskError::Url)?;
-        let declared: Option<Value> = capabilities.and_then(|json| serde_json::from_str(json).ok());
-        let declared = declared.as_ref().and_then(|all| all.get(capability));
-        let Some(declared) = declared.and_then(Value::as_object) else {
-            return Err(AskError::NotDeclared { capability });
+        let Some(needed) = AskCapability::needed(&self.method, &params) else {
+            return Err(AskError::UnknownMethod(self.method.clone()));
         };
-        let has = |name| declared.get(name).is_some_and(Value::is_object);
-        match self.part() {
-            // A client that names no mode means forms (2025-11-25, Elicitation, Capabilities).
-            Some("elicitation.form") if has("form") || !has("url") => Ok(()),
-            Some("elicitation.url") if has("url") => Ok(()),
-            Some("sampling.tools") if has("tools") => Ok(()),
+        check_url(&self.method, &params).map_err(AskError::Url)?;
+        match needed.lacking_in(capabilities.unwrap_or_default()) {
             Some(capability) => Err(AskError::NotDeclared { capability }),
             None => Ok(()),
-        }
-    }
-
-    /// The part of a capability that it needs, if one is not enough.
-    fn part(&self) -> Option<&'static str> {
-        let params: Value = serde_json::from_str(&self.params).unwrap_or_default();
-        let has = |name| params.get(name).is_some_and(|value| !value.is_null());
-        match self.method.as_str() {
-            "elicitation/create" if params.get("mode").is_some_and(|mode| mode == "url") => {
-                Some("elicitation.url")
-            }
-            "elicitation/create" => Some("elicitation.form"),
-            // 2025-11-25, Sampling, Capabilities.
-            "sampling/createMessage" if has("tools") || has("toolChoice") => Some("sampling.tools"),
-            _ => None,
         }
     }
 }
