@@ -136,15 +136,20 @@ async fn timed<C: Client>(
     length: Duration,
 ) -> anyhow::Result<Figures> {
     let (clients, _warm) = drive(clients, length / WARM_UP).await?;
-    let before = (cpu_us(rig, row)?, rig.worker.cpu_us()?);
+    let (server_before, worker_before) = (cpu_us(rig, row)?, rig.worker.cpu_us()?);
     let redis_before = rig.stats.counters().await?;
     let (_clients, load) = drive(clients, length).await?;
     let redis = rig.stats.counters().await?.since(&redis_before);
-    let after = (cpu_us(rig, row)?, rig.worker.cpu_us()?);
-    let server = after.0.zip(before.0).map(|(after, before)| after - before);
+    let server = cpu_us(rig, row)?
+        .zip(server_before)
+        .map(|(after, before)| after - before);
+    let worker_us = rig.worker.cpu_us()? - worker_before;
     let works = matches!(row, Row::LifecycleModern | Row::AlonePlain);
-    let worker = works.then_some(after.1 - before.1);
-    Ok(Figures::new(&load, (server, worker), &redis))
+    let cpu = CpuTimes {
+        server_us: server,
+        worker_us: works.then_some(worker_us),
+    };
+    Ok(Figures::new(&load, cpu, &redis))
 }
 
 /// What the process that serves a row took so far; nothing if none does.
@@ -165,13 +170,16 @@ async fn weigh(rig: &mut Rig, payload_bytes: usize) -> anyhow::Result<f64> {
     Ok((after - before) / f64::from(WEIGHED))
 }
 
+/// What the processes took during a load; nothing of one that had no part in it.
+#[derive(Clone, Copy)]
+struct CpuTimes {
+    server_us: Option<f64>,
+    worker_us: Option<f64>,
+}
+
 impl Figures {
     /// The figures of a load.
-    fn new(
-        load: &Load,
-        (server_us, worker_us): (Option<f64>, Option<f64>),
-        redis: &crate::redis_stats::Counters,
-    ) -> Self {
+    fn new(load: &Load, cpu: CpuTimes, redis: &crate::redis_stats::Counters) -> Self {
         use crate::stats::percentile;
         let count = load.latencies.len() as f64;
         let ms = |percent| percentile(&load.latencies, percent).as_secs_f64() * 1e3;
@@ -179,8 +187,8 @@ impl Figures {
             per_second: count / load.elapsed.as_secs_f64(),
             p50_ms: ms(50),
             p99_ms: ms(99),
-            server_cpu_us: server_us.map(|us| us / count),
-            worker_cpu_us: worker_us.map(|us| us / count),
+            server_cpu_us: cpu.server_us.map(|us| us / count),
+            worker_cpu_us: cpu.worker_us.map(|us| us / count),
             redis_cpu_us: redis.cpu_us / count,
             redis_commands: redis
                 .calls

@@ -1,6 +1,6 @@
 //! For how many commands a limit of open files has room.
 
-/// What a running command has open in its worker: three pipes, and a file that tells of its end.
+/// What a running command has open in its worker: three pipes, and a file descriptor that becomes readable at its end.
 const OF_A_COMMAND: u64 = 4;
 /// What a worker has open besides: standard streams, its loops and signals, connections that all shards share, and what a
 /// command that just starts needs for a moment.
@@ -8,7 +8,7 @@ const BESIDES: u64 = 40;
 /// Connections for each shard.
 const OF_A_SHARD: u64 = 2;
 
-/// So many commands run at once with this limit; one at least, since the reserve is an estimate.
+/// How many commands may run at once under this limit; at least one, since the reserve is an estimate.
 pub(crate) fn commands_in(files: u64, shards: usize) -> usize {
     let besides = OF_A_SHARD.saturating_mul(shards as u64) + BESIDES;
     let commands = files.saturating_sub(besides) / OF_A_COMMAND;

@@ -76,7 +76,7 @@ pub(super) async fn run(
         ended = Box::pin(trial.run(&cancel)) => ended,
         () = stop(signals, &cancel, &kill) => TrialEnd::Cancelled,
     };
-    let (result, code) = told(ended);
+    let (result, code) = printed(ended);
     match result.map(|result| print(&result)).transpose() {
         Ok(_printed) => code,
         Err(error) => {
@@ -86,8 +86,8 @@ pub(super) async fn run(
     }
 }
 
-/// What is printed, and the exit code. What else there is to say has been said.
-fn told(ended: TrialEnd) -> (Option<String>, ExitCode) {
+/// What is printed on standard output, and the exit code. A message for people is printed on standard error here.
+fn printed(ended: TrialEnd) -> (Option<String>, ExitCode) {
     match ended {
         TrialEnd::Completed { result, is_error } => {
             let code = if is_error {

@@ -75,7 +75,7 @@ impl Clock {
         goes_on
     }
 
-    /// What is left if nothing is waited for from now on.
+    /// How much time is left if the clock runs on from now.
     pub(crate) fn left(&self) -> Duration {
         let times = *self.0.borrow();
         let waited = times.since.map_or(Duration::ZERO, |since| since.elapsed());

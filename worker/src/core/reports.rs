@@ -1,4 +1,4 @@
-//! What a handler reported and nobody was told yet: of progress the newest wins; of log lines all are kept, but for a flood.
+//! Reports of a handler that wait to be sent. Of progress the newest wins. Log lines are all kept, up to a bound.
 
 use std::collections::VecDeque;
 use std::sync::Mutex;

@@ -1,4 +1,4 @@
-//! The answers to a command's questions, in the words in which the command is told them.
+//! The answers to a command's questions, as the JSON that the command reads.
 
 use std::collections::BTreeMap;
 
@@ -38,7 +38,7 @@ fn by_key(answers: BTreeMap<String, String>) -> String {
     format!("{{{}}}", entries.collect::<Vec<_>>().join(","))
 }
 
-/// An error as a command is told it.
+/// An error as the JSON object that a command reads.
 pub(super) fn refusal(error: &AskError) -> Value {
     let message = error.to_string();
     match error {

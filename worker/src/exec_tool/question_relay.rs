@@ -47,13 +47,13 @@ pub(super) struct QuestionRelay {
 pub(super) struct QuestionTally {
     /// Whether a question was open at any time.
     was_open: bool,
-    /// Why others were not put or have no answer.
+    /// Why questions were not put, or were answered by an error.
     refused: Vec<String>,
 }
 
 impl QuestionTally {
-    /// How the job ends whose command wants to wait for an answer although no question is open; nothing if there was one,
-    /// so that its answer must just have come.
+    /// The result of a job whose command exited to wait for an answer, although no question was open. Nothing if one was
+    /// open: then its answer has just come.
     pub(super) fn otherwise(self) -> Option<ToolResult> {
         if self.was_open {
             return None;
@@ -112,7 +112,7 @@ impl QuestionRelay {
         }
     }
 
-    /// What else is asked within a moment.
+    /// Adds the questions that come within a moment.
     async fn gather(&mut self, mut lines: Vec<AskLine>) -> Vec<AskLine> {
         let until = Instant::now() + TOGETHER;
         while let Ok(Some(more)) = timeout_at(until, self.questions.recv()).await {
@@ -121,7 +121,7 @@ impl QuestionRelay {
         lines
     }
 
-    /// Puts what can be put; an error if the attempt must stop.
+    /// Puts the questions that are valid and new, and answers the others at once. An error if the attempt must stop.
     async fn put(&mut self, job: &JobContext, lines: Vec<AskLine>) -> Result<(), AskError> {
         let known = job.answers().borrow().clone();
         let mut questions: BTreeMap<String, AskRequest> = BTreeMap::new();

@@ -10,14 +10,14 @@ use crate::json_object::JsonObject;
 /// Why bytes are not the result that was wanted.
 #[derive(Debug)]
 pub(crate) enum ResultFault {
-    /// They are something else.
+    /// They are of another kind.
     Kind(String),
-    /// They are, but not every client could read them.
+    /// They are of the wanted kind, but not every client could read them.
     Unreadable(Unreadable),
 }
 
 impl ResultFault {
-    /// The error as it is told.
+    /// The text of the error.
     pub(crate) fn text(&self, expected: Expected) -> String {
         let Expected { what, wanted } = expected;
         match self {
@@ -27,7 +27,7 @@ impl ResultFault {
     }
 }
 
-/// What should have been what, for the text of an error.
+/// What was read (`what`) and what it should have been (`wanted`), for the text of an error.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Expected {
     pub(crate) what: &'static str,

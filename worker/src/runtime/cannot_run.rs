@@ -14,7 +14,7 @@ use crate::core::pause::jittered;
 
 /// How long such a job stays away, at first and at most, when no worker is known that could run it.
 const NOBODYS: [Duration; 2] = [Duration::from_secs(2), Duration::from_secs(30)];
-/// The same when a worker lives that can: it may just be busy, or others are offered the job before it.
+/// The same when a live worker is known that could run it. It may be busy, or the job may go to others before it.
 const SOMEBODYS: [Duration; 2] = [Duration::from_millis(250), Duration::from_secs(5)];
 /// After this attempt the time away doubles with each further one.
 const SOON_TRIED: u64 = 8;
@@ -32,7 +32,7 @@ fn time_away([shortest, longest]: [Duration; 2], attempt: u64) -> Duration {
 pub(crate) async fn unknown_tool(core: &Core, hold: &HeldAttempt, job: &Job) {
     let delay = time_away(NOBODYS, job.attempt.0);
     let (queue, name) = (&hold.claimed.queue, &job.tool);
-    // Whether others have it, who asks for the task is told.
+    // Whoever asks for the task is told whether another worker has the tool.
     let reason = format!("this worker reads queue {queue}, and does not have tool {name}");
     tracing::warn!(?delay, "{reason}; the job is given back");
     let end = give_back(core, hold, job, delay, None).await;
@@ -45,7 +45,8 @@ pub(crate) fn other_definition<'a>(tool: &Tool, job: &'a Job) -> Option<&'a Defi
     checked.differs(&tool.digest).then_some(checked)
 }
 
-/// Gives back a job that was checked against a definition that others have, or that nobody has, which its caller is told.
+/// Gives back a job that was checked against another definition than this worker has. If no worker has that one, the
+/// job's status message says so.
 pub(crate) async fn not_as_checked(
     core: &Core,
     hold: &HeldAttempt,
@@ -54,7 +55,7 @@ pub(crate) async fn not_as_checked(
 ) {
     let name = &job.tool;
     let held = core.store.is_held(name, checked).await;
-    // Whether others have it is seen again the next time.
+    // It is asked again at the next attempt.
     let held = held.unwrap_or_else(|error| {
         tracing::debug!(%error, "who has the definition could not be seen");
         true

@@ -69,7 +69,7 @@ impl AttemptEnd {
     }
 }
 
-/// Says how an attempt ended whose tool ran for so long, and why, in words that no caller and no tool wrote.
+/// Logs how an attempt ended, how long its tool ran, and why it ended so. The reason holds no word of the caller or the tool.
 pub(crate) fn ended(
     attempt: &RunningAttempt,
     ran: Duration,
@@ -87,7 +87,7 @@ pub(crate) fn ended(
     );
 }
 
-/// Says that an attempt of which nothing ran ended: at `debug` where that happens again and again.
+/// Logs the end of an attempt of which nothing ran, at `debug` if that happens again and again.
 pub(crate) fn not_run(job: &Job, end: AttemptEnd, reason: &str, again_and_again: bool) {
     macro_rules! write {
         ($level:ident) => {
@@ -105,7 +105,7 @@ pub(crate) fn not_run(job: &Job, end: AttemptEnd, reason: &str, again_and_again:
     }
 }
 
-/// Says that an attempt begins in the place of one whose worker fell silent.
+/// Logs that an attempt begins in the place of one whose worker fell silent.
 pub(crate) fn taken_over(job: &Job) {
     if let Some(from) = &job.taken_from {
         tracing::info!(
@@ -115,7 +115,7 @@ pub(crate) fn taken_over(job: &Job) {
     }
 }
 
-/// Says that a job was taken over of which no attempt begins now.
+/// Logs that a job was taken over of which no attempt begins now.
 pub(crate) fn lost(task: TaskId, lost: &Lost, then: &'static str) {
     let Lost {
         crashes,
@@ -129,7 +129,7 @@ pub(crate) fn lost(task: TaskId, lost: &Lost, then: &'static str) {
     );
 }
 
-/// Says that a job was met in its queue whose ttl had passed.
+/// Logs that the ttl of a job had passed when it was found in its queue.
 pub(crate) fn expired(claimed: &DeliveredEntry, Expired { tool, begun }: &Expired) {
     let outcome = if *begun {
         "expired, an attempt may have begun"

@@ -26,7 +26,7 @@ pub(crate) struct Fetcher {
     /// In rotating order, so that no queue always comes first.
     queues: Vec<QueueName>,
     connection: Option<BlockingConnection>,
-    /// Entries may have been delivered that never arrived here.
+    /// Whether entries may have been delivered to this worker whose delivery never arrived, as when the connection broke.
     lost: bool,
     /// The last round failed.
     failing: bool,
@@ -80,7 +80,7 @@ impl Fetcher {
         }
     }
 
-    /// Notes what it does; after a failure not before a round went well.
+    /// Notes what it does. A failure stays noted until a round went well.
     fn does(&self, what: Fetching) {
         if !self.failing {
             self.runtime.core.note_fetcher(self.shard, what);
@@ -120,8 +120,8 @@ impl Fetcher {
         }
     }
 
-    /// Leaves queues out whose key holds something else than a stream: it would end the reads of all. They are looked at
-    /// again after a while. Says whether others are left out than before.
+    /// Leaves out the queues whose key holds something else than a stream: one such key makes every read fail. They are
+    /// looked at again after a while. Says whether others are left out than before.
     async fn choose_queues(&mut self) -> Result<bool, Error> {
         let all = &self.runtime.core.queues;
         let misplaced = self
@@ -227,7 +227,7 @@ impl Fetcher {
         for queue in &self.queues {
             runtime.core.store.ensure_group(shard, queue).await?;
         }
-        // Redis may have lost more than the groups.
+        // A Redis that lost the groups may have lost the registered tools too.
         runtime.core.wake.janitor.notify_one();
         let source = Source {
             worker: &runtime.core.worker,

@@ -31,7 +31,7 @@ pub(crate) async fn run(core: Arc<Core>, shard: Shard) {
 struct Forwarder<'a> {
     core: &'a Core,
     shard: Shard,
-    /// Keys that hold something else than what belongs there, and that the log has been told of.
+    /// Keys that hold something else than what belongs there, and that were logged.
     misplaced: Vec<String>,
     after_failure: GrowingPause,
 }
@@ -52,8 +52,8 @@ impl Round for Forwarder<'_> {
     }
 }
 
-/// Moves all that is due and says how long there is nothing to do. Keys that hold something else than what belongs there are
-/// told of once: `misplaced` are those that were.
+/// Moves all that is due, and says how long there is nothing to do. A key that holds something else than what belongs there
+/// is logged once: `misplaced` are those that were.
 async fn forward(
     core: &Core,
     shard: Shard,

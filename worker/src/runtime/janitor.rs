@@ -46,7 +46,7 @@ pub(crate) async fn introduce(runtime: &Runtime) -> Result<(), Error> {
     for shard in runtime.core.store.shards().all() {
         for queue in &runtime.core.queues {
             match runtime.core.store.ensure_group(shard, queue).await {
-                // The fetcher tells of it, and looks again.
+                // The fetcher logs it, and looks again.
                 Err(error) if error.is_wrong_type() => {}
                 made => made?,
             }

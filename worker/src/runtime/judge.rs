@@ -118,7 +118,7 @@ fn failed(tool: &Tool, attempt: &RunningAttempt, failure: Failure) -> Settlement
     }
 }
 
-/// Gives back a job of which nothing ran, for whoever has what its start needs; later and later, as for a retry.
+/// Gives back a job that could not be started, for a worker that has what its start needs. The delay grows as for a retry.
 fn not_started(tool: &Tool, attempt: &RunningAttempt, message: String) -> Settlement {
     let attempts = attempt.job.attempt.0.saturating_sub(1);
     let delay = tool.definition.backoff.delay_ms(attempts, rand::random());

@@ -54,8 +54,8 @@ impl Round for Reclaimer<'_> {
     }
 }
 
-/// A slot of a full worker for a job that lost its worker, if there is one: it stands in line with the fetcher, lest a backlog
-/// of new jobs keep such a job away until it is worked off.
+/// A slot of a full worker for a job that lost its worker, if there is such a job. The reclaimer waits for the slot beside
+/// the fetcher, so that a backlog of new jobs does not keep the lost one waiting until it is worked off.
 async fn slot_for_lost(
     core: &Core,
     shard: Shard,
@@ -64,7 +64,7 @@ async fn slot_for_lost(
     match core.store.has_lost((shard, queue), core.lease).await {
         Ok(false) => return Ok(None),
         Ok(true) => {}
-        // Without a group nothing was delivered; the fetcher tells of a key that is no stream.
+        // Without a group nothing was delivered; the fetcher logs a key that is no stream.
         Err(error) if error.is_no_group() || error.is_wrong_type() => return Ok(None),
         Err(error) => return Err(error),
     }
@@ -91,7 +91,7 @@ async fn reclaim(runtime: &Arc<Runtime>, shard: Shard) -> Result<(), Error> {
         match store.reclaim(worker, from, core.lease, spare).await {
             Ok(deliveries) => take_up(runtime, shard, deliveries, permit),
             Err(error) if error.is_no_group() => store.ensure_group(shard, queue).await?,
-            // The fetcher tells of it.
+            // The fetcher logs it.
             Err(error) if error.is_wrong_type() => {}
             Err(error) => return Err(error),
         }

@@ -87,7 +87,8 @@ async fn write(core: &Core, attempt: &RunningAttempt, settlement: &Settlement) -
     }
 }
 
-/// A call that was repeated is refused if the first one was done.
+/// How an attempt ended by a planned retry. A repeated call is refused if the first one was done, so then a refusal means
+/// success.
 fn retried(reply: RetryReply, repeated: bool, delay: Duration) -> AttemptEnd {
     match reply {
         RetryReply::Scheduled { .. } => AttemptEnd::Retried(delay),
@@ -124,7 +125,7 @@ pub(crate) async fn park(core: &Core, attempt: &RunningAttempt) -> Option<ParkRe
 pub(crate) struct GiveBack<'a> {
     /// How long it stays away.
     pub(crate) delay: Duration,
-    /// A line for pollers.
+    /// A status message for those who poll the task.
     pub(crate) message: Option<&'a str>,
     /// Whether anything of it ran.
     pub(crate) ran: bool,
@@ -199,7 +200,7 @@ fn left_to_its_lease(error: Option<Error>) {
 /// repeated one is refused. There is no use in going on once the record must have expired; before that there is, even
 /// past the lease, for a job that nobody else has claimed is still this attempt's.
 ///
-/// Errors are why Redis will never take it; none if it was given up.
+/// The error is why Redis will never take it, or nothing if the call was given up.
 pub(crate) async fn persist<T, F: Future<Output = Result<T, Error>>>(
     core: &Core,
     expires: Instant,

@@ -95,7 +95,7 @@ impl JobContext {
         self.attempt.answers.subscribe()
     }
 
-    /// Puts questions to the client, together; those that have their answers already.
+    /// Puts questions to the client together, and returns the answers that are there already.
     pub(crate) async fn put(
         &self,
         questions: &[(&str, &AskRequest)],

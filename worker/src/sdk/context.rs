@@ -156,7 +156,7 @@ impl JobContext {
             self.attempt.reports.add_line(level, text);
         }
         let (task, tool, attempt) = (self.task_id(), self.tool(), self.attempt());
-        // In a field it is quoted, and nothing in it looks like another field.
+        // The line is written as a field: there it is quoted, and cannot pass for other fields.
         macro_rules! write {
             ($level:ident) => {
                 tracing::$level!(target: LOG, parent: None, %task, %tool, attempt, line = text, "log")

@@ -15,10 +15,10 @@ pub(crate) enum Failure {
     Retry { message: String, last: ToolResult },
     /// It ends with a JSON-RPC error.
     Rpc { code: i64, message: String },
-    /// It is to be run again once the questions that are open are answered. If none is open and there is something
-    /// `otherwise`, it ends with that; else its questions were answered just now.
+    /// It is to be run again once its open questions are answered. If none is open, it ends with `otherwise`; without that,
+    /// its questions were answered just now, and it is run again at once.
     Park { otherwise: Option<ToolResult> },
-    /// It was stopped, as it was told.
+    /// It stopped because its worker stops.
     Stopped,
     /// Nothing of it ran, since this machine was short of something: it is offered again, and nothing is used up.
     NotStarted { message: String },

@@ -72,7 +72,7 @@ impl Terminal {
             return None;
         }
         say(&format!("question {key} {}", on_one_line(request)));
-        // It is open for a moment also if its answer was given: it comes as a client's would.
+        // A question whose answer was given beforehand is open for a moment too, as with a client.
         if let Some(given) = self.given.get(key) {
             self.conversation
                 .send_modify(|conversation| conversation.answer(key, given.clone()));

@@ -197,7 +197,7 @@ impl Builder {
         self.problems.push(error.to_string());
     }
 
-    /// What its settings may lead to that is no reason not to start, a line for each pair.
+    /// What its settings may lead to, though it can start with them: a line for each pair of settings.
     pub(crate) fn warnings(&self) -> Vec<String> {
         let definitions = self.tools.iter().map(|tool| &tool.definition);
         sums::warnings(self.bounds(), definitions, &self.commands)
@@ -217,7 +217,7 @@ impl Builder {
     /// # Errors
     ///
     /// Everything that is wrong: no tool, two tools of one name, a tool that no front end could use, slots or lease out
-    /// of range, settings that cannot hold together. Of those that may end badly the log tells when it runs.
+    /// of range, settings that cannot hold together. Settings that may end badly are logged when the worker runs.
     pub fn build(self) -> Result<Worker, BuildError> {
         let (drain_timeout, warnings) = (self.drain_timeout, self.warnings());
         Ok(Worker::new(self.runtime()?, drain_timeout, warnings))
@@ -225,7 +225,7 @@ impl Builder {
 
     /// The tools of the worker, and what its loops share.
     pub(crate) fn runtime(mut self) -> Result<Runtime, BuildError> {
-        // A tool that was refused is told as that.
+        // A tool that was refused is among the problems already.
         let no_tool = self.tools.is_empty() && self.problems.is_empty();
         let bounds = self.bounds();
         let mut refuse = |problem: String| self.problems.push(problem);

@@ -205,7 +205,7 @@ fn begin_loops(runtime: &Arc<Runtime>) -> TaskTracker {
     loops
 }
 
-/// A loop that is begun again if it dies before `stop`; the worker's beat tells of it.
+/// A loop that is begun again if it dies before `stop`. The worker's beat says how often it died.
 fn kept<B, F>(
     runtime: &Runtime,
     name: String,
