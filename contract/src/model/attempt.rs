@@ -43,7 +43,7 @@ pub struct HeldAttempt {
     pub claimed: DeliveredEntry,
     /// The number of the attempt.
     pub attempt: AttemptNumber,
-    /// Who runs it.
+    /// The worker that runs it.
     pub worker: WorkerId,
 }
 
@@ -52,9 +52,9 @@ pub struct HeldAttempt {
 pub struct ProgressReport {
     /// How far it is. Finite.
     pub progress: Option<f64>,
-    /// What it counts towards. Finite.
+    /// The number at which `progress` is complete. Finite.
     pub total: Option<f64>,
-    /// A line for people.
+    /// What it does now, in one line that callers are shown.
     pub message: Option<String>,
 }
 
@@ -74,9 +74,9 @@ pub struct Lost {
     pub crashes: u64,
     /// The tool that it ran, as the record has it.
     pub tool: String,
-    /// Its number.
+    /// The number of the attempt that was lost.
     pub attempt: u64,
-    /// The worker.
+    /// The worker that fell silent.
     pub worker: String,
 }
 

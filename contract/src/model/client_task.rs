@@ -39,26 +39,26 @@ pub struct ClientTask {
     pub session: SessionId,
     /// What the client last said of it.
     pub status: ClientTaskStatus,
-    /// In words.
+    /// What the client says about it, for people.
     pub message: Option<String>,
 }
 
-/// What a client says of a task of its own.
+/// What a client reports of a task of its own.
 #[derive(Debug, Clone, Copy)]
 pub struct ClientTaskReport<'a> {
-    /// The session whose client says it.
+    /// The session whose client reports.
     pub session: SessionId,
-    /// Whether it says so by making the task or when asked.
+    /// Whether it reports because it made the task, or because it was asked.
     pub by: ReportOccasion<'a>,
     /// How the task stands.
     pub status: ClientTaskStatus,
-    /// In words; empty if it says nothing.
+    /// What the client says about it, for people; empty if it says nothing.
     pub message: &'a str,
     /// How long to wait before it is asked again, at least 1 ms; as before if it does not say.
     pub poll: Option<Duration>,
 }
 
-/// On what occasion a client says how its task stands.
+/// Why a client reports how its task stands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ReportOccasion<'a> {
     /// It made the task, with this id.
@@ -72,7 +72,7 @@ pub enum ReportOccasion<'a> {
 pub struct OrphanedTask {
     /// The key of the question that it was to answer.
     pub key: String,
-    /// The client's id.
+    /// The client's id for the task.
     pub task: String,
 }
 

@@ -63,7 +63,7 @@ impl FromStr for LetterId {
 /// A job that will not be retried by itself, or an entry that was no job.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct DeadLetter {
-    /// Where it stands.
+    /// The shard and the entry of the stream of dead letters.
     pub id: LetterId,
     /// The job; nothing if the entry named none that can be read.
     pub task: Option<TaskId>,
@@ -138,13 +138,13 @@ impl DeadLetter {
 /// Which letters are wanted; all if nothing is said.
 #[derive(Debug, Clone, Default)]
 pub struct LetterFilter {
-    /// Of this tool.
+    /// Only letters of this tool.
     pub tool: Option<String>,
-    /// Whose reason contains this text, in any case of letters.
+    /// Only letters whose reason contains this text; upper and lower case count the same.
     pub reason: Option<String>,
-    /// Further back than this letter.
+    /// Only letters older than this one.
     pub before: Option<LetterId>,
-    /// Buried before this time, ms since the epoch.
+    /// Only letters that were buried before this time, ms since the epoch.
     pub until_ms: Option<u64>,
 }
 

@@ -15,7 +15,7 @@ use crate::model::worker::Served;
 pub struct TaskView {
     /// The task.
     pub id: TaskId,
-    /// Where it stands.
+    /// The status of the job behind it.
     pub status: Status,
     /// The tool it calls.
     pub tool: String,

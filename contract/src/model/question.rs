@@ -20,7 +20,7 @@ pub struct Question {
 /// Who asked for a task.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Requestor {
-    /// The legacy session.
+    /// The legacy session that asked for the task.
     pub session: SessionId,
     /// Under which token it wants progress: a JSON string or integer.
     pub progress_token: Option<String>,

@@ -32,34 +32,34 @@ pub struct RequestNote {
 /// What became of a connection's wish to be the session's own stream.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum StreamHold {
-    /// It is.
+    /// The connection is the session's own stream.
     Held {
-        /// Another connection that was before.
+        /// The name of another connection that was the stream until now.
         before: Option<String>,
     },
-    /// Another one is.
+    /// Another connection is the session's own stream.
     Taken,
 }
 
 /// From when to when a record lives, ms since the epoch.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Lifetime {
-    /// When it was made.
+    /// When the record was made.
     pub from_ms: i64,
-    /// When it expires.
+    /// When the record expires.
     pub until_ms: i64,
 }
 
-/// How far a client was told of a task, over whichever of its session's streams.
+/// Up to where the progress and the log of a task were delivered to the client of a session, over whichever of its streams.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct DeliveryCursor {
-    /// The progress that was told last.
+    /// The progress that was delivered last.
     pub progress: Option<String>,
-    /// The place of the log line that was told last.
+    /// The place of the log line that was delivered last.
     pub line: Option<String>,
 }
 
-/// Stands for what was not told.
+/// Stands for a part of which nothing was delivered yet.
 const NOTHING: &str = "-";
 
 impl DeliveryCursor {

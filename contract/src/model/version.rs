@@ -9,9 +9,9 @@ pub const CONTRACT_VERSION: ContractVersion = ContractVersion { major: 2, minor:
 /// A version of the contract. Processes work together if the major is the same.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub struct ContractVersion {
-    /// Another one is incompatible.
+    /// Processes whose majors differ cannot share a Redis.
     pub major: u16,
-    /// A higher one only adds.
+    /// A higher minor only adds what older processes may pass over.
     pub minor: u16,
 }
 

@@ -32,7 +32,7 @@ pub enum Again {
 /// What a queued job waits for, as its record says.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Waits {
-    /// For what.
+    /// What it waits for.
     pub what: WaitsFor,
     /// Since when, ms since the epoch: since its last attempt ended, or since it was queued.
     pub since_ms: i64,

@@ -24,7 +24,7 @@ pub enum TaskSupport {
 /// A question that comes before the job.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct AskFirst {
-    /// Under which the answer is stored.
+    /// The key under which the client's answer is stored in the record; a handler that asks under the same key gets it.
     pub key: String,
     /// `elicitation/create`, `sampling/createMessage` or `roots/list`.
     pub method: String,
