@@ -94,7 +94,9 @@ async fn the_last_attempt_leaves_its_outcome_and_a_dead_letter() {
         assert_eq!(view.result.is_some(), status == Status::Completed);
         let fields = rig.record(id).await;
         assert!(!fields.contains_key(""), "{fields:?}");
-        let letter = rig.dead_letters().await.pop().unwrap();
+        let mut letter = rig.dead_letters().await.pop().unwrap();
+        let started_ms: u64 = letter.remove("started_ms").unwrap().parse().unwrap();
+        assert!(started_ms >= u64::try_from(view.created_ms).unwrap());
         let expected = [
             ("id", id.to_string()),
             ("tool", "report".to_owned()),
@@ -104,6 +106,7 @@ async fn the_last_attempt_leaves_its_outcome_and_a_dead_letter() {
             ("queue", "default".to_owned()),
             ("owner", "key:alice".to_owned()),
             ("ttl_ms", "600000".to_owned()),
+            ("worker", hold.worker.to_string()),
             ("arguments", r#"{"month":"2026-07"}"#.to_owned()),
         ];
         assert_eq!(letter, expected.map(|(k, v)| (k.to_owned(), v)).into());

@@ -136,7 +136,7 @@ async fn what_may_run_once_is_given_back_if_it_was_not_begun() {
     // A worker that does not know the tool gives the job back; that is no run.
     let other = run(rig.builder().tool(tool("other"), until_told));
     let id = rig.submit(&once, "{}").await;
-    rig.when(id, "it is told", |task| task.message.is_some())
+    rig.when(id, "it is given back", |task| task.waits.is_some())
         .await;
     assert_eq!(other.stop().await.abandoned, 0);
     let able = run(rig

@@ -150,7 +150,7 @@ async fn letters_of_more_than_thirty_days_are_dropped() {
 }
 
 #[tokio::test]
-async fn what_a_letter_keeps_is_what_was_asked_never_what_came_of_it() {
+async fn what_a_letter_keeps_is_what_was_asked_and_who_ran_it_never_what_came_of_it() {
     let mut rig = one_attempt().await;
     let submission = Submission {
         answers: &[("pin".to_owned(), r#""1234""#.to_owned())],
@@ -171,8 +171,10 @@ async fn what_a_letter_keeps_is_what_was_asked_never_what_came_of_it() {
         "owner",
         "queue",
         "reason",
+        "started_ms",
         "tool",
         "ttl_ms",
+        "worker",
     ];
     assert_eq!(kept, expected);
     rig.check_drained().await;
