@@ -121,7 +121,6 @@ async fn a_user_without_dangerous_commands_is_enough() {
     tokio::time::timeout(SOON, listen)
         .await
         .expect("it may subscribe");
-    rig.check_drained().await;
 }
 
 #[tokio::test]

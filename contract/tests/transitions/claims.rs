@@ -45,7 +45,6 @@ async fn refuses_a_job_whose_lease_runs_and_gives_the_entry_back_to_its_holder()
         "reclaimable when the lease ends: idle {idle_ms}, left {left}"
     );
     assert_eq!(rig.finish(&hold).await, FinishReply::Stored);
-    rig.check_drained().await;
 }
 
 #[tokio::test]
@@ -72,7 +71,6 @@ async fn an_entry_that_is_given_back_can_be_taken_over_the_moment_its_lease_ends
     // As if its holder had been silent for the fifty that are over; no machine stalls for long here.
     assert!((49_999..3_000_000).contains(idle_ms), "{idle_ms}");
     rig.finish(&hold).await;
-    rig.check_drained().await;
 }
 
 #[tokio::test]
@@ -91,7 +89,6 @@ async fn a_repeated_claim_starts_no_second_attempt() {
     );
     assert_eq!(rig.record(claimed.id).await, before);
     assert_eq!(rig.finish(&hold).await, FinishReply::Stored);
-    rig.check_drained().await;
 }
 
 #[tokio::test]
@@ -115,7 +112,6 @@ async fn an_entry_that_is_delivered_again_is_not_given_the_attempt_that_runs() {
     let (next, _) = started(again.clone(), &rig.worker, rig.claim(&again).await);
     assert_eq!(next.attempt.0, hold.attempt.0 + 1);
     assert_eq!(rig.finish(&next).await, FinishReply::Stored);
-    rig.check_drained().await;
 }
 
 #[tokio::test]
@@ -132,7 +128,6 @@ async fn drops_an_entry_that_another_one_superseded() {
     assert!(matches!(reply, ClaimReply::Stale), "{reply:?}");
     assert_eq!((rig.queue_length().await, rig.pending().await), (1, 1));
     rig.finish(&hold).await;
-    rig.check_drained().await;
 }
 
 #[tokio::test]
@@ -148,7 +143,6 @@ async fn drops_the_entry_of_a_job_that_has_ended() {
     let reply = rig.claim(&late).await;
     assert!(matches!(reply, ClaimReply::AlreadyTerminal), "{reply:?}");
     assert_eq!(rig.status(late.id).await, Some(Status::Completed));
-    rig.check_drained().await;
 }
 
 #[tokio::test]
@@ -176,7 +170,6 @@ async fn starts_the_next_attempt_when_the_worker_died() {
         (None, None, None)
     );
     assert_eq!(rig.finish(&second).await, FinishReply::Stored);
-    rig.check_drained().await;
 }
 
 #[tokio::test]
@@ -210,7 +203,6 @@ async fn fails_and_buries_a_job_that_kills_its_workers() {
         (dead[0]["reason"].as_str(), dead[0]["attempts"].as_str()),
         ("crash limit", "2")
     );
-    rig.check_drained().await;
 }
 
 #[tokio::test]
@@ -232,7 +224,6 @@ async fn counts_crashes_apart_from_retries_and_releases() {
     let (fourth, job) = rig.start().await;
     assert_eq!((job.attempt.0, job.crashes, job.retries), (4, 1, 1));
     assert_eq!(rig.finish(&fourth).await, FinishReply::Stored);
-    rig.check_drained().await;
 }
 
 #[tokio::test]
@@ -258,7 +249,6 @@ async fn a_job_that_was_read_but_never_claimed_is_no_crash() {
     let (hold, job) = started(taken, &other(), reply);
     assert_eq!((job.attempt.0, job.crashes), (1, 0));
     rig.finish(&hold).await;
-    rig.check_drained().await;
 }
 
 fn about_a_minute(waited_ms: u64) -> bool {
@@ -308,7 +298,6 @@ async fn tells_how_long_a_job_was_ready() {
     let (third, job) = rig.start().await;
     assert!(job.waited_ms < 60_000, "{}", job.waited_ms);
     rig.finish(&third).await;
-    rig.check_drained().await;
 }
 
 #[tokio::test]
@@ -327,5 +316,4 @@ async fn tells_from_whom_a_job_was_taken_over_and_how_long_nobody_had_it() {
     assert!(about_a_minute(job.waited_ms), "{}", job.waited_ms);
     assert!(!rig.record(id).await.contains_key("taken_from"));
     rig.finish(&hold).await;
-    rig.check_drained().await;
 }

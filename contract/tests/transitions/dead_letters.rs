@@ -95,7 +95,6 @@ async fn a_revived_job_is_a_new_one_with_all_its_attempts() {
     let owned = rig.store.list_owned(&rig.owner, None, 10).await.unwrap();
     assert_eq!(owned.tasks.len(), 2, "its owner finds it");
     assert_eq!(rig.finish(&hold).await, FinishReply::Stored);
-    rig.check_drained().await;
 }
 
 #[tokio::test]
@@ -133,7 +132,6 @@ async fn a_job_is_revived_from_its_letter_once_its_record_is_gone() {
     let plain = rig.view(new).await.unwrap().plain;
     assert!(!plain, "nobody waits for it any more: it is a task");
     assert_eq!(rig.finish(&hold).await, FinishReply::Stored);
-    rig.check_drained().await;
 }
 
 #[tokio::test]
@@ -158,7 +156,6 @@ async fn the_first_task_is_known_through_retries_of_retries() {
         let remains = rig.store.remains(&expected).await.unwrap().unwrap();
         assert_eq!((remains.origin, remains.attempts), (first, 1));
     }
-    rig.check_drained().await;
 }
 
 #[tokio::test]
@@ -192,7 +189,6 @@ async fn a_job_may_run_once_if_it_or_its_tool_says_so_or_nobody_knows() {
     };
     let remains = rig.store.remains(&unbegun).await.unwrap().unwrap();
     assert!(!remains.may_run_once(&rig.tool), "nothing of it ran");
-    rig.check_drained().await;
 }
 
 #[tokio::test]
@@ -223,7 +219,6 @@ async fn long_arguments_are_left_to_the_record() {
     assert_eq!(remains.arguments, long);
     rig.expire(hold.claimed.id).await;
     assert_eq!(rig.store.remains(&letter).await.unwrap(), None);
-    rig.check_drained().await;
 }
 
 #[tokio::test]
@@ -245,7 +240,6 @@ async fn an_entry_that_was_no_job_cannot_be_revived() {
     assert_eq!(rig.dead_letters().await[0]["attempts"], "0");
     assert_eq!(letter.queue.as_deref(), Some("default"));
     assert_eq!(rig.store.remains(&letter).await.unwrap(), None);
-    rig.check_drained().await;
 }
 
 #[tokio::test]
@@ -259,5 +253,4 @@ async fn a_full_redis_revives_nothing_and_keeps_the_letter() {
     let error = rig.store.revive(&letter, &remains, &rig.tool, id).await;
     assert!(error.unwrap_err().is_out_of_memory());
     assert_eq!(letters(&rig).await.len(), 1);
-    rig.check_drained().await;
 }

@@ -46,7 +46,6 @@ async fn stores_every_kind_of_outcome() {
         assert!(!fields.contains_key(""), "{fields:?}");
     }
     assert_eq!(rig.dead_letters().await.len(), 0);
-    rig.check_drained().await;
 }
 
 #[tokio::test]
@@ -62,7 +61,6 @@ async fn the_first_outcome_stands() {
     }
     rig.store.cancel(id, &rig.owner, "no").await.unwrap();
     assert_eq!(rig.record(id).await, before);
-    rig.check_drained().await;
 }
 
 #[tokio::test]
@@ -72,7 +70,6 @@ async fn a_poll_without_the_outcome_does_not_carry_it() {
     rig.finish(&hold).await;
     let view = rig.store.view(hold.claimed.id).await.unwrap().unwrap();
     assert_eq!((view.status, view.result), (Status::Completed, None));
-    rig.check_drained().await;
 }
 
 #[tokio::test]
@@ -103,7 +100,6 @@ async fn the_ttl_grows_so_that_a_late_result_stays_readable_and_listed() {
         "the list goes {} ms too early",
         expires - list_expires
     );
-    rig.check_drained().await;
 }
 
 #[tokio::test]
@@ -123,5 +119,4 @@ async fn the_ttl_stays_when_the_result_is_readable_long_enough() {
         let after: i64 = rig.raw("PEXPIRETIME", rig.store.keys().task(id)).await;
         assert_eq!(after, expires);
     }
-    rig.check_drained().await;
 }

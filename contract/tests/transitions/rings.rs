@@ -136,7 +136,6 @@ async fn rings_who_waits_once_per_change() {
         0,
         "nothing after the end"
     );
-    rig.check_drained().await;
 }
 
 #[tokio::test]
@@ -164,7 +163,6 @@ async fn rings_when_a_question_may_be_sent_again() {
         assert_eq!(rung as u64, rings, "it was given back");
     }
     rig.finish(&hold).await;
-    rig.check_drained().await;
 }
 
 #[tokio::test]
@@ -199,7 +197,6 @@ async fn rings_every_way_a_job_can_end() {
         1,
         "the crash limit"
     );
-    rig.check_drained().await;
 }
 
 #[tokio::test]
@@ -244,7 +241,6 @@ async fn watching_notes_a_replica_once_and_shows_the_task() {
     rig.expire(id).await;
     assert_eq!(watch(&rig, id, replica).await, None);
     assert_eq!(rig.record(id).await.len(), 0);
-    rig.check_drained().await;
 }
 
 #[tokio::test]
@@ -285,7 +281,6 @@ async fn rings_the_worker_that_holds_the_job_on_answers_and_cancels() {
         0,
         "it was told"
     );
-    rig.check_drained().await;
 }
 
 fn plain(rig: &Rig) -> Submission<'_> {
@@ -325,7 +320,6 @@ async fn rings_the_worker_that_holds_a_plain_call_when_its_last_caller_left() {
     let running = rig.running_as(plain(&rig)).await.claimed.id;
     left(&rig, running).await;
     assert_eq!(inbox.next().await, Ring::Task(running));
-    rig.check_drained().await;
 }
 
 #[tokio::test]
@@ -339,7 +333,6 @@ async fn rings_when_tools_change() {
     assert_eq!(rig.store.register_tools(&tools).await.unwrap(), 0);
     assert!(rig.store.remove_tool("a").await.unwrap());
     assert_eq!(at.next().await, Ring::ToolRemoved("a".parse().unwrap()));
-    rig.check_drained().await;
 }
 
 #[tokio::test]

@@ -30,7 +30,6 @@ async fn carries_a_job_from_submit_to_its_result() {
     assert_eq!(view.status, Status::Completed);
     assert_eq!(view.result.as_deref(), Some(r#"{"content":[ ],"n":1}"#));
     assert_eq!((rig.queue_length().await, rig.pending().await), (0, 0));
-    rig.check_drained().await;
 }
 
 #[tokio::test]
@@ -87,7 +86,7 @@ async fn writes_record_expiry_entry_and_indexes_together() {
         let expiry: i64 = rig.raw("PEXPIRETIME", &key).await;
         assert_eq!(expiry, expires, "{key}");
     }
-    rig.check().await;
+    rig.leaves_jobs();
 }
 
 #[tokio::test]
@@ -107,7 +106,6 @@ async fn a_repeated_submit_is_the_same_submit() {
     let (hold, _) = rig.start().await;
     rig.finish(&hold).await;
     assert_eq!(rig.status(hold.claimed.id).await, Some(Status::Completed));
-    rig.check_drained().await;
 }
 
 #[tokio::test]
@@ -133,7 +131,7 @@ async fn refuses_what_a_full_queue_cannot_hold() {
     })
     .await;
     assert_eq!(rig.queue_length().await, 2);
-    rig.check().await;
+    rig.leaves_jobs();
 }
 
 #[tokio::test]
@@ -171,7 +169,7 @@ async fn limits_the_live_jobs_of_an_owner() {
     let active = format!("{}active:{}", rig.store.keys().base(rig.shard), rig.owner);
     let live: Vec<String> = rig.raw("ZRANGE", (&active, 0, -1)).await;
     assert!(!live.contains(&third.to_string()), "{live:?}");
-    rig.check().await;
+    rig.leaves_jobs();
 }
 
 #[tokio::test]
@@ -195,7 +193,7 @@ async fn an_anonymous_caller_is_in_no_index() {
     keys.retain(|key| !key.contains(":task:"));
     assert_eq!(keys, ["tf:{0}:queue:default"]);
     assert!(rig.view(id).await.unwrap().owner.is_anonymous());
-    rig.check().await;
+    rig.leaves_jobs();
 }
 
 #[tokio::test]
@@ -216,7 +214,6 @@ async fn a_plain_call_is_in_no_list_and_goes_soon_after_its_end() {
     assert!(view.plain && view.ttl_ms < 60_000, "{view:?}");
     let left: i64 = rig.raw("PTTL", rig.store.keys().task(id)).await;
     assert!((20_000..=30_000).contains(&left), "{left}");
-    rig.check_drained().await;
 }
 
 #[tokio::test]
@@ -234,7 +231,6 @@ async fn a_plain_call_that_keeps_nothing_can_still_be_cancelled() {
         matches!(reply, taskferry_contract::CancelReply::Cancelled(_)),
         "the reply is another"
     );
-    rig.check_drained().await;
 }
 
 #[tokio::test]
@@ -266,7 +262,6 @@ async fn a_job_that_expires_in_its_queue_is_never_revived() {
     assert_eq!(rig.record(id).await.len(), 0);
     let answer = rig.store.answer_input(id, &rig.owner, "k", "1").await;
     assert_eq!(answer.unwrap(), taskferry_contract::AnswerReply::NotFound);
-    rig.check_drained().await;
 }
 
 #[tokio::test]
@@ -292,5 +287,4 @@ async fn the_same_transitions_serve_every_shard() {
         assert_eq!(page.tasks.len(), 1);
     }
     assert!(seen.len() > 2, "{seen:?}");
-    rig.check_drained().await;
 }

@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 /// How often the condition is looked at.
-const STEP: Duration = Duration::from_millis(5);
+pub(crate) const STEP: Duration = Duration::from_millis(5);
 
 /// Waits until `predicate` holds, at most for `deadline`.
 ///
@@ -34,6 +34,27 @@ pub async fn eventually_some<T>(
         }
         tokio::time::sleep(STEP).await;
     }
+}
+
+/// Looks for so long that `predicate` holds each time: for what must not happen.
+///
+/// # Panics
+///
+/// With `what`, as soon as it does not hold.
+pub async fn stays(length: Duration, what: &str, mut predicate: impl AsyncFnMut() -> bool) {
+    let start = Instant::now();
+    while start.elapsed() < length {
+        if !predicate().await {
+            panic!("no longer so after {:?}: {what}", start.elapsed());
+        }
+        tokio::time::sleep(STEP).await;
+    }
+}
+
+/// Gives what was begun some time to come under way, where nothing shows from outside that it has. The test must hold also
+/// if the time was too short.
+pub async fn let_begin(length: Duration) {
+    tokio::time::sleep(length).await;
 }
 
 /// Three rounds, each of which tells how long something took: one of them must be within `bound`. What always comes late

@@ -9,24 +9,6 @@ use redis::{FromRedisValue, RedisResult, Value};
 /// A record's fields by name.
 type Record = HashMap<String, String>;
 
-/// Fails the test if a law is broken that holds at any moment.
-///
-/// # Panics
-///
-/// With every broken law.
-pub async fn assert_live(redis: &mut MultiplexedConnection, prefix: &str) {
-    fail_with(&live(redis, prefix).await);
-}
-
-/// Fails the test if a law is broken that holds once every job has ended, or expired and been met by a worker.
-///
-/// # Panics
-///
-/// With every broken law.
-pub async fn assert_drained(redis: &mut MultiplexedConnection, prefix: &str) {
-    fail_with(&drained(redis, prefix).await);
-}
-
 /// The broken laws among those that hold at any moment: keys carry a hash tag, and expire unless they may stay, records
 /// when they say they do; a record and its entry point at each other, so that XLEN is the number of queued and running jobs; the indexes
 /// agree with the records.
@@ -62,12 +44,6 @@ pub async fn drained(redis: &mut MultiplexedConnection, prefix: &str) -> Vec<Str
     broken.extend(keys.strays());
     broken.extend(keys.remainders());
     broken
-}
-
-fn fail_with(broken: &[String]) {
-    if !broken.is_empty() {
-        panic!("broken laws:\n  {}", broken.join("\n  "));
-    }
 }
 
 /// Everything below a prefix.

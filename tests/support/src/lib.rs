@@ -5,7 +5,9 @@
     reason = "a helper of tests tells what is wrong by failing the test"
 )]
 
+mod at_end;
 mod config;
+mod connect;
 mod eventually;
 pub mod invariants;
 mod ports;
@@ -14,7 +16,7 @@ mod proxy;
 mod sentinel;
 mod server;
 
-pub use eventually::{eventually, eventually_some, promptly};
+pub use eventually::{eventually, eventually_some, let_begin, promptly, stays};
 pub use ports::free_port;
 pub use process::{Process, binary, group_lives, kill_stray};
 pub use proxy::Proxy;

@@ -5,12 +5,14 @@ use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
 use redis::aio::MultiplexedConnection;
-use redis::{AsyncConnectionConfig, Client};
 use rustix::process::{Pid, Signal, kill_process};
 use tempfile::TempDir;
 
+use crate::at_end::{AtEnd, PREFIX, broken_laws};
 use crate::config;
+use crate::connect::connect;
 use crate::eventually::{eventually, eventually_some};
+use crate::invariants;
 use crate::ports::free_port;
 
 /// How long a server may take to answer.
@@ -46,13 +48,15 @@ pub struct ServerOptions {
     pub arguments: Vec<String>,
 }
 
-/// A private server on a free port of 127.0.0.1, with its own directory. It dies with this value.
+/// A private server on a free port of 127.0.0.1, with its own directory. It dies with this value, and before that the test
+/// fails if the keys on it are not as [`Self::drained_at_end`] has them.
 #[derive(Debug)]
 pub struct TestServer {
     options: ServerOptions,
     directory: TempDir,
     port: u16,
     child: Child,
+    at_end: AtEnd,
 }
 
 impl TestServer {
@@ -80,6 +84,7 @@ impl TestServer {
                 directory,
                 port,
                 child,
+                at_end: AtEnd::default(),
             };
             if server.answers().await {
                 if options.cluster {
@@ -105,6 +110,42 @@ impl TestServer {
             info.is_ok_and(|info| info.contains("cluster_state:ok"))
         })
         .await;
+    }
+
+    /// Has the test fail if, `patience` after it ended, any job is left, or a law of [`crate::invariants`] is broken. Not
+    /// so if it has failed already, or the server is dead.
+    #[must_use]
+    pub fn drained_at_end(mut self, patience: Duration) -> Self {
+        self.at_end = AtEnd::Drained(patience);
+        self
+    }
+
+    /// Waits until no job is left, and no law of [`crate::invariants`] is broken.
+    ///
+    /// # Panics
+    ///
+    /// If that is not so within `deadline`.
+    pub async fn drained(&self, deadline: Duration) {
+        let mut redis = self.raw().await;
+        eventually(deadline, "no job is left", async || {
+            invariants::drained(&mut redis, PREFIX).await.is_empty()
+        })
+        .await;
+    }
+
+    /// Lets the test end with jobs that are left, on purpose. No law may be broken all the same.
+    pub fn leaves_jobs(&mut self) {
+        self.at_end = AtEnd::Sound;
+    }
+
+    /// Lets the test end with keys that are not what any transition would leave, on purpose.
+    pub fn leaves_anything(&mut self) {
+        self.at_end = AtEnd::Nothing;
+    }
+
+    /// Makes it the one that is checked at the test's end, in the place of `former`.
+    pub fn takes_over_from(&mut self, former: &mut Self) {
+        self.at_end = std::mem::take(&mut former.at_end);
     }
 
     /// Starts a replica of `primary` and waits until that knows of it and it has everything.
@@ -250,12 +291,7 @@ impl TestServer {
     ///
     /// If it does.
     pub async fn connect(&self) -> redis::RedisResult<MultiplexedConnection> {
-        let config = AsyncConnectionConfig::new()
-            .set_connection_timeout(Some(START))
-            .set_response_timeout(Some(START));
-        Client::open(self.url())?
-            .get_multiplexed_async_connection_with_config(&config)
-            .await
+        connect(&self.url()).await
     }
 
     /// Waits until this very process answers; false if it ended, as it does when the port is taken.
@@ -285,7 +321,21 @@ impl TestServer {
 
 impl Drop for TestServer {
     fn drop(&mut self) {
+        let runs = matches!(self.child.try_wait(), Ok(None));
+        let broken = if runs && !std::thread::panicking() {
+            // It may be frozen.
+            self.resume();
+            broken_laws(&self.url(), self.at_end)
+        } else {
+            Vec::new()
+        };
         self.kill9();
+        if !broken.is_empty() {
+            panic!(
+                "the test left what it should not have:\n  {}",
+                broken.join("\n  ")
+            );
+        }
     }
 }
 

@@ -1,6 +1,7 @@
+use taskferry_testing::eventually;
 use taskferry_worker::exec::CommandOutcome;
 
-use crate::support::{Case, panic_with, text_of};
+use crate::support::{Case, LONG, panic_with, text_of};
 
 fn completed(outcome: &CommandOutcome) -> String {
     match outcome {
@@ -29,7 +30,7 @@ async fn a_command_that_asks_is_stopped_while_it_reads() {
         Case::sh("trap 'echo bye > bye; exit 0' TERM; read -r a; touch ready; read -r b; wait");
     let (run, _client) = case.run_asking();
     let cancel = async {
-        crate::support::eventually(crate::support::LONG, || case.path("ready").exists()).await;
+        eventually(LONG, "it reads", async || case.path("ready").exists()).await;
         case.cancel.cancel();
     };
     let (outcome, ()) = tokio::join!(run, cancel);

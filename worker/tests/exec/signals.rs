@@ -2,17 +2,18 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use rustix::process::{Pid, Signal, kill_process};
+use taskferry_testing::eventually;
 use taskferry_worker::exec::CommandOutcome;
 use tokio::task::JoinSet;
 
-use crate::support::{Case, LONG, eventually, gone, members, panic_with};
+use crate::support::{Case, LONG, gone, members, panic_with};
 
 /// Starts the command and cancels it once its group is as it should be.
 async fn cancel_when(case: &Case, ready: impl Fn(&[(i32, char)]) -> bool) -> (CommandOutcome, i32) {
     let mut runs = JoinSet::new();
     runs.spawn(case.run());
     let group = case.group("pid").await;
-    eventually(LONG, || ready(&members(group))).await;
+    eventually(LONG, "the group is ready", async || ready(&members(group))).await;
     case.cancel.cancel();
     let joined = runs.join_next().await.expect("one run").expect("no panic");
     (joined.expect("the command starts"), group)
@@ -177,7 +178,10 @@ async fn an_exit_counts_more_than_a_later_cancellation() {
     let group = case.group("pid").await;
     // The run has seen the exit, and waits for the child that holds the pipes.
     let leader = format!("/proc/{group}");
-    eventually(LONG, || !Path::new(&leader).exists()).await;
+    eventually(LONG, "the command has ended", async || {
+        !Path::new(&leader).exists()
+    })
+    .await;
     assert!(!members(group).is_empty());
     case.cancel.cancel();
     match runs.join_next().await.expect("one run").expect("no panic") {

@@ -1,11 +1,12 @@
 use std::fs;
 
 use serde_json::json;
+use taskferry_testing::eventually;
 use taskferry_worker::exec::stderr::ProgressLine;
 use taskferry_worker::exec::{ExecEvent, LogLevel, OutputMode};
 use tokio::task::JoinSet;
 
-use crate::support::{Case, LONG, eventually, text_of};
+use crate::support::{Case, LONG, text_of};
 
 fn progress(number: f64, total: Option<f64>, message: Option<&str>) -> ExecEvent {
     ExecEvent::Progress(ProgressLine {
@@ -57,7 +58,7 @@ async fn of_progress_the_newest_wins() {
     case.event_room(1);
     let mut runs = JoinSet::new();
     runs.spawn(case.run());
-    eventually(LONG, || case.path("wrote").exists()).await;
+    eventually(LONG, "it wrote", async || case.path("wrote").exists()).await;
     let last = progress(500.0, Some(500.0), None);
     while case.events.recv().await.unwrap() != last {}
     runs.join_next().await.unwrap().unwrap().unwrap();

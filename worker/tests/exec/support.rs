@@ -3,10 +3,11 @@
 use std::fs;
 use std::future::Future;
 use std::path::{Path, PathBuf};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use serde_json::Value;
 use serde_json::value::RawValue;
+use taskferry_testing::{eventually, eventually_some};
 use taskferry_worker::exec::stderr::AskLine;
 use taskferry_worker::exec::template::ArgSource;
 use taskferry_worker::exec::{
@@ -174,13 +175,10 @@ impl Case {
     /// The process group that the script has written to `name`, once it has.
     pub(crate) async fn group(&self, name: &str) -> i32 {
         let path = self.path(name);
-        let read = || {
-            fs::read_to_string(&path)
-                .ok()
-                .and_then(|text| text.trim().parse().ok())
-        };
-        eventually(LONG, || read().is_some()).await;
-        read().expect("a process id")
+        eventually_some(LONG, "a process id is written", async || {
+            fs::read_to_string(&path).ok()?.trim().parse().ok()
+        })
+        .await
     }
 }
 
@@ -201,14 +199,6 @@ pub(crate) fn text_of(result: &ToolResult) -> String {
 #[expect(clippy::panic, reason = "fails the test that calls it")]
 pub(crate) fn panic_with(outcome: &CommandOutcome) -> ! {
     panic!("unexpected outcome: {outcome:?}")
-}
-
-pub(crate) async fn eventually(deadline: Duration, mut predicate: impl FnMut() -> bool) {
-    let start = Instant::now();
-    while !predicate() {
-        assert!(start.elapsed() < deadline, "not within {deadline:?}");
-        tokio::time::sleep(Duration::from_millis(5)).await;
-    }
 }
 
 /// The processes of a group that are not zombies, with their states.
@@ -232,5 +222,8 @@ fn stat(folder: &Path) -> Option<(i32, char, i32)> {
 }
 
 pub(crate) async fn gone(group: i32) {
-    eventually(LONG, || members(group).is_empty()).await;
+    eventually(LONG, "the group is gone", async || {
+        members(group).is_empty()
+    })
+    .await;
 }

@@ -61,7 +61,6 @@ async fn a_handler_that_waits_for_an_answer_leaves_its_slot_to_others() {
     let task = rig.end_of(id).await;
     assert_eq!((text(&task).as_str(), task.attempt), ("\"accept\" by 1", 1));
     worker.stop().await;
-    rig.check().await;
 }
 
 #[tokio::test]
@@ -93,7 +92,6 @@ async fn questions_put_together_are_open_together_and_answered_in_their_order() 
     let expected = json!({ "a": { "n": "a" }, "b": { "n": "b" }, "c": { "n": "c" } });
     assert_eq!(text(&rig.end_of(id).await), expected.to_string());
     worker.stop().await;
-    rig.check().await;
 }
 
 #[tokio::test]
@@ -116,7 +114,6 @@ async fn of_questions_of_which_one_cannot_be_put_none_is() {
     assert!(text(&task).contains("the capability sampling"), "{task:?}");
     assert!(rig.store.questions(id).await.unwrap().is_empty());
     worker.stop().await;
-    rig.check().await;
 }
 
 #[tokio::test]
@@ -134,7 +131,6 @@ async fn the_lease_is_kept_while_an_answer_is_waited_for() {
     answer(&rig, id, "confirm").await;
     assert_eq!(rig.end_of(id).await.attempt, 1);
     worker.stop().await;
-    rig.check().await;
 }
 
 #[tokio::test]
@@ -155,7 +151,6 @@ async fn a_client_that_cannot_be_asked_is_not_asked() {
     );
     assert!(rig.store.questions(id).await.unwrap().is_empty());
     worker.stop().await;
-    rig.check().await;
 }
 
 #[tokio::test]
@@ -178,7 +173,6 @@ async fn an_answer_outlives_its_attempt() {
     let task = rig.end_of(id).await;
     assert_eq!(text(&task), "\"accept\" by 2");
     worker.stop().await;
-    rig.check().await;
 }
 
 #[tokio::test]
@@ -196,7 +190,6 @@ async fn an_answer_can_be_had_as_the_client_wrote_it() {
     assert_eq!(stored.unwrap(), AnswerReply::Stored { open: 0 });
     assert_eq!(text(&rig.end_of(id).await), written);
     worker.stop().await;
-    rig.check().await;
 }
 
 #[tokio::test]
@@ -215,7 +208,6 @@ async fn a_job_whose_answer_is_long_in_coming_is_parked_and_runs_again() {
     answer(&rig, id, "confirm").await;
     assert_eq!(text(&rig.end_of(id).await), "\"accept\" by 2");
     worker.stop().await;
-    rig.check().await;
 }
 
 #[tokio::test]
@@ -231,7 +223,6 @@ async fn a_worker_that_shuts_down_parks_what_waits_for_an_answer() {
     let second = run(builder(&rig));
     assert_eq!(text(&rig.end_of(id).await), "\"accept\" by 2");
     second.stop().await;
-    rig.check().await;
 }
 
 #[tokio::test]
@@ -260,7 +251,6 @@ async fn cancelling_a_task_ends_the_wait_for_its_answer() {
     assert_eq!(stopped.load(Ordering::Relaxed), 1);
     assert_eq!(rig.view(id).await.status, Status::Cancelled);
     worker.stop().await;
-    rig.check().await;
 }
 
 #[tokio::test]
@@ -290,5 +280,4 @@ async fn a_job_with_its_answer_goes_where_there_is_a_slot() {
     assert_eq!(text(&rig.end_of(other).await), "blocked");
     idle.stop().await;
     busy.stop().await;
-    rig.check().await;
 }

@@ -29,7 +29,6 @@ async fn a_task_that_is_cancelled_while_it_is_queued_never_runs() {
     assert_eq!((task.status, task.attempt), (Status::Cancelled, 0));
     rig.store.cancel(after, &owner(), "no").await.unwrap();
     worker.stop().await;
-    rig.check().await;
 }
 
 #[tokio::test]
@@ -50,7 +49,6 @@ async fn cancelling_a_running_command_ends_its_process_group() {
     assert_eq!((task.status, task.result), (Status::Cancelled, None));
     assert_eq!(task.message.as_deref(), Some("no need"));
     worker.stop().await;
-    rig.check().await;
 }
 
 #[tokio::test]
@@ -81,7 +79,6 @@ async fn a_worker_that_stops_lets_its_jobs_finish() {
     let workers: Vec<String> = rig.raw(&["ZRANGE", "tf:{fleet}:workers", "0", "-1"]).await;
     assert!(workers.is_empty(), "{workers:?}");
     rig.store.cancel(after, &owner(), "no").await.unwrap();
-    rig.check().await;
 }
 
 #[tokio::test]
@@ -103,7 +100,6 @@ async fn what_does_not_finish_in_time_is_released_for_others() {
     let task = rig.end_of(id).await;
     assert_eq!((text(&task).as_str(), task.attempt), ("by another", 2));
     second.stop().await;
-    rig.check().await;
 }
 
 #[tokio::test]
@@ -125,7 +121,6 @@ async fn what_may_run_once_is_not_released_but_failed() {
     let told = "the worker was stopped during attempt 1: the job is not run again, and its work may be done in part";
     assert_eq!(task.message.as_deref(), Some(told));
     assert_eq!(rig.dead_letters().await, [told]);
-    rig.check().await;
 }
 
 #[tokio::test]
@@ -144,7 +139,6 @@ async fn what_may_run_once_is_given_back_if_it_was_not_begun() {
         .tool(once, async |_job: JobContext| Ok(ToolOutput::text("once"))));
     assert_eq!(text(&rig.end_of(id).await), "once");
     able.stop().await;
-    rig.check().await;
 }
 
 #[tokio::test]
@@ -158,5 +152,4 @@ async fn a_handler_that_ends_within_its_grace_is_finished() {
     let drained = worker.stop().await;
     assert_eq!((drained.released, drained.abandoned), (0, 0));
     assert_eq!(text(&rig.view(id).await), "stopped in good order");
-    rig.check().await;
 }

@@ -40,7 +40,6 @@ async fn answers_come_on_standard_input_as_they_come_and_the_slot_is_free_meanwh
     assert_eq!(told(&task), [first, second, json!({})]);
     assert_eq!(task.attempt, 1);
     worker.stop().await;
-    script.rig.check().await;
 }
 
 #[tokio::test]
@@ -68,7 +67,6 @@ async fn questions_of_one_write_are_put_together() {
     }
     assert_eq!(text(&script.rig.end_of(id).await), "ok");
     worker.stop().await;
-    script.rig.check().await;
 }
 
 #[tokio::test]
@@ -92,7 +90,6 @@ async fn the_timeout_stands_still_while_a_command_waits() {
     script.answer(id, "a", &accepted()).await;
     assert_eq!(text(&script.rig.end_of(id).await), "done");
     worker.stop().await;
-    script.rig.check().await;
 }
 
 #[tokio::test]
@@ -108,7 +105,6 @@ async fn a_command_that_asks_times_out_all_the_same() {
         "timed out after 500ms (the tool's timeout, set in its manifest or definition)"
     );
     worker.stop().await;
-    script.rig.check().await;
 }
 
 #[tokio::test]
@@ -140,7 +136,6 @@ async fn a_client_that_cannot_be_asked_is_not_asked_and_the_command_is_told() {
         assert!(text(&task).contains(cannot), "{task:?}");
         assert!(script.rig.store.questions(id).await.unwrap().is_empty());
         worker.stop().await;
-        script.rig.check().await;
     }
 }
 
@@ -171,7 +166,6 @@ async fn a_question_that_cannot_be_read_is_told_and_harms_no_other() {
     }
     assert_eq!(told[2]["result"], json!({ "roots": [] }));
     worker.stop().await;
-    script.rig.check().await;
 }
 
 #[tokio::test]
@@ -183,7 +177,6 @@ async fn a_tool_that_asks_but_did_not_say_so_is_told_what_to_set() {
     assert!(said.contains("does not say asks = true"), "{said}");
     assert!(script.rig.store.questions(id).await.unwrap().is_empty());
     worker.stop().await;
-    script.rig.check().await;
 }
 
 #[tokio::test]
@@ -203,7 +196,6 @@ async fn a_retried_attempt_has_its_answers_without_asking_again() {
     assert_eq!(told[1], json!({ "a": { "result": accepted() } }));
     assert_eq!(script.field(id, "asked").await, "1");
     worker.stop().await;
-    script.rig.check().await;
 }
 
 #[tokio::test]
@@ -223,5 +215,4 @@ async fn what_was_asked_first_is_in_the_environment_of_a_tool_that_never_asks() 
     let told = told(&script.rig.end_of(id).await);
     assert_eq!(told, [json!({ "who": { "result": { "roots": [] } } })]);
     worker.stop().await;
-    script.rig.check().await;
 }

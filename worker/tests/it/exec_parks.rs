@@ -36,7 +36,6 @@ async fn a_command_that_waits_too_long_is_stopped_and_runs_again_with_its_answer
     assert_eq!(script.field(id, "asked").await, "1");
     assert_eq!(script.field(id, "retries").await, "0");
     worker.stop().await;
-    script.rig.check().await;
 }
 
 #[tokio::test]
@@ -55,7 +54,6 @@ async fn a_worker_that_shuts_down_parks_a_command_that_waits() {
     let second = run(script.builder());
     assert!(text(&script.rig.end_of(id).await).ends_with("by 2"));
     second.stop().await;
-    script.rig.check().await;
 }
 
 #[tokio::test]
@@ -71,7 +69,6 @@ async fn cancelling_ends_a_command_that_waits() {
     assert_eq!(script.written("stopped").await, "stopped");
     assert_eq!(script.rig.view(id).await.status, Status::Cancelled);
     worker.stop().await;
-    script.rig.check().await;
 }
 
 #[tokio::test]
@@ -98,7 +95,6 @@ async fn exit_76_parks_at_once_and_uses_up_no_attempt() {
     assert_eq!(text(&task), expected.to_string());
     assert_eq!((task.attempt, task.status), (2, Status::Completed));
     worker.stop().await;
-    script.rig.check().await;
 }
 
 #[tokio::test]
@@ -115,7 +111,6 @@ async fn exit_76_runs_again_at_once_if_the_answer_came_before_it() {
     script.answer(id, "a", &accepted()).await;
     assert_eq!(text(&script.rig.end_of(id).await), "by 2");
     worker.stop().await;
-    script.rig.check().await;
 }
 
 #[tokio::test]
@@ -126,7 +121,6 @@ async fn exit_76_without_an_open_question_is_a_tool_error() {
     let said = error(&script.rig.end_of(id).await);
     assert!(said.contains("exit code 76"), "{said}");
     worker.stop().await;
-    script.rig.check().await;
 }
 
 #[tokio::test]
@@ -141,5 +135,4 @@ async fn exit_76_again_and_again_is_a_tool_error() {
     assert!(said.contains("nothing that is not answered"), "{said}");
     assert_eq!(task.attempt, 2);
     worker.stop().await;
-    script.rig.check().await;
 }

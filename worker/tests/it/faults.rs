@@ -71,7 +71,6 @@ async fn tools_and_groups_come_back_after_redis_lost_everything() {
     })
     .await;
     worker.stop().await;
-    rig.check().await;
 }
 
 #[tokio::test]
@@ -99,7 +98,6 @@ async fn a_full_redis_is_worked_empty_by_workers_that_reconnect_and_that_start()
     assert_eq!(listed.len(), 2);
     starts.stop().await;
     reconnects.stop().await;
-    rig.check().await;
 }
 
 #[tokio::test]
@@ -110,7 +108,6 @@ async fn a_tool_that_was_removed_is_registered_again() {
     assert!(rig.store.remove_tool("quick").await.unwrap());
     rig.until_registered("quick").await;
     worker.stop().await;
-    rig.check().await;
 }
 
 #[tokio::test]
@@ -131,7 +128,6 @@ async fn a_newer_definition_is_left_alone() {
     let titles: Vec<Option<&str>> = tools.iter().map(|tool| tool.title.as_deref()).collect();
     assert_eq!(titles, [None, Some("Newer")]);
     worker.stop().await;
-    rig.check().await;
 }
 
 fn durable() -> ServerOptions {
@@ -167,7 +163,6 @@ async fn work_goes_on_after_redis_restarted_with_its_data() {
     .await;
     assert_eq!(text(&rig.end_of(id).await), "quick");
     worker.stop().await;
-    rig.check().await;
 }
 
 #[tokio::test]
@@ -189,7 +184,6 @@ async fn a_result_waits_for_a_redis_that_is_away_for_longer_than_the_lease() {
     let task = rig.end_of(id).await;
     assert_eq!((text(&task).as_str(), task.attempt), ("signalled", 1));
     worker.stop().await;
-    rig.check().await;
 }
 
 #[tokio::test]
@@ -235,7 +229,6 @@ async fn an_entry_that_was_delivered_into_a_broken_wire_is_taken_up() {
     assert_eq!(text(&rig.end_of(id).await), "quick");
     stop.cancel();
     running.join_next().await.unwrap().unwrap().unwrap();
-    rig.check().await;
 }
 
 #[tokio::test]
@@ -259,5 +252,4 @@ async fn a_queue_whose_key_holds_something_else_stops_no_other_queue() {
     assert_eq!(text(&rig.end_of(id).await), "quick");
     let _: i64 = rig.raw(&["DEL", stream]).await;
     worker.stop().await;
-    rig.check().await;
 }

@@ -55,7 +55,6 @@ async fn a_worker_with_few_files_serves_fewer_slots_and_loses_nothing() {
     let key = format!("tf:{{fleet}}:worker:{}", name[0]);
     let slots: String = rig.raw(&["HGET", &key, "slots"]).await;
     assert_eq!(slots, "5");
-    rig.check().await;
 }
 
 #[tokio::test]
@@ -72,7 +71,6 @@ async fn a_worker_raises_its_limit_of_open_files_but_not_that_of_its_commands() 
         "{}",
         worker.stderr()
     );
-    rig.check().await;
 }
 
 #[tokio::test]
@@ -110,7 +108,6 @@ async fn a_start_for_which_files_are_missing_uses_up_nothing() {
     );
     assert!(task.attempt > told.attempt);
     assert!(rig.dead_letters().await.is_empty());
-    rig.check().await;
 }
 
 /// The same with the hard limit as it is.

@@ -68,7 +68,6 @@ async fn a_worker_runs_as_many_jobs_as_it_has_slots_and_leaves_the_rest() {
     .await;
     assert_eq!(crowd.most(), 3);
     worker.stop().await;
-    rig.check().await;
 }
 
 #[tokio::test]
@@ -88,7 +87,6 @@ async fn two_workers_share_the_load() {
     );
     first.stop().await;
     second.stop().await;
-    rig.check().await;
 }
 
 #[tokio::test]
@@ -105,7 +103,6 @@ async fn a_concurrency_limit_holds_for_all_workers_together() {
     assert!(crowd.most() <= 2, "{} ran at once", crowd.most());
     first.stop().await;
     second.stop().await;
-    rig.check().await;
 }
 
 #[tokio::test]
@@ -134,7 +131,6 @@ async fn every_queue_is_served_and_none_starves() {
         assert_eq!(text(&rig.end_of(id).await), "quick");
     }
     worker.stop().await;
-    rig.check().await;
 }
 
 #[tokio::test]
@@ -148,7 +144,6 @@ async fn one_slot_serves_several_shards() {
         assert_eq!(text(&rig.end_of(id).await), "quick");
     }
     worker.stop().await;
-    rig.check().await;
 }
 
 #[tokio::test]
@@ -175,7 +170,6 @@ async fn a_job_whose_tool_is_unknown_waits_for_a_worker_that_knows_it() {
     assert_eq!(text(&rig.end_of(id).await), "quick");
     able.stop().await;
     ignorant.stop().await;
-    rig.check().await;
 }
 
 #[tokio::test]
@@ -196,7 +190,6 @@ async fn a_job_whose_tool_is_unknown_keeps_no_slot() {
     }
     rig.store.cancel(rare, &owner(), "no").await.unwrap();
     worker.stop().await;
-    rig.check().await;
 }
 
 #[tokio::test]
@@ -218,7 +211,6 @@ async fn an_entry_that_cannot_be_read_is_buried_alone() {
     })
     .await;
     worker.stop().await;
-    rig.check().await;
 }
 
 #[tokio::test]
@@ -244,7 +236,6 @@ async fn jobs_that_cannot_be_claimed_are_buried_and_met_no_more() {
         .raw(&["DEL", &first, &second, "tf:{0}:active:key:alice"])
         .await;
     worker.stop().await;
-    rig.check().await;
 }
 
 #[tokio::test]
@@ -263,7 +254,6 @@ async fn a_job_whose_record_cannot_be_read_fails_alone() {
         Some("the job's record cannot be read")
     );
     worker.stop().await;
-    rig.check().await;
 }
 
 #[tokio::test]
@@ -280,7 +270,6 @@ async fn an_entry_whose_record_is_gone_is_dropped() {
     let id = rig.submit(&tool("quick"), "{}").await;
     assert_eq!(text(&rig.end_of(id).await), "quick");
     worker.stop().await;
-    rig.check().await;
 }
 
 #[tokio::test]
@@ -303,5 +292,4 @@ async fn a_worker_takes_the_names_of_killed_ones_off_its_queues() {
     })
     .await;
     worker.stop().await;
-    rig.check().await;
 }

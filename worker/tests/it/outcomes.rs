@@ -26,7 +26,6 @@ async fn a_job_ends_with_the_bytes_its_handler_returned() {
     assert_eq!(task.result.as_deref(), Some(RESULT));
     assert!(!task.is_error);
     worker.stop().await;
-    rig.check().await;
 }
 
 #[tokio::test]
@@ -62,7 +61,6 @@ async fn a_handler_knows_its_job() {
         "{task:?}"
     );
     worker.stop().await;
-    rig.check().await;
 }
 
 #[tokio::test]
@@ -92,7 +90,6 @@ async fn a_tool_error_is_a_result_and_an_rpc_error_is_none() {
         json!({ "code": -32602, "message": "month is missing" })
     );
     worker.stop().await;
-    rig.check().await;
 }
 
 #[tokio::test]
@@ -122,7 +119,6 @@ async fn a_handlers_result_is_held_to_the_output_schema() {
     let task = rig.end_of(rig.submit(&fails, "{}").await).await;
     assert_eq!(text(&task), "no such month");
     worker.stop().await;
-    rig.check().await;
 
     let unusable = promising("odd", r#"{"type":7}"#);
     let refused = rig.builder().tool(unusable, answer).build().unwrap_err();
@@ -150,7 +146,6 @@ async fn a_retryable_error_is_attempted_again() {
     assert_eq!((task.status, task.attempt), (Status::Completed, 2));
     assert_eq!(text(&task), "done");
     worker.stop().await;
-    rig.check().await;
 }
 
 #[tokio::test]
@@ -167,7 +162,6 @@ async fn a_job_out_of_attempts_ends_and_is_a_dead_letter() {
     assert_eq!(text(&task), "still locked");
     assert_eq!(rig.dead_letters().await, ["still locked"]);
     worker.stop().await;
-    rig.check().await;
 }
 
 #[tokio::test]
@@ -209,7 +203,6 @@ async fn retries_wait_longer_each_time_and_as_long_as_their_tool_says() {
     assert_eq!(rig.end_of(id).await.attempt, 4);
     assert_eq!(rig.dead_letters().await.len(), 2);
     worker.stop().await;
-    rig.check().await;
 }
 
 #[tokio::test]
@@ -239,7 +232,6 @@ async fn jobs_that_failed_together_are_not_retried_together() {
         assert!(most - least > full / 50, "{delays:?}");
     }
     worker.stop().await;
-    rig.check().await;
 }
 
 #[tokio::test]
@@ -258,7 +250,6 @@ async fn a_panic_is_a_retryable_error_and_nobody_elses_business() {
     let task = rig.end_of(id).await;
     assert_eq!((text(&task), task.attempt), ("done".to_owned(), 2));
     worker.stop().await;
-    rig.check().await;
 }
 
 #[tokio::test]
@@ -282,7 +273,6 @@ async fn a_handler_that_takes_too_long_is_stopped() {
         )
     );
     worker.stop().await;
-    rig.check().await;
 }
 
 #[tokio::test]
@@ -315,7 +305,6 @@ async fn progress_is_seen_while_the_work_goes_on_and_the_last_report_stays() {
     assert_eq!(task.progress.as_deref(), Some("1000"));
     assert_eq!(task.message.as_deref(), Some("last"));
     worker.stop().await;
-    rig.check().await;
 }
 
 #[tokio::test]
@@ -336,7 +325,6 @@ async fn a_command_of_a_manifest_is_a_tool_like_any_other() {
         (Some("1"), Some("2"))
     );
     worker.stop().await;
-    rig.check().await;
 }
 
 /// What commands need to find a shell.

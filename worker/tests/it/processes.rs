@@ -35,7 +35,6 @@ async fn the_job_of_a_killed_worker_runs_elsewhere_within_a_lease_and_a_second()
     let task = rig.end_of(id).await;
     assert_eq!((text(&task).as_str(), task.attempt), ("by 2", 2));
     end_group(orphan);
-    rig.check().await;
 }
 
 #[tokio::test]
@@ -57,7 +56,6 @@ async fn a_job_of_one_attempt_fails_with_its_worker() {
     assert_eq!((task.status, task.attempt), (Status::Failed, 1));
     assert_eq!(rig.dead_letters().await, ["crash limit"]);
     end_group(orphan);
-    rig.check().await;
 }
 
 #[tokio::test]
@@ -82,7 +80,6 @@ async fn the_result_of_a_worker_that_froze_past_its_lease_is_refused() {
     .await;
     assert_eq!(text(&rig.view(id).await), "by 2");
     eventually(SOON, "nothing is left of it", async || !group_lives(leader)).await;
-    rig.check().await;
 }
 
 #[tokio::test]
@@ -103,7 +100,6 @@ async fn sigterm_releases_what_does_not_finish_in_time() {
     assert!(begun.elapsed() < SOON);
     let task = rig.end_of(id).await;
     assert_eq!((text(&task).as_str(), task.attempt), ("by 2", 2));
-    rig.check().await;
 }
 
 #[tokio::test]
@@ -121,7 +117,6 @@ async fn a_second_signal_ends_the_worker_at_once_and_gives_its_jobs_back() {
     assert_eq!(rig.view(id).await.status, Status::Queued);
     eventually(SOON, "the command is killed", async || !group_lives(leader)).await;
     rig.store.cancel_any(id, "no").await.unwrap();
-    rig.check().await;
 }
 
 #[tokio::test]
@@ -134,7 +129,6 @@ async fn a_worker_waits_for_a_redis_that_is_not_there_yet() {
     worker.wait_for_line(SOON, "working").await;
     let id = rig.submit(&tool("echo"), r#"{"text":"hello"}"#).await;
     assert_eq!(text(&rig.end_of(id).await), "hello");
-    rig.check().await;
 }
 
 #[tokio::test]
@@ -208,7 +202,6 @@ async fn a_handler_that_blocks_its_thread_does_not_keep_the_process() {
     worker.wait_for_exit(SOON).await;
     assert_eq!(rig.view(id).await.status, Status::Queued);
     rig.store.cancel_any(id, "no").await.unwrap();
-    rig.check().await;
 }
 
 #[tokio::test]
@@ -226,5 +219,4 @@ async fn the_example_in_rust_asks_and_then_adds_up() {
     let task = rig.end_of(id).await;
     assert!(text(&task).contains(r#""2024-12":6345.62"#), "{task:?}");
     assert_eq!(task.message.as_deref(), Some("adding up"));
-    rig.check().await;
 }

@@ -151,7 +151,6 @@ async fn a_result_that_is_too_large_for_redis_ends_a_job_that_may_run_once_after
     a_lease_passes(&rig, &tool("quick")).await;
     assert_eq!(runs.count(), 1);
     worker.stop().await;
-    rig.check().await;
 }
 
 #[tokio::test]
@@ -180,7 +179,6 @@ async fn what_is_too_large_for_redis_disturbs_no_other_job() {
         "{before:?} {after:?}"
     );
     worker.stop().await;
-    rig.check().await;
 }
 
 #[tokio::test]
@@ -196,7 +194,6 @@ async fn a_retry_with_an_error_that_is_too_large_for_redis_is_planned_with_less(
     let id = rig.submit(&tool("fails"), "{}").await;
     assert_eq!(text(&rig.end_of(id).await), "again");
     worker.stop().await;
-    rig.check().await;
 }
 
 #[tokio::test]
@@ -218,7 +215,6 @@ async fn an_end_that_the_user_may_not_write_is_kept_until_he_may() {
     a_lease_passes(&rig, &tool("quick")).await;
     assert_eq!(runs.count(), 1);
     worker.stop().await;
-    rig.check().await;
 }
 
 #[tokio::test]
@@ -241,7 +237,6 @@ async fn a_worker_whose_password_was_wrong_for_a_while_goes_on() {
     assert_eq!(text(&rig.end_of(id).await), "quick");
     assert_eq!(runs.count(), 1);
     worker.stop().await;
-    rig.check().await;
 }
 
 /// Waits until connections were refused a few times.
@@ -278,5 +273,4 @@ async fn a_job_that_could_not_be_claimed_is_claimed_as_soon_as_it_may_be() {
     let task = rig.end_of(id).await;
     assert_eq!((text(&task).as_str(), task.attempt), ("quick", 1));
     worker.stop().await;
-    rig.check().await;
 }

@@ -42,7 +42,6 @@ async fn a_command_that_is_signalled_with_its_worker_is_stopped_with_it() {
     let _second = rig.start_binary(scripts.path(), LONG);
     let task = rig.end_of(id).await;
     assert_eq!((text(&task).as_str(), task.attempt), ("by 2", 2));
-    rig.check().await;
 }
 
 /// A read of the worker may be on its way to Redis just when the job is given back; a few rounds meet that.
@@ -65,6 +64,7 @@ async fn a_worker_that_stops_does_not_take_again_what_it_gave_back() {
             worker.stderr()
         );
     }
+    rig.leaves_jobs();
 }
 
 #[tokio::test]
@@ -84,7 +84,6 @@ async fn what_may_run_once_fails_because_its_worker_was_stopped() {
         told.starts_with("the worker was stopped during attempt 1"),
         "{told}"
     );
-    rig.check().await;
 }
 
 #[tokio::test]
@@ -99,7 +98,6 @@ async fn a_command_that_is_signalled_alone_is_retried() {
     let key = format!("tf:{{0}}:task:{id}");
     let retries: String = rig.raw(&["HGET", &key, "retries"]).await;
     assert_eq!(retries, "1");
-    rig.check().await;
 }
 
 #[tokio::test]
@@ -115,6 +113,7 @@ async fn every_stop_signal_lets_jobs_be_given_back() {
         assert_eq!(status.code(), Some(0), "{signal:?}: {}", worker.stderr());
         assert!(!group_lives(leader), "{signal:?}");
         assert_eq!(rig.view(id).await.status, Status::Queued, "{signal:?}");
+        rig.leaves_jobs();
     }
 }
 
@@ -136,7 +135,6 @@ async fn a_hangup_does_not_hurry_a_worker_that_stops() {
     assert_eq!(text(&rig.end_of(id).await), "by 1");
     assert_eq!(worker.wait_for_exit(SOON).await.code(), Some(0));
     assert!(!worker.stderr().contains("second signal"));
-    rig.check().await;
 }
 
 #[tokio::test]
@@ -175,5 +173,4 @@ async fn the_command_of_a_worker_that_hung_up_does_not_run_beside_the_next_attem
     .await;
     first.wait_for_exit(SOON).await;
     end_group(leader);
-    rig.check().await;
 }

@@ -204,7 +204,6 @@ async fn a_tried_tool_has_the_result_that_a_worker_stores() {
     assert_eq!(said.code, Some(0), "{said:?}");
     assert_eq!(Some(said.stdout.trim_end()), stored.result.as_deref());
     said.has("progress 1/2 half");
-    rig.check().await;
 }
 
 #[test]
