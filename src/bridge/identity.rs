@@ -8,8 +8,8 @@ use serde_json::value::RawValue;
 use sha2::{Digest as _, Sha256};
 use taskferry_contract::{Alias, Scope, SessionId};
 
+use super::Call;
 use super::canonical::canonical;
-use super::submit::Call;
 
 /// What a client declares to be asked; calls of clients that can be asked different things are not identical, since either
 /// may get the job's questions.

@@ -44,10 +44,7 @@ impl Bridge {
         by: (&str, SessionId),
     ) -> Result<PollReply, BridgeError> {
         let question = (key, ASK_AGAIN);
-        let poll = self
-            .0
-            .store
-            .poll_client_task(id, owner, question, sender(by));
+        let poll = self.0.store.poll_remote(id, owner, question, sender(by));
         Ok(poll.await?)
     }
 
@@ -68,7 +65,7 @@ impl Bridge {
         key: &str,
         said: ClientTaskReport<'_>,
     ) -> Result<(), BridgeError> {
-        let noted = self.0.store.note_client_task(id, owner, key, said).await?;
+        let noted = self.0.store.note_remote(id, owner, key, said).await?;
         tracing::debug!(task = %id, key, ?noted, "a client's task");
         Ok(())
     }
@@ -81,10 +78,7 @@ impl Bridge {
         question: (&str, SessionId),
         answer: &str,
     ) -> Result<(), BridgeError> {
-        let stored = self
-            .0
-            .store
-            .answer_by_client_task(id, owner, question, answer);
+        let stored = self.0.store.answer_by_remote(id, owner, question, answer);
         stored.await?;
         Ok(())
     }
@@ -96,7 +90,7 @@ impl Bridge {
         owner: &Owner,
         session: SessionId,
     ) -> Result<Vec<OrphanedTask>, BridgeError> {
-        Ok(self.0.store.drop_client_tasks(id, owner, session).await?)
+        Ok(self.0.store.drop_remote(id, owner, session).await?)
     }
 
     /// Gives the unanswered questions of a connection that closed to whoever has another.
@@ -170,7 +164,7 @@ impl Bridge {
 
 fn sender((carrier, session): (&str, SessionId)) -> Sender<'_> {
     Sender {
-        id: carrier,
+        carrier,
         session,
         valid: RIGHT_TO_SEND,
     }

@@ -1,5 +1,6 @@
 //! What the product does, in no protocol's words: start a job, wait for it, poll, cancel, answer, list.
 
+mod call;
 mod canonical;
 mod catalog;
 mod doubt;
@@ -15,20 +16,20 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use taskferry_contract::{
-    CancelReply, LeaveReply, Leaver, LogLine, Owner, Page, PromoteReply, ReplicaId, Ring, Store,
+    CancelReply, HandOutReply, LeaveReply, Leaver, LogLine, Owner, Page, ReplicaId, Ring, Store,
     TaskId, TaskView,
 };
 use taskferry_process::{Offload, keep_running};
 use tokio::sync::broadcast;
 use tokio_util::sync::CancellationToken;
 
+pub(crate) use call::{Call, Wanted};
 pub(crate) use catalog::{Catalog, Tool};
 pub(crate) use error::{BridgeError, twice};
 use fleet::KnownFleet;
 pub(crate) use identity::digest;
 use seal::Seal;
 pub(crate) use seal::{Carried, Unsealed};
-pub(crate) use submit::{Call, Wanted};
 use waiters::Waiters;
 pub(crate) use waiters::Watch;
 
@@ -172,17 +173,17 @@ impl Bridge {
         watch: &mut Watch,
         keep: Duration,
     ) -> Result<Option<TaskView>, BridgeError> {
-        let handed = self.0.store.promote(watch.id(), watch.owner(), keep);
+        let handed = self.0.store.hand_out(watch.id(), watch.owner(), keep);
         match handed.await? {
-            PromoteReply::Promoted(view) => {
+            HandOutReply::HandedOut(view) => {
                 tracing::info!(task = %view.id, tool = %view.tool, "handed out");
                 Ok(Some(self.0.fleet.complete(view).await))
             }
-            PromoteReply::AlreadyTerminal(view) => {
+            HandOutReply::AlreadyTerminal(view) => {
                 watch.seed(view);
                 Ok(None)
             }
-            PromoteReply::NotFound => Err(BridgeError::NotFound),
+            HandOutReply::NotFound => Err(BridgeError::NotFound),
         }
     }
 

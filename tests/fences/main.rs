@@ -15,4 +15,3 @@ mod rooms;
 mod rules;
 mod sources;
 mod spoilt;
-mod today;

@@ -112,6 +112,21 @@ fn each_kind_of_breach_is_told_by_file_and_line() {
             "src/bridge/spoilt.rs:1 names hyper::Version",
         ),
         (
+            "contract/src/model/mod.rs",
+            "use redis::Value;",
+            "contract/src/model/spoilt.rs:1 names redis::Value",
+        ),
+        (
+            "contract/src/model/tool/mod.rs",
+            "fn f() -> bool { let t = std::time::Instant::now(); t.elapsed().is_zero() }",
+            "contract/src/model/tool/spoilt.rs:1 names std::time::Instant::now",
+        ),
+        (
+            "contract/src/json/mod.rs",
+            "use crate::Store;",
+            "contract/src/json/spoilt.rs takes from contract/src/store/mod.rs (Store in line 1): contract::json may not take from contract::store",
+        ),
+        (
             "src/main.rs",
             "",
             "src/spoilt.rs is in no room of tests/fences/rooms.txt",

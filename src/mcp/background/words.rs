@@ -6,6 +6,7 @@ use serde::Serialize;
 use serde_json::{Value, json};
 use taskferry_contract::{Status, TaskView};
 
+use crate::mcp::protocol::time::timestamp;
 use crate::mcp::protocol::{standing, wire};
 
 /// What a model is told to wait at a time, s.
@@ -94,8 +95,8 @@ fn said(text: &str, view: &TaskView, is_error: bool) -> Value {
         status: wire::status_word(view.status),
         status_message: standing::message(view),
         tool: &view.tool,
-        created_at: wire::timestamp(view.created_ms),
-        expires_at: wire::timestamp(view.created_ms.saturating_add(view.ttl_ms)),
+        created_at: timestamp(view.created_ms),
+        expires_at: timestamp(view.created_ms.saturating_add(view.ttl_ms)),
         progress: number(&view.progress),
         total: number(&view.total),
     };

@@ -20,7 +20,6 @@ mod sessions;
 mod shown;
 mod stream;
 mod task;
-mod telling;
 
 use std::sync::Arc;
 

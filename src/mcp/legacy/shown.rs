@@ -5,6 +5,7 @@ use std::borrow::Cow;
 use serde::Serialize;
 use taskferry_contract::{Status, TaskView};
 
+use crate::mcp::protocol::time::timestamp;
 use crate::mcp::protocol::{pace, standing, wire};
 
 /// A task.
@@ -26,8 +27,8 @@ impl<'a> LegacyTask<'a> {
             task_id: view.id.to_string(),
             status: status(view),
             status_message: standing::message(view),
-            created_at: wire::timestamp(view.created_ms),
-            last_updated_at: wire::timestamp(view.updated_ms),
+            created_at: timestamp(view.created_ms),
+            last_updated_at: timestamp(view.updated_ms),
             ttl: view.ttl_ms,
             poll_interval: pace::interval(view),
         }

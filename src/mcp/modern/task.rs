@@ -14,6 +14,7 @@ use crate::mcp::modern::repeated::{self, Presence};
 use crate::mcp::modern::result::{RESULT_META, ResultMeta};
 use crate::mcp::protocol::object::RawObject;
 use crate::mcp::protocol::refusal::Refusal;
+use crate::mcp::protocol::time::timestamp;
 use crate::mcp::protocol::wire::{self, Outcome};
 use crate::mcp::protocol::{pace, standing};
 
@@ -63,8 +64,8 @@ impl<'a, M> ModernTask<'a, M> {
             task_id: view.id.to_string(),
             status: wire::status_word(view.status),
             status_message: Some(standing::message(view)),
-            created_at: wire::timestamp(view.created_ms),
-            last_updated_at: wire::timestamp(view.updated_ms),
+            created_at: timestamp(view.created_ms),
+            last_updated_at: timestamp(view.updated_ms),
             ttl_ms: view.ttl_ms,
             poll_interval_ms: pace::interval(view),
             input_requests: None,

@@ -19,6 +19,7 @@ pub(super) mod reply;
 #[cfg(test)]
 pub(super) mod sample;
 pub(super) mod standing;
+pub(super) mod time;
 pub(super) mod wire;
 
 /// The revision of the modern era.

@@ -6,7 +6,7 @@ use std::fmt::Write as _;
 use taskferry_contract::{Again, Served, Status, TaskView, Waits, WaitsFor, cut};
 
 use crate::mcp::protocol::amount::{amount, has_figures};
-use crate::mcp::protocol::wire::timestamp;
+use crate::mcp::protocol::time::timestamp;
 
 /// So much of what an attempt told, or of why it failed, is repeated while another one is waited for, bytes.
 const TOLD_BEFORE: usize = 512;

@@ -1,6 +1,5 @@
 //! What both eras write alike.
 
-use chrono::{DateTime, SecondsFormat};
 use serde::de::IgnoredAny;
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
@@ -38,13 +37,6 @@ pub(crate) const SERVER_INFO: ServerInfo = ServerInfo {
     title: "Taskferry",
     version: env!("CARGO_PKG_VERSION"),
 };
-
-/// A time as ISO 8601 with milliseconds, UTC.
-pub(crate) fn timestamp(ms: i64) -> String {
-    DateTime::from_timestamp_millis(ms)
-        .unwrap_or_default()
-        .to_rfc3339_opts(SecondsFormat::Millis, true)
-}
 
 /// A task id from a request. One that cannot be read names no task.
 pub(crate) fn task_id(text: &str) -> Result<TaskId, Refusal> {
@@ -192,15 +184,4 @@ fn stored_error(view: &TaskView) -> Outcome<'_> {
         || Outcome::Missing(RpcError::internal(standing::message(view))),
         Outcome::Stored,
     )
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn times_are_iso_8601_with_milliseconds() {
-        assert_eq!(timestamp(1_764_068_645_007), "2025-11-25T11:04:05.007Z");
-        assert_eq!(timestamp(i64::MAX), "1970-01-01T00:00:00.000Z");
-    }
 }

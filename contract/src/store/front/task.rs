@@ -23,9 +23,9 @@ pub enum CancelReply {
 
 /// What became of a plain call whose caller waits no longer.
 #[derive(Debug, Clone, PartialEq)]
-pub enum PromoteReply {
+pub enum HandOutReply {
     /// It is a task.
-    Promoted(TaskView),
+    HandedOut(TaskView),
     /// It ended before; here is its outcome.
     AlreadyTerminal(TaskView),
     /// There is no such record for this owner.
@@ -126,22 +126,22 @@ impl Store {
     /// # Errors
     ///
     /// If Redis fails; the same call again is safe.
-    pub async fn promote(
+    pub async fn hand_out(
         &self,
         id: TaskId,
         owner: &Owner,
         keep: Duration,
-    ) -> Result<PromoteReply, Error> {
+    ) -> Result<HandOutReply, Error> {
         let (base, text) = (self.keys.base(id.shard()), id.to_string());
         let (record, keep_ms) = (self.keys.task(id), millis(keep).to_string());
         let args = [base.as_str(), &text, owner.as_str(), &keep_ms];
         let reply = self
-            .call_replicated(&TRANSITIONS.promote, &[&record], &args)
+            .call_replicated(&TRANSITIONS.hand_out, &[&record], &args)
             .await?;
         match reply.tag.as_str() {
-            "OK" => view_from_pairs(id, reply.pairs()?).map(PromoteReply::Promoted),
-            "DONE" => view_from_pairs(id, reply.pairs()?).map(PromoteReply::AlreadyTerminal),
-            "GONE" => Ok(PromoteReply::NotFound),
+            "OK" => view_from_pairs(id, reply.pairs()?).map(HandOutReply::HandedOut),
+            "DONE" => view_from_pairs(id, reply.pairs()?).map(HandOutReply::AlreadyTerminal),
+            "GONE" => Ok(HandOutReply::NotFound),
             _ => Err(reply.unknown()),
         }
     }

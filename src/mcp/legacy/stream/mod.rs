@@ -2,6 +2,8 @@
 //! go, puts their questions, and says when the tools change. Of several that are open, on whichever replicas, the newest
 //! speaks; the others are silent until it closes.
 
+mod telling;
+
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
@@ -17,7 +19,7 @@ use crate::mcp::legacy::exchange::Legacy;
 use crate::mcp::legacy::sender::QuestionSender;
 use crate::mcp::legacy::session::Opened;
 use crate::mcp::legacy::sessions::Sessions;
-use crate::mcp::legacy::telling::Told;
+use crate::mcp::legacy::stream::telling::Announced;
 use crate::mcp::protocol::call_line::CallLine;
 use crate::mcp::protocol::inbound::{Caller, Inbound, Stated};
 use crate::mcp::protocol::outgoing::{Addressable, Method, Outgoing};
@@ -147,7 +149,7 @@ pub(super) struct Stream {
     pub(super) since_ms: i64,
     /// How far others had told of tasks when it began to speak.
     pub(super) places: HashMap<TaskId, DeliveryCursor>,
-    pub(super) told: HashMap<TaskId, Told>,
+    told: HashMap<TaskId, Announced>,
     /// Whether there is to be said that the tools changed.
     tools_changed: bool,
 }
@@ -201,7 +203,7 @@ impl Stream {
             return Ok(true);
         }
         let mut tasks = store.session_tasks(self.id, TASKS_TOLD).await?;
-        let over = |task: &&TaskId| self.told.get(task).is_some_and(Told::is_over);
+        let over = |task: &&TaskId| self.told.get(task).is_some_and(Announced::is_over);
         let over: Vec<TaskId> = tasks.iter().filter(over).copied().collect();
         store.forget_session_tasks(self.id, &over).await?;
         tasks.retain(|task| !over.contains(task));

@@ -22,7 +22,7 @@ const END_TOLD_AGAIN: Duration = Duration::from_secs(60);
 
 /// What the client was told of a task.
 #[derive(Debug, Clone)]
-pub(super) struct Told {
+pub(super) struct Announced {
     status: &'static str,
     message: Option<String>,
     ended: Option<Instant>,
@@ -31,7 +31,7 @@ pub(super) struct Told {
     log: Option<LogTeller>,
 }
 
-impl Told {
+impl Announced {
     pub(super) fn has_ended(&self) -> bool {
         self.ended.is_some()
     }
@@ -64,7 +64,7 @@ impl Stream {
 
     /// Tells what changed of a task, and puts its questions.
     pub(super) async fn look(&mut self, task: TaskId) -> Result<(), BridgeError> {
-        if !self.is_speaking() || self.told.get(&task).is_some_and(Told::has_ended) {
+        if !self.is_speaking() || self.told.get(&task).is_some_and(Announced::has_ended) {
             return Ok(());
         }
         let view = match self.bridge.poll(task, &self.owner).await {
@@ -95,7 +95,7 @@ impl Stream {
     }
 
     /// Tells what is new of a task, and notes that it was told. False if this stream does not speak any more.
-    async fn tell(&mut self, view: &TaskView, mut told: Told) -> Result<bool, BridgeError> {
+    async fn tell(&mut self, view: &TaskView, mut told: Announced) -> Result<bool, BridgeError> {
         let mut messages = Vec::new();
         // Progress stops with the task (2025-11-25, tasks, Task Progress).
         if let Some(teller) = &mut told.progress
@@ -165,7 +165,7 @@ impl Stream {
     }
 
     /// What was told of a task; nothing if there is nothing more to tell, since an earlier stream told its end.
-    async fn known(&self, view: &TaskView) -> Result<Option<Told>, BridgeError> {
+    async fn known(&self, view: &TaskView) -> Result<Option<Announced>, BridgeError> {
         if let Some(told) = self.told.get(&view.id) {
             return Ok(Some(told.clone()));
         }
@@ -174,7 +174,7 @@ impl Stream {
         if ended && !store.has_session_task(self.id, view.id).await? {
             return Ok(None);
         }
-        let mut told = Told {
+        let mut told = Announced {
             status: "working",
             message: None,
             ended: None,

@@ -1,0 +1,41 @@
+//! What a caller brings: a call of a tool, and what is wanted of the task that it becomes.
+
+use std::time::Duration;
+
+use taskferry_contract::{LogLevel, Owner, Requestor};
+
+use super::Tool;
+
+/// A call to be carried to the workers.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Call<'a> {
+    /// The tool.
+    pub(crate) tool: &'a Tool,
+    /// The arguments, a JSON object that fits the tool's schema.
+    pub(crate) arguments: &'a str,
+    /// Who calls.
+    pub(crate) owner: &'a Owner,
+    /// By which the caller says that calls are the same.
+    pub(crate) idempotency_key: Option<&'a str>,
+    /// What the client can be asked, a JSON object.
+    pub(crate) capabilities: &'a str,
+    /// W3C trace context of the call.
+    pub(crate) trace: Option<&'a str>,
+    /// From which level on the caller hears of the job's log; of none if absent.
+    pub(crate) log_level: Option<LogLevel>,
+    /// Answers that the caller gave before it was asked: key and JSON.
+    pub(crate) answers: &'a [(String, String)],
+    /// Questions to be answered before the job is queued: key and JSON of method and params.
+    pub(crate) asks: &'a [(String, String)],
+}
+
+/// What a caller wants of a task.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Wanted<'a> {
+    /// How long it should live, ms; the tool's bounds decide.
+    pub(crate) ttl_ms: Option<u64>,
+    /// How long it stays readable after its end at least, zero to leave the ttl alone.
+    pub(crate) keep: Duration,
+    /// The session that is told how it goes.
+    pub(crate) requestor: Option<&'a Requestor>,
+}
