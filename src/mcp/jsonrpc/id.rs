@@ -2,10 +2,19 @@
 
 use std::borrow::Cow;
 
+/// The longest id or progress token that is a string, bytes between its quotes: it is repeated in every answer and event.
+pub(crate) const LONGEST_ID: usize = 256;
+
 /// Whether a JSON text is a string or an integer of 64 bits, as ids and progress tokens are. `1.0` is an integer too (JSON
 /// Schema 2020-12, validation, type).
 pub(crate) fn is_valid_id(json: &str) -> bool {
     json.starts_with('"') || integer(json).is_some()
+}
+
+/// Whether an id or a progress token is short enough to be repeated in every answer and event.
+pub(crate) fn is_short_id(id: &str) -> bool {
+    // With its quotes, if it has any.
+    id.len() <= LONGEST_ID + 2
 }
 
 /// An id in one way of writing, so that two that are equal compare equal.

@@ -6,7 +6,7 @@ use std::time::Duration;
 use axum::extract::State;
 use axum::http::StatusCode;
 
-use super::Edge;
+use super::Endpoint;
 
 /// How long Redis may take to say that it is there.
 const PATIENCE: Duration = Duration::from_secs(1);
@@ -18,14 +18,14 @@ pub(super) async fn alive() -> &'static str {
 
 /// Redis answers, knows every transition and is used with a contract that this program keeps, and the process is not
 /// winding down.
-pub(super) async fn ready(State(edge): State<Arc<Edge>>) -> (StatusCode, String) {
-    if edge.stopping.begun.is_cancelled() {
+pub(super) async fn ready(State(endpoint): State<Arc<Endpoint>>) -> (StatusCode, String) {
+    if endpoint.stopping.begun.is_cancelled() {
         return (
             StatusCode::SERVICE_UNAVAILABLE,
             "not ready: winding down\n".to_owned(),
         );
     }
-    match tokio::time::timeout(PATIENCE, edge.bridge.ready()).await {
+    match tokio::time::timeout(PATIENCE, endpoint.bridge.ready()).await {
         Ok(Ok(())) => (StatusCode::OK, "ready\n".to_owned()),
         Ok(Err(reason)) => (
             StatusCode::SERVICE_UNAVAILABLE,

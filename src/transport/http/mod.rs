@@ -48,7 +48,7 @@ pub(crate) struct HttpSettings {
 }
 
 /// What the routes need.
-struct Edge {
+struct Endpoint {
     mcp: Arc<Mcp>,
     bridge: Bridge,
     max_body_bytes: usize,
@@ -67,7 +67,7 @@ pub(crate) fn router(
 ) -> Router {
     let admission = Admission::new(settings.max_requests);
     let (guard, caller) = (Arc::new(settings.guard), Arc::new(settings.caller));
-    let edge = Arc::new(Edge {
+    let endpoint = Arc::new(Endpoint {
         mcp,
         bridge,
         max_body_bytes: settings.max_body_bytes,
@@ -76,11 +76,11 @@ pub(crate) fn router(
         stopping: stopping.clone(),
     });
     // Without a handler of its own, HEAD would open a stream as GET does.
-    let endpoint = || get(open).head(other).post(post).delete(end).fallback(other);
+    let methods = || get(open).head(other).post(post).delete(end).fallback(other);
     Router::new()
-        .route("/mcp", endpoint())
+        .route("/mcp", methods())
         // Clients are given addresses with a slash at their end, or add one.
-        .route("/mcp/", endpoint())
+        .route("/mcp/", methods())
         .route_layer(from_fn_with_state(caller, caller::name))
         .route_layer(from_fn_with_state(Arc::clone(&guard), guard::check))
         .route_layer(from_fn_with_state(stopping, stopping::answer_at_the_end))
@@ -91,7 +91,7 @@ pub(crate) fn router(
         .fallback(nowhere)
         .layer(from_fn(guard::one_host))
         .layer(from_fn_with_state(guard, cors::share))
-        .with_state(edge)
+        .with_state(endpoint)
 }
 
 /// Says where the endpoint is.
@@ -110,17 +110,17 @@ async fn unserved_method() -> (StatusCode, &'static str) {
 /// Serves a message. What it begins is not left half done when its client goes away: the reply is made in any case, and
 /// whoever waits behind it then learns that nobody listens.
 async fn post(
-    State(edge): State<Arc<Edge>>,
+    State(endpoint): State<Arc<Endpoint>>,
     Extension(caller): Extension<Arc<Caller>>,
     Extension(room): Extension<Room>,
     request: Request,
 ) -> Response {
     let (parts, body) = request.into_parts();
-    let body = match body::take(&parts.headers, body, edge.max_body_bytes).await {
+    let body = match body::take(&parts.headers, body, endpoint.max_body_bytes).await {
         Ok(body) => body,
         Err(refused) => return refused.into_response(),
     };
-    let (mcp, keep_alive) = (Arc::clone(&edge.mcp), edge.keep_alive);
+    let (mcp, keep_alive) = (Arc::clone(&endpoint.mcp), endpoint.keep_alive);
     let work = async move {
         let _held_until_then = room;
         let facts = mcp_headers::read(&parts.headers);
@@ -130,13 +130,13 @@ async fn post(
         };
         mcp.receive(&inbound, &body).await
     };
-    let reply = Finish::new(edge.tracker.clone(), work).await;
+    let reply = Finish::new(endpoint.tracker.clone(), work).await;
     respond(reply, keep_alive).await
 }
 
 /// Opens a stream.
 async fn open(
-    State(edge): State<Arc<Edge>>,
+    State(endpoint): State<Arc<Endpoint>>,
     Extension(caller): Extension<Arc<Caller>>,
     headers: HeaderMap,
 ) -> Response {
@@ -149,13 +149,13 @@ async fn open(
         caller: &caller,
         facts: &facts,
     };
-    let reply = Box::pin(edge.mcp.open_stream(&inbound)).await;
-    respond(reply, edge.keep_alive).await
+    let reply = Box::pin(endpoint.mcp.open_stream(&inbound)).await;
+    respond(reply, endpoint.keep_alive).await
 }
 
 /// Ends a session.
 async fn end(
-    State(edge): State<Arc<Edge>>,
+    State(endpoint): State<Arc<Endpoint>>,
     Extension(caller): Extension<Arc<Caller>>,
     headers: HeaderMap,
 ) -> Response {
@@ -164,8 +164,8 @@ async fn end(
         caller: &caller,
         facts: &facts,
     };
-    let reply = edge.mcp.end_session(&inbound).await;
-    respond(reply, edge.keep_alive).await
+    let reply = endpoint.mcp.end_session(&inbound).await;
+    respond(reply, endpoint.keep_alive).await
 }
 
 /// Turns away a method of HTTP that means nothing here.
