@@ -140,6 +140,7 @@ class ToolCase(unittest.TestCase):
         return {
             **own,
             "TASKFERRY_TASK_ID": "0-test",
+            "TASKFERRY_ORIGIN_TASK_ID": "0-test",
             "TASKFERRY_ATTEMPT": "1",
             "TASKFERRY_TOOL": self.script.split(".")[0],
             "TASKFERRY_OWNER": "tester",
@@ -264,7 +265,8 @@ class BadArguments(ToolCase):
             ("scan_files.py", {"path": "data"}),
         ):
             self.script = script
-            self.fail_with("TASKFERRY_TASK_ID", arguments, TASKFERRY_TASK_ID="../../x")
+            name = "TASKFERRY_ORIGIN_TASK_ID"
+            self.fail_with(name, arguments, **{name: "../../x"})
 
 
 class GenerateReport(ToolCase):
@@ -463,7 +465,7 @@ class BackupDirectory(ToolCase):
 
     def test_a_second_attempt_replaces_the_archive_and_removes_what_the_first_left(self):
         first = self.back_up({"path": "project"})
-        (self.output / "0-test.tar.gz.attempt-1").write_text("half an archive")
+        (self.output / "0-test.tar.gz.0-test.attempt-1").write_text("half an archive")
         second = self.back_up({"path": "project"}, TASKFERRY_ATTEMPT=2)
         self.assertEqual(first, second)
         self.assertEqual(["0-test.tar.gz"], self.leftovers())
@@ -472,7 +474,7 @@ class BackupDirectory(ToolCase):
         self.add_slow_file()
         process = self.start({"path": "project"}, **self.roots)
         self.wait_for_line(process, r"^::progress [1-9]")
-        self.assertEqual(["0-test.tar.gz.attempt-1"], self.leftovers())
+        self.assertEqual(["0-test.tar.gz.0-test.attempt-1"], self.leftovers())
         self.assertLess(self.stop(process), 10)
         self.assertEqual([], self.leftovers())
         self.assertEqual("", process.stdout.read())
@@ -483,9 +485,17 @@ class BackupDirectory(ToolCase):
         self.wait_for_line(process, r"^::progress [1-9]")
         os.killpg(process.pid, signal.SIGKILL)
         process.wait()
-        self.assertEqual(["0-test.tar.gz.attempt-1"], self.leftovers())
+        self.assertEqual(["0-test.tar.gz.0-test.attempt-1"], self.leftovers())
         (self.source / "slow.bin").unlink()
         self.back_up({"path": "project"}, TASKFERRY_ATTEMPT=2)
+        self.assertEqual(["0-test.tar.gz"], self.leftovers())
+
+    def test_a_retried_dead_letter_makes_no_second_archive(self):
+        first = self.back_up({"path": "project"})
+        (self.output / "0-test.tar.gz.0-test.attempt-1").write_text("half an archive")
+        # A new task, which counts its attempts from 1 again.
+        retried = self.back_up({"path": "project"}, TASKFERRY_TASK_ID="0-retried")
+        self.assertEqual(first, retried)
         self.assertEqual(["0-test.tar.gz"], self.leftovers())
 
     def test_an_attempt_that_was_frozen_gives_way_to_the_next(self):
@@ -497,7 +507,7 @@ class BackupDirectory(ToolCase):
         result = self.back_up({"path": "project", "exclude": ["*.bin"]}, TASKFERRY_ATTEMPT=2)
         os.killpg(process.pid, signal.SIGCONT)
         self.assertEqual(EXIT_ERROR, process.wait(DEADLOCK_SECONDS))
-        self.assertIn("a later attempt of this task has taken over", process.stdout.read())
+        self.assertIn("a later attempt of this job has taken over", process.stdout.read())
         self.assertEqual(["0-test.tar.gz"], self.leftovers())
         content = Path(result["archive"]).read_bytes()
         self.assertEqual(result["archive_sha256"], hashlib.sha256(content).hexdigest())
@@ -633,7 +643,8 @@ class ScanFiles(ToolCase):
         with open(self.state / "0-test.jsonl", "ab") as notes:
             notes.write(b'{"full": "cut o')
         (self.root / "01.txt").write_text("changed since")
-        result = self.scan({"seconds": 0}, TASKFERRY_ATTEMPT=2).json
+        # A retry of its dead letter goes on there too.
+        result = self.scan({"seconds": 0}, TASKFERRY_TASK_ID="0-retried").json
         self.assertEqual(20, result["files"])
         self.assertGreaterEqual(result["resumed_files"], 3)
         changed = next(entry for entry in result["entries"] if entry["path"] == "01.txt")

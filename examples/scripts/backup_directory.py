@@ -7,9 +7,9 @@ BACKUP_DIR, the folder for the archives (default: taskferry-backups-<uid> below
 the system's temporary folder).
 
 The archive holds the directory and, beside it, <name>.sha256, which
-`sha256sum -c` reads. It is named after the task, so a second attempt replaces
-the archive of the first. It is written under a temporary name that tells the
-attempt, and renamed when it is whole.
+`sha256sum -c` reads. It is named by the origin task id, so a second attempt, and
+the retry of a dead letter, replace the archive of the first. It is written under
+a temporary name that tells task and attempt, and renamed when it is whole.
 """
 
 import contextlib
@@ -31,6 +31,7 @@ from exec_protocol import (
     attempt,
     log,
     message,
+    origin_task_id,
     print_json,
     printable,
     run,
@@ -241,7 +242,7 @@ def replaced_when_whole(target, suffix):
         try:
             os.replace(temporary, target)
         except FileNotFoundError as error:
-            raise ToolError("a later attempt of this task has taken over") from error
+            raise ToolError("a later attempt of this job has taken over") from error
     finally:
         with contextlib.suppress(FileNotFoundError):
             os.unlink(temporary)
@@ -253,14 +254,17 @@ def for_owner_only(path, flags):
 
 
 def remove_leftovers(target):
-    """Remove what killed attempts of this task left behind.
+    """Remove what killed attempts of this job left behind.
 
     Should an earlier attempt only have been frozen, its rename finds no file and
     it gives up. A later one is left alone: then this attempt is the frozen one.
+    Another task with this origin is one whose dead letter was retried: it is over,
+    and its attempts were counted from 1 too.
     """
-    for path in glob.glob(f"{glob.escape(target)}.attempt-*"):
+    for path in glob.glob(f"{glob.escape(target)}.*.attempt-*"):
         number = path.rpartition("-")[2]
-        if number.isdigit() and int(number) < attempt():
+        is_ours = path.startswith(f"{target}.{task_id()}.attempt-")
+        if number.isdigit() and not (is_ours and int(number) >= attempt()):
             with contextlib.suppress(FileNotFoundError):
                 os.unlink(path)
                 log("info", f"removed what attempt {number} left behind")
@@ -268,7 +272,7 @@ def remove_leftovers(target):
 
 def write_archive(target, source, plan, compression):
     """Write the archive and return what the result tells about it."""
-    with replaced_when_whole(target, f".attempt-{attempt()}") as file:
+    with replaced_when_whole(target, f".{task_id()}.attempt-{attempt()}") as file:
         output = HashingFile(file)
         # No time stamp and no name in the gzip header: the same tree gives the same archive.
         with (
@@ -307,7 +311,7 @@ def main():
     folder = output_folder()
     if is_within(source, folder):
         raise ToolError("the folder for archives lies in the directory to archive")
-    target = os.path.join(folder, f"{task_id()}.tar.gz")
+    target = os.path.join(folder, f"{origin_task_id()}.tar.gz")
 
     message(f"Listing {path}")
     remove_leftovers(target)

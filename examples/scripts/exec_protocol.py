@@ -58,14 +58,24 @@ class Stopped(BaseException):
 # What the worker tells about this attempt
 
 
-def task_id():
-    """The id of the task: the same in every attempt, so a safe name for what an attempt leaves.
+def origin_task_id():
+    """The name for what must be there once, however often the job is run.
 
-    A run by hand has none and gets one from the clock.
+    The same in every attempt, and in every retry of a dead letter, which is a new task. A
+    run by hand has none and gets one from the clock.
     """
-    value = os.environ.get("TASKFERRY_TASK_ID") or f"manual-{time.time_ns() // 1_000_000}"
+    return named_by("TASKFERRY_ORIGIN_TASK_ID")
+
+
+def task_id():
+    """The id of this task: with attempt(), a name that no other run of the job has."""
+    return named_by("TASKFERRY_TASK_ID")
+
+
+def named_by(variable):
+    value = os.environ.get(variable) or f"manual-{time.time_ns() // 1_000_000}"
     if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}", value):
-        raise ToolError("TASKFERRY_TASK_ID is not usable in a file name")
+        raise ToolError(f"{variable} is not usable in a file name")
     return value
 
 

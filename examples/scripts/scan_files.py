@@ -9,7 +9,7 @@ Environment: SCAN_ROOT, the folder that may be read (default: the examples);
 SCAN_STATE_DIR, where a running scan notes what it has read (default:
 taskferry-scans-<uid> below the system's temporary folder).
 
-Each file that has been read is noted under the id of the task. An attempt that
+Each file that has been read is noted under the origin task id. An attempt that
 follows a killed one on the same storage goes on from there. The note is removed
 at the end and on SIGTERM.
 """
@@ -32,11 +32,11 @@ from exec_protocol import (
     ToolError,
     log,
     message,
+    origin_task_id,
     print_json,
     printable,
     run,
     seconds_left,
-    task_id,
 )
 from folders import matches, private_folder, resolve_below
 
@@ -231,7 +231,7 @@ def scan_file(full, throttle, on_bytes):
 
 
 class Notes:
-    """What earlier attempts of this task have read: one JSON line a file."""
+    """What earlier attempts of this job have read: one JSON line a file."""
 
     def __init__(self, path):
         self._path = path
@@ -404,7 +404,7 @@ def notes_path():
         os.makedirs(folder, exist_ok=True)
     else:
         folder = private_folder("taskferry-scans")
-    return os.path.join(folder, f"{task_id()}.jsonl")
+    return os.path.join(folder, f"{origin_task_id()}.jsonl")
 
 
 def main():
