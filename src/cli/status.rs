@@ -111,14 +111,14 @@ fn head(status: &Status) -> Vec<String> {
     let due = match rest.next_due_ms {
         None => "none".to_owned(),
         Some(at) => format!(
-            "{}, for another attempt, the next at {}",
+            "{}, after a backoff or given back, the next at {}",
             rest.due,
             moment(at)
         ),
     };
-    let waiting = match rest.waiting {
+    let at_limit = match rest.waiting {
         0 => "none".to_owned(),
-        some => format!("{some}, for a slot of their tool (concurrency)"),
+        some => format!("{some}, waiting for a slot of their tool (concurrency)"),
     };
     vec![
         format!(
@@ -134,7 +134,7 @@ fn head(status: &Status) -> Vec<String> {
         ),
         format!("tools      {}", status.tools),
         format!("due        {due}"),
-        format!("waiting    {waiting}"),
+        format!("at limit   {at_limit}"),
         format!("dead       {}", rest.dead),
         format!("expired    {}", expired(&rest.expired)),
     ]

@@ -30,6 +30,7 @@ pub(super) fn command() -> Command {
         .subcommand(
             Command::new("list")
                 .about("Every tool, with its queue and the workers that run it")
+                .after_help("ALL ON QUEUE counts the entries of the tool's queue, those of its other tools too. WORKERS counts one that was killed until it was silent for 60 s.")
                 .arg(operator::json()),
         )
         .subcommand(
@@ -90,7 +91,7 @@ async fn list(store: &Store, as_json: bool) -> anyhow::Result<()> {
         ]);
     }
     if !as_json {
-        let head = ["TOOL", "QUEUE", "WORKERS", "ON QUEUE", "TITLE"];
+        let head = ["TOOL", "QUEUE", "WORKERS", "ALL ON QUEUE", "TITLE"];
         operator::table(&head, rows)
             .iter()
             .for_each(|line| print(line));

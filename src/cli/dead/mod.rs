@@ -42,7 +42,7 @@ pub(super) fn command() -> Command {
         .subcommand_required(true)
         .arg_required_else_help(true)
         .subcommand(
-            with_filters(Command::new("list").about("The newest first")).args([
+            with_filters(Command::new("list").about("The newest first"), "Only those").args([
                 limit,
                 before,
                 operator::json(),
@@ -75,19 +75,22 @@ fn ids(help: &'static str) -> Arg {
         .help(format!("{help}: the letter's id, or the task's"))
 }
 
-fn with_filters(command: Command) -> Command {
+/// `only` begins the help of each.
+fn with_filters(command: Command, only: &str) -> Command {
     command
         .arg(
             Arg::new("tool")
                 .long("tool")
                 .value_name("TOOL")
-                .help("Only those of this tool"),
+                .help(format!("{only} of this tool")),
         )
         .arg(
             Arg::new("reason")
                 .long("reason")
                 .value_name("TEXT")
-                .help("Only those whose reason contains this, in any case of letters"),
+                .help(format!(
+                    "{only} whose reason contains this, in any case of letters"
+                )),
         )
 }
 
@@ -97,7 +100,7 @@ fn with_choice(command: Command) -> Command {
         .long("all")
         .action(ArgAction::SetTrue)
         .help("All of them, or those that --tool and --reason choose");
-    with_filters(command)
+    with_filters(command, "With --all: only those")
         .mut_args(|arg| match arg.get_id().as_str() {
             "tool" | "reason" => arg.conflicts_with("ids"),
             _ => arg,

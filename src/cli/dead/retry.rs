@@ -21,6 +21,9 @@ const PAUSE: Duration = Duration::from_millis(300);
 /// The flag that takes the risk of [`Remains::may_run_once`].
 const SECOND_RUN: &str = "risk-second-run";
 
+/// What comes before the decision about a job that may run once: a command goes on when its worker is killed alone.
+const FIRST: &str = "First make sure that nothing of it runs any more (the command of a killed worker runs on), and see what it did";
+
 pub(super) fn second_run() -> Arg {
     Arg::new(SECOND_RUN)
         .long(SECOND_RUN)
@@ -71,7 +74,7 @@ impl<'a> Retry<'a> {
         let tools: Vec<String> = tools.map(|(tool, n)| format!("{tool}: {n}")).collect();
         say(&format!(
             "taskferry: {count} not retried, since these jobs may run once (attempts = 1) and were begun, so their work may \
-             be done twice ({}). See what they did, then retry those by their ids, or all with --{SECOND_RUN}",
+             be done twice ({}). {FIRST}; then purge those whose work was done, and retry the others by their ids with --{SECOND_RUN}",
             operator::plain(&tools.join(", "))
         ));
         false
@@ -91,8 +94,8 @@ impl<'a> Retry<'a> {
             None => "may be one that runs once (nobody knows its attempts any more)",
         };
         say(&format!(
-            "taskferry: {} is not retried: its job {known} and was begun, so its work may be done twice. See what {} did, \
-             then add --{SECOND_RUN} to run it again all the same",
+            "taskferry: {} is not retried: its job {known} and was begun, so its work may be done twice. {FIRST}: {}; then \
+             purge it if its work was done, or add --{SECOND_RUN} to run it again",
             letter.id, remains.origin
         ));
         true

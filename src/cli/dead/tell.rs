@@ -123,8 +123,8 @@ pub(super) async fn show(store: &Store, letter: &DeadLetter, as_json: bool) -> a
         (
             "attempts",
             match most {
-                Some(most) => format!("{} (attempts = {most})", letter.attempts),
-                None => letter.attempts.to_string(),
+                Some(most) => format!("{} begun (attempts = {most} of its tool)", letter.attempts),
+                None => format!("{} begun", letter.attempts),
             },
         ),
         ("origin", first.unwrap_or_default()),

@@ -153,6 +153,7 @@ async fn what_cannot_be_retried_is_told_with_the_reason() {
         &["dead", "retry", &id, "--tool", "other"],
         &["dead", "purge", &id, "--older-than", "7d"],
         &["dead", "purge", "--older-than", "7d"],
+        &["dead", "purge", "--tool", "brittle"],
     ] {
         assert_eq!(site.run(unclear).await.code, 2, "{unclear:?}");
     }
@@ -173,7 +174,20 @@ async fn what_may_run_once_is_run_again_only_with_the_flag_and_under_the_first_i
 
     let refused = site.run(&["dead", "retry", &first]).await;
     assert_eq!((refused.code, refused.out.as_str()), (1, ""));
-    for part in ["attempts = 1", "done twice", "--risk-second-run", &first] {
+    let begun = site.run(&["dead", "show", &first]).await.out;
+    assert!(
+        begun.contains("\nattempts   1 begun (attempts = 1 of its tool)\n"),
+        "{begun}"
+    );
+    let ended = "nothing of it runs any more";
+    for part in [
+        "attempts = 1",
+        "done twice",
+        ended,
+        "purge it",
+        "--risk-second-run",
+        &first,
+    ] {
         assert!(refused.err.contains(part), "{part}: {}", refused.err);
     }
     let all = site.run(&["dead", "retry", "--all", "--json"]).await;
@@ -183,7 +197,8 @@ async fn what_may_run_once_is_run_again_only_with_the_flag_and_under_the_first_i
         (&lines[0]["task"], &lines[0]["origin_task"]),
         (&json!(harmless), &json!(harmless))
     );
-    for part in ["1 not retried", "charge: 1", "--risk-second-run"] {
+    let by_id = "retry the others by their ids with --risk-second-run";
+    for part in ["1 not retried", "charge: 1", ended, by_id] {
         assert!(all.err.contains(part), "{part}: {}", all.err);
     }
     let again = lines[0]["new_task"].as_str().unwrap();

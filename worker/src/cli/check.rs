@@ -5,9 +5,12 @@ use std::process::ExitCode;
 use clap::{ArgMatches, Command};
 use taskferry_process::telemetry::DEFAULT_FILTER;
 
-use super::{Prepared, Program, UNUSABLE, print};
-use crate::exec::preflight;
+use super::{Program, UNUSABLE, print};
+use crate::config;
+use crate::exec::script::script;
+use crate::exec::{CommandTemplate, Environment, preflight};
 use crate::manifest::ExecTool;
+use crate::runtime::Runtime;
 use crate::worker::Builder;
 
 /// What the list says of a tool that is no command.
@@ -16,7 +19,7 @@ const HANDLER: &str = "(a handler of this program)";
 pub(super) fn command() -> Command {
     Command::new("check")
         .about("Check settings, manifest and commands, and list the tools; Redis is not asked for anything")
-        .after_help("Exit code 0 if a worker could start with them, 2 if not: standard error says everything that is wrong.")
+        .after_help("Exit code 0 if a worker could start with them, 2 if not. Standard error says everything that is wrong: first of the settings, and once those can be used, of the manifest and of the commands together. Nothing is run.")
 }
 
 pub(super) fn run(
@@ -24,65 +27,77 @@ pub(super) fn run(
     flags: &ArgMatches,
     extend: impl FnOnce(Builder) -> Builder,
 ) -> ExitCode {
-    let prepared = program.prepare(flags, DEFAULT_FILTER, extend);
-    let warnings = prepared
-        .as_ref()
-        .map(|prepared| prepared.builder.warnings());
-    let warnings = warnings.unwrap_or_default();
-    match prepared.and_then(list) {
-        Err(problems) => program.refuse(&problems),
-        Ok(list) => match print(&list) {
-            Ok(()) => {
-                for warning in warnings {
-                    program.say(&format!("warning: {warning}"));
-                }
-                ExitCode::SUCCESS
-            }
-            Err(error) => {
-                program.say(&format!("the tools cannot be written: {error}"));
-                ExitCode::from(UNUSABLE)
-            }
-        },
+    let prepared = match program.prepare(flags, DEFAULT_FILTER, extend) {
+        Ok(prepared) => prepared,
+        Err(problems) => {
+            let readable = program.readable_manifest(flags, DEFAULT_FILTER);
+            let faults = faults(&readable.tools, &config::inherited_environment());
+            return program.refuse(&joined(&[problems, faults]));
+        }
+    };
+    let tools = prepared.manifest.as_ref();
+    let tools = tools.map_or(&[][..], |manifest| &manifest.tools);
+    let faults = faults(tools, &prepared.inherited);
+    let mut warnings = prepared.builder.warnings();
+    warnings.extend(tools.iter().filter_map(|tool| {
+        let warning = preflight::warning(&tool.command, &prepared.inherited)?;
+        Some(format!("tool {:?}: {warning}", tool.name))
+    }));
+    let list = match prepared.builder.runtime() {
+        Ok(runtime) if faults.is_empty() => list(&runtime, tools),
+        Ok(_runtime) => return program.refuse(&faults),
+        Err(error) => return program.refuse(&joined(&[error.to_string(), faults])),
+    };
+    if let Err(error) = print(&list) {
+        program.say(&format!("the tools cannot be written: {error}"));
+        return ExitCode::from(UNUSABLE);
     }
+    for warning in warnings {
+        program.say(&format!("warning: {warning}"));
+    }
+    ExitCode::SUCCESS
 }
 
-/// The tools, a line each.
-fn list(prepared: Prepared) -> Result<String, String> {
-    let runtime = prepared.builder.runtime();
-    let runtime = runtime.map_err(|error| error.to_string())?;
-    let manifest = prepared.manifest;
-    let commands = manifest.iter().flat_map(|manifest| &manifest.tools);
-    let faults: Vec<String> = commands
-        .clone()
+fn joined(texts: &[String]) -> String {
+    let texts = texts.iter().filter(|text| !text.is_empty());
+    texts.cloned().collect::<Vec<_>>().join("\n")
+}
+
+/// The commands that cannot be started here, and why; empty if all can.
+fn faults(tools: &[ExecTool], inherited: &Environment) -> String {
+    let faults: Vec<String> = tools
+        .iter()
         .filter_map(|tool| {
-            let fault = preflight::check(&tool.command, &prepared.inherited).err()?;
+            let fault = preflight::check(&tool.command, inherited).err()?;
             Some(format!("\n  tool {:?}: {fault}", tool.name))
         })
         .collect();
-    if !faults.is_empty() {
-        return Err(format!(
-            "these commands cannot be started here:{}",
-            faults.concat()
-        ));
+    if faults.is_empty() {
+        return String::new();
     }
+    format!("these commands cannot be started here:{}", faults.concat())
+}
+
+/// The tools, a line each.
+fn list(runtime: &Runtime, commands: &[ExecTool]) -> String {
     let runs = |name: &str| {
-        let tool = commands.clone().find(|tool| tool.name == name);
-        tool.map_or(HANDLER, |tool: &ExecTool| tool.command.template.program())
+        let tool = commands.iter().find(|tool| tool.name == name);
+        tool.map_or(HANDLER.to_owned(), |tool| runs(&tool.command.template))
     };
-    let mut tools: Vec<[&str; 3]> = runtime
+    let mut tools: Vec<[String; 3]> = runtime
         .tools
         .values()
         .map(|tool| &tool.definition)
         .map(|tool| {
             [
-                tool.name.as_str(),
-                tool.queue.as_str(),
+                tool.name.to_string(),
+                tool.queue.to_string(),
                 runs(tool.name.as_str()),
             ]
         })
         .collect();
     tools.sort_unstable();
-    tools.insert(0, ["TOOL", "QUEUE", "RUNS"]);
+    tools.insert(0, ["TOOL", "QUEUE", "RUNS"].map(str::to_owned));
     let width = |column: usize| {
         let cells = tools.iter().filter_map(|row| row.get(column));
         cells.map(|cell| cell.len()).max().unwrap_or_default()
@@ -91,5 +106,13 @@ fn list(prepared: Prepared) -> Result<String, String> {
     let lines = tools
         .iter()
         .map(|[name, queue, runs]| format!("{name:names$}  {queue:queues$}  {runs}"));
-    Ok(lines.collect::<Vec<_>>().join("\n"))
+    lines.collect::<Vec<_>>().join("\n")
+}
+
+/// The program, and the script if it is an interpreter.
+fn runs(template: &CommandTemplate) -> String {
+    match script(template) {
+        Some(script) => format!("{} {script}", template.program()),
+        None => template.program().to_owned(),
+    }
 }

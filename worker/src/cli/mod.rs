@@ -158,13 +158,7 @@ impl Program {
         log: &'static str,
         extend: impl FnOnce(Builder) -> Builder,
     ) -> Result<Prepared, String> {
-        let file = matches.get_one::<PathBuf>("config").cloned();
-        let needs = Needs {
-            manifest: self.manifest_required,
-            log,
-        };
-        let config = WorkerConfig::read(flags(matches), file, needs)
-            .map_err(|problems| problems.to_string())?;
+        let config = self.config(matches, log)?;
         let store = Store::new(&config.redis).map_err(|error| error.to_string())?;
         let mut builder = Worker::builder(store)
             .lease(config.lease)
@@ -184,6 +178,25 @@ impl Program {
             builder: extend(builder),
             manifest,
             inherited,
+        })
+    }
+
+    fn config(self, matches: &ArgMatches, log: &'static str) -> Result<WorkerConfig, String> {
+        let file = matches.get_one::<PathBuf>("config").cloned();
+        let needs = Needs {
+            manifest: self.manifest_required,
+            log,
+        };
+        let config = WorkerConfig::read(flags(matches), file, needs);
+        config.map_err(|problems| problems.to_string())
+    }
+
+    /// What of the manifest can be read, whatever is wrong with the rest; nothing if the settings cannot be used.
+    fn readable_manifest(self, matches: &ArgMatches, log: &'static str) -> Manifest {
+        let config = self.config(matches, log).ok();
+        let file = config.and_then(|config| config.manifest);
+        file.map_or(Manifest { tools: Vec::new() }, |file| {
+            Manifest::readable(&file)
         })
     }
 

@@ -5,7 +5,7 @@ use std::io::{self, Read as _};
 use std::path::Path;
 use std::process::ExitCode;
 
-use clap::{Arg, ArgAction, ArgMatches, Command};
+use clap::{Arg, ArgAction, ArgMatches, Command, value_parser};
 use taskferry_process::StopSignals;
 use taskferry_process::output::say;
 use tokio_util::sync::CancellationToken;
@@ -36,11 +36,18 @@ pub(super) fn command() -> Command {
         .long("capabilities")
         .value_name("JSON")
         .help("What the client declares, a JSON object of MCP client capabilities [default: it can be asked everything]");
+    let attempt = Arg::new("attempt")
+        .long("attempt")
+        .value_name("N")
+        .default_value("1")
+        .value_parser(value_parser!(u32).range(1..=1_000_000))
+        .help("Run it as this attempt: TASKFERRY_ATTEMPT is N, and N-1 of the tool's attempts are used up");
     Command::new("try")
-        .about("Run one call of a tool here as a worker would; Redis is not asked for anything")
-        .after_help("Reports and questions are shown on standard error, the result is printed on standard output as the client would see it. Questions without an --answer are answered by lines of standard input.\n\nExit code 0 if the tool did what it was asked, 1 if it failed or was stopped, 2 if nothing was run because settings, manifest, tool or arguments cannot be used, 75 if a worker would attempt the call again.")
+        .about("Run one call of a tool here, for real, as a worker would; Redis is not asked for anything")
+        .after_help("This is no dry run: the tool does what it does in production. Reports and questions are shown on standard error, the result is printed on standard output as the client would see it. Questions without an --answer are answered by lines of standard input.\n\nExit code 0 if the tool did what it was asked, 1 if it failed or was stopped, 2 if nothing was run because settings, manifest, tool or arguments cannot be used, 75 if a worker would attempt the call again.")
         .arg(Arg::new("tool").value_name("TOOL").required(true).help("The tool's name"))
         .arg(arguments)
+        .arg(attempt)
         .arg(answer)
         .arg(capabilities)
 }
@@ -130,6 +137,7 @@ fn call(flags: &ArgMatches) -> Result<Call, String> {
     Ok(Call {
         tool: text("tool").unwrap_or_default().to_owned(),
         arguments: arguments(source)?,
+        attempt: flags.get_one("attempt").copied().unwrap_or(1),
         capabilities,
         answers: answers
             .map(|given| given_answer(given))

@@ -19,6 +19,7 @@ mod pipes;
 pub(crate) mod preflight;
 mod runner;
 mod running;
+pub(crate) mod script;
 pub mod stderr;
 pub mod template;
 mod verdict;

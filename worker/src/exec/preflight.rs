@@ -12,6 +12,7 @@ use super::command::ExecCommand;
 use super::environment::Environment;
 use super::error::StartError;
 use super::folders;
+use super::script;
 
 /// Where programs are looked for if no PATH is set, as `execvp` does.
 const PATH: &str = "/bin:/usr/bin";
@@ -26,7 +27,7 @@ const FIRST_LINE: u64 = 256;
 /// What a start would end with: the first thing that is missing, closed or not executable.
 pub(crate) fn check(command: &ExecCommand, inherited: &Environment) -> Result<(), StartError> {
     let (cwd, program) = (&command.cwd, command.template.program());
-    let path = command.env.get("PATH").or(inherited.get("PATH"));
+    let path = search_path(command, inherited);
     if let Some(folder) = folders::closed_on_the_way(cwd, program, path) {
         let source = ErrorKind::PermissionDenied.into();
         return Err(StartError::Closed { folder, source });
@@ -41,6 +42,16 @@ pub(crate) fn check(command: &ExecCommand, inherited: &Environment) -> Result<()
         runnable(&cwd.join(interpreter)).map_err(refused)?;
     }
     Ok(())
+}
+
+fn search_path<'a>(command: &'a ExecCommand, inherited: &'a Environment) -> Option<&'a OsStr> {
+    command.env.get("PATH").or(inherited.get("PATH"))
+}
+
+/// What a start would not notice and the command would end with: its interpreter would not find its script.
+pub(crate) fn warning(command: &ExecCommand, inherited: &Environment) -> Option<String> {
+    let path = search_path(command, inherited).unwrap_or(OsStr::new(PATH));
+    script::missing(command, path)
 }
 
 /// The first file of this name that may be run. One that may not be run is passed over while there may be another.

@@ -138,6 +138,8 @@ impl CommandSettings {
             );
             return None;
         }
+        // Without the `.` of `./run.sh`.
+        let path: PathBuf = path.components().collect();
         let Some(absolute) = path.to_str() else {
             reader.problem("command", "its program's path is not UTF-8");
             return None;

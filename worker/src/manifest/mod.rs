@@ -60,6 +60,20 @@ impl Manifest {
     ///
     /// With every problem the manifest has.
     pub fn parse(text: &str, folder: &Path) -> Result<Self, ManifestError> {
+        let (readable, problems) = Self::read(text, folder);
+        problems.into_result(readable)
+    }
+
+    /// The tools of a file that can be read, whatever is wrong with the others or beside them; none if it cannot be read.
+    pub(crate) fn readable(path: &Path) -> Self {
+        let read = std::path::absolute(path).and_then(|absolute| {
+            let text = std::fs::read_to_string(&absolute)?;
+            Ok(Self::read(&text, absolute.parent().unwrap_or(Path::new("/"))).0)
+        });
+        read.unwrap_or(Self { tools: Vec::new() })
+    }
+
+    fn read(text: &str, folder: &Path) -> (Self, ProblemList) {
         let mut problems = ProblemList::default();
         let tools = match text.parse::<toml::Table>() {
             Ok(root) => read_tools(&root, folder, &mut problems),
@@ -72,7 +86,7 @@ impl Manifest {
                 Vec::new()
             }
         };
-        problems.into_result(Self { tools })
+        (Self { tools }, problems)
     }
 }
 

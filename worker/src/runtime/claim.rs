@@ -56,7 +56,10 @@ fn not_started(core: &Arc<Core>, claimed: &DeliveredEntry, reply: &ClaimReply) {
         ClaimReply::Poison(lost) => {
             ended::lost(claimed.id, lost, "dead letter");
             let crashes = lost.crashes;
-            tracing::error!(crashes, "a job that killed its workers is a dead letter");
+            tracing::error!(
+                crashes,
+                "a job whose workers were killed or fell silent is at its crash limit: it is a dead letter"
+            );
         }
         ClaimReply::Waits(Some(lost)) => ended::lost(claimed.id, lost, "waits for a slot"),
         ClaimReply::Busy { until_ms } => {

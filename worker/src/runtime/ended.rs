@@ -105,6 +105,14 @@ pub(crate) fn not_run(job: &Job, end: AttemptEnd, reason: &str, again_and_again:
     }
 }
 
+/// Logs that a tool begins to run.
+pub(crate) fn begun(job: &Job) {
+    tracing::debug!(
+        target: ATTEMPT, parent: None, task = %job.id, tool = %job.tool, attempt = job.attempt.0,
+        waited = %waited(job), "begun"
+    );
+}
+
 /// Logs that an attempt begins in the place of one whose worker fell silent.
 pub(crate) fn taken_over(job: &Job) {
     if let Some(from) = &job.taken_from {

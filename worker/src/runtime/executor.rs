@@ -114,6 +114,7 @@ async fn attempt(
     if let Some(checked) = cannot_run::other_definition(tool, &job) {
         return cannot_run::not_as_checked(core, &hold, &job, checked).await;
     }
+    ended::begun(&job);
     let arguments = RawValue::from_string(job.arguments.clone());
     let (arguments, readable) = match arguments {
         Ok(arguments) => (arguments, Ok(())),

@@ -37,6 +37,8 @@ pub(crate) struct Call {
     pub(crate) tool: String,
     /// A JSON object.
     pub(crate) arguments: String,
+    /// The number of the first attempt that is made.
+    pub(crate) attempt: u32,
     /// What the client declares, a JSON object; everything if it is absent.
     pub(crate) capabilities: Option<String>,
     /// Answers to the tool's questions, by key, as [`answer::read`] gives them.
@@ -65,6 +67,7 @@ pub(crate) struct Trial {
     runtime: Runtime,
     name: ToolName,
     arguments: Box<RawValue>,
+    first_attempt: u32,
     capabilities: String,
     id: TaskId,
     terminal: Arc<Terminal>,
@@ -96,6 +99,7 @@ impl Trial {
             runtime,
             name,
             arguments,
+            first_attempt: call.attempt,
             capabilities: call.capabilities.unwrap_or_else(|| EVERYTHING.to_owned()),
             terminal,
         })
@@ -110,8 +114,15 @@ impl Trial {
     pub(crate) async fn run(self, cancel: &CancellationToken) -> TrialEnd {
         let tool = self.runtime.tools.get(&self.name);
         let tool = tool.expect("it was found when the trial was made");
+        if tool.definition.attempts == 1 {
+            say(&format!(
+                "{} has attempts = 1, and this is no dry run: it does here what it must not do twice",
+                self.name
+            ));
+        }
         self.ask_first(tool);
-        let mut number = 0;
+        let before = self.first_attempt.saturating_sub(1);
+        let mut number = u64::from(before);
         loop {
             tokio::select! {
                 () = self.terminal.all_answered() => {}
@@ -129,7 +140,8 @@ impl Trial {
                 }
                 Conclusion::Refused(_) => return TrialEnd::Cancelled,
             };
-            return ended(settlement, tool.definition.attempts);
+            let left = tool.definition.attempts.saturating_sub(before);
+            return ended(settlement, left);
         }
     }
 
@@ -191,7 +203,7 @@ impl Trial {
             owner: Owner::anonymous(),
             arguments: self.arguments.get().to_owned(),
             attempt: AttemptNumber(number),
-            retries: 0,
+            retries: self.first_attempt.saturating_sub(1).into(),
             crashes: 0,
             max_attempts: definition.attempts.into(),
             max_crashes: definition.crash_limit.into(),

@@ -122,7 +122,8 @@ impl Worker {
             Err(_elapsed) => tracing::warn!("Redis was not told that this worker left"),
         }
         let drained = drained(runtime);
-        tracing::info!(?drained, "stopped");
+        let (given_back, left_to_their_lease) = (drained.released, drained.abandoned);
+        tracing::info!(given_back, left_to_their_lease, "stopped");
         lock(&runtime.core.unfit).take().map_or(Ok(drained), Err)
     }
 

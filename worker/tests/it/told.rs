@@ -146,14 +146,17 @@ async fn a_job_that_is_cancelled_given_back_or_taken_over_is_told_so() {
 #[tokio::test]
 async fn what_a_tool_says_is_one_quoted_line_each_under_a_target_of_its_own() {
     let (rig, scripts) = (Rig::new().await, scripts());
-    for (log, stderr, logged) in [
-        ("info", false, true),
-        ("info,tool=debug", true, true),
-        ("debug,tool=off", false, false),
+    for (log, attempts, stderr, logged) in [
+        ("info", 1, false, true),
+        ("info,tool=debug", 1, true, true),
+        ("debug,tool=off", 2, false, false),
     ] {
         let worker = rig.start_binary(scripts.path(), &["--log", log]);
         let id = rig.submit(&tool("loud"), "{}").await;
-        told(&worker, id, 1).await;
+        let told = told(&worker, id, attempts).await;
+        let begun = format!(" DEBUG attempt: begun task={id} tool=loud attempt=1 waited=");
+        let tells = told.iter().any(|line| line.contains(&begun));
+        assert_eq!(tells, log.starts_with("debug"), "{told:#?}");
         let said = lines(&worker, "tool", id);
         let has = |part: &str| said.iter().filter(|line| line.contains(part)).count();
         let of_stderr = [

@@ -80,6 +80,15 @@ impl CommandTemplate {
         Self { program, ..self }
     }
 
+    /// The arguments before the first that has a placeholder, as they are written.
+    pub(crate) fn first_literals(&self) -> impl Iterator<Item = &str> {
+        let elements = self.groups.iter().flatten();
+        elements.map_while(|element| match element.0.as_slice() {
+            [Piece::Literal(text)] => Some(text.as_str()),
+            _ => None,
+        })
+    }
+
     /// The path of every placeholder, in the order of the command.
     pub fn placeholders(&self) -> impl Iterator<Item = &[String]> {
         let pieces = self.groups.iter().flatten().flat_map(|element| &element.0);

@@ -2,8 +2,10 @@
 
 mod questions;
 
+use std::fs::Permissions;
 use std::io::Write as _;
 use std::net::TcpListener;
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 use std::process::{Command, Output, Stdio};
 
@@ -128,21 +130,77 @@ fn example(name: &str) -> std::path::PathBuf {
 fn check_lists_the_tools_that_a_start_would_have() {
     let desk = Desk::new(
         "[[tool]]\nname = 'print_label'\ndescription = 'd'\ncommand = ['sh', '-c', 'true']\nqueue = 'printers'\n\
-         [[tool]]\nname = 'b'\ndescription = 'd'\ncommand = ['/bin/sh']",
+         [[tool]]\nname = 'b'\ndescription = 'd'\ncommand = ['/bin/sh']\n\
+         [[tool]]\nname = 'c'\ndescription = 'd'\ncommand = ['sh', '-eu', './run.sh', 'x']\n\
+         [[tool]]\nname = 'd'\ndescription = 'd'\ncommand = ['./run.sh']",
     );
+    let script = desk.folder.path().join("run.sh");
+    std::fs::write(&script, "#!/bin/sh\n").unwrap();
+    std::fs::set_permissions(&script, Permissions::from_mode(0o755)).unwrap();
     let said = desk.check(&[]);
     assert_eq!(said.code, Some(0), "{said:?}");
     let lines: Vec<&str> = said.stdout.lines().collect();
     let expected = [
         "TOOL         QUEUE     RUNS",
         "b            default   /bin/sh",
+        "c            default   sh ./run.sh",
+        &format!("d            default   {}", script.display()),
         "print_label  printers  sh",
     ];
     assert_eq!(lines, expected);
     // What a start would warn of is no reason against it.
-    said.has("warning: drain_timeout is 5s, and timeout is up to 10m (b, print_label)");
+    said.has("warning: drain_timeout is 5s, and timeout is up to 10m (b, c, d and 1 more)");
     let said = desk.check(&["--drain-timeout", "10m"]);
     assert_eq!((said.code, said.stderr.as_str()), (Some(0), ""));
+}
+
+#[test]
+fn check_warns_of_a_script_that_its_interpreter_would_not_find() {
+    let desk = Desk::new(
+        "[[tool]]\nname = 't'\ndescription = 'd'\ncommand = ['python3', 'crunsh.py']\ntimeout = '1s'",
+    );
+    let said = desk.check(&[]);
+    assert_eq!(said.code, Some(0), "{said:?}");
+    said.has("warning: tool \"t\": python3 is given `crunsh.py`, and there is no such file in ");
+    let script = desk.folder.path().join("crunsh.py");
+    std::fs::write(script, "").unwrap();
+    let said = desk.check(&[]);
+    assert_eq!((said.code, said.stderr.as_str()), (Some(0), ""));
+}
+
+#[test]
+fn check_names_faults_of_the_manifest_and_of_commands_together() {
+    let desk = Desk::new(
+        "[[tool]]\nname = 't'\ndescription = 'd'\ncommand = ['pythonn3', 'a.py']\nattempt = 2\n\
+         [[tool]]\nname = 'u'\ndescription = 'd'\ncommand = ['true']\ntimeout = 'soon'",
+    );
+    let said = desk.check(&[]);
+    assert_eq!((said.code, said.stdout.as_str()), (Some(2), ""));
+    for part in ["attempt: unknown key", "timeout: ", "`pythonn3`"] {
+        said.has(part);
+    }
+    assert_eq!(said.stderr.matches("pythonn3").count(), 1, "{said:?}");
+}
+
+#[test]
+fn a_later_attempt_is_played_until_none_is_left() {
+    let script = "echo $TASKFERRY_ATTEMPT; exit 75";
+    for (rest, attempt, code, again) in [
+        ("attempts = 3", "2", 75, "2"),
+        ("attempts = 3", "3", 1, "3"),
+        ("attempts = 1", "1", 1, "1"),
+    ] {
+        let said = Desk::of_script(rest, script).try_it(&["--attempt", attempt]);
+        assert_eq!(
+            (said.code, said.text().trim()),
+            (Some(code), again),
+            "{said:?}"
+        );
+        let warned = said.stderr.contains("this is no dry run");
+        assert_eq!(warned, rest == "attempts = 1", "{said:?}");
+    }
+    let said = Desk::of_script("", script).try_it(&["--attempt", "0"]);
+    assert_eq!(said.code, Some(2), "{said:?}");
 }
 
 #[test]
