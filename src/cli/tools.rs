@@ -30,7 +30,7 @@ pub(super) fn command() -> Command {
         .subcommand(
             Command::new("list")
                 .about("Every tool, with its queue and the workers that run it")
-                .after_help("ALL ON QUEUE counts the entries of the tool's queue, those of its other tools too. WORKERS counts one that was killed until it was silent for 60 s.")
+                .after_help("ALL ON QUEUE counts the entries of the tool's queue, those of its other tools too. WORKERS counts one that was killed until it was silent for 15 s.")
                 .arg(operator::json()),
         )
         .subcommand(

@@ -13,7 +13,7 @@ use taskferry_testing::{Process, eventually, free_port, group_lives};
 use tempfile::TempDir;
 use tokio::net::TcpStream;
 
-use crate::client::{Legacy, Modern, is_up};
+use crate::client::{Legacy, Modern, get, is_up};
 use crate::fleet::{Fleet, Replica, in_tree};
 use crate::jobs::{call, records, runs, step, text};
 use crate::stream::Stream;
@@ -26,13 +26,18 @@ enum Kind {
     Haproxy,
 }
 
+/// The page of the proxy in the shipped file.
+const STATS: &str = "127.0.0.1:8404";
+
 const BOTH: [Kind; 2] = [Kind::Nginx, Kind::Haproxy];
 
 /// A proxy in front of the replicas of a fleet.
 struct Proxy {
-    _process: Process,
+    process: Process,
     _folder: TempDir,
     endpoint: String,
+    /// Where the proxy tells how the front ends are.
+    stats: String,
 }
 
 impl Proxy {
@@ -48,7 +53,8 @@ impl Proxy {
         };
         let text = std::fs::read_to_string(in_tree(shipped)).unwrap();
         let file = folder.path().join("shipped");
-        std::fs::write(&file, with_addresses(text, port, replicas)).unwrap();
+        let stats = free_port();
+        std::fs::write(&file, with_addresses(text, [port, stats], replicas)).unwrap();
         let command = match kind {
             Kind::Nginx => nginx(folder.path(), &file),
             Kind::Haproxy => {
@@ -64,7 +70,8 @@ impl Proxy {
         })
         .await;
         Self {
-            _process: process,
+            process,
+            stats: format!("http://127.0.0.1:{stats}/;csv"),
             _folder: folder,
             endpoint: format!("http://127.0.0.1:{port}/mcp"),
         }
@@ -72,7 +79,7 @@ impl Proxy {
 }
 
 /// A shipped file with the addresses of this test in place of its own.
-fn with_addresses(mut text: String, port: u16, replicas: &[Replica]) -> String {
+fn with_addresses(mut text: String, [port, stats]: [u16; 2], replicas: &[Replica]) -> String {
     let [first, second] = [0, 1].map(|n| replicas[n].origin.trim_start_matches("http://"));
     let own = format!("127.0.0.1:{port}");
     for (shipped, here) in [("8080", own.as_str()), ("8081", first), ("8082", second)] {
@@ -80,6 +87,7 @@ fn with_addresses(mut text: String, port: u16, replicas: &[Replica]) -> String {
         assert!(text.contains(&shipped), "{shipped} is in the shipped file");
         text = text.replace(&shipped, here);
     }
+    text = text.replace(STATS, &format!("127.0.0.1:{stats}"));
     text
 }
 
@@ -224,6 +232,25 @@ async fn a_replica_that_stops_is_left_out_and_its_streams_go_on() {
     }
 }
 
+/// Its log has a line of the answer 502, and its page says which front end is gone.
+async fn shows_what_went_wrong(proxy: &Proxy) {
+    let log = proxy.process.stderr();
+    assert!(
+        log.contains("/front-end-1 ") && log.contains(" 502 "),
+        "{log}"
+    );
+    eventually(SOON, "the page says which is gone", async || {
+        let page = get(&proxy.stats).await.text;
+        let is = |name: &str, status: &str| {
+            let begin = format!("taskferry,{name},");
+            let mut lines = page.lines();
+            lines.any(|line| line.starts_with(&begin) && line.contains(&format!(",{status},")))
+        };
+        is("front-end-1", "DOWN") && is("front-end-2", "UP")
+    })
+    .await;
+}
+
 #[tokio::test]
 async fn a_call_that_was_sent_is_not_sent_again() {
     for kind in BOTH {
@@ -250,6 +277,9 @@ async fn a_call_that_was_sent_is_not_sent_again() {
         fleet.replicas[0].process.kill9();
         let cut_off = calls.next().await;
         assert_eq!(cut_off, Some(StatusCode::BAD_GATEWAY), "{kind:?}");
+        if matches!(kind, Kind::Haproxy) {
+            shows_what_went_wrong(&proxy).await;
+        }
         step(folder.path(), 1..=4);
         assert_eq!(calls.next().await, Some(StatusCode::OK), "{kind:?}");
         assert_eq!(

@@ -159,6 +159,15 @@ async fn what_cannot_be_retried_is_told_with_the_reason() {
     }
 }
 
+/// What comes before the decision about a job that may run once.
+const ENDED: &str = "nothing of it runs any more";
+
+fn assert_says(told: &str, parts: &[&str]) {
+    for part in parts {
+        assert!(told.contains(part), "{part} is not in {told}");
+    }
+}
+
 #[tokio::test]
 async fn what_may_run_once_is_run_again_only_with_the_flag_and_under_the_first_id() {
     let site = Site::new().await;
@@ -174,22 +183,10 @@ async fn what_may_run_once_is_run_again_only_with_the_flag_and_under_the_first_i
 
     let refused = site.run(&["dead", "retry", &first]).await;
     assert_eq!((refused.code, refused.out.as_str()), (1, ""));
-    let begun = site.run(&["dead", "show", &first]).await.out;
-    assert!(
-        begun.contains("\nattempts   1 begun (attempts = 1 of its tool)\n"),
-        "{begun}"
-    );
-    let ended = "nothing of it runs any more";
-    for part in [
-        "attempts = 1",
-        "done twice",
-        ended,
-        "purge it",
-        "--risk-second-run",
-        &first,
-    ] {
-        assert!(refused.err.contains(part), "{part}: {}", refused.err);
-    }
+    assert_says(&refused.err, &["attempts = 1", "done twice", ENDED, &first]);
+    assert_says(&refused.err, &["purge it", "--risk-second-run"]);
+    let shown = site.run(&["dead", "show", &first]).await.out;
+    assert_says(&shown, &["attempts   1 begun (attempts = 1 of its tool)\n"]);
     let all = site.run(&["dead", "retry", "--all", "--json"]).await;
     let lines = all.lines();
     assert_eq!((all.code, lines.len()), (1, 1), "{}", all.err);
@@ -197,10 +194,11 @@ async fn what_may_run_once_is_run_again_only_with_the_flag_and_under_the_first_i
         (&lines[0]["task"], &lines[0]["origin_task"]),
         (&json!(harmless), &json!(harmless))
     );
-    let by_id = "retry the others by their ids with --risk-second-run";
-    for part in ["1 not retried", "charge: 1", ended, by_id] {
-        assert!(all.err.contains(part), "{part}: {}", all.err);
-    }
+    assert_says(&all.err, &["1 not retried", "charge: 1", ENDED]);
+    assert_says(
+        &all.err,
+        &["the others by their ids with --risk-second-run"],
+    );
     let again = lines[0]["new_task"].as_str().unwrap();
     session.until(again, "failed").await;
 
