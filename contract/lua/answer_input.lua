@@ -6,13 +6,13 @@
 --   OK, open     stored; so many questions are still open
 --   IGNORED      the key was never asked or has its answer, the job is terminal, or there is no such task; nothing changes
 --   GONE         no such record for this owner
--- Effects  a job that was parked in the middle of an attempt waits for a slot at its place, if its tool has a limit; deletes remote:<key> with the outcome of that task; rings the worker that holds the job and the replicas that wait
+-- Effects  a job that was parked in the middle of an attempt waits for a slot at its place, if its tool has a limit; deletes client_task:<key> with the outcome of that task; rings the worker that holds the job and the replicas that wait
 local record, queue = KEYS[1], KEYS[2]
 local base, id, owner, key, answer, session = ARGV[1], ARGV[2], ARGV[3], ARGV[4], ARGV[5], ARGV[6]
 
 local job = read(record, {
   'status', 'owner', 'worker', 'entry', 'tool', 'limit', 'place', 'open', 'waiters', 'ask:' .. key, 'answer:' .. key,
-  'remote:' .. key,
+  'client_task:' .. key,
 })
 if not job.status or job.owner ~= owner then
   return { 'GONE' }
@@ -20,8 +20,8 @@ end
 if TERMINAL[job.status] or not job['ask:' .. key] or job['answer:' .. key] then
   return { 'IGNORED' }
 end
-local remote = job['remote:' .. key]
-if session ~= '' and not (remote and cjson.decode(remote).session == session) then
+local client_task = job['client_task:' .. key]
+if session ~= '' and not (client_task and cjson.decode(client_task).session == session) then
   return { 'IGNORED' }
 end
 
@@ -45,7 +45,7 @@ if open == 0 and job.status == 'input_required' then
 end
 redis.call('HSET', record, unpack(fields))
 if session ~= '' then
-  redis.call('HDEL', record, 'remote:' .. key)
+  redis.call('HDEL', record, 'client_task:' .. key)
 end
 if job.limit then
   admit(base, job.tool)

@@ -1,40 +1,40 @@
--- deliver_input: changes no status. Gives one carrier the right to send an open question to the client for a while, so
--- that it goes out once, whichever replicas have a connection. A carrier that vanishes loses the right by silence.
+-- deliver_input: changes no status. Gives one sender the right to send an open question to the client for a while, so
+-- that it goes out once, whichever replicas have a connection. A sender that vanishes loses the right by silence.
 -- KEYS  record
--- ARGV  base · id · owner · key · carrier (names a connection of a replica, no space) · session (whose connection it is)
+-- ARGV  base · id · owner · key · sender (names a connection of a replica, no space) · session (whose connection it is)
 --       · valid_ms (integer > 0) · abandoned_ms (after which a client's task that nobody asks for stands in no other
 --       session's way, integer >= 0)
 -- Replies
---   OK, request, lives_ms   the question is the caller's to send; a carrier that has the right keeps it for valid_ms more;
+--   OK, request, lives_ms   the question is the caller's to send; a sender that has the right keeps it for valid_ms more;
 --                           so long the record lives
---   TAKEN                   another carrier has it, or another session's client answers it by a task of its own
+--   TAKEN                   another sender has it, or another session's client answers it by a task of its own
 --   IGNORED                 it is not open: never asked, answered, or the job is terminal; or this session's client answers
---                           it by a task of its own (poll_remote)
+--                           it by a task of its own (poll_client_task)
 --   GONE                    no such record for this owner
--- Effects  a client's task that was due to be asked for abandoned_ms ago moves from remote:<key> to unwanted:<key>
+-- Effects  a client's task that was due to be asked for abandoned_ms ago moves from client_task:<key> to orphaned:<key>
 local record = KEYS[1]
-local owner, key, carrier, session = ARGV[3], ARGV[4], ARGV[5], ARGV[6]
+local owner, key, sender, session = ARGV[3], ARGV[4], ARGV[5], ARGV[6]
 local valid, abandoned = tonumber(ARGV[7]), tonumber(ARGV[8])
 
-local job = read(record, { 'status', 'owner', 'ask:' .. key, 'answer:' .. key, 'sent:' .. key, 'remote:' .. key })
+local job = read(record, { 'status', 'owner', 'ask:' .. key, 'answer:' .. key, 'sent:' .. key, 'client_task:' .. key })
 if not job.status or job.owner ~= owner then
   return { 'GONE' }
 end
 if TERMINAL[job.status] or not job['ask:' .. key] or job['answer:' .. key] then
   return { 'IGNORED' }
 end
-local remote = job['remote:' .. key] and cjson.decode(job['remote:' .. key])
-if remote and remote.session == session then
+local client_task = job['client_task:' .. key] and cjson.decode(job['client_task:' .. key])
+if client_task and client_task.session == session then
   return { 'IGNORED' }
 end
-if remote and remote.due_ms + abandoned > now_ms() then
+if client_task and client_task.due_ms + abandoned > now_ms() then
   return { 'TAKEN' }
 end
-if not take_right(record, job, key, carrier, valid) then
+if not take_right(record, job, key, sender, valid) then
   return { 'TAKEN' }
 end
-if remote then
-  redis.call('HSET', record, 'unwanted:' .. key, remote.session .. ' ' .. remote.task)
-  redis.call('HDEL', record, 'remote:' .. key)
+if client_task then
+  redis.call('HSET', record, 'orphaned:' .. key, client_task.session .. ' ' .. client_task.task)
+  redis.call('HDEL', record, 'client_task:' .. key)
 end
 return { 'OK', job['ask:' .. key], redis.call('PTTL', record) }

@@ -384,14 +384,14 @@ local function bury_job(base, record, id, job, reason, attempts)
   bury(base, letter)
 end
 
--- Gives a carrier the right to send what there is to send for a question, for `valid` ms from now, or keeps it for the
--- one that has it. False if another has it; else true, and whether the carrier had it before.
-local function take_right(record, job, key, carrier, valid)
+-- Gives a sender the right to send what there is to send for a question, for `valid` ms from now, or keeps it for the
+-- one that has it. False if another has it; else true, and whether the sender had it before.
+local function take_right(record, job, key, sender, valid)
   local now = now_ms()
   local until_ms, holder = string.match(job['sent:' .. key] or '', '^(%d+) (.*)$')
-  if holder and holder ~= carrier and tonumber(until_ms) > now then
+  if holder and holder ~= sender and tonumber(until_ms) > now then
     return false
   end
-  redis.call('HSET', record, 'sent:' .. key, int(now + valid) .. ' ' .. carrier)
-  return true, holder == carrier
+  redis.call('HSET', record, 'sent:' .. key, int(now + valid) .. ' ' .. sender)
+  return true, holder == sender
 end

@@ -1,12 +1,12 @@
--- recall_input: changes no status. A carrier that closed gives its unanswered questions back, for another to send.
+-- recall_input: changes no status. A sender that closed gives its unanswered questions back, for another to send.
 -- KEYS  record
--- ARGV  base · id · owner · carrier
+-- ARGV  base · id · owner · sender
 -- Replies
 --   OK, recalled   so many questions may be sent again
 --   GONE           no such record for this owner
 -- Effects  rings the replicas that wait
 local record = KEYS[1]
-local base, id, owner, carrier = ARGV[1], ARGV[2], ARGV[3], ARGV[4]
+local base, id, owner, sender = ARGV[1], ARGV[2], ARGV[3], ARGV[4]
 
 local job = read(record, { 'status', 'owner', 'waiters' })
 if not job.status or job.owner ~= owner then
@@ -20,7 +20,7 @@ for i = 1, #fields, 2 do
 end
 for name, value in pairs(present) do
   local key = string.match(name, '^sent:(.*)$')
-  if key and string.match(value, ' (.*)$') == carrier and not present['answer:' .. key] then
+  if key and string.match(value, ' (.*)$') == sender and not present['answer:' .. key] then
     redis.call('HDEL', record, name)
     recalled = recalled + 1
   end

@@ -71,7 +71,7 @@ pub use store::doorbell::{Doorbell, Ring};
 pub use store::front::client_task::{PollReply, ReportReply};
 pub use store::front::input::{AnswerReply, DeliverReply};
 pub use store::front::submit::SubmitReply;
-pub use store::front::task::{CancelReply, HandOutReply, LeaveReply, Leaver, Page};
+pub use store::front::task::{CancelReply, LeaveReply, Leaver, Page, PromoteReply};
 pub use store::operate::revive::ReviveReply;
 pub use store::work::flow::{Delivery, ForwardReply, Source};
 pub use store::work::replies::{

@@ -44,7 +44,10 @@ impl Bridge {
         by: (&str, SessionId),
     ) -> Result<PollReply, BridgeError> {
         let question = (key, ASK_AGAIN);
-        let poll = self.0.store.poll_remote(id, owner, question, sender(by));
+        let poll = self
+            .0
+            .store
+            .poll_client_task(id, owner, question, sender(by));
         Ok(poll.await?)
     }
 
@@ -65,7 +68,7 @@ impl Bridge {
         key: &str,
         said: ClientTaskReport<'_>,
     ) -> Result<(), BridgeError> {
-        let noted = self.0.store.note_remote(id, owner, key, said).await?;
+        let noted = self.0.store.note_client_task(id, owner, key, said).await?;
         tracing::debug!(task = %id, key, ?noted, "a client's task");
         Ok(())
     }
@@ -78,7 +81,10 @@ impl Bridge {
         question: (&str, SessionId),
         answer: &str,
     ) -> Result<(), BridgeError> {
-        let stored = self.0.store.answer_by_remote(id, owner, question, answer);
+        let stored = self
+            .0
+            .store
+            .answer_by_client_task(id, owner, question, answer);
         stored.await?;
         Ok(())
     }
@@ -90,7 +96,7 @@ impl Bridge {
         owner: &Owner,
         session: SessionId,
     ) -> Result<Vec<OrphanedTask>, BridgeError> {
-        Ok(self.0.store.drop_remote(id, owner, session).await?)
+        Ok(self.0.store.drop_client_tasks(id, owner, session).await?)
     }
 
     /// Gives the unanswered questions of a connection that closed to whoever has another.
@@ -164,7 +170,7 @@ impl Bridge {
 
 fn sender((carrier, session): (&str, SessionId)) -> Sender<'_> {
     Sender {
-        carrier,
+        id: carrier,
         session,
         valid: RIGHT_TO_SEND,
     }

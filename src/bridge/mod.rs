@@ -16,7 +16,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use taskferry_contract::{
-    CancelReply, HandOutReply, LeaveReply, Leaver, LogLine, Owner, Page, ReplicaId, Ring, Store,
+    CancelReply, LeaveReply, Leaver, LogLine, Owner, Page, PromoteReply, ReplicaId, Ring, Store,
     TaskId, TaskView,
 };
 use taskferry_process::{Offload, keep_running};
@@ -173,17 +173,17 @@ impl Bridge {
         watch: &mut Watch,
         keep: Duration,
     ) -> Result<Option<TaskView>, BridgeError> {
-        let handed = self.0.store.hand_out(watch.id(), watch.owner(), keep);
+        let handed = self.0.store.promote(watch.id(), watch.owner(), keep);
         match handed.await? {
-            HandOutReply::HandedOut(view) => {
+            PromoteReply::Promoted(view) => {
                 tracing::info!(task = %view.id, tool = %view.tool, "handed out");
                 Ok(Some(self.0.fleet.complete(view).await))
             }
-            HandOutReply::AlreadyTerminal(view) => {
+            PromoteReply::AlreadyTerminal(view) => {
                 watch.seed(view);
                 Ok(None)
             }
-            HandOutReply::NotFound => Err(BridgeError::NotFound),
+            PromoteReply::NotFound => Err(BridgeError::NotFound),
         }
     }
 

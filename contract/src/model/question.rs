@@ -30,7 +30,7 @@ pub struct Requestor {
 #[derive(Debug, Clone, Copy)]
 pub struct Sender<'a> {
     /// Its name among all replicas, without a space.
-    pub carrier: &'a str,
+    pub id: &'a str,
     /// The session whose connection it is.
     pub session: SessionId,
     /// How long its right to send lasts if it does not ask again.

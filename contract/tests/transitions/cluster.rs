@@ -171,7 +171,7 @@ async fn jobs_run(rig: &mut Rig) {
     }
 }
 
-/// `ask_input`, `deliver_input`, `recall_input`, `note_remote`, `poll_remote`, `drop_remote`, park, `answer_input`.
+/// `ask_input`, `deliver_input`, `recall_input`, `note_client_task`, `poll_client_task`, `drop_client_tasks`, park, `answer_input`.
 async fn a_question_is_answered(rig: &mut Rig) {
     let hold = rig.running().await;
     let (store, owner, id) = (&rig.store, &rig.owner, hold.claimed.id);
@@ -188,18 +188,21 @@ async fn a_question_is_answered(rig: &mut Rig) {
         message: "",
         poll: Some(KEEP),
     };
-    store.note_remote(id, owner, "a", said).await.unwrap();
-    let polled = store.poll_remote(id, owner, wish, sender("c1"));
+    store.note_client_task(id, owner, "a", said).await.unwrap();
+    let polled = store.poll_client_task(id, owner, wish, sender("c1"));
     polled.await.unwrap();
     store.park(&hold).await.unwrap();
     let answered = store.answer_input(id, owner, "a", "1");
     answered.await.unwrap();
-    store.drop_remote(id, owner, session(1)).await.unwrap();
+    store
+        .drop_client_tasks(id, owner, session(1))
+        .await
+        .unwrap();
     let (hold, _) = rig.start().await;
     rig.finish(&hold).await;
 }
 
-/// `hand_out`, cancel, `leave_call`.
+/// `promote`, cancel, `leave_call`.
 async fn calls_are_left(rig: &mut Rig) {
     let scope = Scope {
         owner: &rig.owner,
@@ -207,7 +210,7 @@ async fn calls_are_left(rig: &mut Rig) {
     };
     let alike = Alias::identical(scope, "digest").unwrap();
     let id = rig.submit_as(aliased(rig, &alike)).await;
-    rig.store.hand_out(id, &rig.owner, KEEP).await.unwrap();
+    rig.store.promote(id, &rig.owner, KEEP).await.unwrap();
     rig.store.cancel(id, &rig.owner, "no").await.unwrap();
     let id = rig.submit_as(aliased(rig, &alike)).await;
     let leaver = Leaver {

@@ -271,7 +271,7 @@ pub(crate) fn sender(carrier: &str) -> Sender<'_> {
 
 pub(crate) fn sender_of(carrier: &str, session: SessionId) -> Sender<'_> {
     Sender {
-        carrier,
+        id: carrier,
         session,
         valid: Duration::from_secs(60),
     }

@@ -43,7 +43,7 @@ pub enum PollReply {
         /// When something is due.
         next: Duration,
     },
-    /// Another carrier has the right.
+    /// Another sender has the right.
     Taken,
     /// There is nothing to ask.
     Ignored,
@@ -59,7 +59,8 @@ impl Store {
     /// If Redis fails.
     pub async fn client_task(&self, id: TaskId, key: &str) -> Result<Option<ClientTask>, Error> {
         let mut read = redis::cmd("HGET");
-        read.arg(self.keys.task(id)).arg(format!("remote:{key}"));
+        read.arg(self.keys.task(id))
+            .arg(format!("client_task:{key}"));
         let stored: Option<String> = self.connections.command("client_task", &read).await?;
         Ok(record::client_task(id, stored.as_ref()))
     }
@@ -69,7 +70,7 @@ impl Store {
     /// # Errors
     ///
     /// If Redis fails; the same call again is safe.
-    pub async fn note_remote(
+    pub async fn note_client_task(
         &self,
         id: TaskId,
         owner: &Owner,
@@ -91,7 +92,9 @@ impl Store {
             said.message,
             poll.as_deref().unwrap_or(""),
         ];
-        let reply = self.on_record(&TRANSITIONS.note_remote, id, &args).await?;
+        let reply = self
+            .on_record(&TRANSITIONS.note_client_task, id, &args)
+            .await?;
         match reply.tag.as_str() {
             "OK" => Ok(ReportReply::Noted),
             "LATE" => Ok(ReportReply::Late),
@@ -107,7 +110,7 @@ impl Store {
     /// # Errors
     ///
     /// If Redis fails; then a message may have been given out, which is repeated as one without an answer.
-    pub async fn poll_remote(
+    pub async fn poll_client_task(
         &self,
         id: TaskId,
         owner: &Owner,
@@ -115,7 +118,12 @@ impl Store {
         sender: Sender<'_>,
     ) -> Result<PollReply, Error> {
         let mut reply = self
-            .ask_to_send(&TRANSITIONS.poll_remote, (id, owner), (key, again), sender)
+            .ask_to_send(
+                &TRANSITIONS.poll_client_task,
+                (id, owner),
+                (key, again),
+                sender,
+            )
             .await?;
         match reply.tag.as_str() {
             "OK" => Ok(PollReply::Send {
@@ -140,7 +148,7 @@ impl Store {
     /// # Errors
     ///
     /// If Redis fails; then some may be taken, and are not cancelled.
-    pub async fn drop_remote(
+    pub async fn drop_client_tasks(
         &self,
         id: TaskId,
         owner: &Owner,
@@ -148,7 +156,9 @@ impl Store {
     ) -> Result<Vec<OrphanedTask>, Error> {
         let session = session.to_string();
         let args = [owner.as_str(), &session];
-        let reply = self.on_record(&TRANSITIONS.drop_remote, id, &args).await?;
+        let reply = self
+            .on_record(&TRANSITIONS.drop_client_tasks, id, &args)
+            .await?;
         match reply.tag.as_str() {
             "OK" => {
                 let pairs = reply.pairs()?.into_iter();

@@ -34,7 +34,7 @@ pub enum DeliverReply {
         /// So long the record lives, unless the end of its job changes that.
         lives: Duration,
     },
-    /// Another carrier has it, or another session's client answers it by a task of its own.
+    /// Another sender has it, or another session's client answers it by a task of its own.
     Taken,
     /// It is not open, or this session's client answers it by a task of its own.
     Ignored,
@@ -60,7 +60,7 @@ impl Store {
             .map(|(key, request)| Question {
                 key: key.to_owned(),
                 request: request.clone(),
-                client_task: record::client_task(id, fields.get(&format!("remote:{key}"))),
+                client_task: record::client_task(id, fields.get(&format!("client_task:{key}"))),
             })
             .collect())
     }
@@ -86,7 +86,7 @@ impl Store {
     /// # Errors
     ///
     /// If Redis fails; the same call again is safe.
-    pub async fn answer_by_remote(
+    pub async fn answer_by_client_task(
         &self,
         id: TaskId,
         owner: &Owner,
@@ -126,7 +126,7 @@ impl Store {
         }
     }
 
-    /// Asks for the right to send an open question to the client. A carrier that has it keeps it; one that does not ask
+    /// Asks for the right to send an open question to the client. A sender that has it keeps it; one that does not ask
     /// again in time loses it. Where another session's client answers by a task of its own, that stands in the way until
     /// it was due to be asked for `abandoned` ago.
     ///
@@ -173,14 +173,7 @@ impl Store {
             millis(sender.valid).to_string(),
             millis(patience).to_string(),
         ];
-        let args = [
-            owner.as_str(),
-            key,
-            sender.carrier,
-            &session,
-            &valid,
-            &patience,
-        ];
+        let args = [owner.as_str(), key, sender.id, &session, &valid, &patience];
         self.on_record(transition, id, &args).await
     }
 
@@ -193,9 +186,9 @@ impl Store {
         &self,
         id: TaskId,
         owner: &Owner,
-        carrier: &str,
+        sender: &str,
     ) -> Result<u64, Error> {
-        let args = [owner.as_str(), carrier];
+        let args = [owner.as_str(), sender];
         let mut reply = self.on_record(&TRANSITIONS.recall_input, id, &args).await?;
         match reply.tag.as_str() {
             "OK" => reply.integer(),

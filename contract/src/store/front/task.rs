@@ -23,9 +23,9 @@ pub enum CancelReply {
 
 /// What became of a plain call whose caller waits no longer.
 #[derive(Debug, Clone, PartialEq)]
-pub enum HandOutReply {
+pub enum PromoteReply {
     /// It is a task.
-    HandedOut(TaskView),
+    Promoted(TaskView),
     /// It ended before; here is its outcome.
     AlreadyTerminal(TaskView),
     /// There is no such record for this owner.
@@ -126,22 +126,22 @@ impl Store {
     /// # Errors
     ///
     /// If Redis fails; the same call again is safe.
-    pub async fn hand_out(
+    pub async fn promote(
         &self,
         id: TaskId,
         owner: &Owner,
         keep: Duration,
-    ) -> Result<HandOutReply, Error> {
+    ) -> Result<PromoteReply, Error> {
         let (base, text) = (self.keys.base(id.shard()), id.to_string());
         let (record, keep_ms) = (self.keys.task(id), millis(keep).to_string());
         let args = [base.as_str(), &text, owner.as_str(), &keep_ms];
         let reply = self
-            .call_replicated(&TRANSITIONS.hand_out, &[&record], &args)
+            .call_replicated(&TRANSITIONS.promote, &[&record], &args)
             .await?;
         match reply.tag.as_str() {
-            "OK" => view_from_pairs(id, reply.pairs()?).map(HandOutReply::HandedOut),
-            "DONE" => view_from_pairs(id, reply.pairs()?).map(HandOutReply::AlreadyTerminal),
-            "GONE" => Ok(HandOutReply::NotFound),
+            "OK" => view_from_pairs(id, reply.pairs()?).map(PromoteReply::Promoted),
+            "DONE" => view_from_pairs(id, reply.pairs()?).map(PromoteReply::AlreadyTerminal),
+            "GONE" => Ok(PromoteReply::NotFound),
             _ => Err(reply.unknown()),
         }
     }

@@ -10,7 +10,7 @@ use crate::script::TRANSITIONS;
 use crate::store::{Store, millis};
 
 impl Store {
-    /// Makes a connection that was just opened the session's own stream for `valid`, whichever was before. `carrier` is
+    /// Makes a connection that was just opened the session's own stream for `valid`, whichever was before. `sender` is
     /// its name among all replicas: its replica's, a colon, more.
     ///
     /// # Errors
@@ -19,10 +19,10 @@ impl Store {
     pub async fn open_session_stream(
         &self,
         id: SessionId,
-        carrier: &str,
+        sender: &str,
         valid: Duration,
     ) -> Result<StreamHold, Error> {
-        self.hold_session_stream(id, carrier, (valid, "1")).await
+        self.hold_session_stream(id, sender, (valid, "1")).await
     }
 
     /// Keeps a connection the session's own stream for `valid`, unless another is by now.
@@ -33,16 +33,16 @@ impl Store {
     pub async fn keep_session_stream(
         &self,
         id: SessionId,
-        carrier: &str,
+        sender: &str,
         valid: Duration,
     ) -> Result<StreamHold, Error> {
-        self.hold_session_stream(id, carrier, (valid, "0")).await
+        self.hold_session_stream(id, sender, (valid, "0")).await
     }
 
     async fn hold_session_stream(
         &self,
         id: SessionId,
-        carrier: &str,
+        sender: &str,
         (valid, opens): (Duration, &str),
     ) -> Result<StreamHold, Error> {
         let key = self.keys.session_stream(id);
@@ -51,13 +51,13 @@ impl Store {
             .call(
                 &TRANSITIONS.hold_session_stream,
                 &[&key],
-                &[carrier, &valid, opens],
+                &[sender, &valid, opens],
             )
             .await?;
         match reply.tag.as_str() {
             "HELD" => {
                 let before = reply.text()?;
-                let other = !before.is_empty() && before != carrier;
+                let other = !before.is_empty() && before != sender;
                 Ok(StreamHold::Held {
                     before: other.then_some(before),
                 })
@@ -72,10 +72,10 @@ impl Store {
     /// # Errors
     ///
     /// If Redis fails; the same call again is safe.
-    pub async fn drop_session_stream(&self, id: SessionId, carrier: &str) -> Result<bool, Error> {
+    pub async fn drop_session_stream(&self, id: SessionId, sender: &str) -> Result<bool, Error> {
         let key = self.keys.session_stream(id);
         let reply = self
-            .call(&TRANSITIONS.drop_session_stream, &[&key], &[carrier])
+            .call(&TRANSITIONS.drop_session_stream, &[&key], &[sender])
             .await?;
         match reply.tag.as_str() {
             "OK" => Ok(true),
@@ -92,8 +92,8 @@ impl Store {
     pub async fn session_stream(&self, id: SessionId) -> Result<Option<ReplicaId>, Error> {
         let mut read = redis::cmd("GET");
         read.arg(self.keys.session_stream(id));
-        let carrier: Option<String> = self.connections.command("session_stream", &read).await?;
-        let replica = carrier.as_deref().and_then(|name| name.split(':').next());
+        let sender: Option<String> = self.connections.command("session_stream", &read).await?;
+        let replica = sender.as_deref().and_then(|name| name.split(':').next());
         Ok(replica.and_then(|replica| replica.parse().ok()))
     }
 }

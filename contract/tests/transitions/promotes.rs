@@ -1,8 +1,8 @@
-//! `hand_out`: a plain call whose caller waits no longer becomes a task.
+//! `promote`: a plain call whose caller waits no longer becomes a task.
 
 use std::time::Duration;
 
-use taskferry_contract::{HandOutReply, Owner, Status, Submission, TaskId};
+use taskferry_contract::{Owner, PromoteReply, Status, Submission, TaskId};
 
 use crate::rig::Rig;
 
@@ -30,8 +30,8 @@ async fn a_plain_call_becomes_a_task_that_keeps_its_ttl() {
     let before = rig.view(id).await.unwrap();
     assert!(before.plain && owned(&mut rig).await.is_empty());
     for _ in 0..2 {
-        let reply = rig.store.hand_out(id, &rig.owner, KEEP).await.unwrap();
-        let HandOutReply::HandedOut(view) = reply else {
+        let reply = rig.store.promote(id, &rig.owner, KEEP).await.unwrap();
+        let PromoteReply::Promoted(view) = reply else {
             panic!("{reply:?}");
         };
         assert_eq!((view.status, view.plain), (Status::Working, false));
@@ -55,8 +55,8 @@ async fn a_call_of_nobody_in_particular_is_in_no_list() {
         ..plain(&rig)
     };
     let id = rig.submit_as(submission).await;
-    let reply = rig.store.hand_out(id, &nobody, KEEP).await.unwrap();
-    assert!(matches!(reply, HandOutReply::HandedOut(_)), "{reply:?}");
+    let reply = rig.store.promote(id, &nobody, KEEP).await.unwrap();
+    assert!(matches!(reply, PromoteReply::Promoted(_)), "{reply:?}");
     let lists: Vec<String> = rig.raw("KEYS", "tf:*:owned:*").await;
     assert_eq!(lists, Vec::<String>::new());
     rig.leaves_jobs();
@@ -69,8 +69,8 @@ async fn one_that_ended_meanwhile_gives_its_outcome_and_stays_plain() {
     let id = hold.claimed.id;
     rig.finish(&hold).await;
     let before = rig.record(id).await;
-    let reply = rig.store.hand_out(id, &rig.owner, KEEP).await.unwrap();
-    let HandOutReply::AlreadyTerminal(view) = reply else {
+    let reply = rig.store.promote(id, &rig.owner, KEEP).await.unwrap();
+    let PromoteReply::AlreadyTerminal(view) = reply else {
         panic!("{reply:?}");
     };
     assert_eq!(Some(view), rig.view(id).await);
@@ -82,14 +82,14 @@ async fn another_owners_call_and_one_that_expired_are_not_found() {
     let mut rig = Rig::new().await;
     let id = rig.submit_as(plain(&rig)).await;
     let bob = Owner::named("bob").unwrap();
-    let reply = rig.store.hand_out(id, &bob, KEEP).await.unwrap();
-    assert_eq!(reply, HandOutReply::NotFound);
+    let reply = rig.store.promote(id, &bob, KEEP).await.unwrap();
+    assert_eq!(reply, PromoteReply::NotFound);
     assert!(rig.view(id).await.unwrap().plain);
     rig.expire(id).await;
     let alice = rig.owner.clone();
     for gone in [id, TaskId::random(rig.shard)] {
-        let reply = rig.store.hand_out(gone, &alice, KEEP).await.unwrap();
-        assert_eq!(reply, HandOutReply::NotFound);
+        let reply = rig.store.promote(gone, &alice, KEEP).await.unwrap();
+        assert_eq!(reply, PromoteReply::NotFound);
         assert_eq!(rig.view(gone).await, None, "nothing is revived");
     }
     rig.leaves_jobs();

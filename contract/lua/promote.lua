@@ -1,4 +1,4 @@
--- hand_out: changes no status. A plain call whose caller waits no longer becomes a task: its caller has the id.
+-- promote: changes no status. A plain call whose caller waits no longer becomes a task: its caller has the id.
 -- KEYS  record
 -- ARGV  base · id · owner · keep_ms (integer, how long the record stays after the end at least)
 -- Replies

@@ -1,11 +1,11 @@
--- drop_remote: changes no status. Takes the clients' tasks off a record that nothing waits for any more, for the caller
+-- drop_client_tasks: changes no status. Takes the clients' tasks off a record that nothing waits for any more, for the caller
 -- to cancel: those that came too late, and those that still go on though their question has its answer or the job ended.
 -- KEYS  record
 -- ARGV  base · id · owner · session (whose tasks)
 -- Replies
 --   OK, key, task …   each is the caller's to cancel, once
 --   GONE              no such record for this owner
--- Effects  deletes their remote:<key> and unwanted:<key>
+-- Effects  deletes their client_task:<key> and orphaned:<key>
 local record = KEYS[1]
 local owner, session = ARGV[3], ARGV[4]
 
@@ -24,13 +24,13 @@ local function drop(name, key, whose, task)
   end
 end
 for _, name in ipairs(redis.call('HKEYS', record)) do
-  local kind, key = string.match(name, '^(%a+):(.*)$')
-  if kind == 'unwanted' then
+  local kind, key = string.match(name, '^([%a_]+):(.*)$')
+  if kind == 'orphaned' then
     drop(name, key, string.match(redis.call('HGET', record, name), '^(%S+) (.*)$'))
-  elseif kind == 'remote' and (TERMINAL[job.status] or redis.call('HEXISTS', record, 'answer:' .. key) == 1) then
-    local remote = cjson.decode(redis.call('HGET', record, name))
-    local ended = remote.status == 'completed' or remote.status == 'failed'
-    drop(name, key, remote.session, not ended and remote.task)
+  elseif kind == 'client_task' and (TERMINAL[job.status] or redis.call('HEXISTS', record, 'answer:' .. key) == 1) then
+    local client_task = cjson.decode(redis.call('HGET', record, name))
+    local ended = client_task.status == 'completed' or client_task.status == 'failed'
+    drop(name, key, client_task.session, not ended and client_task.task)
   end
 end
 return reply

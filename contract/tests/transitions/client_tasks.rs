@@ -1,4 +1,4 @@
-//! `note_remote`, `poll_remote`, `drop_remote`, and what they change in `deliver_input` and `answer_input`: a client
+//! `note_client_task`, `poll_client_task`, `drop_client_tasks`, and what they change in `deliver_input` and `answer_input`: a client
 //! answers a question by a task of its own.
 
 use std::time::Duration;
@@ -49,7 +49,7 @@ fn made(poll: Duration) -> ClientTaskReport<'static> {
 }
 
 async fn note(rig: &Rig, id: TaskId, said: ClientTaskReport<'_>) -> ReportReply {
-    let note = rig.store.note_remote(id, &rig.owner, "a", said);
+    let note = rig.store.note_client_task(id, &rig.owner, "a", said);
     note.await.unwrap()
 }
 
@@ -59,7 +59,9 @@ async fn poll(rig: &Rig, id: TaskId, carrier: &str) -> PollReply {
 
 async fn poll_by(rig: &Rig, id: TaskId, (carrier, session): (&str, SessionId)) -> PollReply {
     let sender = sender_of(carrier, session);
-    let poll = rig.store.poll_remote(id, &rig.owner, ("a", AGAIN), sender);
+    let poll = rig
+        .store
+        .poll_client_task(id, &rig.owner, ("a", AGAIN), sender);
     poll.await.unwrap()
 }
 
@@ -102,12 +104,12 @@ async fn waits(rig: &Rig, id: TaskId, carrier: &str) -> Duration {
 async fn answer(rig: &Rig, id: TaskId, from: SessionId) -> AnswerReply {
     let answer = rig
         .store
-        .answer_by_remote(id, &rig.owner, ("a", from), r#"{"x":1}"#);
+        .answer_by_client_task(id, &rig.owner, ("a", from), r#"{"x":1}"#);
     answer.await.unwrap()
 }
 
 async fn dropped(rig: &Rig, id: TaskId, from: SessionId) -> Vec<OrphanedTask> {
-    let dropped = rig.store.drop_remote(id, &rig.owner, from);
+    let dropped = rig.store.drop_client_tasks(id, &rig.owner, from);
     dropped.await.unwrap()
 }
 
@@ -157,7 +159,7 @@ async fn a_task_is_asked_for_until_its_outcome_is_the_answer() {
     assert_eq!(rig.status(id).await, Some(Status::Working));
     assert_eq!(answer(&rig, id, session(1)).await, AnswerReply::Ignored);
     assert_eq!(poll(&rig, id, "c1").await, PollReply::Ignored);
-    assert!(!rig.record(id).await.contains_key("remote:a"));
+    assert!(!rig.record(id).await.contains_key("client_task:a"));
     assert_eq!(dropped(&rig, id, session(1)).await, []);
     rig.finish(&hold).await;
 }
@@ -213,13 +215,13 @@ async fn a_carrier_that_takes_over_before_anything_is_due_fetches_again_when_it_
     );
     assert_eq!(note(&rig, id, wants).await, ReportReply::Noted);
     assert_eq!(sent(&rig, id, "c1").await, (true, 1));
-    let remote = rig.record(id).await["remote:a"].clone();
+    let remote = rig.record(id).await["client_task:a"].clone();
     assert!(remote.contains(r#""fetching":true"#), "{remote}");
     let recalled = rig.store.recall_input(id, &rig.owner, "c1").await;
     assert_eq!(recalled.unwrap(), 1);
     // What was asked over the other connection is forgotten, whenever the next comes.
     assert!(waits(&rig, id, "c2").await > SLOW / 2);
-    let remote = rig.record(id).await["remote:a"].clone();
+    let remote = rig.record(id).await["client_task:a"].clone();
     assert!(!remote.contains("fetching"), "{remote}");
     rig.finish(&hold).await;
 }
@@ -240,7 +242,7 @@ async fn what_a_client_says_of_its_task_is_kept_and_nothing_is_no_message() {
             )
         };
         assert_eq!(note(&rig, id, told).await, ReportReply::Noted);
-        let remote = rig.record(id).await["remote:a"].clone();
+        let remote = rig.record(id).await["client_task:a"].clone();
         let kept = remote.contains(r#""message":"half way""#);
         assert_eq!(kept, number == 1, "{remote}");
         assert_eq!(remote.contains("message"), number == 1, "{remote}");
@@ -328,7 +330,7 @@ async fn nobody_else_can_note_ask_for_or_drop_a_clients_task() {
     let (hold, id) = asked(&rig).await;
     let never = rig
         .store
-        .note_remote(id, &rig.owner, "never", made(SLOW))
+        .note_client_task(id, &rig.owner, "never", made(SLOW))
         .await;
     assert_eq!(never.unwrap(), ReportReply::Ignored);
     note(&rig, id, made(SLOW)).await;
@@ -347,13 +349,19 @@ async fn nobody_else_can_note_ask_for_or_drop_a_clients_task() {
     assert_eq!(other, PollReply::Ignored);
     let before = rig.record(id).await;
     let bob = Owner::named("bob").unwrap();
-    let noted = rig.store.note_remote(id, &bob, "a", made(SLOW)).await;
+    let noted = rig.store.note_client_task(id, &bob, "a", made(SLOW)).await;
     assert_eq!(noted.unwrap(), ReportReply::NotFound);
     let sender = sender_of("c1", session(1));
-    let polled = rig.store.poll_remote(id, &bob, ("a", AGAIN), sender).await;
+    let polled = rig
+        .store
+        .poll_client_task(id, &bob, ("a", AGAIN), sender)
+        .await;
     assert_eq!(polled.unwrap(), PollReply::NotFound);
     assert_eq!(
-        rig.store.drop_remote(id, &bob, session(1)).await.unwrap(),
+        rig.store
+            .drop_client_tasks(id, &bob, session(1))
+            .await
+            .unwrap(),
         []
     );
     assert_eq!(rig.record(id).await, before);
