@@ -213,7 +213,7 @@ async fn a_task_that_waits_for_a_worker_says_how_many_there_are() {
     let waits = site.count("1").await;
     let told = site.says(&waits, |text| {
         text.starts_with("The task waits for a worker since ")
-            && text.ends_with("; 1 live worker serves it (queue waits).")
+            && text.ends_with("; 1 live worker serves it (queue waits), and is busy.")
     });
     told.await.iter().for_each(waits_since_it_changed);
     only.terminate();
@@ -249,7 +249,8 @@ async fn numbers_of_a_tool_that_gives_no_text_are_the_message_in_both_eras() {
         ("7.50/20.0", "7.5 of 20"),
         ("7", "7"),
         ("7/20 part 18", "part 18 (7 of 20)"),
-        ("18/20 part 18", "part 18"),
+        ("18/20 part 18", "part 18 (18 of 20)"),
+        ("18/20 part 18 of 20", "part 18 of 20"),
     ] {
         let id = site.count(told).await;
         site.says(&id, |message| message == text).await;
