@@ -66,6 +66,7 @@ async fn what_processes_of_1_x_left_is_passed_over_and_their_ended_tasks_are_rea
     let renamed = ("tf:secret", "tf:{fleet}:secret");
     rig.raw::<()>("RENAME", renamed).await;
     assert_eq!(rig.store.secret().await.unwrap(), "0123");
+    rig.leaves_anything();
 }
 
 #[tokio::test]
