@@ -34,27 +34,17 @@ pub(crate) enum BridgeError {
     OtherCall,
     /// It was stored, but too few replicas had it in time.
     #[error(
-        "this was stored, but only {acknowledged} of {wanted} replicas acknowledged it in time (durability and replica_timeout of the front end), so it may be lost again; send it again in a moment"
+        "this was stored, but only {0} replicas acknowledged it in time (durability and replica_timeout of the front end), so it may be lost again; send it again in a moment"
     )]
-    NotReplicated {
-        /// How many replicas were to have it.
-        wanted: u8,
-        /// How many had it.
-        acknowledged: u64,
-    },
+    NotReplicated(TooFew),
     /// A task was made, but too few replicas had it in time.
     #[error(
-        "the task was not accepted: only {acknowledged} of {wanted} replicas acknowledged it in time (durability and replica_timeout of the front end); it was cancelled, but may have begun; call again in a moment"
+        "the task was not accepted: only {0} replicas acknowledged it in time (durability and replica_timeout of the front end); it was cancelled, but may have begun; call again in a moment"
     )]
-    NotAccepted {
-        /// How many replicas were to have it.
-        wanted: u8,
-        /// How many had it.
-        acknowledged: u64,
-    },
+    NotAccepted(TooFew),
     /// The store is out of memory.
     #[error("the task store is full; try again later")]
-    StoreFull,
+    StoreFull(#[source] Error),
     /// More than the store takes in one piece.
     #[error(
         "this is too large for the task store: {bytes} bytes in one piece are more than it takes"
@@ -62,6 +52,8 @@ pub(crate) enum BridgeError {
     TooLarge {
         /// How large the piece is.
         bytes: usize,
+        /// What the contract said.
+        source: Error,
     },
     /// The store cannot be reached, or failed.
     #[error("the task store cannot be reached; try again in a moment")]
@@ -71,9 +63,81 @@ pub(crate) enum BridgeError {
     Broken(#[source] Error),
 }
 
+/// That fewer replicas than wanted acknowledged something in time.
+#[derive(Debug, thiserror::Error)]
+#[error("{acknowledged} of {wanted}")]
+pub(crate) struct TooFew {
+    wanted: u8,
+    acknowledged: u64,
+    source: Error,
+}
+
+impl BridgeError {
+    /// What the store said, if it is the store that failed.
+    fn failure(&self) -> Option<&Error> {
+        match self {
+            Self::NotFound | Self::QueueFull { .. } | Self::OwnerLimit { .. } | Self::OtherCall => {
+                None
+            }
+            Self::NotReplicated(too_few) | Self::NotAccepted(too_few) => Some(&too_few.source),
+            Self::TooLarge { source, .. }
+            | Self::StoreFull(source)
+            | Self::Unavailable(source)
+            | Self::Broken(source) => Some(source),
+        }
+    }
+
+    /// For the log: what the store said, where callers are told in other words.
+    pub(crate) fn sentence(&self) -> String {
+        self.failure()
+            .map_or_else(|| self.to_string(), Error::sentence)
+    }
+
+    /// Tells the log how the store failed, if it did: once, by whoever answers a caller with this.
+    pub(crate) fn log(&self) {
+        let Some(error) = self.failure() else {
+            return;
+        };
+        match self {
+            Self::StoreFull(_) => tracing::warn!(%error, "Redis is out of memory"),
+            Self::NotReplicated(_) | Self::NotAccepted(_) => {
+                tracing::warn!(%error, "too few replicas");
+            }
+            Self::TooLarge { .. } => tracing::warn!(%error, "a request is too large for Redis"),
+            Self::Broken(_) => tracing::error!(%error, "the contract is broken"),
+            _ => tracing::warn!(%error, "Redis failed"),
+        }
+    }
+}
+
+impl From<Error> for BridgeError {
+    fn from(error: Error) -> Self {
+        if error.is_out_of_memory() {
+            return Self::StoreFull(error);
+        }
+        match error {
+            Error::NotReplicated {
+                wanted,
+                acknowledged,
+                ..
+            } => Self::NotReplicated(TooFew {
+                wanted,
+                acknowledged,
+                source: error,
+            }),
+            Error::TooLarge { bytes, .. } => Self::TooLarge {
+                bytes,
+                source: error,
+            },
+            error if error.may_pass() => Self::Unavailable(error),
+            error => Self::Broken(error),
+        }
+    }
+}
+
 /// Does what failed for a moment once more, at once. The first may have been done though it failed, so it must be something
-/// that twice is as good as once.
-pub(crate) async fn twice<T, F>(what: impl Fn() -> F) -> Result<T, Error>
+/// that is the same done twice as done once.
+pub(super) async fn retry_once<T, F>(what: impl Fn() -> F) -> Result<T, Error>
 where
     F: Future<Output = Result<T, Error>>,
 {
@@ -90,37 +154,6 @@ fn may_pass_at_once(error: &Error) -> bool {
     error.is_transient()
         && !error.is_out_of_memory()
         && !matches!(error, Error::NotReplicated { .. })
-}
-
-impl From<Error> for BridgeError {
-    fn from(error: Error) -> Self {
-        if error.is_out_of_memory() {
-            tracing::warn!(%error, "Redis is out of memory");
-            return Self::StoreFull;
-        }
-        if let Error::NotReplicated {
-            wanted,
-            acknowledged,
-            ..
-        } = error
-        {
-            tracing::warn!(%error, "too few replicas");
-            return Self::NotReplicated {
-                wanted,
-                acknowledged,
-            };
-        }
-        if let Error::TooLarge { bytes, .. } = error {
-            tracing::warn!(%error, "a request is too large for Redis");
-            return Self::TooLarge { bytes };
-        }
-        if error.may_pass() {
-            tracing::warn!(%error, "Redis failed");
-            return Self::Unavailable(error);
-        }
-        tracing::error!(%error, "the contract is broken");
-        Self::Broken(error)
-    }
 }
 
 #[cfg(test)]
@@ -152,7 +185,7 @@ mod tests {
             (|| Error::Unsuitable("old".to_owned()), 1),
         ] {
             let done = Cell::new(0);
-            let outcome = twice(|| async {
+            let outcome = retry_once(|| async {
                 done.set(done.get() + 1);
                 Err::<(), Error>(fault())
             });
@@ -160,7 +193,7 @@ mod tests {
             assert_eq!(done.get(), wanted, "{}", fault());
         }
         let done = Cell::new(0);
-        let second = twice(|| async {
+        let second = retry_once(|| async {
             done.set(done.get() + 1);
             if done.get() == 1 { Err(lost()) } else { Ok(7) }
         });

@@ -1,60 +1,60 @@
-//! What the product does, in no protocol's words: start a job, wait for it, poll, cancel, answer, list.
+//! What the product does, in no protocol's words. [`Bridge`] is what the use cases of one replica are made of; each concern
+//! has a type and a file of its own: tasks, plain calls, the questions of both, the tasks by which clients answer them, sessions
+//! with their requests and streams, the catalog of tools, what callers carry between two requests, and Redis as a whole.
 
 mod call;
 mod canonical;
 mod catalog;
+mod client_task;
 mod doubt;
 mod error;
 mod fleet;
 mod identity;
-mod input;
+mod plain_call;
+mod question;
 mod seal;
+mod server;
+mod sessions;
 mod submit;
+mod task;
+mod tool;
 mod waiters;
 
 use std::sync::Arc;
 use std::time::Duration;
 
-use taskferry_contract::{
-    CancelReply, LeaveReply, Leaver, LogLine, Owner, Page, PromoteReply, ReplicaId, Ring, Store,
-    TaskId, TaskView,
-};
+use taskferry_contract::{ReplicaId, Ring, Store, TaskId};
 use taskferry_process::{Offload, keep_running};
 use tokio::sync::broadcast;
 use tokio_util::sync::CancellationToken;
 
 pub(crate) use call::{Call, Wanted};
-pub(crate) use catalog::{Catalog, Tool};
-pub(crate) use error::{BridgeError, twice};
+pub(crate) use catalog::Catalog;
+use client_task::ClientTasks;
+pub(crate) use error::BridgeError;
 use fleet::KnownFleet;
 pub(crate) use identity::digest;
+use plain_call::Calls;
+use question::Questions;
+pub(crate) use question::Via;
 use seal::Seal;
 pub(crate) use seal::{Carried, Unsealed};
+pub(crate) use server::Found;
+use server::Server;
+use sessions::{SessionRequests, SessionStreams, Sessions};
+pub(crate) use submit::Limits;
+use submit::Submitter;
+pub(crate) use task::Cancelled;
+use task::Tasks;
+pub(crate) use tool::Tool;
 use waiters::Waiters;
 pub(crate) use waiters::Watch;
 
 /// The registry is read again this often, in case a bell was missed.
 const CATALOG_REFRESH: Duration = Duration::from_secs(5);
 
-/// What a cancelled job says of itself.
-const CANCELLED: &str = "The task was cancelled by request.";
-
-/// So many log lines are read at once.
-const LINES_AT_ONCE: usize = 100;
-
-/// So many rings wait for one who listens to all of them.
+/// A listener to the bell that is slower than this many rings misses some.
 const RINGS_KEPT: usize = 4096;
-
-/// Bounds on what callers may queue.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct Limits {
-    /// The most entries a queue may hold, 0 for no limit.
-    pub(crate) queue_cap: u64,
-    /// The most live jobs an owner may have, 0 for no limit.
-    pub(crate) owner_cap: u64,
-    /// How long the record of a plain call stays after its end: so long a client whose stream broke can fetch the result.
-    pub(crate) plain_keep: Duration,
-}
 
 /// The use cases of one replica. Cheap to clone.
 #[derive(Debug, Clone)]
@@ -64,27 +64,62 @@ pub(crate) struct Bridge(Arc<Inner>);
 struct Inner {
     store: Store,
     replica: ReplicaId,
+    server: Server,
     catalog: Catalog,
-    waiters: Arc<Waiters>,
-    fleet: Arc<KnownFleet>,
-    rings: broadcast::Sender<TaskId>,
+    tasks: Tasks,
+    calls: Calls,
+    questions: Questions,
+    client_tasks: ClientTasks,
+    sessions: Sessions,
+    session_requests: SessionRequests,
+    session_streams: SessionStreams,
     seal: Seal,
-    limits: Limits,
+    waiters: Arc<Waiters>,
+    rings: broadcast::Sender<TaskId>,
     offload: Offload,
 }
 
 impl Bridge {
     pub(crate) fn new(store: Store, limits: Limits) -> Self {
+        let replica = ReplicaId::random();
         let fleet = Arc::new(KnownFleet::new(store.clone()));
-        Self(Arc::new(Inner {
-            catalog: Catalog::new(store.clone()),
-            seal: Seal::new(store.clone()),
-            waiters: Arc::new(Waiters::new(Arc::clone(&fleet))),
-            fleet,
-            store,
-            replica: ReplicaId::random(),
-            rings: broadcast::Sender::new(RINGS_KEPT),
+        let waiters = Arc::new(Waiters::new(store.clone(), Arc::clone(&fleet)));
+        let submitter = Submitter {
+            store: store.clone(),
             limits,
+        };
+        Self(Arc::new(Inner {
+            server: Server::new(store.clone()),
+            catalog: Catalog::new(store.clone()),
+            tasks: Tasks {
+                store: store.clone(),
+                replica: replica.clone(),
+                submitter: submitter.clone(),
+                waiters: Arc::clone(&waiters),
+                fleet: Arc::clone(&fleet),
+            },
+            calls: Calls {
+                store: store.clone(),
+                replica: replica.clone(),
+                submitter,
+                waiters: Arc::clone(&waiters),
+                fleet,
+            },
+            questions: Questions {
+                store: store.clone(),
+                replica: replica.clone(),
+            },
+            client_tasks: ClientTasks {
+                store: store.clone(),
+            },
+            sessions: Sessions::new(store.clone()),
+            session_requests: SessionRequests::new(store.clone()),
+            session_streams: SessionStreams::new(store.clone()),
+            seal: Seal::new(store.clone()),
+            store,
+            replica,
+            waiters,
+            rings: broadcast::Sender::new(RINGS_KEPT),
             offload: Offload::default(),
         }))
     }
@@ -121,18 +156,49 @@ impl Bridge {
         &self.0.catalog
     }
 
-    /// Whether requests can be served: Redis answers, knows every transition, and is used with a contract that this program
-    /// keeps. If not, says why.
-    pub(crate) async fn ready(&self) -> Result<(), String> {
-        self.0.store.ready().await.map_err(|error| {
-            tracing::warn!(%error, "not ready");
-            error.sentence()
-        })
+    /// Tasks.
+    pub(crate) fn tasks(&self) -> &Tasks {
+        &self.0.tasks
     }
 
-    /// This replica.
-    pub(crate) fn replica(&self) -> &ReplicaId {
-        &self.0.replica
+    /// Plain calls.
+    pub(crate) fn calls(&self) -> &Calls {
+        &self.0.calls
+    }
+
+    /// The questions of jobs.
+    pub(crate) fn questions(&self) -> &Questions {
+        &self.0.questions
+    }
+
+    /// The tasks by which clients answer questions.
+    pub(crate) fn client_tasks(&self) -> &ClientTasks {
+        &self.0.client_tasks
+    }
+
+    /// What callers carry between two requests.
+    pub(crate) fn seal(&self) -> &Seal {
+        &self.0.seal
+    }
+
+    /// Redis as a whole.
+    pub(crate) fn server(&self) -> &Server {
+        &self.0.server
+    }
+
+    /// Sessions: opened, found, ended.
+    pub(crate) fn sessions(&self) -> &Sessions {
+        &self.0.sessions
+    }
+
+    /// The requests of sessions.
+    pub(crate) fn session_requests(&self) -> &SessionRequests {
+        &self.0.session_requests
+    }
+
+    /// The own streams of sessions.
+    pub(crate) fn session_streams(&self) -> &SessionStreams {
+        &self.0.session_streams
     }
 
     /// Every ring of this replica's bell.
@@ -151,125 +217,5 @@ impl Bridge {
         let bytes = arguments.len();
         let work = move || tool.check(&arguments);
         self.0.offload.run(bytes, work).await
-    }
-
-    /// The store, for sessions.
-    pub(crate) fn store(&self) -> &Store {
-        &self.0.store
-    }
-
-    /// Watches a task of `owner`; the first look is its state now.
-    pub(crate) async fn watch(&self, id: TaskId, owner: &Owner) -> Result<Watch, BridgeError> {
-        let mut watch = self.0.waiters.watch(&self.0.store, id, owner);
-        let now = self.0.store.watch(id, owner, &self.0.replica).await?;
-        watch.seed(self.owned(now, owner).await?);
-        Ok(watch)
-    }
-
-    /// Makes the plain call that is watched a task, since its caller waits no longer. Nothing if it ended meanwhile: the
-    /// next look shows that.
-    pub(crate) async fn hand_out(
-        &self,
-        watch: &mut Watch,
-        keep: Duration,
-    ) -> Result<Option<TaskView>, BridgeError> {
-        let handed = self.0.store.promote(watch.id(), watch.owner(), keep);
-        match handed.await? {
-            PromoteReply::Promoted(view) => {
-                tracing::info!(task = %view.id, tool = %view.tool, "handed out");
-                Ok(Some(self.0.fleet.complete(view).await))
-            }
-            PromoteReply::AlreadyTerminal(view) => {
-                watch.seed(view);
-                Ok(None)
-            }
-            PromoteReply::NotFound => Err(BridgeError::NotFound),
-        }
-    }
-
-    /// Takes a caller off a plain call, and cancels that if nobody else holds it. One that is a task by now goes on.
-    pub(crate) async fn leave_call(
-        &self,
-        id: TaskId,
-        owner: &Owner,
-        leaver: Leaver,
-    ) -> Result<(), BridgeError> {
-        let left = self
-            .0
-            .store
-            .leave_call(id, owner, leaver, CANCELLED)
-            .await?;
-        if left == LeaveReply::Cancelled {
-            tracing::info!(task = %id, "cancelled, since its caller left");
-        }
-        Ok(())
-    }
-
-    /// Reads a task of `owner`.
-    pub(crate) async fn poll(&self, id: TaskId, owner: &Owner) -> Result<TaskView, BridgeError> {
-        self.owned(self.0.store.view(id).await?, owner).await
-    }
-
-    /// Reads a task of `owner` with its outcome.
-    pub(crate) async fn poll_with_outcome(
-        &self,
-        id: TaskId,
-        owner: &Owner,
-    ) -> Result<TaskView, BridgeError> {
-        self.owned(self.0.store.view_with_outcome(id).await?, owner)
-            .await
-    }
-
-    /// Lines of a job's log after a place, a batch at a time.
-    pub(crate) async fn log_lines(
-        &self,
-        id: TaskId,
-        after: Option<&str>,
-    ) -> Result<Vec<LogLine>, BridgeError> {
-        Ok(self.0.store.log_lines(id, after, LINES_AT_ONCE).await?)
-    }
-
-    /// Cancels a task. `Err(view)` inside if it had ended before. The record of a plain call is no task, though one may know
-    /// its id.
-    pub(crate) async fn cancel(
-        &self,
-        id: TaskId,
-        owner: &Owner,
-    ) -> Result<Result<TaskView, TaskView>, BridgeError> {
-        self.poll(id, owner).await?;
-        match self.0.store.cancel(id, owner, CANCELLED).await? {
-            CancelReply::Cancelled(view) => {
-                tracing::info!(task = %id, tool = %view.tool, "cancelled");
-                Ok(Ok(view))
-            }
-            CancelReply::AlreadyTerminal(view) => Ok(Err(view)),
-            CancelReply::NotFound => Err(BridgeError::NotFound),
-        }
-    }
-
-    /// A page of the owner's tasks.
-    pub(crate) async fn list(
-        &self,
-        owner: &Owner,
-        after: Option<(u64, TaskId)>,
-        limit: usize,
-    ) -> Result<Page, BridgeError> {
-        let mut page = self.0.store.list_owned(owner, after, limit).await?;
-        let mut tasks = Vec::with_capacity(page.tasks.len());
-        for view in page.tasks {
-            tasks.push(self.0.fleet.complete(view).await);
-        }
-        page.tasks = tasks;
-        Ok(page)
-    }
-
-    /// Another owner's task is not found, just as one that never was. So is the record of a plain call: it is no task.
-    async fn owned(&self, view: Option<TaskView>, owner: &Owner) -> Result<TaskView, BridgeError> {
-        let view = view.filter(|view| view.owner == *owner && !view.plain);
-        Ok(self
-            .0
-            .fleet
-            .complete(view.ok_or(BridgeError::NotFound)?)
-            .await)
     }
 }

@@ -9,8 +9,10 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use hmac::{Hmac, KeyInit as _, Mac as _};
 use serde::{Deserialize, Serialize};
 use sha2::Sha256;
-use taskferry_contract::{Error, Owner, Store, TaskId};
+use taskferry_contract::{Owner, Store, TaskId};
 use tokio::time::Instant;
+
+use super::BridgeError;
 
 /// How long a sealed state is good.
 const GOOD_FOR: Duration = Duration::from_secs(3600);
@@ -22,8 +24,8 @@ const KEY_FRESH: Duration = Duration::from_secs(10);
 pub(crate) struct Carried {
     /// The task that waits, if there is one yet.
     pub(crate) task: Option<TaskId>,
-    /// As whom the caller holds it, if not by the task's own id.
-    pub(crate) holder: Option<TaskId>,
+    /// As whom the caller joined it, if it did.
+    pub(crate) joined_as: Option<TaskId>,
     /// The answers given so far: key and JSON.
     pub(crate) answers: Vec<(String, String)>,
     /// The place of the job's log line that was told last.
@@ -35,8 +37,8 @@ pub(crate) struct Carried {
 struct State {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     task: Option<String>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    holder: Option<String>,
+    #[serde(default, rename = "holder", skip_serializing_if = "Option::is_none")]
+    joined_as: Option<String>,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     answers: Vec<(String, String)>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -53,7 +55,7 @@ struct State {
 
 impl State {
     /// What is carried, if this caller may bring it back with this call, and now.
-    fn take(self, (owner, call): (&Owner, &str), now_ms: u64) -> Result<Carried, Unsealed> {
+    fn take(self, owner: &Owner, call: &str, now_ms: u64) -> Result<Carried, Unsealed> {
         if self.until < now_ms {
             return Err(Unsealed::Refused("it expired"));
         }
@@ -66,7 +68,7 @@ impl State {
         };
         Ok(Carried {
             task: read(self.task)?,
-            holder: read(self.holder)?,
+            joined_as: read(self.joined_as)?,
             answers: self.answers,
             log: self.log,
         })
@@ -77,11 +79,11 @@ impl State {
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum Unsealed {
     /// It was made up, changed, expired, or belongs to another caller or call.
-    #[error("requestState is not valid here: {0}; make the call again without it")]
+    #[error("{0}")]
     Refused(&'static str),
     /// The key cannot be read.
     #[error(transparent)]
-    Store(#[from] Error),
+    Failed(#[from] BridgeError),
 }
 
 /// Seals and opens states with the key that all replicas share.
@@ -92,7 +94,7 @@ pub(crate) struct Seal {
 }
 
 impl Seal {
-    pub(crate) fn new(store: Store) -> Self {
+    pub(super) fn new(store: Store) -> Self {
         Self {
             store,
             key: ArcSwapOption::empty(),
@@ -105,10 +107,10 @@ impl Seal {
         carried: &Carried,
         owner: &Owner,
         call: &str,
-    ) -> Result<String, Error> {
+    ) -> Result<String, BridgeError> {
         let state = State {
             task: carried.task.map(|task| task.to_string()),
-            holder: carried.holder.map(|holder| holder.to_string()),
+            joined_as: carried.joined_as.map(|id| id.to_string()),
             answers: carried.answers.clone(),
             log: carried.log.clone(),
             owner: owner.to_string(),
@@ -157,10 +159,10 @@ impl Seal {
         let state = state.ok_or(Unsealed::Refused(
             "it was changed, or not made by this server",
         ))?;
-        state.take((owner, call), now_ms())
+        state.take(owner, call, now_ms())
     }
 
-    async fn key(&self, fresh: Duration) -> Result<String, Error> {
+    async fn key(&self, fresh: Duration) -> Result<String, BridgeError> {
         let known = self.key.load();
         if let Some(known) = known.as_ref()
             && known.1.elapsed() < fresh
@@ -200,7 +202,7 @@ mod tests {
         let (alice, bob) = (Owner::named("alice").unwrap(), Owner::named("bob").unwrap());
         let state = State {
             task: None,
-            holder: None,
+            joined_as: None,
             answers: vec![("name".to_owned(), "{}".to_owned())],
             log: Some("1-0".to_owned()),
             owner: alice.to_string(),
@@ -208,7 +210,7 @@ mod tests {
             until: 1_000,
             nonce: 1,
         };
-        let carried = state.clone().take((&alice, "a call"), 1_000).unwrap();
+        let carried = state.clone().take(&alice, "a call", 1_000).unwrap();
         assert_eq!(
             (carried.answers, carried.log),
             (state.answers.clone(), state.log.clone())
@@ -218,7 +220,7 @@ mod tests {
             (&bob, "a call", 1_000, "another call"),
             (&alice, "another", 1_000, "another call"),
         ] {
-            let refused = state.clone().take((owner, call), now).unwrap_err();
+            let refused = state.clone().take(owner, call, now).unwrap_err();
             assert!(refused.to_string().contains(why), "{refused}");
         }
     }

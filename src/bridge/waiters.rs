@@ -19,13 +19,15 @@ const LOOK_AGAIN: [Duration; 2] = [Duration::from_millis(200), Duration::from_se
 /// The bells of the tasks that something here waits for.
 #[derive(Debug)]
 pub(crate) struct Waiters {
+    store: Store,
     bells: Mutex<HashMap<TaskId, watch::Sender<()>>>,
     fleet: Arc<KnownFleet>,
 }
 
 impl Waiters {
-    pub(super) fn new(fleet: Arc<KnownFleet>) -> Self {
+    pub(super) fn new(store: Store, fleet: Arc<KnownFleet>) -> Self {
         Self {
+            store,
             bells: Mutex::default(),
             fleet,
         }
@@ -46,7 +48,7 @@ impl Waiters {
     }
 
     /// Waits for a task of `owner` from now on.
-    pub(crate) fn watch(self: &Arc<Self>, store: &Store, id: TaskId, owner: &Owner) -> Watch {
+    pub(crate) fn watch(self: &Arc<Self>, id: TaskId, owner: &Owner) -> Watch {
         let bell = self
             .lock()
             .entry(id)
@@ -54,10 +56,9 @@ impl Waiters {
             .subscribe();
         Watch {
             waiters: Arc::clone(self),
-            store: store.clone(),
             id,
             owner: owner.clone(),
-            holder: id,
+            joined_as: id,
             is_found_again: false,
             bell: Some(bell),
             seed: None,
@@ -84,10 +85,9 @@ impl Waiters {
 #[derive(Debug)]
 pub(crate) struct Watch {
     waiters: Arc<Waiters>,
-    store: Store,
     id: TaskId,
     owner: Owner,
-    holder: TaskId,
+    joined_as: TaskId,
     is_found_again: bool,
     bell: Option<watch::Receiver<()>>,
     seed: Option<TaskView>,
@@ -105,18 +105,18 @@ impl Watch {
     }
 
     /// As whom the caller holds the job: the id that its submit named, another than the job's if it joined one.
-    pub(crate) fn holder(&self) -> TaskId {
-        self.holder
+    pub(crate) fn joined_as(&self) -> TaskId {
+        self.joined_as
     }
 
-    /// Notes that the caller joined the job.
-    pub(crate) fn hold_as(&mut self, holder: TaskId) {
-        self.holder = holder;
+    /// Notes as whom the caller joined the job.
+    pub(crate) fn join_as(&mut self, id: TaskId) {
+        self.joined_as = id;
     }
 
     /// Whether the caller joined a job that another call had queued.
     pub(crate) fn has_joined(&self) -> bool {
-        self.holder != self.id
+        self.joined_as != self.id
     }
 
     /// Notes whether the call, made again, finds the same job.
@@ -177,7 +177,7 @@ impl Watch {
             let seen = if with_outcome {
                 self.look().await
             } else {
-                self.owned(self.store.view(self.id).await).await
+                self.owned(self.waiters.store.view(self.id).await).await
             };
             match seen? {
                 Some(view) => return Ok(view),
@@ -191,7 +191,7 @@ impl Watch {
 
     /// The state now; nothing if the store does not answer at the moment.
     pub(crate) async fn look(&self) -> Result<Option<TaskView>, BridgeError> {
-        self.owned(self.store.view_with_outcome(self.id).await)
+        self.owned(self.waiters.store.view_with_outcome(self.id).await)
             .await
     }
 

@@ -8,15 +8,16 @@ use std::time::Duration;
 use anyhow::{Context as _, bail};
 use clap::{Arg, Command as Cli};
 use rustix::process::{Pid, Signal, kill_process};
-use taskferry_contract::{RedisSettings, Store};
+use taskferry_contract::RedisSettings;
 use taskferry_process::settings::FILE_VARIABLE;
 use tokio::process::{Child, Command};
 use tokio_util::sync::CancellationToken;
 
-use super::logging::Announcer;
-use super::serve::{Server, signalled};
+use super::output::Announcer;
 use super::tied;
 use crate::config::{self, DevConfig};
+use crate::operator::Operator;
+use crate::serve::{Server, signalled};
 
 /// How long Redis, and then the worker's tools, may take to appear.
 const PATIENCE: Duration = Duration::from_secs(15);
@@ -156,11 +157,11 @@ impl Redis {
         command.arg(folder).stdout(Stdio::null());
         let mut process = Process::start("redis-server", &mut command)?;
         let url = format!("redis://127.0.0.1:{port}/0");
-        let store = Store::new(&RedisSettings::new(&url))?;
+        let operator = Operator::new(&RedisSettings::new(&url))?;
         let socket = folder.join(SOCKET);
         let answers = async {
             // It makes its socket once it has its port: before that, whoever answers there is another's Redis.
-            while !socket.exists() || store.ready().await.is_err() {
+            while !socket.exists() || !operator.is_ready().await {
                 tokio::time::sleep(Duration::from_millis(20)).await;
             }
         };

@@ -1,18 +1,13 @@
 //! `taskferry doctor`: whether this Redis can be trusted with jobs, and what to change.
 
-use std::time::Duration;
-
-use anyhow::Context as _;
 use clap::{Arg, ArgMatches, Command};
 use serde_json::json;
-use taskferry_contract::{Durability, Finding, Store, Verdict};
+use taskferry_contract::{Durability, Finding, Verdict};
 
-use super::logging::print;
-use super::operator;
-use crate::config::OperatorConfig;
-
-/// How long the whole examination may take.
-const PATIENCE: Duration = Duration::from_secs(15);
+use super::arguments;
+use super::format::{json_line, plain};
+use super::output::print;
+use crate::operator::Operator;
 
 pub(super) fn command() -> Command {
     let durability = Arg::new("durability")
@@ -22,17 +17,20 @@ pub(super) fn command() -> Command {
     let command = Command::new("doctor")
         .about("Examine Redis; exit code 1 if something would break jobs or lose them")
         .arg(durability)
-        .arg(operator::json());
-    operator::with_redis(command)
+        .arg(arguments::json());
+    arguments::with_redis(command)
 }
 
 /// Examines, tells, and says whether nothing failed.
-pub(super) async fn run(config: &OperatorConfig, args: &ArgMatches) -> anyhow::Result<bool> {
-    let store = Store::new(&config.redis).context("redis_url cannot be used")?;
-    let findings = examine(&store, config).await;
+pub(super) async fn run(
+    operator: &Operator,
+    wanted: Option<Durability>,
+    args: &ArgMatches,
+) -> bool {
+    let findings = operator.examine(wanted).await;
     for finding in &findings {
         if args.get_flag("json") {
-            print(&operator::json_line(&as_json(finding)));
+            print(&json_line(&as_json(finding)));
         } else {
             tell(finding);
         }
@@ -43,40 +41,17 @@ pub(super) async fn run(config: &OperatorConfig, args: &ArgMatches) -> anyhow::R
             "What CONFIG SET changes lasts until Redis restarts: put it into redis.conf as well.",
         );
     }
-    Ok(findings
+    findings
         .iter()
-        .all(|finding| finding.verdict != Verdict::Fail))
-}
-
-async fn examine(store: &Store, config: &OperatorConfig) -> Vec<Finding> {
-    let wanted: Option<Durability> = config.durability;
-    let unreachable = |found: String, remedy: Option<&str>| {
-        let ask = || {
-            format!(
-                "see whether it answers: redis-cli -u {} PING",
-                without_password(&config.redis.url)
-            )
-        };
-        vec![Finding {
-            check: "connection",
-            verdict: Verdict::Fail,
-            found,
-            remedy: Some(remedy.map_or_else(ask, str::to_owned)),
-        }]
-    };
-    match tokio::time::timeout(PATIENCE, store.examine(wanted)).await {
-        Ok(Ok(findings)) => findings,
-        Ok(Err(error)) => unreachable(error.to_string(), error.remedy()),
-        Err(_elapsed) => unreachable(format!("Redis did not answer within {PATIENCE:?}"), None),
-    }
+        .all(|finding| finding.verdict != Verdict::Fail)
 }
 
 fn tell(finding: &Finding) {
     let verdict = finding.verdict.as_str();
-    let found = operator::plain(&finding.found);
+    let found = plain(&finding.found);
     print(&format!("{verdict:<5} {:<12} {found}", finding.check));
     if let Some(remedy) = &finding.remedy {
-        print(&format!("{:18} {}", "", operator::plain(remedy)));
+        print(&format!("{:18} {}", "", plain(remedy)));
     }
 }
 
@@ -86,27 +61,4 @@ fn as_json(finding: &Finding) -> String {
         "remedy": finding.remedy,
     })
     .to_string()
-}
-
-/// The address with a placeholder for what must not be shown.
-fn without_password(url: &str) -> String {
-    let Some((scheme, rest)) = url.split_once("://") else {
-        return url.to_owned();
-    };
-    match rest.rsplit_once('@') {
-        Some((_credentials, place)) => format!("{scheme}://USER:PASSWORD@{place}"),
-        None => url.to_owned(),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_password_is_not_shown() {
-        let shown = without_password("redis://me:p@ss@host:1/0");
-        assert_eq!(shown, "redis://USER:PASSWORD@host:1/0");
-        assert_eq!(without_password("redis://host/0"), "redis://host/0");
-    }
 }

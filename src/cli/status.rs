@@ -1,107 +1,43 @@
 //! `taskferry status`: how it all stands, on one screen.
 
-use std::collections::{BTreeMap, BTreeSet};
-use std::time::Duration;
+use std::collections::BTreeMap;
 
-use anyhow::Context as _;
 use clap::{ArgMatches, Command};
 use serde_json::{Value, json};
-use taskferry_contract::{
-    CONTRACT_VERSION, Error, Misplaced, QueueName, QueueOverview, ServerOverview, ShardOverview,
-    Store, ToolDefinition, WorkerInfo,
-};
+use taskferry_contract::{CONTRACT_VERSION, WorkerId};
 
-use super::logging::print;
-use super::operator::{self, moment, span};
-use crate::config::OperatorConfig;
+use super::arguments;
+use super::format::{json_line, moment, plain, span, table};
+use super::output::print;
+use crate::operator::{Operator, Overview, SeenWorker};
 
 pub(super) fn command() -> Command {
     let command = Command::new("status")
         .about("How it all stands: Redis, queues, workers, dead letters")
-        .arg(operator::json());
-    operator::with_redis(command)
-}
-
-/// Everything at one moment, or nearly so.
-struct Status {
-    server: ServerOverview,
-    queues: Vec<(QueueName, QueueOverview)>,
-    rest: ShardOverview,
-    workers: Vec<(WorkerInfo, u64)>,
-    tools: usize,
-    misplaced: Vec<Misplaced>,
+        .arg(arguments::json());
+    arguments::with_redis(command)
 }
 
 /// So many of the workers of a queue are named.
 const NAMED: usize = 3;
 
-impl Status {
-    async fn read(store: &Store) -> anyhow::Result<Self> {
-        let tools = match store.tools().await {
-            Err(Error::WrongType { .. }) => Vec::<ToolDefinition>::new(),
-            tools => tools?,
-        };
-        let registered: BTreeSet<&QueueName> = tools.iter().map(|tool| &tool.queue).collect();
-        let survey = store.survey().await?;
-        let workers = store.workers().await?;
-        let names: BTreeSet<&QueueName> =
-            registered.iter().copied().chain(&survey.queues).collect();
-        let mut queues = Vec::new();
-        for name in names {
-            let queue = store.queue_overview(name).await?;
-            let served = workers.iter().any(|(worker, _)| worker.serves(name));
-            // The stream of a queue that nobody uses any more stays, empty.
-            if registered.contains(name) || served || queue != QueueOverview::default() {
-                queues.push((name.clone(), queue));
-            }
-        }
-        Ok(Self {
-            queues,
-            rest: store.shard_overview().await?,
-            workers,
-            tools: tools.len(),
-            misplaced: survey.misplaced,
-            server: store.server_overview().await?,
-        })
-    }
-
-    /// The workers that may begin jobs of a queue.
-    fn serving(&self, queue: &QueueName) -> Vec<&str> {
-        let workers = self.workers.iter();
-        let serving = workers.filter(|(worker, beat)| {
-            worker.serves(queue) && worker.is_counted_on(self.silent(*beat))
-        });
-        serving.map(|(worker, _)| worker.id.as_str()).collect()
-    }
-
-    /// How long ago a worker was heard of.
-    fn silent(&self, beat_ms: u64) -> Duration {
-        Duration::from_millis(self.ago(beat_ms))
-    }
-
-    fn ago(&self, ms: u64) -> u64 {
-        self.server.now_ms.saturating_sub(ms)
-    }
-}
-
-pub(super) async fn run(config: &OperatorConfig, args: &ArgMatches) -> anyhow::Result<()> {
-    let store = Store::new(&config.redis).context("redis_url cannot be used")?;
-    let status = Status::read(&store).await?;
+pub(super) async fn run(operator: &Operator, args: &ArgMatches) -> anyhow::Result<()> {
+    let overview = operator.overview().await?;
     if args.get_flag("json") {
-        print(&operator::json_line(&as_json(&status).to_string()));
+        print(&json_line(&as_json(&overview).to_string()));
     } else {
-        head(&status).iter().for_each(|line| print(line));
-        misplaced(&status).iter().for_each(|line| print(line));
+        head(&overview).iter().for_each(|line| print(line));
+        misplaced(&overview).iter().for_each(|line| print(line));
         print("");
-        queues(&status).iter().for_each(|line| print(line));
+        queues(&overview).iter().for_each(|line| print(line));
         print("");
-        workers(&status).iter().for_each(|line| print(line));
+        workers(&overview).iter().for_each(|line| print(line));
     }
     Ok(())
 }
 
-fn head(status: &Status) -> Vec<String> {
-    let (server, rest) = (&status.server, &status.rest);
+fn head(overview: &Overview) -> Vec<String> {
+    let (server, rest) = (&overview.server, &overview.rest);
     let role = if server.is_primary { "" } else { ", a replica" };
     let limit = match server.max_bytes {
         0 => "no limit".to_owned(),
@@ -123,16 +59,16 @@ fn head(status: &Status) -> Vec<String> {
     vec![
         format!(
             "redis      {}{role}, up {}, {} MiB {limit}, {} connections",
-            operator::plain(&server.product),
+            plain(&server.product),
             span(server.uptime_seconds.saturating_mul(1000)),
             server.used_bytes >> 20,
             server.connections
         ),
         format!(
             "contract   {} (this program: {CONTRACT_VERSION})",
-            operator::plain(contract)
+            plain(contract)
         ),
-        format!("tools      {}", status.tools),
+        format!("tools      {}", overview.tools),
         format!("due        {due}"),
         format!("at limit   {at_limit}"),
         format!("dead       {}", rest.dead),
@@ -148,7 +84,7 @@ fn expired(counts: &BTreeMap<String, u64>) -> String {
     }
     let tools = counts.iter().take(NAMED);
     let mut tools: Vec<String> = tools
-        .map(|(tool, count)| format!("{} {count}", operator::plain(tool)))
+        .map(|(tool, count)| format!("{} {count}", plain(tool)))
         .collect();
     if counts.len() > NAMED {
         tools.push("…".to_owned());
@@ -156,22 +92,23 @@ fn expired(counts: &BTreeMap<String, u64>) -> String {
     format!("{all}, while they waited to run ({})", tools.join(", "))
 }
 
-fn misplaced(status: &Status) -> Vec<String> {
-    let lines = status.misplaced.iter().map(|found| {
-        let found = operator::plain(&found.to_string());
+fn misplaced(overview: &Overview) -> Vec<String> {
+    let lines = overview.misplaced.iter().map(|found| {
+        let found = plain(&found.to_string());
         format!("misplaced  {found}: see what it is, and remove it with redis-cli DEL")
     });
     lines.collect()
 }
 
-fn queues(status: &Status) -> Vec<String> {
-    let rows = status.queues.iter().map(|(name, queue)| {
-        let oldest = queue.oldest_ms.map(|at| span(status.ago(at)));
-        let serving = status.serving(name);
+fn queues(overview: &Overview) -> Vec<String> {
+    let rows = overview.queues.iter().map(|queue| {
+        let (on, serving) = (&queue.overview, &queue.served_by);
+        let oldest = on.oldest_ms.map(|at| span(overview.ago(at)));
         let served_by = match serving.len() {
             0 => "nobody".to_owned(),
             count => {
-                let named: Vec<&str> = serving.into_iter().take(NAMED).collect();
+                let named = serving.iter().take(NAMED).map(WorkerId::as_str);
+                let named: Vec<&str> = named.collect();
                 let named = named.join(", ");
                 match count.saturating_sub(NAMED) {
                     0 => named,
@@ -180,28 +117,29 @@ fn queues(status: &Status) -> Vec<String> {
             }
         };
         vec![
-            name.to_string(),
-            queue.length.saturating_sub(queue.pending).to_string(),
-            queue.pending.to_string(),
+            queue.name.to_string(),
+            on.length.saturating_sub(on.pending).to_string(),
+            on.pending.to_string(),
             oldest.unwrap_or_else(|| "-".to_owned()),
             served_by,
         ]
     });
     let head = ["QUEUE", "WAITING", "GIVEN OUT", "OLDEST", "SERVED BY"];
-    operator::table(&head, rows.collect())
+    table(&head, rows.collect())
 }
 
-fn workers(status: &Status) -> Vec<String> {
-    let rows = status.workers.iter().map(|(worker, beat)| {
+fn workers(overview: &Overview) -> Vec<String> {
+    let rows = overview.workers.iter().map(|seen| {
+        let worker = &seen.info;
         vec![
             worker.id.to_string(),
             worker.host.clone(),
             worker.pid.to_string(),
             worker.version.clone(),
             format!("{}/{}", worker.busy, worker.slots),
-            format!("{} ago", span(status.ago(*beat))),
+            format!("{} ago", span(overview.ago(seen.beat_ms))),
             worker.tools.clone(),
-            doing(worker, status.silent(*beat)),
+            doing(seen),
         ]
     });
     let head = [
@@ -214,42 +152,45 @@ fn workers(status: &Status) -> Vec<String> {
         "TOOLS",
         "DOES",
     ];
-    operator::table(&head, rows.collect())
+    table(&head, rows.collect())
 }
 
 /// What a worker does, or did when it was heard of last.
-fn doing(worker: &WorkerInfo, silent: Duration) -> String {
-    if WorkerInfo::is_silent(silent) {
-        return format!("silent; was {}", worker.doing);
+fn doing(seen: &SeenWorker) -> String {
+    if seen.is_silent() {
+        return format!("silent; was {}", seen.info.doing);
     }
-    worker.doing.clone()
+    seen.info.doing.clone()
 }
 
-fn as_json(status: &Status) -> Value {
-    let server = &status.server;
-    let queues = status.queues.iter().map(|(name, queue)| {
+fn as_json(overview: &Overview) -> Value {
+    let server = &overview.server;
+    let queues = overview.queues.iter().map(|queue| {
+        let on = &queue.overview;
+        let served_by = queue.served_by.iter().map(WorkerId::as_str);
         json!({
-            "queue": name, "length": queue.length, "given_out": queue.pending,
-            "oldest_ms": queue.oldest_ms, "served_by": status.serving(name),
+            "queue": queue.name, "length": on.length, "given_out": on.pending,
+            "oldest_ms": on.oldest_ms, "served_by": served_by.collect::<Vec<_>>(),
         })
     });
-    let workers = status.workers.iter().map(|(worker, beat)| {
+    let workers = overview.workers.iter().map(|seen| {
+        let worker = &seen.info;
         json!({
             "id": worker.id.as_str(), "host": worker.host, "pid": worker.pid,
             "version": worker.version, "busy": worker.busy, "slots": worker.slots,
-            "beat_ms": beat, "tools": worker.tools.split(',').collect::<Vec<_>>(),
+            "beat_ms": seen.beat_ms, "tools": worker.tools.split(',').collect::<Vec<_>>(),
             "queues": worker.queues.split(',').filter(|name| !name.is_empty()).collect::<Vec<_>>(),
-            "doing": worker.doing, "silent": WorkerInfo::is_silent(status.silent(*beat)),
+            "doing": worker.doing, "silent": seen.is_silent(),
         })
     });
     json!({
         "now_ms": server.now_ms, "product": server.product, "primary": server.is_primary,
         "uptime_seconds": server.uptime_seconds, "used_bytes": server.used_bytes,
         "max_bytes": server.max_bytes, "connections": server.connections,
-        "contract": server.contract, "tools": status.tools, "due": status.rest.due,
-        "next_due_ms": status.rest.next_due_ms, "waiting": status.rest.waiting, "dead": status.rest.dead,
-        "expired": status.rest.expired,
-        "misplaced": status.misplaced.iter().map(|found| json!({
+        "contract": server.contract, "tools": overview.tools, "due": overview.rest.due,
+        "next_due_ms": overview.rest.next_due_ms, "waiting": overview.rest.waiting, "dead": overview.rest.dead,
+        "expired": overview.rest.expired,
+        "misplaced": overview.misplaced.iter().map(|found| json!({
             "key": found.key, "holds": found.holds, "belongs": found.belongs,
         })).collect::<Vec<_>>(),
         "queues": queues.collect::<Vec<_>>(), "workers": workers.collect::<Vec<_>>(),

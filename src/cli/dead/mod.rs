@@ -7,15 +7,12 @@ use std::time::Duration;
 
 use anyhow::{Context as _, bail};
 use clap::{Arg, ArgAction, ArgGroup, ArgMatches, Command, value_parser};
-use taskferry_contract::{DeadLetter, LetterFilter, LetterId, Store, TaskId};
+use taskferry_contract::{DeadLetter, LetterFilter, LetterId};
 use taskferry_process::settings;
 
-use super::logging::{print, say};
-use super::operator;
-use crate::config::OperatorConfig;
-
-/// So many letters are handled at once.
-const BATCH: usize = 200;
+use super::arguments;
+use super::output::{print, say};
+use crate::operator::{DeadLetters, LetterName, Operator};
 
 pub(super) fn command() -> Command {
     let limit = Arg::new("limit")
@@ -45,27 +42,27 @@ pub(super) fn command() -> Command {
             with_filters(Command::new("list").about("The newest first"), "Only those").args([
                 limit,
                 before,
-                operator::json(),
+                arguments::json(),
             ]),
         )
         .subcommand(
             Command::new("show")
                 .about("Everything that is known of one, with its arguments")
                 .arg(ids("One of them").required(true).num_args(1))
-                .arg(operator::json()),
+                .arg(arguments::json()),
         )
         .subcommand(with_choice(
             Command::new("retry")
                 .about("Queue jobs again, each as a new task with all its attempts")
                 .arg(retry::second_run())
-                .arg(operator::json()),
+                .arg(arguments::json()),
         ))
         .subcommand(with_choice(
             Command::new("purge")
                 .about("Throw letters away; the records of their tasks stay until their ttl")
                 .arg(older),
         ));
-    operator::with_redis(command)
+    arguments::with_redis(command)
 }
 
 fn ids(help: &'static str) -> Arg {
@@ -110,34 +107,34 @@ fn with_choice(command: Command) -> Command {
 }
 
 /// Runs a subcommand; says whether all of it went well.
-pub(super) async fn run(config: &OperatorConfig, args: &ArgMatches) -> anyhow::Result<bool> {
-    let store = Store::new(&config.redis).context("redis_url cannot be used")?;
+pub(super) async fn run(operator: &Operator, args: &ArgMatches) -> anyhow::Result<bool> {
+    let letters = operator.dead_letters();
     match args.subcommand() {
-        Some(("list", args)) => list(&store, args).await,
+        Some(("list", args)) => list(&letters, args).await,
         Some(("show", args)) => {
             for id in given(args) {
-                let letter = find(&store, id).await?;
-                tell::show(&store, &letter, args.get_flag("json")).await?;
+                let letter = find(&letters, id).await?;
+                let detail = letters.detail(&letter).await?;
+                tell::show(&letter, &detail, args.get_flag("json"));
             }
             Ok(true)
         }
         Some(("retry", args)) => {
-            let mut retry = retry::Retry::new(&store, args).await?;
+            let mut retry = retry::Retry::new(letters.retrier().await?, args);
             let mut well = true;
-            for_each(&store, args, async |letters: Vec<DeadLetter>| {
-                for letter in &letters {
+            let found = for_each(&letters, args, async |some: Vec<DeadLetter>| {
+                for letter in &some {
                     well &= retry.retry(letter).await?;
                 }
                 Ok(())
             })
-            .await
-            .map(|found| found & retry.tell_kept() && well)
+            .await?;
+            Ok(found & retry.tell_kept() && well)
         }
         Some(("purge", args)) => {
             let mut purged = 0;
-            let found = for_each(&store, args, async |letters: Vec<DeadLetter>| {
-                let ids: Vec<LetterId> = letters.iter().map(|letter| letter.id).collect();
-                purged += store.purge_dead(&ids).await?;
+            let found = for_each(&letters, args, async |some: Vec<DeadLetter>| {
+                purged += letters.purge(&some).await?;
                 Ok(())
             })
             .await?;
@@ -148,18 +145,16 @@ pub(super) async fn run(config: &OperatorConfig, args: &ArgMatches) -> anyhow::R
     }
 }
 
-async fn list(store: &Store, args: &ArgMatches) -> anyhow::Result<bool> {
+async fn list(letters: &DeadLetters<'_>, args: &ArgMatches) -> anyhow::Result<bool> {
     let limit = args.get_one::<u32>("limit").map_or(0, |limit| *limit);
     let limit = usize::try_from(limit).unwrap_or(usize::MAX);
     let filter = LetterFilter {
         before: args.get_one::<LetterId>("before").copied(),
         ..filter(args)
     };
-    let mut letters = store.dead_letters(&filter, limit.saturating_add(1)).await?;
-    let more = letters.len() > limit;
-    letters.truncate(limit);
-    tell::list(&letters, args.get_flag("json"));
-    if let (true, Some(last)) = (more, letters.last()) {
+    let page = letters.list(&filter, limit).await?;
+    tell::list(&page.letters, args.get_flag("json"));
+    if let (true, Some(last)) = (page.has_more, page.letters.last()) {
         say(&format!("there are more: --before {}", last.id));
     }
     Ok(true)
@@ -180,14 +175,14 @@ fn given(args: &ArgMatches) -> impl Iterator<Item = &String> {
 /// Handles the letters that were chosen, batch by batch, none that is buried meanwhile. Says whether all that were named
 /// are there; what is not is told.
 async fn for_each(
-    store: &Store,
+    letters: &DeadLetters<'_>,
     args: &ArgMatches,
     mut handle: impl AsyncFnMut(Vec<DeadLetter>) -> anyhow::Result<()>,
 ) -> anyhow::Result<bool> {
     if !args.get_flag("all") {
         let mut found = true;
         for id in given(args) {
-            match find(store, id).await {
+            match find(letters, id).await {
                 Ok(letter) => handle(vec![letter]).await?,
                 Err(error) => {
                     say(&format!("taskferry: {error:#}"));
@@ -198,31 +193,19 @@ async fn for_each(
         return Ok(found);
     }
     let older = args.try_get_one::<Duration>("older_than").ok().flatten();
-    let older_ms = older.map_or(0, |age| u64::try_from(age.as_millis()).unwrap_or(u64::MAX));
-    // Not one of this very moment: a job that is retried and fails at once would come up again.
-    let until_ms = store.now_ms().await?.saturating_sub(older_ms);
-    let mut filter = LetterFilter {
-        until_ms: Some(until_ms),
-        ..filter(args)
-    };
+    let older = older.copied().unwrap_or_default();
+    let mut batches = letters.all(filter(args), older).await?;
     loop {
-        let letters = store.dead_letters(&filter, BATCH).await?;
-        let Some(last) = letters.last() else {
+        let some = batches.next().await?;
+        if some.is_empty() {
             return Ok(true);
-        };
-        filter.before = Some(last.id);
-        handle(letters).await?;
+        }
+        handle(some).await?;
     }
 }
 
 /// A letter by its own id or its task's.
-async fn find(store: &Store, id: &str) -> anyhow::Result<DeadLetter> {
-    let found = match (id.parse::<LetterId>(), id.parse::<TaskId>()) {
-        (Ok(letter), _) => store.dead_letter_at(letter).await?,
-        (_, Ok(task)) => store.dead_letter_of(task).await?,
-        _ => bail!(
-            "{id:?} is neither the id of a dead letter, as in 0:1795405088549-0, nor that of a task"
-        ),
-    };
+async fn find(letters: &DeadLetters<'_>, id: &str) -> anyhow::Result<DeadLetter> {
+    let found = letters.find(id.parse::<LetterName>()?).await?;
     found.with_context(|| format!("there is no dead letter {id}; see: taskferry dead list"))
 }

@@ -1,24 +1,17 @@
-//! Queueing dead jobs again.
+//! `dead retry`: queues dead jobs again, and tells what became of each.
 
-use std::collections::{BTreeMap, HashMap};
-use std::sync::Arc;
-use std::time::Duration;
+use std::collections::BTreeMap;
 
 use anyhow::Context as _;
 use clap::{Arg, ArgAction, ArgMatches};
 use serde_json::json;
-use taskferry_contract::{DeadLetter, Error, Remains, ReviveReply, Store, TaskId};
+use taskferry_contract::{DeadLetter, Remains, ReviveReply};
 
-use crate::bridge::Tool;
-use crate::cli::logging::{print, say};
-use crate::cli::operator;
+use crate::cli::format::plain;
+use crate::cli::output::{print, say};
+use crate::operator::{Prepared, Ready, Retrier};
 
-/// A call that failed in passing is repeated so often.
-const REPEATS: u32 = 3;
-/// Between two of them.
-const PAUSE: Duration = Duration::from_millis(300);
-
-/// The flag that takes the risk of [`Remains::may_run_once`].
+/// The flag that takes the risk of a second run.
 const SECOND_RUN: &str = "risk-second-run";
 
 /// What comes before the decision about a job that may run once: a command goes on when its worker is killed alone.
@@ -35,9 +28,7 @@ pub(super) fn second_run() -> Arg {
 
 /// Retries letters one by one.
 pub(super) struct Retry<'a> {
-    store: &'a Store,
-    /// The tools as they are registered now; their limits hold for what is retried.
-    tools: HashMap<String, Arc<Tool>>,
+    retrier: Retrier<'a>,
     as_json: bool,
     /// Whether what may run once is run again.
     second_run: bool,
@@ -48,20 +39,14 @@ pub(super) struct Retry<'a> {
 }
 
 impl<'a> Retry<'a> {
-    pub(super) async fn new(store: &'a Store, args: &ArgMatches) -> anyhow::Result<Self> {
-        let tools = store.tools().await?.into_iter();
-        let tools = tools.filter_map(|definition| {
-            let name = definition.name.to_string();
-            Some((name, Arc::new(Tool::new(definition).ok()?)))
-        });
-        Ok(Self {
-            store,
-            tools: tools.collect(),
+    pub(super) fn new(retrier: Retrier<'a>, args: &ArgMatches) -> Self {
+        Self {
+            retrier,
             as_json: args.get_flag("json"),
             second_run: args.get_flag(SECOND_RUN),
             all: args.get_flag("all"),
             kept: BTreeMap::new(),
-        })
+        }
     }
 
     /// Tells what of all letters was kept, since its job may run once. True if nothing was.
@@ -75,19 +60,16 @@ impl<'a> Retry<'a> {
         say(&format!(
             "taskferry: {count} not retried, since these jobs may run once (attempts = 1) and were begun, so their work may \
              be done twice ({}). {FIRST}; then purge those whose work was done, and retry the others by their ids with --{SECOND_RUN}",
-            operator::plain(&tools.join(", "))
+            plain(&tools.join(", "))
         ));
         false
     }
 
-    /// Whether a letter is kept since its job may run once, which is told or counted.
-    fn keep(&mut self, letter: &DeadLetter, remains: &Remains, once: bool) -> bool {
-        if !once || self.second_run {
-            return false;
-        }
+    /// Tells or counts that a letter is kept, since its job may run once.
+    fn keep(&mut self, letter: &DeadLetter, remains: &Remains) {
         if self.all {
             *self.kept.entry(letter.tool.clone()).or_default() += 1;
-            return true;
+            return;
         }
         let known = match remains.max_attempts {
             Some(_) => "may run once (attempts = 1)",
@@ -98,43 +80,34 @@ impl<'a> Retry<'a> {
              purge it if its work was done, or add --{SECOND_RUN} to run it again",
             letter.id, remains.origin
         ));
-        true
     }
 
     /// Queues the job of a letter again and tells its new id. False if it cannot be, which is told.
     ///
     /// Errors are those of Redis, with which the others would fail too.
     pub(super) async fn retry(&mut self, letter: &DeadLetter) -> anyhow::Result<bool> {
-        let remains = self.store.remains(letter).await?;
-        let (tool, remains, task) = match self.fit(letter, remains) {
-            Ok(fit) => fit,
-            Err(reason) => {
+        let ready = match self.retrier.prepare(letter).await? {
+            Prepared::Ready(ready) => ready,
+            Prepared::Unfit(unfit) => {
                 say(&format!(
                     "taskferry: {} cannot be retried: {}",
                     letter.id,
-                    operator::plain(&reason)
+                    plain(&unfit.to_string())
                 ));
                 return Ok(false);
             }
         };
-        let once = remains.may_run_once(&tool.definition);
-        if self.keep(letter, &remains, once) {
+        if ready.risks_second_run() && !self.second_run {
+            self.keep(letter, &ready.remains);
             // One by one it is a failure at once; of all, `tell_kept` says so at the end.
             return Ok(self.all);
         }
-        let id = TaskId::random(task.shard());
-        let reply = self.revive(letter, &remains, &tool, id).await;
+        let reply = self.retrier.revive(letter, &ready).await;
+        let (task, id) = (ready.task, ready.new_task);
         let reply =
             reply.with_context(|| format!("it is unknown whether {id} was queued for {task}"))?;
         match reply {
-            ReviveReply::Queued if self.as_json => {
-                let told = json!({
-                    "letter": letter.id.to_string(), "task": task.to_string(), "new_task": id.to_string(),
-                    "origin_task": remains.origin.to_string(),
-                });
-                print(&told.to_string());
-            }
-            ReviveReply::Queued => print(&format!("{task} -> {id}")),
+            ReviveReply::Queued => self.tell_queued(letter, &ready),
             ReviveReply::Gone => {
                 let letter = letter.id;
                 say(&format!(
@@ -146,45 +119,15 @@ impl<'a> Retry<'a> {
         Ok(true)
     }
 
-    /// What it takes to run the job again, or why it cannot be.
-    fn fit(
-        &self,
-        letter: &DeadLetter,
-        remains: Option<Remains>,
-    ) -> Result<(Arc<Tool>, Remains, TaskId), String> {
-        let task = letter
-            .task
-            .ok_or("it was an entry that names no job, which somebody else wrote to the stream")?;
-        let remains = remains.ok_or(
-            "its record has expired, and its arguments were too long to be kept in the letter",
-        )?;
-        let name = &letter.tool;
-        let tool = self.tools.get(name).ok_or_else(|| {
-            format!("tool {name} is not registered; start a worker that has it, or register it with: taskferry tools add FILE")
-        })?;
-        tool.check(&remains.arguments)
-            .map_err(|reason| format!("its tool has changed: {reason}"))?;
-        Ok((Arc::clone(tool), remains, task))
-    }
-
-    async fn revive(
-        &self,
-        letter: &DeadLetter,
-        remains: &Remains,
-        tool: &Tool,
-        id: TaskId,
-    ) -> Result<ReviveReply, Error> {
-        let mut repeats = 0;
-        loop {
-            let reply = self
-                .store
-                .revive(letter, remains, &tool.definition, id)
-                .await;
-            match reply {
-                Err(error) if error.is_transient() && repeats < REPEATS => repeats += 1,
-                reply => return reply,
-            }
-            tokio::time::sleep(PAUSE).await;
+    fn tell_queued(&self, letter: &DeadLetter, ready: &Ready) {
+        let (task, id) = (ready.task, ready.new_task);
+        if !self.as_json {
+            return print(&format!("{task} -> {id}"));
         }
+        let told = json!({
+            "letter": letter.id.to_string(), "task": task.to_string(), "new_task": id.to_string(),
+            "origin_task": ready.remains.origin.to_string(),
+        });
+        print(&told.to_string());
     }
 }

@@ -1,10 +1,11 @@
 //! How dead letters are shown.
 
 use serde_json::{Map, Value, json};
-use taskferry_contract::{DeadLetter, Store, TaskView};
+use taskferry_contract::{DeadLetter, TaskView};
 
-use crate::cli::logging::print;
-use crate::cli::operator::{json_line, moment, plain, table};
+use crate::cli::format::{json_line, moment, plain, table};
+use crate::cli::output::print;
+use crate::operator::LetterDetail;
 
 /// Without arguments: they are nobody's business until someone asks for one letter.
 pub(super) fn list(letters: &[DeadLetter], as_json: bool) {
@@ -85,12 +86,8 @@ fn last_run(letter: &DeadLetter) -> String {
 }
 
 /// All of a letter, and how the job's record stands.
-pub(super) async fn show(store: &Store, letter: &DeadLetter, as_json: bool) -> anyhow::Result<()> {
-    let record = match letter.task {
-        Some(task) => store.view_with_outcome(task).await?,
-        None => None,
-    };
-    let remains = store.remains(letter).await?;
+pub(super) fn show(letter: &DeadLetter, detail: &LetterDetail, as_json: bool) {
+    let LetterDetail { record, remains } = detail;
     let arguments = remains.as_ref().map(|remains| remains.arguments.as_str());
     let owner = remains.as_ref().map(|remains| remains.owner.as_str());
     let most = remains.as_ref().and_then(|it| it.max_attempts);
@@ -108,7 +105,7 @@ pub(super) async fn show(store: &Store, letter: &DeadLetter, as_json: bool) -> a
         let mut all = line(letter);
         all.extend(more.map(|(name, value)| (name.to_owned(), value)));
         print(&json_line(&Value::Object(all).to_string()));
-        return Ok(());
+        return;
     }
     let kept = record.as_ref().map_or_else(
         || "expired".to_owned(),
@@ -137,7 +134,6 @@ pub(super) async fn show(store: &Store, letter: &DeadLetter, as_json: bool) -> a
     for (name, value) in lines {
         print(&format!("{name:<10} {}", or_dash(&value)));
     }
-    Ok(())
 }
 
 fn record_json(view: &TaskView) -> Value {

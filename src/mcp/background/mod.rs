@@ -12,7 +12,7 @@ use serde_json::value::RawValue;
 use taskferry_contract::{Object, TaskId, misfit, plain};
 use tokio::time::Instant;
 
-use crate::bridge::{BridgeError, Tool, Watch};
+use crate::bridge::{BridgeError, Cancelled, Tool, Watch};
 use crate::mcp::edge::Edge;
 use crate::mcp::jsonrpc::RpcError;
 use crate::mcp::protocol::inbound::Caller;
@@ -130,9 +130,8 @@ impl Background {
                 built_in: Some(built_in),
             });
         }
-        let found = self.edge.bridge.catalog().find(name).await;
+        let found = self.edge.bridge.catalog().find(name).await?;
         let tool = found
-            .map_err(BridgeError::from)?
             .ok_or_else(|| RpcError::invalid_params(format!("unknown tool: {}", plain(name))))?;
         Ok(Called {
             tool,
@@ -193,7 +192,7 @@ impl Background {
             BuiltIn::Status => {
                 let watch = match call.resumed {
                     Some(watch) => watch,
-                    None => bridge.watch(id, &caller.owner).await?,
+                    None => bridge.tasks().watch(id, &caller.owner).await?,
                 };
                 let longest = LONGEST_WAIT.as_secs_f64();
                 let longest = Duration::from_secs_f64(wait_seconds.clamp(0.0, longest));
@@ -209,14 +208,15 @@ impl Background {
                 Ok(wait.reply(&self.edge))
             }
             BuiltIn::Result => {
-                let view = bridge.poll_with_outcome(id, &caller.owner).await?;
+                let view = bridge.tasks().poll_with_outcome(id, &caller.owner).await?;
                 let answer = (format.result)(request, &view);
                 Ok(Reply::Json(answer.unwrap_or_else(|| {
                     (format.write)(request, unfinished(&view))
                 })))
             }
             BuiltIn::Cancel => {
-                let (Ok(view) | Err(view)) = bridge.cancel(id, &caller.owner).await?;
+                let (Cancelled::Now(view) | Cancelled::EndedBefore(view)) =
+                    bridge.tasks().cancel(id, &caller.owner).await?;
                 Ok(Reply::Json((format.write)(request, status(&view))))
             }
         }

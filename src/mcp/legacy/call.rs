@@ -147,7 +147,7 @@ async fn start(
         keep: Duration::ZERO,
         requestor: Some(&requestor),
     };
-    let view = exchange.bridge().start(call, &wanted).await?;
+    let view = exchange.bridge().tasks().start(call, &wanted).await?;
     let created = Created {
         task: LegacyTask::new(&view),
         meta: Created::meta(call.tool, &view),
@@ -165,7 +165,7 @@ async fn wait(
     let (bridge, session, request) = (exchange.bridge(), exchange.session, exchange.request);
     let (requestor, definition) = (requestor(exchange, token), &call.tool.definition);
     let begun = cancel::begin_call(exchange);
-    let ((), watch) = tokio::join!(begun, bridge.call(call, Some(&requestor)));
+    let ((), watch) = tokio::join!(begun, bridge.calls().begin(call, Some(&requestor)));
     let watch = watch?;
     let kept = Duration::from_millis(definition.ttl.default_ms);
     match cancel::remember(exchange, &watch, kept).await {
@@ -173,7 +173,7 @@ async fn wait(
         Ok(true) => return Ok(Reply::Unanswered),
         // An error here would have the client make the call again, and the job is queued.
         Err(error) => {
-            tracing::warn!(task = %watch.id(), %error, "a call cannot be cancelled by its client");
+            tracing::warn!(task = %watch.id(), error = error.sentence(), "a call cannot be cancelled by its client");
         }
     }
     // The record knows the session and the token of the call that came first alone; the others are made again, and join

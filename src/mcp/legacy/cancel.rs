@@ -5,9 +5,9 @@ use std::time::Duration;
 
 use serde::Deserialize;
 use serde_json::value::RawValue;
-use taskferry_contract::{Leaver, Object, Owner, SessionId, TaskId};
+use taskferry_contract::{Object, SessionId};
 
-use crate::bridge::{Bridge, BridgeError, Watch, twice};
+use crate::bridge::{Bridge, BridgeError, Watch};
 use crate::mcp::jsonrpc::Notification;
 use crate::mcp::legacy::exchange::Exchange;
 use crate::mcp::legacy::request_name::digest;
@@ -32,11 +32,8 @@ pub(super) async fn begin_call(exchange: &Exchange<'_>) {
 /// The same of a request that waits, for `lasts` at most.
 pub(super) async fn begin(exchange: &Exchange<'_>, lasts: Duration) {
     let (bridge, session) = (exchange.bridge(), exchange.session.id);
-    let (store, request) = (bridge.store(), digest(exchange.request.id));
-    let begun = twice(|| store.begin_session_request(session, &request, lasts)).await;
-    if let Err(error) = begun {
-        tracing::warn!(%session, %error, "a request cannot be cancelled by its client");
-    }
+    let (requests, request) = (bridge.session_requests(), digest(exchange.request.id));
+    requests.begin(session, &request, lasts).await;
 }
 
 /// Remembers for `kept` which job stands behind a call, and as whom it holds the job, so that it can be cancelled. True if
@@ -47,16 +44,8 @@ pub(super) async fn remember(
     kept: Duration,
 ) -> Result<bool, BridgeError> {
     let (bridge, session) = (exchange.bridge(), exchange.session.id);
-    let (store, request) = (bridge.store(), digest(exchange.request.id));
-    if watch.has_joined() {
-        let (name, holder) = (holding(watch.id(), &request), watch.holder());
-        twice(|| store.note_session_call(session, &name, holder, kept)).await?;
-    }
-    let cancelled = twice(|| store.note_session_call(session, &request, watch.id(), kept)).await?;
-    if cancelled {
-        leave(bridge, watch.owner(), (watch.id(), watch.holder())).await?;
-    }
-    Ok(cancelled)
+    let (requests, request) = (bridge.session_requests(), digest(exchange.request.id));
+    requests.note_job(session, &request, watch, kept).await
 }
 
 /// Takes a notification. Only one of a cancelled request means anything here, and only if that request began: whoever
@@ -74,33 +63,6 @@ pub(super) async fn notified(
     let Ok(Object(params)) = serde_json::from_str::<Object<CancelledParams<'_>>>(params) else {
         return Ok(());
     };
-    let (store, request) = (bridge.store(), digest(params.request_id));
-    let Some(task) = store.cancel_session_request(session, &request).await? else {
-        return Ok(());
-    };
-    let holder = store
-        .session_call(session, &holding(task, &request))
-        .await?;
-    leave(bridge, &caller.owner, (task, holder.unwrap_or(task))).await
-}
-
-/// Takes a request that was cancelled off the job.
-async fn leave(
-    bridge: &Bridge,
-    owner: &Owner,
-    (task, holder): (TaskId, TaskId),
-) -> Result<(), BridgeError> {
-    let leaver = Leaver {
-        holder,
-        on_purpose: true,
-    };
-    match bridge.leave_call(task, owner, leaver).await {
-        Ok(()) | Err(BridgeError::NotFound) => Ok(()),
-        Err(error) => Err(error),
-    }
-}
-
-/// Where it stands as whom a request holds a job that it joined.
-fn holding(task: TaskId, request: &str) -> String {
-    format!("holding-{task}-{request}")
+    let (requests, request) = (bridge.session_requests(), digest(params.request_id));
+    requests.take_back(session, &request, &caller.owner).await
 }

@@ -106,6 +106,7 @@ pub(super) async fn made(
     let Some(status) = task.status() else {
         let answer = task.no_answer();
         bridge
+            .questions()
             .answer(addressee.task, addressee.owner, &[(addressee.key, &answer)])
             .await?;
         return Ok(true);
@@ -118,7 +119,8 @@ pub(super) async fn made(
         poll: Some(task.poll().unwrap_or(ASK_EVERY)),
     };
     bridge
-        .note_remote(addressee.task, addressee.owner, addressee.key, said)
+        .client_tasks()
+        .note(addressee.task, addressee.owner, addressee.key, said)
         .await?;
     Ok(true)
 }
@@ -146,7 +148,8 @@ pub(super) async fn told(
                             poll: task.poll(),
                         };
                         return bridge
-                            .note_remote(addressee.task, addressee.owner, addressee.key, said)
+                            .client_tasks()
+                            .note(addressee.task, addressee.owner, addressee.key, said)
                             .await;
                     }
                     None => task.no_answer(),
@@ -160,7 +163,8 @@ pub(super) async fn told(
     };
     let key = (addressee.key, addressee.session);
     bridge
-        .answer_by_remote(addressee.task, addressee.owner, key, &answer)
+        .client_tasks()
+        .answer(addressee.task, addressee.owner, key, &answer)
         .await
 }
 
@@ -185,7 +189,10 @@ async fn of_ended(
     addressee: Addressee<'_>,
     outcome: Result<&RawValue, &RawValue>,
 ) -> Result<String, BridgeError> {
-    let task = bridge.client_task(addressee.task, addressee.key).await?;
+    let task = bridge
+        .client_tasks()
+        .find(addressee.task, addressee.key)
+        .await?;
     let failed = task.filter(|task| task.status == ClientTaskStatus::Failed);
     let why = failed.as_ref().and_then(|task| task.message.as_deref());
     Ok(match (outcome, failed.is_some()) {

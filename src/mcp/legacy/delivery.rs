@@ -49,13 +49,12 @@ impl SessionDelivery {
 
 impl Delivery for SessionDelivery {
     async fn ask(&mut self, bridge: &Bridge, asked: Asked<'_>) -> Result<Delivered, BridgeError> {
-        let (store, sender) = (bridge.store(), &mut self.sender);
-        let messages =
-            if self.own_stream_first && store.session_stream(sender.session()).await?.is_some() {
-                sender.begun(bridge, asked.view).await?
-            } else {
-                sender.questions(bridge, asked.view).await?
-            };
+        let (streams, sender) = (bridge.session_streams(), &mut self.sender);
+        let messages = if self.own_stream_first && streams.is_open(sender.session()).await? {
+            sender.begun(bridge, asked.view).await?
+        } else {
+            sender.questions(bridge, asked.view).await?
+        };
         Ok(Delivered::ByMessages(messages))
     }
 
@@ -92,7 +91,7 @@ impl Delivery for SessionDelivery {
     fn keep_session(&self, bridge: &Bridge) -> impl Future<Output = Infallible> + Send + use<> {
         let (sessions, bridge) = (Arc::clone(&self.sessions), bridge.clone());
         let session = self.sender.session();
-        async move { sessions.keep(bridge.store(), session).await }
+        async move { sessions.keep(&bridge, session).await }
     }
 
     async fn is_over(&self, bridge: &Bridge) -> bool {

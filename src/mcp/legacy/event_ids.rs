@@ -102,9 +102,10 @@ impl EventIds {
 
     /// Whether the client went on with this stream over another connection.
     pub(super) async fn is_taken_over(&self, bridge: &Bridge) -> Result<bool, BridgeError> {
-        let note = taken_over(self.point.stream);
-        let noted = bridge.store().session_call(self.session, &note).await?;
-        Ok(noted.is_some())
+        let requests = bridge.session_requests();
+        requests
+            .is_taken_over(self.session, self.point.stream)
+            .await
     }
 }
 
@@ -146,11 +147,6 @@ fn sign(session: SessionId, point: &[u8]) -> Hmac<Sha256> {
         .expect("HMAC takes keys of any length");
     mac.update(point);
     mac
-}
-
-/// Under which name the session notes that a connection's stream goes on elsewhere.
-pub(super) fn taken_over(stream: u64) -> String {
-    format!("resumed-{stream:016x}")
 }
 
 #[cfg(test)]

@@ -8,7 +8,6 @@ use serde_json::json;
 use serde_json::value::RawValue;
 use taskferry_contract::{Object, Session, SessionId, plain};
 
-use crate::bridge::BridgeError;
 use crate::mcp::jsonrpc::{self, Request, RpcError};
 use crate::mcp::legacy::exchange::Legacy;
 use crate::mcp::legacy::session::Opened;
@@ -61,13 +60,8 @@ impl Legacy {
             log_level: None,
             client: client_name(params.client_info),
         };
-        let opened = self
-            .edge
-            .bridge
-            .store()
-            .open_session(&session, self.edge.settings.session_idle)
-            .await;
-        let id = opened.map_err(BridgeError::from)?;
+        let (sessions, idle) = (self.edge.bridge.sessions(), self.edge.settings.session_idle);
+        let id = sessions.open(&session, idle).await?;
         tracing::info!(session = %id, client = %session.client, revision, "session opened");
         let mut result = json!({
             "protocolVersion": revision,
@@ -89,16 +83,13 @@ impl Legacy {
     pub(super) async fn session(&self, inbound: &Inbound<'_>) -> Result<Opened, Refusal> {
         check_version(inbound.facts.revision)?;
         let id = named(inbound.facts.session)?;
-        let store = self.edge.bridge.store();
-        let session = store.session(id).await.map_err(BridgeError::from)?;
+        let sessions = self.edge.bridge.sessions();
+        let session = sessions.find(id).await?;
         let session = session
             .filter(|session| session.owner == inbound.caller.owner)
             .ok_or_else(ended)?;
         if self.sessions.is_due(id, Instant::now()) {
-            store
-                .touch_session(id, self.edge.settings.session_idle)
-                .await
-                .map_err(BridgeError::from)?;
+            sessions.touch(id, self.edge.settings.session_idle).await?;
         }
         Ok(Opened { id, session })
     }
@@ -106,9 +97,7 @@ impl Legacy {
     /// Ends the session that a message names.
     pub(super) async fn end(&self, inbound: &Inbound<'_>) -> Result<(), Refusal> {
         let opened = self.session(inbound).await?;
-        let ended = self.edge.bridge.store().end_session(opened.id).await;
-        let _was_there = ended.map_err(BridgeError::from)?;
-        Ok(())
+        Ok(self.edge.bridge.sessions().end(opened.id).await?)
     }
 }
 

@@ -4,7 +4,6 @@ use serde::{Deserialize, Serialize};
 use serde_json::json;
 use taskferry_contract::UnknownLevel;
 
-use crate::bridge::BridgeError;
 use crate::mcp::jsonrpc::{self, RpcError};
 use crate::mcp::legacy::exchange::Exchange;
 use crate::mcp::legacy::{call, task};
@@ -45,12 +44,8 @@ async fn set_level(exchange: &Exchange<'_>) -> Result<String, Refusal> {
     let level = level
         .parse()
         .map_err(|unknown: UnknownLevel| RpcError::invalid_params(unknown.to_string()))?;
-    let stored = exchange
-        .bridge()
-        .store()
-        .set_session_level(exchange.session.id, level)
-        .await;
-    stored.map_err(BridgeError::from)?;
+    let sessions = exchange.bridge().sessions();
+    sessions.set_log_level(exchange.session.id, level).await?;
     Ok(jsonrpc::success(exchange.request.id, &json!({})))
 }
 

@@ -32,6 +32,7 @@ pub(super) async fn take(
         (None, Err(error)) => {
             let error = format!("{{\"error\":{}}}", error.get());
             bridge
+                .questions()
                 .answer(task, addressee.owner, &[(&key, &error)])
                 .await
         }
@@ -56,6 +57,7 @@ async fn answer(
     let result = client_task::object(result);
     let answers = [(addressee.key, result.as_ref())];
     bridge
+        .questions()
         .answer(addressee.task, addressee.owner, &answers)
         .await
 }

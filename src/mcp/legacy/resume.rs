@@ -1,7 +1,5 @@
 //! Going on with a stream whose connection broke, on any replica, from the id of an event.
 
-use std::time::Duration;
-
 use serde_json::value::RawValue;
 use taskferry_contract::TaskId;
 use tokio::sync::mpsc;
@@ -10,7 +8,7 @@ use crate::bridge::{BridgeError, Watch};
 use crate::mcp::jsonrpc::RpcError;
 use crate::mcp::legacy::call::FORMAT;
 use crate::mcp::legacy::delivery::SessionDelivery;
-use crate::mcp::legacy::event_ids::{EventIds, ResumePoint, taken_over};
+use crate::mcp::legacy::event_ids::{EventIds, ResumePoint};
 use crate::mcp::legacy::exchange::Legacy;
 use crate::mcp::legacy::sender::QuestionSender;
 use crate::mcp::legacy::session::Opened;
@@ -23,9 +21,6 @@ use crate::mcp::protocol::refusal::Refusal;
 use crate::mcp::protocol::reply::{Event, Reply};
 use crate::mcp::wait::Wait;
 use crate::mcp::wait::answers::Waiting;
-
-/// A stream whose client went on elsewhere learns that within this time, or never needs to.
-const TAKEN_OVER_FOR: Duration = Duration::from_secs(60);
 
 /// The session and the caller that come back.
 #[derive(Clone, Copy)]
@@ -88,22 +83,19 @@ impl Returned<'_> {
         if sender.is_cancelled(bridge).await? {
             return Ok(None);
         }
-        let store = bridge.store();
-        let note = taken_over(point.stream);
-        store
-            .note_session_call(session.id, &note, task, TAKEN_OVER_FOR)
-            .await?;
+        let requests = bridge.session_requests();
+        requests.take_over(session.id, point.stream, task).await?;
         let point = point.on_a_new_connection();
         let ids = Some(EventIds::at(session, point.clone()));
         let wait = match point.waiting {
             Waiting::Task => {
-                let watch = bridge.watch(task, &caller.owner).await?;
+                let watch = bridge.tasks().watch(task, &caller.owner).await?;
                 let delivery = SessionDelivery::for_task(era, sender, ids);
                 let (awaited, to) = (FORMAT.of_task(result_answer), (session.client(), delivery));
                 Wait::new(&point.request, watch, awaited, to)
             }
             Waiting::Call | Waiting::Status => {
-                let watch = bridge.resume(task, &caller.owner, &[]).await?;
+                let watch = bridge.calls().resume(task, &caller.owner, &[]).await?;
                 let delivery = SessionDelivery::for_call(era, sender, ids);
                 self.wait_for_call(&point, watch, delivery).await?
             }
@@ -119,7 +111,7 @@ impl Returned<'_> {
         delivery: SessionDelivery,
     ) -> Result<Wait<SessionDelivery>, BridgeError> {
         let (session, bridge) = (self.session, &self.era.edge.bridge);
-        let requestor = bridge.store().requestor(watch.id()).await?;
+        let requestor = bridge.tasks().requestor(watch.id()).await?;
         let requestor = requestor
             .filter(|requestor| requestor.session == session.id)
             .ok_or(BridgeError::NotFound)?;

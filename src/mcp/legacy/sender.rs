@@ -10,7 +10,7 @@ use taskferry_contract::{
 };
 use tokio::time::{Instant, sleep_until};
 
-use crate::bridge::{Bridge, BridgeError};
+use crate::bridge::{Bridge, BridgeError, Via};
 use crate::mcp::legacy::receiver::{self, Receiver};
 use crate::mcp::legacy::related::{RELATED_TASK, related};
 use crate::mcp::legacy::request_name::digest;
@@ -41,7 +41,7 @@ pub(super) struct QuestionSender {
 impl QuestionSender {
     pub(super) fn new(bridge: &Bridge, session: &Opened) -> Self {
         Self {
-            name: bridge.new_carrier(),
+            name: bridge.questions().new_sender(),
             session: session.id,
             capabilities: session.session.capabilities.clone(),
             receiver: Receiver::of(&session.session),
@@ -91,8 +91,8 @@ impl QuestionSender {
         let Some(request) = &self.request else {
             return Ok(None);
         };
-        let store = bridge.store();
-        Ok(Some(store.session_request(self.session, request).await?))
+        let note = bridge.session_requests().find(self.session, request);
+        note.await.map(Some)
     }
 
     /// What there is to send for the open questions of a job: those that nobody has sent yet and this client can be asked,
@@ -104,7 +104,7 @@ impl QuestionSender {
         bridge: &Bridge,
         view: &TaskView,
     ) -> Result<Vec<Outgoing>, BridgeError> {
-        let open = bridge.questions(view.id).await?;
+        let open = bridge.questions().open(view.id).await?;
         self.forget_answered(view.id, &open);
         self.put_all(bridge, view, open).await
     }
@@ -125,7 +125,7 @@ impl QuestionSender {
         {
             return Ok(Vec::new());
         }
-        let mut open = bridge.questions(view.id).await?;
+        let mut open = bridge.questions().open(view.id).await?;
         self.forget_answered(view.id, &open);
         open.retain(|question| self.has_begun(view.id, &question.key));
         self.put_all(bridge, view, open).await
@@ -176,9 +176,13 @@ impl QuestionSender {
         view: &TaskView,
         question: &Question,
     ) -> Result<Option<Outgoing>, BridgeError> {
-        let by = (self.name.as_str(), self.session);
+        let via = Via {
+            sender: &self.name,
+            session: self.session,
+        };
         let reply = bridge
-            .deliver(view.id, &view.owner, &question.key, by)
+            .questions()
+            .deliver(view.id, &view.owner, &question.key, via)
             .await?;
         let sent = (view.id, question.key.clone());
         match reply {
@@ -197,8 +201,14 @@ impl QuestionSender {
         view: &TaskView,
         key: &str,
     ) -> Result<Option<Outgoing>, BridgeError> {
-        let by = (self.name.as_str(), self.session);
-        let reply = bridge.poll_remote(view.id, &view.owner, key, by).await?;
+        let via = Via {
+            sender: &self.name,
+            session: self.session,
+        };
+        let reply = bridge
+            .client_tasks()
+            .poll(view.id, &view.owner, key, via)
+            .await?;
         let (message, next) = match reply {
             PollReply::Send {
                 fetch,
@@ -239,7 +249,10 @@ impl QuestionSender {
         if !self.receiver.cancels() {
             return Ok(Vec::new());
         }
-        let dropped = bridge.drop_remote(id, owner, self.session).await?;
+        let dropped = bridge
+            .client_tasks()
+            .drop_unwanted(id, owner, self.session)
+            .await?;
         let cancel = |orphan: OrphanedTask| {
             self.client_tasks.remove(&(id, orphan.key.clone()));
             receiver::cancellation(id, &orphan.key, &orphan.task)
@@ -290,7 +303,7 @@ impl QuestionSender {
 
     /// Gives what was sent for a job and has no response back, for another connection to send.
     pub(super) async fn recall(&self, bridge: &Bridge, (id, owner): (TaskId, &Owner)) {
-        bridge.recall(id, owner, &self.name).await;
+        bridge.questions().recall(id, owner, &self.name).await;
     }
 }
 

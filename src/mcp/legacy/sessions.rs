@@ -5,8 +5,10 @@ use std::convert::Infallible;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use taskferry_contract::{SessionId, Store, TaskId};
+use taskferry_contract::{SessionId, TaskId};
 use tokio::sync::mpsc;
+
+use crate::bridge::Bridge;
 
 /// With fewer touched sessions than this, old ones are not looked for.
 const SWEPT_FROM: usize = 10_000;
@@ -76,11 +78,11 @@ impl Sessions {
     }
 
     /// Keeps a session in use for as long as this is waited for, which never ends.
-    pub(super) async fn keep(&self, store: &Store, id: SessionId) -> Infallible {
+    pub(super) async fn keep(&self, bridge: &Bridge, id: SessionId) -> Infallible {
         loop {
             tokio::time::sleep(self.idle / 3).await;
-            if let Err(error) = store.touch_session(id, self.idle).await {
-                tracing::warn!(session = %id, %error, "a session in use could not be kept");
+            if let Err(error) = bridge.sessions().touch(id, self.idle).await {
+                tracing::warn!(session = %id, error = error.sentence(), "a session in use could not be kept");
             }
         }
     }

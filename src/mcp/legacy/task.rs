@@ -9,6 +9,7 @@ use serde_json::json;
 use serde_json::value::RawValue;
 use taskferry_contract::{TaskId, TaskView};
 
+use crate::bridge::Cancelled;
 use crate::mcp::jsonrpc::{self, Request, RpcError};
 use crate::mcp::legacy::call::FORMAT;
 use crate::mcp::legacy::cancel;
@@ -64,7 +65,7 @@ pub(super) async fn serve(exchange: &Exchange<'_>) -> Result<Reply, Refusal> {
 async fn get(exchange: &Exchange<'_>) -> Result<String, Refusal> {
     let (bridge, request) = (exchange.bridge(), exchange.request);
     let task = named_task(request)?;
-    let view = bridge.poll(task, &exchange.caller.owner).await?;
+    let view = bridge.tasks().poll(task, &exchange.caller.owner).await?;
     Ok(jsonrpc::success(request.id, &LegacyTask::new(&view)))
 }
 
@@ -72,7 +73,7 @@ async fn result(exchange: &Exchange<'_>) -> Result<Reply, Refusal> {
     let (bridge, session, request) = (exchange.bridge(), exchange.session, exchange.request);
     let id = named_task(request)?;
     // The record of a plain call is no task, though one may know its id.
-    let watch = bridge.watch(id, &exchange.caller.owner).await?;
+    let watch = bridge.tasks().watch(id, &exchange.caller.owner).await?;
     if let Some(lasts) = watch.may_last() {
         cancel::begin(exchange, lasts).await;
     }
@@ -86,9 +87,9 @@ async fn result(exchange: &Exchange<'_>) -> Result<Reply, Refusal> {
 async fn cancel_task(exchange: &Exchange<'_>) -> Result<String, Refusal> {
     let (bridge, request) = (exchange.bridge(), exchange.request);
     let task = named_task(request)?;
-    match bridge.cancel(task, &exchange.caller.owner).await? {
-        Ok(view) => Ok(jsonrpc::success(request.id, &LegacyTask::new(&view))),
-        Err(view) => {
+    match bridge.tasks().cancel(task, &exchange.caller.owner).await? {
+        Cancelled::Now(view) => Ok(jsonrpc::success(request.id, &LegacyTask::new(&view))),
+        Cancelled::EndedBefore(view) => {
             let status = status(&view);
             let text = format!("this task cannot be cancelled: it is {status} already");
             Err(RpcError::invalid_params(text).into())
@@ -100,7 +101,10 @@ async fn list(exchange: &Exchange<'_>) -> Result<String, Refusal> {
     let (bridge, request) = (exchange.bridge(), exchange.request);
     let params: ListParams<'_> = request.params()?;
     let after = params.cursor.as_deref().map(read_cursor).transpose()?;
-    let page = bridge.list(&exchange.caller.owner, after, PAGE).await?;
+    let page = bridge
+        .tasks()
+        .list(&exchange.caller.owner, after, PAGE)
+        .await?;
     let tasks: Vec<LegacyTask<'_>> = page.tasks.iter().map(LegacyTask::new).collect();
     let mut result = json!({ "tasks": tasks });
     if let (Some(next), Some(object)) = (page.next, result.as_object_mut()) {

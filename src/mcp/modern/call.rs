@@ -122,7 +122,7 @@ async fn carry(
             if envelope.takes_tasks && definition.task_support != TaskSupport::Forbidden {
                 return start(exchange, call).await;
             }
-            bridge.call(call, None).await?
+            bridge.calls().begin(call, None).await?
         }
     };
     let log = call
@@ -149,7 +149,7 @@ async fn start(exchange: &Exchange<'_>, call: &Call<'_>) -> Result<Reply, Refusa
         keep: Duration::from_millis(call.tool.definition.keep_ms),
         requestor: None,
     };
-    let view = exchange.bridge().start(call, &wanted).await?;
+    let view = exchange.bridge().tasks().start(call, &wanted).await?;
     Ok(Reply::Json(task_answer(exchange.request.id, &view)))
 }
 

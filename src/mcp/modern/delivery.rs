@@ -24,7 +24,7 @@ impl Delivery for ReturnDelivery {
     async fn ask(&mut self, bridge: &Bridge, asked: Asked<'_>) -> Result<Delivered, BridgeError> {
         let (view, watch, declared) = (asked.view, asked.watch, self.capabilities.get());
         let nothing = || Ok(Delivered::ByMessages(Vec::new()));
-        let questions = bridge.questions(view.id).await?;
+        let questions = bridge.questions().open(view.id).await?;
         let Some(first) = questions.first() else {
             return nothing();
         };
@@ -33,7 +33,7 @@ impl Delivery for ReturnDelivery {
         if !requests.is_empty() {
             let carried = Carried {
                 task: Some(view.id),
-                holder: watch.has_joined().then(|| watch.holder()),
+                joined_as: watch.has_joined().then(|| watch.joined_as()),
                 answers: Vec::new(),
                 log: asked.log.map(ToOwned::to_owned),
             };
@@ -46,10 +46,10 @@ impl Delivery for ReturnDelivery {
         }
         if watch.has_joined() {
             let leaver = Leaver {
-                holder: watch.holder(),
+                holder: watch.joined_as(),
                 on_purpose: false,
             };
-            bridge.leave_call(view.id, &view.owner, leaver).await?;
+            bridge.calls().leave(view.id, &view.owner, leaver).await?;
         }
         let text = capabilities::text(&view.tool, &missing);
         let refusal = lacking(text, &missing.into());

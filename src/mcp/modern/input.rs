@@ -47,7 +47,7 @@ pub(super) async fn returned(
     let result = InputRequired {
         result_type: "input_required",
         input_requests: asked,
-        request_state: bridge.seal(carried, owner, call).await?,
+        request_state: bridge.seal().seal(carried, owner, call).await?,
         meta: RESULT_META,
     };
     Ok(Answer::ok(jsonrpc::success(request, &result)))
@@ -80,7 +80,7 @@ impl Brought {
             .filter_map(|(key, asked)| Some((key, RawValue::from_string(asked).ok()?)))
             .collect();
         // A call that is made again is answered by its job, which has what it was asked.
-        if missing.is_empty() || bridge.would_join(call).await? {
+        if missing.is_empty() || bridge.calls().would_join(call).await? {
             return Ok(None);
         }
         let carried = Carried {
@@ -102,10 +102,15 @@ impl Retry<'_> {
     ) -> Result<Brought, Refusal> {
         let mut carried = match &self.request_state {
             None => Carried::default(),
-            Some(state) => match bridge.unseal(state, &caller.owner, call).await {
+            Some(state) => match bridge.seal().open(state, &caller.owner, call).await {
                 Ok(carried) => carried,
-                Err(Unsealed::Store(error)) => return Err(BridgeError::from(error).into()),
-                Err(refused) => return Err(RpcError::invalid_params(refused.to_string()).into()),
+                Err(Unsealed::Failed(error)) => return Err(error.into()),
+                Err(Unsealed::Refused(why)) => {
+                    let text = format!(
+                        "requestState is not valid here: {why}; make the call again without it"
+                    );
+                    return Err(RpcError::invalid_params(text).into());
+                }
             },
         };
         let responses = self.input_responses.as_ref().into_iter().flatten();
@@ -115,8 +120,8 @@ impl Retry<'_> {
                 .iter()
                 .map(|(key, answer)| (key.as_str(), answer.as_str()))
                 .collect();
-            let mut watch = bridge.resume(task, &caller.owner, &answers).await?;
-            watch.hold_as(carried.holder.unwrap_or(task));
+            let mut watch = bridge.calls().resume(task, &caller.owner, &answers).await?;
+            watch.join_as(carried.joined_as.unwrap_or(task));
             return Ok(Brought {
                 job: Some(watch),
                 answers: Vec::new(),

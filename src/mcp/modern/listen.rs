@@ -116,7 +116,7 @@ async fn watch_tasks(
     let (bridge, owner) = (exchange.bridge(), &exchange.caller.owner);
     let (mut granted, mut watches) = (Vec::new(), Vec::new());
     for task in wanted {
-        match bridge.watch(task, owner).await {
+        match bridge.tasks().watch(task, owner).await {
             Ok(watch) => {
                 granted.push(task.to_string());
                 watches.push(watch);
@@ -178,7 +178,7 @@ impl Subscription {
         while let Ok(view) = watch.next_state().await {
             let asks = view.status == Status::InputRequired;
             let questions = if asks {
-                self.bridge.questions(view.id).await
+                self.bridge.questions().open(view.id).await
             } else {
                 Ok(Vec::new())
             };
@@ -210,6 +210,7 @@ impl Subscription {
         };
         let view = self
             .bridge
+            .tasks()
             .poll_with_outcome(watch.id(), watch.owner())
             .await?;
         let task = ModernTask::notified(&view, InputRequests::new(), self.meta());

@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 use taskferry_contract::{Status, TaskId, TaskView};
 
+use crate::bridge::Cancelled;
 use crate::mcp::jsonrpc::{self, RpcError};
 use crate::mcp::modern::exchange::Exchange;
 use crate::mcp::modern::questions::{InputRequests, input_requests, read_answers};
@@ -121,9 +122,12 @@ struct TaskParams<'a> {
 pub(super) async fn get(exchange: &Exchange<'_>) -> Result<String, Refusal> {
     let (id, _) = named_task(exchange)?;
     let bridge = exchange.bridge();
-    let view = bridge.poll_with_outcome(id, &exchange.caller.owner).await?;
+    let view = bridge
+        .tasks()
+        .poll_with_outcome(id, &exchange.caller.owner)
+        .await?;
     let questions = if view.status == Status::InputRequired {
-        bridge.questions(id).await?
+        bridge.questions().open(id).await?
     } else {
         Vec::new()
     };
@@ -149,16 +153,17 @@ pub(super) async fn update(exchange: &Exchange<'_>) -> Result<(), Refusal> {
         .collect();
     let (bridge, owner) = (exchange.bridge(), &exchange.caller.owner);
     // The record of a plain call is no task, though one may know its id.
-    bridge.poll(id, owner).await?;
-    Ok(bridge.answer(id, owner, &answers).await?)
+    bridge.tasks().poll(id, owner).await?;
+    Ok(bridge.questions().answer(id, owner, &answers).await?)
 }
 
 /// Serves `tasks/cancel`.
 pub(super) async fn cancel(exchange: &Exchange<'_>) -> Result<(), Refusal> {
     let (id, _) = named_task(exchange)?;
-    let cancelled = exchange.bridge().cancel(id, &exchange.caller.owner).await?;
+    let tasks = exchange.bridge().tasks();
     // One that had ended before is acknowledged just the same.
-    let (Ok(_) | Err(_)) = cancelled;
+    let (Cancelled::Now(_) | Cancelled::EndedBefore(_)) =
+        tasks.cancel(id, &exchange.caller.owner).await?;
     Ok(())
 }
 

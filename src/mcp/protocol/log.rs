@@ -82,7 +82,7 @@ impl LogTeller {
     ) -> Result<Vec<Line>, BridgeError> {
         let (mut messages, mut told) = (Vec::new(), self.told.clone());
         loop {
-            let lines = bridge.log_lines(job, told.as_deref()).await?;
+            let lines = bridge.tasks().log_lines(job, told.as_deref()).await?;
             let Some(last) = lines.last() else {
                 self.told = told;
                 return Ok(messages);
@@ -98,7 +98,7 @@ impl LogTeller {
 
     async fn read_level(&mut self, bridge: &Bridge) -> Result<(), BridgeError> {
         if let Some(id) = self.session
-            && let Some(session) = bridge.store().session(id).await?
+            && let Some(session) = bridge.sessions().find(id).await?
         {
             self.least = session.log_level.unwrap_or(self.least);
         }

@@ -17,6 +17,8 @@ pub(crate) struct Refusal {
     pub(crate) error: RpcError,
     /// When it may be tried again, s.
     pub(crate) retry_after: Option<u16>,
+    /// The use case that failed, of which the log is told when this becomes an answer.
+    failed: Option<Box<BridgeError>>,
 }
 
 impl Refusal {
@@ -25,6 +27,7 @@ impl Refusal {
             kind,
             error,
             retry_after: None,
+            failed: None,
         }
     }
 
@@ -42,6 +45,7 @@ impl Refusal {
     }
 
     pub(crate) fn answer(self, id: &RawValue) -> Answer {
+        self.log();
         Answer {
             retry_after: self.retry_after,
             ..Answer::error(self.kind, Some(id), &self.error)
@@ -50,6 +54,7 @@ impl Refusal {
 
     /// The error where there is no request to answer: it has no id, and no exchange that would be well-formed.
     pub(crate) fn of_no_request(self) -> Answer {
+        self.log();
         let kind = match self.kind {
             RefusalKind::InExchange => RefusalKind::Malformed,
             kind => kind,
@@ -57,6 +62,12 @@ impl Refusal {
         Answer {
             retry_after: self.retry_after,
             ..Answer::error(kind, None, &self.error)
+        }
+    }
+
+    fn log(&self) {
+        if let Some(failed) = &self.failed {
+            failed.log();
         }
     }
 }
@@ -71,22 +82,28 @@ impl From<RpcError> for Refusal {
 impl From<BridgeError> for Refusal {
     fn from(error: BridgeError) -> Self {
         let text = error.to_string();
-        match error {
-            BridgeError::NotFound | BridgeError::OtherCall => RpcError::invalid_params(text).into(),
+        let refusal = match &error {
+            BridgeError::NotFound | BridgeError::OtherCall => {
+                Self::from(RpcError::invalid_params(text))
+            }
             BridgeError::TooLarge { .. } => {
                 Self::new(RefusalKind::TooLarge, RpcError::invalid_params(text))
             }
-            BridgeError::QueueFull { .. } | BridgeError::StoreFull => {
+            BridgeError::QueueFull { .. } | BridgeError::StoreFull(_) => {
                 Self::unavailable(text, ROOM_AGAIN)
             }
             BridgeError::OwnerLimit { .. } => Self {
                 kind: RefusalKind::TooMany,
                 ..Self::unavailable(text, ROOM_AGAIN)
             },
-            BridgeError::NotReplicated { .. }
-            | BridgeError::NotAccepted { .. }
+            BridgeError::NotReplicated(_)
+            | BridgeError::NotAccepted(_)
             | BridgeError::Unavailable(_) => Self::unavailable(text, STORE_AGAIN),
             BridgeError::Broken(_) => Self::new(RefusalKind::Broken, RpcError::internal(text)),
+        };
+        Self {
+            failed: Some(Box::new(error)),
+            ..refusal
         }
     }
 }

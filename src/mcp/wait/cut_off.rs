@@ -40,12 +40,12 @@ impl<D: Delivery> Wait<D> {
     async fn last_answer(&mut self, bridge: &Bridge, events: &mpsc::Sender<Event>) -> Answer {
         let task = self.watch.id();
         if let Some(as_task) = self.as_task {
-            match bridge.hand_out(&mut self.watch, as_task.keep).await {
+            match bridge.calls().promote(&mut self.watch, as_task.keep).await {
                 Ok(Some(view)) => return (as_task.write)(&self.request, &view),
                 // It ended just now.
                 Ok(None) => {}
                 Err(error) => {
-                    tracing::warn!(%task, %error, "a call could not be made a task, and the server stops");
+                    tracing::warn!(%task, error = error.sentence(), "a call could not be made a task, and the server stops");
                     return self.given_up(UNKNOWN);
                 }
             }
@@ -73,12 +73,13 @@ impl<D: Delivery> Wait<D> {
             return self.given_up(AS_ANOTHER);
         }
         match bridge
-            .leave_call(task, self.watch.owner(), self.leaver())
+            .calls()
+            .leave(task, self.watch.owner(), self.leaver())
             .await
         {
             Ok(()) => self.given_up(CANCELLED),
             Err(error) => {
-                tracing::warn!(%task, %error, "a call could not be cancelled, and the server stops");
+                tracing::warn!(%task, error = error.sentence(), "a call could not be cancelled, and the server stops");
                 self.given_up(UNKNOWN)
             }
         }

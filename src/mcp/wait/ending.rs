@@ -25,21 +25,28 @@ impl<D: Delivery> Wait<D> {
     ) -> Option<Answer> {
         let deadline = self.deadline.as_mut()?;
         let view = match deadline.then {
-            OnDeadline::Leave => bridge.poll(self.watch.id(), self.watch.owner()).await,
-            OnDeadline::Promote { keep } => match bridge.hand_out(&mut self.watch, keep).await {
-                Ok(Some(view)) => Ok(view),
-                Ok(None) => {
-                    self.deadline = None;
-                    return None;
+            OnDeadline::Leave => {
+                bridge
+                    .tasks()
+                    .poll(self.watch.id(), self.watch.owner())
+                    .await
+            }
+            OnDeadline::Promote { keep } => {
+                match bridge.calls().promote(&mut self.watch, keep).await {
+                    Ok(Some(view)) => Ok(view),
+                    Ok(None) => {
+                        self.deadline = None;
+                        return None;
+                    }
+                    Err(BridgeError::NotFound) => Err(BridgeError::NotFound),
+                    Err(error) => {
+                        let task = self.watch.id();
+                        tracing::warn!(%task, error = error.sentence(), "a call could not be handed out; trying again");
+                        deadline.at = Instant::now() + PROMOTE_AGAIN;
+                        return None;
+                    }
                 }
-                Err(BridgeError::NotFound) => Err(BridgeError::NotFound),
-                Err(error) => {
-                    let task = self.watch.id();
-                    tracing::warn!(%task, %error, "a call could not be handed out; trying again");
-                    deadline.at = Instant::now() + PROMOTE_AGAIN;
-                    return None;
-                }
-            },
+            }
         };
         let tell = deadline.tell;
         let view = match view {
@@ -54,10 +61,10 @@ impl<D: Delivery> Wait<D> {
     pub(super) async fn cancel(&self, bridge: &Bridge) {
         let (id, owner) = (self.watch.id(), self.watch.owner());
         for _ in 0..CANCELS_TRIED {
-            match bridge.leave_call(id, owner, self.leaver()).await {
+            match bridge.calls().leave(id, owner, self.leaver()).await {
                 Ok(()) | Err(BridgeError::NotFound) => return,
                 Err(error) => {
-                    tracing::warn!(task = %id, %error, "a call whose client left could not be cancelled");
+                    tracing::warn!(task = %id, error = error.sentence(), "a call whose client left could not be cancelled");
                 }
             }
             tokio::time::sleep(CANCEL_AGAIN).await;

@@ -128,7 +128,7 @@ impl<D: Delivery> Wait<D> {
                     Ok(false) => {}
                     Ok(true) => return None,
                     Err(error) => {
-                        tracing::warn!(task = %view.id, %error, "whether a call was taken back is not known yet");
+                        tracing::warn!(task = %view.id, error = error.sentence(), "whether a call was taken back is not known yet");
                         continue;
                     }
                 }
@@ -146,7 +146,9 @@ impl<D: Delivery> Wait<D> {
                 Ok(None) => {}
                 Ok(Some(answer)) => return Some(answer),
                 // The questions stay open; the next look tries again.
-                Err(error) => tracing::warn!(task = %view.id, %error, "questions could not be put"),
+                Err(error) => {
+                    tracing::warn!(task = %view.id, error = error.sentence(), "questions could not be put")
+                }
             }
         }
     }

@@ -95,7 +95,7 @@ impl<D: Delivery> Wait<D> {
     /// The request as one that leaves its job unasked.
     pub(super) fn leaver(&self) -> Leaver {
         Leaver {
-            holder: self.watch.holder(),
+            holder: self.watch.joined_as(),
             on_purpose: false,
         }
     }

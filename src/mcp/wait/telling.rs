@@ -47,7 +47,9 @@ impl<D: Delivery> Wait<D> {
                 }
             }
             // The next look tells what was missed.
-            Err(error) => tracing::warn!(task = %view.id, %error, "the log could not be read"),
+            Err(error) => {
+                tracing::warn!(task = %view.id, error = error.sentence(), "the log could not be read")
+            }
         }
     }
 
@@ -95,7 +97,7 @@ impl<D: Delivery> Wait<D> {
                     break;
                 }
                 Err(error) => {
-                    tracing::warn!(task = %view.id, %error, "the client's tasks are not cancelled yet");
+                    tracing::warn!(task = %view.id, error = error.sentence(), "the client's tasks are not cancelled yet");
                 }
             }
             if last > 0 {

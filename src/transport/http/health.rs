@@ -25,7 +25,7 @@ pub(super) async fn ready(State(endpoint): State<Arc<Endpoint>>) -> (StatusCode,
             "not ready: winding down\n".to_owned(),
         );
     }
-    match tokio::time::timeout(PATIENCE, endpoint.bridge.ready()).await {
+    match tokio::time::timeout(PATIENCE, endpoint.bridge.server().ready()).await {
         Ok(Ok(())) => (StatusCode::OK, "ready\n".to_owned()),
         Ok(Err(reason)) => (
             StatusCode::SERVICE_UNAVAILABLE,

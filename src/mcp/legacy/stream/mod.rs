@@ -28,10 +28,6 @@ use crate::mcp::protocol::reply::{Event, Reply};
 
 /// An open stream keeps its session alive, and looks this often at its tasks even if no bell rang.
 const LOOK_EVERY: Duration = Duration::from_secs(5);
-/// A stream whose replica vanished counts as open for this long.
-const HELD_FOR: Duration = Duration::from_secs(15);
-/// The most tasks of a session that its stream looks at by itself.
-const TASKS_TOLD: usize = 1000;
 /// The sessions of so many tasks are remembered.
 const ASKERS_KEPT: usize = 10_000;
 
@@ -45,7 +41,7 @@ pub(super) async fn open(era: &Legacy, inbound: &Inbound<'_>) -> Result<Reply, R
     let (events, rest) = mpsc::channel(64);
     let (mut stream, tasks) = opened(era, inbound.caller, &session, events);
     if let Err(error) = stream.speaks().await {
-        tracing::warn!(session = %session.id, %error, "a session's stream speaks as soon as Redis answers");
+        tracing::warn!(session = %session.id, error = error.sentence(), "a session's stream speaks as soon as Redis answers");
     }
     let changes = era.edge.bridge.catalog().changes();
     let stop = era.edge.stopping.begun.clone();
@@ -103,7 +99,7 @@ pub(super) async fn pass_rings(era: &Legacy, stop: &CancellationToken) {
         let session = match askers.get(&task) {
             Some(known) => *known,
             None => {
-                let Ok(requestor) = era.edge.bridge.store().requestor(task).await else {
+                let Ok(requestor) = era.edge.bridge.tasks().requestor(task).await else {
                     continue;
                 };
                 if askers.len() >= ASKERS_KEPT {
@@ -183,7 +179,7 @@ impl Stream {
                 Ok(false) => break,
                 // A failure says nothing about the session; the next look tries again.
                 Err(error) => {
-                    tracing::warn!(session = %self.id, %error, "a session's stream could not look");
+                    tracing::warn!(session = %self.id, error = error.sentence(), "a session's stream could not look");
                 }
             }
         }
@@ -193,19 +189,19 @@ impl Stream {
     /// Keeps the session and its stream known, and looks at every task that has not ended. False if the session ended.
     async fn keep(&mut self) -> Result<bool, BridgeError> {
         let bridge = self.bridge.clone();
-        let store = bridge.store();
-        if store.session(self.id).await?.is_none() {
+        if bridge.sessions().find(self.id).await?.is_none() {
             return Ok(false);
         }
-        store.touch_session(self.id, self.idle).await?;
+        bridge.sessions().touch(self.id, self.idle).await?;
         self.tell_tools().await?;
         if !self.speaks().await? {
             return Ok(true);
         }
-        let mut tasks = store.session_tasks(self.id, TASKS_TOLD).await?;
+        let streams = bridge.session_streams();
+        let mut tasks = streams.tasks(self.id).await?;
         let over = |task: &&TaskId| self.told.get(task).is_some_and(Announced::is_over);
         let over: Vec<TaskId> = tasks.iter().filter(over).copied().collect();
-        store.forget_session_tasks(self.id, &over).await?;
+        streams.forget_tasks(self.id, &over).await?;
         tasks.retain(|task| !over.contains(task));
         self.told
             .retain(|task, told| !told.has_ended() || tasks.contains(task));
@@ -236,11 +232,11 @@ impl Stream {
 
     /// Whether it is the one that speaks: asked before anything is sent. One that finds none becomes it.
     pub(super) async fn speaks(&mut self) -> Result<bool, BridgeError> {
-        let (store, name) = (self.bridge.store(), self.sender.name());
+        let (streams, name) = (self.bridge.session_streams(), self.sender.name());
         let held = if self.hold == Hold::Opened {
-            store.open_session_stream(self.id, name, HELD_FOR).await?
+            streams.open(self.id, name).await?
         } else {
-            store.keep_session_stream(self.id, name, HELD_FOR).await?
+            streams.keep(self.id, name).await?
         };
         match held {
             StreamHold::Held { before } => {
@@ -259,10 +255,8 @@ impl Stream {
     /// Goes on where the stream before this one stopped.
     async fn begin(&mut self, before: Option<String>) -> Result<(), BridgeError> {
         self.before = before.or(self.before.take());
-        let store = self.bridge.store();
-        let now_ms = i64::try_from(store.now_ms().await?).unwrap_or(i64::MAX);
-        self.places = store.session_told(self.id, now_ms).await?;
-        self.since_ms = now_ms;
+        let told = self.bridge.session_streams().told(self.id).await?;
+        (self.places, self.since_ms) = (told.of, told.at_ms);
         self.hold = Hold::Speaks;
         Ok(())
     }
@@ -301,9 +295,9 @@ impl Stream {
 
     /// Leaves the session to its next stream.
     async fn close(self) {
-        let store = self.bridge.store();
-        if let Err(error) = store.drop_session_stream(self.id, self.sender.name()).await {
-            tracing::debug!(session = %self.id, %error, "the stream counts as open for a while");
+        let streams = self.bridge.session_streams();
+        if let Err(error) = streams.close(self.id, self.sender.name()).await {
+            tracing::debug!(session = %self.id, error = error.sentence(), "the stream counts as open for a while");
         }
         self.leave().await;
     }

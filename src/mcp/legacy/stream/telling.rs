@@ -67,7 +67,7 @@ impl Stream {
         if !self.is_speaking() || self.told.get(&task).is_some_and(Announced::has_ended) {
             return Ok(());
         }
-        let view = match self.bridge.poll(task, &self.owner).await {
+        let view = match self.bridge.tasks().poll(task, &self.owner).await {
             Ok(view) => view,
             Err(BridgeError::NotFound) => return self.gone(task).await,
             Err(error) => return Err(error),
@@ -118,10 +118,8 @@ impl Stream {
             return Ok(false);
         }
         if on_the_way {
-            let expires = view.created_ms.saturating_add(view.ttl_ms);
-            let note = (&told.places(), expires);
-            let store = self.bridge.store();
-            store.note_session_told(self.id, view.id, note).await?;
+            let streams = self.bridge.session_streams();
+            streams.note_told(self.id, view, &told.places()).await?;
         }
         self.told.insert(view.id, told);
         self.send_all(messages).await;
@@ -136,7 +134,10 @@ impl Stream {
         if let Some(before) = &self.before
             && !asked
         {
-            self.bridge.recall(view.id, &self.owner, before).await;
+            self.bridge
+                .questions()
+                .recall(view.id, &self.owner, before)
+                .await;
         }
         let questions = self.sender.questions(&self.bridge, view).await?;
         self.send_all(questions).await;
@@ -170,8 +171,8 @@ impl Stream {
             return Ok(Some(told.clone()));
         }
         let ended = view.status.is_terminal();
-        let store = self.bridge.store();
-        if ended && !store.has_session_task(self.id, view.id).await? {
+        let streams = self.bridge.session_streams();
+        if ended && !streams.has_task(self.id, view.id).await? {
             return Ok(None);
         }
         let mut told = Announced {
@@ -194,14 +195,11 @@ impl Stream {
         &self,
         view: &TaskView,
     ) -> Result<(Option<ProgressTeller>, Option<LogTeller>), BridgeError> {
-        let store = self.bridge.store();
-        // From now on this replica is rung when the task changes, though it may have been created before.
-        store
-            .watch(view.id, &self.owner, self.bridge.replica())
-            .await?;
-        let session = store.session(self.id).await?;
+        // It may have been created before, over another replica.
+        self.bridge.tasks().have_rung(view.id, &self.owner).await?;
+        let session = self.bridge.sessions().find(self.id).await?;
         // A task that several sessions share tells its progress to the one that began it.
-        let requestor = store.requestor(view.id).await?;
+        let requestor = self.bridge.tasks().requestor(view.id).await?;
         let requestor = requestor.filter(|requestor| requestor.session == self.id);
         let token = requestor.and_then(|requestor| requestor.progress_token);
         let token = token.and_then(|token| RawValue::from_string(token).ok());

@@ -1,36 +1,4 @@
-//! What the operator's commands share.
-
-use std::path::PathBuf;
-
-use clap::{Arg, ArgAction, ArgMatches, Command};
-use taskferry_process::settings::Problems;
-
-use crate::config::{self, OperatorConfig};
-
-/// Adds what leads to Redis, also for the subcommands.
-pub(super) fn with_redis(command: Command) -> Command {
-    config::settings_of_operator()
-        .into_iter()
-        .fold(command.arg(super::config_file()), super::with_setting)
-        .mut_args(|arg| arg.global(true))
-}
-
-/// `--json`.
-pub(super) fn json() -> Arg {
-    Arg::new("json")
-        .long("json")
-        .action(ArgAction::SetTrue)
-        .help("For machines: one JSON object a line")
-}
-
-pub(super) fn settings(args: &ArgMatches) -> Result<OperatorConfig, Problems> {
-    let mut flags = super::flags(args, config::settings_of_operator());
-    // Only one of the commands has it.
-    if let Ok(Some(level)) = args.try_get_one::<String>("durability") {
-        flags.push(("durability", level.clone()));
-    }
-    config::operator(flags, args.get_one::<PathBuf>("config").cloned())
-}
+//! How texts from elsewhere, times and tables are shown.
 
 /// A text from elsewhere, on one line: what would move a terminal's cursor, or turn its text around, is shown escaped.
 pub(super) fn plain(text: &str) -> String {

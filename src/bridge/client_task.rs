@@ -1,0 +1,80 @@
+//! Tasks of a client's own, by which it answers questions that take it a while.
+
+use std::time::Duration;
+
+use taskferry_contract::{
+    ClientTask, ClientTaskReport, OrphanedTask, Owner, PollReply, SessionId, Store, TaskId,
+};
+
+use super::{BridgeError, Via};
+
+/// A client that does not answer is asked again so long after it should have been.
+const ASK_AGAIN: Duration = Duration::from_secs(10);
+
+/// The tasks of clients that answer questions of our jobs.
+#[derive(Debug)]
+pub(crate) struct ClientTasks {
+    pub(super) store: Store,
+}
+
+impl ClientTasks {
+    /// Asks what to send, over a connection of a session, to the client that answers a question by a task of its own.
+    pub(crate) async fn poll(
+        &self,
+        id: TaskId,
+        owner: &Owner,
+        key: &str,
+        via: Via<'_>,
+    ) -> Result<PollReply, BridgeError> {
+        let question = (key, ASK_AGAIN);
+        let poll = self.store.poll_client_task(id, owner, question, via.into());
+        Ok(poll.await?)
+    }
+
+    /// The task by which a client answers a question, as far as it is known.
+    pub(crate) async fn find(
+        &self,
+        id: TaskId,
+        key: &str,
+    ) -> Result<Option<ClientTask>, BridgeError> {
+        Ok(self.store.client_task(id, key).await?)
+    }
+
+    /// Notes what a client says of a task by which it answers a question.
+    pub(crate) async fn note(
+        &self,
+        id: TaskId,
+        owner: &Owner,
+        key: &str,
+        said: ClientTaskReport<'_>,
+    ) -> Result<(), BridgeError> {
+        let noted = self.store.note_client_task(id, owner, key, said).await?;
+        tracing::debug!(task = %id, key, ?noted, "a client's task");
+        Ok(())
+    }
+
+    /// Stores the outcome of a client's task as the answer of its question, unless nothing waits for it.
+    pub(crate) async fn answer(
+        &self,
+        id: TaskId,
+        owner: &Owner,
+        question: (&str, SessionId),
+        answer: &str,
+    ) -> Result<(), BridgeError> {
+        let stored = self
+            .store
+            .answer_by_client_task(id, owner, question, answer);
+        stored.await?;
+        Ok(())
+    }
+
+    /// Takes the tasks of a session's client that nothing waits for any more; the caller cancels them.
+    pub(crate) async fn drop_unwanted(
+        &self,
+        id: TaskId,
+        owner: &Owner,
+        session: SessionId,
+    ) -> Result<Vec<OrphanedTask>, BridgeError> {
+        Ok(self.store.drop_client_tasks(id, owner, session).await?)
+    }
+}

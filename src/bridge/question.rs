@@ -1,0 +1,87 @@
+//! Questions of jobs: put to the client over a connection that has the right to, and answered over any.
+
+use std::time::Duration;
+
+use taskferry_contract::{
+    AnswerReply, DeliverReply, Owner, Question, ReplicaId, Sender, SessionId, Store, TaskId,
+};
+
+use super::BridgeError;
+
+/// How long a connection that says nothing more of a question keeps the right to send it.
+const RIGHT_TO_SEND: Duration = Duration::from_secs(15);
+/// A client's task that nobody asks for, for so long after it should have been, stands in no other session's way.
+const ABANDONED: Duration = Duration::from_secs(60);
+
+/// A connection of a session over which messages go out.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Via<'a> {
+    /// Its name among those of all replicas.
+    pub(crate) sender: &'a str,
+    /// The session whose connection it is.
+    pub(crate) session: SessionId,
+}
+
+impl<'a> From<Via<'a>> for Sender<'a> {
+    fn from(via: Via<'a>) -> Self {
+        Self {
+            id: via.sender,
+            session: via.session,
+            valid: RIGHT_TO_SEND,
+        }
+    }
+}
+
+/// The questions of all jobs.
+#[derive(Debug)]
+pub(crate) struct Questions {
+    pub(super) store: Store,
+    pub(super) replica: ReplicaId,
+}
+
+impl Questions {
+    /// A name for a connection over which questions are sent.
+    pub(crate) fn new_sender(&self) -> String {
+        format!("{}:{:08x}", self.replica, rand::random::<u32>())
+    }
+
+    /// The open questions of a task that `poll` showed to its owner.
+    pub(crate) async fn open(&self, id: TaskId) -> Result<Vec<Question>, BridgeError> {
+        Ok(self.store.questions(id).await?)
+    }
+
+    /// Asks for the right to send an open question over a connection of a session, or to keep it.
+    pub(crate) async fn deliver(
+        &self,
+        id: TaskId,
+        owner: &Owner,
+        key: &str,
+        via: Via<'_>,
+    ) -> Result<DeliverReply, BridgeError> {
+        let question = (key, ABANDONED);
+        let deliver = self.store.deliver_input(id, owner, question, via.into());
+        Ok(deliver.await?)
+    }
+
+    /// Answers questions of a task; keys that nothing waits for are ignored.
+    pub(crate) async fn answer(
+        &self,
+        id: TaskId,
+        owner: &Owner,
+        answers: &[(&str, &str)],
+    ) -> Result<(), BridgeError> {
+        for (key, answer) in answers {
+            if self.store.answer_input(id, owner, key, answer).await? == AnswerReply::NotFound {
+                return Err(BridgeError::NotFound);
+            }
+        }
+        Ok(())
+    }
+
+    /// Gives the unanswered questions of a connection that closed to whoever has another.
+    pub(crate) async fn recall(&self, id: TaskId, owner: &Owner, sender: &str) {
+        if let Err(error) = self.store.recall_input(id, owner, sender).await {
+            tracing::warn!(task = %id, %error, "questions that were sent over a closed connection could not be recalled");
+        }
+    }
+}

@@ -1,0 +1,63 @@
+//! Whether Redis can be used: before anything is served, and from then on.
+
+use taskferry_contract::{Durability, Error, Store};
+
+/// What a look at Redis found.
+#[derive(Debug)]
+pub(crate) enum Found {
+    /// It can be used.
+    Fit,
+    /// It did not answer, or not for now: this may pass.
+    Away(Error),
+    /// It cannot be used until somebody changes it.
+    Unfit(Error),
+}
+
+/// Looks at Redis as a whole.
+#[derive(Debug)]
+pub(crate) struct Server {
+    store: Store,
+}
+
+impl Server {
+    pub(super) fn new(store: Store) -> Self {
+        Self { store }
+    }
+
+    /// Looks at everything that must be right before a replica begins: the server, what it keeps on disk, the contract's
+    /// version, and every transition.
+    pub(crate) async fn examine(&self, level: Durability) -> Found {
+        match self.examined(level).await {
+            Ok(()) => Found::Fit,
+            Err(error) if self.store.connections().should_wait(&error) => Found::Away(error),
+            Err(error) => Found::Unfit(error),
+        }
+    }
+
+    async fn examined(&self, level: Durability) -> Result<(), Error> {
+        self.store.check_server().await?;
+        for note in self.store.check_durability(level).await? {
+            tracing::warn!("{note}");
+        }
+        self.store.ready().await
+    }
+
+    /// Looks whether a server that was found fit still is: others may have begun to use another version of the contract,
+    /// and a Redis that lost its data has it again after this.
+    pub(crate) async fn agree(&self) -> Found {
+        match self.store.agree_version().await {
+            Ok(_version) => Found::Fit,
+            Err(error @ Error::Unsuitable(_)) => Found::Unfit(error),
+            Err(error) => Found::Away(error),
+        }
+    }
+
+    /// Whether requests can be served: Redis answers, knows every transition, and is used with a contract that this program
+    /// keeps. If not, says why.
+    pub(crate) async fn ready(&self) -> Result<(), String> {
+        self.store.ready().await.map_err(|error| {
+            tracing::warn!(%error, "not ready");
+            error.sentence()
+        })
+    }
+}

@@ -1,0 +1,132 @@
+//! Requests of a session that wait: they can be taken back, or gone on with over another connection, on any replica.
+
+use std::time::Duration;
+
+use taskferry_contract::{Leaver, Owner, RequestNote, SessionId, Store, TaskId};
+
+use crate::bridge::error::retry_once;
+use crate::bridge::plain_call::leave_call;
+use crate::bridge::{BridgeError, Watch};
+
+/// A connection whose client went on over another one learns of it within this time, or never needs to.
+const TAKEN_OVER_FOR: Duration = Duration::from_secs(60);
+
+/// What is known of the requests of sessions. A request is named by a digest of its id.
+#[derive(Debug)]
+pub(crate) struct SessionRequests {
+    store: Store,
+}
+
+impl SessionRequests {
+    pub(in crate::bridge) fn new(store: Store) -> Self {
+        Self { store }
+    }
+
+    /// Notes for `lasts` that a request begins: from now on it can be taken back on any replica, and nothing that was taken
+    /// back under its name before has to do with it. If that cannot be noted, the request is served all the same.
+    pub(crate) async fn begin(&self, session: SessionId, request: &str, lasts: Duration) {
+        let begin = || self.store.begin_session_request(session, request, lasts);
+        if let Err(error) = retry_once(begin).await {
+            tracing::warn!(%session, %error, "a request cannot be cancelled by its client");
+        }
+    }
+
+    /// Notes for `kept` which job stands behind a request, and as whom the request holds it. True if the request was taken
+    /// back since it began, by way of another replica: then it leaves the job here.
+    pub(crate) async fn note_job(
+        &self,
+        session: SessionId,
+        request: &str,
+        watch: &Watch,
+        kept: Duration,
+    ) -> Result<bool, BridgeError> {
+        let note = |name: String, job: TaskId| async move {
+            let noted = retry_once(|| self.store.note_session_call(session, &name, job, kept));
+            noted.await
+        };
+        if watch.has_joined() {
+            note(holding(watch.id(), request), watch.joined_as()).await?;
+        }
+        let taken_back = note(request.to_owned(), watch.id()).await?;
+        if taken_back {
+            self.leave(watch.id(), watch.owner(), on_purpose(watch.joined_as()))
+                .await?;
+        }
+        Ok(taken_back)
+    }
+
+    /// Takes a request back, and so takes it off the job behind it, if there is one. One that did not begin is none.
+    pub(crate) async fn take_back(
+        &self,
+        session: SessionId,
+        request: &str,
+        owner: &Owner,
+    ) -> Result<(), BridgeError> {
+        let job = self.store.cancel_session_request(session, request).await?;
+        let Some(job) = job else {
+            return Ok(());
+        };
+        let name = holding(job, request);
+        let holder = self.store.session_call(session, &name).await?;
+        let leaver = on_purpose(holder.unwrap_or(job));
+        self.leave(job, owner, leaver).await
+    }
+
+    async fn leave(&self, job: TaskId, owner: &Owner, leaver: Leaver) -> Result<(), BridgeError> {
+        match leave_call(&self.store, job, owner, leaver).await {
+            Ok(()) | Err(BridgeError::NotFound) => Ok(()),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Which job stands behind a request, and whether it was taken back.
+    pub(crate) async fn find(
+        &self,
+        session: SessionId,
+        request: &str,
+    ) -> Result<RequestNote, BridgeError> {
+        Ok(self.store.session_request(session, request).await?)
+    }
+
+    /// Notes that the client of a connection, which waits for a job, goes on over another one.
+    pub(crate) async fn take_over(
+        &self,
+        session: SessionId,
+        connection: u64,
+        job: TaskId,
+    ) -> Result<(), BridgeError> {
+        let name = taken_over(connection);
+        let note = self
+            .store
+            .note_session_call(session, &name, job, TAKEN_OVER_FOR);
+        note.await?;
+        Ok(())
+    }
+
+    /// Whether the client of a connection went on over another one.
+    pub(crate) async fn is_taken_over(
+        &self,
+        session: SessionId,
+        connection: u64,
+    ) -> Result<bool, BridgeError> {
+        let name = taken_over(connection);
+        Ok(self.store.session_call(session, &name).await?.is_some())
+    }
+}
+
+fn on_purpose(holder: TaskId) -> Leaver {
+    Leaver {
+        holder,
+        on_purpose: true,
+    }
+}
+
+/// Under which name it is noted as whom a request holds a job that it joined.
+fn holding(job: TaskId, request: &str) -> String {
+    format!("holding-{job}-{request}")
+}
+
+/// Under which name it is noted that the client of a connection went on over another one.
+fn taken_over(connection: u64) -> String {
+    format!("resumed-{connection:016x}")
+}

@@ -1,0 +1,165 @@
+//! Tasks: begun, read, watched, cancelled, listed.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use taskferry_contract::{
+    CancelReply, Lifetime, LogLine, Owner, Page, ReplicaId, Requestor, Store, Submission, TaskId,
+    TaskView,
+};
+
+use super::error::retry_once;
+use super::fleet::KnownFleet;
+use super::plain_call::CANCELLED;
+use super::submit::{Submitted, Submitter, queued};
+use super::waiters::Waiters;
+use super::{BridgeError, Call, Wanted, Watch, identity};
+
+/// So many log lines are read at once.
+const LINES_AT_ONCE: usize = 100;
+
+/// What became of the wish to cancel a task.
+#[derive(Debug)]
+pub(crate) enum Cancelled {
+    /// It is cancelled.
+    Now(TaskView),
+    /// It had ended before.
+    EndedBefore(TaskView),
+}
+
+/// The tasks of all owners.
+#[derive(Debug)]
+pub(crate) struct Tasks {
+    pub(super) store: Store,
+    pub(super) replica: ReplicaId,
+    pub(super) submitter: Submitter,
+    pub(super) waiters: Arc<Waiters>,
+    pub(super) fleet: Arc<KnownFleet>,
+}
+
+impl Tasks {
+    /// Queues a call as a task, or finds the task it is to share; it is durable when this returns.
+    pub(crate) async fn start(
+        &self,
+        call: &Call<'_>,
+        wanted: &Wanted<'_>,
+    ) -> Result<TaskView, BridgeError> {
+        let session = wanted.requestor.map(|requestor| requestor.session);
+        let alias = identity::alias(call, session);
+        let listener = match session {
+            Some(session) => self.store.session_stream(session).await?,
+            None => None,
+        };
+        let session_text = session.map(|session| session.to_string());
+        let submission = Submission {
+            plain: false,
+            ttl: Duration::from_millis(call.tool.definition.ttl.choose(wanted.ttl_ms)),
+            keep: wanted.keep,
+            waiter: listener.as_ref(),
+            session: session_text.as_deref(),
+            progress_token: wanted
+                .requestor
+                .and_then(|requestor| requestor.progress_token.as_deref()),
+            ..self.submitter.submission(call, alias.as_ref())
+        };
+        let view = match self.submitter.submit(&submission).await? {
+            Submitted::Queued { created_ms } => queued(&submission, created_ms),
+            Submitted::Joined(view) => *view,
+        };
+        let view = self.fleet.complete(view).await;
+        if let Some(session) = session {
+            let (store, task) = (&self.store, view.id);
+            let lives = Lifetime {
+                from_ms: view.created_ms,
+                until_ms: view.created_ms.saturating_add(view.ttl_ms),
+            };
+            let noted = retry_once(|| store.note_session_task(session, task, lives)).await;
+            // An error here would have the client make the call again, and the task is there.
+            if let Err(error) = noted {
+                tracing::warn!(%task, %session, %error, "the session's own stream will not tell of a task");
+            }
+        }
+        Ok(view)
+    }
+
+    /// Reads a task of `owner`.
+    pub(crate) async fn poll(&self, id: TaskId, owner: &Owner) -> Result<TaskView, BridgeError> {
+        self.owned(self.store.view(id).await?, owner).await
+    }
+
+    /// Reads a task of `owner` with its outcome.
+    pub(crate) async fn poll_with_outcome(
+        &self,
+        id: TaskId,
+        owner: &Owner,
+    ) -> Result<TaskView, BridgeError> {
+        self.owned(self.store.view_with_outcome(id).await?, owner)
+            .await
+    }
+
+    /// Lines of a job's log after a place, a batch at a time.
+    pub(crate) async fn log_lines(
+        &self,
+        id: TaskId,
+        after: Option<&str>,
+    ) -> Result<Vec<LogLine>, BridgeError> {
+        Ok(self.store.log_lines(id, after, LINES_AT_ONCE).await?)
+    }
+
+    /// Watches a task of `owner`; the first look is its state now.
+    pub(crate) async fn watch(&self, id: TaskId, owner: &Owner) -> Result<Watch, BridgeError> {
+        let mut watch = self.waiters.watch(id, owner);
+        let now = self.store.watch(id, owner, &self.replica).await?;
+        watch.seed(self.owned(now, owner).await?);
+        Ok(watch)
+    }
+
+    /// Cancels a task. The record of a plain call is no task, though one may know its id.
+    pub(crate) async fn cancel(&self, id: TaskId, owner: &Owner) -> Result<Cancelled, BridgeError> {
+        self.poll(id, owner).await?;
+        match self.store.cancel(id, owner, CANCELLED).await? {
+            CancelReply::Cancelled(view) => {
+                tracing::info!(task = %id, tool = %view.tool, "cancelled");
+                Ok(Cancelled::Now(view))
+            }
+            CancelReply::AlreadyTerminal(view) => Ok(Cancelled::EndedBefore(view)),
+            CancelReply::NotFound => Err(BridgeError::NotFound),
+        }
+    }
+
+    /// A page of the owner's tasks.
+    pub(crate) async fn list(
+        &self,
+        owner: &Owner,
+        after: Option<(u64, TaskId)>,
+        limit: usize,
+    ) -> Result<Page, BridgeError> {
+        let mut page = self.store.list_owned(owner, after, limit).await?;
+        let mut tasks = Vec::with_capacity(page.tasks.len());
+        for view in page.tasks {
+            tasks.push(self.fleet.complete(view).await);
+        }
+        page.tasks = tasks;
+        Ok(page)
+    }
+
+    /// Who asked for a job from a session; nothing if nobody did.
+    pub(crate) async fn requestor(&self, id: TaskId) -> Result<Option<Requestor>, BridgeError> {
+        Ok(self.store.requestor(id).await?)
+    }
+
+    /// Has this replica rung from now on whenever a job of `owner` changes.
+    pub(crate) async fn have_rung(&self, id: TaskId, owner: &Owner) -> Result<(), BridgeError> {
+        self.store.watch(id, owner, &self.replica).await?;
+        Ok(())
+    }
+
+    /// Another owner's task is not found, just as one that never was. So is the record of a plain call: it is no task.
+    async fn owned(&self, view: Option<TaskView>, owner: &Owner) -> Result<TaskView, BridgeError> {
+        let view = view.filter(|view| view.owner == *owner && !view.plain);
+        Ok(self
+            .fleet
+            .complete(view.ok_or(BridgeError::NotFound)?)
+            .await)
+    }
+}

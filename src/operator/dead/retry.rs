@@ -1,0 +1,123 @@
+//! Queueing dead jobs again.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use taskferry_contract::{DeadLetter, Error, Remains, ReviveReply, Store, TaskId};
+
+use crate::bridge::Tool;
+
+/// A call that failed in passing is repeated so often.
+const REPEATS: u32 = 3;
+/// Between two of them.
+const PAUSE: Duration = Duration::from_millis(300);
+
+/// Retries letters one by one.
+#[derive(Debug)]
+pub(crate) struct Retrier<'a> {
+    store: &'a Store,
+    /// The tools as they are registered now; their limits hold for what is retried.
+    tools: HashMap<String, Arc<Tool>>,
+}
+
+/// What can be done with a letter.
+#[derive(Debug)]
+pub(crate) enum Prepared {
+    /// Its job can be queued again.
+    Ready(Box<Ready>),
+    /// Its job cannot be.
+    Unfit(Unfit),
+}
+
+/// A job that can be queued again.
+#[derive(Debug)]
+pub(crate) struct Ready {
+    /// The task that it was.
+    pub(crate) task: TaskId,
+    /// The task that it will be.
+    pub(crate) new_task: TaskId,
+    /// What is left of it.
+    pub(crate) remains: Remains,
+    tool: Arc<Tool>,
+}
+
+impl Ready {
+    /// Whether the job may run once and was begun, so that its work may be done twice.
+    pub(crate) fn risks_second_run(&self) -> bool {
+        self.remains.may_run_once(&self.tool.definition)
+    }
+}
+
+/// Why a job cannot be queued again.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum Unfit {
+    /// There never was one.
+    #[error("it was an entry that names no job, which somebody else wrote to the stream")]
+    NoJob,
+    /// It is not known any more.
+    #[error("its record has expired, and its arguments were too long to be kept in the letter")]
+    NothingLeft,
+    /// Nobody has its tool.
+    #[error(
+        "tool {0} is not registered; start a worker that has it, or register it with: taskferry tools add FILE"
+    )]
+    NoTool(String),
+    /// Its tool takes other arguments by now.
+    #[error("its tool has changed: {0}")]
+    ToolChanged(String),
+}
+
+impl<'a> Retrier<'a> {
+    pub(super) async fn new(store: &'a Store) -> Result<Self, Error> {
+        let tools = store.tools().await?.into_iter();
+        let tools = tools.filter_map(|definition| {
+            let name = definition.name.to_string();
+            Some((name, Arc::new(Tool::new(definition).ok()?)))
+        });
+        Ok(Self {
+            store,
+            tools: tools.collect(),
+        })
+    }
+
+    /// Whether the job of a letter can be queued again.
+    pub(crate) async fn prepare(&self, letter: &DeadLetter) -> Result<Prepared, Error> {
+        let remains = self.store.remains(letter).await?;
+        Ok(match self.fit(letter, remains) {
+            Ok(ready) => Prepared::Ready(Box::new(ready)),
+            Err(unfit) => Prepared::Unfit(unfit),
+        })
+    }
+
+    fn fit(&self, letter: &DeadLetter, remains: Option<Remains>) -> Result<Ready, Unfit> {
+        let task = letter.task.ok_or(Unfit::NoJob)?;
+        let remains = remains.ok_or(Unfit::NothingLeft)?;
+        let tool = self.tools.get(&letter.tool);
+        let tool = tool.ok_or_else(|| Unfit::NoTool(letter.tool.clone()))?;
+        tool.check(&remains.arguments).map_err(Unfit::ToolChanged)?;
+        Ok(Ready {
+            task,
+            new_task: TaskId::random(task.shard()),
+            remains,
+            tool: Arc::clone(tool),
+        })
+    }
+
+    /// Queues the job of a letter again. If this fails, nobody knows whether it is queued.
+    pub(crate) async fn revive(
+        &self,
+        letter: &DeadLetter,
+        ready: &Ready,
+    ) -> Result<ReviveReply, Error> {
+        let (remains, tool, id) = (&ready.remains, &ready.tool.definition, ready.new_task);
+        let mut repeats = 0;
+        loop {
+            match self.store.revive(letter, remains, tool, id).await {
+                Err(error) if error.is_transient() && repeats < REPEATS => repeats += 1,
+                reply => return reply,
+            }
+            tokio::time::sleep(PAUSE).await;
+        }
+    }
+}

@@ -1,0 +1,62 @@
+//! Whether this Redis can be trusted with jobs.
+
+use std::time::Duration;
+
+use taskferry_contract::{Durability, Finding, Verdict};
+
+use super::Operator;
+
+/// How long the whole examination may take.
+const PATIENCE: Duration = Duration::from_secs(15);
+
+impl Operator {
+    /// What there is to say of Redis, held against `wanted` if that is said. A Redis that does not answer is a finding too.
+    pub(crate) async fn examine(&self, wanted: Option<Durability>) -> Vec<Finding> {
+        match tokio::time::timeout(PATIENCE, self.store.examine(wanted)).await {
+            Ok(Ok(findings)) => findings,
+            Ok(Err(error)) => vec![self.unreachable(error.to_string(), error.remedy())],
+            Err(_elapsed) => {
+                let found = format!("Redis did not answer within {PATIENCE:?}");
+                vec![self.unreachable(found, None)]
+            }
+        }
+    }
+
+    fn unreachable(&self, found: String, remedy: Option<&str>) -> Finding {
+        let ask = || {
+            format!(
+                "see whether it answers: redis-cli -u {} PING",
+                without_password(&self.url)
+            )
+        };
+        Finding {
+            check: "connection",
+            verdict: Verdict::Fail,
+            found,
+            remedy: Some(remedy.map_or_else(ask, str::to_owned)),
+        }
+    }
+}
+
+/// The address with a placeholder for what must not be shown.
+fn without_password(url: &str) -> String {
+    let Some((scheme, rest)) = url.split_once("://") else {
+        return url.to_owned();
+    };
+    match rest.rsplit_once('@') {
+        Some((_credentials, place)) => format!("{scheme}://USER:PASSWORD@{place}"),
+        None => url.to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_password_is_not_shown() {
+        let shown = without_password("redis://me:p@ss@host:1/0");
+        assert_eq!(shown, "redis://USER:PASSWORD@host:1/0");
+        assert_eq!(without_password("redis://host/0"), "redis://host/0");
+    }
+}

@@ -1,0 +1,51 @@
+//! What operators ask and do: how it all stands, which tools there are, what became of dead jobs, and whether Redis can be
+//! trusted. Everything here returns values and prints nothing: the command line shows them, and whatever else comes.
+
+mod dead;
+mod examination;
+mod overview;
+mod tools;
+
+use taskferry_contract::{Error, RedisSettings, Store};
+
+pub(crate) use dead::{DeadLetters, LetterDetail, LetterName, Prepared, Ready, Retrier};
+pub(crate) use overview::{Overview, SeenWorker};
+pub(crate) use tools::{Registered, Tools, read_definition};
+
+/// The use cases of operators, on one Redis.
+#[derive(Debug)]
+pub(crate) struct Operator {
+    store: Store,
+    /// Where Redis is, as it was set.
+    url: String,
+}
+
+impl Operator {
+    /// Nothing is connected before it is used. Fails if the address cannot be used.
+    pub(crate) fn new(redis: &RedisSettings) -> Result<Self, Error> {
+        Ok(Self {
+            store: Store::new(redis)?,
+            url: redis.url.clone(),
+        })
+    }
+
+    /// How it all stands at one moment, or nearly so.
+    pub(crate) async fn overview(&self) -> Result<Overview, Error> {
+        Overview::read(&self.store).await
+    }
+
+    /// The registered tools.
+    pub(crate) fn tools(&self) -> Tools<'_> {
+        Tools::new(&self.store)
+    }
+
+    /// Jobs that will not be retried by themselves.
+    pub(crate) fn dead_letters(&self) -> DeadLetters<'_> {
+        DeadLetters::new(&self.store)
+    }
+
+    /// Whether Redis answers and can be used.
+    pub(crate) async fn is_ready(&self) -> bool {
+        self.store.ready().await.is_ok()
+    }
+}

@@ -1,0 +1,115 @@
+//! How it all stands: Redis, queues, workers, dead letters.
+
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use taskferry_contract::{
+    Error, Misplaced, QueueName, QueueOverview, ServerOverview, ShardOverview, Store,
+    ToolDefinition, WorkerId, WorkerInfo,
+};
+
+/// Everything at one moment, or nearly so.
+#[derive(Debug)]
+pub(crate) struct Overview {
+    /// Redis itself.
+    pub(crate) server: ServerOverview,
+    /// The queues that a tool has, a worker reads, or something is on; by name.
+    pub(crate) queues: Vec<StandingQueue>,
+    /// What waits or lies outside of the queues.
+    pub(crate) rest: ShardOverview,
+    /// The workers that were heard of.
+    pub(crate) workers: Vec<SeenWorker>,
+    /// How many tools are registered.
+    pub(crate) tools: usize,
+    /// Keys that hold what belongs elsewhere.
+    pub(crate) misplaced: Vec<Misplaced>,
+}
+
+/// A queue.
+#[derive(Debug)]
+pub(crate) struct StandingQueue {
+    /// Its name.
+    pub(crate) name: QueueName,
+    /// What is on it.
+    pub(crate) overview: QueueOverview,
+    /// The workers that may begin jobs of it.
+    pub(crate) served_by: Vec<WorkerId>,
+}
+
+/// A worker as it said of itself.
+#[derive(Debug)]
+pub(crate) struct SeenWorker {
+    /// What it said.
+    pub(crate) info: WorkerInfo,
+    /// When, ms since the epoch.
+    pub(crate) beat_ms: u64,
+    /// How long ago that was.
+    pub(crate) silent_for: Duration,
+}
+
+impl SeenWorker {
+    /// Whether it said nothing for so long that it may be gone.
+    pub(crate) fn is_silent(&self) -> bool {
+        WorkerInfo::is_silent(self.silent_for)
+    }
+
+    /// Whether it may begin jobs.
+    pub(super) fn is_counted_on(&self) -> bool {
+        self.info.is_counted_on(self.silent_for)
+    }
+}
+
+impl Overview {
+    pub(super) async fn read(store: &Store) -> Result<Self, Error> {
+        let tools = match store.tools().await {
+            // What belongs elsewhere stands in their place, which the survey tells.
+            Err(Error::WrongType { .. }) => Vec::<ToolDefinition>::new(),
+            tools => tools?,
+        };
+        let registered: BTreeSet<&QueueName> = tools.iter().map(|tool| &tool.queue).collect();
+        let survey = store.survey().await?;
+        let workers = workers(store).await?;
+        let names: BTreeSet<&QueueName> =
+            registered.iter().copied().chain(&survey.queues).collect();
+        let mut queues = Vec::new();
+        for name in names {
+            let overview = store.queue_overview(name).await?;
+            let readers = || workers.iter().filter(|worker| worker.info.serves(name));
+            let serving = readers().filter(|worker| worker.is_counted_on());
+            let served_by = serving.map(|worker| worker.info.id.clone()).collect();
+            // The stream of a queue that nobody uses any more stays, empty.
+            let is_used = registered.contains(name) || readers().next().is_some();
+            if is_used || overview != QueueOverview::default() {
+                queues.push(StandingQueue {
+                    name: name.clone(),
+                    overview,
+                    served_by,
+                });
+            }
+        }
+        Ok(Self {
+            queues,
+            rest: store.shard_overview().await?,
+            workers,
+            tools: tools.len(),
+            misplaced: survey.misplaced,
+            server: store.server_overview().await?,
+        })
+    }
+
+    /// How long ago a moment was, ms.
+    pub(crate) fn ago(&self, at_ms: u64) -> u64 {
+        self.server.now_ms.saturating_sub(at_ms)
+    }
+}
+
+/// The workers that were heard of.
+pub(super) async fn workers(store: &Store) -> Result<Vec<SeenWorker>, Error> {
+    let (workers, now_ms) = (store.workers().await?, store.now_ms().await?);
+    let seen = workers.into_iter().map(|(info, beat_ms)| SeenWorker {
+        info,
+        beat_ms,
+        silent_for: Duration::from_millis(now_ms.saturating_sub(beat_ms)),
+    });
+    Ok(seen.collect())
+}

@@ -1,0 +1,153 @@
+//! One front-end replica: what it is made of, how it runs and how it stops.
+
+mod drain;
+mod fitness;
+mod open_files;
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::Context as _;
+use taskferry_contract::Store;
+use taskferry_process::{StopSignal, StopSignals, keep_running};
+use tokio::net::TcpListener;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use crate::bridge::Bridge;
+use crate::config::ServeConfig;
+use crate::mcp::{Mcp, Stopping};
+use crate::transport::http;
+use drain::drain;
+use fitness::Fitness;
+
+/// What is left to do for requests whose connections ended, or were cut off, takes this long at most.
+const LAST_WORK: Duration = Duration::from_secs(1);
+
+/// Serves until a stop signal.
+pub(crate) async fn run(config: ServeConfig) -> anyhow::Result<()> {
+    config.log.start().map_err(anyhow::Error::msg)?;
+    for warning in config.warnings() {
+        tracing::warn!("{warning}");
+    }
+    open_files::allow_most(config.http.max_requests);
+    let stop = CancellationToken::new();
+    let server = Server::bind(config).await?;
+    tracing::info!(endpoint = %format!("http://{}/mcp", server.address), "listening");
+    let signals = signalled()?;
+    let until = stop.clone();
+    let winding_down = async move {
+        let signal = signals.await;
+        tracing::info!(%signal, "winding down");
+        until.cancel();
+    };
+    let ((), outcome) = tokio::join!(
+        winding_down_or(&stop, winding_down),
+        server.run(stop.clone())
+    );
+    outcome
+}
+
+async fn winding_down_or(stop: &CancellationToken, winding_down: impl Future<Output = ()>) {
+    tokio::select! {
+        () = stop.cancelled() => {}
+        () = winding_down => {}
+    }
+}
+
+/// Resolves at a stop signal.
+pub(crate) fn signalled() -> anyhow::Result<impl Future<Output = StopSignal>> {
+    let mut signals = StopSignals::catch().context("signals cannot be caught")?;
+    Ok(async move { signals.next().await })
+}
+
+/// A front end that listens but does not serve yet.
+pub(crate) struct Server {
+    config: ServeConfig,
+    listener: TcpListener,
+    pub(crate) address: SocketAddr,
+    pub(crate) bridge: Bridge,
+}
+
+impl Server {
+    pub(crate) async fn bind(config: ServeConfig) -> anyhow::Result<Self> {
+        let listener = TcpListener::bind(config.listen)
+            .await
+            .with_context(|| format!("cannot listen on {}", config.listen))?;
+        let address = listener
+            .local_addr()
+            .context("the listener has no address")?;
+        let store = Store::new(&config.redis)
+            .context("redis_url cannot be used")?
+            .with_replication(config.replication());
+        let bridge = Bridge::new(store, config.limits);
+        Ok(Self {
+            config,
+            listener,
+            address,
+            bridge,
+        })
+    }
+
+    /// Serves until `stop`, then lets open requests end within the drain timeout.
+    pub(crate) async fn run(self, stop: CancellationToken) -> anyhow::Result<()> {
+        let tracker = TaskTracker::new();
+        let background = CancellationToken::new();
+        let (bridge, keep) = (self.bridge.clone(), background.clone());
+        let fitness = Fitness::default();
+        let fit = fitness.clone();
+        // Until Redis is found fit, one loop alone asks it and tells what it says.
+        tracker.spawn(async move {
+            tokio::select! {
+                () = keep.cancelled() => {}
+                () = fit.reached() => bridge.run(&keep).await,
+            }
+        });
+        let bridge = self.bridge.clone();
+        let checked = stop.clone();
+        let (level, fit) = (self.config.durability, fitness.clone());
+        tracker.spawn(async move {
+            let begin = || fit.watch(&bridge, level, &checked);
+            keep_running("check of Redis", &checked, begin, || {}).await;
+        });
+        let stopping = Stopping {
+            begun: stop.clone(),
+            over: CancellationToken::new(),
+        };
+        let mcp = Arc::new(Mcp::new(
+            self.bridge.clone(),
+            self.config.mcp.clone(),
+            tracker.clone(),
+            stopping.clone(),
+        ));
+        let (sessions, keep) = (Arc::clone(&mcp), background.clone());
+        tracker.spawn(async move { sessions.run(&keep).await });
+        let router = http::router(
+            mcp,
+            self.bridge.clone(),
+            self.config.http.clone(),
+            (tracker.clone(), stopping.clone()),
+        );
+        // Kept to the end: what is dropped with it counts as left by its client.
+        let mut serving = std::pin::pin!(http::serve(self.listener, router, &stop));
+        let timeout = self.config.drain_timeout;
+        let drained = drain(serving.as_mut(), &stopping, timeout).await;
+        background.cancel();
+        tracker.close();
+        let left = tokio::time::timeout(LAST_WORK, tracker.wait())
+            .await
+            .is_err();
+        if drained && !left {
+            tracing::info!("every open request ended");
+        } else {
+            tracing::warn!(
+                "requests whose clients do not read, or that Redis holds up, are cut off"
+            );
+        }
+        match fitness.unfit() {
+            Some(error) => Err(anyhow::anyhow!(error.sentence())),
+            None => Ok(()),
+        }
+    }
+}
