@@ -75,32 +75,11 @@ impl Store {
         count: usize,
         block: Option<Duration>,
     ) -> Result<Vec<Delivery>, Error> {
-        let Source {
-            worker,
-            shard,
-            queues,
-        } = source;
-        let mut read = redis::cmd("XREADGROUP");
-        read.arg("GROUP")
-            .arg(GROUP)
-            .arg(worker.as_str())
-            .arg("COUNT")
-            .arg(count);
-        if let Some(block) = block {
-            // Zero would block for ever.
-            read.arg("BLOCK").arg(millis(block).max(1));
-        }
-        read.arg("STREAMS");
-        for queue in queues {
-            read.arg(self.keys.queue(shard, queue));
-        }
-        for _ in queues {
-            read.arg(">");
-        }
+        let read = self.read_command(source, count, block, ">");
         let streams: Option<Streams> = connection
             .command("XREADGROUP", &read, block.unwrap_or_default())
             .await?;
-        Ok(self.deliveries(shard, queues, streams.unwrap_or_default()))
+        Ok(self.deliveries(source, streams.unwrap_or_default()))
     }
 
     /// Reads up to `count` entries a queue that were delivered to this worker and never acked.
@@ -113,29 +92,42 @@ impl Store {
         source: Source<'_>,
         count: usize,
     ) -> Result<Vec<Delivery>, Error> {
-        let Source {
-            worker,
-            shard,
-            queues,
-        } = source;
+        let read = self.read_command(source, count, None, "0");
+        let streams: Option<Streams> = self.connections.command("XREADGROUP", &read).await?;
+        Ok(self.deliveries(source, streams.unwrap_or_default()))
+    }
+
+    /// `XREADGROUP` over the streams of `source`: `from` is `>` for new entries, or the id after which the worker's own
+    /// pending ones begin.
+    fn read_command(
+        &self,
+        source: Source<'_>,
+        count: usize,
+        block: Option<Duration>,
+        from: &str,
+    ) -> redis::Cmd {
         let mut read = redis::cmd("XREADGROUP");
         read.arg("GROUP")
             .arg(GROUP)
-            .arg(worker.as_str())
+            .arg(source.worker.as_str())
             .arg("COUNT")
             .arg(count);
+        if let Some(block) = block {
+            // Zero would block for ever.
+            read.arg("BLOCK").arg(millis(block).max(1));
+        }
         read.arg("STREAMS");
-        for queue in queues {
-            read.arg(self.keys.queue(shard, queue));
+        for queue in source.queues {
+            read.arg(self.keys.queue(source.shard, queue));
         }
-        for _ in queues {
-            read.arg("0");
+        for _ in source.queues {
+            read.arg(from);
         }
-        let streams: Option<Streams> = self.connections.command("XREADGROUP", &read).await?;
-        Ok(self.deliveries(shard, queues, streams.unwrap_or_default()))
+        read
     }
 
-    fn deliveries(&self, shard: Shard, queues: &[QueueName], streams: Streams) -> Vec<Delivery> {
+    fn deliveries(&self, source: Source<'_>, streams: Streams) -> Vec<Delivery> {
+        let Source { shard, queues, .. } = source;
         let mut deliveries = Vec::new();
         for (key, entries) in streams {
             let Some(queue) = queues.iter().find(|q| self.keys.queue(shard, q) == key) else {
