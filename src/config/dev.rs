@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use taskferry_process::settings::{Problems, Setting, WORKER_NAMES};
+use taskferry_process::settings::{Binary, Problems, Setting, names_of};
 
 use super::{ServeConfig, collect, settings_of_both};
 
@@ -29,7 +29,7 @@ pub(crate) fn dev(
             settings.given_as("redis_url")
         ));
     }
-    let of_worker = WORKER_NAMES.into_iter().filter(|name| *name != "manifest");
+    let of_worker = names_of(Binary::Worker).filter(|name| *name != "manifest");
     let worker = of_worker
         .filter_map(|name| Some(as_flag(name, settings.given(name)?)))
         .collect();

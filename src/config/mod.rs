@@ -7,7 +7,7 @@ mod sums;
 
 use std::path::PathBuf;
 
-use taskferry_process::settings::{Problems, Setting, Settings, Sources, WORKER_NAMES};
+use taskferry_process::settings::{Binary, Problems, Setting, Settings, Sources, names_of};
 
 pub(crate) use dev::{DevConfig, dev};
 pub(crate) use operator::{OperatorConfig, operator, settings_of_operator};
@@ -29,13 +29,13 @@ fn collect(
         variables,
         file,
     };
-    Settings::collect(known, &WORKER_NAMES, sources)
+    Settings::collect(known, sources)
 }
 
 /// The settings of a front end and of a worker, for what reads a file that may be of either.
 fn settings_of_both() -> Vec<Setting> {
     let mut both = settings_of_serve();
-    for name in WORKER_NAMES {
+    for name in names_of(Binary::Worker) {
         if !both.iter().any(|setting| setting.name == name) {
             both.push(Setting {
                 name,

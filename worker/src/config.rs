@@ -5,8 +5,7 @@ use std::time::Duration;
 
 use taskferry_contract::RedisSettings;
 use taskferry_process::settings::{
-    FRONT_END_NAMES, Problems, REDIS_SETTINGS, Setting, Settings, Sources, bytes, duration,
-    take_redis, within,
+    Problems, REDIS_SETTINGS, Setting, Settings, Sources, bytes, duration, take_redis, within,
 };
 use taskferry_process::telemetry::{LOG_SETTINGS, LogSettings, take_log_else};
 
@@ -124,7 +123,7 @@ fn collect(flags: Vec<(&'static str, String)>, file: Option<PathBuf>) -> Setting
         variables,
         file,
     };
-    Settings::collect(all_settings(), &FRONT_END_NAMES, sources)
+    Settings::collect(all_settings(), sources)
 }
 
 /// What commands inherit of this process's environment.
@@ -139,9 +138,11 @@ pub(crate) fn inherited_environment() -> Environment {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeSet;
+
     use super::*;
     use crate::manifest::Manifest;
-    use taskferry_process::settings::WORKER_NAMES;
+    use taskferry_process::settings::{Binary, names_of};
     use taskferry_process::telemetry::DEFAULT_FILTER;
 
     fn config(flags: &[(&'static str, &str)]) -> Result<WorkerConfig, Problems> {
@@ -156,9 +157,10 @@ mod tests {
     }
 
     #[test]
-    fn the_front_end_knows_every_name() {
-        let names: Vec<&str> = all_settings().iter().map(|setting| setting.name).collect();
-        assert_eq!(names, WORKER_NAMES);
+    fn the_front_end_passes_over_every_setting() {
+        let own = all_settings();
+        let own: BTreeSet<&str> = own.iter().map(|setting| setting.name).collect();
+        assert_eq!(own, names_of(Binary::Worker).collect());
     }
 
     #[test]

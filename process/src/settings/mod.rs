@@ -14,7 +14,7 @@ mod units;
 mod values;
 
 pub use fault::toml_fault;
-pub use names::{FRONT_END_NAMES, WORKER_NAMES};
+pub use names::{Binary, names_of};
 pub use redis::{REDIS_SETTINGS, take_redis};
 pub use sources::{FILE_VARIABLE, Sources};
 pub use units::{bytes, duration, format_duration, format_size};
@@ -122,12 +122,8 @@ impl Settings {
         }
     }
 
-    /// Adds those of the environment's variables that begin with [`ENV_PREFIX`], except the ones in `others`.
-    pub fn add_environment(
-        &mut self,
-        variables: impl Iterator<Item = (String, String)>,
-        others: &[&str],
-    ) {
+    /// Adds those of the environment's variables that begin with [`ENV_PREFIX`], and passes over another binary's.
+    pub fn add_environment(&mut self, variables: impl Iterator<Item = (String, String)>) {
         for (variable, value) in variables {
             let Some(name) = variable.strip_prefix(ENV_PREFIX) else {
                 continue;
@@ -135,7 +131,7 @@ impl Settings {
             let name = name.to_lowercase();
             if self.is_known(&name) {
                 self.given.insert(name, (value, Origin::Environment));
-            } else if !others.contains(&name.as_str()) {
+            } else if !names::may_be_shared(&name) {
                 self.problems.push(format!(
                     "unknown setting {variable} in the environment{}",
                     self.hint(&name)
@@ -294,13 +290,10 @@ mod tests {
             "a.toml",
             "redis_prefix = 'file'\nredis_shards = 4\nredis_timeout = '1s'",
         );
-        all.add_environment(
-            variables(&[
-                ("TASKFERRY_REDIS_PREFIX", "env"),
-                ("TASKFERRY_REDIS_SHARDS", "8"),
-            ]),
-            &[],
-        );
+        all.add_environment(variables(&[
+            ("TASKFERRY_REDIS_PREFIX", "env"),
+            ("TASKFERRY_REDIS_SHARDS", "8"),
+        ]));
         all.add_flag("redis_prefix", "flag".to_owned());
         let redis = take_redis(&mut all);
         all.finish().unwrap();
@@ -315,7 +308,7 @@ mod tests {
         assert_eq!(take_redis(&mut all).url_from, "the built-in default");
         let set: [&dyn Fn(&mut Settings); 3] = [
             &|all| all.add_file("/etc/a.toml", "redis_url = 'redis://a'"),
-            &|all| all.add_environment(variables(&[("TASKFERRY_REDIS_URL", "redis://b")]), &[]),
+            &|all| all.add_environment(variables(&[("TASKFERRY_REDIS_URL", "redis://b")])),
             &|all| all.add_flag("redis_url", "redis://c".to_owned()),
         ];
         let places = ["/etc/a.toml", "TASKFERRY_REDIS_URL", "--redis-url"];
@@ -330,15 +323,13 @@ mod tests {
     fn every_problem_is_told_at_once_with_its_name() {
         let mut all = settings();
         all.add_file("a.toml", "redis_prefx = 'x'\nredis_shards = 0");
-        all.add_environment(
-            variables(&[
-                ("TASKFERRY_LISTEM", "x"),
-                ("TASKFERRY_REDIS_TIMEOUT", "soon"),
-                ("PATH", "/"),
-                ("TASKFERRY_LISTEN", "y"),
-            ]),
-            &["listen"],
-        );
+        all.add_environment(variables(&[
+            ("TASKFERRY_LISTEM", "x"),
+            ("TASKFERRY_REDIS_TIMEOUT", "soon"),
+            ("PATH", "/"),
+            ("TASKFERRY_LISTEN", "y"),
+            ("TASKFERRY_CONFIG", "z"),
+        ]));
         all.add_flag("redis_url", "http://secret@x".to_owned());
         take_redis(&mut all);
         let problems = all.finish().unwrap_err().to_string();
@@ -354,7 +345,9 @@ mod tests {
                 "{expected} is not in {problems}"
             );
         }
-        assert!(!problems.contains("secret"), "{problems}");
+        for unexpected in ["secret", "TASKFERRY_LISTEN ", "TASKFERRY_CONFIG"] {
+            assert!(!problems.contains(unexpected), "{problems}");
+        }
         assert!(
             problems.contains("is \"redis_prefix\" meant?"),
             "{problems}"

@@ -1,43 +1,62 @@
-//! The names of each binary's settings, for the other.
+//! The name of every setting, and whose it is: a shared environment holds the settings of both binaries, so each passes over
+//! the names of the other.
 
-/// The names of the front end's settings: a shared environment may hold them, so a worker passes over them.
-pub const FRONT_END_NAMES: [&str; 23] = [
-    "listen",
-    "allow_unauthenticated",
-    "allowed_hosts",
-    "allowed_origins",
-    "single_user",
-    "max_body",
-    "max_requests",
-    "queue_cap",
-    "owner_cap",
-    "durability",
-    "replica_timeout",
-    "session_idle",
-    "stream_after",
-    "handle_after",
-    "keep_alive",
-    "drain_timeout",
-    "instructions",
-    "log",
-    "log_format",
-    "redis_url",
-    "redis_prefix",
-    "redis_shards",
-    "redis_timeout",
+/// A program that is told settings.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Binary {
+    /// `taskferry`.
+    FrontEnd,
+    /// `taskferry-worker`.
+    Worker,
+}
+
+const FRONT_END: &[Binary] = &[Binary::FrontEnd];
+const WORKER: &[Binary] = &[Binary::Worker];
+const BOTH: &[Binary] = &[Binary::FrontEnd, Binary::Worker];
+/// What no binary takes as a setting: the variable of the settings file, and what only tests read.
+const NEITHER: &[Binary] = &[];
+
+const NAMES: [(&str, &[Binary]); 29] = [
+    ("listen", FRONT_END),
+    ("allow_unauthenticated", FRONT_END),
+    ("allowed_hosts", FRONT_END),
+    ("allowed_origins", FRONT_END),
+    ("single_user", FRONT_END),
+    ("max_body", FRONT_END),
+    ("max_requests", FRONT_END),
+    ("queue_cap", FRONT_END),
+    ("owner_cap", FRONT_END),
+    ("durability", FRONT_END),
+    ("replica_timeout", FRONT_END),
+    ("session_idle", FRONT_END),
+    ("stream_after", FRONT_END),
+    ("handle_after", FRONT_END),
+    ("keep_alive", FRONT_END),
+    ("manifest", WORKER),
+    ("slots", WORKER),
+    ("lease", WORKER),
+    ("drain_timeout", BOTH),
+    ("instructions", FRONT_END),
+    ("max_result", WORKER),
+    ("log", BOTH),
+    ("log_format", BOTH),
+    ("redis_url", BOTH),
+    ("redis_prefix", BOTH),
+    ("redis_shards", BOTH),
+    ("redis_timeout", BOTH),
+    ("config", NEITHER),
+    ("test_redis", NEITHER),
 ];
 
-/// The names of a worker's settings: a shared environment may hold them, so the front end passes over them.
-pub const WORKER_NAMES: [&str; 11] = [
-    "manifest",
-    "slots",
-    "lease",
-    "drain_timeout",
-    "max_result",
-    "log",
-    "log_format",
-    "redis_url",
-    "redis_prefix",
-    "redis_shards",
-    "redis_timeout",
-];
+/// The names of a binary's settings.
+pub fn names_of(binary: Binary) -> impl Iterator<Item = &'static str> {
+    let of_binary = NAMES
+        .into_iter()
+        .filter(move |(_, whose)| whose.contains(&binary));
+    of_binary.map(|(name, _)| name)
+}
+
+/// Whether an environment that several programs share may hold this name.
+pub(super) fn may_be_shared(name: &str) -> bool {
+    NAMES.iter().any(|(known, _)| *known == name)
+}

@@ -8,9 +8,6 @@ use super::{Setting, Settings};
 /// The variable that names the settings file.
 pub const FILE_VARIABLE: &str = "TASKFERRY_CONFIG";
 
-/// Names of settings that are no binary's but may stand in a shared environment.
-const NAMES_OF_NONE: [&str; 2] = ["config", "test_redis"];
-
 /// What a binary was given.
 #[derive(Debug)]
 pub struct Sources<V> {
@@ -23,11 +20,10 @@ pub struct Sources<V> {
 }
 
 impl Settings {
-    /// Collects what the sources say of the settings in `known`. The environment may also hold names in `others`, which are
-    /// another binary's.
+    /// Collects what the sources say of the settings in `known`. The environment may also hold
+    /// those of another binary.
     pub fn collect(
         known: Vec<Setting>,
-        others: &[&str],
         sources: Sources<impl Iterator<Item = (OsString, OsString)>>,
     ) -> Self {
         let variables: Vec<(String, String)> = sources
@@ -40,8 +36,7 @@ impl Settings {
         if let Some(path) = file.or_else(|| named.map(|(_, path)| Path::new(path))) {
             settings.read_file(path);
         }
-        let others = [others, &NAMES_OF_NONE].concat();
-        settings.add_environment(variables.into_iter(), &others);
+        settings.add_environment(variables.into_iter());
         for (name, value) in sources.flags {
             settings.add_flag(name, value);
         }
@@ -86,7 +81,7 @@ mod tests {
                 variables: variables.into_iter(),
                 file,
             };
-            let mut all = Settings::collect(REDIS_SETTINGS.to_vec(), &["listen"], sources);
+            let mut all = Settings::collect(REDIS_SETTINGS.to_vec(), sources);
             let redis = take_redis(&mut all);
             all.finish().map(|()| redis.prefix)
         };
