@@ -35,6 +35,7 @@ pub use doctor::{Finding, Verdict};
 pub use error::Error;
 pub use hash_slot::hash_slot;
 pub use json::object::{Object, misfit};
+pub use json::raw::{RawObject, compact};
 pub use json::readable::{MAX_DEPTH, PART_DEPTH, Unreadable, check_readable};
 pub use json::schema::{DuplicateName, Fault, Mirrored, Schema, unique_names};
 pub use keys::Keys;

@@ -13,7 +13,6 @@ mod config;
 mod core;
 pub mod exec;
 mod exec_tool;
-mod json_object;
 pub mod manifest;
 mod open_files;
 mod result;

@@ -1,6 +1,7 @@
-//! JSON as texts and values: what every client can read, objects and nothing else read into structs, and JSON Schemas. Nothing
-//! here knows of jobs or Redis.
+//! JSON as texts and values: what every client can read, objects whose members stay as they were written, objects and nothing
+//! else read into structs, and JSON Schemas. Nothing here knows of jobs or Redis.
 
 pub(crate) mod object;
+pub(crate) mod raw;
 pub(crate) mod readable;
 pub(crate) mod schema;

@@ -5,8 +5,8 @@ use std::collections::{HashMap, HashSet};
 use serde_json::json;
 use serde_json::value::RawValue;
 use taskferry_contract::{
-    DeliverReply, OrphanedTask, Owner, PollReply, Question, RequestNote, SessionId, TaskId,
-    TaskView,
+    DeliverReply, OrphanedTask, Owner, PollReply, Question, RawObject, RequestNote, SessionId,
+    TaskId, TaskView,
 };
 use tokio::time::{Instant, sleep_until};
 
@@ -16,7 +16,6 @@ use crate::mcp::legacy::related::{RELATED_TASK, related};
 use crate::mcp::legacy::request_name::digest;
 use crate::mcp::legacy::session::Opened;
 use crate::mcp::protocol::capabilities;
-use crate::mcp::protocol::object::RawObject;
 use crate::mcp::protocol::outgoing::{Method, Outgoing};
 
 /// A connection over which questions go out, and what is to be asked of the tasks by which the client answers them.
@@ -314,15 +313,11 @@ fn request_of(
     (receiver, ttl_ms): (Receiver, u64),
 ) -> Option<Outgoing> {
     let stored = RawObject::parse(request).ok()?;
-    let method: String = serde_json::from_str(stored.get("method")?.get()).ok()?;
-    let params = stored.get("params").map_or("{}", RawValue::get).to_owned();
-    let mut params = RawObject::parse(&params).ok()?;
+    let method = stored.string("method")?;
+    let params = stored.get("params").unwrap_or("{}");
+    let mut params = RawObject::parse(params).ok()?;
     // Required in this era (2025-11-25, Elicitation, URL Mode), and unique, which a tool's definition cannot make it.
-    if params
-        .get("mode")
-        .is_some_and(|mode| mode.get() == "\"url\"")
-        && params.get("elicitationId").is_none()
-    {
+    if params.get("mode") == Some("\"url\"") && params.get("elicitationId").is_none() {
         params.set("elicitationId", &id);
     }
     if receiver.takes(&method) {

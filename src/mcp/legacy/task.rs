@@ -7,7 +7,7 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde::Deserialize;
 use serde_json::json;
 use serde_json::value::RawValue;
-use taskferry_contract::{TaskId, TaskView};
+use taskferry_contract::{RawObject, TaskId, TaskView};
 
 use crate::bridge::Cancelled;
 use crate::mcp::jsonrpc::{self, Request, RpcError};
@@ -20,7 +20,6 @@ use crate::mcp::legacy::related::{RELATED_TASK, related};
 use crate::mcp::legacy::sender::QuestionSender;
 use crate::mcp::legacy::shown::{LegacyTask, status};
 use crate::mcp::protocol::answer::Answer;
-use crate::mcp::protocol::object::RawObject;
 use crate::mcp::protocol::refusal::Refusal;
 use crate::mcp::protocol::reply::Reply;
 use crate::mcp::protocol::wire::{self, Outcome};

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use serde::Deserialize;
 use serde_json::value::RawValue;
-use taskferry_contract::{TaskSupport, TaskView};
+use taskferry_contract::{RawObject, TaskSupport, TaskView};
 
 use crate::bridge::{Call, Wanted, Watch, digest};
 use crate::mcp::background::{self, BuiltInCall, Called};
@@ -18,7 +18,6 @@ use crate::mcp::modern::result::{RESULT_META, complete};
 use crate::mcp::modern::task::ModernTask;
 use crate::mcp::protocol::answer::Answer;
 use crate::mcp::protocol::log::LogTeller;
-use crate::mcp::protocol::object::RawObject;
 use crate::mcp::protocol::refusal::Refusal;
 use crate::mcp::protocol::reply::Reply;
 use crate::mcp::protocol::wire::{self, Outcome};

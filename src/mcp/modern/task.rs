@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
-use taskferry_contract::{Status, TaskId, TaskView};
+use taskferry_contract::{RawObject, Status, TaskId, TaskView};
 
 use crate::bridge::Cancelled;
 use crate::mcp::jsonrpc::{self, RpcError};
@@ -13,7 +13,6 @@ use crate::mcp::modern::exchange::Exchange;
 use crate::mcp::modern::questions::{InputRequests, input_requests, read_answers};
 use crate::mcp::modern::repeated::{self, Presence};
 use crate::mcp::modern::result::{RESULT_META, ResultMeta};
-use crate::mcp::protocol::object::RawObject;
 use crate::mcp::protocol::refusal::Refusal;
 use crate::mcp::protocol::time::timestamp;
 use crate::mcp::protocol::wire::{self, Outcome};

@@ -10,7 +10,6 @@ pub(super) mod idempotency;
 pub(super) mod inbound;
 pub(super) mod log;
 pub(super) mod number;
-pub(super) mod object;
 pub(super) mod outgoing;
 pub(super) mod pace;
 pub(super) mod progress;

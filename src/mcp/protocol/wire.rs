@@ -4,13 +4,12 @@ use serde::de::IgnoredAny;
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 use taskferry_contract::{
-    AskFirst, Status, TaskId, TaskSupport, TaskView, cut, missing_capabilities,
+    AskFirst, RawObject, Status, TaskId, TaskSupport, TaskView, cut, missing_capabilities,
 };
 
 use crate::bridge::{BridgeError, Tool};
 use crate::mcp::jsonrpc::{Request, RpcError};
 use crate::mcp::protocol::capabilities;
-use crate::mcp::protocol::object::RawObject;
 use crate::mcp::protocol::refusal::Refusal;
 use crate::mcp::protocol::standing;
 

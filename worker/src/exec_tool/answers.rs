@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 
 use serde_json::{Value, json};
+use taskferry_contract::compact;
 
-use crate::json_object::compact;
 use crate::sdk::JobContext;
 use crate::sdk::ask::{AskError, checked_answer};
 

@@ -6,13 +6,13 @@ use std::pin::Pin;
 use std::time::Duration;
 
 use serde_json::{Value, json};
+use taskferry_contract::compact;
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 use tokio::time::{Instant, timeout_at};
 
 use super::answers::{invalid, refusal};
 use crate::exec::QuestionChannel;
 use crate::exec::stderr::AskLine;
-use crate::json_object::compact;
 use crate::result::ToolResult;
 use crate::sdk::ask::{AskError, AskRequest, checked_answer};
 use crate::sdk::{AwaitingAnswer, JobContext};

@@ -1,11 +1,10 @@
 //! Reads what a tool wrote as the result that it is meant to be, if every client could read it.
 
 use serde_json::value::RawValue;
-use taskferry_contract::{PART_DEPTH, Unreadable, check_readable};
+use taskferry_contract::{PART_DEPTH, RawObject, Unreadable, check_readable};
 
 use super::summary::{SUMMARY_CHARS, end_of};
 use super::tool_result::ToolResult;
-use crate::json_object::JsonObject;
 
 /// Why bytes are not the result that was wanted.
 #[derive(Debug)]
@@ -49,7 +48,7 @@ impl From<Unreadable> for ResultFault {
 /// A JSON object as structured content.
 pub(crate) fn structured(stdout: &[u8]) -> Result<ToolResult, ResultFault> {
     let text = json_text(stdout)?;
-    JsonObject::parse(text).map_err(|error| error.to_string())?;
+    RawObject::parse(text).map_err(|error| error.to_string())?;
     check_readable(text, PART_DEPTH)?;
     Ok(ToolResult::build(text, Some(text), false))
 }
@@ -57,7 +56,7 @@ pub(crate) fn structured(stdout: &[u8]) -> Result<ToolResult, ResultFault> {
 /// A `CallToolResult` as it is.
 pub(crate) fn passed_through(stdout: &[u8]) -> Result<ToolResult, ResultFault> {
     let text = json_text(stdout)?;
-    let object = JsonObject::parse(text).map_err(|error| error.to_string())?;
+    let object = RawObject::parse(text).map_err(|error| error.to_string())?;
     check_readable(text, PART_DEPTH)?;
     let content = object.get("content");
     let content = content.ok_or_else(|| "it has no `content`".to_owned())?;
@@ -72,7 +71,7 @@ pub(crate) fn passed_through(stdout: &[u8]) -> Result<ToolResult, ResultFault> {
     for name in ["structuredContent", "_meta"] {
         if object
             .get(name)
-            .is_some_and(|json| JsonObject::parse(json).is_err())
+            .is_some_and(|json| RawObject::parse(json).is_err())
         {
             return Err(format!("its `{name}` is not an object").into());
         }
@@ -96,7 +95,7 @@ pub(crate) fn passed_through(stdout: &[u8]) -> Result<ToolResult, ResultFault> {
 /// The text of a text content; nothing for another kind.
 fn check_content(json: &str) -> Result<Option<String>, String> {
     let wrong = || "an entry of its `content` is not an object with a string `type`".to_owned();
-    let item = JsonObject::parse(json).map_err(|_not_an_object| wrong())?;
+    let item = RawObject::parse(json).map_err(|_not_an_object| wrong())?;
     let kind = item.string("type").ok_or_else(wrong)?;
     if kind != "text" {
         return Ok(None);

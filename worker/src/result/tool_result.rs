@@ -3,10 +3,10 @@
 use std::fmt;
 use std::time::Duration;
 
-use serde_json::value::RawValue;
+use serde_json::value::{RawValue, to_raw_value};
+use taskferry_contract::RawObject;
 
 use super::summary::{SUMMARY_CHARS, end_of};
-use crate::json_object::JsonObject;
 use crate::units::format_duration;
 
 /// A `CallToolResult` with what the worker needs to know of it.
@@ -59,9 +59,11 @@ impl ToolResult {
         if self.is_error {
             return self;
         }
-        let result = JsonObject::parse(self.result.get())
-            .map(|object| object.with_flag("isError", true))
-            .and_then(RawValue::from_string)
+        let result = RawObject::parse(self.result.get())
+            .and_then(|mut object| {
+                object.set("isError", &true);
+                to_raw_value(&object)
+            })
             .unwrap_or(self.result);
         Self {
             result,

@@ -1,14 +1,13 @@
 //! What a tool's definition must be to be used, and what its arguments and results are held to: the same words on both
 //! sides, so that a worker refuses what a front end would not list.
 
-use std::borrow::Cow;
-use std::collections::HashMap;
 use std::fmt::Display;
 use std::sync::Arc;
 
 use serde_json::value::RawValue;
 use serde_json::{Map, Value};
 
+use crate::json::raw::RawObject;
 use crate::json::schema::{Mirrored, Schema, mirrored, unique_names};
 use crate::model::question::{METHODS, check_url};
 use crate::model::tool::definition::{AskFirst, ToolDefinition};
@@ -94,13 +93,12 @@ impl ToolChecks {
         let Some(schema) = &self.output else {
             return Ok(());
         };
-        let members: HashMap<Cow<'_, str>, &RawValue> =
-            serde_json::from_str(result).map_err(unreadable)?;
+        let members = RawObject::parse(result).map_err(unreadable)?;
         let content = members
             .get("structuredContent")
             .ok_or("it has no structuredContent")?;
         let told = |reason: &dyn Display| format!("structuredContent: {reason}");
-        let value = read(content.get()).map_err(|reason| told(&reason))?;
+        let value = read(content).map_err(|reason| told(&reason))?;
         schema.check(&value).map_err(|fault| {
             if fault.place.is_empty() {
                 told(&fault.text)

@@ -8,8 +8,8 @@ mod element;
 mod render;
 
 use serde_json::value::RawValue;
+use taskferry_contract::RawObject;
 
-use crate::json_object::JsonObject;
 pub use element::TemplateError;
 use element::{Element, Piece, parse_element};
 pub use render::RenderError;
@@ -105,7 +105,7 @@ impl CommandTemplate {
     ///
     /// When a value has a NUL character, or is not Unicode.
     pub fn render(&self, arguments: &RawValue) -> Result<Vec<String>, RenderError> {
-        let arguments = JsonObject::parse(arguments.get()).unwrap_or_default();
+        let arguments = RawObject::parse(arguments.get()).unwrap_or_default();
         let mut rendered = Vec::with_capacity(self.groups.len());
         for group in &self.groups {
             let elements: Option<Vec<String>> = group

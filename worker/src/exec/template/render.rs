@@ -1,7 +1,8 @@
 //! Puts the values of a call into an argument.
 
+use taskferry_contract::{RawObject, compact};
+
 use super::element::{Element, Piece};
-use crate::json_object::{JsonObject, compact};
 
 /// An argument that cannot go onto a command line.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -15,7 +16,7 @@ pub struct RenderError {
 
 impl Element {
     /// The argument with the values of a call; nothing when a placeholder has no value.
-    pub(super) fn render(&self, arguments: &JsonObject<'_>) -> Result<Option<String>, RenderError> {
+    pub(super) fn render(&self, arguments: &RawObject<'_>) -> Result<Option<String>, RenderError> {
         let mut text = String::new();
         for piece in &self.0 {
             match piece {
@@ -41,7 +42,7 @@ impl Element {
 
 /// The value at a path as its caller wrote it: the content of a string, and the JSON of anything else without the white
 /// space in it. Never through a tree of values, which would round numbers and sort the members of objects.
-fn value_text(arguments: &JsonObject<'_>, path: &[String]) -> Result<Option<String>, &'static str> {
+fn value_text(arguments: &RawObject<'_>, path: &[String]) -> Result<Option<String>, &'static str> {
     let Some((name, inner)) = path.split_first() else {
         return Ok(None);
     };
@@ -49,7 +50,7 @@ fn value_text(arguments: &JsonObject<'_>, path: &[String]) -> Result<Option<Stri
         return Ok(None);
     };
     if !inner.is_empty() {
-        let object = JsonObject::parse(json).unwrap_or_default();
+        let object = RawObject::parse(json).unwrap_or_default();
         return value_text(&object, inner);
     }
     match json.chars().next() {

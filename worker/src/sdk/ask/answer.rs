@@ -2,10 +2,9 @@
 
 use serde_json::Value;
 use serde_json::value::RawValue;
-use taskferry_contract::{PART_DEPTH, check_readable};
+use taskferry_contract::{PART_DEPTH, RawObject, check_readable};
 
 use super::error::AskError;
-use crate::json_object::JsonObject;
 
 /// Reads a stored answer into a tree of values.
 pub(crate) fn read_answer(answer: &str) -> Result<Value, AskError> {
@@ -18,7 +17,7 @@ pub(crate) fn checked_answer(answer: &str) -> Result<&str, AskError> {
     let answer: &RawValue = serde_json::from_str(answer).map_err(AskError::Answer)?;
     let answer = answer.get();
     check_readable(answer, PART_DEPTH).map_err(AskError::Unreadable)?;
-    let object = JsonObject::parse(answer).unwrap_or_default();
+    let object = RawObject::parse(answer).unwrap_or_default();
     let Some(error) = object.only("error") else {
         return Ok(answer);
     };
