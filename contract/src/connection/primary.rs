@@ -124,7 +124,9 @@ impl Primary {
         during: &'static str,
     ) -> Result<deadpool_redis::Connection, Error> {
         use deadpool_redis::{PoolError, TimeoutType};
-        self.exclusive.get().await.map_err(|source| {
+        // Large, since it may open a connection; every call that must be replicated would have to carry it.
+        let taken = Box::pin(self.exclusive.get());
+        taken.await.map_err(|source| {
             let is_ours = match &source {
                 PoolError::Timeout(of) => matches!(of, TimeoutType::Wait),
                 PoolError::Backend(source) => is_shortage(source),

@@ -26,7 +26,7 @@ async fn serve(exchange: &Exchange<'_>) -> Result<Reply, Refusal> {
         "ping" => jsonrpc::success(request.id, &json!({})),
         "logging/setLevel" => set_level(exchange).await?,
         "tools/list" => tools(exchange)?,
-        "tools/call" => return call::call(exchange).await,
+        "tools/call" => return Box::pin(call::call(exchange)).await,
         method if method.starts_with("tasks/") && exchange.session.has_tasks() => {
             return task::serve(exchange).await;
         }

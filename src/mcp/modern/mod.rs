@@ -56,7 +56,7 @@ impl Modern {
         let body = match request.method.as_ref() {
             "server/discover" => written(request, &complete(server::discovery(&exchange))),
             "tools/list" => server::tools(&exchange)?,
-            "tools/call" => return call::call(&exchange).await,
+            "tools/call" => return Box::pin(call::call(&exchange)).await,
             "tasks/get" => task::get(&exchange).await?,
             "tasks/update" => task::update(&exchange).await.map(done)?,
             "tasks/cancel" => task::cancel(&exchange).await.map(done)?,

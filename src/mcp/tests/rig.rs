@@ -114,6 +114,16 @@ impl Rig {
         self.mcp.receive(&inbound, body.as_bytes()).await
     }
 
+    /// What a request takes of memory while it is served, beside what it allocates: bytes.
+    pub(super) fn bytes_of_a_request(&self) -> usize {
+        let facts = Facts::default();
+        let inbound = Inbound {
+            caller: &self.caller,
+            facts: &facts,
+        };
+        size_of_val(&self.mcp.receive(&inbound, b""))
+    }
+
     /// Opens a session's own stream.
     pub(super) async fn open_stream(&self, facts: &Facts<'_>) -> Messages {
         let inbound = Inbound {

@@ -16,7 +16,7 @@ use std::time::Duration;
 
 use axum::extract::{Request, State};
 use axum::http::{HeaderMap, HeaderValue, StatusCode, Uri, header};
-use axum::middleware::{from_fn, from_fn_with_state};
+use axum::middleware::from_fn_with_state;
 use axum::response::{IntoResponse as _, Response};
 use axum::routing::get;
 use axum::{Extension, Router};
@@ -81,16 +81,17 @@ pub(crate) fn router(
         .route("/mcp", methods())
         // Clients are given addresses with a slash at their end, or add one.
         .route("/mcp/", methods())
-        .route_layer(from_fn_with_state(caller, caller::name))
-        .route_layer(from_fn_with_state(Arc::clone(&guard), guard::check))
-        .route_layer(from_fn_with_state(stopping, stopping::answer_at_the_end))
-        .route_layer(from_fn_with_state(admission, admit))
+        .route_layer((
+            from_fn_with_state(admission, admit),
+            from_fn_with_state(stopping, stopping::answer_at_the_end),
+            guard::check(Arc::clone(&guard)),
+            caller::name(caller),
+        ))
         .route("/healthz", get(health::alive))
         .route("/readyz", get(health::ready))
         .method_not_allowed_fallback(unserved_method)
         .fallback(nowhere)
-        .layer(from_fn(guard::one_host))
-        .layer(from_fn_with_state(guard, cors::share))
+        .layer((from_fn_with_state(guard, cors::share), guard::one_host()))
         .with_state(endpoint)
 }
 

@@ -2,18 +2,18 @@
 
 use std::sync::Arc;
 
-use axum::extract::{Request, State};
-use axum::middleware::Next;
-use axum::response::Response;
+use axum::extract::Request;
 
 use crate::mcp::Caller;
+use crate::transport::http::layers::check::Check;
+use crate::transport::http::refused::Refused;
 
 /// Everyone is `caller`, since nothing tells callers apart.
-pub(in crate::transport::http) async fn name(
-    State(caller): State<Arc<Caller>>,
-    mut request: Request,
-    next: Next,
-) -> Response {
-    request.extensions_mut().insert(caller);
-    next.run(request).await
+pub(in crate::transport::http) fn name(
+    caller: Arc<Caller>,
+) -> Check<impl Fn(&mut Request) -> Result<(), Refused> + Clone> {
+    Check::by(move |request: &mut Request| {
+        request.extensions_mut().insert(Arc::clone(&caller));
+        Ok(())
+    })
 }

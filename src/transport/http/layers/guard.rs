@@ -3,12 +3,11 @@
 
 use std::sync::Arc;
 
-use axum::extract::{Request, State};
+use axum::extract::Request;
 use axum::http::{HeaderMap, StatusCode, Uri, header};
-use axum::middleware::Next;
-use axum::response::{IntoResponse as _, Response};
 use taskferry_contract::quoted;
 
+use crate::transport::http::layers::check::Check;
 use crate::transport::http::refused::Refused;
 
 /// Names that mean this machine.
@@ -72,24 +71,20 @@ impl Guard {
 }
 
 /// Turns away what the guard refuses.
-pub(in crate::transport::http) async fn check(
-    State(guard): State<Arc<Guard>>,
-    request: Request,
-    next: Next,
-) -> Response {
-    match guard.judge(request.headers()) {
-        Ok(()) => next.run(request).await,
-        Err(refused) => refused.into_response(),
-    }
+pub(in crate::transport::http) fn check(
+    guard: Arc<Guard>,
+) -> Check<impl Fn(&mut Request) -> Result<(), Refused> + Clone> {
+    Check::by(move |request: &mut Request| guard.judge(request.headers()))
 }
 
 /// Turns away a request that names two hosts: what stands in front of this server may go by the other one (RFC 9112,
 /// section 3.2).
-pub(in crate::transport::http) async fn one_host(request: Request, next: Next) -> Response {
-    match check_one_host(request.headers(), request.uri()) {
-        Ok(()) => next.run(request).await,
-        Err(text) => Refused::new(StatusCode::BAD_REQUEST, text.to_owned()).into_response(),
-    }
+pub(in crate::transport::http) fn one_host()
+-> Check<impl Fn(&mut Request) -> Result<(), Refused> + Clone> {
+    Check::by(|request: &mut Request| {
+        check_one_host(request.headers(), request.uri())
+            .map_err(|text| Refused::new(StatusCode::BAD_REQUEST, text.to_owned()))
+    })
 }
 
 fn check_one_host(headers: &HeaderMap, target: &Uri) -> Result<(), &'static str> {

@@ -4,6 +4,7 @@
 
 pub(super) mod admission;
 pub(super) mod caller;
+mod check;
 pub(super) mod cors;
 pub(super) mod guard;
 pub(super) mod stopping;
