@@ -1,4 +1,5 @@
-//! The name of every key. docs/REDIS.md lists them with their content and expiry.
+//! The names of keys and channels. The scripts derive some more (`active`, `running`, `idem`, `same`) from `base`.
+//! docs/REDIS.md lists all of them with content and expiry.
 
 use std::fmt;
 use std::sync::Arc;
@@ -13,7 +14,7 @@ pub(crate) const DEFAULT_PREFIX: &str = "tf";
 /// The consumer group of every queue.
 pub(crate) const GROUP: &str = "workers";
 
-/// The type that belongs to a key by its name, in Redis's words; nothing for a key that is not named as ours are.
+/// The Redis type that a key should have, by its name. `None` if the name is not one of Taskferry's.
 pub(crate) fn kind_of(key: &str) -> Option<&'static str> {
     let (_prefix, rest) = key.split_once(':')?;
     if rest == CONTRACT {
@@ -40,18 +41,18 @@ pub(crate) fn kind_of(key: &str) -> Option<&'static str> {
     }
 }
 
-/// The key with the contract's version, after the prefix. It alone has no hash tag: processes of every major, also of those
-/// whose keys are named otherwise, must find it.
+/// The name of the key that holds the contract's version. It has no hash tag, because processes of every major version must
+/// find it, also of versions that tag keys otherwise.
 const CONTRACT: &str = "contract";
 /// The hash tag of what all processes share.
 const FLEET: &str = "fleet";
 /// What the hash tag of a session begins with.
 const SESSION: &str = "s:";
 
-/// What a key is about. This is its hash tag: keys with the same one may be touched by one call.
+/// The hash tag of a key. One call may only use keys with the same tag.
 #[derive(Clone, Copy)]
 enum Tag {
-    /// The jobs of a shard, and all that is counted and listed of them.
+    /// A shard: its jobs, their queues, indexes and counters.
     Shard(Shard),
     /// A legacy session.
     Session(SessionId),
@@ -106,7 +107,7 @@ impl Keys {
         format!("{}:{{{tag}}}:{name}", self.prefix)
     }
 
-    /// What the keys of a shard begin with; its braces make the hash tag.
+    /// The part that all keys of a shard begin with, including the hash tag in braces. Scripts append names to it.
     #[must_use]
     pub fn base(&self, shard: Shard) -> String {
         self.of(Tag::Shard(shard), "")
@@ -118,7 +119,7 @@ impl Keys {
         self.of(Tag::Shard(id.shard()), format_args!("task:{id}"))
     }
 
-    /// The log lines of a job, for the client that wants them: stream.
+    /// The log lines of a job that its client asked for: stream.
     #[must_use]
     pub fn log(&self, id: TaskId) -> String {
         self.of(Tag::Shard(id.shard()), format_args!("log:{id}"))
@@ -148,13 +149,13 @@ impl Keys {
         self.of(Tag::Shard(shard), "due")
     }
 
-    /// Jobs that wait for a slot of a tool with a concurrency limit: sorted set by their order.
+    /// Jobs that wait for a slot of a tool with a concurrency limit: sorted set by when each was first queued (`place`).
     #[must_use]
     pub fn waiting_for(&self, shard: Shard, tool: &ToolName) -> String {
         self.of(Tag::Shard(shard), format_args!("waiting:{tool}"))
     }
 
-    /// The tools for whose slots jobs wait, or waited a moment ago: sorted set of names.
+    /// Tools for which jobs wait for a slot, or did a moment ago: sorted set of names, all with score 0.
     #[must_use]
     pub fn waiting(&self, shard: Shard) -> String {
         self.of(Tag::Shard(shard), "waiting")
@@ -166,13 +167,13 @@ impl Keys {
         self.of(Tag::Shard(shard), format_args!("owned:{owner}"))
     }
 
-    /// The channel on which a replica is rung.
+    /// The channel on which a front end hears that a job it waits for has changed.
     #[must_use]
     pub fn bell(&self, shard: Shard, replica: &ReplicaId) -> String {
         self.of(Tag::Shard(shard), format_args!("bell:{replica}"))
     }
 
-    /// The channel on which a worker is rung.
+    /// The channel on which a worker hears that something happened to a job it holds: an answer, a cancel.
     #[must_use]
     pub fn inbox(&self, shard: Shard, worker: &WorkerId) -> String {
         self.of(Tag::Shard(shard), format_args!("inbox:{worker}"))
@@ -190,26 +191,26 @@ impl Keys {
         self.of(Tag::Fleet, "tools:changed")
     }
 
-    /// The key that signs what clients carry for us: string.
+    /// The secret with which front ends sign state that a client brings back in its next request: string.
     #[must_use]
     pub fn secret(&self) -> String {
         self.of(Tag::Fleet, "secret")
     }
 
-    /// The version of the contract that the processes on this Redis keep: string. The one key without a hash tag, so that
-    /// processes of other majors find it.
+    /// The contract's version that the processes on this Redis use: string.
     #[must_use]
     pub fn contract(&self) -> String {
         format!("{}:{CONTRACT}", self.prefix)
     }
 
-    /// Live workers: sorted set by last beat, ms.
+    /// Live workers: sorted set by when each last reported (`beat`), ms.
     #[must_use]
     pub fn workers(&self) -> String {
         self.of(Tag::Fleet, "workers")
     }
 
-    /// Which definitions of tools live workers have: sorted set of tool and digest by the last beat of one, ms.
+    /// The tool definitions that workers have now: sorted set of tool and digest, by when a worker last reported the pair,
+    /// ms.
     #[must_use]
     pub fn definitions(&self) -> String {
         self.of(Tag::Fleet, "definitions")
@@ -227,19 +228,21 @@ impl Keys {
         self.of(Tag::Session(id), "session:tasks")
     }
 
-    /// The job behind a plain call of a legacy session, by a digest of the request's id: string.
+    /// The job behind a plain call of a legacy session, found by a digest of the JSON-RPC request id (for
+    /// `notifications/cancelled` and resumed streams): string.
     #[must_use]
     pub fn session_call(&self, id: SessionId, request: &str) -> String {
         self.of(Tag::Session(id), format_args!("session:call:{request}"))
     }
 
-    /// How far a legacy session was told of its tasks: hash by task id.
+    /// Up to where progress and log of each task were delivered to the client of a legacy session: hash by task id.
     #[must_use]
     pub fn session_told(&self, id: SessionId) -> String {
         self.of(Tag::Session(id), "session:told")
     }
 
-    /// The connection that is a legacy session's own stream: string, gone soon after the stream.
+    /// The id of the connection that serves a legacy session's own stream (its GET): string. Expires soon after the front
+    /// end stops renewing it.
     #[must_use]
     pub fn session_stream(&self, id: SessionId) -> String {
         self.of(Tag::Session(id), "session:stream")

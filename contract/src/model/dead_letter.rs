@@ -1,4 +1,4 @@
-//! A dead letter, and what it is called.
+//! Dead letters: jobs that will not be attempted again, and entries that are no job. To *bury* is to write one.
 
 use std::collections::HashMap;
 use std::fmt;
@@ -9,7 +9,7 @@ use crate::model::names::Owner;
 use crate::model::shard::Shard;
 use crate::model::tool::ToolDefinition;
 
-/// `<shard>:<entry>`: where a letter stands. The later one is the greater one.
+/// The id of a dead letter, written `<shard>:<entry>`. Ids are ordered by the time of burial.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct LetterId {
     ms: u64,
@@ -60,40 +60,40 @@ impl FromStr for LetterId {
     }
 }
 
-/// A job that will not be retried by itself, or an entry that was no job.
+/// A job that no worker will attempt again, or an entry that could not be read as a job.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct DeadLetter {
     /// The shard and the entry of the stream of dead letters.
     pub id: LetterId,
-    /// The job; nothing if the entry named none that can be read.
+    /// The job. `None` if the entry named none that can be read.
     pub task: Option<TaskId>,
-    /// What the entry gave as the job, readable or not.
+    /// The text in the entry's field `id`, also if it is no task id.
     pub named: String,
     /// The tool; empty if the entry named none.
     pub tool: String,
-    /// The queue, unless an earlier release buried it.
+    /// The queue. `None` if an old version of Taskferry wrote the letter, which did not store it.
     pub queue: Option<String>,
-    /// Why it will not be retried.
+    /// Why no worker will attempt it again.
     pub reason: String,
-    /// How many attempts were started.
+    /// How many attempts were started. 1 if the letter has a number that cannot be read.
     pub attempts: u64,
-    /// How often the job might run, as its tool had it when it was submitted; nothing if the letter does not say.
+    /// The tool's `attempts` when the job was submitted. `None` if the letter does not say.
     pub max_attempts: Option<u64>,
-    /// The first task of a job that was retried before; nothing if it never was.
+    /// The task for which the work was first asked, if this job itself came from a dead letter.
     pub origin: Option<TaskId>,
-    /// Whose task it is; nothing if the letter does not say.
+    /// Whose task it is. `None` if the letter does not say.
     pub owner: Option<Owner>,
-    /// How long the task was to live, ms.
+    /// How long the task was to live, ms. `None` if the letter does not say.
     pub ttl_ms: Option<u64>,
-    /// The arguments, unless they are long.
+    /// The arguments. `None` if arguments and capabilities together are longer than 4 KiB (`LETTER_BYTES` in the prelude).
     pub arguments: Option<String>,
-    /// The client capabilities.
+    /// The client's capabilities, a JSON object. `None` if it declared none, and as for the arguments.
     pub capabilities: Option<String>,
-    /// Who ran its last attempt; nothing if none began, or the letter does not say.
+    /// The worker of its last attempt. `None` if none began, or the letter does not say.
     pub worker: Option<String>,
     /// When its last attempt began, ms since the epoch.
     pub started_ms: Option<u64>,
-    /// Whether the job's record is there still.
+    /// Whether the job's record still exists. The store fills this in after it has read the letter.
     pub record_exists: bool,
 }
 
@@ -108,13 +108,13 @@ impl DeadLetter {
         let named = take("id").unwrap_or_default();
         Some(Self {
             id: LetterId::new(shard, entry)?,
-            // A transition finds every key of a job in its own shard.
+            // A job's letter is in the job's own shard. So an id of another shard is wrong.
             task: named.parse().ok().filter(|id: &TaskId| id.shard() == shard),
             named,
             tool: take("tool").unwrap_or_default(),
             queue: take("queue").filter(|queue| !queue.is_empty()),
             reason: take("reason").unwrap_or_default(),
-            // What cannot be read may stand for an attempt that was begun.
+            // A number that cannot be read counts as one attempt: the job may have run.
             attempts: take("attempts").map_or(0, |count| count.parse().unwrap_or(1)),
             max_attempts: take("max_attempts").and_then(|n| n.parse().ok()),
             origin: take("origin").and_then(|id| id.parse().ok()),
@@ -135,7 +135,7 @@ impl DeadLetter {
     }
 }
 
-/// Which letters are wanted; all if nothing is said.
+/// Which letters to list. With no field set, all.
 #[derive(Debug, Clone, Default)]
 pub struct LetterFilter {
     /// Only letters of this tool.
@@ -149,6 +149,7 @@ pub struct LetterFilter {
 }
 
 impl LetterFilter {
+    /// Whether a letter has the tool, reason and time. `before` is not checked here: reading begins behind it (`start`).
     pub(crate) fn fits(&self, letter: &DeadLetter) -> bool {
         let tool = self.tool.as_ref().is_none_or(|tool| *tool == letter.tool);
         let reason = self
@@ -159,8 +160,8 @@ impl LetterFilter {
         tool && reason && time
     }
 
-    /// Where reading a shard begins, as `XREVRANGE` takes it. Letters of one moment are in the order of their shards,
-    /// the highest first.
+    /// The upper bound for `XREVRANGE` on a shard. Letters are listed newest first; of letters with the same entry id, the
+    /// one of the highest shard first. So a lower shard may still have a letter with the id of `before` itself.
     pub(crate) fn start(&self, shard: Shard) -> String {
         match &self.before {
             None => "+".to_owned(),
@@ -170,26 +171,26 @@ impl LetterFilter {
     }
 }
 
-/// What is known of a job that died: what its caller asked for.
+/// What it takes to queue the job of a dead letter again, from its record or else from the letter.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Remains {
     /// Whose task it was.
     pub owner: Owner,
     /// The arguments, a JSON object.
     pub arguments: String,
-    /// The first task of the job, through however many retries; its own if it never was retried.
+    /// The task for which the work was first asked: the job's own, unless the job itself came from a dead letter.
     pub origin: TaskId,
     /// How many attempts were started.
     pub attempts: u64,
-    /// How often it might run, as its tool had it when it was submitted; nothing if nobody knows any more.
+    /// The tool's `attempts` when the job was submitted. `None` if neither record nor letter says.
     pub max_attempts: Option<u64>,
     pub(crate) capabilities: Option<String>,
     pub(crate) answers: Vec<(String, String)>,
 }
 
 impl Remains {
-    /// Whether to queue the job again is to risk that its work is done twice: an attempt was begun, and the job, or its tool
-    /// as `registered` now, may run once. One of which nobody knows it is taken for such a job.
+    /// Whether reviving the job may do work twice that must be done once. True if an attempt was begun and only one attempt
+    /// was allowed, then or by the tool as it is `registered` now. An unknown limit counts as one.
     #[must_use]
     pub fn may_run_once(&self, registered: &ToolDefinition) -> bool {
         let once = self.max_attempts.is_none_or(|attempts| attempts <= 1);
@@ -202,7 +203,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_count_of_attempts_that_cannot_be_read_is_no_promise_that_none_was_begun() {
+    fn an_unreadable_count_of_attempts_counts_as_one() {
         let attempts = |fields: &[(&str, &str)]| {
             let fields = fields
                 .iter()

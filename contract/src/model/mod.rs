@@ -2,27 +2,33 @@
 //!
 //! # The life of a job
 //!
-//! A job is one record. Its [`status`] says where it stands; while it is queued, [`waits`] says what for. Each arrow is one
-//! transition, one Lua script, so no crash falls into the middle of one.
+//! Words: a *job* is one record in Redis. A *task* is a job whose id its client knows. A *plain call* is a job behind a
+//! `tools/call` without a task: the client waits for the answer and knows no id. An *entry* is a job's place on the stream
+//! of its queue. A *lease* is how long a worker may hold a job without renewing. A *slot* is one of the places that a tool
+//! with a concurrency limit has. To *park* a job is to let nobody hold it until its questions are answered.
 //!
-//! | state | what holds the job | who moves it on, by which transition | what if that one dies |
+//! A job's [`status`] says where it stands; while it is queued, [`waits`] says what for. Each arrow is one transition, one
+//! Lua script, so no crash falls into the middle of one.
+//!
+//! | state | what holds the job | who moves it on, by which transition | what if that process dies |
 //! | --- | --- | --- | --- |
-//! | `queued`, waits for a worker | its entry, on the stream of its queue | a worker begins an attempt: `claim` -> `working`; or finds the tool at its limit: `claim` -> waits for a slot | the entry is delivered but not acked: after a lease another worker takes it over (`reclaim`) and claims it |
-//! | `queued`, waits for a slot | its tool's set of waiting jobs | whichever transition frees a slot brings it to its stream; `forward` does what nobody else did | any worker's `forward` looks every second |
-//! | `queued`, waits for its time | the set of due jobs | any worker: `forward` -> its stream | every worker forwards |
-//! | `working` | the attempt, with a lease in the record, and the entry, pending for its worker | its worker, before the lease ends: `finish` -> an end; `schedule_retry` -> `queued`, or an end and a dead letter; `release` -> `queued`; `ask_input` -> `input_required` | the lease runs out: another worker's `reclaim` and `claim` begin the next attempt, or, at the crash limit, `claim` -> `failed` and a dead letter |
+//! | (none) | nothing | a front end: `submit` -> `queued`, or `input_required` if the tool asks first; an operator: `revive` -> `queued` | a repeated `submit` or `revive` finds the record and changes nothing |
+//! | `queued`, waits for a worker | its entry, on the stream of its queue | a worker begins an attempt: `claim` -> `working`; or finds the tool at its limit: `claim` -> waits for a slot | the entry is delivered but not acked: once it has been idle for the length of a lease, another worker takes it over (`reclaim`) and claims it |
+//! | `queued`, waits for a slot | its tool's set of waiting jobs | the transition that frees a slot brings the next job to its stream (`admit` in the prelude) | each worker runs `forward` every second, which gives out slots that nobody freed |
+//! | `queued`, waits for its time | the set of due jobs | any worker: `forward` -> its stream, or waits for a slot if its tool has a limit and it was attempted before | every worker forwards |
+//! | `working` | the attempt, with a lease in the record, and the entry, pending for its worker | its worker, until another attempt begins: `finish` -> an end; `schedule_retry` -> `queued`, or an end and a dead letter; `release` -> `queued`; `ask_input` -> `input_required` | the lease runs out: another worker's `reclaim` and `claim` begin the next attempt, or, at the crash limit, `claim` -> `failed` and a dead letter |
 //! | `input_required`, an attempt waits | as in `working` | the last `answer_input` -> `working`; its worker: `park` -> nobody holds it, or as in `working` | as in `working` |
-//! | `input_required`, parked, or asked before it was ever queued | nobody; it has no entry | the last `answer_input` -> `queued` | nothing is held: any replica stores the answer |
+//! | `input_required`, parked, or asked before it was ever queued | nobody; it has no entry | the last `answer_input` -> `queued` | no process holds anything: any front end stores the answer |
 //! | `completed`, `failed`, `cancelled` | nobody | nobody: the record expires. A dead letter of it may become a *new* job: `revive` | nothing follows |
 //!
-//! Beside this, `cancel` (the caller or an operator) and `leave_call` (the last caller of a plain call) end a job in any
-//! state that has not ended -> `cancelled`. The record's ttl ends a job in any state: Redis removes the record, and whoever
-//! meets its entry, or its name in a set, drops that.
+//! Besides, `cancel` (by the caller or an operator) and `leave_call` (by the last caller of a plain call) end a job that
+//! has not ended yet -> `cancelled`. The record's ttl ends a job in any state: Redis removes the record. The next script
+//! that finds its entry, or its id in a set, drops it.
 //!
-//! An [`attempt`] has a number, counted by `claim`. Every write of a worker carries it and is refused once another attempt
-//! began or the job ended, so that a worker which was only slow changes nothing. Whether another attempt is allowed is
-//! decided by how the earlier ones ended: errors that may pass count against the tool's `attempts`, deaths of workers
-//! against its `crash_limit`, releases against nothing.
+//! An [`attempt`] has a number, counted by `claim`. Every write of a worker carries this number. The write is refused once
+//! another attempt has begun or the job has ended. So a worker that was only slow changes nothing. Whether another attempt
+//! is allowed is decided by how the earlier ones ended: retryable errors count against the tool's `attempts`, deaths of
+//! workers against its `crash_limit`, releases against nothing.
 
 pub(crate) mod alias;
 pub(crate) mod attempt;

@@ -13,27 +13,30 @@ pub struct Question {
     pub key: String,
     /// The request as JSON: `method` and `params`.
     pub request: String,
-    /// The client's own task that is to bring the answer, if it made one.
+    /// The task by which the client answers, if the client made one (MCP 2025-11-25: a client may answer a request by a
+    /// task of its own).
     pub client_task: Option<ClientTask>,
 }
 
-/// Who asked for a task.
+/// The legacy session that asked for a task, and how it wants progress.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Requestor {
     /// The legacy session that asked for the task.
     pub session: SessionId,
-    /// Under which token it wants progress: a JSON string or integer.
+    /// The progress token of its request, as JSON: a string or an integer. `None` if it wants no progress.
     pub progress_token: Option<String>,
 }
 
-/// A connection over which messages of ours go out.
+/// A connection of a front end to a legacy client, over which it can send questions.
 #[derive(Debug, Clone, Copy)]
 pub struct Sender<'a> {
-    /// Its name among all replicas, without a space.
+    /// Unique among the connections of all front ends. Has no space: the record stores it behind one (`sent:<question
+    /// key>`).
     pub id: &'a str,
     /// The session whose connection it is.
     pub session: SessionId,
-    /// How long its right to send lasts if it does not ask again.
+    /// Only one connection may send a question: the one that has the right to send it. How long this connection keeps that
+    /// right without asking for it again.
     pub valid: Duration,
 }
 
@@ -53,8 +56,8 @@ pub enum AskCapability {
 }
 
 impl AskCapability {
-    /// What a request of this method with these params needs (2025-11-25, Elicitation and Sampling, Capabilities); nothing if
-    /// no client is asked by this method.
+    /// What a request of this method with these params needs (2025-11-25, Elicitation and Sampling, Capabilities). `None`
+    /// if this method does not ask a client.
     #[must_use]
     pub fn needed(method: &str, params: &Value) -> Option<Self> {
         let has = |name| params.get(name).is_some_and(|value| !value.is_null());
@@ -69,7 +72,7 @@ impl AskCapability {
         })
     }
 
-    /// As a client declares it.
+    /// The least `capabilities` object with which a client declares this, for example `{"elicitation":{"form":{}}}`.
     #[must_use]
     pub fn to_object(self) -> Map<String, Value> {
         let declared = match self {
@@ -81,7 +84,8 @@ impl AskCapability {
         Map::from_iter([(self.whole().to_owned(), declared)])
     }
 
-    /// The name of what a client that declares `declared`, a JSON object, lacks of it: the whole capability, or the part.
+    /// What a client lacks to be asked this; `None` if nothing. `declared` is its `capabilities` as JSON. The answer is the
+    /// capability's name (`elicitation`), or, if only a part of it is missing, the name of the part (`elicitation.url`).
     #[must_use]
     pub fn lacking_in(self, declared: &str) -> Option<&'static str> {
         let lacks = |required| !missing_capabilities(&required, declared).is_empty();
@@ -111,7 +115,7 @@ impl AskCapability {
     }
 }
 
-/// What of `required` a client that declares `declared`, a JSON object, lacks.
+/// The part of `required` that is not in `declared`, a client's `capabilities` as JSON.
 #[must_use]
 pub fn missing_capabilities(required: &Map<String, Value>, declared: &str) -> Map<String, Value> {
     if required.is_empty() {
@@ -129,6 +133,7 @@ pub fn missing_capabilities(required: &Map<String, Value>, declared: &str) -> Ma
     lacking(required, &declared)
 }
 
+/// What `required` has and `declared` has not, object by object. Other values must be equal.
 fn lacking(required: &Map<String, Value>, declared: &Map<String, Value>) -> Map<String, Value> {
     let lacks = |(name, wanted): (&String, &Value)| {
         let left = match (wanted, declared.get(name)) {
@@ -143,11 +148,11 @@ fn lacking(required: &Map<String, Value>, declared: &Map<String, Value>) -> Map<
     required.iter().filter_map(lacks).collect()
 }
 
-/// How clients can be asked.
+/// The MCP methods by which a server asks a client.
 pub(crate) const METHODS: [&str; 3] =
     ["elicitation/create", "sampling/createMessage", "roots/list"];
 
-/// Refuses an elicitation that would send a person anywhere but to a web page: clients open what they are given.
+/// Refuses an elicitation in URL mode whose URL is not http or https: clients open any URL. Accepts every other request.
 ///
 /// # Errors
 ///
@@ -182,7 +187,7 @@ mod tests {
     }
 
     #[test]
-    fn only_what_is_missing_is_told() {
+    fn only_missing_capabilities_are_returned() {
         let both = json!({ "sampling": {}, "elicitation": { "url": {} } });
         assert_eq!(left(&both, "{}"), both);
         assert_eq!(

@@ -1,4 +1,4 @@
-//! Tasks as a front end reads, watches, lists, hands out and cancels them.
+//! What a front end does with tasks: read, watch, list, promote, cancel, leave.
 
 use std::time::Duration;
 
@@ -21,10 +21,10 @@ pub enum CancelReply {
     NotFound,
 }
 
-/// What became of a plain call whose caller waits no longer.
+/// What `promote` did with a plain call.
 #[derive(Debug, Clone, PartialEq)]
 pub enum PromoteReply {
-    /// It is a task.
+    /// The call is a task now, or already was one.
     Promoted(TaskView),
     /// It ended before; here is its outcome.
     AlreadyTerminal(TaskView),
@@ -35,21 +35,22 @@ pub enum PromoteReply {
 /// A caller who leaves a plain call.
 #[derive(Debug, Clone, Copy)]
 pub struct Leaver {
-    /// As whom it held the call: the id that its own submit named.
+    /// The task id with which this caller submitted the call. Callers with the same call share one job; the record lists
+    /// them by these ids (`holders`).
     pub holder: TaskId,
-    /// Whether it said so, and did not just lose its connection. Then all calls with the same idempotency key are left,
-    /// since the key says that they are one.
+    /// Whether the caller cancelled, rather than lost its connection. A cancel ends the job for all callers with the same
+    /// idempotency key, since that key makes their calls one.
     pub on_purpose: bool,
 }
 
 /// What became of a plain call whose caller left.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum LeaveReply {
-    /// Nobody else held it: cancelled.
+    /// No other caller waits for it: cancelled.
     Cancelled,
-    /// Others hold it: it goes on.
+    /// Other callers still wait for it: it goes on.
     Held,
-    /// It is a task: it goes on.
+    /// It has become a task, which only `cancel` ends: it goes on.
     Task,
     /// It had ended before.
     AlreadyTerminal,
@@ -62,13 +63,14 @@ pub enum LeaveReply {
 pub struct Page {
     /// The tasks, those that expire first at the front.
     pub tasks: Vec<TaskView>,
-    /// Where the next page starts, if there is one: the expiry and id of the last task looked at.
+    /// The expiry and id of the last task of this page, to pass as `after` for the next one. `None` if this was the last
+    /// page.
     pub next: Option<(u64, TaskId)>,
 }
 
 impl Store {
-    /// Reads a task without result and error; one Redis read, no write. Nothing if it expired or never was. Whether the
-    /// caller may see it is the caller's to check, by its owner.
+    /// Reads a task without result and error; one Redis read, no write. `None` if it expired or never was. Does not check
+    /// who asks: compare `owner` of the view before you show it.
     ///
     /// # Errors
     ///
@@ -93,9 +95,9 @@ impl Store {
         view_from_values(id, values)
     }
 
-    /// Notes that `replica` waits for the task and reads where it stands, in one step: no change can fall between. The
-    /// outcome is not read.
-    /// Nothing if the task expired, never was, or is another owner's.
+    /// Notes in the record that the front end `replica` waits for the task, and reads the task, in one script: no change
+    /// can happen between the two. Result and error are not read. `None` if the task expired, never existed, or belongs to
+    /// another owner.
     ///
     /// # Errors
     ///
@@ -121,7 +123,7 @@ impl Store {
         }
     }
 
-    /// Makes the record of a plain call a task of `owner`, which stays for `keep` after its end at least.
+    /// Makes a plain call of `owner` a task. Its record stays at least `keep` after the job ends.
     ///
     /// # Errors
     ///
@@ -168,8 +170,8 @@ impl Store {
         cancelled(id, reply)
     }
 
-    /// Cancels a task whoever owns it; for operators, and for whoever takes back what no client was promised. No replica
-    /// is waited for.
+    /// Cancels a task of any owner. For operators, and for a front end that queued a job but could not give its id to the
+    /// client. Does not wait for Redis replicas, as `cancel` does.
     ///
     /// # Errors
     ///
@@ -181,7 +183,8 @@ impl Store {
         cancelled(id, reply)
     }
 
-    /// Cancels a plain call of `owner` unless others hold it.
+    /// Takes one caller off a plain call of `owner`, and cancels the job if it was the last. A cancel on purpose of a call
+    /// with an idempotency key always cancels the job.
     ///
     /// # Errors
     ///
@@ -224,7 +227,8 @@ impl Store {
         let last = after.map(|(expiry, id)| (expiry, id.to_string()));
         let mut members: Vec<(String, u64)> = Vec::new();
         let mut offset = 0;
-        // Members of equal expiry are in order of their text, so those up to the last one seen are skipped.
+        // The range begins at the expiry of the last task of the page before, so it brings that task again, and others of
+        // the same expiry. Those are in the order of their ids: skip up to the last one.
         while members.len() <= limit {
             let mut range = redis::cmd("ZRANGEBYSCORE");
             range.arg(&key).arg(&start).arg("+inf").arg("WITHSCORES");

@@ -1,5 +1,6 @@
-//! What a worker asks of the store for the job it holds. Every write carries the attempt's number: once another attempt
-//! has started, or the task ended, the write is refused and nothing changes.
+//! What a worker does with a job: claim it, then report, ask, and end the attempt. Every write but the claim carries the
+//! attempt's number. Once another attempt has begun or the job has ended, the write is refused and the record stays as it
+//! is.
 
 use std::time::Duration;
 
@@ -16,7 +17,7 @@ use crate::store::work::replies::{
 use crate::store::{Store, millis};
 
 impl Store {
-    /// Starts an attempt of a job whose entry `worker` was given.
+    /// Starts an attempt of the job to which this entry belongs. `worker` must have read or reclaimed the entry.
     ///
     /// # Errors
     ///
@@ -73,11 +74,12 @@ impl Store {
         }
     }
 
-    /// Extends the lease by `lease` from now and brings the answers that came.
+    /// Extends the lease to `lease` from now, and returns every answer stored so far. Makes the consumer group again if
+    /// Redis lost it.
     ///
     /// # Errors
     ///
-    /// If Redis fails; the lease then runs on as it was.
+    /// If Redis fails. The lease may or may not have been extended.
     pub async fn renew_lease(
         &self,
         hold: &HeldAttempt,
@@ -100,7 +102,7 @@ impl Store {
         }
     }
 
-    /// Shows pollers how far the attempt is.
+    /// Shows pollers how far the attempt is. Numbers that are not finite are left out.
     ///
     /// # Errors
     ///
@@ -126,8 +128,9 @@ impl Store {
         }
     }
 
-    /// Puts questions to the client, so that it sees them together: of each the key, and the request, JSON with `method`
-    /// and `params`. A key stands for one question for the job's whole life.
+    /// Stores questions for the client, all in one step, so that the client gets them together. Each is a question key and
+    /// a request: JSON with `method` and `params`. A key is asked once in the life of a job; asked again, it brings the
+    /// stored answer.
     ///
     /// # Errors
     ///
@@ -163,11 +166,11 @@ impl Store {
         }
     }
 
-    /// Ends the job.
+    /// Stores the outcome and ends the job.
     ///
     /// # Errors
     ///
-    /// If Redis fails; the same call again is safe.
+    /// If Redis fails; the same call again is safe: it is refused as [`Refused::AlreadyTerminal`].
     pub async fn finish(
         &self,
         hold: &HeldAttempt,
@@ -189,7 +192,8 @@ impl Store {
         }
     }
 
-    /// Plans another attempt after `delay`, because of `message`; if none is left, ends the job with `last`.
+    /// Queues another attempt, due after `delay`. `message` says why this one failed. If no attempt is left, ends the job
+    /// with `last` and writes a dead letter.
     ///
     /// # Errors
     ///
@@ -224,8 +228,8 @@ impl Store {
         }
     }
 
-    /// Gives the job back in the middle of an attempt, without using it up: at once, or after `delay`, with a `message` for
-    /// pollers.
+    /// Queues the job again, due after `delay`, with a `message` for pollers, without counting this attempt as failed. For
+    /// an attempt whose handler had begun.
     ///
     /// # Errors
     ///
@@ -239,7 +243,8 @@ impl Store {
         self.put_back(hold, (delay, message), true).await
     }
 
-    /// The same before anything of the attempt ran: the job has waited since before it.
+    /// As [`Self::release`], for an attempt whose handler never began: the job's waiting time goes on as if it had not been
+    /// claimed.
     ///
     /// # Errors
     ///
@@ -269,7 +274,7 @@ impl Store {
         }
     }
 
-    /// Calls a transition of an attempt: record and queue, then base, id, attempt and `args`.
+    /// Calls a script on behalf of an attempt. KEYS: record, queue. ARGV: base, id, attempt number, then `args`.
     async fn fenced(
         &self,
         transition: &Transition,

@@ -1,4 +1,4 @@
-//! The groups of queues, and the workers as their consumers: names that nobody stands behind any more are taken off.
+//! The consumer groups of queues, and the workers as their consumers. Names of workers that are gone are removed.
 
 use std::collections::{HashMap, HashSet};
 
@@ -29,7 +29,7 @@ impl Store {
     ///
     /// # Errors
     ///
-    /// If Redis fails. If the group is lost, [`Error::is_no_group`].
+    /// If Redis fails. [`Error::is_no_group`] is true of the error if the consumer group is gone.
     pub async fn forget_worker(
         &self,
         worker: &WorkerId,
@@ -47,8 +47,8 @@ impl Store {
         }
     }
 
-    /// Takes the workers off a queue's consumers that were killed: they have beaten for a minute no more, and others took
-    /// over what they held. Says how many. One that lives after all comes back with its next read.
+    /// Takes the workers off a queue's consumers that were killed: they have not reported for a minute, and other workers
+    /// took over what they held. Says how many. One that lives after all comes back with its next read.
     ///
     /// # Errors
     ///
@@ -81,7 +81,7 @@ impl Store {
         Ok(forgotten)
     }
 
-    /// The workers that have beaten lately.
+    /// The workers that have reported lately.
     async fn alive(&self) -> Result<HashSet<String>, Error> {
         let mut alive = redis::cmd("ZRANGE");
         alive.arg(self.keys.workers()).arg(0).arg(-1);

@@ -15,12 +15,12 @@ use crate::model::shard::Shard;
 use crate::script::TRANSITIONS;
 use crate::store::{Store, millis};
 
-/// An entry as it was delivered.
+/// An entry that a worker was given, as far as it can be read.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Delivery {
     /// It points at a job.
     Job(DeliveredEntry),
-    /// It cannot be read as one.
+    /// Its id is no task id of this shard.
     Unreadable {
         /// The queue it came from.
         queue: QueueName,
@@ -36,7 +36,7 @@ pub enum Delivery {
 /// Who reads, and from where.
 #[derive(Debug, Clone, Copy)]
 pub struct Source<'a> {
-    /// The consumer.
+    /// The worker that reads; its id is the name of the consumer.
     pub worker: &'a WorkerId,
     /// The shard.
     pub shard: Shard,
@@ -47,27 +47,29 @@ pub struct Source<'a> {
 /// What became of a forward.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ForwardReply {
-    /// How many jobs went to their streams.
+    /// How many due jobs were moved: to their stream, or to the set of jobs that wait for a slot of their tool.
     pub moved: u64,
-    /// When to look again, ms since the epoch: for the next that is due, or for the slots that others wait for.
+    /// When to call again, ms since the epoch: when the next job is due, or in a second if jobs wait for a slot. `None` if
+    /// nothing waits.
     pub next_due_ms: Option<u64>,
-    /// How many jobs were met whose records expired while they waited for their time or for a slot.
+    /// How many jobs were found whose record had expired while they waited for their time or for a slot.
     pub expired: u64,
-    /// Keys that were met and hold something else than what belongs there.
+    /// Keys that were found to hold another type than they should.
     pub misplaced: Vec<String>,
 }
 
-/// Streams, each with its entries, each a list of fields and values; nil instead of the list for a pending entry that
-/// was deleted.
+/// The reply of `XREADGROUP`: each stream with its entries, each entry with its fields and values as one list. For a
+/// pending entry that was deleted, nil in place of the list.
 type Streams = Vec<(String, Vec<(String, Value)>)>;
 
 impl Store {
-    /// Reads up to `count` new entries a queue. With `block`, waits that long for the first one; without, returns at once.
+    /// Reads up to `count` new entries per queue. With `block`, waits that long for the first one; without, returns at
+    /// once.
     ///
     /// # Errors
     ///
-    /// If Redis fails: entries may then be pending for this worker unseen, and [`Self::read_pending`] finds them. If the
-    /// group is lost, [`Error::is_no_group`].
+    /// If Redis fails: then entries may be pending for this worker that it never saw; [`Self::read_pending`] finds them.
+    /// [`Error::is_no_group`] is true of the error if the consumer group is gone.
     pub async fn read_new(
         &self,
         connection: &mut BlockingConnection,
@@ -82,7 +84,7 @@ impl Store {
         Ok(self.deliveries(source, streams.unwrap_or_default()))
     }
 
-    /// Reads up to `count` entries a queue that were delivered to this worker and never acked.
+    /// Reads up to `count` entries per queue that were delivered to this worker and never acked.
     ///
     /// # Errors
     ///
@@ -141,11 +143,11 @@ impl Store {
         deliveries
     }
 
-    /// Takes over up to `count` entries of a queue whose holders have been silent for `lease`. Each is then claimed.
+    /// Takes over up to `count` entries of a queue that have been idle for `lease`. The caller must then claim each.
     ///
     /// # Errors
     ///
-    /// If Redis fails. If the group is lost, [`Error::is_no_group`].
+    /// If Redis fails. [`Error::is_no_group`] is true of the error if the consumer group is gone.
     pub async fn reclaim(
         &self,
         worker: &WorkerId,
@@ -174,11 +176,11 @@ impl Store {
         Ok(deliveries)
     }
 
-    /// Whether a queue has an entry whose holder has been silent for `lease`, which [`Self::reclaim`] would take over.
+    /// Whether a queue has an entry that [`Self::reclaim`] would take over.
     ///
     /// # Errors
     ///
-    /// If Redis fails. If the group is lost, [`Error::is_no_group`].
+    /// If Redis fails. [`Error::is_no_group`] is true of the error if the consumer group is gone.
     pub async fn has_lost(
         &self,
         (shard, queue): (Shard, &QueueName),
@@ -191,7 +193,7 @@ impl Store {
         Ok(!idle.is_empty())
     }
 
-    /// Moves up to `limit` due jobs of a shard to their streams.
+    /// Moves up to `limit` due jobs of a shard to their streams, and gives out slots that nobody freed.
     ///
     /// # Errors
     ///
@@ -224,7 +226,8 @@ impl Store {
         }
     }
 
-    /// Buries an entry that cannot be read as a job.
+    /// Writes a dead letter for an entry that cannot be read as a job, and removes the entry. `found` are its id and tool,
+    /// empty if absent.
     ///
     /// # Errors
     ///
@@ -269,6 +272,7 @@ fn field(fields: &Value, name: &str) -> String {
 fn delivery(shard: Shard, queue: &QueueName, entry: String, id: String, tool: String) -> Delivery {
     let (queue, entry) = (queue.clone(), EntryId(entry));
     match id.parse::<TaskId>() {
+        // A job of another shard has its record there: no script could reach both.
         Ok(id) if id.shard() == shard => Delivery::Job(DeliveredEntry::new(id, queue, entry)),
         _ => Delivery::Unreadable {
             queue,
