@@ -6,7 +6,9 @@
 --   OK, open     stored; so many questions are still open
 --   IGNORED      the key was never asked or has its answer, the job is terminal, or there is no such task; nothing changes
 --   GONE         no such record for this owner
--- Effects  a job that was parked in the middle of an attempt waits for a slot at its place, if its tool has a limit; deletes client_task:<key> with the outcome of that task; rings the worker that holds the job and the replicas that wait
+-- Effects  a job that was parked in the middle of an attempt waits for a slot at its place, if its tool has a limit; deletes
+--          client_task:<key> with the outcome of that task; rings the worker that holds the job and the front ends that
+--          watch it
 local record, queue = KEYS[1], KEYS[2]
 local base, id, owner, key, answer, session = ARGV[1], ARGV[2], ARGV[3], ARGV[4], ARGV[5], ARGV[6]
 

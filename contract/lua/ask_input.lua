@@ -1,11 +1,11 @@
--- ask_input: working -> input_required. Puts questions to the client, together; the same key is never asked twice.
+-- ask_input: working -> input_required. Stores questions for the client, all in one step; the same key is never asked twice.
 -- KEYS  record
 -- ARGV  base · id · attempt · then one or more key, request (JSON: method, params)
 -- Replies
 --   ASKED, key, answer …      open are the questions of this call but for those that follow, which have these answers
 --   ANSWERED, key, answer …   all of them have their answers already (an earlier attempt asked); nothing changes
 --   CANCELLED · DONE · GONE · STALE   as renew_lease
--- Effects  asked counts questions, open those without an answer; rings the replicas that wait
+-- Effects  asked counts questions, open those without an answer; rings the front ends that watch it
 local record = KEYS[1]
 local base, id, attempt = ARGV[1], ARGV[2], ARGV[3]
 local FIRST_KEY = 4

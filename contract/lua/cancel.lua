@@ -5,7 +5,7 @@
 --   OK, field, value …     cancelled; the record as a poll shows it
 --   DONE, field, value …   terminal before; unchanged; the record as a poll shows it
 --   GONE                   no such record for this owner
--- Effects  rings the worker that holds the job and the replicas that wait
+-- Effects  rings the worker that holds the job and the front ends that watch it
 local record = KEYS[1]
 local base, id, owner, message = ARGV[1], ARGV[2], ARGV[3], ARGV[4]
 

@@ -1,35 +1,36 @@
--- claim: queued -> working, or working or input_required -> working when the lease of the attempt before has run out.
--- Starts an attempt.
+-- claim: starts an attempt. queued -> working; also working or input_required -> working if the lease of the last attempt
+-- has run out. Instead: -> failed at the crash limit; -> queued, waiting for a slot, if the tool is at its limit.
 -- KEYS  record, queue
--- ARGV  base · id · entry · worker · lease_ms (integer > 0) · claim (which of the worker's claims this is; a repeated call has
---       the same)
+-- ARGV  base · id · entry · worker · lease_ms (integer > 0) · delivery (the number of this delivery to the worker; a repeated
+--       call sends the same)
 -- Replies
---   OK, attempt, field, value …   the attempt is the caller's; the whole record follows, and if it was taken over from a
---                                 worker that fell silent, taken_from, that worker, which is in no record. Also for this
---                                 very claim made twice, which starts no other attempt
---   GONE [, tool, begun]          the record expired; the entry, if it was there still, is dropped. The tool that it names;
---                                 begun is 1 if it was delivered before, so that an attempt may have begun, else 0, and the
---                                 job is counted in expired
+--   OK, attempt, field, value …   the caller has this attempt. The fields of the record follow. If the job was taken over from
+--                                 a silent worker, one more pair follows that is not in the record: taken_from, and that
+--                                 worker. A repeated call gets the same attempt again
+--   GONE [, tool, begun]          the record expired. If the entry still existed it is dropped, and tool is what it named.
+--                                 begun is 1 if an attempt may have begun: the entry was delivered before, or the group is
+--                                 gone. With 0 the job is counted in expired, unless it was counted before
 --   STALE                         another entry stands for the job; this one is dropped
 --   DONE                          the job is terminal; the entry is dropped
---   UNREADABLE, field, value      a number of the record is none, or the record is no hash (type, what it is); nothing changes
+--   UNREADABLE, field, value      a field that must be a number is not (its name and value), or the record is not a hash ('type'
+--                                 and its type); nothing changes
 --   POISON, crashes, tool, attempt, worker
---                                 the job reached its crash limit: failed, dead letter, entry dropped. Which attempt was
---                                 the last, and whose
---   BUSY, until_ms                someone holds a lease until then, if only the caller by an earlier claim: a handler may
---                                 have begun that attempt. The entry stays, pending for the holder
+--                                 the job reached its crash limit: failed, dead letter, entry dropped. tool, attempt and
+--                                 worker are those of the lost attempt
+--   BUSY, until_ms                a worker holds a lease until then. It may be the caller itself, by an earlier delivery, whose
+--                                 handler may have begun. The entry stays pending for that worker
 --   WAITS [, crashes, tool, attempt, worker]
 --                                 its tool is at its concurrency limit, or others that were queued first wait for a slot; the
---                                 entry is dropped, and it gets another when its turn comes. What follows is there if it was
---                                 taken over from a worker that fell silent, as with POISON
--- Effects  expired (GONE); running:<tool>, waiting:<tool> and waiting for tools with a limit; crashes + 1 when the attempt before was never
---          given back. A job that waits for a slot since its attempt was lost changed when the lease ran out. Rings the
---          replicas that wait when it is to wait for a slot
+--                                 entry is dropped, and it gets another when its turn comes. With crashes, tool, attempt and
+--                                 worker of the lost attempt if the job was taken over from a silent worker
+-- Effects  expired (GONE); running:<tool>, waiting:<tool> and waiting for tools with a limit; crashes + 1 if the last attempt
+--          was lost. If the job then waits for a slot, its updated_ms is when the lost lease ran out. If the job must wait for
+--          a slot, rings the front ends that watch it
 local record, queue = KEYS[1], KEYS[2]
 local base, id, entry, worker = ARGV[1], ARGV[2], ARGV[3], ARGV[4]
-local lease, claim = tonumber(ARGV[5]), ARGV[6]
+local lease, delivery = tonumber(ARGV[5]), ARGV[6]
 
-local function started(attempt)
+local function ok_reply(attempt)
   local reply = redis.call('HGETALL', record)
   table.insert(reply, 1, attempt)
   table.insert(reply, 1, 'OK')
@@ -45,7 +46,7 @@ if not job.status then
   if not found then
     return { 'GONE' }
   end
-  -- Without a group nobody knows.
+  -- Without the group it is unknown whether the entry was delivered before: assume that it was.
   local pending = redis.pcall('XPENDING', queue, GROUP, entry, entry, 1)[1]
   local begun = not pending or tonumber(pending[4]) ~= 1
   drop_entry(queue, entry)
@@ -55,7 +56,8 @@ if not job.status then
   end
   local tool = named.tool or ''
   local waiting = base .. 'waiting:' .. tool
-  -- One that was brought back for a slot waits for it until it is claimed; if it does not, `admit` has counted it.
+  -- An entry with `slot` was made by `admit`, and its job stays in the waiting set until it is claimed. If the job is no
+  -- longer there, `admit` found it expired and counted it.
   local counted = named.slot and not (is_a(waiting, 'zset') and redis.call('ZREM', waiting, id) == 1)
   if not begun and not counted then
     count_expired(base, tool)
@@ -79,27 +81,28 @@ end
 
 local now = now_ms()
 local crashes = tonumber(job.crashes)
--- When the attempt before was lost, if it was.
-local lost
+-- When the previous attempt was lost, if it was.
+local lost_ms
 if job.worker and job.worker ~= '' then
   local held_until = tonumber(job.lease_ms) or 0
-  if held_until > now and job.worker == worker and redis.call('HGET', record, 'claim') == claim then
-    -- The reply to this very claim was lost.
-    return started(job.attempt)
+  if held_until > now and job.worker == worker and redis.call('HGET', record, 'claim') == delivery then
+    -- The reply to the call before was lost: this is the same call again.
+    return ok_reply(job.attempt)
   end
   if held_until > now then
-    -- Whoever reclaimed the entry gives it back, idle so long that it can be reclaimed the moment the lease ends.
+    -- Give the entry back to the worker that holds the lease. Set its idle time so that it can be reclaimed the moment the
+    -- lease ends.
     local idle = math.max(0, lease - (held_until - now))
     redis.pcall('XCLAIM', queue, GROUP, job.worker, 0, entry, 'IDLE', int(idle), 'JUSTID')
     return { 'BUSY', job.lease_ms }
   end
   crashes = crashes + 1
-  lost = held_until
+  lost_ms = held_until
   if crashes >= tonumber(job.max_crashes) then
     local text = 'the worker died during attempt ' .. job.attempt .. '; the crash limit of ' .. job.max_crashes
       .. ' is reached (crash_limit of the tool)'
     if job.max_crashes == '1' then
-      text = text .. ': it is not run again, and its work may be done in part'
+      text = text .. ': the job is not run again, and its work may be partly done'
     end
     bury_job(base, record, id, job, 'crash limit', job.attempt)
     close(base, record, id, job, 'failed', {
@@ -118,25 +121,25 @@ end
 
 if job.limit then
   local running, waiting = base .. 'running:' .. job.tool, base .. 'waiting:' .. job.tool
-  local queued = read(record, { 'place', 'waits' })
-  local place = int(tonumber(queued.place) or place_of(entry))
+  local stored = read(record, { 'place', 'waits' })
+  local place = int(tonumber(stored.place) or place_of(entry))
   set('place', place)
-  local taken, waiting_already = taken_slots(base, job.tool), redis.call('ZRANK', waiting, id)
-  local before = taken + (waiting_already or redis.call('ZCOUNT', waiting, '-inf', '(' .. place))
-  if not redis.call('ZSCORE', running, id) and before >= tonumber(job.limit) then
+  local taken, rank = taken_slots(base, job.tool), redis.call('ZRANK', waiting, id)
+  local ahead = taken + (rank or redis.call('ZCOUNT', waiting, '-inf', '(' .. place))
+  if not redis.call('ZSCORE', running, id) and ahead >= tonumber(job.limit) then
     drop_entry(queue, entry)
-    set('waits', lost and waits('slot', lost, 'lost') or still_waits('slot', queued.waits, job.created_ms))
-    if lost then
-      set('updated_ms', int(lost))
+    set('waits', lost_ms and waits('slot', lost_ms, 'lost') or still_waits('slot', stored.waits, job.created_ms))
+    if lost_ms then
+      set('updated_ms', int(lost_ms))
     end
     redis.call('HSET', record, 'status', 'queued', 'entry', '', 'worker', '', 'crashes', int(crashes), unpack(fields))
-    if not waiting_already then
+    if not rank then
       wait_for_slot(base, job.tool, id, place)
     end
-    -- Those before it may have expired.
+    -- Jobs ahead of it may have expired: `admit` drops them and brings whoever is next to the stream.
     admit(base, job.tool)
     ring_waiters(base, id, job.waiters)
-    if lost then
+    if lost_ms then
       return { 'WAITS', int(crashes), job.tool, job.attempt, job.worker }
     end
     return { 'WAITS' }
@@ -144,19 +147,20 @@ if job.limit then
   redis.call('ZREM', waiting, id)
   redis.call('ZADD', running, int(now + lease), id)
 end
-if lost then
-  -- For a worker that gives the job back before anything of it ran: it has waited since then.
-  set('waits', waits('worker', lost, 'lost'))
+if lost_ms then
+  -- If this worker gives the job back unrun, `release` takes from here since when it has waited: since the lost lease ran
+  -- out.
+  set('waits', waits('worker', lost_ms, 'lost'))
 end
 
 local attempt = int(tonumber(job.attempt) + 1)
 redis.call('HSET', record, 'status', 'working', 'attempt', attempt, 'crashes', int(crashes), 'worker', worker,
-  'claim', claim, 'started_ms', int(now), 'lease_ms', int(now + lease), 'updated_ms', int(now), unpack(fields))
+  'claim', delivery, 'started_ms', int(now), 'lease_ms', int(now + lease), 'updated_ms', int(now), unpack(fields))
 if attempt ~= '1' then
   redis.call('HDEL', record, 'progress', 'total', 'message')
 end
-local reply = started(attempt)
-if lost then
+local reply = ok_reply(attempt)
+if lost_ms then
   reply[#reply + 1] = 'taken_from'
   reply[#reply + 1] = job.worker
 end

@@ -1,7 +1,7 @@
 -- deliver_input: changes no status. Gives one sender the right to send an open question to the client for a while, so
--- that it goes out once, whichever replicas have a connection. A sender that vanishes loses the right by silence.
+-- that it goes out once, whichever front ends have a connection. A sender that vanishes loses the right by silence.
 -- KEYS  record
--- ARGV  base · id · owner · key · sender (names a connection of a replica, no space) · session (whose connection it is)
+-- ARGV  base · id · owner · key · sender (the id of a front end's connection, no space) · session (whose connection it is)
 --       · valid_ms (integer > 0) · abandoned_ms (after which a client's task that nobody asks for stands in no other
 --       session's way, integer >= 0)
 -- Replies

@@ -1,11 +1,11 @@
--- forward: queued and due -> queued on its stream, or waiting for a slot at its place. Moves a bounded batch. Looks after the
--- jobs that wait for a slot, too: a slot whose holder died or expired is freed by nobody.
+-- forward: queued and due -> queued on its stream, or waiting for a slot at its place. Moves a bounded batch. Also gives out
+-- slots that nobody freed, since their worker died or their job expired.
 -- KEYS  due
 -- ARGV  base · limit (integer > 0)
 -- Replies
---   OK, moved, next_due_ms, expired, key …   so many due jobs were moved; when to look again, for the next one that is due or for
---                            slots; -1 if there is nothing to look for; how many jobs were met that expired while they
---                            waited, which are counted in expired; keys that were met and hold something else
+--   OK, moved, next_due_ms, expired, key …   so many due jobs were moved; when to call again, for the next one that is due or for
+--                            slots, or -1 if nothing waits; how many jobs were found that expired while they waited, which
+--                            are counted in expired; keys that were found to have the wrong type
 -- Effects  ids whose record expired or is none, or that are on a stream already, are dropped from due
 local LOOK_FOR_SLOTS_MS = 1000
 

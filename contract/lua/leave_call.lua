@@ -1,17 +1,17 @@
--- leave_call: queued, working or input_required -> cancelled, if the caller who leaves a plain call is the last who holds it,
--- or cancels what an idempotency key says is one call.
+-- leave_call: queued, working or input_required -> cancelled, if the caller who leaves a plain call is the last of those who
+-- share it, or cancels what an idempotency key says is one call.
 -- KEYS  record
--- ARGV  base · id · owner · holder (the id that the caller's submit named) · on purpose ('1': it said so; '0': its
---       connection closed) · message
+-- ARGV  base · id · owner · sharer (the id that the caller's submit named) · on purpose ('1': it cancelled; '0':
+--       its connection closed) · message
 -- Replies
---   OK      nobody holds it any more: cancelled
---   HELD    others hold it; the caller does no longer
+--   OK      no other caller waits for it: cancelled
+--   HELD    other callers still wait for it; this one is taken off its holders
 --   TASK    it is a task, which tasks/cancel alone ends; unchanged
 --   DONE    terminal before; unchanged
 --   GONE    no such record for this owner
--- Effects  when it is cancelled, rings the worker that holds the job and the replicas that wait
+-- Effects  when it is cancelled, rings the worker that holds the job and the front ends that watch it
 local record = KEYS[1]
-local base, id, owner, holder = ARGV[1], ARGV[2], ARGV[3], ARGV[4]
+local base, id, owner, sharer = ARGV[1], ARGV[2], ARGV[3], ARGV[4]
 local on_purpose, message = ARGV[5] == '1', ARGV[6]
 
 local job = read(record, CLOSING)
@@ -27,7 +27,7 @@ end
 -- Nobody else ever joined a record without the list.
 local left = {}
 for other in string.gmatch(redis.call('HGET', record, 'holders') or '', '[^,]+') do
-  if other ~= holder then
+  if other ~= sharer then
     left[#left + 1] = other
   end
 end

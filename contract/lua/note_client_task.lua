@@ -9,7 +9,7 @@
 --             task is noted as orphaned
 --   IGNORED   the key was never asked; or the answer to a poll that is not the last one, or is nobody's any more
 --   GONE      no such record for this owner
--- Effects  client_task:<key>, or orphaned:<key> (the latest of a key); rings the replicas that wait
+-- Effects  client_task:<key>, or orphaned:<key> (the latest of a key); rings the front ends that watch it
 local record = KEYS[1]
 local base, id, owner, key, session, poll = ARGV[1], ARGV[2], ARGV[3], ARGV[4], ARGV[5], ARGV[6]
 local task, status, message, poll_ms = ARGV[7], ARGV[8], ARGV[9], tonumber(ARGV[10])

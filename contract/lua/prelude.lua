@@ -12,7 +12,7 @@ local GROUP = 'workers'
 local DEAD_LETTERS_KEPT = 10000
 local DEAD_LETTERS_KEPT_MS = 30 * 86400 * 1000
 
--- A letter repeats arguments and capabilities up to this size together, so that the job can be retried once its record
+-- A letter repeats arguments and capabilities up to this size together, so that the job can be revived once its record
 -- is gone.
 local LETTER_BYTES = 4096
 
@@ -37,12 +37,12 @@ end
 -- How many jobs expired while they waited to run is known by tool, for 30 days after the last of them.
 local EXPIRED_KEPT_MS = 30 * 86400 * 1000
 
--- Counts a job whose record expired while it waited. Its tool may be '' where nobody knows it.
+-- Counts a job whose record expired while it waited. Its tool is '' where it is not known.
 local function count_expired(base, tool)
   local expired = base .. 'expired'
   local kind = redis.call('TYPE', expired).ok
   if kind == 'hash' or kind == 'none' then
-    -- A field that holds no number is somebody else's.
+    -- A field that holds no number was written by something other than Taskferry.
     redis.pcall('HINCRBY', expired, (tool == '' or #tool > 64) and '-' or tool, 1)
     redis.call('PEXPIRE', expired, EXPIRED_KEPT_MS)
   end
@@ -78,7 +78,7 @@ local function append_fields(reply, record, names)
   return reply
 end
 
--- An index lives as long as its longest-lived member; nothing happens if there is no such index.
+-- An index lives as long as its longest-lived member. Does nothing if there is no such index.
 local function outlive(index, expires)
   local current = redis.call('PEXPIRETIME', index)
   if current >= -1 and current < expires then
@@ -108,12 +108,12 @@ local function drop_entry(queue, entry)
   end
 end
 
--- While its queue cannot be used, a job is looked at again so often, ms.
+-- While the queue of a due job cannot be used, `forward` tries again so often, ms.
 local LOOK_AT_QUEUE_MS = 1000
 
 -- What `waits` of a record says while its job is queued: what it waits for ('worker', 'slot' of its tool, 'time'), since when
 -- (ms), why it is to be attempted again ('lost', 'released', 'failed', 'returned'; '-' if it never was attempted), and when
--- that is due (ms; nothing if at once).
+-- that is due (ms; absent if at once).
 local function waits(what, since, why, due)
   return what .. ' ' .. int(since) .. ' ' .. why .. (due and (' ' .. int(due)) or '')
 end
@@ -163,7 +163,7 @@ end
 -- nobody serves its queue any more.
 local LOST_SLOT_KEPT_MS = 300000
 
--- So many slots whose lease is over are looked at together.
+-- At most so many slots whose lease is over are checked at once.
 local LAPSED_AT_ONCE = 100
 
 -- How many slots of a tool are taken. Frees those whose lease is over, but not of a job that waits to be taken over: it goes
@@ -180,12 +180,12 @@ local function taken_slots(base, tool)
   return redis.call('ZCARD', running)
 end
 
--- So many jobs that wait for a slot are looked at together.
+-- At most so many jobs that wait for a slot are checked at once.
 local ADMITTED_AT_ONCE = 100
 
 -- Brings the first jobs that wait for a slot of a tool back to their streams, as many as there are slots. They wait until
 -- one is claimed: whoever comes later stays behind them. Drops ids that wait no more; gives how many of them expired. The
--- entry of one that it brings back says so (`slot`), so that whoever meets it does not count it again.
+-- entry of one that it brings back says so (`slot`), so that `claim` does not count it again.
 local function admit(base, tool)
   local waiting = base .. 'waiting:' .. tool
   if not (is_a(waiting, 'zset') and is_a(base .. 'running:' .. tool, 'zset')) then
@@ -225,10 +225,10 @@ local function leave_slot(base, tool, id)
   admit(base, tool)
 end
 
--- Tells every replica that waits for this job to look at it.
+-- Rings every front end that watches this job, so that it reads the record again.
 local function ring_waiters(base, id, waiters)
-  for replica in string.gmatch(waiters or '', '[^,]+') do
-    redis.call('PUBLISH', base .. 'bell:' .. replica, id)
+  for front_end in string.gmatch(waiters or '', '[^,]+') do
+    redis.call('PUBLISH', base .. 'bell:' .. front_end, id)
   end
 end
 
@@ -367,14 +367,14 @@ local function bury(base, letter)
   redis.call('PEXPIRE', dead, DEAD_LETTERS_KEPT_MS)
 end
 
--- Buries a job that will not be retried, with what a person needs to queue it again. Goes before `close`, which may
+-- Buries a job that no worker will attempt again, with what a person needs to revive it. Goes before `close`, which may
 -- shorten the ttl, and after which the record may be gone.
 local function bury_job(base, record, id, job, reason, attempts)
   local letter = {
     'id', id, 'tool', job.tool, 'reason', reason, 'attempts', attempts, 'queue', job.queue, 'owner', job.owner,
     'ttl_ms', job.ttl_ms,
   }
-  -- Without these nobody knows, once the record is gone, whether it may be run again, under which key its work was done,
+  -- Without these it is unknown, once the record is gone, whether it may be run again, under which key its work was done,
   -- and where a command of it may still be at work.
   append_fields(letter, record, { 'max_attempts', 'origin', 'worker', 'started_ms' })
   local bytes = redis.call('HSTRLEN', record, 'arguments') + redis.call('HSTRLEN', record, 'capabilities')

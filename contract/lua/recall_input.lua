@@ -4,7 +4,7 @@
 -- Replies
 --   OK, recalled   so many questions may be sent again
 --   GONE           no such record for this owner
--- Effects  rings the replicas that wait
+-- Effects  rings the front ends that watch it
 local record = KEYS[1]
 local base, id, owner, sender = ARGV[1], ARGV[2], ARGV[3], ARGV[4]
 

@@ -1,8 +1,8 @@
--- reclaim: changes no record. Takes over entries whose holder has been silent for a lease; each is then claimed.
+-- reclaim: changes no record. Takes over entries that have been idle for a lease; the caller then claims each.
 -- KEYS  queue
 -- ARGV  worker · idle_ms (the lease, integer > 0) · count (integer > 0)
 -- Replies
---   OK, entry, id, tool …   now pending for the caller; id and tool are '' for an entry that is not ours to read
+--   OK, entry, id, tool …   now pending for the caller; id and tool are '' for an entry without these fields
 -- Effects  entries that were deleted while pending leave the pending list (XCLAIM does that)
 -- Raises NOGROUP when the group is lost.
 local queue = KEYS[1]

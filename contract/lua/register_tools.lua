@@ -1,9 +1,9 @@
 -- register_tools: no job. Stores the definitions of tools that are new or differ from what is stored.
 -- KEYS  tools
--- ARGV  the channel of the replicas' tool lists · then name, definition …
+-- ARGV  the channel on which front ends hear of tools · then name, definition …
 -- Replies
 --   OK, changed   how many were stored
--- Effects  tells the replicas if there were any
+-- Effects  rings the front ends if there were any
 local tools = KEYS[1]
 
 local changed = 0

@@ -2,7 +2,7 @@
 -- the job. Of a tool with a limit the job waits for a slot at its place, before those that were queued after it.
 -- KEYS  record, queue
 -- ARGV  base · id · attempt · entry · delay_ms (0: back on the stream at once; else due then) · message ('' to leave)
---       · ran ('1': the attempt was stopped; '0': nothing of it ran, and the job has waited since before it)
+--       · ran ('1': the attempt was stopped; '0': its handler never began, and the job's waiting time goes on)
 -- Replies  OK · CANCELLED · DONE · GONE · STALE (as renew_lease; GONE drops the entry)
 local record, queue = KEYS[1], KEYS[2]
 local base, id, attempt, entry = ARGV[1], ARGV[2], ARGV[3], ARGV[4]

@@ -3,7 +3,7 @@
 -- ARGV  base · id · attempt · then level, text … (at least one pair)
 -- Replies  OK · CANCELLED · DONE · GONE · STALE (as renew_lease; nothing is written unless OK)
 -- Effects  the log is a stream that lives as long as the record and keeps about the last LINES_KEPT lines; rings the
---          replicas that wait
+--          front ends that watch it
 local record, log = KEYS[1], KEYS[2]
 local base, id, attempt = ARGV[1], ARGV[2], ARGV[3]
 local FIRST_LINE = 4

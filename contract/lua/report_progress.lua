@@ -2,7 +2,7 @@
 -- KEYS  record
 -- ARGV  base · id · attempt · progress (number, '' to leave) · total (number, '' to leave) · message ('' to leave)
 -- Replies  OK · CANCELLED · DONE · GONE · STALE (as renew_lease; nothing is written unless OK)
--- Effects  rings the replicas that wait
+-- Effects  rings the front ends that watch it
 local record = KEYS[1]
 local base, id, attempt = ARGV[1], ARGV[2], ARGV[3]
 local progress, total, message = ARGV[4], ARGV[5], ARGV[6]

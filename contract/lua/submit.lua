@@ -17,7 +17,7 @@
 --   QUEUE_FULL, length        the stream, and the jobs that wait for a slot of this tool, are queue_cap; nothing stored
 --   LIMIT, live               the owner has owner_cap live jobs; nothing stored
 -- Effects  active and owned get the id (owners only); the alias gets it, with the record's expiry; a parked job rings the
---          replicas that wait. A joined plain job becomes a task for a task call, and has one holder more for a plain
+--          front ends that watch it. A joined plain job becomes a task for a task call, and has one more of its callers in holders for a plain
 --          call; a task call of another session than the first ends the telling of progress under the first's token
 local record, queue = KEYS[1], KEYS[2]
 local base, id, tool, queue_name, owner = ARGV[1], ARGV[2], ARGV[3], ARGV[4], ARGV[5]
@@ -32,7 +32,7 @@ if known then
   return { 'OK', known }
 end
 
--- Makes this call one of those that `first` answers, if it may; nothing if the alias is free.
+-- Makes this call one of those that `first` answers, if it may. Returns nil if the alias is free.
 local function join(first, its_call)
   local its_record = base .. 'task:' .. first
   local job = read(its_record, { 'status', 'owner', 'plain', 'created_ms', 'ttl_ms', 'alias', 'holders', 'session' })

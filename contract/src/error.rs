@@ -79,14 +79,14 @@ pub enum Error {
         /// Those that were found among the keys it may touch.
         misplaced: Vec<Misplaced>,
     },
-    /// A change was made, but too few replicas had it in time: a failover may undo it.
+    /// A change was made, but too few Redis replicas had it in time: a failover may undo it.
     #[error(
         "{during} was done, but only {acknowledged} of {wanted} replicas acknowledged it in time"
     )]
     NotReplicated {
         /// The transition.
         during: &'static str,
-        /// How many replicas were to have it.
+        /// How many Redis replicas were to have it.
         wanted: u8,
         /// How many had it in time.
         acknowledged: u64,
@@ -213,8 +213,8 @@ impl Error {
     }
 }
 
-/// Server errors that pass by themselves. UNBLOCKED ends a blocking read when its stream is deleted or the server becomes
-/// a replica.
+/// Server errors that pass by themselves. UNBLOCKED ends a blocking read when its stream is deleted or the server becomes a
+/// Redis replica.
 const TRANSIENT: [&str; 12] = [
     "LOADING",
     "TRYAGAIN",

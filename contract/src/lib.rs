@@ -12,10 +12,10 @@
 //! - `doctor` judges whether a server can be trusted with jobs.
 //!
 //! The arrows run `doctor, store -> connection, script, keys -> model -> json`. Nothing here knows HTTP, JSON-RPC or the
-//! methods of MCP. What MCP asks of the data does stand here, since all replicas share it: that questions go to clients and
-//! which ones may be asked, that clients answer by tasks of their own, and the sessions of the legacy revisions.
+//! methods of MCP. What MCP asks of the data does stand here, since all front ends share it: that questions go to clients
+//! and which ones may be asked, that clients answer by tasks of their own, and the sessions of the legacy revisions.
 //!
-//! docs/REDIS.md describes every key and transition as an operator meets them.
+//! docs/REDIS.md describes every key and transition for operators.
 
 mod clock;
 mod connection;

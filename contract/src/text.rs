@@ -1,4 +1,4 @@
-//! Words of others in texts of ours: short, and on one line.
+//! Cuts the text of callers and tools, for messages: short, and on one line.
 
 use std::borrow::Cow;
 

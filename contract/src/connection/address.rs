@@ -124,7 +124,7 @@ impl Address {
         }
         let mut places: Vec<((String, u16), usize)> = votes.into_iter().collect();
         places.sort_by_key(|(_, votes)| std::cmp::Reverse(*votes));
-        // A sentinel that was cut off names the primary of before: what most of them say is looked at first.
+        // A sentinel that was cut off names the primary of before: what most of them say is tried first.
         for ((host, port), _) in places {
             let info = used.clone().set_addr(ConnectionAddr::Tcp(host, port));
             match describe(&info).await {

@@ -14,8 +14,8 @@ use crate::script::Transition;
 /// A read that blocks on a server that was given up may end by itself within this time.
 const LAST_WORDS: Duration = Duration::from_millis(500);
 
-/// A connection that one reader holds while it blocks. Never drop a read halfway: the server may have handed an entry
-/// out already; end it with [`Connections::unblock`].
+/// A connection that one reader holds while it blocks. Never drop a read halfway: the server may have delivered an entry
+/// already; end it with [`Connections::unblock`].
 pub struct BlockingConnection {
     /// Gone once a command got no answer.
     connection: Option<deadpool_redis::Connection>,
@@ -40,7 +40,7 @@ impl BlockingConnection {
     }
 
     /// Runs a command that Redis answers within `block`. Without an answer long after that, or soon after the server was
-    /// given up, the connection is dead: entries that were handed out into it are pending, and are read again.
+    /// given up, the connection is dead: entries that were delivered into it are pending, and are read again.
     pub(crate) async fn command<T: FromRedisValue>(
         &mut self,
         during: &'static str,
@@ -50,7 +50,7 @@ impl BlockingConnection {
         one_hash_slot::check_command(command);
         let left = || Error::Connection {
             during,
-            reason: "the server was given up; the primary is looked for again".to_owned(),
+            reason: "the server was given up; looking for the primary again".to_owned(),
         };
         let Some(connection) = self.connection.as_mut().filter(|_| !self.primary.is_over()) else {
             return Err(left());
@@ -64,7 +64,7 @@ impl BlockingConnection {
             } => Err(left()),
         };
         if matches!(outcome, Err(Error::Connection { .. })) {
-            // A read that got no answer may block still: a server that lives would hand entries out into it.
+            // A read that got no answer may block still: a server that lives would deliver entries into it.
             drop(self.connection.take().map(deadpool_redis::Connection::take));
         }
         self.primary.judge(outcome)
@@ -92,9 +92,9 @@ impl Connections {
         })
     }
 
-    /// Runs a transition, and then waits until replicas have what it wrote if `matters` says of its reply that they
-    /// should. Both go over one exclusive connection: WAIT speaks of the writes of its connection, and holds up whatever
-    /// comes behind it.
+    /// Runs a transition, and then waits until Redis replicas have what it wrote, if `matters` says so of its reply. Both
+    /// go over one exclusive connection: WAIT speaks of the writes of its connection, and holds up whatever comes behind
+    /// it.
     ///
     /// # Errors
     ///

@@ -1,4 +1,4 @@
-//! What a server says of itself in `INFO`.
+//! What a server reports in `INFO`.
 
 use std::collections::HashMap;
 
@@ -32,7 +32,7 @@ impl Info {
         }
     }
 
-    /// Replicas that follow this server and are up to date but for what is under way.
+    /// Redis replicas that follow this server and are up to date but for what is under way.
     pub(crate) fn replicas_online(&self) -> usize {
         let online = self
             .0

@@ -10,7 +10,7 @@ use crate::model::overview::Misplaced;
 /// So many keys are asked for in one round trip.
 const AT_ONCE: usize = 500;
 
-/// Which of these keys hold something else than their names say. Those that are not named as ours are passed over.
+/// Which of these keys hold something else than their names say. Keys whose names are not Taskferry's are passed over.
 pub(crate) async fn find(
     connection: &mut MultiplexedConnection,
     keys: &[String],

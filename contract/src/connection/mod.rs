@@ -1,6 +1,6 @@
-//! Connections to Redis: shared ones for commands that return at once, exclusive ones for reads that block and for
-//! waiting on replicas. All lead to the primary of now: when something says that it may have moved, they are given up
-//! together and it is looked for again.
+//! Connections to Redis: shared ones for commands that return at once, exclusive ones for reads that block and for waiting
+//! on Redis replicas. All lead to the server that is the primary now. When an error or a check says that the primary may
+//! have moved, all connections are given up together, and the process looks for the primary again.
 
 mod address;
 mod exclusive;
@@ -31,13 +31,13 @@ use crate::model::overview::Misplaced;
 use crate::model::shard::Shards;
 use crate::script::Transition;
 
-/// How often is looked whether the address still leads to the server in use.
+/// How often to check that the address still leads to the server in use.
 const LOOK: Duration = Duration::from_secs(5);
-/// How long may be spent on getting a connection.
+/// The longest time to get a connection.
 const CONNECT: Duration = Duration::from_secs(2);
-/// A primary that could not be found, or refused, is not asked again within this time: all who ask share the answer.
+/// After a failure to reach the primary, all callers within this time get the same error, without a new try.
 const LOOK_AGAIN: Duration = Duration::from_millis(250);
-/// Each shard has a reader that blocks; so many exclusive connections may be wanted beside those.
+/// Exclusive connections beyond one blocking reader per shard.
 const SPARE_EXCLUSIVE: usize = 64;
 
 /// Where Redis is and how it is used.
@@ -48,14 +48,14 @@ pub struct RedisSettings {
     ///
     /// [`Store::new`]: crate::Store::new
     pub url: String,
-    /// Where that was set, as people would look for it: a flag, a variable, a file. Errors about user, password and
-    /// database say so; empty if there is nothing to say.
+    /// Where the URL was set: a flag, a variable or a file. Shown in errors when Redis cannot be reached or refuses. Empty
+    /// if unknown.
     pub url_from: String,
-    /// What every key begins with, letters, digits, `_` and `-`; the same for every process. `tf`.
+    /// What every key begins with, letters, digits, `_` and `-`; the same for every process. Default: `tf`.
     pub prefix: String,
-    /// How many shards the keys are spread over; the same for every process. One.
+    /// How many shards the keys are spread over; the same for every process. Default: 1.
     pub shards: Shards,
-    /// How long a command may take before it counts as failed, and its connection as broken. 3 s.
+    /// How long a command may take before it counts as failed, and its connection as broken. Default: 3 s.
     pub response_timeout: Duration,
 }
 
@@ -88,11 +88,11 @@ struct Inner {
     response_timeout: Duration,
     exclusive: usize,
     current: ArcSwapOption<Primary>,
-    /// One looks for the primary at a time.
+    /// Locked while a task looks for the primary: the others wait for what it finds.
     looking: tokio::sync::Mutex<()>,
-    /// Whether the server ever let this process in.
+    /// Whether this process ever connected and logged in.
     let_in: AtomicBool,
-    /// When it was last looked for, or asked, in vain, and why.
+    /// When the last try to reach the primary failed, and the error.
     failed: Mutex<Option<(Instant, Error)>>,
 }
 
@@ -180,7 +180,7 @@ impl Connections {
         primary.settle("TYPE", found)
     }
 
-    /// What the server says of itself; nothing if the user may not read it, or the server has no such command.
+    /// The server's `INFO`; empty if the user may not read it, or the server has no such command.
     pub(crate) async fn info(&self) -> Result<Info, Error> {
         match self.command::<String>("INFO", &redis::cmd("INFO")).await {
             Ok(text) => Ok(Info::parse(&text)),
@@ -190,7 +190,7 @@ impl Connections {
         }
     }
 
-    /// Ends the read that blocks on the connection with this id; nothing happens if none does.
+    /// Ends the read that blocks on the connection with this id. Does nothing if no read blocks on it.
     ///
     /// # Errors
     ///
@@ -225,14 +225,14 @@ impl Connections {
         Ok(Subscription { pubsub, primary })
     }
 
-    /// Looks again and again whether the address still leads to the server in use, and gives that up if not: a process
-    /// that only reads would never learn from an error that its server was demoted, replaced while it was frozen, or
-    /// that a proxy leads elsewhere by now. Never ends.
+    /// Checks every few seconds that the address still leads to the server in use, and gives up the connections if not. A
+    /// process that only reads gets no error when its server was demoted, when another took its place, or when a proxy now
+    /// leads elsewhere. Never returns.
     pub(crate) async fn stay_with_the_primary(&self) {
         loop {
             tokio::time::sleep(LOOK).await;
             if let Err(error) = self.look().await {
-                tracing::debug!(%error, "whether the primary moved could not be seen");
+                tracing::debug!(%error, "could not check whether the primary moved");
             }
         }
     }
@@ -252,7 +252,8 @@ impl Connections {
         Ok(())
     }
 
-    /// The connections to the primary. If they were given up, it is looked for, by one for all.
+    /// The connections to the primary. If they were given up, opens new ones; one task does that, and the others wait for
+    /// it.
     async fn primary(&self) -> Result<Arc<Primary>, Error> {
         let fit = || {
             self.0
@@ -278,8 +279,8 @@ impl Connections {
         Ok(primary)
     }
 
-    /// Whether a process that starts should wait for Redis after this error, rather than end: it is transient, or Redis
-    /// has let it in before.
+    /// Whether a process that starts should wait for Redis after this error, rather than end. The error is transient, or
+    /// this process was connected before, so its credentials were good.
     #[must_use]
     pub fn should_wait(&self, error: &Error) -> bool {
         let was_in = self.0.let_in.load(Ordering::Relaxed);
@@ -323,7 +324,8 @@ pub(crate) struct Subscription {
 }
 
 impl Subscription {
-    /// The messages, and what resolves when the server is given up: from then on nothing more may be heard.
+    /// The stream of messages, and a future that resolves when the server is given up. After that, messages may be missed:
+    /// subscribe again.
     pub(crate) fn split(
         self,
     ) -> (
@@ -337,7 +339,7 @@ impl Subscription {
     }
 }
 
-/// Names the keys that hold something else than they should, where Redis only says that there is one.
+/// Turns a WRONGTYPE error, which names no key, into one that names the keys of the wrong type.
 async fn named<T>(
     primary: &Primary,
     outcome: Result<T, Error>,
@@ -368,7 +370,7 @@ fn invocation<'a>(
     call
 }
 
-/// Bounds what has no time limit of its own.
+/// Waits for a reply up to `limit`, for connections without a response timeout.
 async fn within<T>(
     during: &'static str,
     limit: Duration,
@@ -387,7 +389,7 @@ fn no_answer(during: &'static str, limit: Duration) -> Error {
     }
 }
 
-/// The largest of these, bytes.
+/// The size of the largest piece, bytes.
 fn largest(pieces: &[&str]) -> usize {
     pieces.iter().map(|piece| piece.len()).max().unwrap_or(0)
 }

@@ -100,7 +100,7 @@ fn check<'a>(keys: impl IntoIterator<Item = &'a [u8]>) {
     );
 }
 
-/// The keys and channels of a command. One that is not known here has none that can be looked at, so it fails.
+/// The keys and channels of a command. One that is not known here fails, since its keys cannot be checked.
 fn keys_of(command: &Cmd) -> Vec<&[u8]> {
     let words: Vec<&[u8]> = command
         .args_iter()

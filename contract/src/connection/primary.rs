@@ -38,7 +38,7 @@ impl Primary {
         let config = AsyncConnectionConfig::new()
             .set_connection_timeout(Some(CONNECT))
             .set_response_timeout(Some(response_timeout));
-        // A response timeout would end a blocking read here while the server still hands the entry out.
+        // A response timeout would end a blocking read here while the server still delivers the entry.
         let blocking = AsyncConnectionConfig::new()
             .set_connection_timeout(Some(CONNECT))
             .set_response_timeout(None);
@@ -66,7 +66,7 @@ impl Primary {
         }))
     }
 
-    /// Makes sure that the server takes what is to be sent, of which the largest piece is `bytes`.
+    /// Makes sure that the server accepts what will be sent. Its largest piece is `bytes` long.
     pub(super) async fn admit(&self, during: &'static str, bytes: usize) -> Result<(), Error> {
         if self.sizes.are_known_to_take(bytes) {
             return Ok(());
@@ -173,8 +173,8 @@ impl Primary {
     }
 }
 
-/// Whether an error is what one meets at a primary that died, froze or was demoted. UNBLOCKED ends the blocking reads of
-/// a server that becomes a replica.
+/// Whether an error is one that a primary gives which died, froze or was demoted. UNBLOCKED ends the blocking reads of a
+/// server that becomes a Redis replica.
 fn may_have_moved(source: &RedisError) -> bool {
     let broke = source.kind() == ErrorKind::Io && !is_shortage(source);
     broke || has_code(source, &["READONLY", "UNBLOCKED", "MASTERDOWN"])

@@ -7,7 +7,7 @@ use crate::store::Store;
 
 const READ: [&str; 3] = ["appendfsync", "hash-max-listpack-value", "timeout"];
 
-/// Some settings; nothing where `CONFIG GET` is not permitted, or not there as with some managed servers.
+/// Some settings. `None` where `CONFIG GET` is not permitted, or does not exist as with some managed servers.
 #[derive(Debug, Default)]
 pub(super) struct Config(pub(super) Option<HashMap<String, String>>);
 

@@ -5,7 +5,7 @@
 pub enum Verdict {
     /// As it should be.
     Ok,
-    /// Jobs work; something may hurt later, or could not be looked at.
+    /// Jobs work; something may hurt later, or could not be checked.
     Warn,
     /// Jobs do not work, or can be lost.
     Fail,

@@ -1,20 +1,23 @@
-//! What to think of a server's own words. Pure: nothing here reads anything.
+//! Judges what a server reports in INFO and CONFIG, and the keys and clocks that were read. Pure: nothing here reads
+//! anything.
 
 use crate::connection::Info;
 use crate::doctor::config::Config;
 use crate::doctor::finding::Finding;
 use crate::model::overview::Misplaced;
 
-/// A clock that is further off than this is worth a word, ms.
+/// Above this difference of clocks, ms: a warning.
 const CLOCK_WARN_MS: u64 = 2_000;
-/// One that is further off than this makes times wrong by which people and clients act, ms.
+/// Above this, ms: a failure. Times that people and clients rely on are wrong then.
 const CLOCK_FAIL_MS: u64 = 30_000;
-/// Above this much of `maxmemory`, in percent, there is little left.
+/// Warn above this use of `maxmemory`, percent.
 const MEMORY_HIGH: u64 = 90;
-/// Arguments and results up to this size are kept compactly.
+/// The `hash-max-listpack-value` that Taskferry wants: a record is stored compactly (as a listpack) only while no value of
+/// it is longer.
 const LISTPACK_VALUE: u64 = 1024;
 
-const INFO_UNREADABLE: &str = "cannot be read, as INFO is not permitted or not there";
+const INFO_UNREADABLE: &str =
+    "cannot be read: INFO is not permitted, or this server does not have it";
 const PERMIT_INFO: &str = "let the user run INFO (see permissions)";
 
 pub(super) fn version(info: &Info) -> Finding {
@@ -36,7 +39,7 @@ pub(super) fn version(info: &Info) -> Finding {
 pub(super) fn eviction(info: &Info) -> Finding {
     let check = "eviction";
     match info.text("maxmemory_policy") {
-        // Servers that do not tell have none to choose.
+        // A server that answers INFO without a policy has no setting for it (some managed servers).
         None if info.product().is_some() => Finding::ok(check, "none is reported"),
         None => Finding::warn(check, INFO_UNREADABLE, PERMIT_INFO),
         Some("noeviction") => Finding::ok(check, "maxmemory-policy is noeviction"),
@@ -82,7 +85,7 @@ pub(super) fn cluster(info: &Info) -> Finding {
         Some("1") => Finding::fail(
             check,
             "it is a node of a Redis Cluster, and Taskferry does not follow MOVED: whatever lives on another node would fail",
-            "use a Redis with cluster-enabled no, or an address that hides the Cluster",
+            "use a Redis with cluster-enabled no, or a proxy that speaks to the Cluster for its clients",
         ),
         Some(_) => Finding::ok(check, "cluster mode is off"),
         None if info.product().is_some() => Finding::ok(check, "no cluster mode is reported"),
@@ -108,24 +111,27 @@ pub(super) fn role(info: &Info) -> Finding {
     }
 }
 
-/// So many keys are named.
-const KEYS_NAMED: usize = 10;
+/// At most so many keys are listed by name.
+const MOST_KEYS_LISTED: usize = 10;
 
-/// Keys that somebody else wrote to.
+/// Whether any key holds another type than its name calls for, because something other than Taskferry wrote to it.
 pub(super) fn keys(misplaced: &[Misplaced]) -> Finding {
     let check = "keys";
     if misplaced.is_empty() {
-        return Finding::ok(check, "queues and indexes are what they should be");
+        return Finding::ok(check, "every queue and index has its type");
     }
-    let named = misplaced.iter().take(KEYS_NAMED).map(ToString::to_string);
+    let named = misplaced
+        .iter()
+        .take(MOST_KEYS_LISTED)
+        .map(ToString::to_string);
     let mut found = named.collect::<Vec<_>>().join(", ");
-    if misplaced.len() > KEYS_NAMED {
-        found.push_str(&format!(" and {} more", misplaced.len() - KEYS_NAMED));
+    if misplaced.len() > MOST_KEYS_LISTED {
+        found.push_str(&format!(" and {} more", misplaced.len() - MOST_KEYS_LISTED));
     }
     Finding::fail(
         check,
-        format!("{found}: what they are for stands still"),
-        "see what they hold and who wrote it, and remove them: redis-cli DEL KEY",
+        format!("{found}: queues or tools that need these keys do not work"),
+        "find out what wrote them, then remove each: redis-cli DEL KEY",
     )
 }
 
@@ -154,7 +160,7 @@ pub(super) fn settings(config: &Config) -> Vec<Finding> {
         Some(seconds) => Finding::warn(
             "timeout",
             format!(
-                "connections that are idle for {seconds} s are closed, as blocking reads and doorbells are"
+                "Redis closes connections that are idle for {seconds} s, which breaks blocking reads and subscriptions"
             ),
             "run: redis-cli CONFIG SET timeout 0",
         ),
@@ -162,8 +168,8 @@ pub(super) fn settings(config: &Config) -> Vec<Finding> {
     vec![listpack, timeout]
 }
 
-/// By how much a clock is ahead that was read between two readings of this machine's, all ms since the epoch. Whatever lies
-/// between the two is nobody's fault.
+/// By how much another clock is ahead of this machine's, ms; negative if behind. `theirs` was read after `before` and
+/// before `after`, so any value between them counts as no difference.
 pub(super) fn lead_ms(before: i64, theirs: i64, after: i64) -> i64 {
     match theirs {
         _ if theirs < before => theirs.saturating_sub(before),
@@ -172,7 +178,7 @@ pub(super) fn lead_ms(before: i64, theirs: i64, after: i64) -> i64 {
     }
 }
 
-/// `lead_ms`: by how much Redis's clock is ahead of this machine's.
+/// `lead_ms` is by how much Redis's clock is ahead of this machine's.
 pub(super) fn clock(lead_ms: i64) -> Finding {
     let check = "clock";
     let off = lead_ms.unsigned_abs();
@@ -196,7 +202,7 @@ mod tests {
     use crate::doctor::finding::Verdict;
 
     #[test]
-    fn the_time_on_the_wire_is_no_fault_of_a_clock() {
+    fn the_time_of_the_round_trip_is_not_counted() {
         assert_eq!(lead_ms(1_000, 4_000, 9_000), 0);
         assert_eq!(lead_ms(1_000, 400, 9_000), -600);
         assert_eq!(lead_ms(1_000, 9_700, 9_000), 700);
@@ -232,16 +238,16 @@ mod tests {
     }
 
     #[test]
-    fn memory_without_a_limit_or_nearly_used_up_is_told() {
-        let found = |text: &str| memory(&Info::parse(text)).verdict;
-        assert_eq!(found("used_memory:5\r\nmaxmemory:0"), Verdict::Warn);
-        assert_eq!(found("used_memory:90\r\nmaxmemory:100"), Verdict::Ok);
-        assert_eq!(found("used_memory:91\r\nmaxmemory:100"), Verdict::Warn);
-        assert_eq!(found(""), Verdict::Warn);
+    fn memory_without_a_limit_or_nearly_used_up_is_a_warning() {
+        let verdict = |text: &str| memory(&Info::parse(text)).verdict;
+        assert_eq!(verdict("used_memory:5\r\nmaxmemory:0"), Verdict::Warn);
+        assert_eq!(verdict("used_memory:90\r\nmaxmemory:100"), Verdict::Ok);
+        assert_eq!(verdict("used_memory:91\r\nmaxmemory:100"), Verdict::Warn);
+        assert_eq!(verdict(""), Verdict::Warn);
     }
 
     #[test]
-    fn settings_that_cannot_be_read_are_not_called_well() {
+    fn unreadable_settings_are_a_warning() {
         assert_eq!(settings(&Config(None))[0].verdict, Verdict::Warn);
         let read = |timeout: &str, value: &str| {
             let read = HashMap::from([
@@ -258,7 +264,7 @@ mod tests {
     }
 
     #[test]
-    fn without_info_nothing_is_called_well() {
+    fn without_info_everything_is_a_warning() {
         let info = Info::default();
         for finding in [version(&info), eviction(&info), cluster(&info), role(&info)] {
             assert_eq!(finding.verdict, Verdict::Warn, "{finding:?}");

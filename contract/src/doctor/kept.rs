@@ -21,7 +21,7 @@ pub(super) enum Seen {
     Kept(Kept),
     /// There is one, and this user may not see how often it is synced.
     PolicyHidden,
-    /// Whether there is one is not told.
+    /// The server does not report whether there is one.
     Nothing,
 }
 

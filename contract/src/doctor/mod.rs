@@ -1,5 +1,5 @@
-//! Whether a Redis can be trusted with jobs: what the operator's `doctor` tells, and what both binaries check at their
-//! start.
+//! Whether a Redis can be trusted with jobs: what `taskferry doctor` shows an operator, and what both binaries check at
+//! their start.
 
 mod config;
 mod durable;
@@ -18,12 +18,12 @@ use crate::model::version::CONTRACT_VERSION;
 use crate::store::Store;
 
 impl Store {
-    /// Looks at everything, and changes nothing but for the contract's version, which is stored if there is none. Held
-    /// against `wanted`, if that is said.
+    /// Runs every check. Changes nothing but the contract's version, which is stored if there is none. With `wanted`, also
+    /// checks that Redis keeps as much as that level asks for.
     ///
     /// # Errors
     ///
-    /// If Redis fails, or answers nobody for now; then there is nothing to look at.
+    /// If Redis fails, or answers nobody for now; then nothing can be checked.
     pub async fn examine(&self, wanted: Option<Durability>) -> Result<Vec<Finding>, Error> {
         self.look_at_a_key().await?;
         let info = self.connections.info().await?;
@@ -45,7 +45,7 @@ impl Store {
             Ok(survey) => judge::keys(&survey.misplaced),
             Err(error) if error.is_refusal() => Finding::warn(
                 "keys",
-                format!("they could not be looked at: {error}"),
+                format!("they could not be checked: {error}"),
                 error.remedy().unwrap_or("mend the findings above first"),
             ),
             Err(error) => return Err(error),
@@ -58,7 +58,8 @@ impl Store {
     ///
     /// # Errors
     ///
-    /// [`Error::Unsuitable`] with what to change; a transient error while this Redis is a replica; others if Redis fails.
+    /// [`Error::Unsuitable`] with what to change; a transient error while this server is a Redis replica; others if Redis
+    /// fails.
     pub async fn check_server(&self) -> Result<(), Error> {
         let info = self.connections.info().await?;
         let mut findings = vec![
@@ -89,8 +90,8 @@ impl Store {
         Ok(())
     }
 
-    /// Fails if Redis lets nobody look at a key for now: it still loads its data, or a script runs for too long. One such
-    /// cause would be found wrong with everything that is looked at.
+    /// Fails if Redis lets nobody read a key for now: it still loads its data, or a script runs for too long. That one
+    /// cause would make every check fail.
     async fn look_at_a_key(&self) -> Result<(), Error> {
         let mut exists = redis::cmd("EXISTS");
         exists.arg(self.keys().contract());

@@ -1,7 +1,7 @@
 //! Whether the user may run every command that the contract needs, on the keys and channels of the prefix.
 //!
-//! Redis looks at permissions before it looks at a command's arguments, so each command is sent in a form that does
-//! nothing: on keys that do not exist, or with arguments that it refuses.
+//! Redis checks permissions before it reads a command's arguments, so each command is sent in a form that does nothing: on
+//! keys that do not exist, or with arguments that it refuses.
 
 use std::time::Duration;
 
@@ -14,7 +14,7 @@ use crate::model::names::ReplicaId;
 use crate::model::shard::Shard;
 use crate::store::Store;
 
-/// So many missing rights are named.
+/// At most so many missing rights are named.
 const NAMED: usize = 10;
 
 /// Every command but those below, with the arguments after its key.

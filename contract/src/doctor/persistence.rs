@@ -6,7 +6,7 @@ use crate::doctor::finding::Finding;
 use crate::doctor::kept::{Kept, Seen};
 use crate::model::durability::Durability;
 
-/// The findings on disk and replicas; held against `wanted` if that is said.
+/// The findings on disk and Redis replicas; with `wanted`, whether they are as much as that level asks for.
 pub(super) fn judge(info: &Info, config: &Config, wanted: Option<Durability>) -> Vec<Finding> {
     let mut findings = vec![disk(info, config, wanted)];
     findings.extend(trouble(info));
@@ -26,7 +26,7 @@ fn disk(info: &Info, config: &Config, wanted: Option<Durability>) -> Finding {
             return Finding::warn(check, found, remedy);
         }
         Seen::Nothing => {
-            let found = "cannot be read, as INFO is not permitted or does not tell";
+            let found = "cannot be read: INFO is not permitted, or does not report it";
             return Finding::warn(check, found, "ask whoever runs this Redis");
         }
     };

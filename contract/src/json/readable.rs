@@ -10,7 +10,7 @@ pub const MAX_DEPTH: usize = 100;
 /// The same for what a message carries: a result, a question, an answer, a schema. Messages wrap it in four levels at most.
 pub const PART_DEPTH: usize = MAX_DEPTH - 4;
 
-/// The longest place that is told, in characters.
+/// The longest place that a message shows, in characters.
 const LONGEST_PLACE: usize = 80;
 
 /// Why JSON is not readable for everyone, and where.
@@ -67,7 +67,7 @@ pub fn check_readable(json: &str, most: usize) -> Result<(), Unreadable> {
     Ok(())
 }
 
-/// An array or object around the place that is looked at.
+/// An array or object around the place that is being read.
 enum Level {
     /// The number of the item.
     Array(usize),

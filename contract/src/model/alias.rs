@@ -14,7 +14,7 @@ pub struct Scope<'a> {
 }
 
 impl Scope<'_> {
-    /// Whether nothing tells this caller from others: then a key must be as hard to guess as an id.
+    /// Whether this caller cannot be told from others: then a key must be as hard to guess as an id.
     #[must_use]
     pub fn is_open(self) -> bool {
         self.owner.is_anonymous() && self.session.is_none()
@@ -47,8 +47,8 @@ impl Alias {
         }
     }
 
-    /// A digest of what makes calls identical. It stands for its job until that ends. Nothing for a caller whom nothing
-    /// tells from others: they do not share.
+    /// A digest of what makes calls identical. It stands for its job until that ends. `None` for a caller who cannot be
+    /// told from others: such callers do not share.
     #[must_use]
     pub fn identical(scope: Scope<'_>, call: &str) -> Option<Self> {
         (!scope.is_open()).then(|| Self {

@@ -47,7 +47,7 @@ pub struct HeldAttempt {
     pub worker: WorkerId,
 }
 
-/// What an attempt tells pollers. Absent parts keep their last value.
+/// What an attempt reports to pollers. Absent parts keep their last value.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct ProgressReport {
     /// How far it is. Finite.

@@ -85,7 +85,7 @@ struct Stored {
 }
 
 impl ClientTask {
-    /// Reads the field of a record; nothing if it cannot be read, since another version wrote it.
+    /// Reads the field of a record. `None` if it cannot be read, since another version wrote it.
     pub(crate) fn read(stored: &str) -> Option<Self> {
         let stored: Stored = serde_json::from_str(stored).ok()?;
         Some(Self {

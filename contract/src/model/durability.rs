@@ -15,16 +15,16 @@ pub enum Durability {
     Everysec,
     /// An append-only file that is synced before Redis answers: a crash loses no accepted task.
     Always,
-    /// So many replicas have a task, in memory at least, before its id is answered: losing the primary for good loses no
-    /// accepted task as long as one of them takes over.
+    /// So many Redis replicas have a task, in memory at least, before its id is answered: losing the primary for good loses
+    /// no accepted task as long as one of them takes over.
     Replicated {
-        /// How many replicas.
+        /// How many Redis replicas.
         replicas: NonZeroU8,
     },
 }
 
 impl Durability {
-    /// How many replicas must have a task before its id is answered; none but for [`Self::Replicated`].
+    /// How many Redis replicas must have a task before its id is answered; none but for [`Self::Replicated`].
     #[must_use]
     pub fn replicas(self) -> u8 {
         match self {
@@ -34,7 +34,7 @@ impl Durability {
     }
 }
 
-/// Replicas that must have a change before whoever asked for it is told that it was made.
+/// Redis replicas that must have a change before whoever asked for it gets an answer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Replication {
     /// How many; at least one.

@@ -8,7 +8,7 @@ use uuid::Uuid;
 use crate::model::names::InvalidId;
 use crate::model::shard::Shard;
 
-/// `<shard>-<uuid v4>`: what clients hold. Any replica derives every key from it; 122 random bits make it unguessable.
+/// `<shard>-<uuid v4>`: what clients hold. Any front end derives every key from it; 122 random bits make it unguessable.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct TaskId {
     shard: Shard,

@@ -1,4 +1,4 @@
-//! A job as its record tells it: to the callers who poll its task, and to the worker that runs it.
+//! What is read from a job's record: by callers who poll its task, and by the worker that runs it.
 
 use std::collections::HashMap;
 
@@ -67,7 +67,7 @@ pub struct TaskView {
 pub struct Job {
     /// The task behind which it stands.
     pub id: TaskId,
-    /// The first task of the job, through however many retries of dead letters; `id` if it never was retried so.
+    /// The task for which the work was first asked: `id`, unless the job itself came from a dead letter.
     pub origin: TaskId,
     /// The tool to run.
     pub tool: ToolName,
@@ -83,9 +83,9 @@ pub struct Job {
     pub retries: u64,
     /// Attempts whose worker died so far.
     pub crashes: u64,
-    /// After so many attempts that ended in a retry it is retried no more; as its tool had it when it was submitted.
+    /// After so many attempts that ended in a retry it is attempted no more: the tool's `attempts` when it was submitted.
     pub max_attempts: u64,
-    /// After so many attempts whose worker died it is failed; as its tool had it when it was submitted.
+    /// After so many attempts whose worker died it fails: the tool's `crash_limit` when it was submitted.
     pub max_crashes: u64,
     /// When the task was created, ms since the epoch.
     pub created_ms: i64,

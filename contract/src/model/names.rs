@@ -62,7 +62,7 @@ impl Owner {
         Self("{}".to_owned())
     }
 
-    /// The owner whose name a record holds, empty for the anonymous one; nothing if the name breaks today's rule, as one
+    /// The owner whose name a record holds, empty for the anonymous one. `None` if the name breaks today's rule, as one
     /// that another version wrote may.
     pub(crate) fn stored(name: &str) -> Option<Self> {
         match name {

@@ -1,4 +1,4 @@
-//! How a job ends, and how that is told to the scripts.
+//! How a job ends, and how the scripts are given that.
 
 /// How a job ends.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -1,4 +1,4 @@
-//! How much there is of everything, and what is out of place, as operators are told.
+//! How many jobs, entries and workers there are, and which keys are of the wrong type, for operators.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
@@ -29,7 +29,7 @@ pub struct ServerOverview {
 /// A queue over all shards.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct QueueOverview {
-    /// Jobs that wait for a worker or run, and entries of expired ones that no worker has met yet.
+    /// Jobs that wait for a worker or run, and entries of expired ones that no worker has found yet.
     pub length: u64,
     /// Those that were given to a worker.
     pub pending: u64,
@@ -55,13 +55,13 @@ pub struct ShardOverview {
     pub expired: BTreeMap<String, u64>,
 }
 
-/// What is there that nobody names: queues without a tool, and keys that hold something else than what belongs there.
+/// What a scan of all keys found: queues, and keys of another type than they should have.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Survey {
     /// Every queue that has a stream, also an empty one.
     pub queues: BTreeSet<QueueName>,
-    /// Keys of queues, indexes and registries that hold something else than what belongs there. Records, sessions and what
-    /// belongs to one owner are not among them: they are told of when they are met.
+    /// Keys of queues, indexes and registries that hold something else than what belongs there. Records, sessions and the
+    /// indexes of owners are not checked: a command that finds one of the wrong type fails and names it.
     pub misplaced: Vec<Misplaced>,
 }
 

@@ -1,5 +1,5 @@
-//! Sessions of the legacy protocol: what `initialize` settled, what is known of their requests, and how far their clients
-//! were told of their tasks.
+//! Sessions of the legacy protocol: what `initialize` settled, what is known of their requests, and up to where progress
+//! and log of their tasks were delivered.
 
 use crate::model::ids::TaskId;
 use crate::model::log::LogLevel;
@@ -16,7 +16,7 @@ pub struct Session {
     pub capabilities: String,
     /// The client's name and version, for operators.
     pub client: String,
-    /// From which level on it hears of its jobs' logs; of none until it says so.
+    /// From which level on it gets its jobs' log lines. `None` until it says so: then it gets none.
     pub log_level: Option<LogLevel>,
 }
 
@@ -34,7 +34,7 @@ pub struct RequestNote {
 pub enum StreamHold {
     /// The connection is the session's own stream.
     Held {
-        /// The name of another connection that was the stream until now.
+        /// The id of another connection that was the stream until now.
         before: Option<String>,
     },
     /// Another connection is the session's own stream.

@@ -29,7 +29,7 @@ impl Shards {
     /// The most shards that can be configured.
     pub const MAX: u16 = 1024;
 
-    /// `count` shards, or nothing if that is 0 or more than [`Self::MAX`].
+    /// `count` shards. `None` if that is 0 or more than [`Self::MAX`].
     #[must_use]
     pub fn new(count: u16) -> Option<Self> {
         (1..=Self::MAX).contains(&count).then_some(Self(count))

@@ -17,7 +17,7 @@ pub enum Status {
     InputRequired,
     /// Ended with a result; `is_error` in the record says whether the tool calls it an error. Only expiry follows.
     Completed,
-    /// Ended with a JSON-RPC error: the handler's own, or ours, as at the crash limit. Only expiry follows.
+    /// Ended with a JSON-RPC error: the handler's own, or Taskferry's, as at the crash limit. Only expiry follows.
     Failed,
     /// Ended by the caller. Only expiry follows.
     Cancelled,

@@ -33,17 +33,17 @@ pub struct Submission<'a> {
     pub capabilities: Option<&'a str>,
     /// The W3C `traceparent` of the call.
     pub trace: Option<&'a str>,
-    /// A replica that waits for the outcome from the start.
+    /// The front end that waits for the outcome from the start.
     pub waiter: Option<&'a ReplicaId>,
-    /// The legacy session that asked for it: it is told how a task goes, and may resume the stream of a plain call.
+    /// The legacy session that asked for it: it gets the status of a task, and may resume the stream of a plain call.
     pub session: Option<&'a str>,
-    /// Under which token the session is told of progress: a JSON string or integer.
+    /// The token with which the session gets progress: a JSON string or integer.
     pub progress_token: Option<&'a str>,
     /// Answers that are there before anything was asked: key and JSON.
     pub answers: &'a [(String, String)],
     /// Questions, key and JSON of method and params, without whose answers the job is not queued.
     pub asks: &'a [(String, String)],
-    /// From which level on the client hears of the job's log; of none if absent.
+    /// From which level on the client gets the job's log lines. `None` for none.
     pub log_level: Option<LogLevel>,
     /// The most entries the queue may hold, 0 for no limit.
     pub queue_cap: u64,
@@ -52,7 +52,7 @@ pub struct Submission<'a> {
 }
 
 impl<'a> Submission<'a> {
-    /// A task that its caller left all to the tool: its ttl, and nothing that need not be there. No caps.
+    /// A task with the tool's own ttl, no caps, and no optional field.
     #[must_use]
     pub fn new(tool: &'a ToolDefinition, id: TaskId, owner: &'a Owner, arguments: &'a str) -> Self {
         Self {

@@ -1,4 +1,4 @@
-//! The version of the contract: whether processes of different releases can share one Redis.
+//! The version of the contract: whether processes of different versions of Taskferry can share one Redis.
 
 use std::fmt;
 

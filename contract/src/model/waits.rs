@@ -9,7 +9,7 @@ pub enum WaitsFor {
     Slot,
     /// Its time, which another attempt was planned for.
     Time,
-    /// Something that only a later release knows of.
+    /// Something that only a later version knows of.
     Other,
 }
 
@@ -19,9 +19,9 @@ pub enum Again {
     /// Its worker died, or fell silent for a lease.
     Lost,
     /// The same, once too often: it is not attempted again, but fails as soon as a worker of its queue sees that. No record
-    /// says so; it is told by the lease that is over.
+    /// says so: readers conclude it from the lease that is over.
     LostForGood,
-    /// Its worker was told to stop, and the attempt did not end in time.
+    /// Its worker was stopped, and the attempt did not end in time.
     Released,
     /// It failed in a way that another attempt may not; the record's message says how.
     Failed,
@@ -36,7 +36,7 @@ pub struct Waits {
     pub what: WaitsFor,
     /// Since when, ms since the epoch: since its last attempt ended, or since it was queued.
     pub since_ms: i64,
-    /// Why again; nothing if it never was attempted.
+    /// Why again. `None` if it never was attempted.
     pub again: Option<Again>,
     /// When another attempt is due, ms since the epoch.
     pub due_ms: Option<i64>,
@@ -51,7 +51,7 @@ impl Waits {
         }
     }
 
-    /// Reads the field; nothing if it does not say since when.
+    /// Reads the field. `None` if it does not say since when.
     pub(crate) fn read(text: &str) -> Option<Self> {
         let mut parts = text.split(' ');
         let what = match parts.next() {

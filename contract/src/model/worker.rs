@@ -1,18 +1,18 @@
-//! Workers as they tell of themselves, and who of them serves which queue.
+//! What workers report of themselves, and which of them serve which queue.
 
 use std::collections::HashMap;
 use std::time::Duration;
 
 use crate::model::names::{QueueName, WorkerId};
 
-/// A worker that has not said a word for this long, three beats, is not counted on: most likely it died. A definition that no
-/// worker spoke of for as long is held by none that lives.
+/// A worker that has not reported for this long, three beats, is not counted on: most likely it died. A definition that no
+/// worker reported for as long, no live worker has.
 pub(crate) const HELD: Duration = Duration::from_secs(15);
 
-/// What a worker does that is told to stop.
+/// What a worker reports that was asked to stop (`draining`).
 pub const DRAINING: &str = "draining";
 
-/// What a worker tells operators of itself.
+/// What a worker reports of itself, for operators.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct WorkerInfo {
     /// Its consumer name.
@@ -29,8 +29,7 @@ pub struct WorkerInfo {
     pub busy: usize,
     /// The names of its tools, comma-separated.
     pub tools: String,
-    /// In one line what it does: `fetching`, `full`, `draining`, or `not fetching: …`; empty if it is of a release that says
-    /// nothing.
+    /// In one line what it does: `fetching`, `full`, `draining`, or `not fetching: …`; empty if its version does not say.
     pub doing: String,
     /// The names of the queues it reads, comma-separated.
     pub queues: String,
@@ -48,7 +47,7 @@ impl WorkerInfo {
         silent >= HELD
     }
 
-    /// Whether it may begin jobs, `silent` so long after its last beat.
+    /// Whether it may begin jobs, `silent` so long after its last report.
     #[must_use]
     pub fn is_counted_on(&self, silent: Duration) -> bool {
         !Self::is_silent(silent) && !Self::ends(&self.doing)
@@ -94,7 +93,7 @@ pub struct Served {
     pub reading: u64,
     /// How many of them have the tool.
     pub able: u64,
-    /// How many of these had a free slot at their last beat.
+    /// How many of these had a free slot at their last report.
     pub free: u64,
 }
 

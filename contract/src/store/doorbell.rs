@@ -1,5 +1,5 @@
-//! Doorbells: published messages that say "look at this". They carry no truth; whoever waits also looks by itself
-//! every few seconds, because a message published while a connection is down is gone.
+//! Doorbells: published messages that say "read this again". They carry no truth: whoever waits also reads by itself every
+//! few seconds, because a message published while a connection is down is gone.
 
 use std::time::{Duration, Instant};
 
@@ -13,7 +13,7 @@ use crate::model::ids::TaskId;
 use crate::model::names::{ReplicaId, ToolName, WorkerId};
 use crate::model::shard::Shards;
 
-/// How long is waited before a lost connection is opened again, at first and at most.
+/// The pause before a lost connection is opened again, at first and at most.
 const SHORTEST_DELAY: Duration = Duration::from_millis(50);
 const LONGEST_DELAY: Duration = Duration::from_secs(2);
 /// A connection that lasted for so long was a good one: the next is opened without much waiting.
@@ -69,8 +69,8 @@ impl Doorbell {
         }
     }
 
-    /// Calls `on_ring` for each ring until `stop`. Reconnects with a delay of 50 ms to 2 s. Whoever listens also sees to
-    /// it that the process stays with the primary, wherever that moves.
+    /// Calls `on_ring` for each ring until `stop`. Reconnects with a delay of 50 ms to 2 s. Meanwhile also checks that the
+    /// process is still connected to the primary.
     pub async fn listen(&self, stop: &CancellationToken, on_ring: impl FnMut(Ring) + Send) {
         tokio::select! {
             () = self.listen_on(stop, on_ring) => {}
@@ -86,7 +86,8 @@ impl Doorbell {
                 () = stop.cancelled() => return,
                 outcome = self.listen_once(&mut on_ring) => outcome,
             };
-            // Each new connection makes everyone look: a Redis that is too slow for its load must not be asked more.
+            // After each new connection everyone reads again what they wait for: a Redis that is too slow for its load must
+            // not get more of that.
             if begun.elapsed() > LASTED {
                 delay = SHORTEST_DELAY;
             }
@@ -132,7 +133,7 @@ impl Doorbell {
 /// What the registry's channel says when a tool was removed, before its name.
 const REMOVED: &str = "remove ";
 
-/// The message that tells the replicas of a removed tool.
+/// The message by which front ends learn of a removed tool.
 pub(crate) fn removal(name: &str) -> String {
     format!("{REMOVED}{name}")
 }

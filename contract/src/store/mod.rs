@@ -21,7 +21,7 @@ use crate::model::shard::Shards;
 use crate::script::{ScriptReply, Transition};
 use crate::store::doorbell::Doorbell;
 
-/// Replies that refuse: they promise nothing that could be lost.
+/// Replies that refuse: nothing was written, so there is nothing that could be lost.
 const REFUSALS: [&str; 4] = ["QUEUE_FULL", "LIMIT", "OTHER_CALL", "GONE"];
 
 /// The Redis data model. Cheap to clone; every clone shares the connections.
@@ -48,8 +48,8 @@ impl Store {
         })
     }
 
-    /// The same store, whose changes that a client is told of (tasks made and handed out, answers taken, tasks cancelled)
-    /// are told only once replicas have them.
+    /// The same store, which answers only once Redis replicas have a change that a client hears of: tasks made or promoted,
+    /// answers stored, tasks cancelled.
     #[must_use]
     pub fn with_replication(mut self, replication: Option<Replication>) -> Self {
         self.replication = replication;
@@ -74,7 +74,7 @@ impl Store {
         &self.connections
     }
 
-    /// The bell that wakes a replica.
+    /// The bell that wakes a front end.
     #[must_use]
     pub fn replica_bell(&self, replica: &ReplicaId) -> Doorbell {
         Doorbell::for_replica(&self.connections, &self.keys, self.shards, replica)
@@ -112,8 +112,8 @@ impl Store {
         self.call(transition, &[&self.keys.task(id)], &all).await
     }
 
-    /// Calls a transition whose outcome a client is promised: with replication, that is answered once enough replicas
-    /// have it. A repeated call waits for what the first one wrote.
+    /// Calls a transition whose outcome a client hears of: with replication, it answers once enough Redis replicas have it.
+    /// A repeated call waits for what the first one wrote.
     pub(crate) async fn call_replicated(
         &self,
         transition: &Transition,

@@ -1,4 +1,4 @@
-//! Records as they are read and written: which field of the hash means what.
+//! Reads and writes records: which field of the hash means what.
 
 use std::borrow::Cow;
 use std::collections::HashMap;
@@ -36,7 +36,7 @@ pub(crate) const VIEW_FIELDS: [&str; 20] = [
     "max_crashes",
 ];
 
-/// Reads `HMGET` values in the order of [`VIEW_FIELDS`], then result, then error. Nothing if there is no record.
+/// Reads `HMGET` values in the order of [`VIEW_FIELDS`], then result, then error. `None` if there is no record.
 pub(crate) fn view_from_values(
     id: TaskId,
     values: Vec<Option<String>>,
@@ -109,7 +109,7 @@ pub(crate) fn job_from_pairs(
         .collect();
     let mut take = |name: &'static str| fields.remove(name);
     let created_ms = read(id, "created_ms", take("created_ms"))?;
-    // What only the log tells stops no job.
+    // A field that only the log uses stops no job if it cannot be read.
     let waits = take("waits").and_then(|waits| Waits::read(&waits));
     let ready_ms = waits.map_or(created_ms, Waits::ready_ms);
     let started_ms = take("started_ms").and_then(|started| started.parse().ok());

@@ -16,7 +16,7 @@ use crate::mcp::wait::state::Wait;
 const AGAIN: u16 = 1;
 
 const AS_ANOTHER: &str = "this server stops, and its job goes on: make the call again, with the same idempotency key if it had one, and it waits for the same job";
-const CANCELLED: &str = "this server stops before the job of this call ended. The call is given up and its job cancelled, unless other calls wait for it; its work may be done in part. Make the call again if that does no harm";
+const CANCELLED: &str = "this server stops before the job of this call ended. The call is given up and its job cancelled, unless other calls wait for it; its work may be partly done. Make the call again if that does no harm";
 const GOES_ON: &str = "this server stops, and the task goes on: send the request again";
 const UNKNOWN: &str = "this server stops, and the task store does not answer: the job of this call may still run. Make the call again in a moment, if the work may be done twice";
 

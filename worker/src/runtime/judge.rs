@@ -84,7 +84,7 @@ fn stopped(attempt: &RunningAttempt) -> Settlement {
         return release_now();
     }
     let message = format!(
-        "the worker was stopped during attempt {}: the job is not run again, and its work may be done in part",
+        "the worker was stopped during attempt {}: the job is not run again, and its work may be partly done",
         attempt.job.attempt
     );
     Settlement::Retry {

@@ -118,7 +118,7 @@ async fn what_may_run_once_is_not_released_but_failed() {
     assert_eq!((drained.released, drained.abandoned), (0, 0));
     let task = rig.view(id).await;
     assert_eq!((task.status, task.attempt), (Status::Failed, 1));
-    let told = "the worker was stopped during attempt 1: the job is not run again, and its work may be done in part";
+    let told = "the worker was stopped during attempt 1: the job is not run again, and its work may be partly done";
     assert_eq!(task.message.as_deref(), Some(told));
     assert_eq!(rig.dead_letters().await, [told]);
 }

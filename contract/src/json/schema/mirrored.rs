@@ -31,7 +31,7 @@ pub struct Mirrored {
 }
 
 impl Mirrored {
-    /// The JSON of the parameter's value as the caller wrote it; nothing if it is absent or null.
+    /// The JSON of the parameter's value as the caller wrote it. `None` if it is absent or null.
     #[must_use]
     pub fn value<'a>(&self, arguments: &'a RawValue) -> Option<&'a str> {
         let mut names = self.path.iter();

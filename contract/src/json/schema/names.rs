@@ -50,7 +50,7 @@ pub fn unique_names(json: &str) -> Result<(), DuplicateName> {
     found.into_inner().map_or(Ok(()), Err)
 }
 
-/// The way from the root, which is written down only if it must be told.
+/// The way from the root, which becomes text only if a message needs it.
 enum At<'a> {
     Root,
     Name(&'a At<'a>, &'a str),

@@ -20,13 +20,13 @@ pub(super) struct Parts(Mutex<Made>);
 
 #[derive(Debug, Default)]
 struct Made {
-    /// Nothing for what cannot be compiled on its own.
+    /// `None` for what cannot be compiled on its own.
     validators: HashMap<String, Option<Arc<Validator>>>,
     compiled: usize,
 }
 
 impl Schema {
-    /// The subschema at a pointer, as a URI fragment writes it. Nothing if it cannot be had.
+    /// The subschema at a pointer, as a URI fragment writes it. `None` if there is none.
     pub(super) fn part(&self, pointer: &str, schema: &Value) -> Option<Arc<Validator>> {
         let size = || {
             let reached = if refers(schema) { &self.root } else { schema };

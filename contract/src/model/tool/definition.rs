@@ -102,7 +102,7 @@ pub struct ToolDefinition {
     /// Whether identical calls of one caller, while the first has not ended, share its job. False.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub share_identical: bool,
-    /// What a model may be told while a task runs (2025-11-25, Creating Tasks: model-immediate-response).
+    /// What a client may show its model while a task runs (2025-11-25, Creating Tasks: model-immediate-response).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub immediate_response: Option<String>,
     /// How many jobs of this tool may run at once, on all workers together, 1 or more; no limit if absent.

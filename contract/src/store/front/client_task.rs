@@ -1,4 +1,4 @@
-//! Tasks by which clients answer questions: what they say of them, what to ask them, and which to cancel.
+//! Tasks by which clients answer questions: what clients report of them, which polls to send, and which to cancel.
 
 use std::time::Duration;
 
@@ -11,14 +11,14 @@ use crate::script::TRANSITIONS;
 use crate::store::record;
 use crate::store::{Store, millis};
 
-/// What became of what a client said.
+/// What became of a client's report.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ReportReply {
     /// Noted.
     Noted,
     /// Nothing waits for this task; it is to be cancelled.
     Late,
-    /// Nothing waits for this word.
+    /// Nothing waits for this report.
     Ignored,
     /// There is no such job for this owner.
     NotFound,
@@ -52,7 +52,7 @@ pub enum PollReply {
 }
 
 impl Store {
-    /// Reads the task by which a client answers the question `key` of a job; nothing if there is none.
+    /// Reads the task by which a client answers the question `key` of a job. `None` if there is none.
     ///
     /// # Errors
     ///
@@ -65,7 +65,7 @@ impl Store {
         Ok(record::client_task(id, stored.as_ref()))
     }
 
-    /// Notes what a client says of a task by which it answers the question `key`.
+    /// Notes what a client reports of a task by which it answers the question `key`.
     ///
     /// # Errors
     ///
@@ -104,8 +104,8 @@ impl Store {
         }
     }
 
-    /// Asks what to send to a client that answers the question `key` by a task of its own, and for the right to send it.
-    /// What has no answer so long as `again` after the next was due is repeated.
+    /// Asks what to send to a client that answers the question `key` by a task of its own, and for the right to send it. A
+    /// message without an answer is repeated `again` after the next one was due.
     ///
     /// # Errors
     ///
@@ -143,7 +143,7 @@ impl Store {
     }
 
     /// Takes the tasks of a session's client that nothing waits for any more off the record of a job, to be cancelled by
-    /// the caller. Nothing if the record is gone.
+    /// the caller. Empty if the record is gone.
     ///
     /// # Errors
     ///

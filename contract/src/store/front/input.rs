@@ -1,4 +1,4 @@
-//! Questions to the client, as a front end puts and answers them.
+//! Questions to the client, as a front end sends them and stores their answers.
 
 use std::time::Duration;
 
@@ -31,7 +31,7 @@ pub enum DeliverReply {
     Send {
         /// A JSON object of method and params.
         request: String,
-        /// So long the record lives, unless the end of its job changes that.
+        /// How long the record lives, unless the end of its job changes that.
         lives: Duration,
     },
     /// Another sender has it, or another session's client answers it by a task of its own.
@@ -127,8 +127,8 @@ impl Store {
     }
 
     /// Asks for the right to send an open question to the client. A sender that has it keeps it; one that does not ask
-    /// again in time loses it. Where another session's client answers by a task of its own, that stands in the way until
-    /// it was due to be asked for `abandoned` ago.
+    /// again in time loses it. If another session's client answers by a task of its own, nobody else gets the right until
+    /// `abandoned` after that task was due to be polled.
     ///
     /// # Errors
     ///
@@ -160,7 +160,7 @@ impl Store {
         }
     }
 
-    /// Asks for the right to send what is about the question `key`, in either way.
+    /// Asks for the right to send messages about the question `key`: the question itself, or a poll of the client's task.
     pub(super) async fn ask_to_send(
         &self,
         transition: &Transition,
@@ -177,7 +177,7 @@ impl Store {
         self.on_record(transition, id, &args).await
     }
 
-    /// Gives the unanswered questions of a connection that closed to whoever has another.
+    /// Lets other connections send the unanswered questions of a connection that closed.
     ///
     /// # Errors
     ///
@@ -197,8 +197,8 @@ impl Store {
         }
     }
 
-    /// The session that asked for a task and the token of the progress it wants; nothing if the record is gone or was
-    /// asked for by no session.
+    /// The session that asked for a task, and the token of the progress it wants. `None` if the record is gone, or no
+    /// session asked for it.
     ///
     /// # Errors
     ///

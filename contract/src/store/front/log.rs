@@ -1,4 +1,4 @@
-//! Log lines of jobs, as replicas read them for the clients that want them.
+//! Log lines of jobs, as front ends read them for the clients that want them.
 
 use crate::error::Error;
 use crate::model::ids::{SessionId, TaskId};
@@ -38,7 +38,7 @@ impl Store {
         Ok(entries.into_iter().filter_map(line).collect())
     }
 
-    /// Sets what a session hears of its jobs' logs; says whether there is such a session.
+    /// Sets from which level on a session gets its jobs' log lines. Returns whether there is such a session.
     ///
     /// # Errors
     ///

@@ -1,6 +1,6 @@
 //! What a front end asks of the store.
 //!
-//! [`submit`] queues jobs; [`task`] reads, watches, lists, hands out and cancels tasks; [`input`] puts the questions of jobs
+//! [`submit`] queues jobs; [`task`] reads, watches, lists, promotes and cancels tasks; [`input`] puts the questions of jobs
 //! to clients and stores their answers; [`client_task`] follows the tasks by which clients answer; [`session`] keeps the
 //! sessions of the legacy protocol; [`log`] reads what jobs log.
 

@@ -67,7 +67,7 @@ impl Store {
         let args = submit_args(job, self.keys.base(shard));
         let args: Vec<&str> = args.iter().map(AsRef::as_ref).collect();
         let (transition, keys) = (&TRANSITIONS.submit, [record.as_str(), queue.as_str()]);
-        // Nobody is told of a plain call before its end: until then, losing it breaks no promise.
+        // The client of a plain call learns no id before its end: until then, losing the job breaks no promise.
         let mut reply = if job.plain {
             self.call(transition, &keys, &args).await?
         } else {

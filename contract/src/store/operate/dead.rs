@@ -1,4 +1,4 @@
-//! Dead letters: jobs that will not be retried by themselves, and entries that were no jobs, as people find them.
+//! Dead letters, as operators find, count and purge them.
 
 use std::cmp::Reverse;
 
@@ -8,7 +8,7 @@ use crate::model::ids::TaskId;
 use crate::model::shard::Shard;
 use crate::store::Store;
 
-/// So many letters are read at once.
+/// At most so many letters are read at once.
 const BATCH: usize = 200;
 
 impl Store {
@@ -88,7 +88,7 @@ impl Store {
         }
     }
 
-    /// Throws letters away; says how many were there.
+    /// Deletes letters. Returns how many there were.
     ///
     /// # Errors
     ///
@@ -109,7 +109,7 @@ impl Store {
         Ok(purged)
     }
 
-    /// Letters from the newest to the oldest, and whether their records are there still.
+    /// Letters from the newest to the oldest, and whether their records still exist.
     async fn read_letters(
         &self,
         shard: Shard,

@@ -1,14 +1,14 @@
-//! Who serves the queues, for those who tell callers what their jobs wait for.
+//! Which workers serve the queues, so that callers can be shown what their jobs wait for.
 
 use crate::error::Error;
 use crate::model::worker::{Fleet, HELD};
 use crate::store::{Store, millis};
 
-/// So many workers are asked about at once.
+/// At most so many workers are read at once.
 const AT_ONCE: usize = 500;
 
 impl Store {
-    /// Who serves the queues: workers that were heard of within three beats (15 s) and that are not told to stop.
+    /// Which workers serve the queues: those that reported within three beats (15 s) and are not draining.
     ///
     /// # Errors
     ///

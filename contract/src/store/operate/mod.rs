@@ -1,8 +1,8 @@
 //! Who is there, how much there is, and what went wrong.
 //!
 //! [`registry`] holds tools and workers, [`fleet`] says who serves which queue, [`version`] whether processes of different
-//! releases can share one Redis; [`overview`] and [`survey`] show operators what is there, [`dead`] and [`revive`] let them
-//! look at dead letters and try their jobs again.
+//! versions can share one Redis; [`overview`] and [`survey`] show operators what is there, [`dead`] and [`revive`] let them
+//! read dead letters and queue their jobs again.
 
 mod dead;
 mod fleet;

@@ -1,4 +1,4 @@
-//! How much there is of everything, for the operator at night. Nothing here writes.
+//! How many jobs, entries, workers and dead letters there are, for operators. Nothing here writes.
 
 use crate::error::Error;
 use crate::keys::GROUP;
@@ -73,7 +73,7 @@ impl Store {
         Ok(all)
     }
 
-    /// What is due, and what is dead. A key that holds something else counts for nothing.
+    /// How many jobs are due, and how many dead letters there are. A key of another type counts for nothing.
     ///
     /// # Errors
     ///
@@ -125,7 +125,7 @@ impl Store {
         Ok(all)
     }
 
-    /// The workers that are alive, each with its last beat, ms since the epoch; by name.
+    /// The workers that are alive, each with its last report, ms since the epoch; by name.
     ///
     /// # Errors
     ///
@@ -151,7 +151,7 @@ impl Store {
             ]);
             let told = self.connections.command("workers", &read).await;
             let told: [Option<String>; 8] = or_nothing(told)?;
-            // The hash expires a minute after the last beat, the set later if others beat.
+            // The hash expires a minute after the last report, the set later if others report.
             if let Some(worker) = worker_info(id, told) {
                 workers.push((worker, beat_ms));
             }
@@ -177,7 +177,7 @@ fn worker_info(id: WorkerId, told: [Option<String>; 8]) -> Option<WorkerInfo> {
     })
 }
 
-/// What was read; nothing where the key holds something else than what belongs there.
+/// What was read. `None` where the key is of another type than it should be.
 fn or_nothing<T: Default>(read: Result<T, Error>) -> Result<T, Error> {
     match read {
         Err(error) if error.is_wrong_type() => Ok(T::default()),

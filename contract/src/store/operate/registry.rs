@@ -12,7 +12,7 @@ use crate::script::TRANSITIONS;
 use crate::store::doorbell::removal;
 use crate::store::{Store, millis};
 
-/// A worker that has not said a word for this long is no longer listed.
+/// A worker that has not reported for this long is no longer listed.
 const WORKER_KEPT: Duration = Duration::from_secs(60);
 
 impl Store {
@@ -39,7 +39,8 @@ impl Store {
         Ok(tools)
     }
 
-    /// Stores definitions that are new or differ from what is stored, and tells the replicas. Says how many were stored.
+    /// Stores definitions that are new or differ from what is stored, and rings the front ends. Returns how many were
+    /// stored.
     ///
     /// # Errors
     ///
@@ -84,7 +85,8 @@ impl Store {
         Ok(removed == 1)
     }
 
-    /// The key that signs what clients carry for us: 64 hexadecimal digits, made once and then the same for every replica.
+    /// The secret with which front ends sign state that a client brings back in its next request: 64 hexadecimal digits,
+    /// made once and then the same for every front end.
     ///
     /// # Errors
     ///

@@ -23,8 +23,8 @@ pub enum ReviveReply {
 }
 
 impl Store {
-    /// What is left of a dead job to revive it with: its record, or what the letter repeats of it. Nothing if the letter
-    /// names no job, or the record is gone and the arguments were too long for the letter.
+    /// What it takes to queue the job of a dead letter again: read from its record, or else from the letter. `None` if the
+    /// letter names no job, or the record is gone and the arguments were too long for the letter.
     ///
     /// # Errors
     ///
@@ -45,7 +45,7 @@ impl Store {
         };
         let number = |text: String| text.parse::<u64>().ok();
         let origin = field("origin").and_then(|id| id.parse().ok());
-        // A number that cannot be read may hide an attempt.
+        // A number that cannot be read counts as one attempt: the job may have run.
         let attempts = field("attempt").map_or(0, |text| number(text).unwrap_or(1));
         let remains = |owner| Remains {
             owner,
@@ -66,8 +66,9 @@ impl Store {
         Ok(Owner::stored(&field("owner").unwrap_or_default()).map(remains))
     }
 
-    /// Queues the job `id` in place of `letter`, with the limits `tool` has now, and whose definition the arguments fit. The caller makes the id, in the shard of
-    /// the letter's job, so that a repeated call is the same revival.
+    /// Queues the job `id` in place of `letter`, with the limits that `tool` has now. The caller has checked that the
+    /// arguments fit the definition of `tool`, and makes the id, in the shard of the letter's job, so that a repeated call
+    /// is the same revival.
     ///
     /// # Errors
     ///

@@ -1,4 +1,4 @@
-//! What is there that nobody names: queues without a tool, and keys that hold something else than what belongs there.
+//! A scan of all keys: finds queues that no tool names, and keys of another type than they should have.
 
 use std::collections::BTreeSet;
 
@@ -8,12 +8,12 @@ use crate::model::overview::{Misplaced, Survey};
 use crate::model::shard::Shard;
 use crate::store::Store;
 
-/// So many keys Redis looks at for one answer.
+/// How many keys Redis checks for one reply (`COUNT` of `SCAN`).
 const A_STEP: u32 = 5_000;
 
 impl Store {
-    /// Looks through all keys for queues and for what is out of place. Of a user that may not run SCAN, only the keys that
-    /// are known by name are looked at.
+    /// Reads all keys for queues and for keys of the wrong type. For a user that may not run SCAN, checks only the keys
+    /// that are known by name.
     ///
     /// # Errors
     ///

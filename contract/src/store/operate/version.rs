@@ -1,4 +1,4 @@
-//! The version of the contract: whether processes of different releases can share one Redis.
+//! The version of the contract: whether processes of different versions of Taskferry can share one Redis.
 
 use crate::error::Error;
 use crate::model::version::CONTRACT_VERSION;
@@ -72,6 +72,6 @@ impl Store {
 fn incompatible(key: &str, stored: &str) -> String {
     let stored: String = stored.chars().take(40).collect();
     format!(
-        "it is used with version {stored} of the contract and this program keeps to {CONTRACT_VERSION}: run a release whose contract has the same major, or stop the other front ends, let their tasks end, stop the other workers, and run: redis-cli DEL {key} (docs/OPERATIONS.md, \"To change the major\")"
+        "it is used with version {stored} of the contract and this program keeps to {CONTRACT_VERSION}: run a version of Taskferry whose contract has the same major, or stop the other front ends, let their tasks end, stop the other workers, and run: redis-cli DEL {key} (docs/OPERATIONS.md, \"To change the major\")"
     )
 }

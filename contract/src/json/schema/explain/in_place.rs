@@ -46,8 +46,8 @@ impl<'a> Walk<'a> {
         Ok(None)
     }
 
-    /// What `anyOf`, `oneOf` and `not` refuse. Which alternative was meant nobody knows, so their faults are not looked for,
-    /// unless all but one are for other types.
+    /// What `anyOf`, `oneOf` and `not` refuse. Nobody knows which alternative was meant, so their faults are not searched
+    /// for, unless all but one are for other types.
     fn alternatives(&mut self, spot: &Spot<'a>, keywords: &'a Map<String, Value>) -> Step<'a> {
         for word in ["anyOf", "oneOf"] {
             let branches = branches(spot, keywords, word);

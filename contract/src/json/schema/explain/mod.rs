@@ -10,12 +10,12 @@ use super::place::Place;
 use super::{Fault, LONGEST_REASON, Schema};
 use crate::text::cut;
 
-/// How many values may be looked at on the way; one is looked at once for each part of the schema that it is held to.
+/// How many values may be checked on the way; one counts once for each part of the schema that it is held to.
 const MOST_LOOKS: usize = 3_000_000;
 /// How many steps the way may have. Values nest less deep than half of that, so only references make it so long.
 const MOST_STEPS: usize = 512;
 
-/// Keywords that look at the value itself, not at what it holds.
+/// Keywords that check the value itself, not what it holds.
 const PLAIN: [&str; 21] = [
     "type",
     "enum",
@@ -39,7 +39,7 @@ const PLAIN: [&str; 21] = [
     "maxProperties",
     "minProperties",
 ];
-/// Keywords that are told by their name alone.
+/// Keywords of which a fault names only the keyword.
 const OTHERS: [&str; 7] = [
     "unevaluatedProperties",
     "unevaluatedItems",
@@ -234,7 +234,7 @@ impl<'a> Walk<'a> {
         }
     }
 
-    /// Where a reference inside this schema leads; nothing if there is none, or it is written in another way than as a
+    /// Where a reference inside this schema leads. `None` if there is none, or it is written in another way than as a
     /// pointer from the root.
     fn referred(&self, spot: &Spot<'a>, keywords: &'a Map<String, Value>) -> Option<Spot<'a>> {
         let pointer = keywords.get("$ref")?.as_str()?.strip_prefix('#')?;

@@ -1,4 +1,4 @@
-//! Sessions of the legacy protocol, kept in Redis so that any replica serves them.
+//! Sessions of the legacy protocol, kept in Redis so that any front end serves them.
 
 mod requests;
 mod stream;
@@ -49,7 +49,7 @@ impl Store {
         Ok(id)
     }
 
-    /// Reads a session; nothing if it ended.
+    /// Reads a session. `None` if it ended.
     ///
     /// # Errors
     ///

@@ -1,4 +1,4 @@
-//! Requests of a session that may be cancelled, on whichever replica the cancellation comes in.
+//! Requests of a session that may be cancelled, on whichever front end the cancellation comes in.
 //!
 //! A cancellation counts for a request that began, and for nothing that begins later under the same id. So whoever serves a
 //! request notes that it begins, before anything else; that also forgets what was cancelled under its id before.

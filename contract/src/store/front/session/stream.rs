@@ -10,8 +10,8 @@ use crate::script::TRANSITIONS;
 use crate::store::{Store, millis};
 
 impl Store {
-    /// Makes a connection that was just opened the session's own stream for `valid`, whichever was before. `sender` is
-    /// its name among all replicas: its replica's, a colon, more.
+    /// Makes a connection that was just opened the session's own stream for `valid`, whichever was before. `sender` is the
+    /// connection's id, unique among all front ends: the id of its front end, a colon, more.
     ///
     /// # Errors
     ///
@@ -84,7 +84,7 @@ impl Store {
         }
     }
 
-    /// The replica that has the session's own stream, if one is open anywhere.
+    /// The front end that has the session's own stream, if one is open anywhere.
     ///
     /// # Errors
     ///

@@ -1,4 +1,4 @@
-//! The tasks a session asked for, and how far its client was told of each.
+//! The tasks a session asked for, and up to where progress and log of each were delivered to its client.
 
 use std::collections::HashMap;
 
@@ -67,7 +67,7 @@ impl Store {
         Ok(score.is_some())
     }
 
-    /// Forgets tasks of which a session has nothing more to be told.
+    /// Forgets tasks of which nothing more will be sent to a session.
     ///
     /// # Errors
     ///
@@ -92,7 +92,7 @@ impl Store {
             .await
     }
 
-    /// Notes how far a session's client was told of a task that expires at `until_ms`.
+    /// Notes up to where progress and log of a task that expires at `until_ms` were delivered to a session's client.
     ///
     /// # Errors
     ///
@@ -115,7 +115,8 @@ impl Store {
         self.connections.pipeline("note_session_told", &note).await
     }
 
-    /// How far a session's client was told of its tasks; forgets those that have expired at `now_ms`.
+    /// Up to where progress and log of each task were delivered to a session's client. Forgets tasks that have expired at
+    /// `now_ms`.
     ///
     /// # Errors
     ///
