@@ -1,7 +1,7 @@
 //! What a task takes in Redis, by the size of its texts and by how Redis keeps small hashes.
 
 use serde::Serialize;
-use taskferry_contract::Owner;
+use taskferry_contract::{Owner, QueueStream};
 use taskferry_testing::{ServerOptions, TestServer};
 
 use crate::cli::Memory;
@@ -53,9 +53,11 @@ async fn weigh(
     .await;
     let store = work::store(&redis.url())?;
     let tool = Kind::Direct.definition()?;
-    store
-        .ensure_group(work::shard(&store)?, &tool.queue)
-        .await?;
+    let stream = QueueStream {
+        shard: work::shard(&store)?,
+        queue: &tool.queue,
+    };
+    store.ensure_group(stream).await?;
     let owner = Owner::named("someone")?;
     let mut client = Direct::named("weigher", &store, owner, texts).await?;
     // Scripts, groups and buffers are there once the first job has passed.

@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 use std::path::Path;
 
 use anyhow::Context as _;
-use taskferry_contract::{Owner, Store, TaskId};
+use taskferry_contract::{Owner, QueueStream, Store, TaskId};
 use taskferry_testing::{ServerOptions, TestServer, free_port};
 use tokio::process::Command;
 
@@ -107,7 +107,11 @@ async fn register(store: &Store) -> anyhow::Result<()> {
     let mut tools = Vec::new();
     for kind in Kind::ALL {
         let tool = kind.definition()?;
-        store.ensure_group(work::shard(store)?, &tool.queue).await?;
+        let stream = QueueStream {
+            shard: work::shard(store)?,
+            queue: &tool.queue,
+        };
+        store.ensure_group(stream).await?;
         tools.push(tool);
     }
     store.register_tools(&tools).await?;

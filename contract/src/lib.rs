@@ -40,7 +40,9 @@ pub use json::readable::{MAX_DEPTH, PART_DEPTH, Unreadable, check_readable};
 pub use json::schema::{DuplicateName, Fault, Mirrored, Schema, unique_names};
 pub use keys::Keys;
 pub use model::alias::{Alias, Scope};
-pub use model::attempt::{DeliveredEntry, Expired, HeldAttempt, Lost, ProgressReport, Refused};
+pub use model::attempt::{
+    DeliveredEntry, Expired, HeldAttempt, Lost, ProgressReport, Refused, UnreadableEntry,
+};
 pub use model::client_task::{
     ClientTask, ClientTaskReport, ClientTaskStatus, OrphanedTask, ReportOccasion,
 };
@@ -55,6 +57,7 @@ pub use model::overview::{Misplaced, QueueOverview, ServerOverview, ShardOvervie
 pub use model::question::{
     AskCapability, Question, Requestor, Sender, check_url, missing_capabilities,
 };
+pub use model::queue::QueueStream;
 pub use model::session::{DeliveryCursor, Lifetime, RequestNote, Session, StreamHold};
 pub use model::shard::{Shard, Shards};
 pub use model::status::Status;

@@ -4,6 +4,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use crate::model::ids::{AttemptNumber, EntryId, TaskId};
 use crate::model::names::{QueueName, WorkerId};
+use crate::model::queue::QueueStream;
+use crate::model::shard::Shard;
 
 /// An entry that a worker took off a stream, and by it the right to claim the job. A claim that is repeated with the same
 /// value is given the same attempt. The same entry delivered once more is another value: by it, no attempt is given out that
@@ -34,6 +36,30 @@ impl DeliveredEntry {
             number: DELIVERIES.fetch_add(1, Ordering::Relaxed),
         }
     }
+
+    /// The stream that the entry stands on.
+    #[must_use]
+    pub fn stream(&self) -> QueueStream<'_> {
+        QueueStream {
+            shard: self.id.shard(),
+            queue: &self.queue,
+        }
+    }
+}
+
+/// An entry that a worker took off a stream, and whose id is no task id of that shard.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct UnreadableEntry {
+    /// The shard of the stream.
+    pub shard: Shard,
+    /// The queue it came from.
+    pub queue: QueueName,
+    /// The entry.
+    pub entry: EntryId,
+    /// Its id field, empty if there is none.
+    pub id: String,
+    /// Its tool field, empty if there is none.
+    pub tool: String,
 }
 
 /// An attempt: what its writes are checked against.

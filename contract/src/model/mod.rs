@@ -42,6 +42,7 @@ pub(crate) mod names;
 pub(crate) mod outcome;
 pub(crate) mod overview;
 pub(crate) mod question;
+pub(crate) mod queue;
 pub(crate) mod session;
 pub(crate) mod shard;
 pub(crate) mod status;

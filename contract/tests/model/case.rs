@@ -10,8 +10,8 @@ use std::time::Duration;
 use redis::aio::MultiplexedConnection;
 use redis::{FromRedisValue, ToRedisArgs};
 use taskferry_contract::{
-    BlockingConnection, DeliveredEntry, HeldAttempt, Owner, QueueName, RedisSettings, Shard,
-    Shards, Store, TaskId, ToolDefinition, WorkerId,
+    BlockingConnection, DeliveredEntry, HeldAttempt, Owner, QueueName, QueueStream, RedisSettings,
+    Shard, Shards, Store, TaskId, ToolDefinition, WorkerId,
 };
 use taskferry_testing::{TestServer, invariants};
 
@@ -79,7 +79,13 @@ impl Case {
         let store = Store::new(&settings).unwrap();
         let shard = Shards::default().all().next().unwrap();
         let queue = QueueName::default_queue();
-        store.ensure_group(shard, &queue).await.unwrap();
+        store
+            .ensure_group(QueueStream {
+                shard,
+                queue: &queue,
+            })
+            .await
+            .unwrap();
         Self {
             connection: store.connections().blocking().await.unwrap(),
             redis: server.raw().await,

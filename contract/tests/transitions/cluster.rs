@@ -98,7 +98,7 @@ async fn the_fleet_comes_and_goes(rig: &mut Rig) {
         .unwrap();
     let held = (rig.tool.name.clone(), DefinitionDigest::of(&rig.tool));
     rig.store.beat(&worker("w1"), &[held]).await.unwrap();
-    let from = (rig.shard, &rig.tool.queue);
+    let from = rig.stream();
     rig.store.forget_worker(&rig.worker, from).await.unwrap();
     rig.store.leave(&rig.worker).await.unwrap();
     rig.store.remove_tool("report").await.unwrap();
@@ -234,11 +234,10 @@ async fn jobs_are_lost(rig: &mut Rig) {
 
     let queue = rig.store.keys().queue(rig.shard, &rig.tool.queue);
     rig.raw::<()>("XADD", (queue, "*", "id", "none")).await;
-    let from = (rig.shard, &rig.tool.queue);
-    let Some(Delivery::Unreadable { entry, .. }) = rig.deliveries().await.pop() else {
+    let Some(Delivery::Unreadable(found)) = rig.deliveries().await.pop() else {
         panic!("a job in an entry that names none");
     };
-    let buried = rig.store.dead_letter(from, &entry, ("none", ""), "why");
+    let buried = rig.store.dead_letter(&found, "why");
     buried.await.unwrap();
 
     rig.tool.attempts = 1;

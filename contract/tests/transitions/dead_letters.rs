@@ -5,7 +5,8 @@ mod found;
 use std::time::Duration;
 
 use taskferry_contract::{
-    DeadLetter, FinishReply, HeldAttempt, LetterFilter, Outcome, ReviveReply, Submission, TaskId,
+    DeadLetter, Delivery, FinishReply, HeldAttempt, LetterFilter, Outcome, ReviveReply, Submission,
+    TaskId,
 };
 
 use crate::rig::{Rig, SOON, failed, slow};
@@ -225,16 +226,12 @@ async fn long_arguments_are_left_to_the_record() {
 async fn an_entry_that_was_no_job_cannot_be_revived() {
     let mut rig = Rig::new().await;
     let queue = rig.store.keys().queue(rig.shard, &rig.tool.queue);
-    let entry: String = rig
-        .raw("XADD", (&queue, "*", "id", "nonsense", "tool", "x"))
-        .await;
-    rig.deliveries().await;
-    let from = (rig.shard, &rig.tool.queue);
-    let named = ("nonsense", "x");
-    rig.store
-        .dead_letter(from, &entry.into(), named, "unreadable")
-        .await
-        .unwrap();
+    let entry = (&queue, "*", "id", "nonsense", "tool", "x");
+    rig.raw::<String>("XADD", entry).await;
+    let Some(Delivery::Unreadable(found)) = rig.deliveries().await.pop() else {
+        panic!("a job in an entry that names none");
+    };
+    rig.store.dead_letter(&found, "unreadable").await.unwrap();
     let letter = the_letter(&rig).await;
     assert_eq!((letter.task, letter.named.as_str()), (None, "nonsense"));
     assert_eq!(rig.dead_letters().await[0]["attempts"], "0");

@@ -1,6 +1,6 @@
 //! `forget_worker`: a worker that left is no consumer any more, unless entries are pending for it.
 
-use taskferry_contract::QueueName;
+use taskferry_contract::{QueueName, QueueStream};
 
 use crate::rig::{Rig, worker};
 
@@ -10,12 +10,15 @@ async fn consumers(rig: &mut Rig) -> usize {
     all.len()
 }
 
+fn never_read() -> QueueName {
+    "never-read".parse().unwrap()
+}
+
 #[tokio::test]
 async fn a_worker_without_entries_is_forgotten_and_one_with_some_stays() {
     let mut rig = Rig::new().await;
     let hold = rig.running().await;
-    let (shard, queue) = (rig.shard, hold.claimed.queue.clone());
-    let forget = async |rig: &Rig| rig.store.forget_worker(&rig.worker, (shard, &queue)).await;
+    let forget = async |rig: &Rig| rig.store.forget_worker(&rig.worker, rig.stream()).await;
     assert!(!forget(&rig).await.unwrap(), "it runs a job");
     assert_eq!(consumers(&mut rig).await, 1);
     rig.finish(&hold).await;
@@ -27,11 +30,12 @@ async fn a_worker_without_entries_is_forgotten_and_one_with_some_stays() {
 #[tokio::test]
 async fn a_queue_without_a_group_is_told_apart() {
     let rig = Rig::new().await;
-    let queue: QueueName = "never-read".parse().unwrap();
-    let refused = rig
-        .store
-        .forget_worker(&rig.worker, (rig.shard, &queue))
-        .await;
+    let never = never_read();
+    let stream = QueueStream {
+        queue: &never,
+        ..rig.stream()
+    };
+    let refused = rig.store.forget_worker(&rig.worker, stream).await;
     assert!(refused.unwrap_err().is_no_group());
 }
 
@@ -39,15 +43,14 @@ async fn a_queue_without_a_group_is_told_apart() {
 async fn silent_workers_are_forgotten_but_not_those_that_beat_or_hold_something() {
     let mut rig = Rig::new().await;
     let hold = rig.running().await;
-    let (shard, queue) = (rig.shard, hold.claimed.queue.clone());
-    let key = rig.store.keys().queue(shard, &queue);
+    let key = rig.store.keys().queue(rig.shard, &rig.tool.queue);
     for name in ["beating", "killed-1", "killed-2"] {
         let create = ("CREATECONSUMER", &key, "workers", name);
         assert_eq!(rig.raw::<i64>("XGROUP", create).await, 1);
     }
     let beating = worker("beating");
     rig.store.beat(&beating, &[]).await.unwrap();
-    let forget = async |rig: &Rig| rig.store.forget_silent_workers((shard, &queue)).await;
+    let forget = async |rig: &Rig| rig.store.forget_silent_workers(rig.stream()).await;
     assert_eq!(forget(&rig).await.unwrap(), 2);
     assert_eq!(
         consumers(&mut rig).await,
@@ -58,7 +61,11 @@ async fn silent_workers_are_forgotten_but_not_those_that_beat_or_hold_something(
     assert_eq!(forget(&rig).await.unwrap(), 1);
     rig.store.leave(&beating.id).await.unwrap();
     assert_eq!(forget(&rig).await.unwrap(), 1);
-    let never: QueueName = "never-read".parse().unwrap();
-    let refused = rig.store.forget_silent_workers((shard, &never)).await;
+    let never = never_read();
+    let stream = QueueStream {
+        queue: &never,
+        ..rig.stream()
+    };
+    let refused = rig.store.forget_silent_workers(stream).await;
     assert!(refused.is_err());
 }

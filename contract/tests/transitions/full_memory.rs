@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use taskferry_contract::{
-    AnswerReply, CancelReply, FinishReply, HeldAttempt, Outcome, ProgressReport, RenewReply,
-    RetryReply, Session, Shards, Submission, SubmitReply,
+    AnswerReply, CancelReply, FinishReply, HeldAttempt, Outcome, ProgressReport, QueueStream,
+    RenewReply, RetryReply, Session, Shards, Submission, SubmitReply,
 };
 use taskferry_testing::{ServerOptions, eventually_some};
 
@@ -133,7 +133,11 @@ async fn a_worker_can_start_where_it_is_needed_to_make_room() {
     // The group is there; another is not, and neither is this tool.
     rig.ensure_group().await;
     let other = "other".parse().unwrap();
-    rig.store.ensure_group(rig.shard, &other).await.unwrap();
+    let other = QueueStream {
+        queue: &other,
+        ..rig.stream()
+    };
+    rig.store.ensure_group(other).await.unwrap();
     let tools = [tool("new")];
     assert_eq!(rig.store.register_tools(&tools).await.unwrap(), 1);
     rig.store.beat(&worker("w1"), &[]).await.unwrap();

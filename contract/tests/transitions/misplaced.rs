@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use taskferry_contract::{ClaimReply, Error, FinishReply, RetryReply, Status};
+use taskferry_contract::{ClaimReply, Error, FinishReply, QueueStream, RetryReply, Status};
 
 use crate::rig::{Rig, failed, queue};
 
@@ -20,7 +20,11 @@ async fn the_error_and_the_survey_name_the_key() {
     let mut rig = Rig::new().await;
     let key = rig.store.keys().queue(rig.shard, &queue("aaa"));
     spoil(&mut rig, &key).await;
-    let error = rig.store.ensure_group(rig.shard, &queue("aaa")).await;
+    let stream = QueueStream {
+        queue: &queue("aaa"),
+        ..rig.stream()
+    };
+    let error = rig.store.ensure_group(stream).await;
     let error = error.unwrap_err();
     assert!(matches!(&error, Error::WrongType { misplaced, .. } if misplaced[0].key == key));
     assert!(error.to_string().contains(&key), "{error}");

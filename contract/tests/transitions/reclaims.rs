@@ -3,7 +3,9 @@
 
 use std::time::Duration;
 
-use taskferry_contract::{Delivery, FinishReply, Refused, RenewReply, Source, Status, WorkerId};
+use taskferry_contract::{
+    Delivery, FinishReply, QueueStream, Refused, RenewReply, Source, Status, WorkerId,
+};
 use taskferry_testing::eventually_some;
 
 use crate::rig::{LEASE, Rig, SOON, completed, job_in};
@@ -32,7 +34,7 @@ async fn reclaims_at_most_what_was_asked_for() {
         let hold = rig.running().await;
         rig.lapse(&hold).await;
     }
-    let from = (rig.shard, &rig.tool.queue);
+    let from = rig.stream();
     let (two, all) = (
         rig.store.reclaim(&other(), from, LEASE, 2).await.unwrap(),
         rig.store.reclaim(&other(), from, LEASE, 100).await.unwrap(),
@@ -48,7 +50,7 @@ async fn a_lease_of_milliseconds_runs_out_by_itself() {
     let claimed = rig.next().await;
     let short = Duration::from_millis(20);
     rig.store.claim(&claimed, &rig.worker, short).await.unwrap();
-    let from = (rig.shard, &rig.tool.queue);
+    let from = rig.stream();
     let second = eventually_some(SOON, "the next attempt starts", async || {
         let reclaimed = rig.store.reclaim(&other(), from, short, 10).await.unwrap();
         let Some(Delivery::Job(claimed)) = reclaimed.into_iter().next() else {
@@ -88,23 +90,13 @@ async fn buries_an_entry_that_cannot_be_read_and_goes_on() {
         match rig.deliveries().await.pop() {
             None => break,
             Some(Delivery::Job(claimed)) => jobs.push(claimed),
-            Some(Delivery::Unreadable {
-                queue,
-                entry,
-                id,
-                tool,
-            }) => {
+            Some(Delivery::Unreadable(entry)) => {
                 // Twice: the second finds nothing to bury.
                 for _ in 0..2 {
-                    let bury = rig.store.dead_letter(
-                        (rig.shard, &queue),
-                        &entry,
-                        (&id, &tool),
-                        "unreadable",
-                    );
+                    let bury = rig.store.dead_letter(&entry, "unreadable");
                     bury.await.unwrap();
                 }
-                found.push((id, tool));
+                found.push((entry.id, entry.tool));
             }
         }
     }
@@ -137,14 +129,10 @@ async fn a_reclaimed_entry_that_cannot_be_read_is_told_as_such() {
     );
     rig.raw::<Vec<String>>("XCLAIM", idle).await;
     let reclaimed = rig.reclaim_by(&other()).await;
-    let [Delivery::Unreadable { entry, .. }] = &reclaimed[..] else {
+    let [Delivery::Unreadable(found)] = &reclaimed[..] else {
         panic!("{reclaimed:?}");
     };
-    let from = (rig.shard, &rig.tool.queue);
-    rig.store
-        .dead_letter(from, entry, ("", ""), "unreadable")
-        .await
-        .unwrap();
+    rig.store.dead_letter(found, "unreadable").await.unwrap();
 }
 
 #[tokio::test]
@@ -167,10 +155,10 @@ async fn entries_deleted_behind_our_back_leave_the_pending_list() {
         queues: std::slice::from_ref(&rig.tool.queue),
     };
     let pending = rig.store.read_pending(source, 10).await.unwrap();
-    let [Delivery::Unreadable { entry, .. }] = &pending[..] else {
+    let [Delivery::Unreadable(found)] = &pending[..] else {
         panic!("{pending:?}");
     };
-    assert_eq!(entry, &hold.claimed.entry);
+    assert_eq!(found.entry, hold.claimed.entry);
     assert_eq!(rig.finish(&hold).await, FinishReply::Stored);
     assert_eq!(rig.pending().await, 0);
     rig.leaves_anything();
@@ -202,7 +190,11 @@ async fn reads_its_own_pending_entries_again() {
 async fn reads_several_queues_and_can_be_woken() {
     let mut rig = Rig::new().await;
     let queues = ["default", "slow"].map(crate::rig::queue);
-    rig.store.ensure_group(rig.shard, &queues[1]).await.unwrap();
+    let other = QueueStream {
+        queue: &queues[1],
+        ..rig.stream()
+    };
+    rig.store.ensure_group(other).await.unwrap();
     rig.submit().await;
     rig.tool.queue = queues[1].clone();
     rig.submit().await;
@@ -272,7 +264,7 @@ async fn everything_comes_back_after_redis_lost_its_data() {
     assert!(error.is_no_group() && error.is_transient(), "{error}");
     let error = rig.store.read_pending(source, 1).await.unwrap_err();
     assert!(error.is_no_group(), "{error}");
-    let from = (rig.shard, &rig.tool.queue);
+    let from = rig.stream();
     let error = rig
         .store
         .reclaim(&other(), from, LEASE, 1)

@@ -8,8 +8,9 @@ use redis::aio::MultiplexedConnection;
 use redis::{FromRedisValue, ToRedisArgs};
 use taskferry_contract::{
     Alias, ClaimReply, DeliveredEntry, Delivery, FinishReply, HeldAttempt, Job, Outcome, Owner,
-    QueueName, RedisSettings, RetryReply, Scope, Sender, SessionId, Shard, Shards, Source, Status,
-    Store, Submission, SubmitReply, TaskId, TaskView, ToolDefinition, WorkerId, WorkerInfo,
+    QueueName, QueueStream, RedisSettings, RetryReply, Scope, Sender, SessionId, Shard, Shards,
+    Source, Status, Store, Submission, SubmitReply, TaskId, TaskView, ToolDefinition, WorkerId,
+    WorkerInfo,
 };
 use taskferry_testing::{ServerOptions, TestServer, eventually};
 
@@ -71,8 +72,16 @@ impl Rig {
         std::mem::replace(&mut self.server, server)
     }
 
+    /// The stream of the tool's queue.
+    pub(crate) fn stream(&self) -> QueueStream<'_> {
+        QueueStream {
+            shard: self.shard,
+            queue: &self.tool.queue,
+        }
+    }
+
     pub(crate) async fn ensure_group(&self) {
-        let made = self.store.ensure_group(self.shard, &self.tool.queue);
+        let made = self.store.ensure_group(self.stream());
         made.await.unwrap();
     }
 
@@ -162,8 +171,7 @@ impl Rig {
 
     /// Takes over what silent workers held.
     pub(crate) async fn reclaim_by(&self, worker: &WorkerId) -> Vec<Delivery> {
-        let from = (self.shard, &self.tool.queue);
-        let reclaimed = self.store.reclaim(worker, from, LEASE, 100);
+        let reclaimed = self.store.reclaim(worker, self.stream(), LEASE, 100);
         reclaimed.await.unwrap()
     }
 

@@ -4,8 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use taskferry_contract::{
-    AttemptNumber, ClaimReply, DeliveredEntry, EntryId, Error, HeldAttempt, Job, Outcome,
-    QueueName, Shard,
+    AttemptNumber, ClaimReply, DeliveredEntry, Error, HeldAttempt, Job, Outcome, UnreadableEntry,
 };
 use tokio::time::{Instant, sleep};
 
@@ -94,15 +93,14 @@ async fn wake_when_free(core: &Core, until_ms: u64) {
 /// Ends a job whose record cannot be read: its entry is buried and its caller is told.
 async fn unreadable(core: &Core, claimed: &DeliveredEntry, error: &Error) {
     tracing::error!(%error, "a record cannot be read; its job is a dead letter");
-    let id = claimed.id.to_string();
     let entry = UnreadableEntry {
         shard: claimed.id.shard(),
-        queue: &claimed.queue,
-        entry: &claimed.entry,
-        id: &id,
-        tool: "",
+        queue: claimed.queue.clone(),
+        entry: claimed.entry.clone(),
+        id: claimed.id.to_string(),
+        tool: String::new(),
     };
-    bury(core, entry).await;
+    bury(core, &entry).await;
     let until = Instant::now() + core.lease;
     let view = persist(core, until, || core.store.view(claimed.id)).await;
     let Some(view) = view.ok().and_then(|view| view.reply) else {
@@ -124,35 +122,15 @@ async fn unreadable(core: &Core, claimed: &DeliveredEntry, error: &Error) {
     }
 }
 
-/// An entry that cannot be read as a job.
-pub(crate) struct UnreadableEntry<'a> {
-    pub(crate) shard: Shard,
-    pub(crate) queue: &'a QueueName,
-    pub(crate) entry: &'a EntryId,
-    /// What it says of its task and its tool, as far as it does.
-    pub(crate) id: &'a str,
-    pub(crate) tool: &'a str,
-}
-
 /// Buries an entry that cannot be read as a job.
-pub(crate) async fn bury(core: &Core, unreadable: UnreadableEntry<'_>) {
-    let UnreadableEntry {
-        shard,
-        queue,
-        entry,
-        id,
-        tool,
-    } = unreadable;
-    let reason = "unreadable";
-    let buried = core
-        .store
-        .dead_letter((shard, queue), entry, (id, tool), reason);
-    match buried.await {
+pub(crate) async fn bury(core: &Core, found: &UnreadableEntry) {
+    let (queue, entry) = (&found.queue, found.entry.as_str());
+    match core.store.dead_letter(found, "unreadable").await {
         Ok(()) => {
-            tracing::error!(%queue, entry = entry.as_str(), "an entry that cannot be read is a dead letter");
+            tracing::error!(%queue, entry, "an entry that cannot be read is a dead letter");
         }
         Err(error) => {
-            tracing::warn!(%error, entry = entry.as_str(), "an entry could not be buried; it is met again after a lease");
+            tracing::warn!(%error, entry, "an entry could not be buried; it is met again after a lease");
         }
     }
 }

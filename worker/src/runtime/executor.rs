@@ -4,10 +4,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use serde_json::value::RawValue;
-use taskferry_contract::{Delivery, HeldAttempt, Job, ParkReply, Shard};
+use taskferry_contract::{Delivery, HeldAttempt, Job, ParkReply};
 use tracing::Instrument as _;
 
-use super::claim::UnreadableEntry;
 use super::ended::{AttemptEnd, ended};
 use super::judge::{Conclusion, STOPS, judge, release_now};
 use super::settle::{self, GiveBack, settle};
@@ -24,7 +23,6 @@ use crate::sdk::ToolError;
 /// Begins the work on each delivery. Those for which there is no permit wait for a slot before they are claimed.
 pub(crate) fn take_up(
     runtime: &Arc<Runtime>,
-    shard: Shard,
     deliveries: Vec<Delivery>,
     mut permits: Option<Permit>,
 ) {
@@ -40,22 +38,9 @@ pub(crate) fn take_up(
                 let job = async move { execute(&own, taken, permit).await };
                 runtime.core.jobs.spawn(job.instrument(span));
             }
-            Delivery::Unreadable {
-                queue,
-                entry,
-                id,
-                tool,
-            } => {
-                runtime.core.jobs.spawn(async move {
-                    let unreadable = UnreadableEntry {
-                        shard,
-                        queue: &queue,
-                        entry: &entry,
-                        id: &id,
-                        tool: &tool,
-                    };
-                    claim::bury(&own.core, unreadable).await;
-                });
+            Delivery::Unreadable(found) => {
+                let bury = async move { claim::bury(&own.core, &found).await };
+                runtime.core.jobs.spawn(bury);
             }
         }
     }

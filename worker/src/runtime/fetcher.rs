@@ -3,7 +3,9 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use taskferry_contract::{BlockingConnection, Delivery, Error, QueueName, Shard, Source};
+use taskferry_contract::{
+    BlockingConnection, Delivery, Error, QueueName, QueueStream, Shard, Source,
+};
 
 use super::Runtime;
 use super::executor::take_up;
@@ -154,7 +156,7 @@ impl Fetcher {
         }
         let queues = self.queues.clone();
         let deliveries = self.read(&queues, permits.num_permits(), true).await?;
-        take_up(&self.runtime, self.shard, deliveries, Some(permits));
+        take_up(&self.runtime, deliveries, Some(permits));
         Ok(())
     }
 
@@ -176,7 +178,7 @@ impl Fetcher {
                 .await?;
             found |= !deliveries.is_empty();
             let permits = permits.split(deliveries.len());
-            take_up(&self.runtime, self.shard, deliveries, permits);
+            take_up(&self.runtime, deliveries, permits);
         }
         if found {
             return Ok(());
@@ -185,7 +187,7 @@ impl Fetcher {
         drop(permits);
         let queues = self.queues.clone();
         let deliveries = self.read(&queues, 1, true).await?;
-        take_up(&self.runtime, self.shard, deliveries, one);
+        take_up(&self.runtime, deliveries, one);
         Ok(())
     }
 
@@ -225,7 +227,8 @@ impl Fetcher {
     async fn look_for_lost(&self) -> Result<(), Error> {
         let (runtime, shard) = (&self.runtime, self.shard);
         for queue in &self.queues {
-            runtime.core.store.ensure_group(shard, queue).await?;
+            let stream = QueueStream { shard, queue };
+            runtime.core.store.ensure_group(stream).await?;
         }
         // A Redis that lost the groups may have lost the registered tools too.
         runtime.core.wake.janitor.notify_one();
@@ -240,7 +243,7 @@ impl Fetcher {
         }
         let count = runtime.core.in_flight.len() + runtime.core.slots.total();
         let deliveries = runtime.core.store.read_pending(source, count).await?;
-        take_up(runtime, shard, deliveries, None);
+        take_up(runtime, deliveries, None);
         Ok(())
     }
 }

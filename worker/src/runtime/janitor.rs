@@ -4,7 +4,7 @@ use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::Duration;
 
-use taskferry_contract::{Error, ToolDefinition, ToolName, WorkerInfo};
+use taskferry_contract::{Error, QueueStream, ToolDefinition, ToolName, WorkerInfo};
 use tokio_util::sync::CancellationToken;
 
 use super::Runtime;
@@ -45,7 +45,8 @@ pub(crate) async fn introduce(runtime: &Runtime) -> Result<(), Error> {
     register(runtime, |_every| true).await?;
     for shard in runtime.core.store.shards().all() {
         for queue in &runtime.core.queues {
-            match runtime.core.store.ensure_group(shard, queue).await {
+            let stream = QueueStream { shard, queue };
+            match runtime.core.store.ensure_group(stream).await {
                 // The fetcher logs it, and looks again.
                 Err(error) if error.is_wrong_type() => {}
                 made => made?,
@@ -61,12 +62,8 @@ pub(crate) async fn introduce(runtime: &Runtime) -> Result<(), Error> {
 async fn sweep(runtime: &Runtime) {
     for shard in runtime.core.store.shards().all() {
         for queue in &runtime.core.queues {
-            match runtime
-                .core
-                .store
-                .forget_silent_workers((shard, queue))
-                .await
-            {
+            let stream = QueueStream { shard, queue };
+            match runtime.core.store.forget_silent_workers(stream).await {
                 Ok(0) => {}
                 Ok(forgotten) => {
                     tracing::info!(forgotten, %queue, "silent workers are no longer consumers");

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use taskferry_contract::{Error, QueueName, Shard};
+use taskferry_contract::{Error, QueueStream, Shard};
 
 use super::Runtime;
 use super::executor::take_up;
@@ -56,12 +56,8 @@ impl Round for Reclaimer<'_> {
 
 /// A slot of a full worker for a job that lost its worker, if there is such a job. The reclaimer waits for the slot beside
 /// the fetcher, so that a backlog of new jobs does not keep the lost one waiting until it is worked off.
-async fn slot_for_lost(
-    core: &Core,
-    shard: Shard,
-    queue: &QueueName,
-) -> Result<Option<Permit>, Error> {
-    match core.store.has_lost((shard, queue), core.lease).await {
+async fn slot_for_lost(core: &Core, from: QueueStream<'_>) -> Result<Option<Permit>, Error> {
+    match core.store.has_lost(from, core.lease).await {
         Ok(false) => return Ok(None),
         Ok(true) => {}
         // Without a group nothing was delivered; the fetcher logs a key that is no stream.
@@ -78,19 +74,19 @@ async fn reclaim(runtime: &Arc<Runtime>, shard: Shard) -> Result<(), Error> {
     let core = &runtime.core;
     for queue in &core.queues {
         let (store, worker) = (&core.store, &core.worker);
-        let from = (shard, queue);
+        let from = QueueStream { shard, queue };
         // Nothing is taken over that cannot run at once.
         let (mut spare, mut permit) = (core.slots.spare(), None);
         if spare == 0 {
-            permit = slot_for_lost(core, shard, queue).await?;
+            permit = slot_for_lost(core, from).await?;
             spare = usize::from(permit.is_some());
         }
         if spare == 0 {
             continue;
         }
         match store.reclaim(worker, from, core.lease, spare).await {
-            Ok(deliveries) => take_up(runtime, shard, deliveries, permit),
-            Err(error) if error.is_no_group() => store.ensure_group(shard, queue).await?,
+            Ok(deliveries) => take_up(runtime, deliveries, permit),
+            Err(error) if error.is_no_group() => store.ensure_group(from).await?,
             // The fetcher logs it.
             Err(error) if error.is_wrong_type() => {}
             Err(error) => return Err(error),

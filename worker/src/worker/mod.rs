@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use taskferry_contract::{Error, Shard, WorkerId};
+use taskferry_contract::{Error, QueueStream, Shard, WorkerId};
 use taskferry_process::keep_running;
 use tokio::time::{sleep, timeout};
 use tokio_util::sync::CancellationToken;
@@ -132,8 +132,8 @@ impl Worker {
         let core = &self.runtime.core;
         for shard in core.store.shards().all() {
             for queue in &core.queues {
-                let forgotten = core.store.forget_worker(&core.worker, (shard, queue)).await;
-                match forgotten {
+                let stream = QueueStream { shard, queue };
+                match core.store.forget_worker(&core.worker, stream).await {
                     Err(error) if error.is_no_group() || error.is_wrong_type() => {}
                     outcome => _ = outcome?,
                 }

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use taskferry_contract::Status;
+use taskferry_contract::{QueueStream, Status};
 use taskferry_testing::redis;
 use taskferry_testing::{AppendOnly, ServerOptions, eventually, eventually_some};
 use taskferry_worker::{HandlerResult, JobContext, ToolOutput};
@@ -195,7 +195,11 @@ async fn an_entry_that_was_delivered_into_a_broken_wire_is_taken_up() {
     let worker = worker.build().unwrap();
     let quick = tool("quick");
     let shard = rig.settings.shards.all().next().unwrap();
-    rig.store.ensure_group(shard, &quick.queue).await.unwrap();
+    let stream = QueueStream {
+        shard,
+        queue: &quick.queue,
+    };
+    rig.store.ensure_group(stream).await.unwrap();
     let id = rig.submit(&quick, "{}").await;
     // Redis hands the entry to the worker's name, and the worker never sees it.
     let name = worker.id().as_str().to_owned();

@@ -3,7 +3,7 @@
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use taskferry_contract::{ClaimReply, Delivery, Source, WorkerId};
+use taskferry_contract::{ClaimReply, Delivery, QueueStream, Source, WorkerId};
 use taskferry_testing::eventually;
 use taskferry_worker::{HandlerResult, JobContext, ToolOutput};
 
@@ -14,7 +14,11 @@ async fn a_full_worker_takes_over_a_lost_job_before_it_has_worked_off_its_backlo
     let rig = Rig::new().await;
     let shard = rig.settings.shards.all().next().unwrap();
     let step = tool("step");
-    rig.store.ensure_group(shard, &step.queue).await.unwrap();
+    let stream = QueueStream {
+        shard,
+        queue: &step.queue,
+    };
+    rig.store.ensure_group(stream).await.unwrap();
     let lost = rig.submit(&step, "{}").await;
     // A worker claims it and is never heard of again.
     let dead: WorkerId = "dead".parse().unwrap();

@@ -2,7 +2,9 @@
 
 use std::time::{Duration, Instant};
 
-use taskferry_contract::{AnswerReply, ClaimReply, Delivery, Source, Status, TaskView};
+use taskferry_contract::{
+    AnswerReply, ClaimReply, Delivery, QueueStream, Source, Status, TaskView,
+};
 use taskferry_testing::{eventually, promptly};
 use taskferry_worker::{AskRequest, HandlerResult, JobContext, ToolError, ToolOutput};
 
@@ -66,7 +68,11 @@ async fn the_only_slot_goes_from_a_fetcher_that_waits_to_a_job_whose_worker_died
     let rig = Rig::new().await;
     let shard = rig.settings.shards.all().next().unwrap();
     let (queue, dead) = (tool("quick").queue, "dead".parse().unwrap());
-    rig.store.ensure_group(shard, &queue).await.unwrap();
+    let stream = QueueStream {
+        shard,
+        queue: &queue,
+    };
+    rig.store.ensure_group(stream).await.unwrap();
     // A lease, a round of the reclaimer, and what is left of the time for which a fetcher blocks.
     promptly(
         LEASE + BEFORE_THE_BLOCK_ENDS,

@@ -90,8 +90,7 @@ impl Store {
         let args = [hold.worker.as_str(), claimed.entry.as_str(), &lease];
         let reply = match self.fenced(&TRANSITIONS.renew_lease, hold, &args).await {
             Err(error) if error.is_no_group() => {
-                self.ensure_group(claimed.id.shard(), &claimed.queue)
-                    .await?;
+                self.ensure_group(claimed.stream()).await?;
                 self.fenced(&TRANSITIONS.renew_lease, hold, &args).await?
             }
             reply => reply?,

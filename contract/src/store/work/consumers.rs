@@ -6,8 +6,8 @@ use redis::Value;
 
 use crate::error::Error;
 use crate::keys::GROUP;
-use crate::model::names::{QueueName, WorkerId};
-use crate::model::shard::Shard;
+use crate::model::names::WorkerId;
+use crate::model::queue::QueueStream;
 use crate::script::TRANSITIONS;
 use crate::store::Store;
 
@@ -18,8 +18,8 @@ impl Store {
     /// # Errors
     ///
     /// If Redis fails.
-    pub async fn ensure_group(&self, shard: Shard, queue: &QueueName) -> Result<(), Error> {
-        let key = self.keys.queue(shard, queue);
+    pub async fn ensure_group(&self, of: QueueStream<'_>) -> Result<(), Error> {
+        let key = self.keys.queue(of.shard, of.queue);
         let reply = self.call(&TRANSITIONS.ensure_group, &[&key], &[]).await?;
         reply.done()
     }
@@ -33,10 +33,9 @@ impl Store {
     pub async fn forget_worker(
         &self,
         worker: &WorkerId,
-        from: (Shard, &QueueName),
+        from: QueueStream<'_>,
     ) -> Result<bool, Error> {
-        let (shard, queue) = from;
-        let key = self.keys.queue(shard, queue);
+        let key = self.keys.queue(from.shard, from.queue);
         let reply = self
             .call(&TRANSITIONS.forget_worker, &[&key], &[worker.as_str()])
             .await?;
@@ -53,12 +52,11 @@ impl Store {
     /// # Errors
     ///
     /// If Redis fails, or there is no such queue.
-    pub async fn forget_silent_workers(&self, from: (Shard, &QueueName)) -> Result<usize, Error> {
-        let (shard, queue) = from;
+    pub async fn forget_silent_workers(&self, from: QueueStream<'_>) -> Result<usize, Error> {
         let mut consumers = redis::cmd("XINFO");
         consumers
             .arg("CONSUMERS")
-            .arg(self.keys.queue(shard, queue))
+            .arg(self.keys.queue(from.shard, from.queue))
             .arg(GROUP);
         let consumers: Vec<HashMap<String, Value>> = self
             .connections

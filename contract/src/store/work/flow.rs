@@ -7,10 +7,11 @@ use redis::Value;
 use crate::connection::BlockingConnection;
 use crate::error::Error;
 use crate::keys::GROUP;
-use crate::model::attempt::DeliveredEntry;
+use crate::model::attempt::{DeliveredEntry, UnreadableEntry};
 use crate::model::ids::EntryId;
 use crate::model::ids::TaskId;
 use crate::model::names::{QueueName, WorkerId};
+use crate::model::queue::QueueStream;
 use crate::model::shard::Shard;
 use crate::script::TRANSITIONS;
 use crate::store::{Store, millis};
@@ -21,16 +22,7 @@ pub enum Delivery {
     /// It points at a job.
     Job(DeliveredEntry),
     /// Its id is no task id of this shard.
-    Unreadable {
-        /// The queue it came from.
-        queue: QueueName,
-        /// The entry.
-        entry: EntryId,
-        /// Its id field, empty if there is none.
-        id: String,
-        /// Its tool field, empty if there is none.
-        tool: String,
-    },
+    Unreadable(UnreadableEntry),
 }
 
 /// Who reads, and from where.
@@ -136,8 +128,11 @@ impl Store {
                 continue;
             };
             for (entry, fields) in entries {
-                let (id, tool) = (field(&fields, "id"), field(&fields, "tool"));
-                deliveries.push(delivery(shard, queue, entry, id, tool));
+                let named = Named {
+                    id: field(&fields, "id"),
+                    tool: field(&fields, "tool"),
+                };
+                deliveries.push(delivery(QueueStream { shard, queue }, entry, named));
             }
         }
         deliveries
@@ -151,11 +146,11 @@ impl Store {
     pub async fn reclaim(
         &self,
         worker: &WorkerId,
-        from: (Shard, &QueueName),
+        from: QueueStream<'_>,
         lease: Duration,
         count: usize,
     ) -> Result<Vec<Delivery>, Error> {
-        let (shard, queue) = from;
+        let QueueStream { shard, queue } = from;
         let (idle, count) = (millis(lease).to_string(), count.to_string());
         let key = self.keys.queue(shard, queue);
         let mut reply = self
@@ -170,8 +165,12 @@ impl Store {
         }
         let mut deliveries = Vec::new();
         while !reply.is_empty() {
-            let (entry, id, tool) = (reply.text()?, reply.text()?, reply.text()?);
-            deliveries.push(delivery(shard, queue, entry, id, tool));
+            let entry = reply.text()?;
+            let named = Named {
+                id: reply.text()?,
+                tool: reply.text()?,
+            };
+            deliveries.push(delivery(from, entry, named));
         }
         Ok(deliveries)
     }
@@ -183,7 +182,7 @@ impl Store {
     /// If Redis fails. [`Error::is_no_group`] is true of the error if the consumer group is gone.
     pub async fn has_lost(
         &self,
-        (shard, queue): (Shard, &QueueName),
+        QueueStream { shard, queue }: QueueStream<'_>,
         lease: Duration,
     ) -> Result<bool, Error> {
         let mut read = redis::cmd("XPENDING");
@@ -232,25 +231,25 @@ impl Store {
     /// # Errors
     ///
     /// If Redis fails; the same call again is safe.
-    pub async fn dead_letter(
-        &self,
-        from: (Shard, &QueueName),
-        entry: &EntryId,
-        found: (&str, &str),
-        reason: &str,
-    ) -> Result<(), Error> {
-        let (shard, queue) = from;
-        let (base, key) = (self.keys.base(shard), self.keys.queue(shard, queue));
-        let (id, tool) = found;
+    pub async fn dead_letter(&self, found: &UnreadableEntry, reason: &str) -> Result<(), Error> {
+        let base = self.keys.base(found.shard);
+        let key = self.keys.queue(found.shard, &found.queue);
+        let entry = found.entry.as_str();
         let reply = self
             .call(
                 &TRANSITIONS.dead_letter,
                 &[&key],
-                &[&base, entry.as_str(), id, tool, reason],
+                &[&base, entry, &found.id, &found.tool, reason],
             )
             .await?;
         reply.done()
     }
+}
+
+/// What an entry says of its job.
+struct Named {
+    id: String,
+    tool: String,
 }
 
 /// The named field of an entry, empty if it has none.
@@ -269,16 +268,19 @@ fn field(fields: &Value, name: &str) -> String {
         .unwrap_or_default()
 }
 
-fn delivery(shard: Shard, queue: &QueueName, entry: String, id: String, tool: String) -> Delivery {
+fn delivery(stream: QueueStream<'_>, entry: String, fields: Named) -> Delivery {
+    let QueueStream { shard, queue } = stream;
     let (queue, entry) = (queue.clone(), EntryId(entry));
+    let Named { id, tool } = fields;
     match id.parse::<TaskId>() {
         // A job of another shard has its record there: no script could reach both.
         Ok(id) if id.shard() == shard => Delivery::Job(DeliveredEntry::new(id, queue, entry)),
-        _ => Delivery::Unreadable {
+        _ => Delivery::Unreadable(UnreadableEntry {
+            shard,
             queue,
             entry,
             id,
             tool,
-        },
+        }),
     }
 }

@@ -3,7 +3,8 @@
 use std::time::Duration;
 
 use taskferry_contract::{
-    AttemptNumber, ClaimReply, Delivery, HeldAttempt, Outcome, ProgressReport, ReplicaId, Source,
+    AttemptNumber, ClaimReply, Delivery, HeldAttempt, Outcome, ProgressReport, QueueStream,
+    ReplicaId, Source,
 };
 
 use super::{Case, Checked, Delivered, Holding, LEASE, equal};
@@ -86,7 +87,10 @@ impl Case {
     }
 
     async fn reclaim(&mut self, worker: usize) -> Checked<Step> {
-        let from = (self.shard, &self.queue);
+        let from = QueueStream {
+            shard: self.shard,
+            queue: &self.queue,
+        };
         let reclaim = self.store.reclaim(&self.workers[worker], from, LEASE, 100);
         let delivered = reclaim.await.unwrap();
         let expected = self.model.reclaim(worker);
@@ -105,11 +109,10 @@ impl Case {
                     let job = job.ok_or("an entry of an unknown task")?;
                     (&claimed.entry, Some((job, claimed.clone())))
                 }
-                Delivery::Unreadable { entry, .. } => {
-                    let from = (self.shard, &self.queue);
-                    let bury = self.store.dead_letter(from, entry, ("", ""), "unreadable");
+                Delivery::Unreadable(found) => {
+                    let bury = self.store.dead_letter(found, "unreadable");
                     bury.await.unwrap();
-                    (entry, None)
+                    (&found.entry, None)
                 }
             };
             if let Some(number) = expected.get(real.len()) {
