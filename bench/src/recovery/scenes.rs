@@ -86,7 +86,11 @@ impl Scene {
         let redis = TestServer::start().await;
         let mut all = JoinSet::new();
         for run in 0..runs {
-            all.spawn(hand_over(self, redis.url(), format!("run{run}")));
+            let settings = RedisSettings {
+                prefix: format!("run{run}"),
+                ..RedisSettings::new(&redis.url())
+            };
+            all.spawn(hand_over(self, settings));
             sleep(APART).await;
         }
         let mut times = Vec::with_capacity(runs);
@@ -98,11 +102,11 @@ impl Scene {
 }
 
 /// From the signal to a worker until the job's next attempt runs on another.
-async fn hand_over(scene: Scene, redis_url: String, prefix: String) -> anyhow::Result<Duration> {
-    let worker = || worker(&redis_url, &prefix, scene.lease());
+async fn hand_over(scene: Scene, settings: RedisSettings) -> anyhow::Result<Duration> {
+    let worker = || worker(&settings, scene.lease());
     let first = worker()?;
     let listener = AttemptListener::open().await?;
-    submit(&redis_url, &prefix, &listener).await?;
+    submit(&settings, &listener).await?;
     let running = listener.next().await?;
     let _second = worker()?;
     sleep(settled(scene.lease())).await;
@@ -126,18 +130,16 @@ fn settled(lease: Duration) -> Duration {
     period + rand::rng().random_range(Duration::ZERO..period)
 }
 
-fn worker(redis_url: &str, prefix: &str, lease: Duration) -> anyhow::Result<Child> {
+fn worker(settings: &RedisSettings, lease: Duration) -> anyhow::Result<Child> {
     let mut command = Command::new(child::own()?);
-    command.args(["holder", "--redis-url", redis_url, "--prefix", prefix]);
+    command.args(["holder", "--redis-url", &settings.url]);
+    command.args(["--prefix", &settings.prefix]);
     command.args(["--lease-ms", &lease.as_millis().to_string()]);
     Child::start("a worker", command)
 }
 
-async fn submit(redis_url: &str, prefix: &str, listener: &AttemptListener) -> anyhow::Result<()> {
-    let store = Store::new(&RedisSettings {
-        prefix: prefix.to_owned(),
-        ..RedisSettings::new(redis_url)
-    })?;
+async fn submit(settings: &RedisSettings, listener: &AttemptListener) -> anyhow::Result<()> {
+    let store = Store::new(settings)?;
     let owner = Owner::anonymous();
     let tool = holder::definition()?;
     let arguments = arguments(listener)?;
@@ -166,7 +168,7 @@ async fn restarts(runs: usize) -> anyhow::Result<Vec<Duration>> {
     command.args(["--listen", &address.to_string()]);
     let mut server = Child::start("taskferry serve", command)?;
     server.serves(address).await?;
-    let _worker = worker(&redis.url(), "tf", Duration::from_secs(15))?;
+    let _worker = worker(&RedisSettings::new(&redis.url()), Duration::from_secs(15))?;
     let endpoint = Endpoint::modern(address, "/mcp");
     let mut times = Vec::with_capacity(runs);
     complete_one(&endpoint).await?;

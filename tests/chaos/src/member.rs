@@ -1,7 +1,7 @@
 //! One process of a run: whenever it ends it is started again, and how it ended is noted, with what was done to it.
 
 use std::os::unix::process::ExitStatusExt as _;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::Command;
 use std::time::Duration;
 
@@ -23,13 +23,22 @@ pub(crate) const SERVES: [&str; 2] = ["listening", "slots="];
 /// A process that is kept alive.
 #[derive(Debug)]
 pub(crate) struct Member {
-    pub(crate) name: String,
-    folder: PathBuf,
-    program: String,
-    arguments: Vec<String>,
+    program: Program,
     pub(crate) process: Mutex<Running>,
     pub(crate) to_redis: Proxy,
     pub(crate) from_clients: Option<Proxy>,
+}
+
+/// What a member runs.
+#[derive(Debug)]
+pub(crate) struct Program {
+    /// What the member is called.
+    pub(crate) name: String,
+    /// The name of a binary of this workspace.
+    pub(crate) binary: &'static str,
+    pub(crate) arguments: Vec<String>,
+    /// Where it runs. What it writes is kept below `processes` there.
+    pub(crate) folder: PathBuf,
 }
 
 #[derive(Debug)]
@@ -64,12 +73,11 @@ pub(crate) struct Usage {
 
 impl Member {
     pub(crate) fn new(
-        (name, program, arguments): (String, &str, Vec<String>),
-        folder: &Path,
+        program: Program,
         to_redis: Proxy,
         from_clients: Option<Proxy>,
     ) -> anyhow::Result<Self> {
-        let process = start(&name, program, &arguments, folder, 1)?;
+        let process = program.start(1)?;
         let running = Running {
             process,
             starts: 1,
@@ -77,10 +85,7 @@ impl Member {
             ends: Vec::new(),
         };
         Ok(Self {
-            name,
-            folder: folder.to_owned(),
-            program: program.to_owned(),
-            arguments,
+            program,
             process: Mutex::new(running),
             to_redis,
             from_clients,
@@ -124,7 +129,7 @@ impl Member {
     pub(crate) async fn usage(&self) -> Usage {
         let running = self.process.lock().await;
         Usage {
-            name: self.name.clone(),
+            name: self.program.name.clone(),
             starts: running.starts,
             rss_kib: resident_kib(running.process.pid()),
         }
@@ -145,15 +150,8 @@ impl Member {
         running.ends.push(end);
         running.done = Done::default();
         running.starts += 1;
-        let process = start(
-            &self.name,
-            &self.program,
-            &self.arguments,
-            &self.folder,
-            running.starts,
-        );
         // A start that fails is tried again at the next look.
-        if let Ok(process) = process {
+        if let Ok(process) = self.program.start(running.starts) {
             running.process = process;
         }
     }
@@ -167,7 +165,7 @@ impl Member {
             overdue,
         } = running.done;
         End {
-            name: format!("{}.{}", self.name, running.starts),
+            name: format!("{}.{}", self.program.name, running.starts),
             pid: running.process.pid(),
             code: status.and_then(|status| status.code()),
             signal: status.and_then(|status| status.signal()),
@@ -179,21 +177,19 @@ impl Member {
     }
 }
 
-fn start(
-    name: &str,
-    program: &str,
-    arguments: &[String],
-    folder: &Path,
-    starts: u32,
-) -> anyhow::Result<Process> {
-    let output = folder.join("processes").join(format!("{name}.{starts}"));
-    std::fs::create_dir_all(&output).context("no folder for a process's output")?;
-    let mut command = Command::new(binary(program));
-    command
-        .args(arguments)
-        .current_dir(folder)
-        .env_remove("TASKFERRY_TEST_REDIS");
-    Ok(Process::start_in(&output, name, command))
+impl Program {
+    /// Starts it for the `starts`th time.
+    fn start(&self, starts: u32) -> anyhow::Result<Process> {
+        let output = format!("{}.{starts}", self.name);
+        let output = self.folder.join("processes").join(output);
+        std::fs::create_dir_all(&output).context("no folder for a process's output")?;
+        let mut command = Command::new(binary(self.binary));
+        command
+            .args(&self.arguments)
+            .current_dir(&self.folder)
+            .env_remove("TASKFERRY_TEST_REDIS");
+        Ok(Process::start_in(&output, &self.name, command))
+    }
 }
 
 fn resident_kib(pid: u32) -> f64 {

@@ -9,7 +9,7 @@ use taskferry_testing::{AppendOnly, ServerOptions, TestServer, free_port};
 use tokio::sync::Mutex;
 
 use crate::history::End;
-use crate::member::{Member, Usage, WATCH};
+use crate::member::{Member, Program, Usage, WATCH};
 use crate::proxy::Proxy;
 use crate::sabotage::{Rewriter, Sabotage};
 use crate::schedule::{Link, REPLICAS, WORKERS};
@@ -193,13 +193,18 @@ async fn replica(setup: &Setup, number: usize, to_redis: Proxy) -> anyhow::Resul
         "serve --listen 127.0.0.1:{port} --redis-url redis://127.0.0.1:{}/0 --single-user true --stream-after 300ms --drain-timeout 2s",
         to_redis.port()
     );
-    let name = (format!("replica-{number}"), "taskferry", words(&arguments));
-    Member::new(name, &setup.folder, to_redis, Some(from_clients))
+    let program = Program {
+        name: format!("replica-{number}"),
+        binary: "taskferry",
+        arguments: words(&arguments),
+        folder: setup.folder.clone(),
+    };
+    Member::new(program, to_redis, Some(from_clients))
 }
 
 /// The last worker is the shipped one with the exec tool alone; the one before has every tool, the others the Rust ones.
 fn worker(setup: &Setup, number: usize, to_redis: Proxy) -> anyhow::Result<Member> {
-    let (program, more) = match WORKERS - number {
+    let (binary, more) = match WORKERS - number {
         1 => ("taskferry-worker", " --manifest tools.toml"),
         2 => ("chaos-worker", " --manifest tools.toml"),
         _ => ("chaos-worker", ""),
@@ -208,8 +213,13 @@ fn worker(setup: &Setup, number: usize, to_redis: Proxy) -> anyhow::Result<Membe
         "--redis-url redis://127.0.0.1:{}/0 --lease 1s --slots 4 --drain-timeout 500ms{more}",
         to_redis.port()
     );
-    let name = (format!("worker-{number}"), program, words(&arguments));
-    Member::new(name, &setup.folder, to_redis, None)
+    let program = Program {
+        name: format!("worker-{number}"),
+        binary,
+        arguments: words(&arguments),
+        folder: setup.folder.clone(),
+    };
+    Member::new(program, to_redis, None)
 }
 
 fn words(text: &str) -> Vec<String> {

@@ -53,18 +53,58 @@ impl World {
             return std::future::pending().await;
         };
         tokio::time::sleep(Duration::from_millis(after_ms)).await;
-        self.note(call, call.era, "", (self.recorder.now_ms(), What::Cancels));
+        self.note(call, Noted::now(self, What::Cancels));
     }
 
-    fn note(&self, call: &Call, era: Era, task: &str, (sent_ms, what): (u64, What)) {
+    fn note(&self, call: &Call, noted: Noted<'_>) {
         self.recorder.seen(Seen {
-            sent_ms,
+            sent_ms: noted.sent_ms,
             seen_ms: self.recorder.now_ms(),
             label: call.label.clone(),
-            task: task.to_owned(),
-            era,
-            what,
+            task: noted.task.unwrap_or_default().to_owned(),
+            era: noted.era.unwrap_or(call.era),
+            what: noted.what,
         });
+    }
+}
+
+/// What a producer notes of a call.
+struct Noted<'a> {
+    /// When the request was sent by which it was seen.
+    sent_ms: u64,
+    what: What,
+    /// The task; a plain call has none.
+    task: Option<&'a str>,
+    /// The era of the request, if it is not the call's.
+    era: Option<Era>,
+}
+
+impl<'a> Noted<'a> {
+    fn new(sent_ms: u64, what: What) -> Self {
+        Self {
+            sent_ms,
+            what,
+            task: None,
+            era: None,
+        }
+    }
+
+    fn now(world: &World, what: What) -> Self {
+        Self::new(world.recorder.now_ms(), what)
+    }
+
+    fn of(self, task: &'a str) -> Self {
+        Self {
+            task: Some(task),
+            ..self
+        }
+    }
+
+    fn seen_in(self, era: Era) -> Self {
+        Self {
+            era: Some(era),
+            ..self
+        }
     }
 }
 
@@ -153,14 +193,14 @@ async fn one(world: &World, client: &mut Client, call: &Call) -> bool {
             let accepted = What::Accepted {
                 ttl_ms: HANDLE_TTL_MS,
             };
-            world.note(call, call.era, &task, (sent, accepted));
+            world.note(call, Noted::new(sent, accepted).of(&task));
             follow(world, client, call, &task).await;
             return true;
         }
         // A plain call whose answer was lost is not followed.
         let answered = matches!(answer, Ok(What::Answered(Outcome::Result(_))));
         if let Ok(what) = answer {
-            world.note(call, call.era, "", (sent, what));
+            world.note(call, Noted::new(sent, what));
         }
         return answered;
     }
@@ -168,7 +208,7 @@ async fn one(world: &World, client: &mut Client, call: &Call) -> bool {
     if call.keyed {
         // Whatever came of the first time: lost, refused or done.
         if let Ok((task, what)) = begun {
-            world.note(call, call.era, &task, (sent, what));
+            world.note(call, Noted::new(sent, what).of(&task));
         }
         begun = client.begin(call).await;
     }
@@ -176,7 +216,7 @@ async fn one(world: &World, client: &mut Client, call: &Call) -> bool {
         return false;
     };
     let accepted = matches!(what, What::Accepted { .. });
-    world.note(call, call.era, &task, (sent, what));
+    world.note(call, Noted::new(sent, what).of(&task));
     if accepted {
         follow(world, client, call, &task).await;
     }
@@ -201,12 +241,7 @@ async fn follow(world: &World, client: &mut Client, call: &Call, task: &str) {
     let mut era = call.era;
     while looks <= SECOND_LOOKS {
         if cancel_at.is_some_and(|at| Instant::now() >= at) {
-            world.note(
-                call,
-                call.era,
-                task,
-                (world.recorder.now_ms(), What::Cancels),
-            );
+            world.note(call, Noted::now(world, What::Cancels).of(task));
             let cancelled = match call.era {
                 Era::Legacy => client.legacy.cancel(task).await,
                 Era::Modern => client.modern.cancel(task).await,
@@ -219,7 +254,8 @@ async fn follow(world: &World, client: &mut Client, call: &Call, task: &str) {
         if let Ok(what) = client.look(era, task).await {
             let over = matches!(what, What::Ended(_) | What::Missing | What::Absurd(_));
             let asked = matches!(&what, What::Runs { status, .. } if status == "input_required");
-            world.note(call, era, task, (sent, what));
+            let noted = Noted::new(sent, what).of(task);
+            world.note(call, noted.seen_in(era));
             if over {
                 looks += 1;
                 era = if looks % 2 == 1 {
