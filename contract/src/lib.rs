@@ -31,7 +31,6 @@ mod text;
 
 pub use clock::local_ms;
 pub use connection::{BlockingConnection, Connections, RedisSettings};
-pub use doctor::{Finding, Verdict};
 pub use error::Error;
 pub use hash_slot::hash_slot;
 pub use json::object::{Object, misfit};
@@ -48,6 +47,7 @@ pub use model::client_task::{
 };
 pub use model::dead_letter::{DeadLetter, InvalidLetterId, LetterFilter, LetterId, Remains};
 pub use model::durability::{Durability, Replication, UnknownDurability};
+pub use model::finding::{Finding, Verdict};
 pub use model::ids::{AttemptNumber, EntryId, SessionId, TaskId};
 pub use model::job::{Job, TaskView};
 pub use model::log::{LogLevel, LogLine, UnknownLevel};

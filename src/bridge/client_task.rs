@@ -11,6 +11,26 @@ use super::{BridgeError, Via};
 /// A client that does not answer is asked again so long after it should have been.
 const ASK_AGAIN: Duration = Duration::from_secs(10);
 
+/// What a connection may ask of a client that answers a question by a task of its own.
+#[derive(Debug)]
+pub(crate) struct ToPoll {
+    /// What to send now, if anything.
+    pub(crate) now: Option<ClientTaskPoll>,
+    /// How long it takes until more is due.
+    pub(crate) next: Duration,
+}
+
+/// A message about a client's task.
+#[derive(Debug)]
+pub(crate) struct ClientTaskPoll {
+    /// Whether it asks for the outcome; else how the task stands.
+    pub(crate) fetch: bool,
+    /// The number of the message among those of the question, from 1.
+    pub(crate) number: u64,
+    /// The client's id of its task.
+    pub(crate) task: String,
+}
+
 /// The tasks of clients that answer questions of our jobs.
 #[derive(Debug)]
 pub(crate) struct ClientTasks {
@@ -18,17 +38,34 @@ pub(crate) struct ClientTasks {
 }
 
 impl ClientTasks {
-    /// Asks what to send, over a connection of a session, to the client that answers a question by a task of its own.
+    /// Asks what to send, over a connection of a session, to the client that answers a question by a task of its own. Nothing
+    /// if another connection has the right to, or there is no such task any more.
     pub(crate) async fn poll(
         &self,
         id: TaskId,
         owner: &Owner,
         key: &str,
         via: Via<'_>,
-    ) -> Result<PollReply, BridgeError> {
+    ) -> Result<Option<ToPoll>, BridgeError> {
         let question = (key, ASK_AGAIN);
         let poll = self.store.poll_client_task(id, owner, question, via.into());
-        Ok(poll.await?)
+        Ok(match poll.await? {
+            PollReply::Send {
+                fetch,
+                number,
+                task,
+                next,
+            } => Some(ToPoll {
+                now: Some(ClientTaskPoll {
+                    fetch,
+                    number,
+                    task,
+                }),
+                next,
+            }),
+            PollReply::Wait { next } => Some(ToPoll { now: None, next }),
+            PollReply::Taken | PollReply::Ignored | PollReply::NotFound => None,
+        })
     }
 
     /// The task by which a client answers a question, as far as it is known.

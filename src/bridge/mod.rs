@@ -23,7 +23,7 @@ mod waiters;
 use std::sync::Arc;
 use std::time::Duration;
 
-use taskferry_contract::{ReplicaId, Ring, Store, TaskId};
+use taskferry_contract::{Error, RedisSettings, ReplicaId, Replication, Ring, Store, TaskId};
 use taskferry_process::{Offload, keep_running};
 use tokio::sync::broadcast;
 use tokio_util::sync::CancellationToken;
@@ -31,12 +31,13 @@ use tokio_util::sync::CancellationToken;
 pub(crate) use call::{Call, Wanted};
 pub(crate) use catalog::Catalog;
 use client_task::ClientTasks;
+pub(crate) use client_task::ToPoll;
 pub(crate) use error::BridgeError;
 use fleet::KnownFleet;
 pub(crate) use identity::digest;
 use plain_call::Calls;
 use question::Questions;
-pub(crate) use question::Via;
+pub(crate) use question::{MayBeSent, Via};
 use seal::Seal;
 pub(crate) use seal::{Carried, Unsealed};
 pub(crate) use server::Found;
@@ -80,7 +81,14 @@ struct Inner {
 }
 
 impl Bridge {
-    pub(crate) fn new(store: Store, limits: Limits) -> Self {
+    /// Nothing is connected before it is used. What clients are told of is told only once replicas have it, if `replication`
+    /// says which. Fails if the address cannot be used.
+    pub(crate) fn new(
+        redis: &RedisSettings,
+        replication: Option<Replication>,
+        limits: Limits,
+    ) -> Result<Self, Error> {
+        let store = Store::new(redis)?.with_replication(replication);
         let replica = ReplicaId::random();
         let fleet = Arc::new(KnownFleet::new(store.clone()));
         let waiters = Arc::new(Waiters::new(store.clone(), Arc::clone(&fleet)));
@@ -88,7 +96,7 @@ impl Bridge {
             store: store.clone(),
             limits,
         };
-        Self(Arc::new(Inner {
+        Ok(Self(Arc::new(Inner {
             server: Server::new(store.clone()),
             catalog: Catalog::new(store.clone()),
             tasks: Tasks {
@@ -121,7 +129,7 @@ impl Bridge {
             waiters,
             rings: broadcast::Sender::new(RINGS_KEPT),
             offload: Offload::default(),
-        }))
+        })))
     }
 
     /// Keeps the catalog and the waiters awake until `stop`.

@@ -110,18 +110,18 @@ impl Calls {
         }
     }
 
-    /// Takes a caller off a plain call, and cancels that if nobody else holds it. One that is a task by now goes on.
-    pub(crate) async fn leave(
-        &self,
-        id: TaskId,
-        owner: &Owner,
-        leaver: Leaver,
-    ) -> Result<(), BridgeError> {
-        leave_call(&self.store, id, owner, leaver).await
+    /// Takes a caller who did not ask for it off the plain call that is watched, and cancels that if nobody else holds it. One
+    /// that is a task by now goes on.
+    pub(crate) async fn leave(&self, watch: &Watch) -> Result<(), BridgeError> {
+        let leaver = Leaver {
+            holder: watch.joined_as(),
+            on_purpose: false,
+        };
+        leave_call(&self.store, watch.id(), watch.owner(), leaver).await
     }
 }
 
-/// Takes a caller off a plain call, as [`Calls::leave`] says.
+/// Takes a caller off a plain call, and cancels that if nobody else holds it. One that is a task by now goes on.
 pub(super) async fn leave_call(
     store: &Store,
     id: TaskId,

@@ -32,6 +32,15 @@ impl<'a> From<Via<'a>> for Sender<'a> {
     }
 }
 
+/// A question that a connection may send, and keeps the right to.
+#[derive(Debug)]
+pub(crate) struct MayBeSent {
+    /// A JSON object of method and params.
+    pub(crate) request: String,
+    /// So long the record lives, unless the end of its job changes that.
+    pub(crate) lives: Duration,
+}
+
 /// The questions of all jobs.
 #[derive(Debug)]
 pub(crate) struct Questions {
@@ -50,17 +59,21 @@ impl Questions {
         Ok(self.store.questions(id).await?)
     }
 
-    /// Asks for the right to send an open question over a connection of a session, or to keep it.
+    /// Asks for the right to send an open question over a connection of a session, or to keep it. Nothing if another
+    /// connection has it, the client answers by a task of its own, or the question is not open any more.
     pub(crate) async fn deliver(
         &self,
         id: TaskId,
         owner: &Owner,
         key: &str,
         via: Via<'_>,
-    ) -> Result<DeliverReply, BridgeError> {
+    ) -> Result<Option<MayBeSent>, BridgeError> {
         let question = (key, ABANDONED);
         let deliver = self.store.deliver_input(id, owner, question, via.into());
-        Ok(deliver.await?)
+        Ok(match deliver.await? {
+            DeliverReply::Send { request, lives } => Some(MayBeSent { request, lives }),
+            DeliverReply::Taken | DeliverReply::Ignored | DeliverReply::NotFound => None,
+        })
     }
 
     /// Answers questions of a task; keys that nothing waits for are ignored.

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use taskferry_contract::{
-    CancelReply, Lifetime, LogLine, Owner, Page, ReplicaId, Requestor, Store, Submission, TaskId,
+    CancelReply, Lifetime, LogLine, Owner, ReplicaId, Requestor, Store, Submission, TaskId,
     TaskView,
 };
 
@@ -25,6 +25,15 @@ pub(crate) enum Cancelled {
     Now(TaskView),
     /// It had ended before.
     EndedBefore(TaskView),
+}
+
+/// Some of an owner's tasks.
+#[derive(Debug)]
+pub(crate) struct TaskPage {
+    /// The tasks, those that expire first at the front.
+    pub(crate) tasks: Vec<TaskView>,
+    /// After what the next page begins, if there is one: the expiry and id of the last task looked at.
+    pub(crate) next: Option<(u64, TaskId)>,
 }
 
 /// The tasks of all owners.
@@ -133,14 +142,16 @@ impl Tasks {
         owner: &Owner,
         after: Option<(u64, TaskId)>,
         limit: usize,
-    ) -> Result<Page, BridgeError> {
-        let mut page = self.store.list_owned(owner, after, limit).await?;
+    ) -> Result<TaskPage, BridgeError> {
+        let page = self.store.list_owned(owner, after, limit).await?;
         let mut tasks = Vec::with_capacity(page.tasks.len());
         for view in page.tasks {
             tasks.push(self.fleet.complete(view).await);
         }
-        page.tasks = tasks;
-        Ok(page)
+        Ok(TaskPage {
+            tasks,
+            next: page.next,
+        })
     }
 
     /// Who asked for a job from a session; nothing if nobody did.

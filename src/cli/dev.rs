@@ -8,7 +8,6 @@ use std::time::Duration;
 use anyhow::{Context as _, bail};
 use clap::{Arg, Command as Cli};
 use rustix::process::{Pid, Signal, kill_process};
-use taskferry_contract::RedisSettings;
 use taskferry_process::settings::FILE_VARIABLE;
 use tokio::process::{Child, Command};
 use tokio_util::sync::CancellationToken;
@@ -66,17 +65,17 @@ pub(super) async fn run(given: DevConfig) -> anyhow::Result<()> {
             .arg("--manifest")
             .arg(&manifest),
     )?;
-    let (address, bridge) = (server.address, server.bridge.clone());
+    let (address, first_tools) = (server.address, server.first_tools());
     let stop = CancellationToken::new();
     let serving = server.run(stop.clone());
     let living = async {
         let tools = tokio::select! {
-            tools = registered(&bridge) => tools?,
+            tools = tokio::time::timeout(PATIENCE, first_tools) => tools.context("the worker registered no tools")?,
             ended = worker.ended() => bail!("the worker ended at its start: {ended}"),
         };
         out.print(&format!("endpoint   http://{address}/mcp"));
         out.print(&format!("redis      redis-cli -p {}", redis.port));
-        out.print(&format!("tools      {tools}"));
+        out.print(&format!("tools      {}", tools.join(" ")));
         out.print("ready; stop with Ctrl-C");
         let ended = tokio::select! {
             biased;
@@ -100,26 +99,6 @@ pub(super) async fn run(given: DevConfig) -> anyhow::Result<()> {
     out.print("stopped");
     out.end();
     lived.and(served)
-}
-
-/// The names of the registered tools, once there are some.
-async fn registered(bridge: &crate::bridge::Bridge) -> anyhow::Result<String> {
-    let mut changes = bridge.catalog().changes();
-    let appear = async {
-        loop {
-            let tools = bridge.catalog().all();
-            if !tools.is_empty() || changes.changed().await.is_err() {
-                let names: Vec<&str> = tools
-                    .iter()
-                    .map(|tool| tool.definition.name.as_str())
-                    .collect();
-                return names.join(" ");
-            }
-        }
-    };
-    tokio::time::timeout(PATIENCE, appear)
-        .await
-        .context("the worker registered no tools")
 }
 
 /// A private Redis in `folder`.
@@ -157,7 +136,7 @@ impl Redis {
         command.arg(folder).stdout(Stdio::null());
         let mut process = Process::start("redis-server", &mut command)?;
         let url = format!("redis://127.0.0.1:{port}/0");
-        let operator = Operator::new(&RedisSettings::new(&url))?;
+        let operator = Operator::at(&url)?;
         let socket = folder.join(SOCKET);
         let answers = async {
             // It makes its socket once it has its port: before that, whoever answers there is another's Redis.

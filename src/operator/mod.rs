@@ -8,7 +8,7 @@ mod tools;
 
 use taskferry_contract::{Error, RedisSettings, Store};
 
-pub(crate) use dead::{DeadLetters, LetterDetail, LetterName, Prepared, Ready, Retrier};
+pub(crate) use dead::{DeadLetters, LetterDetail, LetterName, Prepared, Ready, Retrier, Revival};
 pub(crate) use overview::{Overview, SeenWorker};
 pub(crate) use tools::{Registered, Tools, read_definition};
 
@@ -27,6 +27,11 @@ impl Operator {
             store: Store::new(redis)?,
             url: redis.url.clone(),
         })
+    }
+
+    /// The same with nothing but an address.
+    pub(crate) fn at(url: &str) -> Result<Self, Error> {
+        Self::new(&RedisSettings::new(url))
     }
 
     /// How it all stands at one moment, or nearly so.

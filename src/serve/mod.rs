@@ -9,7 +9,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context as _;
-use taskferry_contract::Store;
 use taskferry_process::{StopSignal, StopSignals, keep_running};
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
@@ -67,7 +66,7 @@ pub(crate) struct Server {
     config: ServeConfig,
     listener: TcpListener,
     pub(crate) address: SocketAddr,
-    pub(crate) bridge: Bridge,
+    bridge: Bridge,
 }
 
 impl Server {
@@ -78,16 +77,29 @@ impl Server {
         let address = listener
             .local_addr()
             .context("the listener has no address")?;
-        let store = Store::new(&config.redis)
-            .context("redis_url cannot be used")?
-            .with_replication(config.replication());
-        let bridge = Bridge::new(store, config.limits);
+        let bridge = Bridge::new(&config.redis, config.replication(), config.limits)
+            .context("redis_url cannot be used")?;
         Ok(Self {
             config,
             listener,
             address,
             bridge,
         })
+    }
+
+    /// The names of the registered tools, once there are some.
+    pub(crate) fn first_tools(&self) -> impl Future<Output = Vec<String>> + use<> {
+        let bridge = self.bridge.clone();
+        async move {
+            let mut changes = bridge.catalog().changes();
+            loop {
+                let tools = bridge.catalog().all();
+                if !tools.is_empty() || changes.changed().await.is_err() {
+                    let names = tools.iter().map(|tool| tool.definition.name.to_string());
+                    return names.collect();
+                }
+            }
+        }
     }
 
     /// Serves until `stop`, then lets open requests end within the drain timeout.

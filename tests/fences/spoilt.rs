@@ -97,6 +97,16 @@ fn each_kind_of_breach_is_told_by_file_and_line() {
             "src/mcp/modern/spoilt.rs takes from src/mcp/legacy/mod.rs (Thing in line 1): mcp::modern may not take from mcp::legacy",
         ),
         (
+            "src/mcp/wait/mod.rs",
+            "use taskferry_contract::Store;",
+            "src/mcp/wait/spoilt.rs takes from contract/src/store/mod.rs (Store in line 1): mcp::wait may not take from contract::store",
+        ),
+        (
+            "src/cli/mod.rs",
+            "fn f(_: taskferry_contract::ReviveReply) {}",
+            "src/cli/spoilt.rs takes from contract/src/store/operate/revive.rs (ReviveReply in line 1): cli may not take from contract::store",
+        ),
+        (
             "process/src/lib.rs",
             "use taskferry_worker::Builder;",
             "process/src/spoilt.rs takes from worker/src/worker/builder.rs (Builder in line 1): process may not take from worker",

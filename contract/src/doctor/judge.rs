@@ -3,7 +3,7 @@
 
 use crate::connection::Info;
 use crate::doctor::config::Config;
-use crate::doctor::finding::Finding;
+use crate::model::finding::Finding;
 use crate::model::overview::Misplaced;
 
 /// Above this difference of clocks, ms: a warning.
@@ -199,7 +199,7 @@ mod tests {
     use std::collections::HashMap;
 
     use super::*;
-    use crate::doctor::finding::Verdict;
+    use crate::model::finding::Verdict;
 
     #[test]
     fn the_time_of_the_round_trip_is_not_counted() {

@@ -3,17 +3,15 @@
 
 mod config;
 mod durable;
-mod finding;
 mod judge;
 mod kept;
 mod permissions;
 mod persistence;
 
-pub use finding::{Finding, Verdict};
-
 use crate::clock::local_ms;
 use crate::error::{Error, has_code};
 use crate::model::durability::Durability;
+use crate::model::finding::{Finding, Verdict};
 use crate::model::version::CONTRACT_VERSION;
 use crate::store::Store;
 

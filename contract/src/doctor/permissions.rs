@@ -7,9 +7,9 @@ use std::time::Duration;
 
 use redis::{Cmd, Value};
 
-use crate::doctor::finding::Finding;
 use crate::error::Error;
 use crate::model::durability::Durability;
+use crate::model::finding::Finding;
 use crate::model::names::ReplicaId;
 use crate::model::shard::Shard;
 use crate::store::Store;

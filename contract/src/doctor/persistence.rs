@@ -2,9 +2,9 @@
 
 use crate::connection::Info;
 use crate::doctor::config::Config;
-use crate::doctor::finding::Finding;
 use crate::doctor::kept::{Kept, Seen};
 use crate::model::durability::Durability;
+use crate::model::finding::Finding;
 
 /// The findings on disk and Redis replicas; with `wanted`, whether they are as much as that level asks for.
 pub(super) fn judge(info: &Info, config: &Config, wanted: Option<Durability>) -> Vec<Finding> {
@@ -89,7 +89,7 @@ mod tests {
     use std::collections::HashMap;
 
     use super::*;
-    use crate::doctor::finding::Verdict;
+    use crate::model::finding::Verdict;
 
     fn verdict(aof: &str, fsync: Option<&str>, wanted: Option<&str>) -> Verdict {
         let info = Info::parse(&format!("aof_enabled:{aof}"));

@@ -35,6 +35,7 @@ pub(crate) mod attempt;
 pub(crate) mod client_task;
 pub(crate) mod dead_letter;
 pub(crate) mod durability;
+pub(crate) mod finding;
 pub(crate) mod ids;
 pub(crate) mod job;
 pub(crate) mod log;

@@ -5,11 +5,11 @@ use std::collections::BTreeMap;
 use anyhow::Context as _;
 use clap::{Arg, ArgAction, ArgMatches};
 use serde_json::json;
-use taskferry_contract::{DeadLetter, Remains, ReviveReply};
+use taskferry_contract::{DeadLetter, Remains};
 
 use crate::cli::format::plain;
 use crate::cli::output::{print, say};
-use crate::operator::{Prepared, Ready, Retrier};
+use crate::operator::{Prepared, Ready, Retrier, Revival};
 
 /// The flag that takes the risk of a second run.
 const SECOND_RUN: &str = "risk-second-run";
@@ -107,8 +107,8 @@ impl<'a> Retry<'a> {
         let reply =
             reply.with_context(|| format!("it is unknown whether {id} was queued for {task}"))?;
         match reply {
-            ReviveReply::Queued => self.tell_queued(letter, &ready),
-            ReviveReply::Gone => {
+            Revival::Queued => self.tell_queued(letter, &ready),
+            Revival::Gone => {
                 let letter = letter.id;
                 say(&format!(
                     "taskferry: {letter} is gone: it was retried or purged meanwhile"

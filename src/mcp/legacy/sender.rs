@@ -5,12 +5,11 @@ use std::collections::{HashMap, HashSet};
 use serde_json::json;
 use serde_json::value::RawValue;
 use taskferry_contract::{
-    DeliverReply, OrphanedTask, Owner, PollReply, Question, RawObject, RequestNote, SessionId,
-    TaskId, TaskView,
+    OrphanedTask, Owner, Question, RawObject, RequestNote, SessionId, TaskId, TaskView,
 };
 use tokio::time::{Instant, sleep_until};
 
-use crate::bridge::{Bridge, BridgeError, Via};
+use crate::bridge::{Bridge, BridgeError, MayBeSent, ToPoll, Via};
 use crate::mcp::legacy::receiver::{self, Receiver};
 use crate::mcp::legacy::related::{RELATED_TASK, related};
 use crate::mcp::legacy::request_name::digest;
@@ -179,19 +178,19 @@ impl QuestionSender {
             sender: &self.name,
             session: self.session,
         };
-        let reply = bridge
+        let may_be_sent = bridge
             .questions()
             .deliver(view.id, &view.owner, &question.key, via)
             .await?;
         let sent = (view.id, question.key.clone());
-        match reply {
-            DeliverReply::Send { request, lives } if self.sent.insert(sent) => {
+        Ok(match may_be_sent {
+            Some(MayBeSent { request, lives }) if self.sent.insert(sent) => {
                 let id = format!("{}/{}", view.id, question.key);
                 let ttl_ms = u64::try_from(lives.as_millis()).unwrap_or(u64::MAX);
-                Ok(request_of(view, &id, &request, (self.receiver, ttl_ms)))
+                request_of(view, &id, &request, (self.receiver, ttl_ms))
             }
-            _ => Ok(None),
-        }
+            _ => None,
+        })
     }
 
     async fn ask_client_task(
@@ -204,34 +203,29 @@ impl QuestionSender {
             sender: &self.name,
             session: self.session,
         };
-        let reply = bridge
+        let polls = bridge
             .client_tasks()
             .poll(view.id, &view.owner, key, via)
             .await?;
-        let (message, next) = match reply {
-            PollReply::Send {
-                fetch,
-                number,
-                task,
-                next,
-            } => {
-                let method = if fetch {
-                    Method::TaskResult
-                } else {
-                    Method::GetTask
-                };
-                let question = format!("{}/{key}", view.id);
-                let message = receiver::message(&question, method, number, &task);
-                self.client_tasks.insert((view.id, key.to_owned()), task);
-                (Some(message), next)
-            }
-            PollReply::Wait { next } => (None, next),
-            PollReply::Taken | PollReply::Ignored | PollReply::NotFound => return Ok(None),
+        let Some(ToPoll { now, next }) = polls else {
+            return Ok(None);
         };
         let next = Instant::now() + next;
         let due = self.due.entry(view.id).or_insert(next);
         *due = next.min(*due);
-        Ok(message)
+        let Some(poll) = now else {
+            return Ok(None);
+        };
+        let method = if poll.fetch {
+            Method::TaskResult
+        } else {
+            Method::GetTask
+        };
+        let question = format!("{}/{key}", view.id);
+        let message = receiver::message(&question, method, poll.number, &poll.task);
+        self.client_tasks
+            .insert((view.id, key.to_owned()), poll.task);
+        Ok(Some(message))
     }
 
     /// Whether the client's own tasks can be cancelled.

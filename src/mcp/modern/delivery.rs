@@ -1,7 +1,6 @@
 //! The way to a client of this era: what its job asks ends the request, which the client makes again with the answers.
 
 use serde_json::value::RawValue;
-use taskferry_contract::Leaver;
 
 use crate::bridge::{Bridge, BridgeError, Carried};
 use crate::mcp::modern::envelope::lacking;
@@ -45,11 +44,7 @@ impl Delivery for ReturnDelivery {
             return nothing();
         }
         if watch.has_joined() {
-            let leaver = Leaver {
-                holder: watch.joined_as(),
-                on_purpose: false,
-            };
-            bridge.calls().leave(view.id, &view.owner, leaver).await?;
+            bridge.calls().leave(watch).await?;
         }
         let text = capabilities::text(&view.tool, &missing);
         let refusal = lacking(text, &missing.into());

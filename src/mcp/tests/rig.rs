@@ -71,7 +71,7 @@ impl Rig {
             owner_cap: 0,
             plain_keep: Duration::from_secs(60),
         };
-        let bridge = Bridge::new(Store::new(&settings).unwrap(), limits);
+        let bridge = Bridge::new(&settings, None, limits).unwrap();
         let (kept, ends) = (bridge.clone(), stop.clone());
         tracker.spawn(async move { kept.run(&ends).await });
         let settings = McpSettings {

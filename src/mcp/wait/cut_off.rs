@@ -72,11 +72,7 @@ impl<D: Delivery> Wait<D> {
         if self.watch.is_found_again() {
             return self.given_up(AS_ANOTHER);
         }
-        match bridge
-            .calls()
-            .leave(task, self.watch.owner(), self.leaver())
-            .await
-        {
+        match bridge.calls().leave(&self.watch).await {
             Ok(()) => self.given_up(CANCELLED),
             Err(error) => {
                 tracing::warn!(%task, error = error.sentence(), "a call could not be cancelled, and the server stops");

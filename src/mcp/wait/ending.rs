@@ -59,12 +59,12 @@ impl<D: Delivery> Wait<D> {
 
     /// Cancels the job, whose client is gone.
     pub(super) async fn cancel(&self, bridge: &Bridge) {
-        let (id, owner) = (self.watch.id(), self.watch.owner());
         for _ in 0..CANCELS_TRIED {
-            match bridge.calls().leave(id, owner, self.leaver()).await {
+            match bridge.calls().leave(&self.watch).await {
                 Ok(()) | Err(BridgeError::NotFound) => return,
                 Err(error) => {
-                    tracing::warn!(task = %id, error = error.sentence(), "a call whose client left could not be cancelled");
+                    let task = self.watch.id();
+                    tracing::warn!(%task, error = error.sentence(), "a call whose client left could not be cancelled");
                 }
             }
             tokio::time::sleep(CANCEL_AGAIN).await;

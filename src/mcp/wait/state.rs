@@ -1,7 +1,6 @@
 //! A request that waits for a job.
 
 use serde_json::value::RawValue;
-use taskferry_contract::Leaver;
 
 use crate::bridge::{BridgeError, Watch};
 use crate::mcp::jsonrpc::RpcError;
@@ -90,14 +89,6 @@ impl<D: Delivery> Wait<D> {
     /// May be answered by a task.
     pub(in crate::mcp) fn or_by_a_task(self, as_task: Option<AsTask>) -> Self {
         Self { as_task, ..self }
-    }
-
-    /// The request as one that leaves its job unasked.
-    pub(super) fn leaver(&self) -> Leaver {
-        Leaver {
-            holder: self.watch.joined_as(),
-            on_purpose: false,
-        }
     }
 
     /// The answer where the job cannot be looked at.

@@ -9,7 +9,7 @@ use taskferry_contract::{
     DeadLetter, Error, LetterFilter, LetterId, Remains, Store, TaskId, TaskView,
 };
 
-pub(crate) use retry::{Prepared, Ready, Retrier};
+pub(crate) use retry::{Prepared, Ready, Retrier, Revival};
 
 /// So many letters are read at once.
 const BATCH: usize = 200;

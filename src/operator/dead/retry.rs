@@ -49,6 +49,15 @@ impl Ready {
     }
 }
 
+/// What became of a letter whose job was to be queued again.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Revival {
+    /// The new job is queued; the letter is gone.
+    Queued,
+    /// The letter was retried or purged by somebody else meanwhile.
+    Gone,
+}
+
 /// Why a job cannot be queued again.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum Unfit {
@@ -109,13 +118,15 @@ impl<'a> Retrier<'a> {
         &self,
         letter: &DeadLetter,
         ready: &Ready,
-    ) -> Result<ReviveReply, Error> {
+    ) -> Result<Revival, Error> {
         let (remains, tool, id) = (&ready.remains, &ready.tool.definition, ready.new_task);
         let mut repeats = 0;
         loop {
             match self.store.revive(letter, remains, tool, id).await {
                 Err(error) if error.is_transient() && repeats < REPEATS => repeats += 1,
-                reply => return reply,
+                Ok(ReviveReply::Queued) => return Ok(Revival::Queued),
+                Ok(ReviveReply::Gone) => return Ok(Revival::Gone),
+                Err(error) => return Err(error),
             }
             tokio::time::sleep(PAUSE).await;
         }

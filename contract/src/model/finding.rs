@@ -1,4 +1,4 @@
-//! What a check found, and how grave it is.
+//! What a check of Redis found, and how grave it is.
 
 /// How grave a finding is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
