@@ -4,6 +4,8 @@
 mod dead;
 mod examination;
 mod overview;
+#[cfg(test)]
+mod tests;
 mod tools;
 
 use taskferry_contract::{Error, RedisSettings, Store};
