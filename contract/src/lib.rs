@@ -48,14 +48,14 @@ pub use model::client_task::{
 pub use model::dead_letter::{DeadLetter, InvalidLetterId, LetterFilter, LetterId, Remains};
 pub use model::durability::{Durability, Replication, UnknownDurability};
 pub use model::finding::{Finding, Verdict};
-pub use model::ids::{AttemptNumber, EntryId, SessionId, TaskId};
+pub use model::ids::{AttemptNumber, EntryId, SenderId, SessionId, TaskId};
 pub use model::job::{Job, TaskView};
 pub use model::log::{LogLevel, LogLine, UnknownLevel};
 pub use model::names::{InvalidId, Owner, QueueName, ReplicaId, ToolName, WorkerId};
 pub use model::outcome::Outcome;
 pub use model::overview::{Misplaced, QueueOverview, ServerOverview, ShardOverview, Survey};
 pub use model::question::{
-    AskCapability, Question, Requestor, Sender, check_url, missing_capabilities,
+    AskCapability, Question, QuestionRef, Requestor, Sender, check_url, missing_capabilities,
 };
 pub use model::queue::QueueStream;
 pub use model::session::{DeliveryCursor, Lifetime, RequestNote, Session, StreamHold};

@@ -3,7 +3,8 @@
 use std::time::Duration;
 
 use taskferry_contract::{
-    ClientTask, ClientTaskReport, OrphanedTask, Owner, PollReply, SessionId, Store, TaskId,
+    ClientTask, ClientTaskReport, OrphanedTask, Owner, PollReply, QuestionRef, SessionId, Store,
+    TaskId,
 };
 
 use super::{BridgeError, Via};
@@ -42,13 +43,11 @@ impl ClientTasks {
     /// if another connection has the right to, or there is no such task any more.
     pub(crate) async fn poll(
         &self,
-        id: TaskId,
-        owner: &Owner,
-        key: &str,
+        question: QuestionRef<'_>,
         via: Via<'_>,
     ) -> Result<Option<ToPoll>, BridgeError> {
-        let question = (key, ASK_AGAIN);
-        let poll = self.store.poll_client_task(id, owner, question, via.into());
+        let sender = via.into();
+        let poll = self.store.poll_client_task(question, ASK_AGAIN, &sender);
         Ok(match poll.await? {
             PollReply::Send {
                 fetch,
@@ -80,27 +79,22 @@ impl ClientTasks {
     /// Notes what a client says of a task by which it answers a question.
     pub(crate) async fn note(
         &self,
-        id: TaskId,
-        owner: &Owner,
-        key: &str,
+        question: QuestionRef<'_>,
         said: ClientTaskReport<'_>,
     ) -> Result<(), BridgeError> {
-        let noted = self.store.note_client_task(id, owner, key, said).await?;
-        tracing::debug!(task = %id, key, ?noted, "a client's task");
+        let noted = self.store.note_client_task(question, said).await?;
+        tracing::debug!(task = %question.task, key = question.key, ?noted, "a client's task");
         Ok(())
     }
 
     /// Stores the outcome of a client's task as the answer of its question, unless nothing waits for it.
     pub(crate) async fn answer(
         &self,
-        id: TaskId,
-        owner: &Owner,
-        question: (&str, SessionId),
+        question: QuestionRef<'_>,
+        session: SessionId,
         answer: &str,
     ) -> Result<(), BridgeError> {
-        let stored = self
-            .store
-            .answer_by_client_task(id, owner, question, answer);
+        let stored = self.store.answer_by_client_task(question, session, answer);
         stored.await?;
         Ok(())
     }

@@ -4,8 +4,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use taskferry_contract::{
-    Alias, LeaveReply, Leaver, Owner, PromoteReply, ReplicaId, Requestor, Status, Store,
-    Submission, TaskId, TaskView,
+    Alias, LeaveReply, Leaver, Owner, PromoteReply, QuestionRef, ReplicaId, Requestor, Status,
+    Store, Submission, TaskId, TaskView,
 };
 
 use super::fleet::KnownFleet;
@@ -80,7 +80,12 @@ impl Calls {
         answers: &[(&str, &str)],
     ) -> Result<Watch, BridgeError> {
         for (key, answer) in answers {
-            self.store.answer_input(id, owner, key, answer).await?;
+            let question = QuestionRef {
+                task: id,
+                owner,
+                key,
+            };
+            self.store.answer_input(question, answer).await?;
         }
         let mut watch = self.waiters.watch(id, owner);
         let now = self.store.watch(id, owner, &self.replica).await?;

@@ -3,7 +3,8 @@
 use std::time::Duration;
 
 use taskferry_contract::{
-    AnswerReply, DeliverReply, Owner, Question, ReplicaId, Sender, SessionId, Store, TaskId,
+    AnswerReply, DeliverReply, Owner, Question, QuestionRef, ReplicaId, Sender, SenderId,
+    SessionId, Store, TaskId,
 };
 
 use super::BridgeError;
@@ -17,15 +18,15 @@ const ABANDONED: Duration = Duration::from_secs(60);
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Via<'a> {
     /// Its name among those of all replicas.
-    pub(crate) sender: &'a str,
+    pub(crate) sender: &'a SenderId,
     /// The session whose connection it is.
     pub(crate) session: SessionId,
 }
 
-impl<'a> From<Via<'a>> for Sender<'a> {
-    fn from(via: Via<'a>) -> Self {
+impl From<Via<'_>> for Sender {
+    fn from(via: Via<'_>) -> Self {
         Self {
-            id: via.sender,
+            id: via.sender.clone(),
             session: via.session,
             valid: RIGHT_TO_SEND,
         }
@@ -50,8 +51,8 @@ pub(crate) struct Questions {
 
 impl Questions {
     /// A name for a connection over which questions are sent.
-    pub(crate) fn new_sender(&self) -> String {
-        format!("{}:{:08x}", self.replica, rand::random::<u32>())
+    pub(crate) fn new_sender(&self) -> SenderId {
+        SenderId::random(&self.replica)
     }
 
     /// The open questions of a task that `poll` showed to its owner.
@@ -63,13 +64,11 @@ impl Questions {
     /// connection has it, the client answers by a task of its own, or the question is not open any more.
     pub(crate) async fn deliver(
         &self,
-        id: TaskId,
-        owner: &Owner,
-        key: &str,
+        question: QuestionRef<'_>,
         via: Via<'_>,
     ) -> Result<Option<MayBeSent>, BridgeError> {
-        let question = (key, ABANDONED);
-        let deliver = self.store.deliver_input(id, owner, question, via.into());
+        let sender = via.into();
+        let deliver = self.store.deliver_input(question, ABANDONED, &sender);
         Ok(match deliver.await? {
             DeliverReply::Send { request, lives } => Some(MayBeSent { request, lives }),
             DeliverReply::Taken | DeliverReply::Ignored | DeliverReply::NotFound => None,
@@ -84,7 +83,12 @@ impl Questions {
         answers: &[(&str, &str)],
     ) -> Result<(), BridgeError> {
         for (key, answer) in answers {
-            if self.store.answer_input(id, owner, key, answer).await? == AnswerReply::NotFound {
+            let question = QuestionRef {
+                task: id,
+                owner,
+                key,
+            };
+            if self.store.answer_input(question, answer).await? == AnswerReply::NotFound {
                 return Err(BridgeError::NotFound);
             }
         }
@@ -92,7 +96,7 @@ impl Questions {
     }
 
     /// Gives the unanswered questions of a connection that closed to whoever has another.
-    pub(crate) async fn recall(&self, id: TaskId, owner: &Owner, sender: &str) {
+    pub(crate) async fn recall(&self, id: TaskId, owner: &Owner, sender: &SenderId) {
         if let Err(error) = self.store.recall_input(id, owner, sender).await {
             tracing::warn!(task = %id, %error, "questions that were sent over a closed connection could not be recalled");
         }

@@ -5,7 +5,7 @@ use std::str::FromStr;
 
 use uuid::Uuid;
 
-use crate::model::names::InvalidId;
+use crate::model::names::{InvalidId, ReplicaId};
 use crate::model::shard::Shard;
 
 /// `<shard>-<uuid v4>`: what clients hold. Any front end derives every key from it; 122 random bits make it unguessable.
@@ -94,6 +94,57 @@ impl FromStr for SessionId {
     }
 }
 
+/// A connection of a front end over which messages go out to a client: `<replica>:<8 hex digits>`, unique among all front ends.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct SenderId {
+    replica: ReplicaId,
+    number: u32,
+}
+
+impl SenderId {
+    /// A fresh id of a connection of this front end.
+    #[must_use]
+    pub fn random(replica: &ReplicaId) -> Self {
+        Self {
+            replica: replica.clone(),
+            number: rand::random(),
+        }
+    }
+
+    /// The front end whose connection it is.
+    #[must_use]
+    pub fn replica(&self) -> &ReplicaId {
+        &self.replica
+    }
+}
+
+impl fmt::Display for SenderId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}:{:08x}", self.replica, self.number)
+    }
+}
+
+impl FromStr for SenderId {
+    type Err = InvalidId;
+
+    fn from_str(text: &str) -> Result<Self, InvalidId> {
+        let read = || {
+            let (replica, number) = text.split_once(':')?;
+            Some(Self {
+                replica: replica.parse().ok()?,
+                number: u32::from_str_radix(number, 16).ok()?,
+            })
+        };
+        read().ok_or_else(|| {
+            InvalidId::new(
+                "sender id",
+                text,
+                "it is <replica>:<8 hex digits>, as a front end wrote it",
+            )
+        })
+    }
+}
+
 /// The number of an attempt, from 1; the fencing token of everything a worker writes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct AttemptNumber(pub u64);
@@ -125,6 +176,19 @@ impl From<String> for EntryId {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_sender_id_reads_back() {
+        let replica: ReplicaId = "r1".parse().unwrap();
+        let id = SenderId::random(&replica);
+        assert_eq!(
+            (id.to_string().parse().as_ref(), id.replica()),
+            (Ok(&id), &replica)
+        );
+        for wrong in ["", "r1", "r1:", ":00c0ffee", "r 1:00c0ffee", "r1:x"] {
+            assert!(wrong.parse::<SenderId>().is_err(), "{wrong}");
+        }
+    }
 
     #[test]
     fn a_task_id_has_one_spelling() {

@@ -4,7 +4,8 @@ use serde_json::{Map, Value, json};
 use std::time::Duration;
 
 use crate::model::client_task::ClientTask;
-use crate::model::ids::SessionId;
+use crate::model::ids::{SenderId, SessionId, TaskId};
+use crate::model::names::Owner;
 
 /// A question to the client.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -27,12 +28,22 @@ pub struct Requestor {
     pub progress_token: Option<String>,
 }
 
+/// Which question is meant: of which task, as whose, and under which key.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct QuestionRef<'a> {
+    /// The task.
+    pub task: TaskId,
+    /// The owner. Whoever names another than the task's is told that there is no such task.
+    pub owner: &'a Owner,
+    /// The key of the question, which it keeps for the job's whole life.
+    pub key: &'a str,
+}
+
 /// A connection of a front end to a legacy client, over which it can send questions.
-#[derive(Debug, Clone, Copy)]
-pub struct Sender<'a> {
-    /// Unique among the connections of all front ends. Has no space: the record stores it behind one (`sent:<question
-    /// key>`).
-    pub id: &'a str,
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Sender {
+    /// Which connection it is.
+    pub id: SenderId,
     /// The session whose connection it is.
     pub session: SessionId,
     /// Only one connection may send a question: the one that has the right to send it. How long this connection keeps that

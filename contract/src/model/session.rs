@@ -1,7 +1,7 @@
 //! Sessions of the legacy protocol: what `initialize` settled, what is known of their requests, and up to where progress
 //! and log of their tasks were delivered.
 
-use crate::model::ids::TaskId;
+use crate::model::ids::{SenderId, TaskId};
 use crate::model::log::LogLevel;
 use crate::model::names::Owner;
 
@@ -35,7 +35,7 @@ pub enum StreamHold {
     /// The connection is the session's own stream.
     Held {
         /// The id of another connection that was the stream until now.
-        before: Option<String>,
+        before: Option<SenderId>,
     },
     /// Another connection is the session's own stream.
     Taken,

@@ -1,7 +1,8 @@
 //! `ask_input`, park and `answer_input`: questions to the client.
 
 use taskferry_contract::{
-    AnswerReply, AskReply, CancelReply, ClaimReply, FinishReply, Owner, ParkReply, Question, Status,
+    AnswerReply, AskReply, CancelReply, ClaimReply, FinishReply, Owner, ParkReply, Question,
+    QuestionRef, Status,
 };
 
 use crate::rig::{QUESTION, Rig, pairs};
@@ -29,12 +30,12 @@ async fn a_question_is_open_until_its_answer_comes() {
 
     let stored = rig
         .store
-        .answer_input(id, &rig.owner, "a", r#"{"x":1}"#)
+        .answer_input(rig.question(id, "a"), r#"{"x":1}"#)
         .await;
     assert_eq!(stored.unwrap(), AnswerReply::Stored { open: 1 });
     assert_eq!(rig.status(id).await, Some(Status::InputRequired));
     assert_eq!(rig.store.questions(id).await.unwrap(), [question("b")]);
-    let stored = rig.store.answer_input(id, &rig.owner, "b", "2").await;
+    let stored = rig.store.answer_input(rig.question(id, "b"), "2").await;
     assert_eq!(stored.unwrap(), AnswerReply::Stored { open: 0 });
     assert_eq!(rig.status(id).await, Some(Status::Working));
     assert_eq!(rig.store.questions(id).await.unwrap(), []);
@@ -88,7 +89,7 @@ async fn questions_asked_together_are_open_together_but_for_those_with_an_answer
     assert_eq!(counts(&mut rig).await, ("2".into(), "2".into()));
 
     let answer = async |rig: &Rig, key: &str| {
-        let stored = rig.store.answer_input(id, &rig.owner, key, "1").await;
+        let stored = rig.store.answer_input(rig.question(id, key), "1").await;
         stored.unwrap()
     };
     assert_eq!(answer(&rig, "b").await, AnswerReply::Stored { open: 1 });
@@ -117,7 +118,7 @@ async fn ignores_answers_that_nothing_waits_for() {
         .await
         .unwrap();
     let answer = async |rig: &Rig, key: &str| {
-        let stored = rig.store.answer_input(id, &rig.owner, key, "1").await;
+        let stored = rig.store.answer_input(rig.question(id, key), "1").await;
         stored.unwrap()
     };
     assert_eq!(answer(&rig, "b").await, AnswerReply::Ignored, "never asked");
@@ -151,7 +152,18 @@ async fn an_answer_of_another_owner_finds_nothing() {
         .await
         .unwrap();
     for owner in [Owner::named("bob").unwrap(), Owner::anonymous()] {
-        let stored = rig.store.answer_input(id, &owner, "a", "1").await.unwrap();
+        let stored = rig
+            .store
+            .answer_input(
+                QuestionRef {
+                    task: id,
+                    owner: &owner,
+                    key: "a",
+                },
+                "1",
+            )
+            .await
+            .unwrap();
         assert_eq!(stored, AnswerReply::NotFound);
     }
     assert_eq!(rig.store.questions(id).await.unwrap(), [question("a")]);
@@ -174,13 +186,13 @@ async fn a_parked_job_holds_nothing_and_its_last_answer_queues_it_again() {
     assert_eq!(rig.status(id).await, Some(Status::InputRequired));
 
     rig.store
-        .answer_input(id, &rig.owner, "b", "2")
+        .answer_input(rig.question(id, "b"), "2")
         .await
         .unwrap();
     assert_eq!(rig.queue_length().await, 0);
     assert_eq!(rig.status(id).await, Some(Status::InputRequired));
     rig.store
-        .answer_input(id, &rig.owner, "a", "1")
+        .answer_input(rig.question(id, "a"), "1")
         .await
         .unwrap();
     assert_eq!(rig.queue_length().await, 1);
@@ -210,7 +222,7 @@ async fn does_not_park_when_nothing_is_open() {
         .unwrap();
     let id = hold.claimed.id;
     rig.store
-        .answer_input(id, &rig.owner, "a", "1")
+        .answer_input(rig.question(id, "a"), "1")
         .await
         .unwrap();
     assert_eq!(rig.store.park(&hold).await.unwrap(), ParkReply::Answered);
@@ -231,7 +243,7 @@ async fn a_parked_job_can_be_cancelled_and_its_answer_comes_too_late() {
     assert!(matches!(cancelled, CancelReply::Cancelled(_)));
     let late = rig
         .store
-        .answer_input(id, &rig.owner, "a", "1")
+        .answer_input(rig.question(id, "a"), "1")
         .await
         .unwrap();
     assert_eq!(late, AnswerReply::Ignored);
@@ -257,7 +269,7 @@ async fn a_job_that_expires_while_parked_or_asked_leaves_nothing() {
     for hold in [&parked, &asked] {
         let late = rig
             .store
-            .answer_input(hold.claimed.id, &rig.owner, "a", "1");
+            .answer_input(rig.question(hold.claimed.id, "a"), "1");
         assert_eq!(late.await.unwrap(), AnswerReply::NotFound);
         assert_eq!(rig.record(hold.claimed.id).await.len(), 0);
     }
@@ -281,7 +293,7 @@ async fn an_answer_that_comes_between_attempts_waits_for_the_next_one() {
     assert_eq!(rig.status(id).await, Some(Status::Working));
     let stored = rig
         .store
-        .answer_input(id, &rig.owner, "a", "1")
+        .answer_input(rig.question(id, "a"), "1")
         .await
         .unwrap();
     assert_eq!(stored, AnswerReply::Stored { open: 0 });
@@ -293,7 +305,7 @@ async fn an_answer_that_comes_between_attempts_waits_for_the_next_one() {
         .unwrap();
     rig.retry(&second).await;
     rig.store
-        .answer_input(id, &rig.owner, "b", "2")
+        .answer_input(rig.question(id, "b"), "2")
         .await
         .unwrap();
     assert_eq!(rig.status(id).await, Some(Status::Queued));

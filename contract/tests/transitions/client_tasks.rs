@@ -5,11 +5,11 @@ use std::time::Duration;
 
 use taskferry_contract::{
     AnswerReply, ClientTaskReport, ClientTaskStatus, DeliverReply, HeldAttempt, OrphanedTask,
-    Owner, PollReply, ReportOccasion, ReportReply, SessionId, Status, TaskId,
+    Owner, PollReply, QuestionRef, ReportOccasion, ReportReply, Sender, SessionId, Status, TaskId,
 };
 use taskferry_testing::{eventually, eventually_some};
 
-use crate::rig::{QUESTION, Rig, sender_of, session};
+use crate::rig::{QUESTION, Rig, sender, sender_of, session};
 
 const AGAIN: Duration = Duration::from_secs(10);
 /// Longer than a test.
@@ -49,31 +49,28 @@ fn made(poll: Duration) -> ClientTaskReport<'static> {
 }
 
 async fn note(rig: &Rig, id: TaskId, said: ClientTaskReport<'_>) -> ReportReply {
-    let note = rig.store.note_client_task(id, &rig.owner, "a", said);
+    let note = rig.store.note_client_task(rig.question(id, "a"), said);
     note.await.unwrap()
 }
 
-async fn poll(rig: &Rig, id: TaskId, carrier: &str) -> PollReply {
-    poll_by(rig, id, (carrier, session(1))).await
+async fn poll(rig: &Rig, id: TaskId, replica: &str) -> PollReply {
+    poll_by(rig, rig.question(id, "a"), &sender(replica)).await
 }
 
-async fn poll_by(rig: &Rig, id: TaskId, (carrier, session): (&str, SessionId)) -> PollReply {
-    let sender = sender_of(carrier, session);
-    let poll = rig
-        .store
-        .poll_client_task(id, &rig.owner, ("a", AGAIN), sender);
+async fn poll_by(rig: &Rig, question: QuestionRef<'_>, sender: &Sender) -> PollReply {
+    let poll = rig.store.poll_client_task(question, AGAIN, sender);
     poll.await.unwrap()
 }
 
 /// What is sent at once: whether it fetches, and its number.
-async fn sent(rig: &Rig, id: TaskId, carrier: &str) -> (bool, u64) {
-    what_is_sent(poll(rig, id, carrier).await)
+async fn sent(rig: &Rig, id: TaskId, replica: &str) -> (bool, u64) {
+    what_is_sent(poll(rig, id, replica).await)
 }
 
 /// What is sent when it is due, after [`QUICK`].
-async fn due(rig: &Rig, id: TaskId, carrier: &str) -> (bool, u64) {
+async fn due(rig: &Rig, id: TaskId, replica: &str) -> (bool, u64) {
     let reply = eventually_some(DUE, "it is due", async || {
-        let reply = poll(rig, id, carrier).await;
+        let reply = poll(rig, id, replica).await;
         (!matches!(reply, PollReply::Wait { .. })).then_some(reply)
     });
     what_is_sent(reply.await)
@@ -94,17 +91,18 @@ fn what_is_sent(reply: PollReply) -> (bool, u64) {
     }
 }
 
-async fn waits(rig: &Rig, id: TaskId, carrier: &str) -> Duration {
-    match poll(rig, id, carrier).await {
+async fn waits(rig: &Rig, id: TaskId, replica: &str) -> Duration {
+    match poll(rig, id, replica).await {
         PollReply::Wait { next } => next,
         other => panic!("nothing to wait for, but {other:?}"),
     }
 }
 
 async fn answer(rig: &Rig, id: TaskId, from: SessionId) -> AnswerReply {
+    let question = rig.question(id, "a");
     let answer = rig
         .store
-        .answer_by_client_task(id, &rig.owner, ("a", from), r#"{"x":1}"#);
+        .answer_by_client_task(question, from, r#"{"x":1}"#);
     answer.await.unwrap()
 }
 
@@ -191,12 +189,15 @@ async fn a_task_that_wants_input_is_asked_for_its_result_once_and_then_how_it_st
 }
 
 #[tokio::test]
-async fn another_carrier_takes_over_and_repeats_what_has_no_answer() {
+async fn another_sender_takes_over_and_repeats_what_has_no_answer() {
     let rig = Rig::new().await;
     let (hold, id) = asked(&rig).await;
     note(&rig, id, made(QUICK)).await;
     assert_eq!(due(&rig, id, "c1").await, (false, 1));
-    let recalled = rig.store.recall_input(id, &rig.owner, "c1").await;
+    let recalled = rig
+        .store
+        .recall_input(id, &rig.owner, &sender("c1").id)
+        .await;
     assert_eq!(recalled.unwrap(), 1);
     assert_eq!(due(&rig, id, "c2").await, (false, 2));
     let late = said(ReportOccasion::Poll(1), ClientTaskStatus::Completed, None);
@@ -205,7 +206,7 @@ async fn another_carrier_takes_over_and_repeats_what_has_no_answer() {
 }
 
 #[tokio::test]
-async fn a_carrier_that_takes_over_before_anything_is_due_fetches_again_when_it_is() {
+async fn a_sender_that_takes_over_before_anything_is_due_fetches_again_when_it_is() {
     let mut rig = Rig::new().await;
     let (hold, id) = asked(&rig).await;
     let wants = said(
@@ -217,7 +218,10 @@ async fn a_carrier_that_takes_over_before_anything_is_due_fetches_again_when_it_
     assert_eq!(sent(&rig, id, "c1").await, (true, 1));
     let remote = rig.record(id).await["client_task:a"].clone();
     assert!(remote.contains(r#""fetching":true"#), "{remote}");
-    let recalled = rig.store.recall_input(id, &rig.owner, "c1").await;
+    let recalled = rig
+        .store
+        .recall_input(id, &rig.owner, &sender("c1").id)
+        .await;
     assert_eq!(recalled.unwrap(), 1);
     // What was asked over the other connection is forgotten, whenever the next comes.
     assert!(waits(&rig, id, "c2").await > SLOW / 2);
@@ -259,9 +263,8 @@ async fn a_question_that_a_clients_task_will_answer_is_put_to_no_other_session_u
     note(&rig, id, made(QUICK)).await;
     let deliver = async |number: u8, abandoned: Duration| {
         let sender = sender_of("c9", session(number));
-        let deliver = rig
-            .store
-            .deliver_input(id, &rig.owner, ("a", abandoned), sender);
+        let question = rig.question(id, "a");
+        let deliver = rig.store.deliver_input(question, abandoned, &sender);
         deliver.await.unwrap()
     };
     assert_eq!(
@@ -285,7 +288,7 @@ async fn a_question_that_a_clients_task_will_answer_is_put_to_no_other_session_u
 async fn a_task_that_comes_too_late_is_to_be_cancelled() {
     let rig = Rig::new().await;
     let (hold, id) = asked(&rig).await;
-    let direct = rig.store.answer_input(id, &rig.owner, "a", "1").await;
+    let direct = rig.store.answer_input(rig.question(id, "a"), "1").await;
     assert_eq!(direct.unwrap(), AnswerReply::Stored { open: 0 });
     assert_eq!(note(&rig, id, made(SLOW)).await, ReportReply::Late);
     assert_eq!(dropped(&rig, id, session(1)).await, orphan("t1"));
@@ -330,7 +333,7 @@ async fn nobody_else_can_note_ask_for_or_drop_a_clients_task() {
     let (hold, id) = asked(&rig).await;
     let never = rig
         .store
-        .note_client_task(id, &rig.owner, "never", made(SLOW))
+        .note_client_task(rig.question(id, "never"), made(SLOW))
         .await;
     assert_eq!(never.unwrap(), ReportReply::Ignored);
     note(&rig, id, made(SLOW)).await;
@@ -345,18 +348,18 @@ async fn nobody_else_can_note_ask_for_or_drop_a_clients_task() {
         "it has one"
     );
     assert_eq!(dropped(&rig, id, session(1)).await, orphan("t2"));
-    let other = poll_by(&rig, id, ("c2", session(2))).await;
+    let other = poll_by(&rig, rig.question(id, "a"), &sender_of("c2", session(2))).await;
     assert_eq!(other, PollReply::Ignored);
     let before = rig.record(id).await;
     let bob = Owner::named("bob").unwrap();
-    let noted = rig.store.note_client_task(id, &bob, "a", made(SLOW)).await;
+    let of_bob = QuestionRef {
+        owner: &bob,
+        ..rig.question(id, "a")
+    };
+    let noted = rig.store.note_client_task(of_bob, made(SLOW)).await;
     assert_eq!(noted.unwrap(), ReportReply::NotFound);
-    let sender = sender_of("c1", session(1));
-    let polled = rig
-        .store
-        .poll_client_task(id, &bob, ("a", AGAIN), sender)
-        .await;
-    assert_eq!(polled.unwrap(), PollReply::NotFound);
+    let polled = poll_by(&rig, of_bob, &sender("c1")).await;
+    assert_eq!(polled, PollReply::NotFound);
     assert_eq!(
         rig.store
             .drop_client_tasks(id, &bob, session(1))

@@ -116,8 +116,9 @@ async fn a_session_lives(rig: &mut Rig) {
     };
     let id = store.open_session(&opened, KEEP).await.unwrap();
     store.set_session_level(id, LogLevel::Info).await.unwrap();
-    store.open_session_stream(id, "r:1", KEEP).await.unwrap();
-    store.drop_session_stream(id, "r:1").await.unwrap();
+    let stream = sender("r").id;
+    store.open_session_stream(id, &stream, KEEP).await.unwrap();
+    store.drop_session_stream(id, &stream).await.unwrap();
     store.begin_session_request(id, "a", KEEP).await.unwrap();
     store.note_session_call(id, "a", task, KEEP).await.unwrap();
     store.cancel_session_request(id, "a").await.unwrap();
@@ -177,10 +178,10 @@ async fn a_question_is_answered(rig: &mut Rig) {
     let (store, owner, id) = (&rig.store, &rig.owner, hold.claimed.id);
     let asked = store.ask_input(&hold, &[("a", QUESTION)]);
     asked.await.unwrap();
-    let wish = ("a", KEEP);
-    let delivered = store.deliver_input(id, owner, wish, sender("c1"));
+    let (question, sender) = (rig.question(id, "a"), sender("c1"));
+    let delivered = store.deliver_input(question, KEEP, &sender);
     delivered.await.unwrap();
-    store.recall_input(id, owner, "c1").await.unwrap();
+    store.recall_input(id, owner, &sender.id).await.unwrap();
     let said = ClientTaskReport {
         session: session(1),
         by: ReportOccasion::Making("t1"),
@@ -188,11 +189,11 @@ async fn a_question_is_answered(rig: &mut Rig) {
         message: "",
         poll: Some(KEEP),
     };
-    store.note_client_task(id, owner, "a", said).await.unwrap();
-    let polled = store.poll_client_task(id, owner, wish, sender("c1"));
+    store.note_client_task(question, said).await.unwrap();
+    let polled = store.poll_client_task(question, KEEP, &sender);
     polled.await.unwrap();
     store.park(&hold).await.unwrap();
-    let answered = store.answer_input(id, owner, "a", "1");
+    let answered = store.answer_input(question, "1");
     answered.await.unwrap();
     store
         .drop_client_tasks(id, owner, session(1))

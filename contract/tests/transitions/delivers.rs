@@ -2,17 +2,18 @@
 
 use std::time::Duration;
 
-use taskferry_contract::{DeliverReply, HeldAttempt, Owner, TaskId};
+use taskferry_contract::{DeliverReply, HeldAttempt, Owner, QuestionRef, Sender, TaskId};
 
 use taskferry_testing::eventually;
 
 use crate::rig::{QUESTION, Rig, sender};
 
-async fn deliver(rig: &Rig, id: TaskId, key: &str, carrier: &str) -> Delivered {
-    let question = (key, Duration::ZERO);
-    let deliver = rig
-        .store
-        .deliver_input(id, &rig.owner, question, sender(carrier));
+async fn deliver(rig: &Rig, id: TaskId, key: &str, replica: &str) -> Delivered {
+    deliver_by(rig, rig.question(id, key), &sender(replica)).await
+}
+
+async fn deliver_by(rig: &Rig, question: QuestionRef<'_>, sender: &Sender) -> Delivered {
+    let deliver = rig.store.deliver_input(question, Duration::ZERO, sender);
     Delivered::from(deliver.await.unwrap())
 }
 
@@ -39,9 +40,10 @@ const TAKEN: Delivered = Delivered::Other(DeliverReply::Taken);
 const IGNORED: Delivered = Delivered::Other(DeliverReply::Ignored);
 const NOT_FOUND: Delivered = Delivered::Other(DeliverReply::NotFound);
 
-async fn recall(rig: &Rig, id: TaskId, carrier: &str) -> u64 {
-    let recall = rig.store.recall_input(id, &rig.owner, carrier).await;
-    recall.unwrap()
+async fn recall(rig: &Rig, id: TaskId, replica: &str) -> u64 {
+    let sender = sender(replica).id;
+    let recall = rig.store.recall_input(id, &rig.owner, &sender);
+    recall.await.unwrap()
 }
 
 fn send() -> Delivered {
@@ -60,7 +62,7 @@ async fn asked(rig: &Rig) -> HeldAttempt {
 }
 
 #[tokio::test]
-async fn one_carrier_sends_an_open_question() {
+async fn one_sender_sends_an_open_question() {
     let rig = Rig::new().await;
     let hold = asked(&rig).await;
     let id = hold.claimed.id;
@@ -68,7 +70,7 @@ async fn one_carrier_sends_an_open_question() {
     assert_eq!(deliver(&rig, id, "a", "c2").await, TAKEN);
     assert_eq!(deliver(&rig, id, "b", "c2").await, send());
     assert_eq!(deliver(&rig, id, "never", "c1").await, IGNORED);
-    let answer = rig.store.answer_input(id, &rig.owner, "a", "1").await;
+    let answer = rig.store.answer_input(rig.question(id, "a"), "1").await;
     answer.unwrap();
     assert_eq!(deliver(&rig, id, "a", "c2").await, IGNORED, "answered");
     rig.finish(&hold).await;
@@ -76,7 +78,7 @@ async fn one_carrier_sends_an_open_question() {
 }
 
 #[tokio::test]
-async fn a_carrier_keeps_its_right_by_asking_again_and_loses_it_by_silence() {
+async fn a_sender_keeps_its_right_by_asking_again_and_loses_it_by_silence() {
     let rig = Rig::new().await;
     let hold = asked(&rig).await;
     let id = hold.claimed.id;
@@ -85,9 +87,8 @@ async fn a_carrier_keeps_its_right_by_asking_again_and_loses_it_by_silence() {
     assert_eq!(deliver(&rig, id, "a", "c2").await, TAKEN);
     let mut brief = sender("c1");
     brief.valid = Duration::from_millis(1);
-    let question = ("a", Duration::ZERO);
-    let kept = rig.store.deliver_input(id, &rig.owner, question, brief);
-    assert_eq!(Delivered::from(kept.await.unwrap()), send());
+    let kept = deliver_by(&rig, rig.question(id, "a"), &brief).await;
+    assert_eq!(kept, send());
     eventually(Duration::from_secs(5), "the right lapses", async || {
         deliver(&rig, id, "a", "c2").await == send()
     })
@@ -97,7 +98,7 @@ async fn a_carrier_keeps_its_right_by_asking_again_and_loses_it_by_silence() {
 }
 
 #[tokio::test]
-async fn a_carrier_that_closes_gives_back_what_was_not_answered() {
+async fn a_sender_that_closes_gives_back_what_was_not_answered() {
     let rig = Rig::new().await;
     let hold = asked(&rig).await;
     let id = hold.claimed.id;
@@ -105,10 +106,10 @@ async fn a_carrier_that_closes_gives_back_what_was_not_answered() {
         .ask_input(&hold, &[("c", QUESTION)])
         .await
         .unwrap();
-    for (key, carrier) in [("a", "c1"), ("b", "c1"), ("c", "c2")] {
-        assert_eq!(deliver(&rig, id, key, carrier).await, send());
+    for (key, replica) in [("a", "c1"), ("b", "c1"), ("c", "c2")] {
+        assert_eq!(deliver(&rig, id, key, replica).await, send());
     }
-    let answer = rig.store.answer_input(id, &rig.owner, "a", "1").await;
+    let answer = rig.store.answer_input(rig.question(id, "a"), "1").await;
     answer.unwrap();
     assert_eq!(recall(&rig, id, "c1").await, 1);
     assert_eq!(
@@ -144,14 +145,15 @@ async fn another_owner_can_neither_send_nor_recall() {
     assert_eq!(deliver(&rig, id, "a", "c1").await, send());
     let before = rig.record(id).await;
     for owner in [Owner::named("bob").unwrap(), Owner::anonymous()] {
-        let sent = rig
-            .store
-            .deliver_input(id, &owner, ("b", Duration::ZERO), sender("c2"))
-            .await
-            .unwrap();
-        assert_eq!(sent, DeliverReply::NotFound);
-        let recalled = rig.store.recall_input(id, &owner, "c1").await.unwrap();
-        assert_eq!(recalled, 0);
+        let question = QuestionRef {
+            owner: &owner,
+            ..rig.question(id, "b")
+        };
+        let sent = deliver_by(&rig, question, &sender("c2")).await;
+        assert_eq!(sent, NOT_FOUND);
+        let first = sender("c1").id;
+        let recalled = rig.store.recall_input(id, &owner, &first).await;
+        assert_eq!(recalled.unwrap(), 0);
     }
     assert_eq!(rig.record(id).await, before);
     rig.expire(id).await;

@@ -26,7 +26,7 @@ async fn a_job_that_asks_first_is_queued_by_its_last_answer() {
     );
     let answer = async |key: &str| {
         rig.store
-            .answer_input(id, &rig.owner, key, "1")
+            .answer_input(rig.question(id, key), "1")
             .await
             .unwrap()
     };
@@ -62,7 +62,7 @@ async fn a_job_that_asks_first_can_be_cancelled_and_expires() {
         }
         let late = rig
             .store
-            .answer_input(id, &rig.owner, "a", "1")
+            .answer_input(rig.question(id, "a"), "1")
             .await
             .unwrap();
         assert_ne!(late, AnswerReply::Stored { open: 0 });

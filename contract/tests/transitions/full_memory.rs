@@ -60,7 +60,7 @@ async fn running_jobs_go_on_while_new_ones_are_refused() {
     for hold in [&asked, &parked] {
         let answered = rig
             .store
-            .answer_input(hold.claimed.id, &rig.owner, "a", "1");
+            .answer_input(rig.question(hold.claimed.id, "a"), "1");
         assert_eq!(answered.await.unwrap(), AnswerReply::Stored { open: 0 });
     }
     for id in [cancelled.claimed.id, asked.claimed.id, queued] {

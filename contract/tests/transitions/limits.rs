@@ -160,7 +160,7 @@ async fn every_way_out_of_an_attempt_frees_its_slot() {
     assert_eq!(left, 0, "after release, retry and park");
     let answer = rig
         .store
-        .answer_input(hold.claimed.id, &rig.owner, "k", "1");
+        .answer_input(rig.question(hold.claimed.id, "k"), "1");
     answer.await.unwrap();
     let (hold, _) = rig.start().await;
     rig.store

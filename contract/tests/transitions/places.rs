@@ -173,7 +173,7 @@ async fn a_job_that_was_away_comes_back_to_its_place() {
     let (other, _) = rig.start().await;
     assert_eq!(other.claimed.id, behind[2]);
     let late = waiting(&rig).await;
-    let answer = rig.store.answer_input(id, &rig.owner, "k", "1");
+    let answer = rig.store.answer_input(rig.question(id, "k"), "1");
     answer.await.unwrap();
     assert_eq!(waits(&rig, id).await, (WaitsFor::Slot, None));
     rig.finish(&other).await;

@@ -42,7 +42,7 @@ async fn a_renewal_brings_every_answer_and_none_that_is_missing() {
     let renewed = rig.store.renew_lease(&hold, LEASE).await.unwrap();
     assert_eq!(renewed, RenewReply::Renewed(Vec::new()));
     rig.store
-        .answer_input(id, &rig.owner, "b", "[2]")
+        .answer_input(rig.question(id, "b"), "[2]")
         .await
         .unwrap();
     let renewed = rig.store.renew_lease(&hold, LEASE).await.unwrap();

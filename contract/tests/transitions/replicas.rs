@@ -56,7 +56,7 @@ async fn what_a_client_is_told_of_is_on_a_replica_by_then() {
         let (hold, _) = rig.start().await;
         let asked = rig.store.ask_input(&hold, &[("a", QUESTION)]);
         asked.await.unwrap();
-        let answered = rig.store.answer_input(id, &rig.owner, "a", "1").await;
+        let answered = rig.store.answer_input(rig.question(id, "a"), "1").await;
         assert_eq!(answered.unwrap(), AnswerReply::Stored { open: 0 });
         assert_eq!(there.questions(id).await.unwrap(), []);
         rig.store.cancel(id, &rig.owner, "no").await.unwrap();

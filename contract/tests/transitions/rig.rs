@@ -8,9 +8,9 @@ use redis::aio::MultiplexedConnection;
 use redis::{FromRedisValue, ToRedisArgs};
 use taskferry_contract::{
     Alias, ClaimReply, DeliveredEntry, Delivery, FinishReply, HeldAttempt, Job, Outcome, Owner,
-    QueueName, QueueStream, RedisSettings, RetryReply, Scope, Sender, SessionId, Shard, Shards,
-    Source, Status, Store, Submission, SubmitReply, TaskId, TaskView, ToolDefinition, WorkerId,
-    WorkerInfo,
+    QuestionRef, QueueName, QueueStream, RedisSettings, RetryReply, Scope, Sender, SessionId,
+    Shard, Shards, Source, Status, Store, Submission, SubmitReply, TaskId, TaskView,
+    ToolDefinition, WorkerId, WorkerInfo,
 };
 use taskferry_testing::{ServerOptions, TestServer, eventually};
 
@@ -77,6 +77,15 @@ impl Rig {
         QueueStream {
             shard: self.shard,
             queue: &self.tool.queue,
+        }
+    }
+
+    /// A question of the owner's task.
+    pub(crate) fn question<'a>(&'a self, task: TaskId, key: &'a str) -> QuestionRef<'a> {
+        QuestionRef {
+            task,
+            owner: &self.owner,
+            key,
         }
     }
 
@@ -272,14 +281,14 @@ impl Rig {
     }
 }
 
-/// A session with a connection of this name.
-pub(crate) fn sender(carrier: &str) -> Sender<'_> {
-    sender_of(carrier, session(1))
+/// A connection of this front end, of one session.
+pub(crate) fn sender(replica: &str) -> Sender {
+    sender_of(replica, session(1))
 }
 
-pub(crate) fn sender_of(carrier: &str, session: SessionId) -> Sender<'_> {
+pub(crate) fn sender_of(replica: &str, session: SessionId) -> Sender {
     Sender {
-        id: carrier,
+        id: format!("{replica}:00c0ffee").parse().unwrap(),
         session,
         valid: Duration::from_secs(60),
     }

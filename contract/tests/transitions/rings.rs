@@ -102,12 +102,12 @@ async fn rings_who_waits_once_per_change() {
     rig.store.ask_input(&hold, ONE_QUESTION).await.unwrap();
     assert_eq!(rung(&mut rig, &mut at, "bell:r1").await, 1, "a question");
     rig.store
-        .answer_input(id, &rig.owner, "a", "1")
+        .answer_input(rig.question(id, "a"), "1")
         .await
         .unwrap();
     assert_eq!(rung(&mut rig, &mut at, "bell:r1").await, 1, "an answer");
     rig.store
-        .answer_input(id, &rig.owner, "a", "1")
+        .answer_input(rig.question(id, "a"), "1")
         .await
         .unwrap();
     assert_eq!(
@@ -150,14 +150,12 @@ async fn rings_when_a_question_may_be_sent_again() {
         .unwrap();
     watch(&rig, id, &replica).await.unwrap();
     let mut at = Listener::at(rig.store.replica_bell(&replica)).await;
-    let question = ("a", Duration::ZERO);
-    let sent = rig
-        .store
-        .deliver_input(id, &rig.owner, question, sender("c1"));
+    let (question, sender) = (rig.question(id, "a"), sender("c1"));
+    let sent = rig.store.deliver_input(question, Duration::ZERO, &sender);
     sent.await.unwrap();
     assert_eq!(rung(&mut rig, &mut at, "bell:r1").await, 0, "it was sent");
     for rings in [1, 0] {
-        let recalled = rig.store.recall_input(id, &rig.owner, "c1").await;
+        let recalled = rig.store.recall_input(id, &rig.owner, &sender.id).await;
         assert_eq!(recalled.unwrap(), rings);
         let rung = rung(&mut rig, &mut at, "bell:r1").await;
         assert_eq!(rung as u64, rings, "it was given back");
@@ -257,13 +255,13 @@ async fn rings_the_worker_that_holds_the_job_on_answers_and_cancels() {
     }
     assert_eq!(rung(&mut rig, &mut inbox, "inbox:w1").await, 0);
     rig.store
-        .answer_input(id, &rig.owner, "a", "1")
+        .answer_input(rig.question(id, "a"), "1")
         .await
         .unwrap();
     assert_eq!(inbox.next().await, Ring::Task(id));
     rig.store.park(&hold).await.unwrap();
     rig.store
-        .answer_input(id, &rig.owner, "b", "2")
+        .answer_input(rig.question(id, "b"), "2")
         .await
         .unwrap();
     assert_eq!(

@@ -3,11 +3,11 @@
 use std::time::Duration;
 
 use taskferry_contract::{
-    DeliveryCursor, Lifetime, Owner, RequestNote, Requestor, Session, SessionId, StreamHold,
-    Submission, TaskId,
+    DeliveryCursor, Lifetime, Owner, RequestNote, Requestor, SenderId, Session, SessionId,
+    StreamHold, Submission, TaskId,
 };
 
-use crate::rig::Rig;
+use crate::rig::{Rig, sender};
 
 const IDLE: Duration = Duration::from_secs(60);
 
@@ -68,14 +68,14 @@ async fn a_session_whose_owner_cannot_be_read_is_nobodys() {
     assert!(owner != rig.owner && !owner.is_anonymous() && owner.as_str() != "*");
 }
 
-/// The name of a connection of a replica.
-fn carrier(replica: &str) -> String {
-    format!("{replica}:00c0ffee")
+/// A connection of a replica.
+fn sender_id(replica: &str) -> SenderId {
+    sender(replica).id
 }
 
 fn held(before: Option<&str>) -> StreamHold {
     StreamHold::Held {
-        before: before.map(carrier),
+        before: before.map(sender_id),
     }
 }
 
@@ -85,7 +85,7 @@ async fn a_sessions_stream_is_the_one_that_was_opened_last() {
     let id = SessionId::random();
     assert_eq!(rig.store.session_stream(id).await.unwrap(), None);
     for (replica, before) in [("r1", None), ("r2", Some("r1")), ("r2", None)] {
-        let name = carrier(replica);
+        let name = sender_id(replica);
         let open = rig.store.open_session_stream(id, &name, IDLE);
         assert_eq!(open.await.unwrap(), held(before));
         let there = rig.store.session_stream(id).await.unwrap();
@@ -99,7 +99,7 @@ async fn a_sessions_stream_is_the_one_that_was_opened_last() {
 async fn a_sessions_stream_is_kept_and_dropped_by_its_own_connection_alone() {
     let mut rig = Rig::new().await;
     let id = SessionId::random();
-    let [first, second] = ["r1", "r2"].map(carrier);
+    let [first, second] = ["r1", "r2"].map(sender_id);
     let keep = rig.store.keep_session_stream(id, &first, IDLE);
     assert_eq!(keep.await.unwrap(), held(None), "there was none");
     let open = rig.store.open_session_stream(id, &second, IDLE / 10);
@@ -172,7 +172,7 @@ async fn a_session_forgets_tasks_that_expired_and_those_it_is_done_with() {
         line: Some("17-0".to_owned()),
     };
     for (task, until_ms) in [(ended, now + 60_000), (live, now + 90_000)] {
-        let note = rig.store.note_session_told(id, task, (&told, until_ms));
+        let note = rig.store.note_session_told(id, task, &told, until_ms);
         note.await.unwrap();
         assert!(rig.store.has_session_task(id, task).await.unwrap());
     }

@@ -260,7 +260,7 @@ async fn a_job_that_expires_in_its_queue_is_never_revived() {
     let ttl: u64 = rig.raw("PTTL", "tf:{0}:expired").await;
     assert!((29 * 86_400_000..=30 * 86_400_000).contains(&ttl), "{ttl}");
     assert_eq!(rig.record(id).await.len(), 0);
-    let answer = rig.store.answer_input(id, &rig.owner, "k", "1").await;
+    let answer = rig.store.answer_input(rig.question(id, "k"), "1").await;
     assert_eq!(answer.unwrap(), taskferry_contract::AnswerReply::NotFound);
 }
 

@@ -4,7 +4,9 @@
 use std::collections::HashMap;
 use std::time::Duration;
 
-use taskferry_contract::{DeliveryCursor, SessionId, Store, StreamHold, TaskId, TaskView};
+use taskferry_contract::{
+    DeliveryCursor, SenderId, SessionId, Store, StreamHold, TaskId, TaskView,
+};
 
 use crate::bridge::BridgeError;
 
@@ -23,7 +25,7 @@ pub(crate) struct ToldSoFar {
     pub(crate) of: HashMap<TaskId, DeliveryCursor>,
 }
 
-/// The own streams of sessions. `sender` is a stream's name among those of all replicas.
+/// The own streams of sessions.
 #[derive(Debug)]
 pub(crate) struct SessionStreams {
     store: Store,
@@ -38,7 +40,7 @@ impl SessionStreams {
     pub(crate) async fn open(
         &self,
         id: SessionId,
-        sender: &str,
+        sender: &SenderId,
     ) -> Result<StreamHold, BridgeError> {
         Ok(self.store.open_session_stream(id, sender, HELD_FOR).await?)
     }
@@ -47,13 +49,13 @@ impl SessionStreams {
     pub(crate) async fn keep(
         &self,
         id: SessionId,
-        sender: &str,
+        sender: &SenderId,
     ) -> Result<StreamHold, BridgeError> {
         Ok(self.store.keep_session_stream(id, sender, HELD_FOR).await?)
     }
 
     /// Notes that a stream closed.
-    pub(crate) async fn close(&self, id: SessionId, sender: &str) -> Result<(), BridgeError> {
+    pub(crate) async fn close(&self, id: SessionId, sender: &SenderId) -> Result<(), BridgeError> {
         self.store.drop_session_stream(id, sender).await?;
         Ok(())
     }
@@ -80,7 +82,7 @@ impl SessionStreams {
         told: &DeliveryCursor,
     ) -> Result<(), BridgeError> {
         let until_ms = view.created_ms.saturating_add(view.ttl_ms);
-        let note = self.store.note_session_told(id, view.id, (told, until_ms));
+        let note = self.store.note_session_told(id, view.id, told, until_ms);
         Ok(note.await?)
     }
 

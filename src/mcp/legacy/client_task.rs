@@ -7,8 +7,8 @@ use serde::Deserialize;
 use serde_json::value::RawValue;
 use serde_json::{Value, json};
 use taskferry_contract::{
-    ClientTaskReport, ClientTaskStatus, Object, Owner, PART_DEPTH, ReportOccasion, SessionId,
-    TaskId, check_readable, misfit,
+    ClientTaskReport, ClientTaskStatus, Object, PART_DEPTH, QuestionRef, ReportOccasion, SessionId,
+    check_readable, misfit,
 };
 
 use crate::bridge::{Bridge, BridgeError};
@@ -79,12 +79,10 @@ impl Described<'_> {
     }
 }
 
-/// Where a client's word belongs: the job, the key of its question, and the session that it came in.
+/// Where a client's word belongs: its question, and the session that it came in.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Addressee<'a> {
-    pub(super) task: TaskId,
-    pub(super) owner: &'a Owner,
-    pub(super) key: &'a str,
+    pub(super) question: QuestionRef<'a>,
     pub(super) session: SessionId,
 }
 
@@ -104,10 +102,10 @@ pub(super) async fn made(
         return Ok(false);
     };
     let Some(status) = task.status() else {
-        let answer = task.no_answer();
+        let (question, answer) = (addressee.question, task.no_answer());
         bridge
             .questions()
-            .answer(addressee.task, addressee.owner, &[(addressee.key, &answer)])
+            .answer(question.task, question.owner, &[(question.key, &answer)])
             .await?;
         return Ok(true);
     };
@@ -118,10 +116,7 @@ pub(super) async fn made(
         message: task.message(),
         poll: Some(task.poll().unwrap_or(ASK_EVERY)),
     };
-    bridge
-        .client_tasks()
-        .note(addressee.task, addressee.owner, addressee.key, said)
-        .await?;
+    bridge.client_tasks().note(addressee.question, said).await?;
     Ok(true)
 }
 
@@ -147,10 +142,7 @@ pub(super) async fn told(
                             message: task.message(),
                             poll: task.poll(),
                         };
-                        return bridge
-                            .client_tasks()
-                            .note(addressee.task, addressee.owner, addressee.key, said)
-                            .await;
+                        return bridge.client_tasks().note(addressee.question, said).await;
                     }
                     None => task.no_answer(),
                 },
@@ -161,10 +153,9 @@ pub(super) async fn told(
             }
         }
     };
-    let key = (addressee.key, addressee.session);
     bridge
         .client_tasks()
-        .answer(addressee.task, addressee.owner, key, &answer)
+        .answer(addressee.question, addressee.session, &answer)
         .await
 }
 
@@ -191,7 +182,7 @@ async fn of_ended(
 ) -> Result<String, BridgeError> {
     let task = bridge
         .client_tasks()
-        .find(addressee.task, addressee.key)
+        .find(addressee.question.task, addressee.question.key)
         .await?;
     let failed = task.filter(|task| task.status == ClientTaskStatus::Failed);
     let why = failed.as_ref().and_then(|task| task.message.as_deref());

@@ -1,7 +1,7 @@
 //! Responses of a client to requests of ours: answers to questions, and what it says of tasks by which it answers them.
 
 use serde_json::value::RawValue;
-use taskferry_contract::TaskId;
+use taskferry_contract::{QuestionRef, TaskId};
 
 use crate::bridge::{Bridge, BridgeError};
 use crate::mcp::jsonrpc::Response;
@@ -21,9 +21,11 @@ pub(super) async fn take(
         return Ok(());
     };
     let addressee = Addressee {
-        task,
-        owner: &caller.owner,
-        key: &key,
+        question: QuestionRef {
+            task,
+            owner: &caller.owner,
+            key: &key,
+        },
         session: session.id,
     };
     let taken = match (about, response.outcome) {
@@ -33,7 +35,7 @@ pub(super) async fn take(
             let error = format!("{{\"error\":{}}}", error.get());
             bridge
                 .questions()
-                .answer(task, addressee.owner, &[(&key, &error)])
+                .answer(task, &caller.owner, &[(&key, &error)])
                 .await
         }
     };
@@ -55,10 +57,11 @@ async fn answer(
         return Ok(());
     }
     let result = client_task::object(result);
-    let answers = [(addressee.key, result.as_ref())];
+    let question = addressee.question;
+    let answers = [(question.key, result.as_ref())];
     bridge
         .questions()
-        .answer(addressee.task, addressee.owner, &answers)
+        .answer(question.task, question.owner, &answers)
         .await
 }
 

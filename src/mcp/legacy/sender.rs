@@ -5,7 +5,8 @@ use std::collections::{HashMap, HashSet};
 use serde_json::json;
 use serde_json::value::RawValue;
 use taskferry_contract::{
-    OrphanedTask, Owner, Question, RawObject, RequestNote, SessionId, TaskId, TaskView,
+    OrphanedTask, Owner, Question, QuestionRef, RawObject, RequestNote, SenderId, SessionId,
+    TaskId, TaskView,
 };
 use tokio::time::{Instant, sleep_until};
 
@@ -20,8 +21,7 @@ use crate::mcp::protocol::outgoing::{Method, Outgoing};
 /// A connection over which questions go out, and what is to be asked of the tasks by which the client answers them.
 #[derive(Debug)]
 pub(super) struct QuestionSender {
-    /// Its name among all replicas.
-    name: String,
+    id: SenderId,
     session: SessionId,
     /// What its client can be asked, a JSON object.
     capabilities: String,
@@ -39,7 +39,7 @@ pub(super) struct QuestionSender {
 impl QuestionSender {
     pub(super) fn new(bridge: &Bridge, session: &Opened) -> Self {
         Self {
-            name: bridge.questions().new_sender(),
+            id: bridge.questions().new_sender(),
             session: session.id,
             capabilities: session.session.capabilities.clone(),
             receiver: Receiver::of(&session.session),
@@ -58,9 +58,9 @@ impl QuestionSender {
         }
     }
 
-    /// Its name among all replicas.
-    pub(super) fn name(&self) -> &str {
-        &self.name
+    /// Its id, as the record of a job and the session's stream name it.
+    pub(super) fn id(&self) -> &SenderId {
+        &self.id
     }
 
     /// Whose connection it is.
@@ -175,12 +175,12 @@ impl QuestionSender {
         question: &Question,
     ) -> Result<Option<Outgoing>, BridgeError> {
         let via = Via {
-            sender: &self.name,
+            sender: &self.id,
             session: self.session,
         };
         let may_be_sent = bridge
             .questions()
-            .deliver(view.id, &view.owner, &question.key, via)
+            .deliver(question_of(view, &question.key), via)
             .await?;
         let sent = (view.id, question.key.clone());
         Ok(match may_be_sent {
@@ -200,12 +200,12 @@ impl QuestionSender {
         key: &str,
     ) -> Result<Option<Outgoing>, BridgeError> {
         let via = Via {
-            sender: &self.name,
+            sender: &self.id,
             session: self.session,
         };
         let polls = bridge
             .client_tasks()
-            .poll(view.id, &view.owner, key, via)
+            .poll(question_of(view, key), via)
             .await?;
         let Some(ToPoll { now, next }) = polls else {
             return Ok(None);
@@ -296,7 +296,15 @@ impl QuestionSender {
 
     /// Gives what was sent for a job and has no response back, for another connection to send.
     pub(super) async fn recall(&self, bridge: &Bridge, (id, owner): (TaskId, &Owner)) {
-        bridge.questions().recall(id, owner, &self.name).await;
+        bridge.questions().recall(id, owner, &self.id).await;
+    }
+}
+
+fn question_of<'a>(view: &'a TaskView, key: &'a str) -> QuestionRef<'a> {
+    QuestionRef {
+        task: view.id,
+        owner: &view.owner,
+        key,
     }
 }
 
@@ -336,7 +344,7 @@ mod tests {
         let questions = [(job, "a"), (job, "b"), (other, "a")];
         let questions = questions.map(|(job, key)| (job, key.to_owned()));
         let mut sender = QuestionSender {
-            name: "r:0".to_owned(),
+            id: "r:0".parse().unwrap(),
             session: SessionId::random(),
             capabilities: "{}".to_owned(),
             receiver: Receiver::default(),

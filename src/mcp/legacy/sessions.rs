@@ -5,7 +5,7 @@ use std::convert::Infallible;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use taskferry_contract::{SessionId, TaskId};
+use taskferry_contract::{SenderId, SessionId, TaskId};
 use tokio::sync::mpsc;
 
 use crate::bridge::Bridge;
@@ -58,7 +58,7 @@ impl Touched {
 /// A GET stream that speaks for its session.
 #[derive(Debug)]
 struct OpenStream {
-    sender: String,
+    sender: SenderId,
     rings: mpsc::Sender<TaskId>,
 }
 
@@ -88,8 +88,13 @@ impl Sessions {
     }
 
     /// Lets a GET stream, named by its sender, be rung.
-    pub(super) fn open_stream(&self, id: SessionId, sender: &str, rings: mpsc::Sender<TaskId>) {
-        let sender = sender.to_owned();
+    pub(super) fn open_stream(
+        &self,
+        id: SessionId,
+        sender: &SenderId,
+        rings: mpsc::Sender<TaskId>,
+    ) {
+        let sender = sender.clone();
         self.streams().insert(id, OpenStream { sender, rings });
     }
 
@@ -106,9 +111,9 @@ impl Sessions {
     }
 
     /// Rings a GET stream no longer.
-    pub(super) fn close_stream(&self, id: SessionId, sender: &str) {
+    pub(super) fn close_stream(&self, id: SessionId, sender: &SenderId) {
         let mut streams = self.streams();
-        if streams.get(&id).is_some_and(|open| open.sender == sender) {
+        if streams.get(&id).is_some_and(|open| open.sender == *sender) {
             streams.remove(&id);
         }
     }

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context as _;
-use taskferry_contract::{Owner, RedisSettings, Store, TaskId};
+use taskferry_contract::{Owner, QuestionRef, RedisSettings, Store, TaskId};
 use taskferry_testing::invariants;
 use taskferry_testing::redis::{self, aio::MultiplexedConnection};
 use tokio::time::{Instant, sleep};
@@ -54,7 +54,16 @@ async fn answer(store: &Store, task: &str) {
     };
     for question in store.questions(id).await.unwrap_or_default() {
         let accept = r#"{"action":"accept","content":{}}"#;
-        let _tried_again = store.answer_input(id, &owner, &question.key, accept).await;
+        let _tried_again = store
+            .answer_input(
+                QuestionRef {
+                    task: id,
+                    owner: &owner,
+                    key: &question.key,
+                },
+                accept,
+            )
+            .await;
     }
 }
 

@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use serde_json::json;
-use taskferry_contract::{AnswerReply, Owner, Status, Submission, TaskId};
+use taskferry_contract::{AnswerReply, Owner, QuestionRef, Status, Submission, TaskId};
 use taskferry_worker::{
     AskError, AskRequest, Builder, HandlerResult, JobContext, ToolError, ToolOutput,
 };
@@ -36,9 +36,14 @@ fn builder(rig: &Rig) -> Builder {
 
 async fn answer(rig: &Rig, id: TaskId, key: &str) {
     let owner = owner();
-    let stored = rig
-        .store
-        .answer_input(id, &owner, key, r#"{"action":"accept"}"#);
+    let stored = rig.store.answer_input(
+        QuestionRef {
+            task: id,
+            owner: &owner,
+            key,
+        },
+        r#"{"action":"accept"}"#,
+    );
     assert!(matches!(stored.await.unwrap(), AnswerReply::Stored { .. }));
 }
 
@@ -86,7 +91,17 @@ async fn questions_put_together_are_open_together_and_answered_in_their_order() 
     assert_eq!(keys, ["a", "b"], "both at once, but not what is known");
     for key in ["a", "b"] {
         let answer = json!({ "n": key }).to_string();
-        let stored = rig.store.answer_input(id, &owner, key, &answer).await;
+        let stored = rig
+            .store
+            .answer_input(
+                QuestionRef {
+                    task: id,
+                    owner: &owner,
+                    key,
+                },
+                &answer,
+            )
+            .await;
         assert!(matches!(stored.unwrap(), AnswerReply::Stored { .. }));
     }
     let expected = json!({ "a": { "n": "a" }, "b": { "n": "b" }, "c": { "n": "c" } });
@@ -186,7 +201,17 @@ async fn an_answer_can_be_had_as_the_client_wrote_it() {
     let id = rig.submit(&tool("again"), "{}").await;
     rig.has_status(id, Status::InputRequired).await;
     let (owner, written) = (owner(), r#"{ "z": 123456789012345678901, "a": 1.50 }"#);
-    let stored = rig.store.answer_input(id, &owner, "go", written).await;
+    let stored = rig
+        .store
+        .answer_input(
+            QuestionRef {
+                task: id,
+                owner: &owner,
+                key: "go",
+            },
+            written,
+        )
+        .await;
     assert_eq!(stored.unwrap(), AnswerReply::Stored { open: 0 });
     assert_eq!(text(&rig.end_of(id).await), written);
     worker.stop().await;

@@ -1,7 +1,9 @@
 //! Two versions of one tool on one queue: a job runs where the definition is that its call was checked against.
 
 use serde_json::value::RawValue;
-use taskferry_contract::{DefinitionDigest, Status, Submission, TaskId, ToolDefinition};
+use taskferry_contract::{
+    DefinitionDigest, QuestionRef, Status, Submission, TaskId, ToolDefinition,
+};
 use taskferry_testing::eventually;
 use taskferry_worker::{Builder, HandlerResult, JobContext, ToolError, ToolOutput};
 
@@ -134,7 +136,17 @@ async fn a_parked_job_finds_its_definition_again_once_it_is_answered() {
     let second = run(worker(&rig, &new, "new"));
     until_held(&rig, &new).await;
     let yes = r#"{"action":"accept","content":{}}"#;
-    let answered = rig.store.answer_input(id, &owner(), "now", yes).await;
+    let answered = rig
+        .store
+        .answer_input(
+            QuestionRef {
+                task: id,
+                owner: &owner(),
+                key: "now",
+            },
+            yes,
+        )
+        .await;
     answered.unwrap();
     assert_eq!(text(&rig.end_of(id).await), "old");
     first.stop().await;

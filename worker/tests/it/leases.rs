@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use taskferry_contract::{AnswerReply, Status, Submission};
+use taskferry_contract::{AnswerReply, QuestionRef, Status, Submission};
 use taskferry_testing::eventually_some;
 use taskferry_worker::{AskRequest, Builder, HandlerResult, JobContext, ToolOutput};
 use tokio::sync::Notify;
@@ -122,9 +122,14 @@ async fn an_answer_reaches_the_handler_by_the_bell() {
     let id = rig.submit(&tool("asks"), "{}").await;
     rig.has_status(id, Status::InputRequired).await;
     let owner = owner();
-    let stored = rig
-        .store
-        .answer_input(id, &owner, "go", r#"{"action":"accept"}"#);
+    let stored = rig.store.answer_input(
+        QuestionRef {
+            task: id,
+            owner: &owner,
+            key: "go",
+        },
+        r#"{"action":"accept"}"#,
+    );
     assert!(matches!(stored.await.unwrap(), AnswerReply::Stored { .. }));
     assert_eq!(text(&rig.end_of(id).await), "\"accept\" by 1");
     worker.stop().await;

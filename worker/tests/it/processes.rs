@@ -3,7 +3,7 @@
 use std::process::Command;
 use std::time::{Duration, Instant};
 
-use taskferry_contract::{AnswerReply, Status};
+use taskferry_contract::{AnswerReply, QuestionRef, Status};
 use taskferry_testing::{Process, ServerOptions, eventually};
 
 use taskferry_testing::group_lives;
@@ -214,7 +214,17 @@ async fn the_example_in_rust_asks_and_then_adds_up() {
     let id = rig.submit(&definition, arguments).await;
     rig.has_status(id, Status::InputRequired).await;
     let (owner, yes) = (owner(), r#"{"action":"accept","content":{}}"#);
-    let answered = rig.store.answer_input(id, &owner, "confirm", yes).await;
+    let answered = rig
+        .store
+        .answer_input(
+            QuestionRef {
+                task: id,
+                owner: &owner,
+                key: "confirm",
+            },
+            yes,
+        )
+        .await;
     assert_eq!(answered.unwrap(), AnswerReply::Stored { open: 0 });
     let task = rig.end_of(id).await;
     assert!(text(&task).contains(r#""2024-12":6345.62"#), "{task:?}");

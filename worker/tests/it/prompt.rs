@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use taskferry_contract::{
-    AnswerReply, ClaimReply, Delivery, QueueStream, Source, Status, TaskView,
+    AnswerReply, ClaimReply, Delivery, QuestionRef, QueueStream, Source, Status, TaskView,
 };
 use taskferry_testing::{eventually, promptly};
 use taskferry_worker::{AskRequest, HandlerResult, JobContext, ToolError, ToolOutput};
@@ -54,7 +54,17 @@ async fn the_only_slot_goes_from_a_fetcher_that_waits_to_a_job_that_has_its_answ
         until_blocked(&rig).await;
         let answered = Instant::now();
         let owner = owner();
-        let stored = rig.store.answer_input(id, &owner, "go", "{}").await;
+        let stored = rig
+            .store
+            .answer_input(
+                QuestionRef {
+                    task: id,
+                    owner: &owner,
+                    key: "go",
+                },
+                "{}",
+            )
+            .await;
         assert!(matches!(stored.unwrap(), AnswerReply::Stored { .. }));
         assert_eq!(text(&rig.end_of(id).await), "asked");
         answered.elapsed()

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use serde_json::{Value, json};
-use taskferry_contract::{AnswerReply, TaskId, TaskView, ToolDefinition};
+use taskferry_contract::{AnswerReply, QuestionRef, TaskId, TaskView, ToolDefinition};
 use taskferry_testing::eventually;
 use taskferry_worker::Builder;
 use taskferry_worker::manifest::Manifest;
@@ -59,7 +59,14 @@ impl Script {
 
     pub(crate) async fn answer(&self, id: TaskId, key: &str, answer: &Value) {
         let (owner, answer) = (owner(), answer.to_string());
-        let stored = self.rig.store.answer_input(id, &owner, key, &answer);
+        let stored = self.rig.store.answer_input(
+            QuestionRef {
+                task: id,
+                owner: &owner,
+                key,
+            },
+            &answer,
+        );
         assert!(matches!(stored.await.unwrap(), AnswerReply::Stored { .. }));
     }
 

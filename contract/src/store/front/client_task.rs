@@ -6,7 +6,7 @@ use crate::error::Error;
 use crate::model::client_task::{ClientTask, ClientTaskReport, OrphanedTask, ReportOccasion};
 use crate::model::ids::{SessionId, TaskId};
 use crate::model::names::Owner;
-use crate::model::question::Sender;
+use crate::model::question::{QuestionRef, Sender};
 use crate::script::TRANSITIONS;
 use crate::store::record;
 use crate::store::{Store, millis};
@@ -65,16 +65,18 @@ impl Store {
         Ok(record::client_task(id, stored.as_ref()))
     }
 
-    /// Notes what a client reports of a task by which it answers the question `key`.
+    /// Notes what a client reports of a task by which it answers a question.
     ///
     /// # Errors
     ///
     /// If Redis fails; the same call again is safe.
     pub async fn note_client_task(
         &self,
-        id: TaskId,
-        owner: &Owner,
-        key: &str,
+        QuestionRef {
+            task: id,
+            owner,
+            key,
+        }: QuestionRef<'_>,
         said: ClientTaskReport<'_>,
     ) -> Result<ReportReply, Error> {
         let (session, task, number) = match said.by {
@@ -104,7 +106,7 @@ impl Store {
         }
     }
 
-    /// Asks what to send to a client that answers the question `key` by a task of its own, and for the right to send it. A
+    /// Asks what to send to a client that answers a question by a task of its own, and for the right to send it. A
     /// message without an answer is repeated `again` after the next one was due.
     ///
     /// # Errors
@@ -112,18 +114,12 @@ impl Store {
     /// If Redis fails; then a message may have been given out, which is repeated as one without an answer.
     pub async fn poll_client_task(
         &self,
-        id: TaskId,
-        owner: &Owner,
-        (key, again): (&str, Duration),
-        sender: Sender<'_>,
+        question: QuestionRef<'_>,
+        again: Duration,
+        sender: &Sender,
     ) -> Result<PollReply, Error> {
         let mut reply = self
-            .ask_to_send(
-                &TRANSITIONS.poll_client_task,
-                (id, owner),
-                (key, again),
-                sender,
-            )
+            .ask_to_send(&TRANSITIONS.poll_client_task, question, again, sender)
             .await?;
         match reply.tag.as_str() {
             "OK" => Ok(PollReply::Send {

@@ -3,9 +3,9 @@
 use std::time::Duration;
 
 use crate::error::Error;
-use crate::model::ids::{SessionId, TaskId};
+use crate::model::ids::{SenderId, SessionId, TaskId};
 use crate::model::names::Owner;
-use crate::model::question::{Question, Requestor, Sender};
+use crate::model::question::{Question, QuestionRef, Requestor, Sender};
 use crate::script::{ScriptReply, TRANSITIONS, Transition};
 use crate::store::record;
 use crate::store::{Store, millis};
@@ -65,22 +65,20 @@ impl Store {
             .collect())
     }
 
-    /// Stores the client's answer, a JSON value, to the question `key`.
+    /// Stores the client's answer, a JSON value, to a question.
     ///
     /// # Errors
     ///
     /// If Redis fails; the same call again is safe.
     pub async fn answer_input(
         &self,
-        id: TaskId,
-        owner: &Owner,
-        key: &str,
+        question: QuestionRef<'_>,
         answer: &str,
     ) -> Result<AnswerReply, Error> {
-        self.answer_as(id, owner, (key, ""), answer).await
+        self.answer_as(question, None, answer).await
     }
 
-    /// Stores the outcome of a task by which the client of `session` answers the question `key`. Ignored if there is no
+    /// Stores the outcome of a task by which the client of `session` answers a question. Ignored if there is no
     /// such task any more.
     ///
     /// # Errors
@@ -88,32 +86,30 @@ impl Store {
     /// If Redis fails; the same call again is safe.
     pub async fn answer_by_client_task(
         &self,
-        id: TaskId,
-        owner: &Owner,
-        (key, session): (&str, SessionId),
+        question: QuestionRef<'_>,
+        session: SessionId,
         answer: &str,
     ) -> Result<AnswerReply, Error> {
-        let session = session.to_string();
-        self.answer_as(id, owner, (key, &session), answer).await
+        self.answer_as(question, Some(session), answer).await
     }
 
     async fn answer_as(
         &self,
-        id: TaskId,
-        owner: &Owner,
-        (key, session): (&str, &str),
+        QuestionRef { task, owner, key }: QuestionRef<'_>,
+        client_task_of: Option<SessionId>,
         answer: &str,
     ) -> Result<AnswerReply, Error> {
-        let Some(view) = self.queue_of(id).await? else {
+        let session = client_task_of.map_or_else(String::new, |session| session.to_string());
+        let Some(view) = self.queue_of(task).await? else {
             return Ok(AnswerReply::NotFound);
         };
-        let (base, text) = (self.keys.base(id.shard()), id.to_string());
+        let (base, text) = (self.keys.base(task.shard()), task.to_string());
         let queue = format!("{base}queue:{view}");
         let mut reply = self
             .call_replicated(
                 &TRANSITIONS.answer_input,
-                &[&self.keys.task(id), &queue],
-                &[&base, &text, owner.as_str(), key, answer, session],
+                &[&self.keys.task(task), &queue],
+                &[&base, &text, owner.as_str(), key, answer, &session],
             )
             .await?;
         match reply.tag.as_str() {
@@ -135,18 +131,12 @@ impl Store {
     /// If Redis fails; then the right may have been given, and the same call again is safe.
     pub async fn deliver_input(
         &self,
-        id: TaskId,
-        owner: &Owner,
-        (key, abandoned): (&str, Duration),
-        sender: Sender<'_>,
+        question: QuestionRef<'_>,
+        abandoned: Duration,
+        sender: &Sender,
     ) -> Result<DeliverReply, Error> {
         let mut reply = self
-            .ask_to_send(
-                &TRANSITIONS.deliver_input,
-                (id, owner),
-                (key, abandoned),
-                sender,
-            )
+            .ask_to_send(&TRANSITIONS.deliver_input, question, abandoned, sender)
             .await?;
         match reply.tag.as_str() {
             "OK" => Ok(DeliverReply::Send {
@@ -160,21 +150,22 @@ impl Store {
         }
     }
 
-    /// Asks for the right to send messages about the question `key`: the question itself, or a poll of the client's task.
+    /// Asks for the right to send messages about a question: the question itself, or a poll of the client's task.
     pub(super) async fn ask_to_send(
         &self,
         transition: &Transition,
-        (id, owner): (TaskId, &Owner),
-        (key, patience): (&str, Duration),
-        sender: Sender<'_>,
+        QuestionRef { task, owner, key }: QuestionRef<'_>,
+        patience: Duration,
+        sender: &Sender,
     ) -> Result<ScriptReply, Error> {
-        let [session, valid, patience] = [
+        let [id, session, valid, patience] = [
+            sender.id.to_string(),
             sender.session.to_string(),
             millis(sender.valid).to_string(),
             millis(patience).to_string(),
         ];
-        let args = [owner.as_str(), key, sender.id, &session, &valid, &patience];
-        self.on_record(transition, id, &args).await
+        let args = [owner.as_str(), key, &id, &session, &valid, &patience];
+        self.on_record(transition, task, &args).await
     }
 
     /// Lets other connections send the unanswered questions of a connection that closed.
@@ -186,9 +177,10 @@ impl Store {
         &self,
         id: TaskId,
         owner: &Owner,
-        sender: &str,
+        sender: &SenderId,
     ) -> Result<u64, Error> {
-        let args = [owner.as_str(), sender];
+        let sender = sender.to_string();
+        let args = [owner.as_str(), &sender];
         let mut reply = self.on_record(&TRANSITIONS.recall_input, id, &args).await?;
         match reply.tag.as_str() {
             "OK" => reply.integer(),

@@ -239,7 +239,7 @@ impl Store {
         delay: Duration,
         message: Option<&str>,
     ) -> Result<FinishReply, Error> {
-        self.put_back(hold, (delay, message), true).await
+        self.put_back(hold, delay, message, true).await
     }
 
     /// As [`Self::release`], for an attempt whose handler never began: the job's waiting time goes on as if it had not been
@@ -254,13 +254,14 @@ impl Store {
         delay: Duration,
         message: Option<&str>,
     ) -> Result<FinishReply, Error> {
-        self.put_back(hold, (delay, message), false).await
+        self.put_back(hold, delay, message, false).await
     }
 
     async fn put_back(
         &self,
         hold: &HeldAttempt,
-        (delay, message): (Duration, Option<&str>),
+        delay: Duration,
+        message: Option<&str>,
         ran: bool,
     ) -> Result<FinishReply, Error> {
         let delay = millis(delay).to_string();

@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use taskferry_contract::{
-    AttemptNumber, ClaimReply, Delivery, HeldAttempt, Outcome, ProgressReport, QueueStream,
-    ReplicaId, Source,
+    AttemptNumber, ClaimReply, Delivery, HeldAttempt, Outcome, ProgressReport, QuestionRef,
+    QueueStream, ReplicaId, Source,
 };
 
 use super::{Case, Checked, Delivered, Holding, LEASE, equal};
@@ -242,7 +242,14 @@ impl Case {
         let (real, expected) = match operation {
             Operation::Answer { owner, key, .. } => {
                 let (owner, key) = (caller(*owner), question(*key));
-                let store = self.store.answer_input(id, &self.owners[owner], key, "[1]");
+                let store = self.store.answer_input(
+                    QuestionRef {
+                        task: id,
+                        owner: &self.owners[owner],
+                        key,
+                    },
+                    "[1]",
+                );
                 (
                     store.await.unwrap().into(),
                     self.model.answer(job, owner, key, "[1]"),

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use serde_json::json;
-use taskferry_contract::{DeliveryCursor, Owner, SessionId, StreamHold, TaskId};
+use taskferry_contract::{DeliveryCursor, Owner, SenderId, SessionId, StreamHold, TaskId};
 use tokio::sync::{mpsc, watch};
 use tokio::time::MissedTickBehavior;
 use tokio_util::sync::CancellationToken;
@@ -140,7 +140,7 @@ pub(super) struct Stream {
     rings: mpsc::Sender<TaskId>,
     hold: Hold,
     /// The sender of the stream that spoke before this one.
-    pub(super) before: Option<String>,
+    pub(super) before: Option<SenderId>,
     /// Since when it speaks, ms since the epoch.
     pub(super) since_ms: i64,
     /// How far others had told of tasks when it began to speak.
@@ -232,11 +232,11 @@ impl Stream {
 
     /// Whether it is the one that speaks: asked before anything is sent. One that finds none becomes it.
     pub(super) async fn speaks(&mut self) -> Result<bool, BridgeError> {
-        let (streams, name) = (self.bridge.session_streams(), self.sender.name());
+        let (streams, sender) = (self.bridge.session_streams(), self.sender.id());
         let held = if self.hold == Hold::Opened {
-            streams.open(self.id, name).await?
+            streams.open(self.id, sender).await?
         } else {
-            streams.keep(self.id, name).await?
+            streams.keep(self.id, sender).await?
         };
         match held {
             StreamHold::Held { before } => {
@@ -244,8 +244,8 @@ impl Stream {
                     self.begin(before).await?;
                 }
                 // Another one that opened here at the same time may have been noted instead.
-                let (name, rings) = (self.sender.name(), self.rings.clone());
-                self.sessions.open_stream(self.id, name, rings);
+                let (sender, rings) = (self.sender.id(), self.rings.clone());
+                self.sessions.open_stream(self.id, sender, rings);
             }
             StreamHold::Taken => self.fall_silent().await,
         }
@@ -253,7 +253,7 @@ impl Stream {
     }
 
     /// Goes on where the stream before this one stopped.
-    async fn begin(&mut self, before: Option<String>) -> Result<(), BridgeError> {
+    async fn begin(&mut self, before: Option<SenderId>) -> Result<(), BridgeError> {
         self.before = before.or(self.before.take());
         let told = self.bridge.session_streams().told(self.id).await?;
         (self.places, self.since_ms) = (told.of, told.at_ms);
@@ -284,7 +284,7 @@ impl Stream {
 
     /// Leaves to another stream the questions that were sent here and not answered, and the rings.
     async fn leave(&self) {
-        self.sessions.close_stream(self.id, self.sender.name());
+        self.sessions.close_stream(self.id, self.sender.id());
         for (task, told) in &self.told {
             if told.asked && !told.has_ended() {
                 let job = (*task, &self.owner);
@@ -296,7 +296,7 @@ impl Stream {
     /// Leaves the session to its next stream.
     async fn close(self) {
         let streams = self.bridge.session_streams();
-        if let Err(error) = streams.close(self.id, self.sender.name()).await {
+        if let Err(error) = streams.close(self.id, self.sender.id()).await {
             tracing::debug!(session = %self.id, error = error.sentence(), "the stream counts as open for a while");
         }
         self.leave().await;

@@ -3,15 +3,14 @@
 use std::time::Duration;
 
 use crate::error::Error;
-use crate::model::ids::SessionId;
+use crate::model::ids::{SenderId, SessionId};
 use crate::model::names::ReplicaId;
 use crate::model::session::StreamHold;
 use crate::script::TRANSITIONS;
 use crate::store::{Store, millis};
 
 impl Store {
-    /// Makes a connection that was just opened the session's own stream for `valid`, whichever was before. `sender` is the
-    /// connection's id, unique among all front ends: the id of its front end, a colon, more.
+    /// Makes a connection that was just opened the session's own stream for `valid`, whichever was before.
     ///
     /// # Errors
     ///
@@ -19,10 +18,10 @@ impl Store {
     pub async fn open_session_stream(
         &self,
         id: SessionId,
-        sender: &str,
+        sender: &SenderId,
         valid: Duration,
     ) -> Result<StreamHold, Error> {
-        self.hold_session_stream(id, sender, (valid, "1")).await
+        self.hold_session_stream(id, sender, valid, true).await
     }
 
     /// Keeps a connection the session's own stream for `valid`, unless another is by now.
@@ -33,33 +32,34 @@ impl Store {
     pub async fn keep_session_stream(
         &self,
         id: SessionId,
-        sender: &str,
+        sender: &SenderId,
         valid: Duration,
     ) -> Result<StreamHold, Error> {
-        self.hold_session_stream(id, sender, (valid, "0")).await
+        self.hold_session_stream(id, sender, valid, false).await
     }
 
     async fn hold_session_stream(
         &self,
         id: SessionId,
-        sender: &str,
-        (valid, opens): (Duration, &str),
+        sender: &SenderId,
+        valid: Duration,
+        opens: bool,
     ) -> Result<StreamHold, Error> {
         let key = self.keys.session_stream(id);
-        let valid = millis(valid).to_string();
+        let (name, valid) = (sender.to_string(), millis(valid).to_string());
+        let opens = if opens { "1" } else { "0" };
         let mut reply = self
             .call(
                 &TRANSITIONS.hold_session_stream,
                 &[&key],
-                &[sender, &valid, opens],
+                &[&name, &valid, opens],
             )
             .await?;
         match reply.tag.as_str() {
             "HELD" => {
-                let before = reply.text()?;
-                let other = !before.is_empty() && before != sender;
+                let before = reply.text()?.parse().ok();
                 Ok(StreamHold::Held {
-                    before: other.then_some(before),
+                    before: before.filter(|before| before != sender),
                 })
             }
             "TAKEN" => Ok(StreamHold::Taken),
@@ -72,10 +72,14 @@ impl Store {
     /// # Errors
     ///
     /// If Redis fails; the same call again is safe.
-    pub async fn drop_session_stream(&self, id: SessionId, sender: &str) -> Result<bool, Error> {
-        let key = self.keys.session_stream(id);
+    pub async fn drop_session_stream(
+        &self,
+        id: SessionId,
+        sender: &SenderId,
+    ) -> Result<bool, Error> {
+        let (key, sender) = (self.keys.session_stream(id), sender.to_string());
         let reply = self
-            .call(&TRANSITIONS.drop_session_stream, &[&key], &[sender])
+            .call(&TRANSITIONS.drop_session_stream, &[&key], &[&sender])
             .await?;
         match reply.tag.as_str() {
             "OK" => Ok(true),
@@ -93,7 +97,7 @@ impl Store {
         let mut read = redis::cmd("GET");
         read.arg(self.keys.session_stream(id));
         let sender: Option<String> = self.connections.command("session_stream", &read).await?;
-        let replica = sender.as_deref().and_then(|name| name.split(':').next());
-        Ok(replica.and_then(|replica| replica.parse().ok()))
+        let sender = sender.and_then(|sender| sender.parse::<SenderId>().ok());
+        Ok(sender.map(|sender| sender.replica().clone()))
     }
 }

@@ -101,7 +101,8 @@ impl Store {
         &self,
         id: SessionId,
         task: TaskId,
-        (told, until_ms): (&DeliveryCursor, i64),
+        told: &DeliveryCursor,
+        until_ms: i64,
     ) -> Result<(), Error> {
         let key = self.keys.session_told(id);
         let mut note = redis::pipe();
