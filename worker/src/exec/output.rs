@@ -271,7 +271,7 @@ mod tests {
         );
         assert_eq!(
             failure(r#"{"isError":false,"z":1,"content":[]}"#),
-            r#"{"z":1,"content":[],"isError":true}"#
+            r#"{"isError":true,"z":1,"content":[]}"#
         );
         assert!(failure("broken").contains("broken"));
         assert!(failure("").contains("other"));
