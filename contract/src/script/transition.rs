@@ -4,7 +4,16 @@ use std::sync::LazyLock;
 
 use redis::Script;
 
-const PRELUDE: &str = include_str!("../../lua/prelude.lua");
+/// What the transitions share, before each: a file uses what those before it define.
+const PRELUDE: &str = concat!(
+    include_str!("../../lua/prelude/base.lua"),
+    include_str!("../../lua/prelude/records.lua"),
+    include_str!("../../lua/prelude/slots.lua"),
+    include_str!("../../lua/prelude/streams.lua"),
+    include_str!("../../lua/prelude/ends.lua"),
+    include_str!("../../lua/prelude/letters.lua"),
+    include_str!("../../lua/prelude/questions.lua"),
+);
 
 /// Whether a transition may run while Redis is out of memory. Those that finish, renew or give back must: they are how
 /// memory comes free.

@@ -262,8 +262,9 @@ fn in_the_folder() -> BTreeSet<String> {
     let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/lua");
     let files = std::fs::read_dir(folder).unwrap();
     let names = files.map(|file| file.unwrap().file_name().into_string().unwrap());
-    let names = names.filter_map(|name| Some(name.strip_suffix(".lua")?.to_owned()));
-    names.filter(|name| name != "prelude").collect()
+    names
+        .filter_map(|name| Some(name.strip_suffix(".lua")?.to_owned()))
+        .collect()
 }
 
 #[tokio::test]

@@ -37,7 +37,7 @@ async fn main() -> ExitCode {
 /// True if every survivor is explained.
 async fn run(options: Options) -> anyhow::Result<bool> {
     let root = std::env::current_dir().context("the folder of the repository")?;
-    let mut all = lua::mutants(&root.join("contract/lua"))?;
+    let mut all = lua::mutants(&root)?;
     all.extend(rust::mutants(&root)?);
     let sample = sample::draw(all, &options);
     if options.list {

@@ -156,7 +156,7 @@ macro_rules! script {
 
 const SCRIPTS: [Row; 34] = [
     ("contract/lua/", &[transitions(EVERY), MODEL]),
-    ("contract/lua/prelude", &[transitions(EVERY), MODEL]),
+    ("contract/lua/prelude/", &[transitions(EVERY), MODEL]),
     script!("agree_version": "versions::"),
     script!("answer_input": "answers::" "firsts::" "rings::"),
     script!("ask_input": "answers::" "rings::"),

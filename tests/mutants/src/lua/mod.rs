@@ -20,21 +20,24 @@ const STATUSES: [&str; 6] = [
     "cancelled",
 ];
 
-/// Every change of every script below `folder`, in the order of their names and lines.
-pub(crate) fn mutants(folder: &Path) -> anyhow::Result<Vec<Mutant>> {
-    let mut names = Vec::new();
-    for entry in std::fs::read_dir(folder).with_context(|| folder.display().to_string())? {
-        let path = entry?.path();
-        if path.extension().is_some_and(|extension| extension == "lua") {
-            names.push(path);
+/// Every change of every script and of what they share, below the root of the repository, in the order of their names and
+/// lines.
+pub(crate) fn mutants(root: &Path) -> anyhow::Result<Vec<Mutant>> {
+    let mut files = Vec::new();
+    for folder in ["contract/lua", "contract/lua/prelude"] {
+        for entry in std::fs::read_dir(root.join(folder)).context(folder)? {
+            let name = entry?.file_name();
+            let name = name.to_string_lossy();
+            if name.ends_with(".lua") {
+                files.push(format!("{folder}/{name}"));
+            }
         }
     }
-    names.sort();
+    files.sort();
     let mut all = Vec::new();
-    for path in names {
-        let text = std::fs::read_to_string(&path).with_context(|| path.display().to_string())?;
-        let name = path.file_name().unwrap_or_default().to_string_lossy();
-        all.extend(of_script(&format!("contract/lua/{name}"), &text));
+    for file in files {
+        let text = std::fs::read_to_string(root.join(&file)).with_context(|| file.clone())?;
+        all.extend(of_script(&file, &text));
     }
     Ok(all)
 }

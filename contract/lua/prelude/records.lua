@@ -1,0 +1,93 @@
+-- records: how a job's record is read, and what an attempt may write to it.
+
+local TERMINAL = { completed = true, failed = true, cancelled = true }
+
+-- The fields of a record that a poll shows; never the arguments.
+local VIEW = {
+  'status', 'tool', 'owner', 'plain', 'created_ms', 'updated_ms', 'ttl_ms', 'poll_ms', 'poll_max_ms', 'message',
+  'is_error', 'progress', 'total', 'attempt', 'waits', 'queue', 'limit', 'lease_ms',
+}
+
+-- The named fields of a record as a table; absent ones are false.
+local function read(record, names)
+  local values = redis.call('HMGET', record, unpack(names))
+  local job = {}
+  for i, name in ipairs(names) do
+    job[name] = values[i]
+  end
+  return job
+end
+
+-- As `read`, of a key that may hold something else: then every field is absent.
+local function read_record(record, names)
+  if redis.call('TYPE', record).ok ~= 'hash' then
+    return {}
+  end
+  return read(record, names)
+end
+
+-- Appends the named fields that exist to a reply, as name, value.
+local function append_fields(reply, record, names)
+  local values = redis.call('HMGET', record, unpack(names))
+  for i, name in ipairs(names) do
+    if values[i] then
+      reply[#reply + 1] = name
+      reply[#reply + 1] = values[i]
+    end
+  end
+  return reply
+end
+
+-- Why an attempt may not write, or nil if it may. The attempt number is the fence; a job nobody holds has no writer.
+local function refusal(job, attempt)
+  if not job.status then
+    return 'GONE'
+  end
+  if job.attempt ~= attempt then
+    return 'STALE'
+  end
+  if job.status == 'cancelled' then
+    return 'CANCELLED'
+  end
+  if TERMINAL[job.status] then
+    return 'DONE'
+  end
+  if not job.worker or job.worker == '' then
+    return 'STALE'
+  end
+  return nil
+end
+
+-- How many jobs expired while they waited to run is known by tool, for 30 days after the last of them.
+local EXPIRED_KEPT_MS = 30 * 86400 * 1000
+
+-- Counts a job whose record expired while it waited. Its tool is '' where it is not known.
+local function count_expired(base, tool)
+  local expired = base .. 'expired'
+  local kind = redis.call('TYPE', expired).ok
+  if kind == 'hash' or kind == 'none' then
+    -- A field that holds no number was written by something other than Taskferry.
+    redis.pcall('HINCRBY', expired, (tool == '' or #tool > 64) and '-' or tool, 1)
+    redis.call('PEXPIRE', expired, EXPIRED_KEPT_MS)
+  end
+end
+
+-- What `waits` of a record says while its job is queued: what it waits for ('worker', 'slot' of its tool, 'time'), since when
+-- (ms), why it is to be attempted again ('lost', 'released', 'failed', 'returned'; '-' if it never was attempted), and when
+-- that is due (ms; absent if at once).
+local function waits(what, since, why, due)
+  return what .. ' ' .. int(since) .. ' ' .. why .. (due and (' ' .. int(due)) or '')
+end
+
+-- The same wait as `before` says, for something else now. A job without has waited since it was created.
+local function still_waits(what, before, created)
+  return what .. (string.match(before or '', '^%S+( .*)$') or (' ' .. created .. ' -'))
+end
+
+-- Lets a record expire at another time, and with it the idempotency key that stands for it.
+local function expire_at(base, record, alias, expires)
+  redis.call('PEXPIREAT', record, int(expires))
+  if alias and string.sub(alias, 1, 5) == 'idem:' then
+    redis.call('PEXPIREAT', base .. alias, int(expires))
+  end
+end

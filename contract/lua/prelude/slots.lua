@@ -1,0 +1,87 @@
+-- slots: how many jobs of a tool with a concurrency limit run at a time, and in which order the others come.
+
+-- The place of a job among those that wait for a slot of its tool: when it was first queued, as its first entry says, in
+-- thousandths of a ms.
+local function place_of(entry)
+  local ms, number = string.match(entry, '^(%d+)-(%d+)$')
+  return tonumber(ms) * 1000 + math.min(tonumber(number), 999)
+end
+
+-- Whether jobs of a tool can be made to wait for a slot: both sets can be used.
+local function can_wait(base, tool)
+  return is_a(base .. 'waiting:' .. tool, 'zset') and is_a(base .. 'waiting', 'zset')
+end
+
+-- Lets a job wait for a slot of its tool, at its place. It is brought to its stream by `admit`.
+local function wait_for_slot(base, tool, id, place)
+  redis.call('ZADD', base .. 'waiting:' .. tool, int(tonumber(place)), id)
+  if is_a(base .. 'waiting', 'zset') then
+    redis.call('ZADD', base .. 'waiting', 0, tool)
+  end
+end
+
+-- A job whose attempt was lost keeps its slot for so long after its lease, ms: until then somebody takes it over, unless
+-- nobody serves its queue any more.
+local LOST_SLOT_KEPT_MS = 300000
+
+-- At most so many slots whose lease is over are checked at once.
+local LAPSED_AT_ONCE = 100
+
+-- How many slots of a tool are taken. Frees those whose lease is over, but not of a job that waits to be taken over: it goes
+-- on in its own.
+local function taken_slots(base, tool)
+  local running, now = base .. 'running:' .. tool, now_ms()
+  redis.call('ZREMRANGEBYSCORE', running, '-inf', int(now - LOST_SLOT_KEPT_MS))
+  for _, id in ipairs(redis.call('ZRANGEBYSCORE', running, '-inf', int(now), 'LIMIT', 0, LAPSED_AT_ONCE)) do
+    local job = read_record(base .. 'task:' .. id, { 'status', 'worker' })
+    if not job.status or TERMINAL[job.status] or not job.worker or job.worker == '' then
+      redis.call('ZREM', running, id)
+    end
+  end
+  return redis.call('ZCARD', running)
+end
+
+-- At most so many jobs that wait for a slot are checked at once.
+local ADMITTED_AT_ONCE = 100
+
+-- Brings the first jobs that wait for a slot of a tool back to their streams, as many as there are slots. They wait until
+-- one is claimed: whoever comes later stays behind them. Drops ids that wait no more; gives how many of them expired. The
+-- entry of one that it brings back says so (`slot`), so that `claim` does not count it again.
+local function admit(base, tool)
+  local waiting = base .. 'waiting:' .. tool
+  if not (is_a(waiting, 'zset') and is_a(base .. 'running:' .. tool, 'zset')) then
+    return 0
+  end
+  local first = redis.call('ZRANGE', waiting, 0, ADMITTED_AT_ONCE - 1)
+  if #first == 0 then
+    return 0
+  end
+  local expired = 0
+  local taken = taken_slots(base, tool)
+  for _, id in ipairs(first) do
+    local record = base .. 'task:' .. id
+    local job = read_record(record, { 'status', 'queue', 'entry', 'limit', 'waits', 'created_ms' })
+    if job.status ~= 'queued' or not tonumber(job.limit) then
+      redis.call('ZREM', waiting, id)
+      if redis.call('EXISTS', record) == 0 then
+        count_expired(base, tool)
+        expired = expired + 1
+      end
+    elseif taken >= tonumber(job.limit) then
+      return expired
+    else
+      taken = taken + 1
+      if job.entry == '' and is_a(base .. 'queue:' .. job.queue, 'stream') then
+        local entry = redis.call('XADD', base .. 'queue:' .. job.queue, '*', 'id', id, 'tool', tool, 'slot', '1')
+        redis.call('HSET', record, 'entry', entry, 'waits', still_waits('worker', job.waits, job.created_ms))
+      end
+    end
+  end
+  return expired
+end
+
+-- Frees the slot of a job whose tool has a concurrency limit, for the next; goes after all else that is done to the job.
+local function leave_slot(base, tool, id)
+  drop_member(base .. 'running:' .. tool, id)
+  admit(base, tool)
+end
