@@ -28,7 +28,7 @@ impl From<Via<'_>> for Sender {
         Self {
             id: via.sender.clone(),
             session: via.session,
-            valid: RIGHT_TO_SEND,
+            right_lasts: RIGHT_TO_SEND,
         }
     }
 }

@@ -48,7 +48,7 @@ pub struct Sender {
     pub session: SessionId,
     /// Only one connection may send a question: the one that has the right to send it. How long this connection keeps that
     /// right without asking for it again.
-    pub valid: Duration,
+    pub right_lasts: Duration,
 }
 
 /// What a client must declare to be sent one kind of question.
@@ -85,14 +85,14 @@ impl AskCapability {
 
     /// The least `capabilities` object with which a client declares this, for example `{"elicitation":{"form":{}}}`.
     #[must_use]
-    pub fn to_object(self) -> Map<String, Value> {
+    pub fn as_declared(self) -> Map<String, Value> {
         let declared = match self {
             Self::ElicitationForm => json!({ "form": {} }),
             Self::ElicitationUrl => json!({ "url": {} }),
             Self::SamplingTools => json!({ "tools": {} }),
             Self::Sampling | Self::Roots => json!({}),
         };
-        Map::from_iter([(self.whole().to_owned(), declared)])
+        Map::from_iter([(self.capability().to_owned(), declared)])
     }
 
     /// What a client lacks to be asked this; `None` if nothing. `declared` is its `capabilities` as JSON. The answer is the
@@ -100,15 +100,15 @@ impl AskCapability {
     #[must_use]
     pub fn lacking_in(self, declared: &str) -> Option<&'static str> {
         let lacks = |required| !missing_capabilities(&required, declared).is_empty();
-        let whole = Map::from_iter([(self.whole().to_owned(), json!({}))]);
+        let whole = Map::from_iter([(self.capability().to_owned(), json!({}))]);
         if lacks(whole) {
-            Some(self.whole())
+            Some(self.capability())
         } else {
-            lacks(self.to_object()).then(|| self.part())
+            lacks(self.as_declared()).then(|| self.capability_with_part())
         }
     }
 
-    const fn whole(self) -> &'static str {
+    const fn capability(self) -> &'static str {
         match self {
             Self::ElicitationForm | Self::ElicitationUrl => "elicitation",
             Self::Sampling | Self::SamplingTools => "sampling",
@@ -116,12 +116,12 @@ impl AskCapability {
         }
     }
 
-    const fn part(self) -> &'static str {
+    const fn capability_with_part(self) -> &'static str {
         match self {
             Self::ElicitationForm => "elicitation.form",
             Self::ElicitationUrl => "elicitation.url",
             Self::SamplingTools => "sampling.tools",
-            Self::Sampling | Self::Roots => self.whole(),
+            Self::Sampling | Self::Roots => self.capability(),
         }
     }
 }
@@ -141,26 +141,26 @@ pub fn missing_capabilities(required: &Map<String, Value>, declared: &str) -> Ma
     {
         modes.insert("form".to_owned(), json!({}));
     }
-    lacking(required, &declared)
+    difference(required, &declared)
 }
 
 /// What `required` has and `declared` has not, object by object. Other values must be equal.
-fn lacking(required: &Map<String, Value>, declared: &Map<String, Value>) -> Map<String, Value> {
+fn difference(required: &Map<String, Value>, declared: &Map<String, Value>) -> Map<String, Value> {
     let lacks = |(name, wanted): (&String, &Value)| {
-        let left = match (wanted, declared.get(name)) {
+        let missing = match (wanted, declared.get(name)) {
             (Value::Object(wanted), Some(Value::Object(has))) => {
-                let left = lacking(wanted, has);
-                (!left.is_empty()).then_some(Value::Object(left))
+                let missing = difference(wanted, has);
+                (!missing.is_empty()).then_some(Value::Object(missing))
             }
             (wanted, has) => (has != Some(wanted)).then(|| wanted.clone()),
         };
-        left.map(|left| (name.clone(), left))
+        missing.map(|missing| (name.clone(), missing))
     };
     required.iter().filter_map(lacks).collect()
 }
 
 /// The MCP methods by which a server asks a client.
-pub(crate) const METHODS: [&str; 3] =
+pub(crate) const ASK_METHODS: [&str; 3] =
     ["elicitation/create", "sampling/createMessage", "roots/list"];
 
 /// Refuses an elicitation in URL mode whose URL is not http or https: clients open any URL. Accepts every other request.
@@ -190,7 +190,7 @@ pub fn check_url(method: &str, params: &Value) -> Result<(), String> {
 mod tests {
     use super::*;
 
-    fn left(required: &Value, declared: &str) -> Value {
+    fn missing(required: &Value, declared: &str) -> Value {
         Value::Object(missing_capabilities(
             required.as_object().unwrap(),
             declared,
@@ -200,28 +200,28 @@ mod tests {
     #[test]
     fn only_missing_capabilities_are_returned() {
         let both = json!({ "sampling": {}, "elicitation": { "url": {} } });
-        assert_eq!(left(&both, "{}"), both);
+        assert_eq!(missing(&both, "{}"), both);
         assert_eq!(
-            left(
+            missing(
                 &both,
                 r#"{"sampling":{"tools":{}},"elicitation":{"form":{}}}"#
             ),
             json!({ "elicitation": { "url": {} } })
         );
         assert_eq!(
-            left(&both, r#"{"sampling":{},"elicitation":{"url":{}}}"#),
+            missing(&both, r#"{"sampling":{},"elicitation":{"url":{}}}"#),
             json!({})
         );
         let flag = json!({ "roots": { "listChanged": true } });
-        assert_eq!(left(&flag, r#"{"roots":{"listChanged":false}}"#), flag);
-        assert_eq!(left(&json!({}), "{}"), json!({}));
+        assert_eq!(missing(&flag, r#"{"roots":{"listChanged":false}}"#), flag);
+        assert_eq!(missing(&json!({}), "{}"), json!({}));
     }
 
     #[test]
     fn elicitation_without_a_mode_means_forms() {
         let forms = json!({ "elicitation": { "form": {} } });
-        assert_eq!(left(&forms, r#"{"elicitation":{}}"#), json!({}));
-        assert_eq!(left(&forms, r#"{"elicitation":{"url":{}}}"#), forms);
+        assert_eq!(missing(&forms, r#"{"elicitation":{}}"#), json!({}));
+        assert_eq!(missing(&forms, r#"{"elicitation":{"url":{}}}"#), forms);
     }
 
     #[test]

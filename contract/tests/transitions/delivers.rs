@@ -86,7 +86,7 @@ async fn a_sender_keeps_its_right_by_asking_again_and_loses_it_by_silence() {
     assert_eq!(deliver(&rig, id, "a", "c1").await, send(), "its own");
     assert_eq!(deliver(&rig, id, "a", "c2").await, TAKEN);
     let mut brief = sender("c1");
-    brief.valid = Duration::from_millis(1);
+    brief.right_lasts = Duration::from_millis(1);
     let kept = deliver_by(&rig, rig.question(id, "a"), &brief).await;
     assert_eq!(kept, send());
     eventually(Duration::from_secs(5), "the right lapses", async || {

@@ -290,7 +290,7 @@ pub(crate) fn sender_of(replica: &str, session: SessionId) -> Sender {
     Sender {
         id: format!("{replica}:00c0ffee").parse().unwrap(),
         session,
-        valid: Duration::from_secs(60),
+        right_lasts: Duration::from_secs(60),
     }
 }
 

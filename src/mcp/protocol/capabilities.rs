@@ -76,7 +76,7 @@ fn remove(object: &mut Map<String, Value>, path: &[&str]) {
 /// What a client must declare to be sent a request; nothing if no client is asked by this method.
 pub(crate) fn needed(method: &str, params: &RawValue) -> Option<Map<String, Value>> {
     let params: Value = serde_json::from_str(params.get()).unwrap_or_default();
-    Some(AskCapability::needed(method, &params)?.to_object())
+    Some(AskCapability::needed(method, &params)?.as_declared())
 }
 
 /// What a client that declares `declared` lacks to be asked a question of a job, JSON of method and params. By another

@@ -9,7 +9,7 @@ use serde_json::{Map, Value};
 
 use crate::json::raw::RawObject;
 use crate::json::schema::{Mirrored, Schema, mirrored, unique_names};
-use crate::model::question::{METHODS, check_url};
+use crate::model::question::{ASK_METHODS, check_url};
 use crate::model::tool::definition::{AskFirst, ToolDefinition};
 use crate::text::quoted;
 
@@ -135,8 +135,8 @@ fn array(json: &RawValue) -> Result<(), String> {
 }
 
 fn check_ask(ask: &AskFirst) -> Result<(), String> {
-    if !METHODS.contains(&ask.method.as_str()) {
-        let known = METHODS.join(", ");
+    if !ASK_METHODS.contains(&ask.method.as_str()) {
+        let known = ASK_METHODS.join(", ");
         return Err(format!("the method must be one of {known}"));
     }
     let params = object(&ask.params)?;

@@ -161,7 +161,7 @@ impl Store {
         let [id, session, valid, patience] = [
             sender.id.to_string(),
             sender.session.to_string(),
-            millis(sender.valid).to_string(),
+            millis(sender.right_lasts).to_string(),
             millis(patience).to_string(),
         ];
         let args = [owner.as_str(), key, &id, &session, &valid, &patience];
