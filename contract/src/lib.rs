@@ -45,7 +45,7 @@ pub use model::attempt::{
 pub use model::client_task::{
     ClientTask, ClientTaskReport, ClientTaskStatus, OrphanedTask, ReportOccasion,
 };
-pub use model::dead_letter::{DeadLetter, InvalidLetterId, LetterFilter, LetterId, Remains};
+pub use model::dead_letter::{DeadLetter, InvalidLetterId, LetterFilter, LetterId, Revivable};
 pub use model::durability::{Durability, Replication, UnknownDurability};
 pub use model::finding::{Finding, Verdict};
 pub use model::ids::{AttemptNumber, EntryId, SenderId, SessionId, TaskId};

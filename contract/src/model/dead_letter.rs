@@ -68,7 +68,7 @@ pub struct DeadLetter {
     /// The job. `None` if the entry named none that can be read.
     pub task: Option<TaskId>,
     /// The text in the entry's field `id`, also if it is no task id.
-    pub named: String,
+    pub id_text: String,
     /// The tool; empty if the entry named none.
     pub tool: String,
     /// The queue. `None` if an old version of Taskferry wrote the letter, which did not store it.
@@ -105,12 +105,15 @@ impl DeadLetter {
     ) -> Option<Self> {
         let mut fields: HashMap<String, String> = fields.into_iter().collect();
         let mut take = |name: &str| fields.remove(name);
-        let named = take("id").unwrap_or_default();
+        let id_text = take("id").unwrap_or_default();
         Some(Self {
             id: LetterId::new(shard, entry)?,
             // A job's letter is in the job's own shard. So an id of another shard is wrong.
-            task: named.parse().ok().filter(|id: &TaskId| id.shard() == shard),
-            named,
+            task: id_text
+                .parse()
+                .ok()
+                .filter(|id: &TaskId| id.shard() == shard),
+            id_text,
             tool: take("tool").unwrap_or_default(),
             queue: take("queue").filter(|queue| !queue.is_empty()),
             reason: take("reason").unwrap_or_default(),
@@ -143,27 +146,29 @@ pub struct LetterFilter {
     /// Only letters whose reason contains this text; upper and lower case count the same.
     pub reason: Option<String>,
     /// Only letters older than this one.
-    pub before: Option<LetterId>,
+    pub before_id: Option<LetterId>,
     /// Only letters that were buried before this time, ms since the epoch.
-    pub until_ms: Option<u64>,
+    pub before_ms: Option<u64>,
 }
 
 impl LetterFilter {
-    /// Whether a letter has the tool, reason and time. `before` is not checked here: reading begins behind it (`start`).
+    /// Whether a letter has the tool, reason and time. `before_id` is not checked here: reading begins behind it (`upper_bound`).
     pub(crate) fn fits(&self, letter: &DeadLetter) -> bool {
         let tool = self.tool.as_ref().is_none_or(|tool| *tool == letter.tool);
         let reason = self
             .reason
             .as_ref()
             .is_none_or(|part| letter.reason.to_lowercase().contains(&part.to_lowercase()));
-        let time = self.until_ms.is_none_or(|until| letter.buried_ms() < until);
+        let time = self
+            .before_ms
+            .is_none_or(|before| letter.buried_ms() < before);
         tool && reason && time
     }
 
     /// The upper bound for `XREVRANGE` on a shard. Letters are listed newest first; of letters with the same entry id, the
-    /// one of the highest shard first. So a lower shard may still have a letter with the id of `before` itself.
-    pub(crate) fn start(&self, shard: Shard) -> String {
-        match &self.before {
+    /// one of the highest shard first. So a lower shard may still have a letter with the id of `before_id` itself.
+    pub(crate) fn upper_bound(&self, shard: Shard) -> String {
+        match &self.before_id {
             None => "+".to_owned(),
             Some(before) if shard >= before.shard() => format!("({}", before.entry()),
             Some(before) => before.entry(),
@@ -173,7 +178,7 @@ impl LetterFilter {
 
 /// What it takes to queue the job of a dead letter again, from its record or else from the letter.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Remains {
+pub struct Revivable {
     /// Whose task it was.
     pub owner: Owner,
     /// The arguments, a JSON object.
@@ -188,11 +193,11 @@ pub struct Remains {
     pub(crate) answers: Vec<(String, String)>,
 }
 
-impl Remains {
+impl Revivable {
     /// Whether reviving the job may do work twice that must be done once. True if an attempt was begun and only one attempt
     /// was allowed, then or by the tool as it is `registered` now. An unknown limit counts as one.
     #[must_use]
-    pub fn may_run_once(&self, registered: &ToolDefinition) -> bool {
+    pub fn may_repeat_work(&self, registered: &ToolDefinition) -> bool {
         let once = self.max_attempts.is_none_or(|attempts| attempts <= 1);
         self.attempts > 0 && (once || registered.attempts <= 1)
     }

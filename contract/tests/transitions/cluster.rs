@@ -247,9 +247,9 @@ async fn jobs_are_lost(rig: &mut Rig) {
     let all = LetterFilter::default();
     let letters = rig.store.dead_letters(&all, 10).await.unwrap();
     let letter = letters.iter().find(|letter| letter.task.is_some()).unwrap();
-    let remains = rig.store.remains(letter).await.unwrap().unwrap();
+    let revivable = rig.store.revivable(letter).await.unwrap().unwrap();
     let id = TaskId::random(rig.shard);
-    let revived = rig.store.revive(letter, &remains, &rig.tool, id);
+    let revived = rig.store.revive(letter, &revivable, &rig.tool, id);
     revived.await.unwrap();
     let (hold, _) = rig.start().await;
     rig.finish(&hold).await;

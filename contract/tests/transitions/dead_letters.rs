@@ -46,8 +46,8 @@ async fn the_letter(rig: &Rig) -> DeadLetter {
 
 /// Revives a letter with the tool as the test has it.
 async fn revive(rig: &Rig, letter: &DeadLetter, id: TaskId) -> ReviveReply {
-    let remains = rig.store.remains(letter).await.unwrap().unwrap();
-    let revived = rig.store.revive(letter, &remains, &rig.tool, id);
+    let revivable = rig.store.revivable(letter).await.unwrap().unwrap();
+    let revived = rig.store.revive(letter, &revivable, &rig.tool, id);
     revived.await.unwrap()
 }
 
@@ -73,14 +73,14 @@ async fn a_revived_job_is_a_new_one_with_all_its_attempts() {
     let new = TaskId::random(rig.shard);
     // The second call finds what the first one did, as when its reply was lost.
     assert_eq!(revive(&rig, &letter, new).await, ReviveReply::Queued);
-    let remains = rig.store.remains(&letter).await.unwrap().unwrap();
-    let again = rig.store.revive(&letter, &remains, &rig.tool, new);
+    let revivable = rig.store.revivable(&letter).await.unwrap().unwrap();
+    let again = rig.store.revive(&letter, &revivable, &rig.tool, new);
     assert_eq!(again.await.unwrap(), ReviveReply::Queued);
     assert_eq!(rig.queue_length().await, 1);
     // Another job cannot come of it any more.
     let other = rig
         .store
-        .revive(&letter, &remains, &rig.tool, TaskId::random(rig.shard));
+        .revive(&letter, &revivable, &rig.tool, TaskId::random(rig.shard));
     assert_eq!(other.await.unwrap(), ReviveReply::Gone);
     assert_eq!(letters(&rig).await, []);
     assert_eq!(rig.record(old).await, before, "terminal is terminal");
@@ -154,8 +154,8 @@ async fn the_first_task_is_known_through_retries_of_retries() {
         if record_gone {
             rig.expire(new).await;
         }
-        let remains = rig.store.remains(&expected).await.unwrap().unwrap();
-        assert_eq!((remains.origin, remains.attempts), (first, 1));
+        let revivable = rig.store.revivable(&expected).await.unwrap().unwrap();
+        assert_eq!((revivable.origin, revivable.attempts), (first, 1));
     }
 }
 
@@ -166,30 +166,36 @@ async fn a_job_may_run_once_if_it_or_its_tool_says_so_or_nobody_knows() {
     let letter = the_letter(&rig).await;
     let mut now = rig.tool.clone();
     now.attempts = 3;
-    let remains = rig.store.remains(&letter).await.unwrap().unwrap();
-    assert!(remains.may_run_once(&now), "it might when it was submitted");
+    let revivable = rig.store.revivable(&letter).await.unwrap().unwrap();
+    assert!(
+        revivable.may_repeat_work(&now),
+        "it might when it was submitted"
+    );
     rig.expire(hold.claimed.id).await;
-    let remains = rig.store.remains(&letter).await.unwrap().unwrap();
-    assert!(remains.may_run_once(&now), "the letter knows");
+    let revivable = rig.store.revivable(&letter).await.unwrap().unwrap();
+    assert!(revivable.may_repeat_work(&now), "the letter knows");
     let unknown = DeadLetter {
         max_attempts: None,
         ..letter.clone()
     };
-    let remains = rig.store.remains(&unknown).await.unwrap().unwrap();
-    assert!(remains.may_run_once(&now), "an earlier release buried it");
+    let revivable = rig.store.revivable(&unknown).await.unwrap().unwrap();
+    assert!(
+        revivable.may_repeat_work(&now),
+        "an earlier release buried it"
+    );
     let often = DeadLetter {
         max_attempts: Some(3),
         ..letter.clone()
     };
-    let remains = rig.store.remains(&often).await.unwrap().unwrap();
-    assert!(!remains.may_run_once(&now));
-    assert!(remains.may_run_once(&rig.tool), "its tool may, today");
+    let revivable = rig.store.revivable(&often).await.unwrap().unwrap();
+    assert!(!revivable.may_repeat_work(&now));
+    assert!(revivable.may_repeat_work(&rig.tool), "its tool may, today");
     let unbegun = DeadLetter {
         attempts: 0,
         ..letter
     };
-    let remains = rig.store.remains(&unbegun).await.unwrap().unwrap();
-    assert!(!remains.may_run_once(&rig.tool), "nothing of it ran");
+    let revivable = rig.store.revivable(&unbegun).await.unwrap().unwrap();
+    assert!(!revivable.may_repeat_work(&rig.tool), "nothing of it ran");
 }
 
 #[tokio::test]
@@ -216,10 +222,10 @@ async fn long_arguments_are_left_to_the_record() {
     bury_running(&rig, &hold, "no").await;
     let letter = the_letter(&rig).await;
     assert_eq!((&letter.arguments, &letter.capabilities), (&None, &None));
-    let remains = rig.store.remains(&letter).await.unwrap().unwrap();
-    assert_eq!(remains.arguments, long);
+    let revivable = rig.store.revivable(&letter).await.unwrap().unwrap();
+    assert_eq!(revivable.arguments, long);
     rig.expire(hold.claimed.id).await;
-    assert_eq!(rig.store.remains(&letter).await.unwrap(), None);
+    assert_eq!(rig.store.revivable(&letter).await.unwrap(), None);
 }
 
 #[tokio::test]
@@ -233,10 +239,10 @@ async fn an_entry_that_was_no_job_cannot_be_revived() {
     };
     rig.store.dead_letter(&found, "unreadable").await.unwrap();
     let letter = the_letter(&rig).await;
-    assert_eq!((letter.task, letter.named.as_str()), (None, "nonsense"));
+    assert_eq!((letter.task, letter.id_text.as_str()), (None, "nonsense"));
     assert_eq!(rig.dead_letters().await[0]["attempts"], "0");
     assert_eq!(letter.queue.as_deref(), Some("default"));
-    assert_eq!(rig.store.remains(&letter).await.unwrap(), None);
+    assert_eq!(rig.store.revivable(&letter).await.unwrap(), None);
 }
 
 #[tokio::test]
@@ -244,10 +250,10 @@ async fn a_full_redis_revives_nothing_and_keeps_the_letter() {
     let mut rig = one_attempt().await;
     bury(&rig, "no").await;
     let letter = the_letter(&rig).await;
-    let remains = rig.store.remains(&letter).await.unwrap().unwrap();
+    let revivable = rig.store.revivable(&letter).await.unwrap().unwrap();
     rig.raw::<()>("CONFIG", ("SET", "maxmemory", 1)).await;
     let id = TaskId::random(rig.shard);
-    let error = rig.store.revive(&letter, &remains, &rig.tool, id).await;
+    let error = rig.store.revive(&letter, &revivable, &rig.tool, id).await;
     assert!(error.unwrap_err().is_out_of_memory());
     assert_eq!(letters(&rig).await.len(), 1);
 }

@@ -149,7 +149,7 @@ async fn list(letters: &DeadLetters<'_>, args: &ArgMatches) -> anyhow::Result<bo
     let limit = args.get_one::<u32>("limit").map_or(0, |limit| *limit);
     let limit = usize::try_from(limit).unwrap_or(usize::MAX);
     let filter = LetterFilter {
-        before: args.get_one::<LetterId>("before").copied(),
+        before_id: args.get_one::<LetterId>("before").copied(),
         ..filter(args)
     };
     let page = letters.list(&filter, limit).await?;

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use anyhow::Context as _;
 use clap::{Arg, ArgAction, ArgMatches};
 use serde_json::json;
-use taskferry_contract::{DeadLetter, Remains};
+use taskferry_contract::{DeadLetter, Revivable};
 
 use crate::cli::format::plain;
 use crate::cli::output::{print, say};
@@ -66,19 +66,19 @@ impl<'a> Retry<'a> {
     }
 
     /// Tells or counts that a letter is kept, since its job may run once.
-    fn keep(&mut self, letter: &DeadLetter, remains: &Remains) {
+    fn keep(&mut self, letter: &DeadLetter, revivable: &Revivable) {
         if self.all {
             *self.kept.entry(letter.tool.clone()).or_default() += 1;
             return;
         }
-        let known = match remains.max_attempts {
+        let known = match revivable.max_attempts {
             Some(_) => "may run once (attempts = 1)",
             None => "may be one that runs once (nobody knows its attempts any more)",
         };
         say(&format!(
             "taskferry: {} is not retried: its job {known} and was begun, so its work may be done twice. {FIRST}: {}; then \
              purge it if its work was done, or add --{SECOND_RUN} to run it again",
-            letter.id, remains.origin
+            letter.id, revivable.origin
         ));
     }
 
@@ -98,7 +98,7 @@ impl<'a> Retry<'a> {
             }
         };
         if ready.risks_second_run() && !self.second_run {
-            self.keep(letter, &ready.remains);
+            self.keep(letter, &ready.revivable);
             // One by one it is a failure at once; of all, `tell_kept` says so at the end.
             return Ok(self.all);
         }
@@ -126,7 +126,7 @@ impl<'a> Retry<'a> {
         }
         let told = json!({
             "letter": letter.id.to_string(), "task": task.to_string(), "new_task": id.to_string(),
-            "origin_task": ready.remains.origin.to_string(),
+            "origin_task": ready.revivable.origin.to_string(),
         });
         print(&told.to_string());
     }

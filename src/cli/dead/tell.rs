@@ -18,7 +18,7 @@ pub(super) fn list(letters: &[DeadLetter], as_json: bool) {
     let rows = letters.iter().map(|letter| {
         vec![
             letter.id.to_string(),
-            raw_or_dash(&letter.named),
+            raw_or_dash(&letter.id_text),
             raw_or_dash(&letter.tool),
             raw_or_dash(letter.queue.as_deref().unwrap_or_default()),
             letter.attempts.to_string(),
@@ -54,7 +54,7 @@ fn or_dash(text: &str) -> String {
 fn line(letter: &DeadLetter) -> Map<String, Value> {
     let said = [
         ("letter", json!(letter.id.to_string())),
-        ("task", json!(letter.named)),
+        ("task", json!(letter.id_text)),
         ("tool", json!(letter.tool)),
         ("queue", json!(letter.queue)),
         ("reason", json!(letter.reason)),
@@ -87,12 +87,14 @@ fn last_run(letter: &DeadLetter) -> String {
 
 /// All of a letter, and how the job's record stands.
 pub(super) fn show(letter: &DeadLetter, detail: &LetterDetail, as_json: bool) {
-    let LetterDetail { record, remains } = detail;
-    let arguments = remains.as_ref().map(|remains| remains.arguments.as_str());
-    let owner = remains.as_ref().map(|remains| remains.owner.as_str());
-    let most = remains.as_ref().and_then(|it| it.max_attempts);
+    let LetterDetail { record, revivable } = detail;
+    let arguments = revivable
+        .as_ref()
+        .map(|revivable| revivable.arguments.as_str());
+    let owner = revivable.as_ref().map(|revivable| revivable.owner.as_str());
+    let most = revivable.as_ref().and_then(|it| it.max_attempts);
     let most = most.or(letter.max_attempts);
-    let first = remains.as_ref().map(|it| it.origin.to_string());
+    let first = revivable.as_ref().map(|it| it.origin.to_string());
     let first = first.or_else(|| origin(letter));
     if as_json {
         let more = [
@@ -113,7 +115,7 @@ pub(super) fn show(letter: &DeadLetter, detail: &LetterDetail, as_json: bool) {
     );
     let lines = [
         ("letter", letter.id.to_string()),
-        ("task", letter.named.clone()),
+        ("task", letter.id_text.clone()),
         ("tool", letter.tool.clone()),
         ("queue", letter.queue.clone().unwrap_or_default()),
         ("owner", owner.unwrap_or_default().to_owned()),

@@ -6,7 +6,7 @@ use std::str::FromStr;
 use std::time::Duration;
 
 use taskferry_contract::{
-    DeadLetter, Error, LetterFilter, LetterId, Remains, Store, TaskId, TaskView,
+    DeadLetter, Error, LetterFilter, LetterId, Revivable, Store, TaskId, TaskView,
 };
 
 pub(crate) use retry::{Prepared, Ready, Retrier, Revival};
@@ -55,7 +55,7 @@ pub(crate) struct LetterDetail {
     /// The record of the job, if it has not expired.
     pub(crate) record: Option<TaskView>,
     /// What is needed to run the job again, as far as it is there.
-    pub(crate) remains: Option<Remains>,
+    pub(crate) revivable: Option<Revivable>,
 }
 
 /// The dead letters.
@@ -98,7 +98,7 @@ impl<'a> DeadLetters<'a> {
         };
         Ok(LetterDetail {
             record,
-            remains: self.store.remains(letter).await?,
+            revivable: self.store.revivable(letter).await?,
         })
     }
 
@@ -110,11 +110,11 @@ impl<'a> DeadLetters<'a> {
     ) -> Result<Batches<'a>, Error> {
         let older_ms = u64::try_from(older_than.as_millis()).unwrap_or(u64::MAX);
         // Not one of this very moment: a job that is retried and fails at once would come up again.
-        let until_ms = self.store.now_ms().await?.saturating_sub(older_ms);
+        let before_ms = self.store.now_ms().await?.saturating_sub(older_ms);
         Ok(Batches {
             store: self.store,
             filter: LetterFilter {
-                until_ms: Some(until_ms),
+                before_ms: Some(before_ms),
                 ..filter
             },
         })
@@ -143,7 +143,7 @@ impl Batches<'_> {
     /// The next ones, the newest first; empty at the end.
     pub(crate) async fn next(&mut self) -> Result<Vec<DeadLetter>, Error> {
         let letters = self.store.dead_letters(&self.filter, BATCH).await?;
-        self.filter.before = letters.last().map(|last| last.id);
+        self.filter.before_id = letters.last().map(|last| last.id);
         Ok(letters)
     }
 }

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use taskferry_contract::{DeadLetter, Error, Remains, ReviveReply, Store, TaskId};
+use taskferry_contract::{DeadLetter, Error, Revivable, ReviveReply, Store, TaskId};
 
 use crate::bridge::Tool;
 
@@ -38,14 +38,14 @@ pub(crate) struct Ready {
     /// The task that it will be.
     pub(crate) new_task: TaskId,
     /// What is left of it.
-    pub(crate) remains: Remains,
+    pub(crate) revivable: Revivable,
     tool: Arc<Tool>,
 }
 
 impl Ready {
     /// Whether the job may run once and was begun, so that its work may be done twice.
     pub(crate) fn risks_second_run(&self) -> bool {
-        self.remains.may_run_once(&self.tool.definition)
+        self.revivable.may_repeat_work(&self.tool.definition)
     }
 }
 
@@ -92,23 +92,24 @@ impl<'a> Retrier<'a> {
 
     /// Whether the job of a letter can be queued again.
     pub(crate) async fn prepare(&self, letter: &DeadLetter) -> Result<Prepared, Error> {
-        let remains = self.store.remains(letter).await?;
-        Ok(match self.fit(letter, remains) {
+        let revivable = self.store.revivable(letter).await?;
+        Ok(match self.fit(letter, revivable) {
             Ok(ready) => Prepared::Ready(Box::new(ready)),
             Err(unfit) => Prepared::Unfit(unfit),
         })
     }
 
-    fn fit(&self, letter: &DeadLetter, remains: Option<Remains>) -> Result<Ready, Unfit> {
+    fn fit(&self, letter: &DeadLetter, revivable: Option<Revivable>) -> Result<Ready, Unfit> {
         let task = letter.task.ok_or(Unfit::NoJob)?;
-        let remains = remains.ok_or(Unfit::NothingLeft)?;
+        let revivable = revivable.ok_or(Unfit::NothingLeft)?;
         let tool = self.tools.get(&letter.tool);
         let tool = tool.ok_or_else(|| Unfit::NoTool(letter.tool.clone()))?;
-        tool.check(&remains.arguments).map_err(Unfit::ToolChanged)?;
+        tool.check(&revivable.arguments)
+            .map_err(Unfit::ToolChanged)?;
         Ok(Ready {
             task,
             new_task: TaskId::random(task.shard()),
-            remains,
+            revivable,
             tool: Arc::clone(tool),
         })
     }
@@ -119,10 +120,10 @@ impl<'a> Retrier<'a> {
         letter: &DeadLetter,
         ready: &Ready,
     ) -> Result<Revival, Error> {
-        let (remains, tool, id) = (&ready.remains, &ready.tool.definition, ready.new_task);
+        let (revivable, tool, id) = (&ready.revivable, &ready.tool.definition, ready.new_task);
         let mut repeats = 0;
         loop {
-            match self.store.revive(letter, remains, tool, id).await {
+            match self.store.revive(letter, revivable, tool, id).await {
                 Err(error) if error.is_transient() && repeats < REPEATS => repeats += 1,
                 Ok(ReviveReply::Queued) => return Ok(Revival::Queued),
                 Ok(ReviveReply::Gone) => return Ok(Revival::Gone),

@@ -41,8 +41,8 @@ async fn a_letter_is_found_by_its_own_id_and_by_its_tasks() {
     let detail = rig.operator.dead_letters().detail(&letter).await.unwrap();
     let record = detail.record.expect("the record is there");
     assert_eq!((record.id, record.status), (task, Status::Failed));
-    let remains = detail.remains.expect("the arguments are there");
-    assert_eq!(remains.arguments, r#"{"n":1}"#);
+    let revivable = detail.revivable.expect("the arguments are there");
+    assert_eq!(revivable.arguments, r#"{"n":1}"#);
     let neither = "report".parse::<LetterName>().unwrap_err();
     assert!(neither.to_string().contains("neither"), "{neither}");
 }
@@ -59,7 +59,7 @@ async fn a_page_says_whether_there_is_more() {
     let reasons: Vec<&str> = page.letters.iter().map(|it| it.reason.as_str()).collect();
     assert_eq!((reasons, page.has_more), (vec!["three", "two"], true));
     let rest = LetterFilter {
-        before: page.letters.last().map(|last| last.id),
+        before_id: page.letters.last().map(|last| last.id),
         ..all
     };
     let page = letters.list(&rest, 2).await.unwrap();
@@ -95,7 +95,7 @@ async fn a_job_that_may_run_once_is_retried_as_one_new_task_at_its_operators_ris
     let retrier = rig.operator.dead_letters().retrier().await.unwrap();
     let first = ready(&retrier, &letter).await;
     assert!(first.risks_second_run());
-    assert_eq!((first.task, first.remains.origin), (task, task));
+    assert_eq!((first.task, first.revivable.origin), (task, task));
     // Another operator who has read the same letter comes too late.
     let second = ready(&retrier, &letter).await;
     let revived = retrier.revive(&letter, &first).await.unwrap();

@@ -38,13 +38,13 @@ impl Store {
         limit: usize,
     ) -> Result<Vec<DeadLetter>, Error> {
         let mut found = Vec::new();
-        let mut start = filter.start(shard);
+        let mut upper_bound = filter.upper_bound(shard);
         while found.len() < limit {
-            let read = self.read_letters(shard, (&start, "-"), BATCH).await?;
+            let read = self.read_letters(shard, (&upper_bound, "-"), BATCH).await?;
             let Some(last) = read.last() else {
                 break;
             };
-            start = format!("({}", last.id.entry());
+            upper_bound = format!("({}", last.id.entry());
             let whole = read.len() == BATCH;
             found.extend(read.into_iter().filter(|letter| filter.fits(letter)));
             if !whole {
@@ -72,15 +72,15 @@ impl Store {
     ///
     /// If Redis fails.
     pub async fn dead_letter_of(&self, task: TaskId) -> Result<Option<DeadLetter>, Error> {
-        let mut start = "+".to_owned();
+        let mut upper_bound = "+".to_owned();
         loop {
             let read = self
-                .read_letters(task.shard(), (&start, "-"), BATCH)
+                .read_letters(task.shard(), (&upper_bound, "-"), BATCH)
                 .await?;
             let Some(last) = read.last() else {
                 return Ok(None);
             };
-            start = format!("({}", last.id.entry());
+            upper_bound = format!("({}", last.id.entry());
             let found = read.into_iter().find(|letter| letter.task == Some(task));
             if found.is_some() {
                 return Ok(found);

@@ -4,7 +4,7 @@ use std::borrow::Cow;
 use std::time::Duration;
 
 use crate::error::Error;
-use crate::model::dead_letter::{DeadLetter, Remains};
+use crate::model::dead_letter::{DeadLetter, Revivable};
 use crate::model::ids::TaskId;
 use crate::model::names::Owner;
 use crate::model::submission::Submission;
@@ -29,13 +29,13 @@ impl Store {
     /// # Errors
     ///
     /// If Redis fails.
-    pub async fn remains(&self, letter: &DeadLetter) -> Result<Option<Remains>, Error> {
+    pub async fn revivable(&self, letter: &DeadLetter) -> Result<Option<Revivable>, Error> {
         let Some(task) = letter.task else {
             return Ok(None);
         };
         let mut read = redis::cmd("HGETALL");
         read.arg(self.keys.task(task));
-        let record: Vec<(String, String)> = self.connections.command("remains", &read).await?;
+        let record: Vec<(String, String)> = self.connections.command("revivable", &read).await?;
         if record.is_empty() {
             return Ok(repeated(letter, task));
         }
@@ -47,7 +47,7 @@ impl Store {
         let origin = field("origin").and_then(|id| id.parse().ok());
         // A number that cannot be read counts as one attempt: the job may have run.
         let attempts = field("attempt").map_or(0, |text| number(text).unwrap_or(1));
-        let remains = |owner| Remains {
+        let revivable = |owner| Revivable {
             owner,
             origin: origin.or(letter.origin).unwrap_or(task),
             attempts: attempts.max(letter.attempts),
@@ -63,7 +63,7 @@ impl Store {
                 })
                 .collect(),
         };
-        Ok(Owner::stored(&field("owner").unwrap_or_default()).map(remains))
+        Ok(Owner::stored(&field("owner").unwrap_or_default()).map(revivable))
     }
 
     /// Queues the job `id` in place of `letter`, with the limits that `tool` has now. The caller has checked that the
@@ -76,7 +76,7 @@ impl Store {
     pub async fn revive(
         &self,
         letter: &DeadLetter,
-        remains: &Remains,
+        revivable: &Revivable,
         tool: &ToolDefinition,
         id: TaskId,
     ) -> Result<ReviveReply, Error> {
@@ -85,19 +85,19 @@ impl Store {
         let digest = DefinitionDigest::of(tool);
         let job = Submission {
             definition: Some(&digest),
-            ..submission(letter, remains, tool, id)
+            ..submission(letter, revivable, tool, id)
         };
         let mut args: Vec<Cow<'_, str>> = vec![
             self.keys.base(shard).into(),
             id.to_string().into(),
             tool.name.as_str().into(),
             tool.queue.as_str().into(),
-            remains.owner.as_str().into(),
+            revivable.owner.as_str().into(),
             letter.id.entry().into(),
             millis(job.ttl).to_string().into(),
         ];
         args.extend(record_fields(&job));
-        args.extend(["origin".into(), remains.origin.to_string().into()]);
+        args.extend(["origin".into(), revivable.origin.to_string().into()]);
         let args: Vec<&str> = args.iter().map(AsRef::as_ref).collect();
         let keys = [
             self.keys.task(id),
@@ -114,8 +114,8 @@ impl Store {
     }
 }
 
-fn repeated(letter: &DeadLetter, task: TaskId) -> Option<Remains> {
-    Some(Remains {
+fn repeated(letter: &DeadLetter, task: TaskId) -> Option<Revivable> {
+    Some(Revivable {
         origin: letter.origin.unwrap_or(task),
         attempts: letter.attempts,
         max_attempts: letter.max_attempts,
@@ -129,15 +129,15 @@ fn repeated(letter: &DeadLetter, task: TaskId) -> Option<Remains> {
 /// The job as its caller would submit it today, as a task: nobody waits for the answer to a plain call any more.
 fn submission<'a>(
     letter: &DeadLetter,
-    remains: &'a Remains,
+    revivable: &'a Revivable,
     tool: &'a ToolDefinition,
     id: TaskId,
 ) -> Submission<'a> {
     Submission {
         ttl: Duration::from_millis(tool.ttl.choose(letter.ttl_ms)),
         keep: Duration::from_millis(tool.keep_ms),
-        capabilities: remains.capabilities.as_deref(),
-        answers: &remains.answers,
-        ..Submission::new(tool, id, &remains.owner, &remains.arguments)
+        capabilities: revivable.capabilities.as_deref(),
+        answers: &revivable.answers,
+        ..Submission::new(tool, id, &revivable.owner, &revivable.arguments)
     }
 }

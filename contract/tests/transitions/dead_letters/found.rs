@@ -41,12 +41,12 @@ async fn letters_are_found_by_tool_reason_time_and_page() {
     let page = rig.store.dead_letters(&all(), 2).await.unwrap();
     assert_eq!(page[0].task, Some(last.claimed.id));
     let next = LetterFilter {
-        before: Some(page[1].id),
+        before_id: Some(page[1].id),
         ..all()
     };
     assert_eq!(found(next, 2).await, newest_first[2..]);
     let until = LetterFilter {
-        until_ms: Some(page[0].buried_ms()),
+        before_ms: Some(page[0].buried_ms()),
         ..all()
     };
     assert!(!found(until, 100).await.contains(&"no paper".to_owned()));
@@ -92,7 +92,7 @@ async fn pages_go_over_shards_and_batches_without_loss() {
         let Some(last) = page.last() else {
             break;
         };
-        filter.before = Some(last.id);
+        filter.before_id = Some(last.id);
         seen.extend(page.into_iter().map(|letter| letter.id));
     }
     assert_eq!(seen.len(), 750);
