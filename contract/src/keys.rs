@@ -22,8 +22,8 @@ pub(crate) fn kind_of(key: &str) -> Option<&'static str> {
     }
     let (tag, name) = rest.strip_prefix('{')?.split_once("}:")?;
     let mut parts = name.split(':');
-    let (what, more) = (parts.next()?, parts.next());
-    match (Tag::read(tag)?, what) {
+    let (first, second) = (parts.next()?, parts.next());
+    match (Tag::read(tag)?, first) {
         (Tag::Shard(_), "task" | "expired") => Some("hash"),
         (Tag::Shard(_), "queue" | "dead" | "log") => Some("stream"),
         (Tag::Shard(_), "due" | "active" | "owned" | "running" | "waiting") => Some("zset"),
@@ -31,7 +31,7 @@ pub(crate) fn kind_of(key: &str) -> Option<&'static str> {
         (Tag::Fleet, "tools" | "worker") => Some("hash"),
         (Tag::Fleet, "workers" | "definitions") => Some("zset"),
         (Tag::Fleet, "secret") => Some("string"),
-        (Tag::Session(_), "session") => match more {
+        (Tag::Session(_), "session") => match second {
             None | Some("told") => Some("hash"),
             Some("tasks") => Some("zset"),
             Some("stream" | "call") => Some("string"),
@@ -115,7 +115,7 @@ impl Keys {
 
     /// The record of a job: hash.
     #[must_use]
-    pub fn task(&self, id: TaskId) -> String {
+    pub fn record(&self, id: TaskId) -> String {
         self.of(Tag::Shard(id.shard()), format_args!("task:{id}"))
     }
 
@@ -151,13 +151,13 @@ impl Keys {
 
     /// Jobs that wait for a slot of a tool with a concurrency limit: sorted set by when each was first queued (`place`).
     #[must_use]
-    pub fn waiting_for(&self, shard: Shard, tool: &ToolName) -> String {
+    pub fn waiting_jobs(&self, shard: Shard, tool: &ToolName) -> String {
         self.of(Tag::Shard(shard), format_args!("waiting:{tool}"))
     }
 
     /// Tools for which jobs wait for a slot, or did a moment ago: sorted set of names, all with score 0.
     #[must_use]
-    pub fn waiting(&self, shard: Shard) -> String {
+    pub fn tools_with_waiting_jobs(&self, shard: Shard) -> String {
         self.of(Tag::Shard(shard), "waiting")
     }
 
@@ -267,14 +267,14 @@ mod tests {
         let id = TaskId::random(shard);
         let (tool, session) = ("a.b".parse().unwrap(), SessionId::random());
         for (key, kind) in [
-            (keys.task(id), "hash"),
+            (keys.record(id), "hash"),
             (keys.log(id), "stream"),
             (keys.queue(shard, &QueueName::default_queue()), "stream"),
             (keys.dead(shard), "stream"),
             (keys.expired(shard), "hash"),
             (keys.due(shard), "zset"),
-            (keys.waiting(shard), "zset"),
-            (keys.waiting_for(shard, &tool), "zset"),
+            (keys.tools_with_waiting_jobs(shard), "zset"),
+            (keys.waiting_jobs(shard, &tool), "zset"),
             (keys.owned(shard, &Owner::named("a:b").unwrap()), "zset"),
             (keys.tools(), "hash"),
             (keys.workers(), "zset"),
@@ -324,9 +324,9 @@ mod tests {
         let keys = Keys::new("tf");
         let shard = Shards::default().all().next().unwrap();
         let id = TaskId::random(shard);
-        assert_eq!(keys.task(id), format!("tf:{{0}}:task:{id}"));
+        assert_eq!(keys.record(id), format!("tf:{{0}}:task:{id}"));
         let queue = QueueName::default_queue();
-        for key in [keys.queue(shard, &queue), keys.due(shard), keys.task(id)] {
+        for key in [keys.queue(shard, &queue), keys.due(shard), keys.record(id)] {
             assert!(key.starts_with(&keys.base(shard)), "{key}");
         }
     }

@@ -109,7 +109,7 @@ impl Store {
         let (base, text) = (self.keys.base(id.shard()), id.to_string());
         let mut all = vec![base.as_str(), &text];
         all.extend(args);
-        self.call(transition, &[&self.keys.task(id)], &all).await
+        self.call(transition, &[&self.keys.record(id)], &all).await
     }
 
     /// Calls a transition whose outcome a client hears of: with replication, it answers once enough Redis replicas have it.

@@ -201,7 +201,7 @@ impl Case {
     /// The record, and what a poll shows, are what the model says; those of a job that has ended never change.
     async fn compare_record(&mut self, job: usize) -> Checked<()> {
         let id = self.ids[job];
-        let record: Record = self.raw("HGETALL", self.store.keys().task(id)).await;
+        let record: Record = self.raw("HGETALL", self.store.keys().record(id)).await;
         let view = self
             .store
             .view(id)

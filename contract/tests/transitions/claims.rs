@@ -22,7 +22,7 @@ async fn refuses_a_job_whose_lease_runs_and_gives_the_entry_back_to_its_holder()
 
     // The entry looks idle, the lease of the record runs on: a reclaim came between delivery and claim.
     rig.lapse(&hold).await;
-    let record = rig.store.keys().task(hold.claimed.id);
+    let record = rig.store.keys().record(hold.claimed.id);
     rig.raw::<()>("HSET", (record, "lease_ms", held_until))
         .await;
     let claimed = job_in(rig.reclaim_by(&other()).await);
@@ -54,7 +54,7 @@ async fn an_entry_that_is_given_back_can_be_taken_over_the_moment_its_lease_ends
     let id = hold.claimed.id;
     // Of its minute of a lease ten seconds are left.
     let until = rig.store.now_ms().await.unwrap() + 10_000;
-    let record = rig.store.keys().task(id);
+    let record = rig.store.keys().record(id);
     rig.raw::<()>("HSET", (record, "lease_ms", until)).await;
     rig.lapse_entry(&hold).await;
     let claimed = job_in(rig.reclaim_by(&other()).await);
@@ -260,7 +260,7 @@ async fn tells_how_long_a_job_was_ready() {
     let mut rig = Rig::new().await;
     let id = rig.submit().await;
     // It was queued a minute ago, and expires when it did.
-    let record = rig.store.keys().task(id);
+    let record = rig.store.keys().record(id);
     let earlier = (record.clone(), "created_ms", -60_000);
     rig.raw::<()>("HINCRBY", earlier).await;
     rig.raw::<()>("HINCRBY", (record, "ttl_ms", 60_000)).await;
@@ -282,7 +282,7 @@ async fn tells_how_long_a_job_was_ready() {
     assert!(waits.ends_with(&format!(" failed {due_ms}")), "{waits}");
     let now = rig.store.now_ms().await.unwrap();
     let waits = format!("time {} failed {}", now - 600_000, now - 60_000);
-    let record = rig.store.keys().task(id);
+    let record = rig.store.keys().record(id);
     rig.raw::<()>("HSET", (record, "waits", waits)).await;
     let due = rig.store.keys().due(rig.shard);
     rig.raw::<()>("ZADD", (due, 1, id.to_string())).await;
@@ -307,7 +307,7 @@ async fn tells_from_whom_a_job_was_taken_over_and_how_long_nobody_had_it() {
     let id = hold.claimed.id;
     rig.lapse(&hold).await;
     let ago = rig.store.now_ms().await.unwrap() - 60_000;
-    let record = rig.store.keys().task(id);
+    let record = rig.store.keys().record(id);
     rig.raw::<()>("HSET", (record, "lease_ms", ago)).await;
     let claimed = job_in(rig.reclaim_by(&other()).await);
     let reply = rig.claim_by(&claimed, &other()).await;

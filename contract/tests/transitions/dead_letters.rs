@@ -115,7 +115,7 @@ async fn a_job_is_revived_from_its_letter_once_its_record_is_gone() {
     };
     bury_with(&rig, &hold, "no", &last).await;
     let mut redis = rig.redis.clone();
-    let record = rig.store.keys().task(hold.claimed.id);
+    let record = rig.store.keys().record(hold.claimed.id);
     taskferry_testing::eventually(SOON, "the record expires", async || {
         let exists = redis::cmd("EXISTS").arg(&record).to_owned();
         exists.query_async::<i64>(&mut redis).await.unwrap() == 0

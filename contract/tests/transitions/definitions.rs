@@ -24,7 +24,7 @@ async fn a_job_remembers_the_definition_that_its_call_was_checked_against() {
         let id = rig.submit().await;
         assert!(!rig.record(id).await.contains_key("definition"));
         if let Some(written) = written {
-            let record = rig.store.keys().task(id);
+            let record = rig.store.keys().record(id);
             let field = (record, "definition", written);
             rig.raw::<()>("HSET", field).await;
         }

@@ -88,7 +88,7 @@ async fn the_ttl_grows_so_that_a_late_result_stays_readable_and_listed() {
     assert!((300_000..310_000).contains(&view.ttl_ms), "{}", view.ttl_ms);
     let expires = view.created_ms + view.ttl_ms;
     let owned = format!("tf:{{0}}:owned:{}", rig.owner);
-    let record = rig.store.keys().task(id);
+    let record = rig.store.keys().record(id);
     assert_eq!(rig.raw::<i64>("PEXPIRETIME", record).await, expires);
     assert_eq!(
         rig.raw::<i64>("ZSCORE", (&owned, id.to_string())).await,
@@ -112,11 +112,11 @@ async fn the_ttl_stays_when_the_result_is_readable_long_enough() {
                 ..rig.submission()
             })
             .await;
-        let expires: i64 = rig.raw("PEXPIRETIME", rig.store.keys().task(id)).await;
+        let expires: i64 = rig.raw("PEXPIRETIME", rig.store.keys().record(id)).await;
         let (hold, _) = rig.start().await;
         rig.finish(&hold).await;
         assert_eq!(rig.view(id).await.unwrap().ttl_ms, 600_000);
-        let after: i64 = rig.raw("PEXPIRETIME", rig.store.keys().task(id)).await;
+        let after: i64 = rig.raw("PEXPIRETIME", rig.store.keys().record(id)).await;
         assert_eq!(after, expires);
     }
 }

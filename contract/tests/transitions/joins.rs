@@ -53,7 +53,7 @@ async fn joins(rig: &Rig, submission: Submission<'_>) -> TaskView {
 /// When the key in Redis that stands for an alias expires, and when the record does.
 async fn expiries(rig: &mut Rig, id: TaskId, name: &str) -> (i64, i64) {
     let key = format!("{}{name}", rig.store.keys().base(rig.shard));
-    let record = rig.store.keys().task(id);
+    let record = rig.store.keys().record(id);
     (
         rig.raw("PEXPIRETIME", key).await,
         rig.raw("PEXPIRETIME", record).await,
@@ -305,6 +305,6 @@ async fn a_token_for_progress_stays_in_its_session() {
 async fn rig_record(rig: &Rig, id: TaskId) -> std::collections::HashMap<String, String> {
     let mut redis = rig.redis.clone();
     let mut read = redis::cmd("HGETALL");
-    read.arg(rig.store.keys().task(id));
+    read.arg(rig.store.keys().record(id));
     read.query_async(&mut redis).await.unwrap()
 }

@@ -17,7 +17,7 @@ async fn keeps_a_tool_within_its_concurrency_limit() {
     assert!(matches!(reply, ClaimReply::Waits(None)), "{reply:?}");
     // Off the stream, in its place, and no attempt used up.
     assert_eq!((rig.queue_length().await, rig.pending().await), (1, 1));
-    let places = rig.store.keys().waiting_for(rig.shard, &rig.tool.name);
+    let places = rig.store.keys().waiting_jobs(rig.shard, &rig.tool.name);
     let waits: Vec<String> = rig.raw("ZRANGE", (&places, 0, -1)).await;
     assert_eq!(waits, [waiting.to_string()]);
     assert_eq!(rig.view(waiting).await.unwrap().attempt, 0);

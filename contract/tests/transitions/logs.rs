@@ -36,7 +36,7 @@ async fn lines_are_read_back_in_order_from_any_place() {
         .await
         .unwrap();
     assert_eq!(rest, all[1..2]);
-    let record: i64 = rig.raw("PEXPIRETIME", rig.store.keys().task(id)).await;
+    let record: i64 = rig.raw("PEXPIRETIME", rig.store.keys().record(id)).await;
     let log: i64 = rig.raw("PEXPIRETIME", rig.store.keys().log(id)).await;
     assert_eq!(record, log, "the log lives as long as the record");
     rig.finish(&hold).await;

@@ -237,7 +237,7 @@ async fn places_of_an_earlier_release_go_first() {
     let running = rig.running().await;
     let (early, old) = (waiting(&rig).await, waiting(&rig).await);
     // It numbered them from 1 on.
-    let places = rig.store.keys().waiting_for(rig.shard, &rig.tool.name);
+    let places = rig.store.keys().waiting_jobs(rig.shard, &rig.tool.name);
     rig.raw::<()>("ZADD", (&places, "XX", 1, old.to_string()))
         .await;
     rig.finish(&running).await;

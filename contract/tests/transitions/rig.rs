@@ -161,7 +161,7 @@ impl Rig {
 
     /// Lets the lease of a job run out, as it does when its worker died a lease ago.
     pub(crate) async fn lapse(&mut self, hold: &HeldAttempt) {
-        let record = self.store.keys().task(hold.claimed.id);
+        let record = self.store.keys().record(hold.claimed.id);
         self.raw::<()>("HSET", (record, "lease_ms", 1)).await;
         self.lapse_entry(hold).await;
     }
@@ -195,7 +195,7 @@ impl Rig {
 
     /// Lets a record expire now, as if its time had come.
     pub(crate) async fn expire(&mut self, id: TaskId) {
-        let record = self.store.keys().task(id);
+        let record = self.store.keys().record(id);
         for index in ["active", "owned"] {
             let index = format!(
                 "{}{index}:{}",
@@ -237,7 +237,7 @@ impl Rig {
 
     /// The whole record, as redis-cli would show it.
     pub(crate) async fn record(&mut self, id: TaskId) -> HashMap<String, String> {
-        let record = self.store.keys().task(id);
+        let record = self.store.keys().record(id);
         self.raw("HGETALL", record).await
     }
 

@@ -217,7 +217,7 @@ async fn the_slot_of_one_that_expired_is_free_when_its_lease_is_over_and_not_bef
 #[tokio::test]
 async fn a_hundred_that_wait_are_looked_at_together() {
     let mut rig = limited(1).await;
-    let places = rig.store.keys().waiting_for(rig.shard, &rig.tool.name);
+    let places = rig.store.keys().waiting_jobs(rig.shard, &rig.tool.name);
     // All of them expired meanwhile.
     for place in 0..250 {
         let id = TaskId::random(rig.shard).to_string();
@@ -242,7 +242,7 @@ async fn an_index_lives_as_long_as_the_longest_of_its_jobs() {
             ..rig.submission()
         };
         let id = rig.submit_as(submission).await;
-        let expires: i64 = rig.raw("PEXPIRETIME", rig.store.keys().task(id)).await;
+        let expires: i64 = rig.raw("PEXPIRETIME", rig.store.keys().record(id)).await;
         latest = latest.max(expires);
         for index in ["active", "owned"] {
             let index = format!("tf:{{0}}:{index}:{}", rig.owner);

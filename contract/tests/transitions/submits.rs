@@ -80,7 +80,7 @@ async fn writes_record_expiry_entry_and_indexes_together() {
     let expires = created.parse::<i64>().unwrap() + 600_000;
     for key in ["task", "active", "owned"] {
         let key = match key {
-            "task" => rig.store.keys().task(id),
+            "task" => rig.store.keys().record(id),
             index => format!("tf:{{0}}:{index}:key:alice"),
         };
         let expiry: i64 = rig.raw("PEXPIRETIME", &key).await;
@@ -212,7 +212,7 @@ async fn a_plain_call_is_in_no_list_and_goes_soon_after_its_end() {
     rig.finish(&hold).await;
     let view = rig.view(id).await.unwrap();
     assert!(view.plain && view.ttl_ms < 60_000, "{view:?}");
-    let left: i64 = rig.raw("PTTL", rig.store.keys().task(id)).await;
+    let left: i64 = rig.raw("PTTL", rig.store.keys().record(id)).await;
     assert!((20_000..=30_000).contains(&left), "{left}");
 }
 

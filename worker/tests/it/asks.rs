@@ -137,7 +137,7 @@ async fn the_lease_is_kept_while_an_answer_is_waited_for() {
     let worker = run(builder(&rig));
     let id = rig.submit(&tool("confirms"), "{}").await;
     rig.has_status(id, Status::InputRequired).await;
-    let key = rig.store.keys().task(id);
+    let key = rig.store.keys().record(id);
     let start: u64 = rig.raw(&["HGET", &key, "lease_ms"]).await;
     taskferry_testing::eventually(crate::rig::SOON, "three leases pass", async || {
         rig.raw::<u64>(&["HGET", &key, "lease_ms"]).await > start + 3_000
@@ -222,7 +222,7 @@ async fn a_job_whose_answer_is_long_in_coming_is_parked_and_runs_again() {
     let rig = Rig::new().await;
     let worker = run(builder(&rig).park_after(Duration::from_millis(100)));
     let id = rig.submit(&tool("confirms"), "{}").await;
-    let key = rig.store.keys().task(id);
+    let key = rig.store.keys().record(id);
     taskferry_testing::eventually(crate::rig::SOON, "nobody holds it", async || {
         let fields: Vec<Option<String>> =
             rig.raw(&["HMGET", &key, "status", "worker", "entry"]).await;

@@ -219,7 +219,7 @@ async fn jobs_that_cannot_be_claimed_are_buried_and_met_no_more() {
     let no_number = rig.submit(&tool("quick"), "{}").await;
     let no_record = rig.submit(&tool("quick"), "{}").await;
     let other = rig.submit(&tool("quick"), "{}").await;
-    let [first, second] = [no_number, no_record].map(|id| rig.store.keys().task(id));
+    let [first, second] = [no_number, no_record].map(|id| rig.store.keys().record(id));
     let _: i64 = rig.raw(&["HDEL", &first, "attempt"]).await;
     let _: i64 = rig.raw(&["DEL", &second]).await;
     let _: String = rig.raw(&["SET", &second, "text", "PX", "600000"]).await;
@@ -242,7 +242,7 @@ async fn jobs_that_cannot_be_claimed_are_buried_and_met_no_more() {
 async fn a_job_whose_record_cannot_be_read_fails_alone() {
     let rig = Rig::new().await;
     let broken = rig.submit(&tool("quick"), "{}").await;
-    let key = rig.store.keys().task(broken);
+    let key = rig.store.keys().record(broken);
     let _: i64 = rig.raw(&["HSET", &key, "tool", "not a tool name"]).await;
     let other = rig.submit(&tool("quick"), "{}").await;
     let worker = run(rig.builder().tool(tool("quick"), quick));
@@ -261,7 +261,7 @@ async fn an_entry_whose_record_is_gone_is_dropped() {
     let rig = Rig::new().await;
     let gone = rig.submit(&tool("quick"), "{}").await;
     let (key, active, owned) = (
-        rig.store.keys().task(gone),
+        rig.store.keys().record(gone),
         format!("tf:{{0}}:active:{}", owner()),
         format!("tf:{{0}}:owned:{}", owner()),
     );

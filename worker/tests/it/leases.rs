@@ -45,7 +45,7 @@ async fn a_lease_is_renewed_every_third_of_it() {
         .tool(tool("until"), until_stopped));
     let id = rig.submit(&tool("until"), "{}").await;
     rig.has_status(id, Status::Working).await;
-    let key = rig.store.keys().task(id);
+    let key = rig.store.keys().record(id);
     let until = async || rig.raw::<u64>(&["HGET", &key, "lease_ms"]).await;
     let mut last = until().await;
     let mut gaps = Vec::new();

@@ -72,7 +72,7 @@ impl Script {
 
     /// The task once the questions are open and nobody holds it.
     pub(crate) async fn parked(&self, id: TaskId) {
-        let key = self.rig.store.keys().task(id);
+        let key = self.rig.store.keys().record(id);
         eventually(SOON, "nobody holds it", async || {
             let fields = ["HMGET", &key, "status", "worker", "entry"];
             let fields: Vec<Option<String>> = self.rig.raw(&fields).await;
@@ -103,7 +103,7 @@ impl Script {
     }
 
     pub(crate) async fn field(&self, id: TaskId, name: &str) -> String {
-        let key = self.rig.store.keys().task(id);
+        let key = self.rig.store.keys().record(id);
         self.rig.raw(&["HGET", &key, name]).await
     }
 }

@@ -59,7 +59,7 @@ impl Store {
     /// If Redis fails.
     pub async fn client_task(&self, id: TaskId, key: &str) -> Result<Option<ClientTask>, Error> {
         let mut read = redis::cmd("HGET");
-        read.arg(self.keys.task(id))
+        read.arg(self.keys.record(id))
             .arg(format!("client_task:{key}"));
         let stored: Option<String> = self.connections.command("client_task", &read).await?;
         Ok(record::client_task(id, stored.as_ref()))

@@ -50,7 +50,7 @@ impl Store {
     /// If Redis fails.
     pub async fn questions(&self, id: TaskId) -> Result<Vec<Question>, Error> {
         let mut read = redis::cmd("HGETALL");
-        read.arg(self.keys.task(id));
+        read.arg(self.keys.record(id));
         let fields: std::collections::BTreeMap<String, String> =
             self.connections.command("questions", &read).await?;
         Ok(fields
@@ -108,7 +108,7 @@ impl Store {
         let mut reply = self
             .call_replicated(
                 &TRANSITIONS.answer_input,
-                &[&self.keys.task(task), &queue],
+                &[&self.keys.record(task), &queue],
                 &[&base, &text, owner.as_str(), key, answer, &session],
             )
             .await?;
@@ -197,7 +197,7 @@ impl Store {
     /// If Redis fails.
     pub async fn requestor(&self, id: TaskId) -> Result<Option<Requestor>, Error> {
         let mut read = redis::cmd("HMGET");
-        read.arg(self.keys.task(id))
+        read.arg(self.keys.record(id))
             .arg("session")
             .arg("progress_token");
         let (session, progress_token): (Option<String>, Option<String>) =
@@ -211,7 +211,7 @@ impl Store {
 
     async fn queue_of(&self, id: TaskId) -> Result<Option<String>, Error> {
         let mut read = redis::cmd("HGET");
-        read.arg(self.keys.task(id)).arg("queue");
+        read.arg(self.keys.record(id)).arg("queue");
         self.connections.command("answer_input", &read).await
     }
 }

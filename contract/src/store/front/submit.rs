@@ -61,7 +61,7 @@ impl Store {
     pub async fn submit(&self, job: &Submission<'_>) -> Result<SubmitReply, Error> {
         let shard = job.id.shard();
         let (record, queue) = (
-            self.keys.task(job.id),
+            self.keys.record(job.id),
             self.keys.queue(shard, &job.tool.queue),
         );
         let args = submit_args(job, self.keys.base(shard));

@@ -90,7 +90,7 @@ impl Store {
 
     async fn read_view(&self, id: TaskId, more: &[&str]) -> Result<Option<TaskView>, Error> {
         let mut read = redis::cmd("HMGET");
-        read.arg(self.keys.task(id)).arg(&VIEW_FIELDS[..]).arg(more);
+        read.arg(self.keys.record(id)).arg(&VIEW_FIELDS[..]).arg(more);
         let values = self.connections.command("view", &read).await?;
         view_from_values(id, values)
     }
@@ -112,7 +112,7 @@ impl Store {
         let reply = self
             .call(
                 &TRANSITIONS.watch,
-                &[&self.keys.task(id)],
+                &[&self.keys.record(id)],
                 &[&base, &text, owner.as_str(), replica.as_str()],
             )
             .await?;
@@ -135,7 +135,7 @@ impl Store {
         keep: Duration,
     ) -> Result<PromoteReply, Error> {
         let (base, text) = (self.keys.base(id.shard()), id.to_string());
-        let (record, keep_ms) = (self.keys.task(id), millis(keep).to_string());
+        let (record, keep_ms) = (self.keys.record(id), millis(keep).to_string());
         let args = [base.as_str(), &text, owner.as_str(), &keep_ms];
         let reply = self
             .call_replicated(&TRANSITIONS.promote, &[&record], &args)
@@ -161,7 +161,7 @@ impl Store {
     ) -> Result<CancelReply, Error> {
         let (base, text) = (self.keys.base(id.shard()), id.to_string());
         let (record, args) = (
-            self.keys.task(id),
+            self.keys.record(id),
             [base.as_str(), &text, owner.as_str(), message],
         );
         let reply = self
@@ -255,7 +255,7 @@ impl Store {
         let mut pipe = redis::pipe();
         for (id, _) in &read {
             pipe.cmd("HMGET")
-                .arg(self.keys.task(*id))
+                .arg(self.keys.record(*id))
                 .arg(&VIEW_FIELDS[..]);
         }
         let records: Vec<Vec<Option<String>>> = if read.is_empty() {

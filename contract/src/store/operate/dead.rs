@@ -131,7 +131,7 @@ impl Store {
         let mut exists = redis::pipe();
         for letter in &letters {
             if let Some(task) = letter.task {
-                exists.cmd("EXISTS").arg(self.keys.task(task));
+                exists.cmd("EXISTS").arg(self.keys.record(task));
             }
         }
         if exists.is_empty() {

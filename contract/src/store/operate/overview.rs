@@ -113,12 +113,12 @@ impl Store {
 
     async fn waiting_for_slots(&self, shard: Shard) -> Result<u64, Error> {
         let mut tools = redis::cmd("ZRANGE");
-        tools.arg(self.keys.waiting(shard)).arg(0).arg(-1);
+        tools.arg(self.keys.tools_with_waiting_jobs(shard)).arg(0).arg(-1);
         let tools: Vec<String> = self.connections.command("shard_overview", &tools).await?;
         let mut all = 0;
         for tool in tools.iter().filter_map(|name| name.parse().ok()) {
             let mut size = redis::cmd("ZCARD");
-            size.arg(self.keys.waiting_for(shard, &tool));
+            size.arg(self.keys.waiting_jobs(shard, &tool));
             let size = self.connections.command("shard_overview", &size);
             all += or_nothing::<u64>(size.await)?;
         }

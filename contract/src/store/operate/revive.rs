@@ -34,7 +34,7 @@ impl Store {
             return Ok(None);
         };
         let mut read = redis::cmd("HGETALL");
-        read.arg(self.keys.task(task));
+        read.arg(self.keys.record(task));
         let record: Vec<(String, String)> = self.connections.command("revivable", &read).await?;
         if record.is_empty() {
             return Ok(repeated(letter, task));
@@ -100,7 +100,7 @@ impl Store {
         args.extend(["origin".into(), revivable.origin.to_string().into()]);
         let args: Vec<&str> = args.iter().map(AsRef::as_ref).collect();
         let keys = [
-            self.keys.task(id),
+            self.keys.record(id),
             self.keys.queue(shard, &tool.queue),
             self.keys.dead(shard),
         ];

@@ -30,7 +30,7 @@ impl Store {
             keys.extend([
                 self.keys.due(shard),
                 self.keys.dead(shard),
-                self.keys.waiting(shard),
+                self.keys.tools_with_waiting_jobs(shard),
             ]);
         }
         match self.scan(&mut keys).await {

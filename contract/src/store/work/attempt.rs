@@ -36,7 +36,7 @@ impl Store {
         let mut reply = self
             .call(
                 &TRANSITIONS.claim,
-                &[&self.keys.task(claimed.id), &queue],
+                &[&self.keys.record(claimed.id), &queue],
                 &[&base, &id, entry, worker, &lease, &number],
             )
             .await?;
@@ -286,7 +286,7 @@ impl Store {
         let (base, id) = (self.keys.base(shard), claimed.id.to_string());
         let attempt = hold.attempt.to_string();
         let (record, queue) = (
-            self.keys.task(claimed.id),
+            self.keys.record(claimed.id),
             self.keys.queue(shard, &claimed.queue),
         );
         let mut all = vec![base.as_str(), &id, &attempt];

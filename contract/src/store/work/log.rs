@@ -22,7 +22,7 @@ impl Store {
             return Ok(Ok(()));
         }
         let id = hold.claimed.id;
-        let (record, log) = (self.keys.task(id), self.keys.log(id));
+        let (record, log) = (self.keys.record(id), self.keys.log(id));
         let (base, text) = (self.keys.base(id.shard()), id.to_string());
         let attempt = hold.attempt.to_string();
         let mut args = vec![base.as_str(), &text, &attempt];

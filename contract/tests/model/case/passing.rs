@@ -12,7 +12,7 @@ impl Case {
         if passes != Passes::Idle {
             if held {
                 of.lapsed = true;
-                let record = self.store.keys().task(self.ids[job]);
+                let record = self.store.keys().record(self.ids[job]);
                 self.raw::<()>("HSET", (record, "lease_ms", 1)).await;
             }
             if let Some(lapsed) = self.model.slots.get_mut(&job) {
@@ -70,7 +70,7 @@ impl Case {
         let of = &mut self.model.jobs[job];
         of.gone = true;
         let (owner, id) = (self.owners[of.submit.owner].clone(), self.ids[job]);
-        self.raw::<i64>("DEL", self.store.keys().task(id)).await;
+        self.raw::<i64>("DEL", self.store.keys().record(id)).await;
         for index in ["active", "owned"] {
             let index = self.key(&format!("{index}:{owner}"));
             self.raw::<()>("ZADD", (index, "XX", 1, id.to_string()))
