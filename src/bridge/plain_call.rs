@@ -119,7 +119,7 @@ impl Calls {
     /// that is a task by now goes on.
     pub(crate) async fn leave(&self, watch: &Watch) -> Result<(), BridgeError> {
         let leaver = Leaver {
-            holder: watch.joined_as(),
+            sharer: watch.joined_as(),
             on_purpose: false,
         };
         leave_call(&self.store, watch.id(), watch.owner(), leaver).await

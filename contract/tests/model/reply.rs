@@ -162,7 +162,7 @@ impl From<LeaveReply> for Reply {
     fn from(reply: LeaveReply) -> Self {
         match reply {
             LeaveReply::Cancelled => Self::Cancelled,
-            LeaveReply::Held => Self::Held,
+            LeaveReply::Shared => Self::Held,
             LeaveReply::Task => Self::IsTask,
             LeaveReply::AlreadyTerminal => Self::Terminal,
             LeaveReply::NotFound => Self::Gone,

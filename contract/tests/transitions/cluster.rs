@@ -215,7 +215,7 @@ async fn calls_are_left(rig: &mut Rig) {
     rig.store.cancel(id, &rig.owner, "no").await.unwrap();
     let id = rig.submit_as(aliased(rig, &alike)).await;
     let leaver = Leaver {
-        holder: id,
+        sharer: id,
         on_purpose: false,
     };
     let left = rig.store.leave_call(id, &rig.owner, leaver, "left");

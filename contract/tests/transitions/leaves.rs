@@ -36,15 +36,15 @@ async fn join(rig: &Rig, alias: &Alias) -> TaskId {
     submission.id
 }
 
-async fn leave(rig: &Rig, id: TaskId, holder: TaskId) -> LeaveReply {
-    let left = rig.store.leave_call(id, &rig.owner, lost(holder), "left");
+async fn leave(rig: &Rig, id: TaskId, sharer: TaskId) -> LeaveReply {
+    let left = rig.store.leave_call(id, &rig.owner, lost(sharer), "left");
     left.await.unwrap()
 }
 
 /// One whose connection closed.
-fn lost(holder: TaskId) -> Leaver {
+fn lost(sharer: TaskId) -> Leaver {
     Leaver {
-        holder,
+        sharer,
         on_purpose: false,
     }
 }
@@ -66,7 +66,7 @@ async fn a_call_that_nobody_joined_is_cancelled_wherever_it_stands() {
 }
 
 #[tokio::test]
-async fn the_last_holder_ends_it_whichever_that_is() {
+async fn the_last_sharer_ends_it_whichever_that_is() {
     for first_leaves_first in [true, false] {
         let rig = Rig::new().await;
         let alias = alias(&rig);
@@ -78,10 +78,10 @@ async fn the_last_holder_ends_it_whichever_that_is() {
         } else {
             [third, second, first]
         };
-        for holder in &order[..2] {
+        for sharer in &order[..2] {
             // Twice, as after a lost reply: nobody leaves for another.
-            assert_eq!(leave(&rig, first, *holder).await, LeaveReply::Held);
-            assert_eq!(leave(&rig, first, *holder).await, LeaveReply::Held);
+            assert_eq!(leave(&rig, first, *sharer).await, LeaveReply::Shared);
+            assert_eq!(leave(&rig, first, *sharer).await, LeaveReply::Shared);
             assert_eq!(rig.status(first).await, Some(Status::Queued));
         }
         assert_eq!(leave(&rig, first, order[2]).await, LeaveReply::Cancelled);
@@ -92,16 +92,16 @@ async fn the_last_holder_ends_it_whichever_that_is() {
 async fn a_cancel_on_purpose_ends_all_calls_of_one_key_and_no_others() {
     for (alias_of, expected) in [
         (key as fn(&Rig, &str) -> Alias, LeaveReply::Cancelled),
-        (|rig, _| alias(rig), LeaveReply::Held),
+        (|rig, _| alias(rig), LeaveReply::Shared),
     ] {
         let rig = Rig::new().await;
         let alias = alias_of(&rig, "k");
         let first = rig.submit_as(plain(&rig, &alias)).await;
         let second = join(&rig, &alias).await;
         let third = join(&rig, &alias).await;
-        assert_eq!(leave(&rig, first, third).await, LeaveReply::Held);
+        assert_eq!(leave(&rig, first, third).await, LeaveReply::Shared);
         let on_purpose = Leaver {
-            holder: second,
+            sharer: second,
             on_purpose: true,
         };
         let left = rig.store.leave_call(first, &rig.owner, on_purpose, "left");

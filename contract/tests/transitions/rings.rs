@@ -302,7 +302,7 @@ async fn rings_the_worker_that_holds_a_plain_call_when_its_last_caller_left() {
     let queued = rig.submit_as(queued).await;
     let left = async |rig: &Rig, id| {
         let leaver = Leaver {
-            holder: id,
+            sharer: id,
             on_purpose: false,
         };
         let left = rig.store.leave_call(id, &rig.owner, leaver, "left").await;

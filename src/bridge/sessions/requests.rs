@@ -67,8 +67,8 @@ impl SessionRequests {
             return Ok(());
         };
         let name = holding(job, request);
-        let holder = self.store.session_call(session, &name).await?;
-        let leaver = on_purpose(holder.unwrap_or(job));
+        let sharer = self.store.session_call(session, &name).await?;
+        let leaver = on_purpose(sharer.unwrap_or(job));
         self.leave(job, owner, leaver).await
     }
 
@@ -114,9 +114,9 @@ impl SessionRequests {
     }
 }
 
-fn on_purpose(holder: TaskId) -> Leaver {
+fn on_purpose(sharer: TaskId) -> Leaver {
     Leaver {
-        holder,
+        sharer,
         on_purpose: true,
     }
 }

@@ -97,7 +97,7 @@ async fn the_leaving_of_a_plain_calls_caller_reaches_the_handler_by_the_bell() {
     let id = rig.submit_as(plain).await;
     rig.when(id, "it runs", |task| task.message.is_some()).await;
     let leaver = taskferry_contract::Leaver {
-        holder: id,
+        sharer: id,
         on_purpose: false,
     };
     let left = rig.store.leave_call(id, &owner, leaver, "left");

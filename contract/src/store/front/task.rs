@@ -37,7 +37,7 @@ pub enum PromoteReply {
 pub struct Leaver {
     /// The task id with which this caller submitted the call. Callers with the same call share one job; the record lists
     /// them by these ids (`holders`).
-    pub holder: TaskId,
+    pub sharer: TaskId,
     /// Whether the caller cancelled, rather than lost its connection. A cancel ends the job for all callers with the same
     /// idempotency key, since that key makes their calls one.
     pub on_purpose: bool,
@@ -49,7 +49,7 @@ pub enum LeaveReply {
     /// No other caller waits for it: cancelled.
     Cancelled,
     /// Other callers still wait for it: it goes on.
-    Held,
+    Shared,
     /// It has become a task, which only `cancel` ends: it goes on.
     Task,
     /// It had ended before.
@@ -88,9 +88,9 @@ impl Store {
         self.read_view(id, &["result", "error"]).await
     }
 
-    async fn read_view(&self, id: TaskId, more: &[&str]) -> Result<Option<TaskView>, Error> {
+    async fn read_view(&self, id: TaskId, extra_fields: &[&str]) -> Result<Option<TaskView>, Error> {
         let mut read = redis::cmd("HMGET");
-        read.arg(self.keys.record(id)).arg(&VIEW_FIELDS[..]).arg(more);
+        read.arg(self.keys.record(id)).arg(&VIEW_FIELDS[..]).arg(extra_fields);
         let values = self.connections.command("view", &read).await?;
         view_from_values(id, values)
     }
@@ -167,7 +167,7 @@ impl Store {
         let reply = self
             .call_replicated(&TRANSITIONS.cancel, &[&record], &args)
             .await?;
-        cancelled(id, reply)
+        cancel_reply(id, reply)
     }
 
     /// Cancels a task of any owner. For operators, and for a front end that queued a job but could not give its id to the
@@ -180,7 +180,7 @@ impl Store {
         let reply = self
             .on_record(&TRANSITIONS.cancel, id, &["*", message])
             .await?;
-        cancelled(id, reply)
+        cancel_reply(id, reply)
     }
 
     /// Takes one caller off a plain call of `owner`, and cancels the job if it was the last. A cancel on purpose of a call
@@ -196,13 +196,13 @@ impl Store {
         leaver: Leaver,
         message: &str,
     ) -> Result<LeaveReply, Error> {
-        let holder = leaver.holder.to_string();
+        let sharer = leaver.sharer.to_string();
         let on_purpose = if leaver.on_purpose { "1" } else { "0" };
-        let args = [owner.as_str(), &holder, on_purpose, message];
+        let args = [owner.as_str(), &sharer, on_purpose, message];
         let reply = self.on_record(&TRANSITIONS.leave_call, id, &args).await?;
         match reply.tag.as_str() {
             "OK" => Ok(LeaveReply::Cancelled),
-            "HELD" => Ok(LeaveReply::Held),
+            "HELD" => Ok(LeaveReply::Shared),
             "TASK" => Ok(LeaveReply::Task),
             "DONE" => Ok(LeaveReply::AlreadyTerminal),
             "GONE" => Ok(LeaveReply::NotFound),
@@ -234,18 +234,18 @@ impl Store {
             range.arg(&key).arg(&start).arg("+inf").arg("WITHSCORES");
             range.arg("LIMIT").arg(offset).arg(limit + 1);
             let batch: Vec<(String, u64)> = self.connections.command("list_owned", &range).await?;
-            let whole = batch.len() > limit;
+            let is_full = batch.len() > limit;
             offset += batch.len();
             let new = batch.into_iter().filter(|(id, expiry)| {
                 last.as_ref()
-                    .is_none_or(|(seen, last)| (*expiry, id) > (*seen, last))
+                    .is_none_or(|(last_expiry, last_id)| (*expiry, id) > (*last_expiry, last_id))
             });
             members.extend(new);
-            if !whole {
+            if !is_full {
                 break;
             }
         }
-        let more = members.len() > limit;
+        let has_more = members.len() > limit;
         members.truncate(limit);
         let read: Vec<(TaskId, u64)> = members
             .iter()
@@ -270,7 +270,7 @@ impl Store {
                 Err(error) => tracing::warn!(%error, "a task cannot be read; it is not listed"),
             }
         }
-        let next = if more {
+        let next = if has_more {
             read.last().map(|(id, expiry)| (*expiry, *id))
         } else {
             None
@@ -279,7 +279,7 @@ impl Store {
     }
 }
 
-fn cancelled(id: TaskId, reply: ScriptReply) -> Result<CancelReply, Error> {
+fn cancel_reply(id: TaskId, reply: ScriptReply) -> Result<CancelReply, Error> {
     match reply.tag.as_str() {
         "OK" => view_from_pairs(id, reply.pairs()?).map(CancelReply::Cancelled),
         "DONE" => view_from_pairs(id, reply.pairs()?).map(CancelReply::AlreadyTerminal),

@@ -99,10 +99,10 @@ impl Case {
 
     /// A plain call leaves the job it waits for.
     pub(super) async fn leave(&mut self, call: usize) -> Step {
-        let (job, number, holder) = self.calls[call];
+        let (job, number, sharer) = self.calls[call];
         let owner = &self.owners[self.model.jobs[job].submit.owner];
         let leaver = Leaver {
-            holder,
+            sharer,
             on_purpose: false,
         };
         let left = self.store.leave_call(self.ids[job], owner, leaver, "left");
