@@ -18,8 +18,8 @@ pub struct DeliveredEntry {
     pub queue: QueueName,
     /// The entry.
     pub entry: EntryId,
-    /// Which delivery to this process it is.
-    pub(crate) number: u64,
+    /// The number of this delivery to this process.
+    pub(crate) delivery: u64,
 }
 
 /// Deliveries to this process so far.
@@ -33,7 +33,7 @@ impl DeliveredEntry {
             id,
             queue,
             entry,
-            number: DELIVERIES.fetch_add(1, Ordering::Relaxed),
+            delivery: DELIVERIES.fetch_add(1, Ordering::Relaxed),
         }
     }
 

@@ -212,7 +212,7 @@ async fn counts_crashes_apart_from_retries_and_releases() {
     rig.tool.attempts = 2;
     let first = rig.running().await;
     let second = rig.crash(&first).await;
-    let released = rig.store.release(&second, Duration::ZERO, None).await;
+    let released = rig.store.release_after_run(&second, Duration::ZERO, None).await;
     assert_eq!(released.unwrap(), FinishReply::Stored);
     let (third, job) = rig.start().await;
     assert_eq!((job.attempt.0, job.crashes, job.retries), (3, 1, 0));
@@ -292,7 +292,7 @@ async fn tells_how_long_a_job_was_ready() {
 
     // One that is given back at once is ready from then on.
     rig.store
-        .release(&second, Duration::ZERO, None)
+        .release_after_run(&second, Duration::ZERO, None)
         .await
         .unwrap();
     let (third, job) = rig.start().await;

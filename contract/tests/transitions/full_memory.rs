@@ -52,7 +52,7 @@ async fn running_jobs_go_on_while_new_ones_are_refused() {
     rig.store.forward(rig.shard, 10).await.unwrap();
     let released = rig
         .store
-        .release(&released, Duration::ZERO, None)
+        .release_after_run(&released, Duration::ZERO, None)
         .await
         .unwrap();
     assert_eq!(released, FinishReply::Stored);

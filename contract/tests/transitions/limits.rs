@@ -141,7 +141,7 @@ async fn every_way_out_of_an_attempt_frees_its_slot() {
 
     let (hold, _) = rig.start().await;
     rig.store
-        .release(&hold, Duration::ZERO, None)
+        .release_after_run(&hold, Duration::ZERO, None)
         .await
         .unwrap();
     let (hold, _) = rig.start().await;

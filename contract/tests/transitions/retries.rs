@@ -121,7 +121,7 @@ async fn a_release_uses_up_no_attempt() {
     let id = hold.claimed.id;
     let released = rig
         .store
-        .release(&hold, Duration::ZERO, None)
+        .release_after_run(&hold, Duration::ZERO, None)
         .await
         .unwrap();
     assert_eq!(released, FinishReply::Stored);
@@ -132,7 +132,7 @@ async fn a_release_uses_up_no_attempt() {
     assert_eq!((job.attempt.0, job.retries, job.crashes), (2, 0, 0));
     let later = rig
         .store
-        .release(&hold, Duration::from_secs(60), Some("no such tool here"));
+        .release_after_run(&hold, Duration::from_secs(60), Some("no such tool here"));
     assert_eq!(later.await.unwrap(), FinishReply::Stored);
     assert_eq!((rig.queue_length().await, rig.pending().await), (0, 0));
     let view = rig.view(id).await.unwrap();

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use taskferry_contract::{
-    Doorbell, LeaveReply, Leaver, Owner, ProgressReport, ReplicaId, Ring, Submission, TaskId,
+    Doorbell, FrontEndId, LeaveReply, Leaver, Owner, ProgressReport, Ring, Submission, TaskId,
     TaskView,
 };
 use taskferry_testing::eventually_some;
@@ -70,18 +70,18 @@ async fn rung(rig: &mut Rig, listener: &mut Listener, channel: &str) -> usize {
     listener.until(mark).await
 }
 
-async fn watch(rig: &Rig, id: TaskId, replica: &ReplicaId) -> Option<TaskView> {
-    rig.store.watch(id, &rig.owner, replica).await.unwrap()
+async fn watch(rig: &Rig, id: TaskId, front_end: &FrontEndId) -> Option<TaskView> {
+    rig.store.watch(id, &rig.owner, front_end).await.unwrap()
 }
 
 #[tokio::test]
 async fn rings_who_waits_once_per_change() {
     let mut rig = Rig::new().await;
-    let replica: ReplicaId = "r1".parse().unwrap();
-    let mut at = Listener::at(rig.store.replica_bell(&replica)).await;
+    let front_end: FrontEndId = "r1".parse().unwrap();
+    let mut at = Listener::at(rig.store.front_end_bell(&front_end)).await;
     let id = rig
         .submit_as(Submission {
-            waiter: Some(&replica),
+            waiter: Some(&front_end),
             ..rig.submission()
         })
         .await;
@@ -115,7 +115,8 @@ async fn rings_who_waits_once_per_change() {
         0,
         "an answer that is ignored"
     );
-    let released = rig.store.release(&hold, Duration::ZERO, Some("draining"));
+    let why = Some("draining");
+    let released = rig.store.release_after_run(&hold, Duration::ZERO, why);
     released.await.unwrap();
     assert_eq!(
         rung(&mut rig, &mut at, "bell:r1").await,
@@ -141,15 +142,15 @@ async fn rings_who_waits_once_per_change() {
 #[tokio::test]
 async fn rings_when_a_question_may_be_sent_again() {
     let mut rig = Rig::new().await;
-    let replica: ReplicaId = "r1".parse().unwrap();
+    let front_end: FrontEndId = "r1".parse().unwrap();
     let hold = rig.running().await;
     let id = hold.claimed.id;
     rig.store
         .ask_input(&hold, &[("a", QUESTION)])
         .await
         .unwrap();
-    watch(&rig, id, &replica).await.unwrap();
-    let mut at = Listener::at(rig.store.replica_bell(&replica)).await;
+    watch(&rig, id, &front_end).await.unwrap();
+    let mut at = Listener::at(rig.store.front_end_bell(&front_end)).await;
     let (question, sender) = (rig.question(id, "a"), sender("c1"));
     let sent = rig.store.deliver_input(question, Duration::ZERO, &sender);
     sent.await.unwrap();
@@ -168,16 +169,16 @@ async fn rings_every_way_a_job_can_end() {
     let mut rig = Rig::new().await;
     rig.tool.attempts = 1;
     rig.tool.crash_limit = 1;
-    let replica: ReplicaId = "r1".parse().unwrap();
-    let mut at = Listener::at(rig.store.replica_bell(&replica)).await;
+    let front_end: FrontEndId = "r1".parse().unwrap();
+    let mut at = Listener::at(rig.store.front_end_bell(&front_end)).await;
 
     let cancelled = rig.submit().await;
-    watch(&rig, cancelled, &replica).await.unwrap();
+    watch(&rig, cancelled, &front_end).await.unwrap();
     rig.store.cancel(cancelled, &rig.owner, "no").await.unwrap();
     assert_eq!(rung(&mut rig, &mut at, "bell:r1").await, 1, "a cancel");
 
     let dead = rig.running().await;
-    watch(&rig, dead.claimed.id, &replica).await.unwrap();
+    watch(&rig, dead.claimed.id, &front_end).await.unwrap();
     rig.retry(&dead).await;
     assert_eq!(
         rung(&mut rig, &mut at, "bell:r1").await,
@@ -186,7 +187,7 @@ async fn rings_every_way_a_job_can_end() {
     );
 
     let poison = rig.running().await;
-    watch(&rig, poison.claimed.id, &replica).await.unwrap();
+    watch(&rig, poison.claimed.id, &front_end).await.unwrap();
     rig.lapse(&poison).await;
     let claimed = crate::rig::job_in(rig.reclaim_by(&"w2".parse().unwrap()).await);
     rig.claim(&claimed).await;
@@ -198,24 +199,27 @@ async fn rings_every_way_a_job_can_end() {
 }
 
 #[tokio::test]
-async fn watching_notes_a_replica_once_and_shows_the_task() {
+async fn watching_notes_a_front_end_once_and_shows_the_task() {
     let mut rig = Rig::new().await;
     let id = rig.submit().await;
-    let replicas: Vec<ReplicaId> = ["r1", "r11", "1"].map(|id| id.parse().unwrap()).into();
-    for replica in replicas.iter().chain(&replicas) {
-        let seen = watch(&rig, id, replica).await;
+    let front_ends: Vec<FrontEndId> = ["r1", "r11", "1"].map(|id| id.parse().unwrap()).into();
+    for front_end in front_ends.iter().chain(&front_ends) {
+        let seen = watch(&rig, id, front_end).await;
         assert_eq!(seen, rig.view(id).await);
     }
     assert_eq!(rig.record(id).await["waiters"], "r1,r11,1");
 
-    let replica = &replicas[0];
+    let front_end = &front_ends[0];
     let bob = Owner::named("bob").unwrap();
-    assert_eq!(rig.store.watch(id, &bob, replica).await.unwrap(), None);
-    assert_eq!(watch(&rig, TaskId::random(rig.shard), replica).await, None);
+    assert_eq!(rig.store.watch(id, &bob, front_end).await.unwrap(), None);
+    assert_eq!(
+        watch(&rig, TaskId::random(rig.shard), front_end).await,
+        None
+    );
 
     let (hold, _) = rig.start().await;
     rig.finish(&hold).await;
-    let late: ReplicaId = "r3".parse().unwrap();
+    let late: FrontEndId = "r3".parse().unwrap();
     let seen = watch(&rig, id, &late).await.unwrap();
     assert!(seen.status.is_terminal());
     assert_eq!(
@@ -237,7 +241,7 @@ async fn watching_notes_a_replica_once_and_shows_the_task() {
         "nothing rings after the end"
     );
     rig.expire(id).await;
-    assert_eq!(watch(&rig, id, replica).await, None);
+    assert_eq!(watch(&rig, id, front_end).await, None);
     assert_eq!(rig.record(id).await.len(), 0);
 }
 
@@ -292,11 +296,11 @@ fn plain(rig: &Rig) -> Submission<'_> {
 #[tokio::test]
 async fn rings_the_worker_that_holds_a_plain_call_when_its_last_caller_left() {
     let mut rig = Rig::new().await;
-    let replica: ReplicaId = "r1".parse().unwrap();
+    let front_end: FrontEndId = "r1".parse().unwrap();
     let mut inbox = Listener::at(rig.store.worker_bell(&rig.worker)).await;
-    let mut at = Listener::at(rig.store.replica_bell(&replica)).await;
+    let mut at = Listener::at(rig.store.front_end_bell(&front_end)).await;
     let queued = Submission {
-        waiter: Some(&replica),
+        waiter: Some(&front_end),
         ..plain(&rig)
     };
     let queued = rig.submit_as(queued).await;
@@ -323,8 +327,8 @@ async fn rings_the_worker_that_holds_a_plain_call_when_its_last_caller_left() {
 #[tokio::test]
 async fn rings_when_tools_change() {
     let rig = Rig::new().await;
-    let replica = ReplicaId::random();
-    let mut at = Listener::at(rig.store.replica_bell(&replica)).await;
+    let front_end = FrontEndId::random();
+    let mut at = Listener::at(rig.store.front_end_bell(&front_end)).await;
     let tools = [tool("a"), tool("b")];
     assert_eq!(rig.store.register_tools(&tools).await.unwrap(), 2);
     assert_eq!(at.next().await, Ring::Tools);
@@ -336,8 +340,8 @@ async fn rings_when_tools_change() {
 #[tokio::test]
 async fn a_bell_mends_itself_and_says_so() {
     let mut rig = Rig::new().await;
-    let replica: ReplicaId = "r1".parse().unwrap();
-    let mut at = Listener::at(rig.store.replica_bell(&replica)).await;
+    let front_end: FrontEndId = "r1".parse().unwrap();
+    let mut at = Listener::at(rig.store.front_end_bell(&front_end)).await;
     rig.server.restart().await;
     assert_eq!(at.next().await, Ring::Connected);
     rig.redis = rig.server.raw().await;

@@ -161,9 +161,9 @@ pub(crate) async fn release(
     until_no_read_takes_it(core).await;
     let reply = persist(core, expires, move || async move {
         if ran {
-            core.store.release(hold, delay, message).await
+            core.store.release_after_run(hold, delay, message).await
         } else {
-            core.store.give_back(hold, delay, message).await
+            core.store.release_unrun(hold, delay, message).await
         }
     })
     .await;

@@ -24,41 +24,41 @@ impl Store {
     /// If Redis fails, or the record cannot be read.
     pub async fn claim(
         &self,
-        claimed: &DeliveredEntry,
+        delivered: &DeliveredEntry,
         worker: &WorkerId,
         lease: Duration,
     ) -> Result<ClaimReply, Error> {
-        let shard = claimed.id.shard();
-        let (base, id) = (self.keys.base(shard), claimed.id.to_string());
-        let queue = self.keys.queue(shard, &claimed.queue);
-        let (lease, number) = (millis(lease).to_string(), claimed.number.to_string());
-        let (entry, worker) = (claimed.entry.as_str(), worker.as_str());
+        let shard = delivered.id.shard();
+        let (base, id) = (self.keys.base(shard), delivered.id.to_string());
+        let queue = self.keys.queue(shard, &delivered.queue);
+        let (lease, delivery) = (millis(lease).to_string(), delivered.delivery.to_string());
+        let (entry, worker) = (delivered.entry.as_str(), worker.as_str());
         let mut reply = self
             .call(
                 &TRANSITIONS.claim,
-                &[&self.keys.record(claimed.id), &queue],
-                &[&base, &id, entry, worker, &lease, &number],
+                &[&self.keys.record(delivered.id), &queue],
+                &[&base, &id, entry, worker, &lease, &delivery],
             )
             .await?;
         match reply.tag.as_str() {
             "OK" => {
                 let attempt = AttemptNumber(reply.integer()?);
-                let job = job_from_pairs(claimed.id, attempt, reply.pairs()?)?;
+                let job = job_from_pairs(delivered.id, attempt, reply.pairs()?)?;
                 Ok(ClaimReply::Started(Box::new(job)))
             }
             "UNREADABLE" => {
                 let (name, value) = (reply.text()?, reply.text()?);
                 if name == "type" {
-                    return Err(malformed(claimed.id, "type", &value));
+                    return Err(malformed(delivered.id, "type", &value));
                 }
                 Err(malformed(
-                    claimed.id,
+                    delivered.id,
                     "number",
                     &format!("{name} = {value}"),
                 ))
             }
             "WAITS" if reply.is_empty() => Ok(ClaimReply::Waits(None)),
-            "WAITS" => Ok(ClaimReply::Waits(Some(lost(&mut reply)?))),
+            "WAITS" => Ok(ClaimReply::Waits(Some(read_lost(&mut reply)?))),
             "GONE" if reply.is_empty() => Ok(ClaimReply::Gone(None)),
             "GONE" => Ok(ClaimReply::Gone(Some(Expired {
                 tool: reply.text()?,
@@ -66,7 +66,7 @@ impl Store {
             }))),
             "STALE" => Ok(ClaimReply::Stale),
             "DONE" => Ok(ClaimReply::AlreadyTerminal),
-            "POISON" => Ok(ClaimReply::Poison(lost(&mut reply)?)),
+            "POISON" => Ok(ClaimReply::Poison(read_lost(&mut reply)?)),
             "BUSY" => Ok(ClaimReply::Busy {
                 until_ms: reply.integer()?,
             }),
@@ -233,31 +233,31 @@ impl Store {
     /// # Errors
     ///
     /// If Redis fails.
-    pub async fn release(
+    pub async fn release_after_run(
         &self,
         hold: &HeldAttempt,
         delay: Duration,
         message: Option<&str>,
     ) -> Result<FinishReply, Error> {
-        self.put_back(hold, delay, message, true).await
+        self.release_with(hold, delay, message, true).await
     }
 
-    /// As [`Self::release`], for an attempt whose handler never began: the job's waiting time goes on as if it had not been
+    /// As [`Self::release_after_run`], for an attempt whose handler never began: the job's waiting time goes on as if it had not been
     /// claimed.
     ///
     /// # Errors
     ///
     /// If Redis fails.
-    pub async fn give_back(
+    pub async fn release_unrun(
         &self,
         hold: &HeldAttempt,
         delay: Duration,
         message: Option<&str>,
     ) -> Result<FinishReply, Error> {
-        self.put_back(hold, delay, message, false).await
+        self.release_with(hold, delay, message, false).await
     }
 
-    async fn put_back(
+    async fn release_with(
         &self,
         hold: &HeldAttempt,
         delay: Duration,
@@ -289,13 +289,13 @@ impl Store {
             self.keys.record(claimed.id),
             self.keys.queue(shard, &claimed.queue),
         );
-        let mut all = vec![base.as_str(), &id, &attempt];
-        all.extend(args);
-        self.call(transition, &[&record, &queue], &all).await
+        let mut script_args = vec![base.as_str(), &id, &attempt];
+        script_args.extend(args);
+        self.call(transition, &[&record, &queue], &script_args).await
     }
 }
 
-fn lost(reply: &mut ScriptReply) -> Result<Lost, Error> {
+fn read_lost(reply: &mut ScriptReply) -> Result<Lost, Error> {
     Ok(Lost {
         crashes: reply.integer()?,
         tool: reply.text()?,

@@ -227,7 +227,7 @@ impl Case {
                 (retry.await.unwrap().into(), model.retry(held, *later, *end))
             }
             Operation::Release { later, .. } => {
-                let real = store.release(&hold, delay(*later), Some("draining"));
+                let real = store.release_after_run(&hold, delay(*later), Some("draining"));
                 (real.await.unwrap().into(), model.release(held, *later))
             }
             _ => (Reply::Nothing, Reply::Nothing),
