@@ -5,7 +5,7 @@ use std::time::Duration;
 use anyhow::bail;
 use taskferry_contract::{
     BlockingConnection, ClaimReply, DeliveredEntry, Delivery, FinishReply, HeldAttempt, Outcome,
-    Owner, Source, Status, Store, TaskId, ToolDefinition, WorkerId,
+    Owner, Status, Store, StreamReader, TaskId, ToolDefinition, WorkerId,
 };
 
 use crate::load::Client;
@@ -91,7 +91,7 @@ impl Direct {
 
     /// Takes the next entry. There is one: each client takes one after it put one in.
     async fn next(&mut self) -> anyhow::Result<DeliveredEntry> {
-        let source = Source {
+        let source = StreamReader {
             worker: &self.worker,
             shard: work::shard(&self.store)?,
             queues: std::slice::from_ref(&self.tool.queue),

@@ -3,7 +3,7 @@
 -- KEYS  due
 -- ARGV  base · limit (integer > 0)
 -- Replies
---   OK, moved, next_due_ms, expired, key …   so many due jobs were moved; when to call again, for the next one that is due or for
+--   OK, moved, call_again_ms, expired, key …   so many due jobs were moved; when to call again, for the next one that is due or for
 --                            slots, or -1 if nothing waits; how many jobs were found that expired while they waited, which
 --                            are counted in expired; keys that were found to have the wrong type
 -- Effects  ids whose record expired or is none, or that are on a stream already, are dropped from due

@@ -77,7 +77,7 @@ pub use store::front::input::{AnswerReply, DeliverReply};
 pub use store::front::submit::SubmitReply;
 pub use store::front::task::{CancelReply, LeaveReply, Leaver, Page, PromoteReply};
 pub use store::operate::revive::ReviveReply;
-pub use store::work::flow::{Delivery, ForwardReply, Source};
+pub use store::work::flow::{Delivery, ForwardReply, StreamReader};
 pub use store::work::replies::{
     AskReply, ClaimReply, FinishReply, ParkReply, RenewReply, RetryReply,
 };

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use taskferry_contract::{
-    ClaimReply, FinishReply, ProgressReport, RetryReply, Source, Status, WorkerId,
+    ClaimReply, FinishReply, ProgressReport, RetryReply, Status, StreamReader, WorkerId,
 };
 
 use crate::rig::{LEASE, Rig, completed, job_in, started};
@@ -97,7 +97,7 @@ async fn an_entry_that_is_delivered_again_is_not_given_the_attempt_that_runs() {
     rig.submit().await;
     let (hold, _) = rig.start().await;
     let before = rig.record(hold.claimed.id).await;
-    let source = Source {
+    let source = StreamReader {
         worker: &rig.worker,
         shard: rig.shard,
         queues: std::slice::from_ref(&rig.tool.queue),
@@ -212,7 +212,10 @@ async fn counts_crashes_apart_from_retries_and_releases() {
     rig.tool.attempts = 2;
     let first = rig.running().await;
     let second = rig.crash(&first).await;
-    let released = rig.store.release_after_run(&second, Duration::ZERO, None).await;
+    let released = rig
+        .store
+        .release_after_run(&second, Duration::ZERO, None)
+        .await;
     assert_eq!(released.unwrap(), FinishReply::Stored);
     let (third, job) = rig.start().await;
     assert_eq!((job.attempt.0, job.crashes, job.retries), (3, 1, 0));

@@ -159,7 +159,10 @@ async fn jobs_run(rig: &mut Rig) {
     rig.store.report_log(&hold, &lines).await.unwrap().unwrap();
     rig.retry(&hold).await;
     let (other, _) = rig.start().await;
-    let released = rig.store.release_after_run(&other, Duration::ZERO, None).await;
+    let released = rig
+        .store
+        .release_after_run(&other, Duration::ZERO, None)
+        .await;
     released.unwrap();
     rig.store.forward(rig.shard, 10).await.unwrap();
     // The second one's entry stands first, and its place does not.

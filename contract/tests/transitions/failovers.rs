@@ -3,8 +3,8 @@
 use std::time::{Duration, Instant};
 
 use taskferry_contract::{
-    BlockingConnection, Error, FinishReply, HeldAttempt, RedisSettings, ReplicaId, Ring, Source,
-    Status, Store, TaskId,
+    BlockingConnection, Error, FinishReply, HeldAttempt, RedisSettings, ReplicaId, Ring, Status,
+    Store, StreamReader, TaskId,
 };
 use taskferry_testing::{Proxy, Sentinels, TestServer, eventually, eventually_some};
 
@@ -93,7 +93,7 @@ async fn blocked_read(
     reader: &mut BlockingConnection,
     block: Duration,
 ) -> Result<(), Error> {
-    let source = Source {
+    let source = StreamReader {
         worker: &rig.worker,
         shard: rig.shard,
         queues: std::slice::from_ref(&rig.tool.queue),

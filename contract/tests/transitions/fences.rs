@@ -40,7 +40,9 @@ async fn writes(store: &Store, hold: &HeldAttempt) -> Vec<(&'static str, Option<
         FinishReply::Stored => None,
         FinishReply::Refused(why) => Some(why),
     };
-    let released = store.release_after_run(hold, Duration::ZERO, Some("late")).await;
+    let released = store
+        .release_after_run(hold, Duration::ZERO, Some("late"))
+        .await;
     let finished = store.finish(hold, &completed()).await;
     vec![
         ("renew_lease", renewed),
@@ -144,7 +146,10 @@ async fn refuses_everything_once_the_record_expired_and_drops_the_entry() {
             }
             1 => rig.finish(&hold).await == FinishReply::Refused(Refused::Gone),
             2 => {
-                let released = rig.store.release_after_run(&hold, Duration::ZERO, None).await;
+                let released = rig
+                    .store
+                    .release_after_run(&hold, Duration::ZERO, None)
+                    .await;
                 released.unwrap() == FinishReply::Refused(Refused::Gone)
             }
             3 => rig.retry(&hold).await == RetryReply::Refused(Refused::Gone),

@@ -26,7 +26,7 @@ async fn keeps_a_tool_within_its_concurrency_limit() {
 
     // Another worker may hold the slot past its lease; then the slot is free.
     let looked = rig.store.forward(rig.shard, 10).await.unwrap();
-    assert!(looked.next_due_ms.is_some());
+    assert!(looked.call_again_ms.is_some());
     assert_eq!(rig.queue_length().await, 1, "there is no slot yet");
     let slots = format!("tf:{{0}}:running:{}", rig.tool.name);
     rig.raw::<()>("ZADD", (&slots, 1, running.claimed.id.to_string()))
@@ -38,7 +38,7 @@ async fn keeps_a_tool_within_its_concurrency_limit() {
     rig.finish(&running).await;
     rig.finish(&second).await;
     let looked = rig.store.forward(rig.shard, 10).await.unwrap();
-    assert_eq!(looked.next_due_ms, None);
+    assert_eq!(looked.call_again_ms, None);
     let left: usize = rig.raw("ZCARD", &slots).await;
     assert_eq!(left, 0);
 }
@@ -100,7 +100,12 @@ async fn a_forwarder_looks_again_for_slots_within_a_second_and_for_a_due_job_whe
     let RetryReply::Scheduled { due_ms } = retry.await.unwrap() else {
         panic!("not scheduled");
     };
-    let next = rig.store.forward(rig.shard, 10).await.unwrap().next_due_ms;
+    let next = rig
+        .store
+        .forward(rig.shard, 10)
+        .await
+        .unwrap()
+        .call_again_ms;
     assert_eq!(next, Some(due_ms), "nobody waits for a slot");
 
     let limited = tool("limited");
@@ -111,7 +116,12 @@ async fn a_forwarder_looks_again_for_slots_within_a_second_and_for_a_due_job_whe
     let claimed = rig.next().await;
     assert!(matches!(rig.claim(&claimed).await, ClaimReply::Waits(None)));
     let before = rig.store.now_ms().await.unwrap();
-    let next = rig.store.forward(rig.shard, 10).await.unwrap().next_due_ms;
+    let next = rig
+        .store
+        .forward(rig.shard, 10)
+        .await
+        .unwrap()
+        .call_again_ms;
     let after = rig.store.now_ms().await.unwrap();
     assert!(
         (before + 1000..=after + 1000).contains(&next.unwrap()),
@@ -125,7 +135,7 @@ async fn a_forwarder_looks_again_for_slots_within_a_second_and_for_a_due_job_whe
     rig.raw::<()>("ZADD", moved).await;
     let next = rig.store.forward(rig.shard, 10).await.unwrap();
     if next.moved == 0 {
-        assert_eq!(next.next_due_ms, Some(soon));
+        assert_eq!(next.call_again_ms, Some(soon));
     }
     rig.tool = report;
     rig.finish(&running).await;

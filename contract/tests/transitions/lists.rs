@@ -84,7 +84,10 @@ async fn pages_through_equal_expiries_without_loss_or_repetition() {
 async fn leaves_out_what_expired_or_cannot_be_read() {
     let mut rig = Rig::new().await;
     let ids = [rig.submit().await, rig.submit().await, rig.submit().await];
-    let (gone, broken) = (rig.store.keys().record(ids[0]), rig.store.keys().record(ids[1]));
+    let (gone, broken) = (
+        rig.store.keys().record(ids[0]),
+        rig.store.keys().record(ids[1]),
+    );
     rig.raw::<i64>("DEL", gone).await;
     rig.raw::<()>("HSET", (broken, "status", "retired")).await;
     assert_eq!(pages(&rig, 10).await, [[ids[2]]]);

@@ -4,7 +4,7 @@
 use std::time::{Duration, Instant};
 
 use taskferry_contract::{
-    Error, FinishReply, RedisSettings, Shards, Source, Status, Store, TaskId,
+    Error, FinishReply, RedisSettings, Shards, Status, Store, StreamReader, TaskId,
 };
 use taskferry_testing::{AppendOnly, ServerOptions, eventually, eventually_some};
 
@@ -164,7 +164,7 @@ async fn a_blocking_read_ends_with_its_server_and_its_connection_is_not_used_aga
     let mut connection = rig.store.connections().blocking().await.unwrap();
     let client_id = connection.client_id();
     let (store, worker, tool) = (rig.store.clone(), rig.worker.clone(), rig.tool.clone());
-    let source = Source {
+    let source = StreamReader {
         worker: &worker,
         shard: rig.shard,
         queues: std::slice::from_ref(&tool.queue),

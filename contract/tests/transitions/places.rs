@@ -112,7 +112,10 @@ async fn a_released_job_gets_its_slot_again_before_those_that_were_queued_after_
     let behind = waiting(&rig).await;
     rig.submit().await;
     for hold in [&second, &first] {
-        let released = rig.store.release_after_run(hold, Duration::ZERO, None).await;
+        let released = rig
+            .store
+            .release_after_run(hold, Duration::ZERO, None)
+            .await;
         released.unwrap();
         let told = waits(&rig, hold.claimed.id).await;
         assert_eq!(told, (WaitsFor::Worker, Some(Again::Released)));
@@ -139,7 +142,10 @@ async fn a_job_that_was_away_comes_back_to_its_place() {
         behind.push(waiting(&rig).await);
     }
     // Given back by a worker that has another definition of the tool: the next one has the slot meanwhile.
-    rig.store.release_unrun(&returned, LATER, None).await.unwrap();
+    rig.store
+        .release_unrun(&returned, LATER, None)
+        .await
+        .unwrap();
     assert_eq!(
         waits(&rig, id).await,
         (WaitsFor::Time, Some(Again::Returned))
@@ -200,7 +206,10 @@ async fn a_record_says_what_its_job_waits_for_and_since_when() {
 
     // Of a job that no worker could run, the wait began before all of them.
     let message = Some("nobody knows the tool");
-    rig.store.release_unrun(&hold, LATER, message).await.unwrap();
+    rig.store
+        .release_unrun(&hold, LATER, message)
+        .await
+        .unwrap();
     let view = rig.view(second).await.unwrap();
     let told = view.waits.unwrap();
     assert_eq!(

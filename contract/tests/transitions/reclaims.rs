@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use taskferry_contract::{
-    Delivery, FinishReply, QueueStream, Refused, RenewReply, Source, Status, WorkerId,
+    Delivery, FinishReply, QueueStream, Refused, RenewReply, Status, StreamReader, WorkerId,
 };
 use taskferry_testing::eventually_some;
 
@@ -149,7 +149,7 @@ async fn entries_deleted_behind_our_back_leave_the_pending_list() {
 
     rig.raw::<i64>("XDEL", (&queue, hold.claimed.entry.as_str()))
         .await;
-    let source = Source {
+    let source = StreamReader {
         worker: &rig.worker,
         shard: rig.shard,
         queues: std::slice::from_ref(&rig.tool.queue),
@@ -169,14 +169,14 @@ async fn reads_its_own_pending_entries_again() {
     let rig = Rig::new().await;
     rig.submit().await;
     let claimed = rig.next().await;
-    let source = Source {
+    let source = StreamReader {
         worker: &rig.worker,
         shard: rig.shard,
         queues: std::slice::from_ref(&rig.tool.queue),
     };
     let pending = rig.store.read_pending(source, 10).await.unwrap();
     assert_eq!(job_in(pending).entry, claimed.entry);
-    let someone = Source {
+    let someone = StreamReader {
         worker: &other(),
         ..source
     };
@@ -200,7 +200,7 @@ async fn reads_several_queues_and_can_be_woken() {
     rig.submit().await;
     let mut connection = rig.store.connections().blocking().await.unwrap();
     let worker = rig.worker.clone();
-    let source = Source {
+    let source = StreamReader {
         worker: &worker,
         shard: rig.shard,
         queues: &queues,
@@ -251,7 +251,7 @@ async fn everything_comes_back_after_redis_lost_its_data() {
     let id = rig.submit().await;
     let mut connection = rig.store.connections().blocking().await.unwrap();
     let worker = rig.worker.clone();
-    let source = Source {
+    let source = StreamReader {
         worker: &worker,
         shard: rig.shard,
         queues: std::slice::from_ref(&rig.tool.queue),
@@ -286,7 +286,7 @@ async fn a_blocked_read_learns_that_its_stream_is_gone() {
     let rig = Rig::new().await;
     let mut connection = rig.store.connections().blocking().await.unwrap();
     let client_id = connection.client_id();
-    let source = Source {
+    let source = StreamReader {
         worker: &rig.worker,
         shard: rig.shard,
         queues: std::slice::from_ref(&rig.tool.queue),

@@ -8,7 +8,7 @@ use crate::rig::{Rig, completed, failed};
 
 const NONE_LEFT: ForwardReply = ForwardReply {
     moved: 0,
-    next_due_ms: None,
+    call_again_ms: None,
     expired: 0,
     misplaced: Vec::new(),
 };
@@ -38,7 +38,7 @@ async fn a_retry_waits_for_its_time() {
 
     let waits = ForwardReply {
         moved: 0,
-        next_due_ms: Some(due_ms),
+        call_again_ms: Some(due_ms),
         expired: 0,
         misplaced: Vec::new(),
     };
@@ -47,7 +47,7 @@ async fn a_retry_waits_for_its_time() {
     rig.raw::<()>("ZADD", (due, 1, id.to_string())).await;
     let moved = ForwardReply {
         moved: 1,
-        next_due_ms: None,
+        call_again_ms: None,
         expired: 0,
         misplaced: Vec::new(),
     };
@@ -130,15 +130,15 @@ async fn a_release_uses_up_no_attempt() {
 
     let (hold, job) = rig.start().await;
     assert_eq!((job.attempt.0, job.retries, job.crashes), (2, 0, 0));
-    let later = rig
-        .store
-        .release_after_run(&hold, Duration::from_secs(60), Some("no such tool here"));
+    let later =
+        rig.store
+            .release_after_run(&hold, Duration::from_secs(60), Some("no such tool here"));
     assert_eq!(later.await.unwrap(), FinishReply::Stored);
     assert_eq!((rig.queue_length().await, rig.pending().await), (0, 0));
     let view = rig.view(id).await.unwrap();
     assert_eq!(view.message.as_deref(), Some("no such tool here"));
     let next = rig.store.forward(rig.shard, 10).await.unwrap();
-    assert!(next.moved == 0 && next.next_due_ms.is_some(), "{next:?}");
+    assert!(next.moved == 0 && next.call_again_ms.is_some(), "{next:?}");
     rig.leaves_jobs();
 }
 

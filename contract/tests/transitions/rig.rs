@@ -9,7 +9,7 @@ use redis::{FromRedisValue, ToRedisArgs};
 use taskferry_contract::{
     Alias, ClaimReply, DeliveredEntry, Delivery, FinishReply, HeldAttempt, Job, Outcome, Owner,
     QuestionRef, QueueName, QueueStream, RedisSettings, RetryReply, Scope, Sender, SessionId,
-    Shard, Shards, Source, Status, Store, Submission, SubmitReply, TaskId, TaskView,
+    Shard, Shards, Status, Store, StreamReader, Submission, SubmitReply, TaskId, TaskView,
     ToolDefinition, WorkerId, WorkerInfo,
 };
 use taskferry_testing::{ServerOptions, TestServer, eventually};
@@ -125,7 +125,7 @@ impl Rig {
     /// Reads up to one new entry.
     pub(crate) async fn deliveries(&self) -> Vec<Delivery> {
         let mut connection = self.store.connections().blocking().await.unwrap();
-        let source = Source {
+        let source = StreamReader {
             worker: &self.worker,
             shard: self.shard,
             queues: std::slice::from_ref(&self.tool.queue),

@@ -227,7 +227,7 @@ async fn a_hundred_that_wait_are_looked_at_together() {
     rig.raw::<()>("ZADD", ("tf:{0}:waiting", 0, tool)).await;
     for left in [150, 50, 0] {
         let looked = rig.store.forward(rig.shard, 10).await.unwrap();
-        assert_eq!(looked.next_due_ms.is_some(), left > 0);
+        assert_eq!(looked.call_again_ms.is_some(), left > 0);
         assert_eq!(rig.raw::<usize>("ZCARD", &places).await, left);
     }
 }

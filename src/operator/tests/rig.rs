@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use taskferry_contract::{
     ClaimReply, Delivery, HeldAttempt, Outcome, Owner, QueueStream, RedisSettings, Shard, Shards,
-    Source, Store, Submission, TaskId, ToolDefinition, WorkerId,
+    Store, StreamReader, Submission, TaskId, ToolDefinition, WorkerId,
 };
 use taskferry_testing::TestServer;
 
@@ -77,7 +77,7 @@ impl Rig {
 
     async fn begin(&self, tool: &ToolDefinition) -> HeldAttempt {
         let mut connection = self.store.connections().blocking().await.unwrap();
-        let source = Source {
+        let source = StreamReader {
             worker: &self.worker,
             shard: self.shard,
             queues: std::slice::from_ref(&tool.queue),

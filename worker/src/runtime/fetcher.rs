@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use taskferry_contract::{
-    BlockingConnection, Delivery, Error, QueueName, QueueStream, Shard, Source,
+    BlockingConnection, Delivery, Error, QueueName, QueueStream, Shard, StreamReader,
 };
 
 use super::Runtime;
@@ -202,7 +202,7 @@ impl Fetcher {
         let Some(connection) = &mut self.connection else {
             return Ok(Vec::new());
         };
-        let source = Source {
+        let source = StreamReader {
             worker: &runtime.core.worker,
             shard,
             queues,
@@ -232,7 +232,7 @@ impl Fetcher {
         }
         // A Redis that lost the groups may have lost the registered tools too.
         runtime.core.wake.janitor.notify_one();
-        let source = Source {
+        let source = StreamReader {
             worker: &runtime.core.worker,
             shard,
             queues: &self.queues,

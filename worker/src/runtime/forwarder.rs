@@ -80,7 +80,7 @@ async fn forward(
     if reply.moved >= u64::from(BATCH) {
         return Ok(Duration::ZERO);
     }
-    let Some(due_ms) = reply.next_due_ms else {
+    let Some(due_ms) = reply.call_again_ms else {
         return Ok(jittered(LONGEST));
     };
     let now_ms = core.store.now_ms().await?;

@@ -57,7 +57,7 @@ impl Round for Reclaimer<'_> {
 /// A slot of a full worker for a job that lost its worker, if there is such a job. The reclaimer waits for the slot beside
 /// the fetcher, so that a backlog of new jobs does not keep the lost one waiting until it is worked off.
 async fn slot_for_lost(core: &Core, from: QueueStream<'_>) -> Result<Option<Permit>, Error> {
-    match core.store.has_lost(from, core.lease).await {
+    match core.store.has_idle_entry(from, core.lease).await {
         Ok(false) => return Ok(None),
         Ok(true) => {}
         // Without a group nothing was delivered; the fetcher logs a key that is no stream.

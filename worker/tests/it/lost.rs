@@ -3,7 +3,7 @@
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use taskferry_contract::{ClaimReply, Delivery, QueueStream, Source, WorkerId};
+use taskferry_contract::{ClaimReply, Delivery, QueueStream, StreamReader, WorkerId};
 use taskferry_testing::eventually;
 use taskferry_worker::{HandlerResult, JobContext, ToolOutput};
 
@@ -23,7 +23,7 @@ async fn a_full_worker_takes_over_a_lost_job_before_it_has_worked_off_its_backlo
     // A worker claims it and is never heard of again.
     let dead: WorkerId = "dead".parse().unwrap();
     let mut connection = rig.store.connections().blocking().await.unwrap();
-    let source = Source {
+    let source = StreamReader {
         worker: &dead,
         shard,
         queues: std::slice::from_ref(&step.queue),

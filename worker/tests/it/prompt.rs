@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use taskferry_contract::{
-    AnswerReply, ClaimReply, Delivery, QuestionRef, QueueStream, Source, Status, TaskView,
+    AnswerReply, ClaimReply, Delivery, QuestionRef, QueueStream, Status, StreamReader, TaskView,
 };
 use taskferry_testing::{eventually, promptly};
 use taskferry_worker::{AskRequest, HandlerResult, JobContext, ToolError, ToolOutput};
@@ -90,7 +90,7 @@ async fn the_only_slot_goes_from_a_fetcher_that_waits_to_a_job_whose_worker_died
         async || {
             let id = rig.submit(&tool("quick"), "{}").await;
             let mut connection = rig.store.connections().blocking().await.unwrap();
-            let source = Source {
+            let source = StreamReader {
                 worker: &dead,
                 shard,
                 queues: std::slice::from_ref(&queue),

@@ -88,9 +88,15 @@ impl Store {
         self.read_view(id, &["result", "error"]).await
     }
 
-    async fn read_view(&self, id: TaskId, extra_fields: &[&str]) -> Result<Option<TaskView>, Error> {
+    async fn read_view(
+        &self,
+        id: TaskId,
+        extra_fields: &[&str],
+    ) -> Result<Option<TaskView>, Error> {
         let mut read = redis::cmd("HMGET");
-        read.arg(self.keys.record(id)).arg(&VIEW_FIELDS[..]).arg(extra_fields);
+        read.arg(self.keys.record(id))
+            .arg(&VIEW_FIELDS[..])
+            .arg(extra_fields);
         let values = self.connections.command("view", &read).await?;
         view_from_values(id, values)
     }

@@ -113,7 +113,10 @@ impl Store {
 
     async fn waiting_for_slots(&self, shard: Shard) -> Result<u64, Error> {
         let mut tools = redis::cmd("ZRANGE");
-        tools.arg(self.keys.tools_with_waiting_jobs(shard)).arg(0).arg(-1);
+        tools
+            .arg(self.keys.tools_with_waiting_jobs(shard))
+            .arg(0)
+            .arg(-1);
         let tools: Vec<String> = self.connections.command("shard_overview", &tools).await?;
         let mut all = 0;
         for tool in tools.iter().filter_map(|name| name.parse().ok()) {

@@ -291,7 +291,8 @@ impl Store {
         );
         let mut script_args = vec![base.as_str(), &id, &attempt];
         script_args.extend(args);
-        self.call(transition, &[&record, &queue], &script_args).await
+        self.call(transition, &[&record, &queue], &script_args)
+            .await
     }
 }
 

@@ -25,9 +25,9 @@ pub enum Delivery {
     Unreadable(UnreadableEntry),
 }
 
-/// Who reads, and from where.
+/// A worker and the streams that it reads.
 #[derive(Debug, Clone, Copy)]
-pub struct Source<'a> {
+pub struct StreamReader<'a> {
     /// The worker that reads; its id is the name of the consumer.
     pub worker: &'a WorkerId,
     /// The shard.
@@ -43,7 +43,7 @@ pub struct ForwardReply {
     pub moved: u64,
     /// When to call again, ms since the epoch: when the next job is due, or in a second if jobs wait for a slot. `None` if
     /// nothing waits.
-    pub next_due_ms: Option<u64>,
+    pub call_again_ms: Option<u64>,
     /// How many jobs were found whose record had expired while they waited for their time or for a slot.
     pub expired: u64,
     /// Keys that were found to hold another type than they should.
@@ -65,7 +65,7 @@ impl Store {
     pub async fn read_new(
         &self,
         connection: &mut BlockingConnection,
-        source: Source<'_>,
+        source: StreamReader<'_>,
         count: usize,
         block: Option<Duration>,
     ) -> Result<Vec<Delivery>, Error> {
@@ -83,7 +83,7 @@ impl Store {
     /// As [`Self::read_new`].
     pub async fn read_pending(
         &self,
-        source: Source<'_>,
+        source: StreamReader<'_>,
         count: usize,
     ) -> Result<Vec<Delivery>, Error> {
         let read = self.read_command(source, count, None, "0");
@@ -95,7 +95,7 @@ impl Store {
     /// pending ones begin.
     fn read_command(
         &self,
-        source: Source<'_>,
+        source: StreamReader<'_>,
         count: usize,
         block: Option<Duration>,
         from: &str,
@@ -120,8 +120,8 @@ impl Store {
         read
     }
 
-    fn deliveries(&self, source: Source<'_>, streams: Streams) -> Vec<Delivery> {
-        let Source { shard, queues, .. } = source;
+    fn deliveries(&self, source: StreamReader<'_>, streams: Streams) -> Vec<Delivery> {
+        let StreamReader { shard, queues, .. } = source;
         let mut deliveries = Vec::new();
         for (key, entries) in streams {
             let Some(queue) = queues.iter().find(|q| self.keys.queue(shard, q) == key) else {
@@ -180,7 +180,7 @@ impl Store {
     /// # Errors
     ///
     /// If Redis fails. [`Error::is_no_group`] is true of the error if the consumer group is gone.
-    pub async fn has_lost(
+    pub async fn has_idle_entry(
         &self,
         QueueStream { shard, queue }: QueueStream<'_>,
         lease: Duration,
@@ -188,7 +188,7 @@ impl Store {
         let mut read = redis::cmd("XPENDING");
         read.arg(self.keys.queue(shard, queue)).arg(GROUP);
         read.arg("IDLE").arg(millis(lease)).arg(&["-", "+", "1"]);
-        let idle: Vec<Value> = self.connections.command("has_lost", &read).await?;
+        let idle: Vec<Value> = self.connections.command("has_idle_entry", &read).await?;
         Ok(!idle.is_empty())
     }
 
@@ -216,7 +216,7 @@ impl Store {
                 }
                 Ok(ForwardReply {
                     moved,
-                    next_due_ms: u64::try_from(next).ok(),
+                    call_again_ms: u64::try_from(next).ok(),
                     expired,
                     misplaced,
                 })

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use taskferry_contract::{
     AttemptNumber, ClaimReply, Delivery, HeldAttempt, Outcome, ProgressReport, QuestionRef,
-    QueueStream, ReplicaId, Source,
+    QueueStream, ReplicaId, StreamReader,
 };
 
 use super::{Case, Checked, Delivered, Holding, LEASE, equal};
@@ -75,7 +75,7 @@ impl Case {
     }
 
     async fn read(&mut self, worker: usize) -> Checked<Step> {
-        let source = Source {
+        let source = StreamReader {
             worker: &self.workers[worker],
             shard: self.shard,
             queues: std::slice::from_ref(&self.queue),
@@ -187,7 +187,7 @@ impl Case {
         let reply = self.store.forward(self.shard, limit).await.unwrap();
         let real = Reply::Forwarded {
             moved: reply.moved,
-            more: reply.next_due_ms.is_some(),
+            more: reply.call_again_ms.is_some(),
         };
         (None, real, expected)
     }
