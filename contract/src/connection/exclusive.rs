@@ -67,7 +67,7 @@ impl BlockingConnection {
             // A read that got no answer may block still: a server that lives would deliver entries into it.
             drop(self.connection.take().map(deadpool_redis::Connection::take));
         }
-        self.primary.judge(outcome)
+        self.primary.note_result(outcome)
     }
 }
 
@@ -86,7 +86,7 @@ impl Connections {
         let id = within(during, CONNECT, command.query_async(&mut connection)).await;
         Ok(BlockingConnection {
             connection: Some(connection),
-            client_id: primary.judge(id)?,
+            client_id: primary.note_result(id)?,
             primary,
             response_timeout: self.response_timeout(),
         })
@@ -109,11 +109,11 @@ impl Connections {
         one_hash_slot::check_transition(keys, args);
         let (during, timeout) = (transition.name, self.response_timeout());
         let primary = self.primary().await?;
-        primary.admit(during, largest(args)).await?;
+        primary.check_size(during, largest(args)).await?;
         let mut connection = primary.take(during).await?;
         let call = invocation(transition, keys, args);
         let value = within(during, timeout, call.invoke_async(&mut connection)).await;
-        let value = primary.judge(value)?;
+        let value = primary.note_result(value)?;
         if !matters(&value) {
             return Ok(value);
         }
@@ -121,8 +121,8 @@ impl Connections {
         wait.arg(replication.replicas)
             .arg(replication.timeout.as_millis().max(1));
         let patience = replication.timeout + timeout;
-        let acknowledged: u64 =
-            primary.judge(within("WAIT", patience, wait.query_async(&mut connection)).await)?;
+        let acknowledged: u64 = primary
+            .note_result(within("WAIT", patience, wait.query_async(&mut connection)).await)?;
         if acknowledged < u64::from(replication.replicas) {
             return Err(Error::NotReplicated {
                 during,

@@ -32,11 +32,11 @@ use crate::model::shard::Shards;
 use crate::script::Transition;
 
 /// How often to check that the address still leads to the server in use.
-const LOOK: Duration = Duration::from_secs(5);
+const CHECK_PRIMARY_EVERY: Duration = Duration::from_secs(5);
 /// The longest time to get a connection.
 const CONNECT: Duration = Duration::from_secs(2);
 /// After a failure to reach the primary, all callers within this time get the same error, without a new try.
-const LOOK_AGAIN: Duration = Duration::from_millis(250);
+const FAILURE_SHARED_FOR: Duration = Duration::from_millis(250);
 /// Exclusive connections beyond one blocking reader per shard.
 const SPARE_EXCLUSIVE: usize = 64;
 
@@ -89,11 +89,11 @@ struct Inner {
     exclusive: usize,
     current: ArcSwapOption<Primary>,
     /// Locked while a task looks for the primary: the others wait for what it finds.
-    looking: tokio::sync::Mutex<()>,
+    search: tokio::sync::Mutex<()>,
     /// Whether this process ever connected and logged in.
-    let_in: AtomicBool,
+    connected_once: AtomicBool,
     /// When the last try to reach the primary failed, and the error.
-    failed: Mutex<Option<(Instant, Error)>>,
+    last_failure: Mutex<Option<(Instant, Error)>>,
 }
 
 /// All connections of a process to one Redis. Cheap to clone.
@@ -121,9 +121,9 @@ impl Connections {
             response_timeout: settings.response_timeout,
             exclusive: usize::from(settings.shards.count()) + SPARE_EXCLUSIVE,
             current: ArcSwapOption::empty(),
-            looking: tokio::sync::Mutex::default(),
-            let_in: AtomicBool::new(false),
-            failed: Mutex::default(),
+            search: tokio::sync::Mutex::default(),
+            connected_once: AtomicBool::new(false),
+            last_failure: Mutex::default(),
         })))
     }
 
@@ -135,10 +135,10 @@ impl Connections {
     ) -> Result<T, Error> {
         one_hash_slot::check_command(command);
         let primary = self.primary().await?;
-        primary.admit(during, sizes::largest(command)).await?;
+        primary.check_size(during, sizes::largest(command)).await?;
         let outcome = command.query_async(&mut primary.shared.clone()).await;
-        let outcome = primary.settle(during, outcome);
-        named(&primary, outcome, || sizes::pieces(command)).await
+        let outcome = primary.note_outcome(during, outcome);
+        name_wrong_keys(&primary, outcome, || sizes::pieces(command)).await
     }
 
     /// Runs several commands in one round trip. Their keys are in one hash slot.
@@ -150,11 +150,11 @@ impl Connections {
         one_hash_slot::check_together(pipeline.cmd_iter());
         let primary = self.primary().await?;
         let largest = pipeline.cmd_iter().map(sizes::largest).max();
-        primary.admit(during, largest.unwrap_or(0)).await?;
+        primary.check_size(during, largest.unwrap_or(0)).await?;
         let outcome = pipeline.query_async(&mut primary.shared.clone()).await;
-        let outcome = primary.settle(during, outcome);
+        let outcome = primary.note_outcome(during, outcome);
         let all = || pipeline.cmd_iter().flat_map(sizes::pieces).collect();
-        named(&primary, outcome, all).await
+        name_wrong_keys(&primary, outcome, all).await
     }
 
     /// Runs a transition, loading it first if this Redis does not know it (yet, or any more).
@@ -166,18 +166,18 @@ impl Connections {
     ) -> Result<Value, Error> {
         one_hash_slot::check_transition(keys, args);
         let primary = self.primary().await?;
-        primary.admit(transition.name, largest(args)).await?;
+        primary.check_size(transition.name, largest(args)).await?;
         let call = invocation(transition, keys, args);
         let outcome = call.invoke_async(&mut primary.shared.clone()).await;
-        let outcome = primary.settle(transition.name, outcome);
-        named(&primary, outcome, || misplaced::touched(keys, args)).await
+        let outcome = primary.note_outcome(transition.name, outcome);
+        name_wrong_keys(&primary, outcome, || misplaced::touched(keys, args)).await
     }
 
     /// Which of these keys hold something else than what belongs there.
     pub(crate) async fn misplaced(&self, keys: &[String]) -> Result<Vec<Misplaced>, Error> {
         let primary = self.primary().await?;
         let found = misplaced::find(&mut primary.shared.clone(), keys).await;
-        primary.settle("TYPE", found)
+        primary.note_outcome("TYPE", found)
     }
 
     /// The server's `INFO`; empty if the user may not read it, or the server has no such command.
@@ -221,32 +221,38 @@ impl Connections {
                 reason: format!("no answer within {CONNECT:?} ({})", primary.address()),
             }),
         };
-        let pubsub = primary.judge(pubsub)?;
+        let pubsub = primary.note_result(pubsub)?;
         Ok(Subscription { pubsub, primary })
     }
 
     /// Checks every few seconds that the address still leads to the server in use, and gives up the connections if not. A
     /// process that only reads gets no error when its server was demoted, when another took its place, or when a proxy now
     /// leads elsewhere. Never returns.
-    pub(crate) async fn stay_with_the_primary(&self) {
+    pub(crate) async fn keep_checking_the_primary(&self) {
         loop {
-            tokio::time::sleep(LOOK).await;
-            if let Err(error) = self.look().await {
+            tokio::time::sleep(CHECK_PRIMARY_EVERY).await;
+            if let Err(error) = self.check_primary().await {
                 tracing::debug!(%error, "could not check whether the primary moved");
             }
         }
     }
 
-    async fn look(&self) -> Result<(), Error> {
+    async fn check_primary(&self) -> Result<(), Error> {
         let primary = self.primary().await?;
         let info = address::info_command();
-        let ours = info
+        let in_use = info
             .query_async::<String>(&mut primary.shared.clone())
             .await;
-        let ours = address::Described::read(&primary.settle("INFO", ours)?);
-        let there = Box::pin(address::describe(&self.0.address.find().await?)).await?;
-        if there.is_primary && there.run_id != ours.run_id {
-            tracing::warn!("another server is the primary now; changing to it");
+        let in_use = address::Described::read(&primary.note_outcome("INFO", in_use)?);
+        let found = self.0.address.find().await?;
+        let at_address = Box::pin(address::describe(&found)).await?;
+        if at_address.is_primary && at_address.run_id != in_use.run_id {
+            let (from, to) = (primary.address(), found.addr().to_string());
+            tracing::warn!(
+                from,
+                to,
+                "another server is the primary now; changing to it"
+            );
             primary.give_up();
         }
         Ok(())
@@ -255,26 +261,26 @@ impl Connections {
     /// The connections to the primary. If they were given up, opens new ones; one task does that, and the others wait for
     /// it.
     async fn primary(&self) -> Result<Arc<Primary>, Error> {
-        let fit = || {
+        let usable = || {
             self.0
                 .current
                 .load_full()
                 .filter(|primary| !primary.is_over())
         };
-        if let Some(primary) = fit() {
+        if let Some(primary) = usable() {
             return Ok(primary);
         }
-        let _looking = self.0.looking.lock().await;
-        if let Some(primary) = fit() {
+        let _search = self.0.search.lock().await;
+        if let Some(primary) = usable() {
             return Ok(primary);
         }
-        if let Some(error) = self.failed_just_now() {
+        if let Some(error) = self.recent_failure() {
             return Err(error);
         }
         let primary = Box::pin(self.open()).await.inspect_err(|error| {
-            *self.failed() = Some((Instant::now(), error.clone()));
+            *self.last_failure() = Some((Instant::now(), error.clone()));
         })?;
-        self.0.let_in.store(true, Ordering::Relaxed);
+        self.0.connected_once.store(true, Ordering::Relaxed);
         self.0.current.store(Some(Arc::clone(&primary)));
         Ok(primary)
     }
@@ -283,8 +289,8 @@ impl Connections {
     /// this process was connected before, so its credentials were good.
     #[must_use]
     pub fn should_wait(&self, error: &Error) -> bool {
-        let was_in = self.0.let_in.load(Ordering::Relaxed);
-        error.is_transient() || (was_in && matches!(error, Error::Refused { .. }))
+        let was_connected = self.0.connected_once.load(Ordering::Relaxed);
+        error.is_transient() || (was_connected && matches!(error, Error::Refused { .. }))
     }
 
     async fn open(&self) -> Result<Arc<Primary>, Error> {
@@ -300,14 +306,17 @@ impl Connections {
         })
     }
 
-    fn failed_just_now(&self) -> Option<Error> {
-        let failed = self.failed();
-        let (at, error) = failed.as_ref()?;
-        (at.elapsed() < LOOK_AGAIN).then(|| error.clone())
+    fn recent_failure(&self) -> Option<Error> {
+        let failure = self.last_failure();
+        let (at, error) = failure.as_ref()?;
+        (at.elapsed() < FAILURE_SHARED_FOR).then(|| error.clone())
     }
 
-    fn failed(&self) -> std::sync::MutexGuard<'_, Option<(Instant, Error)>> {
-        self.0.failed.lock().unwrap_or_else(PoisonError::into_inner)
+    fn last_failure(&self) -> std::sync::MutexGuard<'_, Option<(Instant, Error)>> {
+        self.0
+            .last_failure
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
     }
 
     /// How long a command may take until it counts as failed.
@@ -340,7 +349,7 @@ impl Subscription {
 }
 
 /// Turns a WRONGTYPE error, which names no key, into one that names the keys of the wrong type.
-async fn named<T>(
+async fn name_wrong_keys<T>(
     primary: &Primary,
     outcome: Result<T, Error>,
     keys: impl FnOnce() -> Vec<String>,

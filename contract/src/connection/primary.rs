@@ -67,13 +67,13 @@ impl Primary {
     }
 
     /// Makes sure that the server accepts what will be sent. Its largest piece is `bytes` long.
-    pub(super) async fn admit(&self, during: &'static str, bytes: usize) -> Result<(), Error> {
+    pub(super) async fn check_size(&self, during: &'static str, bytes: usize) -> Result<(), Error> {
         if self.sizes.are_known_to_take(bytes) {
             return Ok(());
         }
         let tried = self
             .sizes
-            .admit(during, bytes, &self.server, self.response_timeout);
+            .check_size(during, bytes, &self.server, self.response_timeout);
         Box::pin(tried).await
     }
 
@@ -94,16 +94,16 @@ impl Primary {
 
     /// Passes an outcome on; gives the primary up if it says that the primary may be elsewhere by now, or that a new connection
     /// was refused.
-    pub(super) fn settle<T>(
+    pub(super) fn note_outcome<T>(
         &self,
         during: &'static str,
         outcome: Result<T, RedisError>,
     ) -> Result<T, Error> {
-        self.judge(outcome.map_err(Error::redis(during)))
+        self.note_result(outcome.map_err(Error::redis(during)))
     }
 
-    /// As [`Self::settle`], for what has been given its context.
-    pub(super) fn judge<T>(&self, outcome: Result<T, Error>) -> Result<T, Error> {
+    /// As [`Self::note_outcome`], for what has been given its context.
+    pub(super) fn note_result<T>(&self, outcome: Result<T, Error>) -> Result<T, Error> {
         let moved = match &outcome {
             Err(Error::Redis { source, .. } | Error::Unreachable { source, .. }) => {
                 may_have_moved(source)

@@ -50,7 +50,7 @@ impl Sizes {
     /// # Errors
     ///
     /// [`Error::TooLarge`] if it does not; others if that cannot be seen.
-    pub(super) async fn admit(
+    pub(super) async fn check_size(
         &self,
         during: &'static str,
         bytes: usize,

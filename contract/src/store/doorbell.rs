@@ -74,7 +74,7 @@ impl Doorbell {
     pub async fn listen(&self, stop: &CancellationToken, on_ring: impl FnMut(Ring) + Send) {
         tokio::select! {
             () = self.listen_on(stop, on_ring) => {}
-            () = Box::pin(self.connections.stay_with_the_primary()) => {}
+            () = Box::pin(self.connections.keep_checking_the_primary()) => {}
         }
     }
 
