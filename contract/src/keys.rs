@@ -5,7 +5,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use crate::model::ids::{SessionId, TaskId};
-use crate::model::names::{Owner, QueueName, ReplicaId, ToolName, WorkerId};
+use crate::model::names::{FrontEndId, Owner, QueueName, ToolName, WorkerId};
 use crate::model::shard::Shard;
 
 /// The prefix of keys when none is configured.
@@ -169,8 +169,8 @@ impl Keys {
 
     /// The channel on which a front end hears that a job it waits for has changed.
     #[must_use]
-    pub fn bell(&self, shard: Shard, replica: &ReplicaId) -> String {
-        self.of(Tag::Shard(shard), format_args!("bell:{replica}"))
+    pub fn bell(&self, shard: Shard, front_end: &FrontEndId) -> String {
+        self.of(Tag::Shard(shard), format_args!("bell:{front_end}"))
     }
 
     /// The channel on which a worker hears that something happened to a job it holds: an answer, a cancel.

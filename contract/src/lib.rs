@@ -51,7 +51,7 @@ pub use model::finding::{Finding, Verdict};
 pub use model::ids::{AttemptNumber, EntryId, SenderId, SessionId, TaskId};
 pub use model::job::{Job, TaskView};
 pub use model::log::{LogLevel, LogLine, UnknownLevel};
-pub use model::names::{InvalidId, Owner, QueueName, ReplicaId, ToolName, WorkerId};
+pub use model::names::{FrontEndId, InvalidId, Owner, QueueName, ToolName, WorkerId};
 pub use model::outcome::Outcome;
 pub use model::overview::{Misplaced, QueueOverview, ServerOverview, ShardOverview, Survey};
 pub use model::question::{

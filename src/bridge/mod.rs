@@ -23,7 +23,7 @@ mod waiters;
 use std::sync::Arc;
 use std::time::Duration;
 
-use taskferry_contract::{Error, RedisSettings, ReplicaId, Replication, Ring, Store, TaskId};
+use taskferry_contract::{Error, FrontEndId, RedisSettings, Replication, Ring, Store, TaskId};
 use taskferry_process::{Offload, keep_running};
 use tokio::sync::broadcast;
 use tokio_util::sync::CancellationToken;
@@ -64,7 +64,7 @@ pub(crate) struct Bridge(Arc<Inner>);
 #[derive(Debug)]
 struct Inner {
     store: Store,
-    replica: ReplicaId,
+    front_end: FrontEndId,
     server: Server,
     catalog: Catalog,
     tasks: Tasks,
@@ -89,7 +89,7 @@ impl Bridge {
         limits: Limits,
     ) -> Result<Self, Error> {
         let store = Store::new(redis)?.with_replication(replication);
-        let replica = ReplicaId::random();
+        let front_end = FrontEndId::random();
         let fleet = Arc::new(KnownFleet::new(store.clone()));
         let waiters = Arc::new(Waiters::new(store.clone(), Arc::clone(&fleet)));
         let submitter = Submitter {
@@ -101,21 +101,21 @@ impl Bridge {
             catalog: Catalog::new(store.clone()),
             tasks: Tasks {
                 store: store.clone(),
-                replica: replica.clone(),
+                front_end: front_end.clone(),
                 submitter: submitter.clone(),
                 waiters: Arc::clone(&waiters),
                 fleet: Arc::clone(&fleet),
             },
             calls: Calls {
                 store: store.clone(),
-                replica: replica.clone(),
+                front_end: front_end.clone(),
                 submitter,
                 waiters: Arc::clone(&waiters),
                 fleet,
             },
             questions: Questions {
                 store: store.clone(),
-                replica: replica.clone(),
+                front_end: front_end.clone(),
             },
             client_tasks: ClientTasks {
                 store: store.clone(),
@@ -125,7 +125,7 @@ impl Bridge {
             session_streams: SessionStreams::new(store.clone()),
             seal: Seal::new(store.clone()),
             store,
-            replica,
+            front_end,
             waiters,
             rings: broadcast::Sender::new(RINGS_KEPT),
             offload: Offload::default(),
@@ -142,7 +142,7 @@ impl Bridge {
     }
 
     async fn listen(&self, stop: &CancellationToken) {
-        let bell = self.0.store.replica_bell(&self.0.replica);
+        let bell = self.0.store.front_end_bell(&self.0.front_end);
         let on_ring = |ring| match ring {
             Ring::Task(id) => {
                 self.0.waiters.wake(id);

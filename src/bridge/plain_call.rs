@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use taskferry_contract::{
-    Alias, LeaveReply, Leaver, Owner, PromoteReply, QuestionRef, ReplicaId, Requestor, Status,
+    Alias, FrontEndId, LeaveReply, Leaver, Owner, PromoteReply, QuestionRef, Requestor, Status,
     Store, Submission, TaskId, TaskView,
 };
 
@@ -20,7 +20,7 @@ pub(super) const CANCELLED: &str = "The task was cancelled by request.";
 #[derive(Debug)]
 pub(crate) struct Calls {
     pub(super) store: Store,
-    pub(super) replica: ReplicaId,
+    pub(super) front_end: FrontEndId,
     pub(super) submitter: Submitter,
     pub(super) waiters: Arc<Waiters>,
     pub(super) fleet: Arc<KnownFleet>,
@@ -40,7 +40,7 @@ impl Calls {
             plain: true,
             ttl: Duration::from_millis(call.tool.definition.ttl.default_ms),
             keep: self.submitter.limits.plain_keep,
-            waiter: Some(&self.replica),
+            waiter: Some(&self.front_end),
             session: session.as_deref(),
             progress_token: requestor.and_then(|requestor| requestor.progress_token.as_deref()),
             ..self.submitter.submission(call, alias.as_ref())
@@ -88,7 +88,7 @@ impl Calls {
             self.store.answer_input(question, answer).await?;
         }
         let mut watch = self.waiters.watch(id, owner);
-        let now = self.store.watch(id, owner, &self.replica).await?;
+        let now = self.store.watch(id, owner, &self.front_end).await?;
         // It may have been made a task since; then it is a task of the same owner.
         watch.seed(now.ok_or(BridgeError::NotFound)?);
         Ok(watch)

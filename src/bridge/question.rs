@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use taskferry_contract::{
-    AnswerReply, DeliverReply, Owner, Question, QuestionRef, ReplicaId, Sender, SenderId,
+    AnswerReply, DeliverReply, FrontEndId, Owner, Question, QuestionRef, Sender, SenderId,
     SessionId, Store, TaskId,
 };
 
@@ -46,13 +46,13 @@ pub(crate) struct MayBeSent {
 #[derive(Debug)]
 pub(crate) struct Questions {
     pub(super) store: Store,
-    pub(super) replica: ReplicaId,
+    pub(super) front_end: FrontEndId,
 }
 
 impl Questions {
     /// A name for a connection over which questions are sent.
     pub(crate) fn new_sender(&self) -> SenderId {
-        SenderId::random(&self.replica)
+        SenderId::random(&self.front_end)
     }
 
     /// The open questions of a task that `poll` showed to its owner.

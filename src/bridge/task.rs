@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use taskferry_contract::{
-    CancelReply, Lifetime, LogLine, Owner, ReplicaId, Requestor, Store, Submission, TaskId,
+    CancelReply, FrontEndId, Lifetime, LogLine, Owner, Requestor, Store, Submission, TaskId,
     TaskView,
 };
 
@@ -40,7 +40,7 @@ pub(crate) struct TaskPage {
 #[derive(Debug)]
 pub(crate) struct Tasks {
     pub(super) store: Store,
-    pub(super) replica: ReplicaId,
+    pub(super) front_end: FrontEndId,
     pub(super) submitter: Submitter,
     pub(super) waiters: Arc<Waiters>,
     pub(super) fleet: Arc<KnownFleet>,
@@ -118,7 +118,7 @@ impl Tasks {
     /// Watches a task of `owner`; the first look is its state now.
     pub(crate) async fn watch(&self, id: TaskId, owner: &Owner) -> Result<Watch, BridgeError> {
         let mut watch = self.waiters.watch(id, owner);
-        let now = self.store.watch(id, owner, &self.replica).await?;
+        let now = self.store.watch(id, owner, &self.front_end).await?;
         watch.seed(self.owned(now, owner).await?);
         Ok(watch)
     }
@@ -161,7 +161,7 @@ impl Tasks {
 
     /// Has this replica rung from now on whenever a job of `owner` changes.
     pub(crate) async fn have_rung(&self, id: TaskId, owner: &Owner) -> Result<(), BridgeError> {
-        self.store.watch(id, owner, &self.replica).await?;
+        self.store.watch(id, owner, &self.front_end).await?;
         Ok(())
     }
 

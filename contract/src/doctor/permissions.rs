@@ -10,7 +10,7 @@ use redis::{Cmd, Value};
 use crate::error::Error;
 use crate::model::durability::Durability;
 use crate::model::finding::Finding;
-use crate::model::names::ReplicaId;
+use crate::model::names::FrontEndId;
 use crate::model::shard::Shard;
 use crate::store::Store;
 
@@ -171,7 +171,7 @@ fn probes(store: &Store, wanted: Option<Durability>) -> Vec<(&'static str, Cmd)>
         })
         .collect();
     let nothing = "0000000000000000000000000000000000000000";
-    let channel = store.keys.bell(first(store), &ReplicaId::random());
+    let channel = store.keys.bell(first(store), &FrontEndId::random());
     probes.extend([
         ("INFO", command(&["INFO", "server"])),
         ("TIME", command(&["TIME"])),
@@ -221,7 +221,7 @@ async fn transaction(store: &Store) -> Result<(), Error> {
 }
 
 async fn subscription(store: &Store) -> Result<(), Error> {
-    let channel = store.keys.bell(first(store), &ReplicaId::random());
+    let channel = store.keys.bell(first(store), &FrontEndId::random());
     store.connections.subscribe(&[channel]).await.map(drop)
 }
 

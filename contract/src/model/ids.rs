@@ -5,7 +5,7 @@ use std::str::FromStr;
 
 use uuid::Uuid;
 
-use crate::model::names::{InvalidId, ReplicaId};
+use crate::model::names::{FrontEndId, InvalidId};
 use crate::model::shard::Shard;
 
 /// `<shard>-<uuid v4>`: what clients hold. Any front end derives every key from it; 122 random bits make it unguessable.
@@ -94,33 +94,33 @@ impl FromStr for SessionId {
     }
 }
 
-/// A connection of a front end over which messages go out to a client: `<replica>:<8 hex digits>`, unique among all front ends.
+/// A connection of a front end over which messages go out to a client: `<front end>:<8 hex digits>`, unique among all front ends.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct SenderId {
-    replica: ReplicaId,
+    front_end: FrontEndId,
     number: u32,
 }
 
 impl SenderId {
     /// A fresh id of a connection of this front end.
     #[must_use]
-    pub fn random(replica: &ReplicaId) -> Self {
+    pub fn random(front_end: &FrontEndId) -> Self {
         Self {
-            replica: replica.clone(),
+            front_end: front_end.clone(),
             number: rand::random(),
         }
     }
 
     /// The front end whose connection it is.
     #[must_use]
-    pub fn replica(&self) -> &ReplicaId {
-        &self.replica
+    pub fn front_end(&self) -> &FrontEndId {
+        &self.front_end
     }
 }
 
 impl fmt::Display for SenderId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}:{:08x}", self.replica, self.number)
+        write!(f, "{}:{:08x}", self.front_end, self.number)
     }
 }
 
@@ -129,9 +129,9 @@ impl FromStr for SenderId {
 
     fn from_str(text: &str) -> Result<Self, InvalidId> {
         let read = || {
-            let (replica, number) = text.split_once(':')?;
+            let (front_end, number) = text.split_once(':')?;
             Some(Self {
-                replica: replica.parse().ok()?,
+                front_end: front_end.parse().ok()?,
                 number: u32::from_str_radix(number, 16).ok()?,
             })
         };
@@ -139,7 +139,7 @@ impl FromStr for SenderId {
             InvalidId::new(
                 "sender id",
                 text,
-                "it is <replica>:<8 hex digits>, as a front end wrote it",
+                "it is <front end>:<8 hex digits>, as a front end wrote it",
             )
         })
     }
@@ -179,11 +179,11 @@ mod tests {
 
     #[test]
     fn a_sender_id_reads_back() {
-        let replica: ReplicaId = "r1".parse().unwrap();
-        let id = SenderId::random(&replica);
+        let front_end: FrontEndId = "r1".parse().unwrap();
+        let id = SenderId::random(&front_end);
         assert_eq!(
-            (id.to_string().parse().as_ref(), id.replica()),
-            (Ok(&id), &replica)
+            (id.to_string().parse().as_ref(), id.front_end()),
+            (Ok(&id), &front_end)
         );
         for wrong in ["", "r1", "r1:", ":00c0ffee", "r 1:00c0ffee", "r1:x"] {
             assert!(wrong.parse::<SenderId>().is_err(), "{wrong}");

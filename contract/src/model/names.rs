@@ -161,8 +161,8 @@ name!(
 );
 name!(
     /// A front-end process: names its doorbell channel, unique per process start.
-    ReplicaId,
-    "replica id",
+    FrontEndId,
+    "front-end id",
     64,
     b"_-."
 );
@@ -189,7 +189,7 @@ impl WorkerId {
     }
 }
 
-impl ReplicaId {
+impl FrontEndId {
     /// A fresh id.
     #[must_use]
     pub fn random() -> Self {

@@ -5,7 +5,7 @@ use std::time::Duration;
 use crate::model::alias::Alias;
 use crate::model::ids::TaskId;
 use crate::model::log::LogLevel;
-use crate::model::names::{Owner, ReplicaId};
+use crate::model::names::{FrontEndId, Owner};
 use crate::model::tool::{DefinitionDigest, ToolDefinition};
 
 /// A job to be queued.
@@ -34,7 +34,7 @@ pub struct Submission<'a> {
     /// The W3C `traceparent` of the call.
     pub trace: Option<&'a str>,
     /// The front end that waits for the outcome from the start.
-    pub waiter: Option<&'a ReplicaId>,
+    pub waiter: Option<&'a FrontEndId>,
     /// The legacy session that asked for it: it gets the status of a task, and may resume the stream of a plain call.
     pub session: Option<&'a str>,
     /// The token with which the session gets progress: a JSON string or integer.

@@ -10,7 +10,7 @@ use crate::connection::Connections;
 use crate::error::Error;
 use crate::keys::Keys;
 use crate::model::ids::TaskId;
-use crate::model::names::{ReplicaId, ToolName, WorkerId};
+use crate::model::names::{FrontEndId, ToolName, WorkerId};
 use crate::model::shard::Shards;
 
 /// The pause before a lost connection is opened again, at first and at most.
@@ -41,13 +41,13 @@ pub struct Doorbell {
 }
 
 impl Doorbell {
-    pub(crate) fn for_replica(
+    pub(crate) fn for_front_end(
         connections: &Connections,
         keys: &Keys,
         shards: Shards,
-        replica: &ReplicaId,
+        front_end: &FrontEndId,
     ) -> Self {
-        let mut channels: Vec<String> = shards.all().map(|s| keys.bell(s, replica)).collect();
+        let mut channels: Vec<String> = shards.all().map(|s| keys.bell(s, front_end)).collect();
         channels.push(keys.tools_bell());
         Self {
             connections: connections.clone(),

@@ -16,7 +16,7 @@ use crate::error::Error;
 use crate::keys::Keys;
 use crate::model::durability::Replication;
 use crate::model::ids::TaskId;
-use crate::model::names::{ReplicaId, WorkerId};
+use crate::model::names::{FrontEndId, WorkerId};
 use crate::model::shard::Shards;
 use crate::script::{ScriptReply, Transition};
 use crate::store::doorbell::Doorbell;
@@ -76,8 +76,8 @@ impl Store {
 
     /// The bell that wakes a front end.
     #[must_use]
-    pub fn replica_bell(&self, replica: &ReplicaId) -> Doorbell {
-        Doorbell::for_replica(&self.connections, &self.keys, self.shards, replica)
+    pub fn front_end_bell(&self, front_end: &FrontEndId) -> Doorbell {
+        Doorbell::for_front_end(&self.connections, &self.keys, self.shards, front_end)
     }
 
     /// The bell that wakes a worker.

@@ -168,7 +168,10 @@ pub(crate) fn record_fields<'a>(job: &Submission<'a>) -> Vec<Cow<'a, str>> {
         ),
         ("session", job.session.map(Into::into)),
         ("progress_token", job.progress_token.map(Into::into)),
-        ("waiters", job.waiter.map(|replica| replica.as_str().into())),
+        (
+            "waiters",
+            job.waiter.map(|front_end| front_end.as_str().into()),
+        ),
     ];
     for (name, value) in fields {
         args.extend(

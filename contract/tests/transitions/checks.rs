@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use taskferry_contract::{Error, FinishReply, RedisSettings, ReplicaId, Store};
+use taskferry_contract::{Error, FinishReply, FrontEndId, RedisSettings, Store};
 use taskferry_testing::free_port;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpListener;
@@ -114,7 +114,7 @@ async fn a_user_without_dangerous_commands_is_enough() {
     let connection = rig.store.connections().blocking().await.unwrap();
     let unblock = rig.store.connections().unblock(connection.client_id());
     unblock.await.unwrap();
-    let bell = rig.store.replica_bell(&ReplicaId::random());
+    let bell = rig.store.front_end_bell(&FrontEndId::random());
     let stop = CancellationToken::new();
     let heard = stop.clone();
     let listen = bell.listen(&stop, move |_| heard.cancel());

@@ -140,11 +140,11 @@ fn aliased<'a>(rig: &'a Rig, alias: &'a Alias) -> Submission<'a> {
 /// submit, watch, claim, `renew_lease`, `report_progress`, `report_log`, `schedule_retry`, release, forward, finish: a job with an
 /// idempotency key, and one that waits for its slot.
 async fn jobs_run(rig: &mut Rig) {
-    let (alias, replica) = (key(rig, "k"), "replica".parse().unwrap());
+    let (alias, front_end) = (key(rig, "k"), "front_end".parse().unwrap());
     let hold = rig.running_as(aliased(rig, &alias)).await;
     let id = hold.claimed.id;
     rig.store.submit(&aliased(rig, &alias)).await.unwrap();
-    rig.store.watch(id, &rig.owner, &replica).await.unwrap();
+    rig.store.watch(id, &rig.owner, &front_end).await.unwrap();
     rig.submit().await;
     let reply = rig.claim(&rig.next().await).await;
     assert!(matches!(reply, ClaimReply::Waits(None)), "{reply:?}");

@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use taskferry_contract::{
-    BlockingConnection, Error, FinishReply, HeldAttempt, RedisSettings, ReplicaId, Ring, Status,
+    BlockingConnection, Error, FinishReply, FrontEndId, HeldAttempt, RedisSettings, Ring, Status,
     Store, StreamReader, TaskId,
 };
 use taskferry_testing::{Proxy, Sentinels, TestServer, eventually, eventually_some};
@@ -109,14 +109,14 @@ async fn goes_on(rig: Rig, hold: &HeldAttempt) {
     assert_eq!(rig.finish(&next).await, FinishReply::Stored);
 }
 
-fn bell() -> ReplicaId {
+fn bell() -> FrontEndId {
     "r1".parse().unwrap()
 }
 
 #[tokio::test]
 async fn connections_that_a_proxy_leaves_half_open_are_left_for_the_promoted_replica() {
     let (mut rig, replica, proxy) = proxied().await;
-    let mut at = Listener::at(rig.store.replica_bell(&bell())).await;
+    let mut at = Listener::at(rig.store.front_end_bell(&bell())).await;
     let hold = rig.running().await;
     caught_up(&mut rig).await;
     let mut reader = rig.store.connections().blocking().await.unwrap();
@@ -148,7 +148,7 @@ async fn connections_that_a_proxy_leaves_half_open_are_left_for_the_promoted_rep
 #[tokio::test]
 async fn a_demoted_primary_is_left_by_writers_readers_and_bells() {
     let (mut rig, replica, proxy) = proxied().await;
-    let mut at = Listener::at(rig.store.replica_bell(&bell())).await;
+    let mut at = Listener::at(rig.store.front_end_bell(&bell())).await;
     rig.submit().await;
     rig.start().await;
     caught_up(&mut rig).await;
@@ -183,7 +183,7 @@ async fn a_demoted_primary_is_left_by_writers_readers_and_bells() {
 #[tokio::test]
 async fn a_process_that_only_reads_learns_that_its_primary_was_replaced() {
     let (mut rig, replica, proxy) = proxied().await;
-    let mut at = Listener::at(rig.store.replica_bell(&bell())).await;
+    let mut at = Listener::at(rig.store.front_end_bell(&bell())).await;
     let id = rig.submit().await;
     caught_up(&mut rig).await;
     // The old primary lives on, takes writes, and nothing tells us that it is stale.
@@ -206,7 +206,7 @@ async fn a_process_that_only_reads_learns_that_its_primary_was_replaced() {
 #[tokio::test]
 async fn sentinels_lead_to_the_replica_that_they_promoted() {
     let (mut rig, replica, _sentinels) = guarded().await;
-    let mut at = Listener::at(rig.store.replica_bell(&bell())).await;
+    let mut at = Listener::at(rig.store.front_end_bell(&bell())).await;
     let hold = rig.running().await;
     caught_up(&mut rig).await;
     rig.server.kill9();
@@ -221,7 +221,7 @@ async fn sentinels_lead_to_the_replica_that_they_promoted() {
 #[tokio::test]
 async fn a_primary_that_froze_and_thaws_is_not_gone_back_to() {
     let (mut rig, replica, _sentinels) = guarded().await;
-    let _at = Listener::at(rig.store.replica_bell(&bell())).await;
+    let _at = Listener::at(rig.store.front_end_bell(&bell())).await;
     let hold = rig.running().await;
     caught_up(&mut rig).await;
     rig.server.pause();

@@ -70,7 +70,7 @@ async fn a_worker_is_listed_while_it_beats() {
 }
 
 #[tokio::test]
-async fn every_replica_signs_with_the_same_secret() {
+async fn every_front_end_signs_with_the_same_secret() {
     let mut rig = Rig::new().await;
     let (first, second) = tokio::join!(rig.store.secret(), rig.store.secret());
     let secret = first.unwrap();

@@ -68,9 +68,9 @@ async fn a_session_whose_owner_cannot_be_read_is_nobodys() {
     assert!(owner != rig.owner && !owner.is_anonymous() && owner.as_str() != "*");
 }
 
-/// A connection of a replica.
-fn sender_id(replica: &str) -> SenderId {
-    sender(replica).id
+/// A connection of a front end.
+fn sender_id(front_end: &str) -> SenderId {
+    sender(front_end).id
 }
 
 fn held(before: Option<&str>) -> StreamHold {
@@ -84,12 +84,12 @@ async fn a_sessions_stream_is_the_one_that_was_opened_last() {
     let mut rig = Rig::new().await;
     let id = SessionId::random();
     assert_eq!(rig.store.session_stream(id).await.unwrap(), None);
-    for (replica, before) in [("r1", None), ("r2", Some("r1")), ("r2", None)] {
-        let name = sender_id(replica);
+    for (front_end, before) in [("r1", None), ("r2", Some("r1")), ("r2", None)] {
+        let name = sender_id(front_end);
         let open = rig.store.open_session_stream(id, &name, IDLE);
         assert_eq!(open.await.unwrap(), held(before));
         let there = rig.store.session_stream(id).await.unwrap();
-        assert_eq!(there, Some(replica.parse().unwrap()));
+        assert_eq!(there, Some(front_end.parse().unwrap()));
     }
     let left: u64 = rig.raw("PTTL", rig.store.keys().session_stream(id)).await;
     assert!((50_000..=60_000).contains(&left), "{left}");

@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::time::Duration;
 
-use taskferry_contract::{FinishReply, Owner, ReplicaId, Status, Submission, SubmitReply, TaskId};
+use taskferry_contract::{FinishReply, FrontEndId, Owner, Status, Submission, SubmitReply, TaskId};
 
 use crate::rig::{Rig, key, slow};
 
@@ -35,12 +35,12 @@ async fn carries_a_job_from_submit_to_its_result() {
 #[tokio::test]
 async fn writes_record_expiry_entry_and_indexes_together() {
     let mut rig = Rig::new().await;
-    let replica: ReplicaId = "r1".parse().unwrap();
+    let front_end: FrontEndId = "r1".parse().unwrap();
     let id = rig
         .submit_as(Submission {
             capabilities: Some(r#"{"elicitation":{}}"#),
             trace: Some("00-1-2-01"),
-            waiter: Some(&replica),
+            waiter: Some(&front_end),
             keep: Duration::from_secs(7),
             ..rig.submission()
         })

@@ -5,7 +5,7 @@ use std::time::Duration;
 use crate::error::Error;
 use crate::model::ids::TaskId;
 use crate::model::job::TaskView;
-use crate::model::names::{Owner, ReplicaId};
+use crate::model::names::{FrontEndId, Owner};
 use crate::script::{ScriptReply, TRANSITIONS};
 use crate::store::record::{VIEW_FIELDS, view_from_pairs, view_from_values};
 use crate::store::{Store, millis};
@@ -101,9 +101,9 @@ impl Store {
         view_from_values(id, values)
     }
 
-    /// Notes in the record that the front end `replica` waits for the task, and reads the task, in one script: no change
-    /// can happen between the two. Result and error are not read. `None` if the task expired, never existed, or belongs to
-    /// another owner.
+    /// Notes in the record that `front_end` waits for the task, and reads the task, in one script: no change can happen
+    /// between the two. Result and error are not read. `None` if the task expired, never existed, or belongs to another
+    /// owner.
     ///
     /// # Errors
     ///
@@ -112,14 +112,14 @@ impl Store {
         &self,
         id: TaskId,
         owner: &Owner,
-        replica: &ReplicaId,
+        front_end: &FrontEndId,
     ) -> Result<Option<TaskView>, Error> {
         let (base, text) = (self.keys.base(id.shard()), id.to_string());
         let reply = self
             .call(
                 &TRANSITIONS.watch,
                 &[&self.keys.record(id)],
-                &[&base, &text, owner.as_str(), replica.as_str()],
+                &[&base, &text, owner.as_str(), front_end.as_str()],
             )
             .await?;
         match reply.tag.as_str() {

@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use taskferry_contract::{
-    AttemptNumber, ClaimReply, Delivery, HeldAttempt, Outcome, ProgressReport, QuestionRef,
-    QueueStream, ReplicaId, StreamReader,
+    AttemptNumber, ClaimReply, Delivery, FrontEndId, HeldAttempt, Outcome, ProgressReport,
+    QuestionRef, QueueStream, StreamReader,
 };
 
 use super::{Case, Checked, Delivered, Holding, LEASE, equal};
@@ -262,10 +262,10 @@ impl Case {
             }
             Operation::Watch { owner, .. } => {
                 let owner = caller(*owner);
-                let replica: ReplicaId = "r1".parse().unwrap();
+                let front_end: FrontEndId = "r1".parse().unwrap();
                 let seen = self
                     .store
-                    .watch(id, &self.owners[owner], &replica)
+                    .watch(id, &self.owners[owner], &front_end)
                     .await
                     .unwrap();
                 let real = if seen.is_some() {

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use crate::error::Error;
 use crate::model::ids::{SenderId, SessionId};
-use crate::model::names::ReplicaId;
+use crate::model::names::FrontEndId;
 use crate::model::session::StreamHold;
 use crate::script::TRANSITIONS;
 use crate::store::{Store, millis};
@@ -93,11 +93,11 @@ impl Store {
     /// # Errors
     ///
     /// If Redis fails.
-    pub async fn session_stream(&self, id: SessionId) -> Result<Option<ReplicaId>, Error> {
+    pub async fn session_stream(&self, id: SessionId) -> Result<Option<FrontEndId>, Error> {
         let mut read = redis::cmd("GET");
         read.arg(self.keys.session_stream(id));
         let sender: Option<String> = self.connections.command("session_stream", &read).await?;
         let sender = sender.and_then(|sender| sender.parse::<SenderId>().ok());
-        Ok(sender.map(|sender| sender.replica().clone()))
+        Ok(sender.map(|sender| sender.front_end().clone()))
     }
 }
