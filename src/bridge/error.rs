@@ -2,7 +2,7 @@
 
 use taskferry_contract::Error;
 
-/// What the edge turns into an answer.
+/// Why a use case could not be served. Whoever speaks to the caller makes an answer of it.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub(crate) enum BridgeError {
