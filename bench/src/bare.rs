@@ -11,7 +11,7 @@ use axum::response::{IntoResponse as _, Response};
 use axum::routing::{get, post};
 use axum::serve::ListenerExt as _;
 use serde::Serialize;
-use taskferry_contract::{Owner, Store, TaskId, ToolDefinition};
+use taskferry_contract::{Arguments, Owner, Store, TaskId, ToolDefinition};
 use tokio::net::TcpListener;
 
 use crate::child;
@@ -24,7 +24,7 @@ const MAX_BODY: usize = 2 << 20;
 struct Bare {
     store: Store,
     tool: ToolDefinition,
-    arguments: String,
+    arguments: Arguments,
 }
 
 /// Serves until the parent ends.

@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use anyhow::bail;
 use taskferry_contract::{
-    BlockingConnection, ClaimReply, DeliveredEntry, Delivery, FinishReply, HeldAttempt, Outcome,
-    Owner, Status, Store, StreamReader, TaskId, ToolDefinition, WorkerId,
+    Arguments, BlockingConnection, ClaimReply, DeliveredEntry, Delivery, FinishReply, HeldAttempt,
+    Outcome, Owner, Status, Store, StreamReader, TaskId, ToolDefinition, WorkerId,
 };
 
 use crate::load::Client;
@@ -22,7 +22,7 @@ pub(crate) struct Direct {
     tool: ToolDefinition,
     worker: WorkerId,
     owner: Owner,
-    arguments: String,
+    arguments: Arguments,
     result: String,
 }
 

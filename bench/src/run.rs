@@ -123,7 +123,7 @@ fn call(
 ) -> anyhow::Result<Vec<u8>> {
     endpoint.call(Call {
         tool: kind.name(),
-        arguments: &work::arguments(options.payload_bytes),
+        arguments: work::arguments(options.payload_bytes).as_str(),
         as_task,
     })
 }

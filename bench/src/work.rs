@@ -5,7 +5,7 @@ use std::time::Duration;
 use anyhow::Context as _;
 use serde_json::value::RawValue;
 use taskferry_contract::{
-    Owner, RedisSettings, Shard, Store, Submission, SubmitReply, TaskId, ToolDefinition,
+    Arguments, Owner, RedisSettings, Shard, Store, Submission, SubmitReply, TaskId, ToolDefinition,
 };
 
 /// What the client declares: tasks.
@@ -61,8 +61,8 @@ pub(crate) fn shard(store: &Store) -> anyhow::Result<Shard> {
 }
 
 /// The arguments of every call.
-pub(crate) fn arguments(payload_bytes: usize) -> String {
-    format!(r#"{{"text":"{}"}}"#, "x".repeat(payload_bytes))
+pub(crate) fn arguments(payload_bytes: usize) -> Arguments {
+    format!(r#"{{"text":"{}"}}"#, "x".repeat(payload_bytes)).into()
 }
 
 /// The result of every job.
@@ -76,7 +76,7 @@ pub(crate) async fn submit(
     store: &Store,
     tool: &ToolDefinition,
     owner: &Owner,
-    arguments: &str,
+    arguments: &Arguments,
 ) -> anyhow::Result<TaskId> {
     let id = TaskId::random(store.shards().of(owner));
     let submission = Submission {
@@ -84,7 +84,7 @@ pub(crate) async fn submit(
         capabilities: Some(CAPABILITIES),
         queue_cap: 1_000_000_000,
         owner_cap: 10_000,
-        ..Submission::new(tool, id, owner, arguments)
+        ..Submission::new(tool, id, owner, arguments.clone())
     };
     match store.submit(&submission).await? {
         SubmitReply::Queued { .. } => Ok(submission.id),

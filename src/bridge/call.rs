@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use taskferry_contract::{LogLevel, Owner, Requestor};
+use taskferry_contract::{Arguments, LogLevel, Owner, Requestor};
 
 use super::Tool;
 
@@ -11,8 +11,8 @@ use super::Tool;
 pub(crate) struct Call<'a> {
     /// The tool.
     pub(crate) tool: &'a Tool,
-    /// The arguments, a JSON object that fits the tool's schema.
-    pub(crate) arguments: &'a str,
+    /// The arguments, which fit the tool's schema.
+    pub(crate) arguments: &'a Arguments,
     /// Who calls.
     pub(crate) owner: &'a Owner,
     /// By which the caller says that calls are the same.

@@ -6,7 +6,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde_json::value::RawValue;
 use sha2::{Digest as _, Sha256};
-use taskferry_contract::{Alias, Scope, SessionId};
+use taskferry_contract::{Alias, Arguments, Scope, SessionId};
 
 use super::Call;
 use super::canonical::canonical;
@@ -16,8 +16,8 @@ use super::canonical::canonical;
 const ASKABLE: [&str; 3] = ["elicitation", "roots", "sampling"];
 
 /// A digest of what makes a call the same call: its tool and its arguments, however they are spelled.
-pub(crate) fn digest(tool: &str, arguments: &str) -> String {
-    digest_of(&[tool, &canonical(arguments)])
+pub(crate) fn digest(tool: &str, arguments: &Arguments) -> String {
+    digest_of(&[tool, &canonical(arguments.as_str())])
 }
 
 /// Under which name later calls find the job of this one; none if they never do.
@@ -37,7 +37,7 @@ pub(super) fn alias(call: &Call<'_>, session: Option<SessionId>) -> Option<Alias
     }
     let parts = [
         tool.name.as_str(),
-        &canonical(call.arguments),
+        &canonical(call.arguments.as_str()),
         &askable(call.capabilities),
         // A job that was checked against another definition may end in what this caller was not promised.
         call.tool.digest.as_str(),
@@ -73,6 +73,7 @@ mod tests {
 
     #[test]
     fn the_same_call_has_the_same_digest_however_it_is_spelled() {
+        let digest = |tool, arguments: &str| digest(tool, &arguments.into());
         assert_eq!(
             digest("t", r#"{"a":1,"b":[2]}"#),
             digest("t", r#"{ "b":[2], "a":1 }"#)

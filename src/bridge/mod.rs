@@ -23,7 +23,9 @@ mod waiters;
 use std::sync::Arc;
 use std::time::Duration;
 
-use taskferry_contract::{Error, FrontEndId, RedisSettings, Replication, Ring, Store, TaskId};
+use taskferry_contract::{
+    Arguments, Error, FrontEndId, RedisSettings, Replication, Ring, Store, TaskId,
+};
 use taskferry_process::{Offload, keep_running};
 use tokio::sync::broadcast;
 use tokio_util::sync::CancellationToken;
@@ -220,9 +222,13 @@ impl Bridge {
     }
 
     /// Whether `arguments` fit the tool's input schema; else what does not first, and where.
-    pub(crate) async fn check(&self, tool: &Arc<Tool>, arguments: &str) -> Result<(), String> {
-        let (tool, arguments) = (Arc::clone(tool), arguments.to_owned());
-        let bytes = arguments.len();
+    pub(crate) async fn check(
+        &self,
+        tool: &Arc<Tool>,
+        arguments: &Arguments,
+    ) -> Result<(), String> {
+        let (tool, arguments) = (Arc::clone(tool), arguments.clone());
+        let bytes = arguments.as_str().len();
         let work = move || tool.check(&arguments);
         self.0.offload.run(bytes, work).await
     }

@@ -46,7 +46,7 @@ impl Submitter {
             asks: call.asks,
             queue_cap: self.limits.queue_cap,
             owner_cap: self.limits.owner_cap,
-            ..Submission::new(tool, id, call.owner, call.arguments)
+            ..Submission::new(tool, id, call.owner, call.arguments.clone())
         }
     }
 

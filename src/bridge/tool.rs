@@ -1,7 +1,7 @@
 //! A registered tool, and the check that calls of it pass.
 
 use serde_json::{Map, Value};
-use taskferry_contract::{DefinitionDigest, Mirrored, ToolChecks, ToolDefinition};
+use taskferry_contract::{Arguments, DefinitionDigest, Mirrored, ToolChecks, ToolDefinition};
 
 /// A registered tool, ready to be called.
 #[derive(Debug)]
@@ -29,8 +29,8 @@ impl Tool {
         })
     }
 
-    /// Whether `arguments`, a JSON text, fit the input schema; else what does not first, and where.
-    pub(crate) fn check(&self, arguments: &str) -> Result<(), String> {
+    /// Whether `arguments` fit the input schema; else what does not first, and where.
+    pub(crate) fn check(&self, arguments: &Arguments) -> Result<(), String> {
         let faults = self.checks.arguments(arguments);
         faults.map_err(|fault| format!("invalid arguments for {}: {fault}", self.definition.name))
     }
@@ -51,7 +51,7 @@ mod tests {
             r#"{"type":"object","properties":{"month":{"enum":["May"]},"n":{"type":"integer"}},"required":["month"],"additionalProperties":false}"#,
         )
         .unwrap();
-        assert_eq!(tool.check(r#"{"month":"May","n":3}"#), Ok(()));
+        assert_eq!(tool.check(&r#"{"month":"May","n":3}"#.into()), Ok(()));
         for (arguments, told) in [
             (
                 r#"{"n":"x"}"#,
@@ -63,11 +63,15 @@ mod tests {
             ),
             ("[]", "invalid arguments for t: they must be an object"),
         ] {
-            let fault = tool.check(arguments).unwrap_err();
+            let fault = tool.check(&arguments.into()).unwrap_err();
             assert!(fault.starts_with(told), "{fault}");
         }
         let deep = format!("{{\"month\":{}1{}}}", "[".repeat(200), "]".repeat(200));
-        assert!(tool.check(&deep).unwrap_err().contains("cannot be read"));
+        assert!(
+            tool.check(&deep.into())
+                .unwrap_err()
+                .contains("cannot be read")
+        );
     }
 
     #[test]

@@ -144,7 +144,7 @@ async fn submit(settings: &RedisSettings, listener: &AttemptListener) -> anyhow:
     let tool = holder::definition()?;
     let arguments = arguments(listener)?;
     let id = TaskId::random(store.shards().of(&owner));
-    let submission = Submission::new(&tool, id, &owner, &arguments);
+    let submission = Submission::new(&tool, id, &owner, arguments.into());
     match store.submit(&submission).await? {
         SubmitReply::Queued { .. } => Ok(()),
         refused => bail!("a job was not queued: {refused:?}"),

@@ -4,6 +4,7 @@ use std::collections::HashMap;
 use std::fmt;
 use std::str::FromStr;
 
+use crate::model::arguments::Arguments;
 use crate::model::ids::TaskId;
 use crate::model::names::Owner;
 use crate::model::shard::Shard;
@@ -181,8 +182,8 @@ impl LetterFilter {
 pub struct Revivable {
     /// Whose task it was.
     pub owner: Owner,
-    /// The arguments, a JSON object.
-    pub arguments: String,
+    /// The arguments.
+    pub arguments: Arguments,
     /// The task for which the work was first asked: the job's own, unless the job itself came from a dead letter.
     pub origin: TaskId,
     /// How many attempts were started.

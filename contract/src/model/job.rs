@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 
+use crate::model::arguments::Arguments;
 use crate::model::ids::{AttemptNumber, TaskId};
 use crate::model::log::LogLevel;
 use crate::model::names::{Owner, QueueName, ToolName};
@@ -75,8 +76,8 @@ pub struct Job {
     pub queue: QueueName,
     /// Who asked for it.
     pub owner: Owner,
-    /// The arguments: a JSON object, validated against the tool's input schema before the job was queued.
-    pub arguments: String,
+    /// The arguments, which fitted the tool's input schema when the job was queued.
+    pub arguments: Arguments,
     /// This attempt; the fence of all its writes.
     pub attempt: AttemptNumber,
     /// Attempts that ended in a retry so far.

@@ -31,6 +31,7 @@
 //! workers against its `crash_limit`, releases against nothing.
 
 pub(crate) mod alias;
+pub(crate) mod arguments;
 pub(crate) mod attempt;
 pub(crate) mod client_task;
 pub(crate) mod dead_letter;

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use crate::model::alias::Alias;
+use crate::model::arguments::Arguments;
 use crate::model::ids::TaskId;
 use crate::model::log::LogLevel;
 use crate::model::names::{FrontEndId, Owner};
@@ -17,8 +18,8 @@ pub struct Submission<'a> {
     pub id: TaskId,
     /// Whose task it is.
     pub owner: &'a Owner,
-    /// The arguments, a JSON object that fits the tool's input schema.
-    pub arguments: &'a str,
+    /// The arguments, which fit the tool's input schema.
+    pub arguments: Arguments,
     /// Which definition of the tool they were checked against; any worker that knows the tool runs the job if absent.
     pub definition: Option<&'a DefinitionDigest>,
     /// Whether it stands behind a plain call: then it is in no list, and its record goes soon after the end.
@@ -54,7 +55,12 @@ pub struct Submission<'a> {
 impl<'a> Submission<'a> {
     /// A task with the tool's own ttl, no caps, and no optional field.
     #[must_use]
-    pub fn new(tool: &'a ToolDefinition, id: TaskId, owner: &'a Owner, arguments: &'a str) -> Self {
+    pub fn new(
+        tool: &'a ToolDefinition,
+        id: TaskId,
+        owner: &'a Owner,
+        arguments: Arguments,
+    ) -> Self {
         Self {
             tool,
             id,

@@ -121,7 +121,7 @@ pub(crate) fn job_from_pairs(
         tool: read(id, "tool", take("tool"))?,
         queue: read(id, "queue", take("queue"))?,
         owner: Owner::stored_or_nobody(&take("owner").unwrap_or_default()),
-        arguments: take("arguments").unwrap_or_else(|| "{}".to_owned()),
+        arguments: take("arguments").map(Into::into).unwrap_or_default(),
         attempt,
         retries: read(id, "retries", take("retries"))?,
         crashes: read(id, "crashes", take("crashes"))?,
@@ -144,11 +144,11 @@ pub(crate) fn job_from_pairs(
 }
 
 /// What a record says of a job beside its identity, as field, value …
-pub(crate) fn record_fields<'a>(job: &Submission<'a>) -> Vec<Cow<'a, str>> {
+pub(crate) fn record_fields<'a>(job: &'a Submission<'_>) -> Vec<Cow<'a, str>> {
     let tool = job.tool;
     let mut args: Vec<Cow<'a, str>> = Vec::new();
     let fields: [(&str, Option<Cow<'a, str>>); 15] = [
-        ("arguments", Some(job.arguments.into())),
+        ("arguments", Some(job.arguments.as_str().into())),
         ("definition", job.definition.map(|it| it.as_str().into())),
         ("poll_ms", Some(tool.poll_interval_ms.to_string().into())),
         (
@@ -186,7 +186,7 @@ pub(crate) fn record_fields<'a>(job: &Submission<'a>) -> Vec<Cow<'a, str>> {
 }
 
 /// The fields of questions that come first, and of answers that are there already.
-fn question_fields<'a>(job: &Submission<'a>) -> Vec<Cow<'a, str>> {
+fn question_fields<'a>(job: &'a Submission<'_>) -> Vec<Cow<'a, str>> {
     let mut args: Vec<Cow<'a, str>> = Vec::new();
     for (key, answer) in job.answers {
         args.extend([format!("answer:{key}").into(), answer.into()]);

@@ -87,7 +87,7 @@ async fn a_revived_job_is_a_new_one_with_all_its_attempts() {
 
     let (hold, job) = rig.start().await;
     assert_eq!((job.id, job.attempt.0, job.retries), (new, 1, 0));
-    assert_eq!(job.arguments, r#"{"month":"2026-07"}"#);
+    assert_eq!(job.arguments.as_str(), r#"{"month":"2026-07"}"#);
     assert_eq!(job.owner, rig.owner);
     assert_eq!(job.ttl_ms, 700_000);
     assert_eq!(job.capabilities.as_deref(), Some(r#"{"sampling":{}}"#));
@@ -126,7 +126,7 @@ async fn a_job_is_revived_from_its_letter_once_its_record_is_gone() {
     let new = TaskId::random(rig.shard);
     assert_eq!(revive(&rig, &letter, new).await, ReviveReply::Queued);
     let (hold, job) = rig.start().await;
-    assert_eq!(job.arguments, r#"{"month":"2026-07"}"#);
+    assert_eq!(job.arguments.as_str(), r#"{"month":"2026-07"}"#);
     assert_eq!((&job.owner, job.ttl_ms), (&rig.owner, 600_000));
     // Without these nobody could be asked anything.
     assert_eq!(job.capabilities.as_deref(), Some(r#"{"sampling":{}}"#));
@@ -208,8 +208,8 @@ async fn long_arguments_are_left_to_the_record() {
         format!(r#"{{"text":"{fits}"}}"#),
         format!(r#"{{"text":"{fits}x"}}"#),
     );
-    let with = |arguments| Submission {
-        arguments,
+    let with = |arguments: &str| Submission {
+        arguments: arguments.into(),
         capabilities: Some(capabilities),
         ..rig.submission()
     };
@@ -223,7 +223,7 @@ async fn long_arguments_are_left_to_the_record() {
     let letter = the_letter(&rig).await;
     assert_eq!((&letter.arguments, &letter.capabilities), (&None, &None));
     let revivable = rig.store.revivable(&letter).await.unwrap().unwrap();
-    assert_eq!(revivable.arguments, long);
+    assert_eq!(revivable.arguments.as_str(), long);
     rig.expire(hold.claimed.id).await;
     assert_eq!(rig.store.revivable(&letter).await.unwrap(), None);
 }

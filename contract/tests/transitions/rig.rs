@@ -99,7 +99,7 @@ impl Rig {
         let (id, arguments) = (TaskId::random(self.shard), r#"{"month":"2026-07"}"#);
         Submission {
             ttl: Duration::from_secs(600),
-            ..Submission::new(&self.tool, id, &self.owner, arguments)
+            ..Submission::new(&self.tool, id, &self.owner, arguments.into())
         }
     }
 

@@ -16,7 +16,7 @@ async fn carries_a_job_from_submit_to_its_result() {
 
     let (hold, job) = rig.start().await;
     assert_eq!((job.id, job.attempt.0), (id, 1));
-    assert_eq!(job.arguments, r#"{"month":"2026-07"}"#);
+    assert_eq!(job.arguments.as_str(), r#"{"month":"2026-07"}"#);
     assert_eq!((job.retries, job.crashes, job.timeout_ms), (0, 0, 600_000));
     assert_eq!(
         (job.tool, job.queue),

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use serde::Deserialize;
 use serde_json::value::RawValue;
-use taskferry_contract::{Object, TaskId, misfit, plain};
+use taskferry_contract::{Arguments, Object, TaskId, misfit, plain};
 use tokio::time::Instant;
 
 use crate::bridge::{BridgeError, Cancelled, Tool, Watch};
@@ -69,8 +69,8 @@ pub(super) struct Called {
 /// A call of a tool of our own.
 pub(super) struct BuiltInCall<'a, D> {
     pub(super) built_in: BuiltIn,
-    /// A JSON object that fits the tool's schema.
-    pub(super) arguments: &'a str,
+    /// Those of the call, which fit the tool's schema.
+    pub(super) arguments: &'a Arguments,
     pub(super) request: &'a RawValue,
     pub(super) progress: Option<ProgressTeller>,
     pub(super) delivery: D,
@@ -81,8 +81,9 @@ pub(super) struct BuiltInCall<'a, D> {
     pub(super) format: &'static ResultFormat,
 }
 
+/// What the tools of our own take.
 #[derive(Deserialize)]
-struct Arguments {
+struct Wish {
     task_id: String,
     #[serde(default)]
     wait_seconds: f64,
@@ -162,10 +163,10 @@ impl Background {
         call: BuiltInCall<'_, D>,
     ) -> Result<Reply, Refusal> {
         let (request, format) = (call.request, call.format);
-        let Object(arguments): Object<Arguments> = serde_json::from_str(call.arguments)
+        let Object(wish): Object<Wish> = serde_json::from_str(call.arguments.as_str())
             .map_err(|error| RpcError::invalid_params(misfit(&error)))?;
-        let served = match arguments.task_id.parse() {
-            Ok(id) => self.serve(caller, (id, arguments.wait_seconds), call).await,
+        let served = match wish.task_id.parse() {
+            Ok(id) => self.serve(caller, (id, wish.wait_seconds), call).await,
             Err(_unreadable) => Err(BridgeError::NotFound),
         };
         match served {

@@ -5,7 +5,9 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
-use taskferry_contract::{Object, Requestor, TaskSupport, TaskView, missing_capabilities};
+use taskferry_contract::{
+    Arguments, Object, Requestor, TaskSupport, TaskView, missing_capabilities,
+};
 
 use crate::bridge::{Call, Tool, Wanted};
 use crate::mcp::background::{self, BuiltIn, BuiltInCall, Called};
@@ -89,7 +91,7 @@ pub(super) async fn call(exchange: &Exchange<'_>) -> Result<Reply, Refusal> {
     if session.has_tasks() {
         check_support(&tool, wish.is_some())?;
     }
-    let arguments = params.arguments.map_or("{}", RawValue::get);
+    let arguments = &Arguments::of(params.arguments);
     if let Err(faults) = bridge.check(&tool, arguments).await {
         return unfit(session, request, wish.is_some(), &faults);
     }

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use serde::Deserialize;
 use serde_json::value::RawValue;
-use taskferry_contract::{RawObject, TaskSupport, TaskView};
+use taskferry_contract::{Arguments, RawObject, TaskSupport, TaskView};
 
 use crate::bridge::{Call, Wanted, Watch, digest};
 use crate::mcp::background::{self, BuiltInCall, Called};
@@ -55,7 +55,7 @@ pub(super) async fn call(exchange: &Exchange<'_>) -> Result<Reply, Refusal> {
     let background = &era.background;
     let Called { tool, built_in } = background.find(&params.name, envelope.takes_tasks).await?;
     envelope.require_for(&tool)?;
-    let arguments = params.arguments.map_or("{}", RawValue::get);
+    let arguments = &Arguments::of(params.arguments);
     repeated::expect_parameters(facts, &tool.mirrored, arguments)?;
     if let Err(faults) = bridge.check(&tool, arguments).await {
         // An execution error, not a protocol error: a model can read it and mend its call.

@@ -6,7 +6,7 @@ use std::borrow::Cow;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use serde_json::value::RawValue;
-use taskferry_contract::{Mirrored, quoted};
+use taskferry_contract::{Arguments, Mirrored, quoted};
 
 use crate::mcp::jsonrpc::{RpcError, code};
 use crate::mcp::protocol::inbound::{Facts, Stated};
@@ -66,13 +66,13 @@ pub(super) fn expect_name(
 pub(super) fn expect_parameters(
     facts: &Facts<'_>,
     mirrored: &[Mirrored],
-    arguments: &str,
+    arguments: &Arguments,
 ) -> Result<(), Refusal> {
     let Some(repeated) = facts.repeated.as_ref().filter(|_| !mirrored.is_empty()) else {
         return Ok(());
     };
     // What is not JSON is told by the check against the schema.
-    let Ok(arguments) = serde_json::from_str::<&RawValue>(arguments) else {
+    let Ok(arguments) = serde_json::from_str::<&RawValue>(arguments.as_str()) else {
         return Ok(());
     };
     for parameter in mirrored {
@@ -255,7 +255,7 @@ mod tests {
                 ..Repeated::default()
             };
             let mirrored = std::slice::from_ref(&parameter);
-            expect_parameters(&said(repeated), mirrored, arguments).is_ok()
+            expect_parameters(&said(repeated), mirrored, &arguments.into()).is_ok()
         };
         for (header, arguments) in [
             (Some("a"), r#"{"v":"a"}"#),

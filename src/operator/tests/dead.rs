@@ -42,7 +42,7 @@ async fn a_letter_is_found_by_its_own_id_and_by_its_tasks() {
     let record = detail.record.expect("the record is there");
     assert_eq!((record.id, record.status), (task, Status::Failed));
     let revivable = detail.revivable.expect("the arguments are there");
-    assert_eq!(revivable.arguments, r#"{"n":1}"#);
+    assert_eq!(revivable.arguments.as_str(), r#"{"n":1}"#);
     let neither = "report".parse::<LetterName>().unwrap_err();
     assert!(neither.to_string().contains("neither"), "{neither}");
 }

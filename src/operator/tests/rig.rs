@@ -55,7 +55,7 @@ impl Rig {
         };
         self.store.ensure_group(stream).await.unwrap();
         let id = TaskId::random(self.shard);
-        let job = Submission::new(tool, id, &self.owner, r#"{"n":1}"#);
+        let job = Submission::new(tool, id, &self.owner, r#"{"n":1}"#.into());
         self.store.submit(&job).await.unwrap();
         id
     }

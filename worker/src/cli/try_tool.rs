@@ -136,7 +136,7 @@ fn call(flags: &ArgMatches) -> Result<Call, String> {
     let answers = flags.get_many::<String>("answer").unwrap_or_default();
     Ok(Call {
         tool: text("tool").unwrap_or_default().to_owned(),
-        arguments: arguments(source)?,
+        arguments: arguments(source)?.into(),
         attempt: flags.get_one("attempt").copied().unwrap_or(1),
         capabilities,
         answers: answers

@@ -100,7 +100,7 @@ async fn attempt(
         return cannot_run::not_as_checked(core, &hold, &job, checked).await;
     }
     ended::begun(&job);
-    let arguments = RawValue::from_string(job.arguments.clone());
+    let arguments = RawValue::from_string(job.arguments.as_str().to_owned());
     let (arguments, readable) = match arguments {
         Ok(arguments) => (arguments, Ok(())),
         Err(error) => (RawValue::NULL.to_owned(), Err(error)),

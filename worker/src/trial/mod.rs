@@ -10,8 +10,8 @@ use std::sync::Arc;
 
 use serde_json::value::RawValue;
 use taskferry_contract::{
-    AttemptNumber, DeliveredEntry, HeldAttempt, Job, LogLevel, Outcome, Owner, Refused, TaskId,
-    ToolName, local_ms,
+    Arguments, AttemptNumber, DeliveredEntry, HeldAttempt, Job, LogLevel, Outcome, Owner, Refused,
+    TaskId, ToolName, local_ms,
 };
 use taskferry_process::output::say;
 use tokio::sync::Notify;
@@ -35,8 +35,7 @@ const EVERYTHING: &str =
 pub(crate) struct Call {
     /// The tool's name.
     pub(crate) tool: String,
-    /// A JSON object.
-    pub(crate) arguments: String,
+    pub(crate) arguments: Arguments,
     /// The number of the first attempt that is made.
     pub(crate) attempt: u32,
     /// What the client declares, a JSON object; everything if it is absent.
@@ -87,7 +86,7 @@ impl Trial {
         let fits = tool.checks.arguments(&call.arguments);
         let refused = |fault: String| format!("invalid arguments for {name}: {fault}");
         fits.map_err(refused)?;
-        let arguments = RawValue::from_string(call.arguments);
+        let arguments = RawValue::from_string(call.arguments.as_str().to_owned());
         let arguments = arguments.map_err(|error| refused(error.to_string()))?;
         let (terminal, questions) = Terminal::new(call.answers);
         let terminal = Arc::new(terminal);
@@ -201,7 +200,7 @@ impl Trial {
             tool: self.name.clone(),
             queue: definition.queue.clone(),
             owner: Owner::anonymous(),
-            arguments: self.arguments.get().to_owned(),
+            arguments: Arguments::of(Some(&self.arguments)),
             attempt: AttemptNumber(number),
             retries: self.first_attempt.saturating_sub(1).into(),
             crashes: 0,

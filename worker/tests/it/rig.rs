@@ -8,8 +8,8 @@ use std::time::{Duration, Instant};
 use serde_json::Value;
 use serde_json::value::RawValue;
 use taskferry_contract::{
-    Owner, RedisSettings, Shards, Status, Store, Submission, SubmitReply, TaskId, TaskView,
-    ToolDefinition,
+    Arguments, Owner, RedisSettings, Shards, Status, Store, Submission, SubmitReply, TaskId,
+    TaskView, ToolDefinition,
 };
 use taskferry_testing::redis::aio::MultiplexedConnection;
 use taskferry_testing::redis::{self, FromRedisValue};
@@ -69,7 +69,7 @@ impl Rig {
         Submission {
             ttl: Duration::from_secs(600),
             capabilities: Some(CAPABLE),
-            ..Submission::new(tool, id, owner, "{}")
+            ..Submission::new(tool, id, owner, Arguments::default())
         }
     }
 
@@ -82,7 +82,7 @@ impl Rig {
     pub(crate) async fn submit(&self, tool: &ToolDefinition, arguments: &str) -> TaskId {
         let owner = owner();
         let submission = Submission {
-            arguments,
+            arguments: arguments.into(),
             ..self.submission(tool, &owner)
         };
         self.submit_as(submission).await

@@ -9,6 +9,7 @@ use serde_json::{Map, Value};
 
 use crate::json::raw::RawObject;
 use crate::json::schema::{Mirrored, Schema, mirrored, unique_names};
+use crate::model::arguments::Arguments;
 use crate::model::question::{ASK_METHODS, check_url};
 use crate::model::tool::definition::{AskFirst, ToolDefinition};
 use crate::text::quoted;
@@ -70,13 +71,13 @@ impl ToolChecks {
         self.output.is_some()
     }
 
-    /// Whether `arguments`, a JSON text, fit the input schema.
+    /// Whether the arguments of a call fit the input schema.
     ///
     /// # Errors
     ///
     /// The first thing that does not fit, and where.
-    pub fn arguments(&self, arguments: &str) -> Result<(), String> {
-        let value = read(arguments)?;
+    pub fn arguments(&self, arguments: &Arguments) -> Result<(), String> {
+        let value = read(arguments.as_str())?;
         if !value.is_object() {
             return Err("they must be an object".to_owned());
         }
@@ -244,7 +245,7 @@ mod tests {
             r#"{"type":"object","properties":{"n":{"type":"integer"}}}"#,
         ))
         .unwrap();
-        assert_eq!(checks.arguments(r#"{"n":1}"#), Ok(()));
+        assert_eq!(checks.arguments(&r#"{"n":1}"#.into()), Ok(()));
         for (arguments, told) in [
             (r#"{"n":"x"}"#, "/n: the value is not of type \"integer\""),
             ("[]", "they must be an object"),
@@ -254,7 +255,7 @@ mod tests {
             ),
             ("{", "it cannot be read as JSON"),
         ] {
-            let reason = checks.arguments(arguments).unwrap_err();
+            let reason = checks.arguments(&arguments.into()).unwrap_err();
             assert!(reason.starts_with(told), "{reason}");
         }
     }

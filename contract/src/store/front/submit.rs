@@ -95,7 +95,7 @@ impl Store {
 }
 
 /// The arguments of `submit`, in the order of its header.
-fn submit_args<'a>(job: &Submission<'a>, base: String) -> Vec<Cow<'a, str>> {
+fn submit_args<'a>(job: &'a Submission<'_>, base: String) -> Vec<Cow<'a, str>> {
     let tool = job.tool;
     let mut args: Vec<Cow<'a, str>> = vec![
         base.into(),

@@ -54,7 +54,7 @@ impl Store {
             max_attempts: field("max_attempts")
                 .and_then(number)
                 .or(letter.max_attempts),
-            arguments: field("arguments").unwrap_or_else(|| "{}".to_owned()),
+            arguments: field("arguments").map(Into::into).unwrap_or_default(),
             capabilities: field("capabilities"),
             answers: record
                 .iter()
@@ -120,7 +120,7 @@ fn repeated(letter: &DeadLetter, task: TaskId) -> Option<Revivable> {
         attempts: letter.attempts,
         max_attempts: letter.max_attempts,
         owner: letter.owner.clone()?,
-        arguments: letter.arguments.clone()?,
+        arguments: letter.arguments.clone()?.into(),
         capabilities: letter.capabilities.clone(),
         answers: Vec::new(),
     })
@@ -138,6 +138,6 @@ fn submission<'a>(
         keep: Duration::from_millis(tool.keep_ms),
         capabilities: revivable.capabilities.as_deref(),
         answers: &revivable.answers,
-        ..Submission::new(tool, id, &revivable.owner, &revivable.arguments)
+        ..Submission::new(tool, id, &revivable.owner, revivable.arguments.clone())
     }
 }

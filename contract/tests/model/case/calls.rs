@@ -1,6 +1,6 @@
 //! What callers do to get a job, and to leave it.
 
-use taskferry_contract::{Alias, Leaver, Scope, Submission, SubmitReply, TaskId};
+use taskferry_contract::{Alias, Arguments, Leaver, Scope, Submission, SubmitReply, TaskId};
 
 use super::steps::{Step, index, nothing};
 use super::{Case, Checked, TTL, equal};
@@ -93,7 +93,7 @@ impl Case {
             alias,
             queue_cap: submit.queue_cap,
             owner_cap: submit.owner_cap,
-            ..Submission::new(tool, id, owner, "{}")
+            ..Submission::new(tool, id, owner, Arguments::default())
         }
     }
 
