@@ -56,7 +56,8 @@ pub use model::names::{FrontEndId, InvalidId, Owner, QueueName, ToolName, Worker
 pub use model::outcome::Outcome;
 pub use model::overview::{Misplaced, QueueOverview, ServerOverview, ShardOverview, Survey};
 pub use model::question::{
-    AskCapability, Question, QuestionRef, Requestor, Sender, check_url, missing_capabilities,
+    AskCapability, NewQuestion, Question, QuestionRef, Requestor, Sender, check_url,
+    missing_capabilities,
 };
 pub use model::queue::QueueStream;
 pub use model::session::{DeliveryCursor, Lifetime, RequestNote, Session, StreamHold};

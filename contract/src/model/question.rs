@@ -28,6 +28,15 @@ pub struct Requestor {
     pub progress_token: Option<String>,
 }
 
+/// A question that a worker puts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct NewQuestion<'a> {
+    /// Stands for this one question for the job's whole life.
+    pub key: &'a str,
+    /// JSON with `method` and `params`.
+    pub request: &'a str,
+}
+
 /// Which question is meant: of which task, as whose, and under which key.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct QuestionRef<'a> {

@@ -1,11 +1,11 @@
 //! `ask_input`, park and `answer_input`: questions to the client.
 
 use taskferry_contract::{
-    AnswerReply, AskReply, CancelReply, ClaimReply, FinishReply, Owner, ParkReply, Question,
-    QuestionRef, Status,
+    AnswerReply, AskReply, CancelReply, ClaimReply, FinishReply, NewQuestion, Owner, ParkReply,
+    Question, QuestionRef, Status,
 };
 
-use crate::rig::{QUESTION, Rig, pairs};
+use crate::rig::{QUESTION, Rig, asking, pairs};
 
 fn question(key: &str) -> Question {
     Question {
@@ -21,7 +21,7 @@ async fn a_question_is_open_until_its_answer_comes() {
     let hold = rig.running().await;
     let id = hold.claimed.id;
     for key in ["a", "b"] {
-        let asked = rig.store.ask_input(&hold, &[(key, QUESTION)]).await;
+        let asked = rig.store.ask_input(&hold, &[asking(key)]).await;
         assert_eq!(asked.unwrap(), AskReply::Asked(Vec::new()));
     }
     assert_eq!(rig.status(id).await, Some(Status::InputRequired));
@@ -40,11 +40,7 @@ async fn a_question_is_open_until_its_answer_comes() {
     assert_eq!(rig.status(id).await, Some(Status::Working));
     assert_eq!(rig.store.questions(id).await.unwrap(), []);
 
-    let answered = rig
-        .store
-        .ask_input(&hold, &[("a", QUESTION)])
-        .await
-        .unwrap();
+    let answered = rig.store.ask_input(&hold, &[asking("a")]).await.unwrap();
     assert_eq!(answered, AskReply::Answered(pairs(&[("a", r#"{"x":1}"#)])));
     assert_eq!(rig.status(id).await, Some(Status::Working));
     rig.finish(&hold).await;
@@ -56,11 +52,7 @@ async fn a_repeated_question_is_the_same_question() {
     let hold = rig.running().await;
     let id = hold.claimed.id;
     for _ in 0..2 {
-        let asked = rig
-            .store
-            .ask_input(&hold, &[("a", QUESTION)])
-            .await
-            .unwrap();
+        let asked = rig.store.ask_input(&hold, &[asking("a")]).await.unwrap();
         assert_eq!(asked, AskReply::Asked(Vec::new()));
     }
     let record = rig.record(id).await;
@@ -77,7 +69,11 @@ async fn questions_asked_together_are_open_together_but_for_those_with_an_answer
     let hold = rig.running().await;
     let id = hold.claimed.id;
     // Of a key that comes twice the first request counts.
-    let both = [("a", QUESTION), ("b", QUESTION), ("a", "{}")];
+    let other = NewQuestion {
+        request: "{}",
+        ..asking("a")
+    };
+    let both = [asking("a"), asking("b"), other];
     let asked = rig.store.ask_input(&hold, &both).await.unwrap();
     assert_eq!(asked, AskReply::Asked(Vec::new()));
     let open = rig.store.questions(id).await.unwrap();
@@ -93,7 +89,7 @@ async fn questions_asked_together_are_open_together_but_for_those_with_an_answer
         stored.unwrap()
     };
     assert_eq!(answer(&rig, "b").await, AnswerReply::Stored { open: 1 });
-    let three = [("c", QUESTION), ("b", QUESTION), ("a", QUESTION)];
+    let three = [asking("c"), asking("b"), asking("a")];
     let asked = rig.store.ask_input(&hold, &three).await.unwrap();
     assert_eq!(asked, AskReply::Asked(pairs(&[("b", "1")])));
     assert_eq!(counts(&mut rig).await, ("3".into(), "2".into()));
@@ -113,10 +109,7 @@ async fn ignores_answers_that_nothing_waits_for() {
     let mut rig = Rig::new().await;
     let hold = rig.running().await;
     let id = hold.claimed.id;
-    rig.store
-        .ask_input(&hold, &[("a", QUESTION)])
-        .await
-        .unwrap();
+    rig.store.ask_input(&hold, &[asking("a")]).await.unwrap();
     let answer = async |rig: &Rig, key: &str| {
         let stored = rig.store.answer_input(rig.question(id, key), "1").await;
         stored.unwrap()
@@ -130,10 +123,7 @@ async fn ignores_answers_that_nothing_waits_for() {
         "answered before"
     );
     assert_eq!(rig.record(id).await, before);
-    rig.store
-        .ask_input(&hold, &[("c", QUESTION)])
-        .await
-        .unwrap();
+    rig.store.ask_input(&hold, &[asking("c")]).await.unwrap();
     rig.finish(&hold).await;
     assert_eq!(
         answer(&rig, "c").await,
@@ -147,10 +137,7 @@ async fn an_answer_of_another_owner_finds_nothing() {
     let rig = Rig::new().await;
     let hold = rig.running().await;
     let id = hold.claimed.id;
-    rig.store
-        .ask_input(&hold, &[("a", QUESTION)])
-        .await
-        .unwrap();
+    rig.store.ask_input(&hold, &[asking("a")]).await.unwrap();
     for owner in [Owner::named("bob").unwrap(), Owner::anonymous()] {
         let stored = rig
             .store
@@ -176,10 +163,7 @@ async fn a_parked_job_holds_nothing_and_its_last_answer_queues_it_again() {
     let hold = rig.running().await;
     let id = hold.claimed.id;
     for key in ["a", "b"] {
-        rig.store
-            .ask_input(&hold, &[(key, QUESTION)])
-            .await
-            .unwrap();
+        rig.store.ask_input(&hold, &[asking(key)]).await.unwrap();
     }
     assert_eq!(rig.store.park(&hold).await.unwrap(), ParkReply::Parked);
     assert_eq!((rig.queue_length().await, rig.pending().await), (0, 0));
@@ -216,10 +200,7 @@ async fn does_not_park_when_nothing_is_open() {
         ParkReply::Answered,
         "never asked"
     );
-    rig.store
-        .ask_input(&hold, &[("a", QUESTION)])
-        .await
-        .unwrap();
+    rig.store.ask_input(&hold, &[asking("a")]).await.unwrap();
     let id = hold.claimed.id;
     rig.store
         .answer_input(rig.question(id, "a"), "1")
@@ -234,10 +215,7 @@ async fn a_parked_job_can_be_cancelled_and_its_answer_comes_too_late() {
     let mut rig = Rig::new().await;
     let hold = rig.running().await;
     let id = hold.claimed.id;
-    rig.store
-        .ask_input(&hold, &[("a", QUESTION)])
-        .await
-        .unwrap();
+    rig.store.ask_input(&hold, &[asking("a")]).await.unwrap();
     rig.store.park(&hold).await.unwrap();
     let cancelled = rig.store.cancel(id, &rig.owner, "no").await.unwrap();
     assert!(matches!(cancelled, CancelReply::Cancelled(_)));
@@ -254,17 +232,11 @@ async fn a_parked_job_can_be_cancelled_and_its_answer_comes_too_late() {
 async fn a_job_that_expires_while_parked_or_asked_leaves_nothing() {
     let mut rig = Rig::new().await;
     let parked = rig.running().await;
-    rig.store
-        .ask_input(&parked, &[("a", QUESTION)])
-        .await
-        .unwrap();
+    rig.store.ask_input(&parked, &[asking("a")]).await.unwrap();
     rig.store.park(&parked).await.unwrap();
     rig.expire(parked.claimed.id).await;
     let asked = rig.running().await;
-    rig.store
-        .ask_input(&asked, &[("a", QUESTION)])
-        .await
-        .unwrap();
+    rig.store.ask_input(&asked, &[asking("a")]).await.unwrap();
     rig.expire(asked.claimed.id).await;
     for hold in [&parked, &asked] {
         let late = rig
@@ -285,10 +257,7 @@ async fn an_answer_that_comes_between_attempts_waits_for_the_next_one() {
     let mut rig = Rig::new().await;
     let first = rig.running().await;
     let id = first.claimed.id;
-    rig.store
-        .ask_input(&first, &[("a", QUESTION)])
-        .await
-        .unwrap();
+    rig.store.ask_input(&first, &[asking("a")]).await.unwrap();
     let second = rig.crash(&first).await;
     assert_eq!(rig.status(id).await, Some(Status::Working));
     let stored = rig
@@ -299,10 +268,7 @@ async fn an_answer_that_comes_between_attempts_waits_for_the_next_one() {
     assert_eq!(stored, AnswerReply::Stored { open: 0 });
     assert_eq!(rig.status(id).await, Some(Status::Working));
 
-    rig.store
-        .ask_input(&second, &[("b", QUESTION)])
-        .await
-        .unwrap();
+    rig.store.ask_input(&second, &[asking("b")]).await.unwrap();
     rig.retry(&second).await;
     rig.store
         .answer_input(rig.question(id, "b"), "2")
@@ -313,11 +279,7 @@ async fn an_answer_that_comes_between_attempts_waits_for_the_next_one() {
     rig.store.forward(rig.shard, 10).await.unwrap();
     let (third, job) = rig.start().await;
     assert_eq!(job.answers.len(), 2);
-    let again = rig
-        .store
-        .ask_input(&third, &[("b", QUESTION)])
-        .await
-        .unwrap();
+    let again = rig.store.ask_input(&third, &[asking("b")]).await.unwrap();
     assert_eq!(again, AskReply::Answered(pairs(&[("b", "2")])));
     rig.finish(&third).await;
 }

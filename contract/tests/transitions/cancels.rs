@@ -2,17 +2,14 @@
 
 use taskferry_contract::{CancelReply, ClaimReply, Owner, Status};
 
-use crate::rig::{QUESTION, Rig};
+use crate::rig::{Rig, asking};
 
 #[tokio::test]
 async fn cancels_a_job_wherever_it_stands() {
     let mut rig = Rig::new().await;
     let running = rig.running().await;
     let asked = rig.running().await;
-    rig.store
-        .ask_input(&asked, &[("k", QUESTION)])
-        .await
-        .unwrap();
+    rig.store.ask_input(&asked, &[asking("k")]).await.unwrap();
     let due = rig.running().await;
     rig.retry(&due).await;
     let read = rig.submit().await;

@@ -8,7 +8,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
-use crate::rig::{LEASE, QUESTION, Rig, SOON};
+use crate::rig::{LEASE, Rig, SOON, asking};
 
 async fn refusal(store: &Store) -> String {
     match store.check_server().await.unwrap_err() {
@@ -98,10 +98,7 @@ async fn a_user_without_dangerous_commands_is_enough() {
 
     let hold = rig.running().await;
     let hold = rig.crash(&hold).await;
-    rig.store
-        .ask_input(&hold, &[("k", QUESTION)])
-        .await
-        .unwrap();
+    rig.store.ask_input(&hold, &[asking("k")]).await.unwrap();
     rig.store.renew_lease(&hold, LEASE).await.unwrap();
     rig.retry(&hold).await;
     rig.store.forward(rig.shard, 10).await.unwrap();

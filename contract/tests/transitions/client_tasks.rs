@@ -9,7 +9,7 @@ use taskferry_contract::{
 };
 use taskferry_testing::{eventually, eventually_some};
 
-use crate::rig::{QUESTION, Rig, sender, sender_of, session};
+use crate::rig::{Rig, asking, sender, sender_of, session};
 
 const AGAIN: Duration = Duration::from_secs(10);
 /// Longer than a test.
@@ -20,8 +20,8 @@ const DUE: Duration = Duration::from_secs(5);
 
 async fn asked(rig: &Rig) -> (HeldAttempt, TaskId) {
     let hold = rig.running().await;
-    let asked = rig.store.ask_input(&hold, &[("a", QUESTION)]);
-    asked.await.unwrap();
+    let asked = rig.store.ask_input(&hold, &[asking("a")]).await;
+    asked.unwrap();
     let id = hold.claimed.id;
     (hold, id)
 }

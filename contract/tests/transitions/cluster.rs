@@ -13,7 +13,7 @@ use taskferry_contract::{
 };
 use taskferry_testing::{ServerOptions, TestServer};
 
-use crate::rig::{QUESTION, Rig, key, sender, session, started, worker};
+use crate::rig::{Rig, asking, key, sender, session, started, worker};
 
 const KEEP: Duration = Duration::from_secs(300);
 /// What MONITOR shows last.
@@ -179,8 +179,8 @@ async fn jobs_run(rig: &mut Rig) {
 async fn a_question_is_answered(rig: &mut Rig) {
     let hold = rig.running().await;
     let (store, owner, id) = (&rig.store, &rig.owner, hold.claimed.id);
-    let asked = store.ask_input(&hold, &[("a", QUESTION)]);
-    asked.await.unwrap();
+    let asked = store.ask_input(&hold, &[asking("a")]).await;
+    asked.unwrap();
     let (question, sender) = (rig.question(id, "a"), sender("c1"));
     let delivered = store.deliver_input(question, KEEP, &sender);
     delivered.await.unwrap();

@@ -6,7 +6,7 @@ use taskferry_contract::{DeliverReply, HeldAttempt, Owner, QuestionRef, Sender, 
 
 use taskferry_testing::eventually;
 
-use crate::rig::{QUESTION, Rig, sender};
+use crate::rig::{QUESTION, Rig, asking, sender};
 
 async fn deliver(rig: &Rig, id: TaskId, key: &str, replica: &str) -> Delivered {
     deliver_by(rig, rig.question(id, key), &sender(replica)).await
@@ -53,10 +53,7 @@ fn send() -> Delivered {
 async fn asked(rig: &Rig) -> HeldAttempt {
     let hold = rig.running().await;
     for key in ["a", "b"] {
-        rig.store
-            .ask_input(&hold, &[(key, QUESTION)])
-            .await
-            .unwrap();
+        rig.store.ask_input(&hold, &[asking(key)]).await.unwrap();
     }
     hold
 }
@@ -102,10 +99,7 @@ async fn a_sender_that_closes_gives_back_what_was_not_answered() {
     let rig = Rig::new().await;
     let hold = asked(&rig).await;
     let id = hold.claimed.id;
-    rig.store
-        .ask_input(&hold, &[("c", QUESTION)])
-        .await
-        .unwrap();
+    rig.store.ask_input(&hold, &[asking("c")]).await.unwrap();
     for (key, replica) in [("a", "c1"), ("b", "c1"), ("c", "c2")] {
         assert_eq!(deliver(&rig, id, key, replica).await, send());
     }
@@ -129,10 +123,7 @@ async fn a_question_that_was_sent_is_not_sent_again_by_the_next_attempt() {
     let id = hold.claimed.id;
     assert_eq!(deliver(&rig, id, "a", "c1").await, send());
     let second = rig.crash(&hold).await;
-    rig.store
-        .ask_input(&second, &[("a", QUESTION)])
-        .await
-        .unwrap();
+    rig.store.ask_input(&second, &[asking("a")]).await.unwrap();
     assert_eq!(deliver(&rig, id, "a", "c2").await, TAKEN);
     rig.finish(&second).await;
 }

@@ -7,7 +7,7 @@ use taskferry_contract::{
     Store,
 };
 
-use crate::rig::{LEASE, QUESTION, Rig, completed, failed};
+use crate::rig::{LEASE, Rig, asking, completed, failed};
 
 /// Everything a worker can ask of the store for a job it holds; none if it was granted.
 async fn writes(store: &Store, hold: &HeldAttempt) -> Vec<(&'static str, Option<Refused>)> {
@@ -20,7 +20,7 @@ async fn writes(store: &Store, hold: &HeldAttempt) -> Vec<(&'static str, Option<
         ..ProgressReport::default()
     };
     let reported = store.report_progress(hold, &report).await.unwrap().err();
-    let asked = match store.ask_input(hold, &[("late", QUESTION)]).await.unwrap() {
+    let asked = match store.ask_input(hold, &[asking("late")]).await.unwrap() {
         AskReply::Asked(_) | AskReply::Answered(_) => None,
         AskReply::Refused(why) => Some(why),
     };
@@ -105,10 +105,7 @@ async fn refuses_an_attempt_that_gave_its_job_back() {
     rig.store.forward(rig.shard, 10).await.unwrap();
 
     let (hold, _) = rig.start().await;
-    rig.store
-        .ask_input(&hold, &[("k", QUESTION)])
-        .await
-        .unwrap();
+    rig.store.ask_input(&hold, &[asking("k")]).await.unwrap();
     rig.store.park(&hold).await.unwrap();
     refuses_all(&mut rig, &hold, Refused::LeaseLost).await;
     rig.leaves_jobs();
@@ -159,7 +156,7 @@ async fn refuses_everything_once_the_record_expired_and_drops_the_entry() {
                 reported.unwrap() == Err(Refused::Gone)
             }
             5 => {
-                let asked = rig.store.ask_input(&hold, &[("k", QUESTION)]).await;
+                let asked = rig.store.ask_input(&hold, &[asking("k")]).await;
                 asked.unwrap() == AskReply::Refused(Refused::Gone)
             }
             _ => rig.store.park(&hold).await.unwrap() == ParkReply::Refused(Refused::Gone),

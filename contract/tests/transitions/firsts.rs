@@ -2,7 +2,7 @@
 
 use taskferry_contract::{AnswerReply, AskReply, Question, Status, Submission};
 
-use crate::rig::{QUESTION, Rig, pairs};
+use crate::rig::{QUESTION, Rig, asking, pairs};
 
 #[tokio::test]
 async fn a_job_that_asks_first_is_queued_by_its_last_answer() {
@@ -36,11 +36,7 @@ async fn a_job_that_asks_first_is_queued_by_its_last_answer() {
     assert_eq!(rig.status(id).await, Some(Status::Queued));
     let (hold, _job) = rig.start().await;
     assert_eq!(hold.claimed.id, id);
-    let asked = rig
-        .store
-        .ask_input(&hold, &[("a", QUESTION)])
-        .await
-        .unwrap();
+    let asked = rig.store.ask_input(&hold, &[asking("a")]).await.unwrap();
     assert_eq!(asked, AskReply::Answered(pairs(&[("a", "1")])));
     rig.finish(&hold).await;
 }
@@ -80,11 +76,7 @@ async fn an_answer_that_came_with_the_call_is_never_asked_for() {
     };
     rig.submit_as(submission).await;
     let (hold, _job) = rig.start().await;
-    let asked = rig
-        .store
-        .ask_input(&hold, &[("a", QUESTION)])
-        .await
-        .unwrap();
+    let asked = rig.store.ask_input(&hold, &[asking("a")]).await.unwrap();
     assert_eq!(asked, AskReply::Answered(pairs(&[("a", r#"{"x":1}"#)])));
     rig.finish(&hold).await;
 }

@@ -8,7 +8,7 @@ use taskferry_contract::{
 };
 use taskferry_testing::{ServerOptions, eventually_some};
 
-use crate::rig::{LEASE, QUESTION, Rig, SOON, key, tool, worker};
+use crate::rig::{LEASE, Rig, SOON, asking, key, tool, worker};
 
 /// Makes Redis refuse writes now: less memory is allowed than is used.
 async fn fill(rig: &mut Rig) {
@@ -26,7 +26,7 @@ async fn running_jobs_go_on_while_new_ones_are_refused() {
     let [finished, retried, released, asked, parked, cancelled]: [HeldAttempt; 6] =
         holds.try_into().unwrap();
     for hold in [&asked, &parked] {
-        rig.store.ask_input(hold, &[("a", QUESTION)]).await.unwrap();
+        rig.store.ask_input(hold, &[asking("a")]).await.unwrap();
     }
     fill(&mut rig).await;
 
@@ -34,7 +34,7 @@ async fn running_jobs_go_on_while_new_ones_are_refused() {
     assert!(error.is_out_of_memory() && error.is_transient(), "{error}");
     let error = rig
         .store
-        .ask_input(&finished, &[("a", QUESTION)])
+        .ask_input(&finished, &[asking("a")])
         .await
         .unwrap_err();
     assert!(error.is_out_of_memory(), "{error}");

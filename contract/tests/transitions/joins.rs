@@ -6,7 +6,7 @@ use taskferry_contract::{
     Alias, Outcome, Owner, Scope, SessionId, Status, Submission, SubmitReply, TaskId, TaskView,
 };
 
-use crate::rig::{QUESTION, Rig, key};
+use crate::rig::{Rig, asking, key};
 
 const MINUTE: Duration = Duration::from_secs(60);
 
@@ -143,10 +143,7 @@ async fn identical_calls_share_a_job_that_has_not_ended() {
     let (hold, _) = rig.start().await;
     let running = joins(&rig, plain(&rig, &alias)).await;
     assert_eq!((running.id, running.status), (first, Status::Working));
-    rig.store
-        .ask_input(&hold, &[("k", QUESTION)])
-        .await
-        .unwrap();
+    rig.store.ask_input(&hold, &[asking("k")]).await.unwrap();
     let asking = joins(&rig, task(&rig, &alias)).await;
     assert_eq!((asking.id, asking.status), (first, Status::InputRequired));
     rig.finish(&hold).await;

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use taskferry_contract::{CancelReply, ClaimReply, RetryReply, Submission, SubmitReply};
 
-use crate::rig::{Rig, completed, started, tool};
+use crate::rig::{Rig, asking, completed, started, tool};
 
 #[tokio::test]
 async fn keeps_a_tool_within_its_concurrency_limit() {
@@ -161,10 +161,7 @@ async fn every_way_out_of_an_attempt_frees_its_slot() {
         .unwrap();
     rig.store.forward(rig.shard, 10).await.unwrap();
     let (hold, _) = rig.start().await;
-    rig.store
-        .ask_input(&hold, &[("k", crate::rig::QUESTION)])
-        .await
-        .unwrap();
+    rig.store.ask_input(&hold, &[asking("k")]).await.unwrap();
     rig.store.park(&hold).await.unwrap();
     let left: usize = rig.raw("ZCARD", &slots).await;
     assert_eq!(left, 0, "after release, retry and park");

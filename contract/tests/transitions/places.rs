@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use taskferry_contract::{Again, ClaimReply, HeldAttempt, Status, TaskId, WaitsFor, WorkerId};
 
-use crate::rig::{QUESTION, Rig, job_in, started};
+use crate::rig::{Rig, asking, job_in, started};
 
 /// Longer than anything a test does.
 const LATER: Duration = Duration::from_secs(600);
@@ -171,10 +171,7 @@ async fn a_job_that_was_away_comes_back_to_its_place() {
     rig.finish(&other).await;
     let (hold, _) = rig.start().await;
     assert_eq!(hold.claimed.id, id);
-    rig.store
-        .ask_input(&hold, &[("k", QUESTION)])
-        .await
-        .unwrap();
+    rig.store.ask_input(&hold, &[asking("k")]).await.unwrap();
     rig.store.park(&hold).await.unwrap();
     let (other, _) = rig.start().await;
     assert_eq!(other.claimed.id, behind[2]);

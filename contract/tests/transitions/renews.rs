@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use taskferry_contract::{FinishReply, ProgressReport, RenewReply, Status};
 
-use crate::rig::{LEASE, QUESTION, Rig};
+use crate::rig::{LEASE, Rig, asking};
 
 #[tokio::test]
 async fn renews_lease_slot_and_idle_time() {
@@ -34,10 +34,7 @@ async fn a_renewal_brings_every_answer_and_none_that_is_missing() {
     let hold = rig.running().await;
     let id = hold.claimed.id;
     for key in ["a", "b"] {
-        rig.store
-            .ask_input(&hold, &[(key, QUESTION)])
-            .await
-            .unwrap();
+        rig.store.ask_input(&hold, &[asking(key)]).await.unwrap();
     }
     let renewed = rig.store.renew_lease(&hold, LEASE).await.unwrap();
     assert_eq!(renewed, RenewReply::Renewed(Vec::new()));

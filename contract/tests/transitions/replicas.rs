@@ -8,7 +8,7 @@ use taskferry_contract::{
 };
 use taskferry_testing::{AppendOnly, ServerOptions, TestServer};
 
-use crate::rig::{QUESTION, Rig, key, patient};
+use crate::rig::{Rig, asking, key, patient};
 
 /// A replica that is there is waited for.
 const ONE: Replication = Replication {
@@ -54,8 +54,8 @@ async fn what_a_client_is_told_of_is_on_a_replica_by_then() {
         let id = rig.submit().await;
         assert_eq!(status(id).await, Some(Status::Queued));
         let (hold, _) = rig.start().await;
-        let asked = rig.store.ask_input(&hold, &[("a", QUESTION)]);
-        asked.await.unwrap();
+        let asked = rig.store.ask_input(&hold, &[asking("a")]).await;
+        asked.unwrap();
         let answered = rig.store.answer_input(rig.question(id, "a"), "1").await;
         assert_eq!(answered.unwrap(), AnswerReply::Stored { open: 0 });
         assert_eq!(there.questions(id).await.unwrap(), []);

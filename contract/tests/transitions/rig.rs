@@ -7,10 +7,10 @@ use std::time::Duration;
 use redis::aio::MultiplexedConnection;
 use redis::{FromRedisValue, ToRedisArgs};
 use taskferry_contract::{
-    Alias, ClaimReply, DeliveredEntry, Delivery, FinishReply, HeldAttempt, Job, Outcome, Owner,
-    QuestionRef, QueueName, QueueStream, RedisSettings, RetryReply, Scope, Sender, SessionId,
-    Shard, Shards, Status, Store, StreamReader, Submission, SubmitReply, TaskId, TaskView,
-    ToolDefinition, WorkerId, WorkerInfo,
+    Alias, ClaimReply, DeliveredEntry, Delivery, FinishReply, HeldAttempt, Job, NewQuestion,
+    Outcome, Owner, QuestionRef, QueueName, QueueStream, RedisSettings, RetryReply, Scope, Sender,
+    SessionId, Shard, Shards, Status, Store, StreamReader, Submission, SubmitReply, TaskId,
+    TaskView, ToolDefinition, WorkerId, WorkerInfo,
 };
 use taskferry_testing::{ServerOptions, TestServer, eventually};
 
@@ -25,6 +25,14 @@ pub(crate) const QUESTION: &str =
     r#"{"method":"elicitation/create","params":{"message":"which?"}}"#;
 
 /// Keys with questions or answers.
+/// A question under this key.
+pub(crate) const fn asking(key: &str) -> NewQuestion<'_> {
+    NewQuestion {
+        key,
+        request: QUESTION,
+    }
+}
+
 pub(crate) fn pairs(all: &[(&str, &str)]) -> Vec<(String, String)> {
     all.iter()
         .map(|(key, answer)| ((*key).to_owned(), (*answer).to_owned()))

@@ -3,17 +3,17 @@
 use std::time::Duration;
 
 use taskferry_contract::{
-    Doorbell, FrontEndId, LeaveReply, Leaver, Owner, ProgressReport, Ring, Submission, TaskId,
-    TaskView,
+    Doorbell, FrontEndId, LeaveReply, Leaver, NewQuestion, Owner, ProgressReport, Ring, Submission,
+    TaskId, TaskView,
 };
 use taskferry_testing::eventually_some;
 use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
 use tokio::task::JoinHandle;
 use tokio_util::sync::{CancellationToken, DropGuard};
 
-use crate::rig::{LEASE, QUESTION, Rig, SOON, sender, tool};
+use crate::rig::{LEASE, Rig, SOON, asking, sender, tool};
 
-const ONE_QUESTION: &[(&str, &str)] = &[("a", QUESTION)];
+const ONE_QUESTION: &[NewQuestion<'_>] = &[asking("a")];
 
 /// A bell with someone at it.
 pub(crate) struct Listener {
@@ -145,10 +145,7 @@ async fn rings_when_a_question_may_be_sent_again() {
     let front_end: FrontEndId = "r1".parse().unwrap();
     let hold = rig.running().await;
     let id = hold.claimed.id;
-    rig.store
-        .ask_input(&hold, &[("a", QUESTION)])
-        .await
-        .unwrap();
+    rig.store.ask_input(&hold, &[asking("a")]).await.unwrap();
     watch(&rig, id, &front_end).await.unwrap();
     let mut at = Listener::at(rig.store.front_end_bell(&front_end)).await;
     let (question, sender) = (rig.question(id, "a"), sender("c1"));
@@ -252,10 +249,7 @@ async fn rings_the_worker_that_holds_the_job_on_answers_and_cancels() {
     let hold = rig.running().await;
     let id = hold.claimed.id;
     for key in ["a", "b"] {
-        rig.store
-            .ask_input(&hold, &[(key, QUESTION)])
-            .await
-            .unwrap();
+        rig.store.ask_input(&hold, &[asking(key)]).await.unwrap();
     }
     assert_eq!(rung(&mut rig, &mut inbox, "inbox:w1").await, 0);
     rig.store

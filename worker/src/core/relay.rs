@@ -5,7 +5,7 @@ use std::future::Future;
 use std::pin::Pin;
 
 use taskferry_contract::{
-    AskReply, Error, HeldAttempt, LogLevel, ParkReply, ProgressReport, Refused, Store,
+    AskReply, Error, HeldAttempt, LogLevel, NewQuestion, ParkReply, ProgressReport, Refused, Store,
 };
 
 /// The future of a call of a relay.
@@ -27,11 +27,11 @@ pub(crate) trait Relay: fmt::Debug + Send + Sync {
         report: &'a ProgressReport,
     ) -> Relayed<'a, Result<(), Refused>>;
 
-    /// Puts questions to the client: keys, and requests as JSON.
+    /// Puts questions to the client.
     fn ask<'a>(
         &'a self,
         hold: &'a HeldAttempt,
-        questions: &'a [(&'a str, &'a str)],
+        questions: &'a [NewQuestion<'a>],
     ) -> Relayed<'a, AskReply>;
 
     /// Gives the job back while its questions are open.
@@ -58,7 +58,7 @@ impl Relay for Store {
     fn ask<'a>(
         &'a self,
         hold: &'a HeldAttempt,
-        questions: &'a [(&'a str, &'a str)],
+        questions: &'a [NewQuestion<'a>],
     ) -> Relayed<'a, AskReply> {
         Box::pin(self.ask_input(hold, questions))
     }

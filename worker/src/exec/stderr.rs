@@ -3,7 +3,7 @@
 use taskferry_contract::LogLevel;
 
 use super::lines::ASK_LINE_BYTES;
-use crate::sdk::ask::{AskRequest, check_key};
+use crate::sdk::ask::{AskRequest, WrittenQuestion, check_key};
 
 /// One line of standard error.
 #[derive(Debug, Clone, PartialEq)]
@@ -77,7 +77,7 @@ fn parse_ask(text: &str, length: usize) -> AskLine {
         Err("write ::ask KEY WHAT {params}, on one line".to_owned())
     } else {
         let key = check_key(key).map_err(|error| error.to_string());
-        key.and_then(|()| AskRequest::read(what, params))
+        key.and_then(|()| AskRequest::read(WrittenQuestion { what, params }))
     };
     AskLine {
         key: key.chars().take(64).collect(),
@@ -165,7 +165,13 @@ mod tests {
         let sampling = r#"{"messages":[],"maxTokens":1}"#;
         let asked = ask(&format!("::ask a.b-1  sampling {sampling} "));
         assert_eq!(asked.key, "a.b-1");
-        assert_eq!(asked.request, AskRequest::read("sampling", sampling));
+        assert_eq!(
+            asked.request,
+            AskRequest::read(WrittenQuestion {
+                what: "sampling",
+                params: sampling
+            })
+        );
         assert_eq!(ask("::ask r roots").request, Ok(AskRequest::roots()));
         let long = format!("::ask k sampling {}", "x".repeat(ASK_LINE_BYTES));
         for (line, key, wrong) in [

@@ -6,7 +6,7 @@ use toml::{Table, Value};
 use super::near::hint;
 use super::schema::object_json;
 use super::table::TableReader;
-use crate::sdk::AskRequest;
+use crate::sdk::ask::{AskRequest, WrittenQuestion};
 
 const KEYS: [&str; 3] = ["key", "method", "params"];
 
@@ -53,7 +53,11 @@ fn question(table: &Table) -> Result<AskFirst, (&'static str, String)> {
         None => String::new(),
         Some(value) => object_json(value).map_err(|problem| ("params", problem))?,
     };
-    let request = AskRequest::read(method, &params).map_err(|problem| {
+    let request = AskRequest::read(WrittenQuestion {
+        what: method,
+        params: &params,
+    })
+    .map_err(|problem| {
         let known = AskRequest::is_known(method);
         (if known { "params" } else { "method" }, problem)
     })?;

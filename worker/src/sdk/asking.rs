@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use serde_json::Value;
 use serde_json::value::RawValue;
-use taskferry_contract::AskReply;
+use taskferry_contract::{AskReply, NewQuestion};
 use tokio::sync::watch;
 
 use super::ask::{AskError, AskRequest, check_key, checked_answer, read_answer};
@@ -104,9 +104,9 @@ impl JobContext {
             .iter()
             .map(|(key, request)| (*key, request.to_json()))
             .collect();
-        let requests: Vec<(&str, &str)> = requests
+        let requests: Vec<NewQuestion<'_>> = requests
             .iter()
-            .map(|(key, request)| (*key, request.as_str()))
+            .map(|(key, request)| NewQuestion { key, request })
             .collect();
         let mut pause = GrowingPause::default();
         loop {

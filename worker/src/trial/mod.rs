@@ -10,8 +10,8 @@ use std::sync::Arc;
 
 use serde_json::value::RawValue;
 use taskferry_contract::{
-    Arguments, AttemptNumber, DeliveredEntry, HeldAttempt, Job, LogLevel, Outcome, Owner, Refused,
-    TaskId, ToolName, local_ms,
+    Arguments, AttemptNumber, DeliveredEntry, HeldAttempt, Job, LogLevel, NewQuestion, Outcome,
+    Owner, Refused, TaskId, ToolName, local_ms,
 };
 use taskferry_process::output::say;
 use tokio::sync::Notify;
@@ -22,7 +22,7 @@ use crate::runtime::judge::{Conclusion, judge};
 use crate::runtime::settlement::{Settlement, completed};
 use crate::runtime::supervise::supervise;
 use crate::runtime::{Runtime, Tool, reporter};
-use crate::sdk::AskRequest;
+use crate::sdk::ask::{AskRequest, WrittenQuestion};
 use crate::units::format_duration;
 use terminal::{Terminal, UnansweredQuestions};
 
@@ -147,12 +147,19 @@ impl Trial {
     /// Puts the questions that come before the job, if the client can be asked them.
     fn ask_first(&self, tool: &Tool) {
         for first in &tool.definition.ask_first {
-            let request = AskRequest::read(&first.method, first.params.get());
+            let request = AskRequest::read(WrittenQuestion {
+                what: &first.method,
+                params: first.params.get(),
+            });
             let can = |request: &AskRequest| request.check(Some(&self.capabilities)).is_ok();
             if let Ok(request) = request
                 && can(&request)
             {
-                let _answered_already = self.terminal.put(&first.key, &request.to_json());
+                let request = request.to_json();
+                let _answered_already = self.terminal.put(NewQuestion {
+                    key: &first.key,
+                    request: &request,
+                });
             }
         }
     }

@@ -6,7 +6,9 @@ use std::future::ready;
 use std::io::BufRead;
 use std::sync::mpsc::{Receiver, Sender, channel};
 
-use taskferry_contract::{AskReply, HeldAttempt, LogLevel, ParkReply, ProgressReport, Refused};
+use taskferry_contract::{
+    AskReply, HeldAttempt, LogLevel, NewQuestion, ParkReply, ProgressReport, Refused,
+};
 use taskferry_process::output::say;
 use tokio::sync::watch;
 
@@ -62,7 +64,7 @@ impl Terminal {
     }
 
     /// Puts a question; its answer, if it was put before and has one.
-    pub(crate) fn put(&self, key: &str, request: &str) -> Option<String> {
+    pub(crate) fn put(&self, NewQuestion { key, request }: NewQuestion<'_>) -> Option<String> {
         let known = |conversation: &Conversation| conversation.answers.get(key).cloned();
         if let Some(answer) = known(&self.conversation.borrow()) {
             return Some(answer);
@@ -177,11 +179,11 @@ impl Relay for Terminal {
     fn ask<'a>(
         &'a self,
         _hold: &'a HeldAttempt,
-        questions: &'a [(&'a str, &'a str)],
+        questions: &'a [NewQuestion<'a>],
     ) -> Relayed<'a, AskReply> {
         let answered = questions
             .iter()
-            .filter_map(|(key, request)| Some(((*key).to_owned(), self.put(key, request)?)))
+            .filter_map(|question| Some((question.key.to_owned(), self.put(*question)?)))
             .collect();
         Box::pin(ready(Ok(AskReply::Asked(answered))))
     }
@@ -228,15 +230,19 @@ fn shown(report: &ProgressReport) -> String {
 mod tests {
     use super::*;
 
+    fn roots(key: &str) -> NewQuestion<'_> {
+        NewQuestion { key, request: "{}" }
+    }
+
     #[test]
     fn a_question_is_answered_by_what_was_given_else_by_the_next_line_that_is_an_answer() {
         let given = HashMap::from([("a".to_owned(), r#"{"roots":[]}"#.to_owned())]);
         let (terminal, questions) = Terminal::new(given);
-        assert_eq!(terminal.put("a", "{}"), None);
+        assert_eq!(terminal.put(roots("a")), None);
         assert!(!terminal.has_open());
-        assert_eq!(terminal.put("a", "{}").as_deref(), Some(r#"{"roots":[]}"#));
+        assert_eq!(terminal.put(roots("a")).as_deref(), Some(r#"{"roots":[]}"#));
         for key in ["b", "c", "d"] {
-            assert_eq!(terminal.put(key, "{}"), None);
+            assert_eq!(terminal.put(roots(key)), None);
         }
         assert!(terminal.has_open());
         let asked = terminal.answers();
@@ -262,7 +268,7 @@ mod tests {
     fn a_question_that_nobody_reads_is_answered_by_an_error() {
         let (terminal, questions) = Terminal::new(HashMap::new());
         drop(questions);
-        assert_eq!(terminal.put("a", "{}"), None);
+        assert_eq!(terminal.put(roots("a")), None);
         assert!(!terminal.has_open());
         assert!(terminal.answers()["a"].contains("nobody answered"));
     }

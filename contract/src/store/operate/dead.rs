@@ -11,6 +11,29 @@ use crate::store::Store;
 /// At most so many letters are read at once.
 const BATCH: usize = 200;
 
+/// Letters of a shard, by the ids of their entries, both included; as `XREVRANGE` takes them.
+#[derive(Clone, Copy)]
+struct Between<'a> {
+    oldest: &'a str,
+    newest: &'a str,
+}
+
+impl<'a> Between<'a> {
+    fn the_first_and(newest: &'a str) -> Self {
+        Self {
+            oldest: "-",
+            newest,
+        }
+    }
+
+    fn only(entry: &'a str) -> Self {
+        Self {
+            oldest: entry,
+            newest: entry,
+        }
+    }
+}
+
 impl Store {
     /// Up to `limit` letters of all shards, the newest first.
     ///
@@ -40,7 +63,9 @@ impl Store {
         let mut found = Vec::new();
         let mut upper_bound = filter.upper_bound(shard);
         while found.len() < limit {
-            let read = self.read_letters(shard, (&upper_bound, "-"), BATCH).await?;
+            let read = self
+                .read_letters(shard, Between::the_first_and(&upper_bound), BATCH)
+                .await?;
             let Some(last) = read.last() else {
                 break;
             };
@@ -62,7 +87,9 @@ impl Store {
     /// If Redis fails.
     pub async fn dead_letter_at(&self, id: LetterId) -> Result<Option<DeadLetter>, Error> {
         let entry = id.entry();
-        let read = self.read_letters(id.shard(), (&entry, &entry), 1).await?;
+        let read = self
+            .read_letters(id.shard(), Between::only(&entry), 1)
+            .await?;
         Ok(read.into_iter().next())
     }
 
@@ -75,7 +102,7 @@ impl Store {
         let mut upper_bound = "+".to_owned();
         loop {
             let read = self
-                .read_letters(task.shard(), (&upper_bound, "-"), BATCH)
+                .read_letters(task.shard(), Between::the_first_and(&upper_bound), BATCH)
                 .await?;
             let Some(last) = read.last() else {
                 return Ok(None);
@@ -113,7 +140,7 @@ impl Store {
     async fn read_letters(
         &self,
         shard: Shard,
-        (newest, oldest): (&str, &str),
+        Between { oldest, newest }: Between<'_>,
         count: usize,
     ) -> Result<Vec<DeadLetter>, Error> {
         let mut read = redis::cmd("XREVRANGE");

@@ -9,6 +9,7 @@ use crate::model::attempt::{DeliveredEntry, Expired, HeldAttempt, Lost, Progress
 use crate::model::ids::AttemptNumber;
 use crate::model::names::WorkerId;
 use crate::model::outcome::{Outcome, OutcomeParts};
+use crate::model::question::NewQuestion;
 use crate::script::{ScriptReply, TRANSITIONS, Transition};
 use crate::store::record::{job_from_pairs, malformed};
 use crate::store::work::replies::{
@@ -127,8 +128,7 @@ impl Store {
         }
     }
 
-    /// Stores questions for the client, all in one step, so that the client gets them together. Each is a question key and
-    /// a request: JSON with `method` and `params`. A key is asked once in the life of a job; asked again, it brings the
+    /// Stores questions for the client, all in one step, so that the client gets them together. A key is asked once in the life of a job; asked again, it brings the
     /// stored answer.
     ///
     /// # Errors
@@ -137,11 +137,11 @@ impl Store {
     pub async fn ask_input(
         &self,
         hold: &HeldAttempt,
-        questions: &[(&str, &str)],
+        questions: &[NewQuestion<'_>],
     ) -> Result<AskReply, Error> {
         let args: Vec<&str> = questions
             .iter()
-            .flat_map(|(key, request)| [*key, *request])
+            .flat_map(|question| [question.key, question.request])
             .collect();
         let reply = self.fenced(&TRANSITIONS.ask_input, hold, &args).await?;
         match reply.tag.as_str() {

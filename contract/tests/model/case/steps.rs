@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use taskferry_contract::{
-    AttemptNumber, ClaimReply, Delivery, FrontEndId, HeldAttempt, Outcome, ProgressReport,
-    QuestionRef, QueueStream, StreamReader,
+    AttemptNumber, ClaimReply, Delivery, FrontEndId, HeldAttempt, NewQuestion, Outcome,
+    ProgressReport, QuestionRef, QueueStream, StreamReader,
 };
 
 use super::{Case, Checked, Delivered, Holding, LEASE, equal};
@@ -212,7 +212,8 @@ impl Case {
             }
             Operation::Ask { keys, .. } => {
                 let keys: Vec<&str> = keys.iter().map(|key| question(*key)).collect();
-                let questions: Vec<(&str, &str)> = keys.iter().map(|key| (*key, "{}")).collect();
+                let asks = |key| NewQuestion { key, request: "{}" };
+                let questions: Vec<NewQuestion<'_>> = keys.iter().copied().map(asks).collect();
                 let real = store.ask_input(&hold, &questions).await.unwrap();
                 (real.into(), model.ask(held, &keys))
             }

@@ -10,3 +10,4 @@ pub(crate) use answer::{checked_answer, read_answer};
 pub use error::AskError;
 pub(crate) use key::check_key;
 pub use request::AskRequest;
+pub(crate) use request::WrittenQuestion;

@@ -10,6 +10,15 @@ use super::error::AskError;
 use super::key::check_key;
 use super::params::{check_params, method_of};
 
+/// A question as people write it in a manifest or on an `::ask` line.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct WrittenQuestion<'a> {
+    /// `elicitation`, `sampling` or `roots`, or the method's whole name.
+    pub(crate) what: &'a str,
+    /// The params as JSON, which stay as they are written; empty for an empty object.
+    pub(crate) params: &'a str,
+}
+
 /// A request that is put to the client.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct AskRequest {
@@ -59,9 +68,10 @@ impl AskRequest {
         method_of(what).is_some()
     }
 
-    /// Reads a question as people write it: `elicitation`, `sampling` or `roots`, or the method's whole name, and the params
-    /// as JSON, which stay as they are written. Without params, an empty object.
-    pub(crate) fn read(what: &str, params: &str) -> Result<Self, String> {
+    /// Reads a question as people write it.
+    pub(crate) fn read(
+        WrittenQuestion { what, params }: WrittenQuestion<'_>,
+    ) -> Result<Self, String> {
         let method = method_of(what)
             .ok_or_else(|| format!("{what:?} is none of elicitation, sampling, roots"))?;
         let params = if params.is_empty() { "{}" } else { params };
@@ -200,11 +210,18 @@ mod tests {
     fn a_question_is_read_as_people_write_it_and_keeps_its_bytes() {
         let params = r#"{ "requestedSchema": {"type":"object"}, "message":"Go on?" }"#;
         for what in ["elicitation", "elicitation/create"] {
-            let ask = AskRequest::read(what, params).unwrap();
+            let ask = AskRequest::read(WrittenQuestion { what, params }).unwrap();
             let expected = format!(r#"{{"method":"elicitation/create","params":{params}}}"#);
             assert_eq!(ask.to_json(), expected);
         }
-        assert_eq!(AskRequest::read("roots", "").unwrap(), AskRequest::roots());
+        assert_eq!(
+            AskRequest::read(WrittenQuestion {
+                what: "roots",
+                params: ""
+            })
+            .unwrap(),
+            AskRequest::roots()
+        );
         let deep = format!(r#"{{"a":{}{}}}"#, "[".repeat(110), "]".repeat(110));
         for (what, params, wrong) in [
             ("elicit", "{}", "is none of elicitation, sampling, roots"),
@@ -242,7 +259,7 @@ mod tests {
             ("roots", r#"{"a":"\ud83d"}"#, "half of a surrogate pair"),
             ("roots", &deep, "nest deeper than 96 levels"),
         ] {
-            let refused = AskRequest::read(what, params).unwrap_err();
+            let refused = AskRequest::read(WrittenQuestion { what, params }).unwrap_err();
             assert!(refused.contains(wrong), "{refused}");
         }
     }
