@@ -6,10 +6,10 @@ use std::time::Duration;
 use redis::{Cmd, FromRedisValue, Value};
 
 use super::primary::Primary;
-use super::{CONNECT, Connections, invocation, largest, one_hash_slot, within};
+use super::{CONNECT, Connections, one_hash_slot, within};
 use crate::error::Error;
 use crate::model::durability::Replication;
-use crate::script::Transition;
+use crate::script::TransitionCall;
 
 /// A read that blocks on a server that was given up may end by itself within this time.
 const LAST_WORDS: Duration = Duration::from_millis(500);
@@ -101,18 +101,17 @@ impl Connections {
     /// [`Error::NotReplicated`] if too few acknowledged in time; others if Redis fails. It may have run in both cases.
     pub(crate) async fn replicated_transition(
         &self,
-        transition: &Transition,
-        (keys, args): (&[&str], &[&str]),
+        call: TransitionCall<'_>,
         replication: Replication,
         matters: impl FnOnce(&Value) -> bool,
     ) -> Result<Value, Error> {
-        one_hash_slot::check_transition(keys, args);
-        let (during, timeout) = (transition.name, self.response_timeout());
+        one_hash_slot::check_transition(call);
+        let (during, timeout) = (call.transition.name, self.response_timeout());
         let primary = self.primary().await?;
-        primary.check_size(during, largest(args)).await?;
+        primary.check_size(during, call.largest()).await?;
         let mut connection = primary.take(during).await?;
-        let call = invocation(transition, keys, args);
-        let value = within(during, timeout, call.invoke_async(&mut connection)).await;
+        let invocation = call.invocation();
+        let value = within(during, timeout, invocation.invoke_async(&mut connection)).await;
         let value = primary.note_result(value)?;
         if !matters(&value) {
             return Ok(value);

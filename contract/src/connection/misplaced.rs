@@ -6,6 +6,7 @@ use redis::aio::MultiplexedConnection;
 use crate::hash_slot::hash_slot;
 use crate::keys::kind_of;
 use crate::model::overview::Misplaced;
+use crate::script::TransitionCall;
 
 /// So many keys are asked for in one round trip.
 const AT_ONCE: usize = 500;
@@ -46,14 +47,15 @@ fn slot_of(key: &str) -> u16 {
 
 /// The keys that a transition may touch: those that it names, and those that it derives from the base and a name among its
 /// arguments.
-pub(crate) fn touched(keys: &[&str], args: &[&str]) -> Vec<String> {
-    let mut all: Vec<String> = keys.iter().map(|key| (*key).to_owned()).collect();
-    let Some((base, names)) = args.split_first().filter(|(base, _)| base.ends_with("}:")) else {
+pub(crate) fn touched(call: TransitionCall<'_>) -> Vec<String> {
+    let mut all: Vec<String> = call.keys.iter().map(|key| (*key).to_owned()).collect();
+    let Some(base) = call.base() else {
         return all;
     };
     all.extend(["due", "dead", "expired", "waiting"].map(|name| format!("{base}{name}")));
     // Names come before what is long.
-    let names = names.iter().take(NAMES).filter(|name| name.len() <= 300);
+    let names = call.args.iter().skip(1).take(NAMES);
+    let names = names.filter(|name| name.len() <= 300);
     for name in names.filter(|name| !name.is_empty()) {
         all.extend(DERIVED.map(|of| format!("{base}{of}:{name}")));
     }

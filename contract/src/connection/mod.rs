@@ -18,7 +18,7 @@ use std::time::{Duration, Instant};
 
 use arc_swap::ArcSwapOption;
 use redis::aio::PubSub;
-use redis::{Cmd, FromRedisValue, Pipeline, RedisError, ScriptInvocation, Value};
+use redis::{Cmd, FromRedisValue, Pipeline, RedisError, Value};
 
 use address::Address;
 pub use exclusive::BlockingConnection;
@@ -29,7 +29,7 @@ use crate::error::{Error, has_code};
 use crate::keys::DEFAULT_PREFIX;
 use crate::model::overview::Misplaced;
 use crate::model::shard::Shards;
-use crate::script::Transition;
+use crate::script::TransitionCall;
 
 /// How often to check that the address still leads to the server in use.
 const CHECK_PRIMARY_EVERY: Duration = Duration::from_secs(5);
@@ -158,19 +158,14 @@ impl Connections {
     }
 
     /// Runs a transition, loading it first if this Redis does not know it (yet, or any more).
-    pub(crate) async fn transition(
-        &self,
-        transition: &Transition,
-        keys: &[&str],
-        args: &[&str],
-    ) -> Result<Value, Error> {
-        one_hash_slot::check_transition(keys, args);
-        let primary = self.primary().await?;
-        primary.check_size(transition.name, largest(args)).await?;
-        let call = invocation(transition, keys, args);
-        let outcome = call.invoke_async(&mut primary.shared.clone()).await;
-        let outcome = primary.note_outcome(transition.name, outcome);
-        name_wrong_keys(&primary, outcome, || misplaced::touched(keys, args)).await
+    pub(crate) async fn transition(&self, call: TransitionCall<'_>) -> Result<Value, Error> {
+        one_hash_slot::check_transition(call);
+        let (during, primary) = (call.transition.name, self.primary().await?);
+        primary.check_size(during, call.largest()).await?;
+        let invocation = call.invocation();
+        let outcome = invocation.invoke_async(&mut primary.shared.clone()).await;
+        let outcome = primary.note_outcome(during, outcome);
+        name_wrong_keys(&primary, outcome, || misplaced::touched(call)).await
     }
 
     /// Which of these keys hold something else than what belongs there.
@@ -364,21 +359,6 @@ async fn name_wrong_keys<T>(
     }
 }
 
-fn invocation<'a>(
-    transition: &'a Transition,
-    keys: &[&str],
-    args: &[&str],
-) -> ScriptInvocation<'a> {
-    let mut call = transition.script.prepare_invoke();
-    for key in keys {
-        call.key(*key);
-    }
-    for arg in args {
-        call.arg(*arg);
-    }
-    call
-}
-
 /// Waits for a reply up to `limit`, for connections without a response timeout.
 async fn within<T>(
     during: &'static str,
@@ -396,9 +376,4 @@ fn no_answer(during: &'static str, limit: Duration) -> Error {
         during,
         reason: format!("no answer within {limit:?}"),
     }
-}
-
-/// The size of the largest piece, bytes.
-fn largest(pieces: &[&str]) -> usize {
-    pieces.iter().map(|piece| piece.len()).max().unwrap_or(0)
 }

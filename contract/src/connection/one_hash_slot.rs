@@ -5,6 +5,7 @@
 use redis::{Arg, Cmd};
 
 use crate::hash_slot::{hash_slot, hash_tag};
+use crate::script::TransitionCall;
 
 /// Commands whose first argument is their one key, or channel.
 const ON_ONE: &[&str] = &[
@@ -67,10 +68,10 @@ pub(super) fn check_together<'a>(commands: impl Iterator<Item = &'a Cmd>) {
 }
 
 /// As [`check_command`], of a transition, whose script derives more keys from the base among its arguments.
-pub(super) fn check_transition(keys: &[&str], args: &[&str]) {
+pub(super) fn check_transition(call: TransitionCall<'_>) {
     if cfg!(debug_assertions) {
-        let base = args.first().filter(|base| base.ends_with("}:"));
-        check(keys.iter().chain(base).map(|key| key.as_bytes()));
+        let keys = call.keys.iter().copied().chain(call.base());
+        check(keys.map(str::as_bytes));
     }
 }
 
@@ -143,6 +144,7 @@ fn number(word: Option<&[u8]>) -> usize {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::script::TRANSITIONS;
 
     fn command(text: &str) -> Cmd {
         let mut command = Cmd::new();
@@ -185,14 +187,14 @@ mod tests {
         let mut both = redis::pipe();
         both.cmd("GET").arg("tf:{0}:a").cmd("GET").arg("tf:{s:1}:a");
         assert!(!passes(|| check_together(both.cmd_iter())));
-        assert!(passes(|| check_transition(
-            &["tf:{0}:due"],
-            &["tf:{0}:", "1"]
-        )));
-        assert!(!passes(|| check_transition(
-            &["tf:{0}:due"],
-            &["tf:{1}:", "1"]
-        )));
+        for (base, fits) in [("tf:{0}:", true), ("tf:{1}:", false)] {
+            let call = TransitionCall {
+                transition: &TRANSITIONS.forward,
+                keys: &["tf:{0}:due"],
+                args: &[base, "1"],
+            };
+            assert_eq!(passes(|| check_transition(call)), fits, "{base}");
+        }
         assert!(!passes(|| check_channels(&["tf:bell".to_owned()])));
     }
 }

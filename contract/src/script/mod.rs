@@ -5,4 +5,4 @@ mod transition;
 
 pub(crate) use reply::ScriptReply;
 pub use transition::sources;
-pub(crate) use transition::{TRANSITIONS, Transition};
+pub(crate) use transition::{TRANSITIONS, Transition, TransitionCall};

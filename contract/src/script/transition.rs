@@ -2,7 +2,7 @@
 
 use std::sync::LazyLock;
 
-use redis::Script;
+use redis::{Script, ScriptInvocation};
 
 /// What the transitions share, before each: a file uses what those before it define.
 const PRELUDE: &str = concat!(
@@ -28,6 +28,42 @@ pub(crate) struct Transition {
     pub(crate) name: &'static str,
     pub(crate) script: Script,
     source: String,
+}
+
+/// A call of a transition.
+#[derive(Clone, Copy)]
+pub(crate) struct TransitionCall<'a> {
+    pub(crate) transition: &'a Transition,
+    /// The keys that the script's header names, in its order.
+    pub(crate) keys: &'a [&'a str],
+    /// The arguments, likewise.
+    pub(crate) args: &'a [&'a str],
+}
+
+impl<'a> TransitionCall<'a> {
+    /// As it goes out.
+    pub(crate) fn invocation(self) -> ScriptInvocation<'a> {
+        let mut invocation = self.transition.script.prepare_invoke();
+        for key in self.keys {
+            invocation.key(*key);
+        }
+        for arg in self.args {
+            invocation.arg(*arg);
+        }
+        invocation
+    }
+
+    /// What begins the names of the keys that the script derives. `None` if it derives none.
+    pub(crate) fn base(self) -> Option<&'a str> {
+        let first = self.args.first().copied();
+        first.filter(|base| base.ends_with("}:"))
+    }
+
+    /// The largest argument, bytes.
+    pub(crate) fn largest(self) -> usize {
+        let sizes = self.args.iter().map(|arg| arg.len());
+        sizes.max().unwrap_or(0)
+    }
 }
 
 impl Transition {

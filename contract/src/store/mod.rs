@@ -18,7 +18,7 @@ use crate::model::durability::Replication;
 use crate::model::ids::TaskId;
 use crate::model::names::{FrontEndId, WorkerId};
 use crate::model::shard::Shards;
-use crate::script::{ScriptReply, Transition};
+use crate::script::{ScriptReply, Transition, TransitionCall};
 use crate::store::doorbell::Doorbell;
 
 /// Replies that refuse: nothing was written, so there is nothing that could be lost.
@@ -123,9 +123,14 @@ impl Store {
         let Some(replication) = self.replication else {
             return self.call(transition, keys, args).await;
         };
+        let call = TransitionCall {
+            transition,
+            keys,
+            args,
+        };
         let value = self
             .connections
-            .replicated_transition(transition, (keys, args), replication, |value| {
+            .replicated_transition(call, replication, |value| {
                 !ScriptReply::has_tag(value, &REFUSALS)
             })
             .await?;
@@ -138,7 +143,12 @@ impl Store {
         keys: &[&str],
         args: &[&str],
     ) -> Result<ScriptReply, Error> {
-        let value = self.connections.transition(transition, keys, args).await?;
+        let call = TransitionCall {
+            transition,
+            keys,
+            args,
+        };
+        let value = self.connections.transition(call).await?;
         ScriptReply::new(transition.name, value)
     }
 }

@@ -5,6 +5,7 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
+use std::path::Path;
 
 mod fault;
 mod names;
@@ -92,7 +93,8 @@ impl Settings {
     }
 
     /// Adds what a TOML file says; `path` is for messages. Add the file first, then the environment, then flags.
-    pub fn add_file(&mut self, path: &str, text: &str) {
+    pub fn add_file(&mut self, path: &Path, text: &str) {
+        let path = path.display().to_string();
         let table: toml::Table = match text.parse() {
             Ok(table) => table,
             Err(error) => {
@@ -103,7 +105,7 @@ impl Settings {
             }
         };
         for (name, value) in table {
-            let origin = Origin::File(path.to_owned());
+            let origin = Origin::File(path.clone());
             if !self.is_known(&name) {
                 self.problems.push(format!(
                     "{path}: unknown setting {name:?}{}",
@@ -287,7 +289,7 @@ mod tests {
     fn a_flag_goes_before_the_environment_and_that_before_the_file() {
         let mut all = settings();
         all.add_file(
-            "a.toml",
+            Path::new("a.toml"),
             "redis_prefix = 'file'\nredis_shards = 4\nredis_timeout = '1s'",
         );
         all.add_environment(variables(&[
@@ -307,7 +309,7 @@ mod tests {
         let mut all = settings();
         assert_eq!(take_redis(&mut all).url_from, "the built-in default");
         let set: [&dyn Fn(&mut Settings); 3] = [
-            &|all| all.add_file("/etc/a.toml", "redis_url = 'redis://a'"),
+            &|all| all.add_file(Path::new("/etc/a.toml"), "redis_url = 'redis://a'"),
             &|all| all.add_environment(variables(&[("TASKFERRY_REDIS_URL", "redis://b")])),
             &|all| all.add_flag("redis_url", "redis://c".to_owned()),
         ];
@@ -322,7 +324,7 @@ mod tests {
     #[test]
     fn every_problem_is_told_at_once_with_its_name() {
         let mut all = settings();
-        all.add_file("a.toml", "redis_prefx = 'x'\nredis_shards = 0");
+        all.add_file(Path::new("a.toml"), "redis_prefx = 'x'\nredis_shards = 0");
         all.add_environment(variables(&[
             ("TASKFERRY_LISTEM", "x"),
             ("TASKFERRY_REDIS_TIMEOUT", "soon"),

@@ -44,11 +44,11 @@ impl Settings {
     }
 
     fn read_file(&mut self, path: &Path) {
-        let shown = path.display().to_string();
         match std::fs::read_to_string(path) {
-            Ok(text) => self.add_file(&shown, &text),
+            Ok(text) => self.add_file(path, &text),
             Err(error) => self.refuse(format!(
-                "{shown}: the settings file cannot be read: {error}"
+                "{}: the settings file cannot be read: {error}",
+                path.display()
             )),
         }
     }
