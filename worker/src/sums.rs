@@ -1,4 +1,4 @@
-//! Settings that must hold together: what can never work is refused, what may end badly is told once, when the worker
+//! Settings that must hold together: what can never work is refused, what may end badly is logged once, when the worker
 //! starts. Both name the settings, their values, and what to change. WORKERS.md has the sums.
 
 use std::time::Duration;
@@ -170,7 +170,7 @@ fn whole_ms(tool: &ToolDefinition) -> u64 {
     running.saturating_add(backoffs).saturating_add(rest)
 }
 
-/// A client must look while there is a task to see.
+/// A client must poll while its task still exists.
 fn polls(tools: &[&ToolDefinition]) -> Option<String> {
     let late = |tool: &&&ToolDefinition| tool.poll_interval_ms > tool.ttl.default_ms;
     let late: Vec<&ToolDefinition> = tools.iter().filter(late).copied().collect();
@@ -184,7 +184,7 @@ fn polls(tools: &[&ToolDefinition]) -> Option<String> {
     ))
 }
 
-/// The first few names, and how many others there are; nothing if there is none.
+/// The first few names, and how many others there are. `None` if there is none.
 fn named<'a>(names: impl Iterator<Item = &'a str>) -> Option<String> {
     let names: Vec<&str> = names.collect();
     let shown = names.get(..TOOLS_NAMED.min(names.len()))?.join(", ");

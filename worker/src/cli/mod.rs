@@ -191,7 +191,7 @@ impl Program {
         config.map_err(|problems| problems.to_string())
     }
 
-    /// What of the manifest can be read, whatever is wrong with the rest; nothing if the settings cannot be used.
+    /// What of the manifest can be read, whatever is wrong with the rest. `None` if the settings cannot be used.
     fn readable_manifest(self, matches: &ArgMatches, log: &'static str) -> Manifest {
         let config = self.config(matches, log).ok();
         let file = config.and_then(|config| config.manifest);

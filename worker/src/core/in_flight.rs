@@ -1,4 +1,4 @@
-//! The entries this worker has in hand, from their delivery until they are settled.
+//! The entries that are in flight: from their delivery to this worker until they are settled.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex};
@@ -8,23 +8,23 @@ use tokio::sync::Notify;
 
 use super::lock::lock;
 
-/// The entries in hand, each with the bell that its heartbeat listens to.
+/// The entries in flight, each with the bell that its heartbeat listens to.
 #[derive(Debug, Default)]
 pub(crate) struct InFlight(Mutex<HashMap<(TaskId, EntryId), Arc<Notify>>>);
 
-/// An entry in hand; it is put down when this is dropped.
+/// An entry in flight, until this is dropped.
 #[derive(Debug)]
-pub(crate) struct EntryInHand {
+pub(crate) struct EntryInFlight {
     pub(crate) claimed: DeliveredEntry,
     pub(crate) bell: Arc<Notify>,
     all: Arc<InFlight>,
 }
 
 impl InFlight {
-    /// Takes an entry in hand. Nothing if it is already: it was delivered twice, as by a re-read of what is pending, or
-    /// its lease ran out while Redis was away and this worker reclaimed it from itself. Then its heartbeat is rung, which
-    /// renews the lease or learns that it is lost.
-    pub(crate) fn take(self: &Arc<Self>, claimed: DeliveredEntry) -> Option<EntryInHand> {
+    /// Notes that an entry is in flight. `None` if it already was: it was delivered twice, as by a re-read of what is
+    /// pending, or its lease ran out while Redis was away and this worker reclaimed it from itself. Then its heartbeat is
+    /// rung, which renews the lease or learns that it is lost.
+    pub(crate) fn take(self: &Arc<Self>, claimed: DeliveredEntry) -> Option<EntryInFlight> {
         let key = (claimed.id, claimed.entry.clone());
         let mut all = lock(&self.0);
         if let Some(bell) = all.get(&key) {
@@ -33,14 +33,14 @@ impl InFlight {
         }
         let bell = Arc::new(Notify::new());
         all.insert(key, Arc::clone(&bell));
-        Some(EntryInHand {
+        Some(EntryInFlight {
             claimed,
             bell,
             all: Arc::clone(self),
         })
     }
 
-    /// How many entries are in hand.
+    /// How many entries are in flight.
     pub(crate) fn len(&self) -> usize {
         lock(&self.0).len()
     }
@@ -58,7 +58,7 @@ impl InFlight {
     }
 }
 
-impl Drop for EntryInHand {
+impl Drop for EntryInFlight {
     fn drop(&mut self) {
         let key = (self.claimed.id, self.claimed.entry.clone());
         lock(&self.all.0).remove(&key);
@@ -71,7 +71,7 @@ mod tests {
     use taskferry_contract::{QueueName, Shards};
 
     #[tokio::test]
-    async fn an_entry_is_in_hand_once_and_a_second_delivery_rings_it() {
+    async fn an_entry_is_in_flight_once_and_a_second_delivery_rings_it() {
         let shard = Shards::default().all().next().unwrap();
         let (id, queue) = (TaskId::random(shard), QueueName::default_queue());
         let claimed = DeliveredEntry::new(id, queue, "1-1".to_owned().into());

@@ -51,10 +51,10 @@ pub(crate) struct Core {
     pub(crate) ended: Tally,
     /// Checks large results on threads of their own.
     pub(crate) offload: Offload,
-    /// What its loops do, as its beat shows it.
+    /// What its loops do, as it reports it.
     pub(crate) activity: Mutex<Activity>,
-    /// Why this worker must end by itself, once it must.
-    pub(crate) unfit: Mutex<Option<Error>>,
+    /// Why this worker must end by itself. `None` while it can go on.
+    pub(crate) fatal_error: Mutex<Option<Error>>,
 }
 
 impl Core {
@@ -77,7 +77,7 @@ impl Core {
 
     /// Winds the worker down, as a signal would, because it can work here no longer.
     pub(crate) fn give_up(&self, error: Error) {
-        lock(&self.unfit).get_or_insert(error);
+        lock(&self.fatal_error).get_or_insert(error);
         self.phase.stop.cancel();
     }
 }

@@ -17,7 +17,7 @@ pub(crate) struct Phase {
     pub(crate) kill: CancellationToken,
 }
 
-/// What became of the jobs that were under way when the worker was told to stop.
+/// How the jobs ended that were running when the worker was told to stop.
 #[derive(Debug, Default)]
 pub(crate) struct Tally {
     released: AtomicUsize,
@@ -25,7 +25,8 @@ pub(crate) struct Tally {
 }
 
 impl Tally {
-    /// Counts a job that others can take now, or that is left to its lease because its end could not be written.
+    /// Counts a job that others can take now, or one whose end could not be written: others take it over when its lease
+    /// ends.
     pub(crate) fn count(&self, is_released: bool) {
         let counter = if is_released {
             &self.released

@@ -10,14 +10,14 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use super::lock::lock;
 
-/// The right to run one job, or several if it was taken for several.
+/// A permit is a slot of this worker, taken: the right to run one job, or several if it was taken for several.
 pub(crate) type Permit = OwnedSemaphorePermit;
 
-/// Between two attempts to end the blocking reads, while a job waits for a permit that one of them holds.
+/// Pause between calls that end the blocking reads, while a job waits for a slot that one of them holds.
 const ASK_AGAIN: Duration = Duration::from_millis(50);
 
-/// The slots of a worker. A fetcher that waits in a blocking read holds permits that no job uses yet. They count as spare:
-/// a job that is already in hand gets one by ending the read.
+/// The slots of a worker. A fetcher that waits in a blocking read holds slots that no job uses yet. They count as spare: a
+/// job that is already in flight gets one by ending the read.
 #[derive(Debug)]
 pub(crate) struct Slots {
     total: usize,
@@ -57,7 +57,7 @@ impl Slots {
         self.semaphore.available_permits() + lent
     }
 
-    /// Waits for a permit to read with.
+    /// Waits for a slot to read with.
     pub(crate) async fn acquire(&self) -> Permit {
         Arc::clone(&self.semaphore)
             .acquire_owned()
@@ -65,7 +65,7 @@ impl Slots {
             .expect("the semaphore is never closed")
     }
 
-    /// Waits for a permit for a job in hand, and ends blocking reads to get one.
+    /// Waits for a slot for a job in flight, and ends blocking reads to get one.
     pub(crate) async fn acquire_now(&self) -> Permit {
         let mut permit = pin!(self.acquire());
         loop {
@@ -82,7 +82,7 @@ impl Slots {
         }
     }
 
-    /// All free permits but `kept`.
+    /// All free slots but `kept`.
     pub(crate) fn take_free(&self, kept: usize) -> Option<Permit> {
         let free = self.semaphore.available_permits().saturating_sub(kept);
         let free = u32::try_from(free).ok().filter(|free| *free > 0)?;
@@ -92,7 +92,7 @@ impl Slots {
             .ok()
     }
 
-    /// Notes that a fetcher blocks on this connection while it holds `permits`, until the guard is dropped.
+    /// Notes that a fetcher blocks on this connection while it holds `permits` slots, until the guard is dropped.
     pub(crate) fn blocking(&self, shard: Shard, client_id: i64, permits: usize) -> Blocking<'_> {
         lock(&self.blocked).insert(shard, Blocked { client_id, permits });
         Blocking { slots: self, shard }

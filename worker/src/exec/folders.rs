@@ -30,7 +30,7 @@ pub(crate) fn closed_folder(folder: &Path) -> Option<PathBuf> {
     let mut down: Vec<&Path> = folder.ancestors().collect();
     down.reverse();
     let closed = down.into_iter().find(|folder| {
-        // What is in a folder can be looked at by whoever may enter it.
+        // Whoever may enter a folder can check what is in it.
         let within = folder.join(".").metadata();
         within.is_err_and(|error| error.kind() == io::ErrorKind::PermissionDenied)
     });

@@ -1,4 +1,4 @@
-//! One attempt of a call, and how its command is told of it: a line on standard input, and environment variables.
+//! One attempt of a call, as its command gets it: a line on standard input, and environment variables.
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -35,7 +35,7 @@ impl Invocation<'_> {
         line.into_bytes()
     }
 
-    /// What a command is told about its attempt.
+    /// What a command gets about its attempt.
     pub(super) fn facts(self) -> Vec<(&'static str, String)> {
         let deadline = SystemTime::now() + self.timeout;
         let deadline_ms = deadline

@@ -20,7 +20,7 @@ const DOES_NOT_ASK: &str =
 /// The most questions that one attempt may put.
 const MOST_ASKED: usize = 256;
 
-/// What a command is told on its standard input.
+/// What the worker writes to a command's standard input.
 #[derive(Debug)]
 pub(super) struct StdinFeed {
     /// The arguments, with their line end.
@@ -197,7 +197,8 @@ impl StderrReader {
             tracing::warn!(key = ask.key, reason, "a question that cannot be put");
             self.keep(format!("::ask {}: {reason}", ask.key));
         }
-        // One beyond the bound is passed on, so that the command is told. More of them would only fill the memory.
+        // One beyond the bound is passed on, so that the command gets an error for it. More of them would only fill the
+        // memory.
         if self.count <= MOST_ASKED + 1 {
             self.asked.push(ask);
         }

@@ -14,7 +14,7 @@ use super::error::StartError;
 use super::folders;
 use super::script;
 
-/// Where programs are looked for if no PATH is set, as `execvp` does.
+/// Where to search for programs if no PATH is set, as `execvp` does.
 const PATH: &str = "/bin:/usr/bin";
 
 /// So much of a script's first line names its interpreter, bytes: more is not read by Linux.

@@ -19,7 +19,7 @@ use super::invocation::Invocation;
 use super::pipes::{Speaker, StderrReader, StdinFeed, StdoutCapture};
 use super::running::{Limits, RunningCommand, pump};
 use super::stderr::AskLine;
-use super::verdict::{CommandOutcome, Remains, outcome};
+use super::verdict::{CommandOutcome, CommandOutput, outcome};
 
 /// How long an outcome waits for a slow receiver to take the last events.
 const LAST_EVENTS: Duration = Duration::from_millis(100);
@@ -33,7 +33,7 @@ pub struct Channels {
     pub questions: Option<QuestionChannel>,
 }
 
-/// The questions of a command, and what it is told of them.
+/// The questions of a command, and the lines that it gets about them.
 #[derive(Debug)]
 pub struct QuestionChannel {
     /// What it asks; what it asks at a time comes together.
@@ -115,13 +115,13 @@ impl Runner {
             }
         };
         let _elapsed = timeout(LAST_EVENTS, last_events).await;
-        let remains = Remains {
+        let output = CommandOutput {
             mode: command.output,
             stdout: capture.bytes,
             tail: reader.tail,
             asks,
         };
-        Ok(outcome(&cause, &remains))
+        Ok(outcome(&cause, &output))
     }
 
     fn start(

@@ -1,4 +1,4 @@
-//! The script that a command gives to its interpreter, where that can be told from the command alone.
+//! The script that a command gives to its interpreter, where the command alone shows which that is.
 
 use std::ffi::OsStr;
 use std::io::ErrorKind;
@@ -21,7 +21,7 @@ const ENDINGS: [&str; 10] = [
     "py", "sh", "bash", "js", "mjs", "cjs", "rb", "pl", "php", "lua",
 ];
 
-/// The script of a command whose program is a known interpreter; nothing if that is not certain.
+/// The script of a command whose program is a known interpreter. `None` if that is not certain.
 pub(crate) fn script(template: &CommandTemplate) -> Option<&str> {
     let interpreter = interpreter(template)?;
     let mut has_options = false;

@@ -77,7 +77,12 @@ fn parse_ask(text: &str, length: usize) -> AskLine {
         Err("write ::ask KEY WHAT {params}, on one line".to_owned())
     } else {
         let key = check_key(key).map_err(|error| error.to_string());
-        key.and_then(|()| AskRequest::read(WrittenQuestion { what, params }))
+        key.and_then(|()| {
+            AskRequest::read(WrittenQuestion {
+                kind_or_method: what,
+                params,
+            })
+        })
     };
     AskLine {
         key: key.chars().take(64).collect(),
@@ -168,7 +173,7 @@ mod tests {
         assert_eq!(
             asked.request,
             AskRequest::read(WrittenQuestion {
-                what: "sampling",
+                kind_or_method: "sampling",
                 params: sampling
             })
         );
@@ -186,7 +191,7 @@ mod tests {
             (
                 "::ask k root",
                 "k",
-                "is none of elicitation, sampling, roots",
+                "is not a question: write elicitation, sampling or roots",
             ),
             ("::ask k roots {", "k", "not valid JSON"),
             (&long, "k", "longer than 64 KiB"),

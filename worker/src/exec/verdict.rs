@@ -26,17 +26,19 @@ pub(super) enum ExitCause {
     TooMuchOutput(usize),
     /// It ran longer than this.
     TimedOut(Duration),
-    /// Nobody wants its result any more.
+    /// The task was cancelled, or the attempt lost its job.
     Cancelled,
 }
 
-/// What a command left behind.
+/// What a command wrote, and how to read it.
 #[derive(Debug)]
-pub(super) struct Remains {
+pub(super) struct CommandOutput {
+    /// How its standard output becomes a result.
     pub(super) mode: OutputMode,
     pub(super) stdout: Vec<u8>,
+    /// The last lines of its standard error.
     pub(super) tail: Tail,
-    /// Whether the tool asks.
+    /// Whether the manifest lets the tool ask questions (`asks = true`).
     pub(super) asks: bool,
 }
 
@@ -45,26 +47,26 @@ pub(super) struct Remains {
 pub enum CommandOutcome {
     /// The tool has a result, which may be an error.
     Completed(ToolResult),
-    /// Another attempt may do better.
+    /// The attempt failed; another one may succeed.
     Retry {
         /// What went wrong, for the status message.
         message: String,
         /// The result if this was the last attempt.
         result: ToolResult,
     },
-    /// It ended as a stop signal ends a command, and this worker sent none. If the worker is told to stop too, as when a
-    /// service manager signals all of its processes, the attempt was stopped with it.
+    /// A stop signal ended the command, and the worker did not send it. A service manager may have sent it to the worker
+    /// too. If so, the attempt counts as stopped by the worker; else it ended with `otherwise`.
     Interrupted {
         /// How the attempt ended if the worker goes on.
         otherwise: Box<CommandOutcome>,
     },
     /// It is to run again once its questions are answered.
     Park,
-    /// The command was stopped because its result is not wanted any more.
+    /// The command was killed, because the task was cancelled or the attempt lost its job.
     Cancelled,
 }
 
-pub(super) fn outcome(cause: &ExitCause, remains: &Remains) -> CommandOutcome {
+pub(super) fn outcome(cause: &ExitCause, output: &CommandOutput) -> CommandOutcome {
     match *cause {
         ExitCause::Cancelled => CommandOutcome::Cancelled,
         ExitCause::TimedOut(timeout) => CommandOutcome::Completed(ToolResult::timed_out(timeout)),
@@ -75,16 +77,16 @@ pub(super) fn outcome(cause: &ExitCause, remains: &Remains) -> CommandOutcome {
             );
             CommandOutcome::Completed(ToolResult::error(&text).because(text))
         }
-        ExitCause::Exited(None) => retry("the exit status is unknown".to_owned(), &remains.tail),
+        ExitCause::Exited(None) => retry("the exit status is unknown".to_owned(), &output.tail),
         ExitCause::Exited(Some(status)) if was_interrupted(status) => CommandOutcome::Interrupted {
-            otherwise: Box::new(exited(status, remains)),
+            otherwise: Box::new(exited(status, output)),
         },
-        ExitCause::Exited(Some(status)) => exited(status, remains),
+        ExitCause::Exited(Some(status)) => exited(status, output),
     }
 }
 
-/// Whether a stop signal ended the command. A program that catches it, and a shell whose child dies by it, tell so by the
-/// exit code.
+/// Whether a stop signal ended the command. A program that catches the signal, or a shell whose child was killed by it,
+/// exits with 128 plus its number.
 fn was_interrupted(status: ExitStatus) -> bool {
     let by_code = || status.code().map(|code| code - 128);
     let number = status.signal().or_else(by_code);
@@ -92,25 +94,28 @@ fn was_interrupted(status: ExitStatus) -> bool {
     signals.any(|signal| Some(signal.number()) == number)
 }
 
-fn exited(status: ExitStatus, remains: &Remains) -> CommandOutcome {
+fn exited(status: ExitStatus, output: &CommandOutput) -> CommandOutcome {
     let Some(code) = status.code() else {
+        // A status has a code or a signal.
         let signal = status.signal().unwrap_or_default();
-        return retry(format!("killed by signal {signal}"), &remains.tail);
+        return retry(format!("killed by signal {signal}"), &output.tail);
     };
     if code == 0 {
-        return CommandOutcome::Completed(remains.mode.result_of_success(&remains.stdout));
+        return CommandOutcome::Completed(output.mode.result_of_success(&output.stdout));
     }
-    if code == PARK_CODE && remains.asks {
+    if code == PARK_CODE && output.asks {
         return CommandOutcome::Park;
     }
-    let mut otherwise = remains.tail.text();
-    if otherwise.is_empty() {
-        otherwise = format!("exit code {code}");
+    let mut fallback_text = output.tail.text();
+    if fallback_text.is_empty() {
+        fallback_text = format!("exit code {code}");
     }
-    let result = remains.mode.result_of_failure(&remains.stdout, &otherwise);
+    let result = output
+        .mode
+        .result_of_failure(&output.stdout, &fallback_text);
     let result = result.because(format!("exit code {code}"));
     if code == RETRY_CODE {
-        let message = result.summary.clone().unwrap_or(otherwise);
+        let message = result.summary.clone().unwrap_or(fallback_text);
         return CommandOutcome::Retry { message, result };
     }
     CommandOutcome::Completed(result)
@@ -120,7 +125,7 @@ fn retry(message: String, tail: &Tail) -> CommandOutcome {
     let tail = tail.text();
     let mut result = ToolResult::error(format!("{message}\n{tail}").trim_end());
     result.cause = Some(message.clone());
-    // What happened stays in sight, however much was said before.
+    // The summary has a length limit. Keep all of the message, and as much of the tail's end as fits.
     let room = SUMMARY_CHARS.saturating_sub(message.chars().count() + 1);
     if let Some(end) = end_of(&tail, room) {
         result.summary = Some(format!("{message}\n{end}"));
@@ -140,7 +145,7 @@ mod tests {
         let asks = false;
         outcome(
             &cause,
-            &Remains {
+            &CommandOutput {
                 mode,
                 stdout,
                 tail,
@@ -225,7 +230,7 @@ mod tests {
     }
 
     #[test]
-    fn a_foreign_signal_asks_for_another_attempt() {
+    fn a_command_killed_by_another_process_is_retried() {
         assert_eq!(
             retried(judge(9, OutputMode::Auto, "half", "last words")),
             (

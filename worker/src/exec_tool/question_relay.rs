@@ -33,7 +33,7 @@ pub(super) fn open() -> (QuestionChannel, QuestionRelay) {
     (QuestionChannel { asked, replies }, relay)
 }
 
-/// Puts the questions of a command to the client, and tells the command what came of them.
+/// Asks the client the questions of a command, and gives the command the answers.
 pub(super) struct QuestionRelay {
     questions: UnboundedReceiver<Vec<AskLine>>,
     answered: UnboundedSender<String>,
@@ -52,7 +52,7 @@ pub(super) struct QuestionTally {
 }
 
 impl QuestionTally {
-    /// The result of a job whose command exited to wait for an answer, although no question was open. Nothing if one was
+    /// The result of a job whose command exited to wait for an answer, although no question was open. `None` if one was
     /// open: then its answer has just come.
     pub(super) fn otherwise(self) -> Option<ToolResult> {
         if self.was_open {
@@ -76,7 +76,7 @@ impl QuestionRelay {
     /// Serves a command until it asks no more, which is at its end.
     pub(super) async fn serve(mut self, job: &JobContext) -> QuestionTally {
         let mut answers = job.answers();
-        // Answers are told only once the command has its slot again.
+        // The command gets answers only once it has its slot again.
         let mut untold = Vec::new();
         let (mut away, mut back) = (None::<AwaitingAnswer>, None::<ReturnToSlot>);
         loop {

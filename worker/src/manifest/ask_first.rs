@@ -54,7 +54,7 @@ fn question(table: &Table) -> Result<AskFirst, (&'static str, String)> {
         Some(value) => object_json(value).map_err(|problem| ("params", problem))?,
     };
     let request = AskRequest::read(WrittenQuestion {
-        what: method,
+        kind_or_method: method,
         params: &params,
     })
     .map_err(|problem| {

@@ -13,7 +13,7 @@ pub struct ExecTool {
     pub name: String,
     /// A name for people.
     pub title: Option<String>,
-    /// What a model may be told while a task runs.
+    /// What a client may show its model while a task runs.
     pub immediate_response: Option<String>,
     /// What the tool does, for the model that chooses it.
     pub description: String,

@@ -148,7 +148,7 @@ impl<'a, 'p> TableReader<'a, 'p> {
         table
     }
 
-    /// An array of tables; empty if it is absent, nothing if it is wrong.
+    /// An array of tables. Empty if it is absent, `None` if it is wrong.
     pub(super) fn tables(&mut self, key: &'static str) -> Option<Vec<&'a Table>> {
         let Some(value) = self.value(key) else {
             return Some(Vec::new());

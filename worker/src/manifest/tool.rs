@@ -39,7 +39,7 @@ impl ToolSettings {
     }
 }
 
-/// Reads a tool; nothing if something it cannot do without is wrong.
+/// Reads a tool. `None` if a key is wrong that it cannot do without.
 pub(super) fn read(
     reader: &mut TableReader<'_, '_>,
     base: &ToolSettings,

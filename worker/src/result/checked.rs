@@ -92,7 +92,7 @@ pub(crate) fn passed_through(stdout: &[u8]) -> Result<ToolResult, ResultFault> {
     })
 }
 
-/// The text of a text content; nothing for another kind.
+/// The text of a text content. `None` for another kind.
 fn check_content(json: &str) -> Result<Option<String>, String> {
     let wrong = || "an entry of its `content` is not an object with a string `type`".to_owned();
     let item = RawObject::parse(json).map_err(|_not_an_object| wrong())?;

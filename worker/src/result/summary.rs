@@ -3,8 +3,8 @@
 /// The longest summary, in characters.
 pub const SUMMARY_CHARS: usize = 500;
 
-/// The last `most` characters of a text without blank ends, with an ellipsis for what is left out; nothing if it says
-/// nothing.
+/// The last `most` characters of a text without blank ends, with an ellipsis for what is left out. `None` if it is
+/// empty.
 pub(crate) fn end_of(text: &str, most: usize) -> Option<String> {
     let text = text.trim();
     let mut from_the_end = text.char_indices().rev();

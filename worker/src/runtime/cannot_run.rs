@@ -32,7 +32,7 @@ fn time_away([shortest, longest]: [Duration; 2], attempt: u64) -> Duration {
 pub(crate) async fn unknown_tool(core: &Core, hold: &HeldAttempt, job: &Job) {
     let delay = time_away(NOBODYS, job.attempt.0);
     let (queue, name) = (&hold.claimed.queue, &job.tool);
-    // Whoever asks for the task is told whether another worker has the tool.
+    // A poll of the task shows whether another worker has the tool.
     let reason = format!("this worker reads queue {queue}, and does not have tool {name}");
     tracing::warn!(?delay, "{reason}; the job is given back");
     let end = give_back(core, hold, job, delay, None).await;
@@ -55,9 +55,9 @@ pub(crate) async fn not_as_checked(
 ) {
     let name = &job.tool;
     let held = core.store.is_held(name, checked).await;
-    // It is asked again at the next attempt.
+    // The next attempt checks again.
     let held = held.unwrap_or_else(|error| {
-        tracing::debug!(%error, "who has the definition could not be seen");
+        tracing::debug!(%error, "could not check whether another worker has the definition");
         true
     });
     let message = (!held).then(|| {

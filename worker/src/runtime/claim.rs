@@ -16,7 +16,7 @@ use crate::core::pause::GrowingPause;
 /// A lease that ends within this time is waited for.
 const SOON: Duration = Duration::from_secs(2);
 
-/// Starts an attempt; nothing if there is none to start, or Redis stays away for a lease.
+/// Starts an attempt. `None` if there is none to start, or Redis fails for as long as a lease.
 pub(crate) async fn claim(core: &Arc<Core>, claimed: &DeliveredEntry) -> Option<Box<Job>> {
     let until = Instant::now() + core.lease;
     let mut pause = GrowingPause::default();
@@ -39,7 +39,7 @@ pub(crate) async fn claim(core: &Arc<Core>, claimed: &DeliveredEntry) -> Option<
                 return None;
             }
             Err(error) => {
-                tracing::error!(%error, "a job could not be claimed; it is left to its lease");
+                tracing::error!(%error, "a job could not be claimed; another worker takes it over when the lease ends");
                 return None;
             }
         }
@@ -72,8 +72,8 @@ fn not_started(core: &Arc<Core>, claimed: &DeliveredEntry, reply: &ClaimReply) {
     }
 }
 
-/// A reclaim can come a moment before the lease ends, since an entry is idle from its delivery and the lease runs from
-/// the claim. Then the job is looked at again when the lease ends, not a whole round later.
+/// A reclaim can come a moment before the lease ends, since an entry is idle from its delivery and the lease runs from the
+/// claim. Then the reclaimer runs again when the lease ends, not a whole round later.
 async fn wake_when_free(core: &Core, until_ms: u64) {
     let Ok(now_ms) = core.store.now_ms().await else {
         return;
@@ -90,7 +90,7 @@ async fn wake_when_free(core: &Core, until_ms: u64) {
     core.wake.forwarder.notify_waiters();
 }
 
-/// Ends a job whose record cannot be read: its entry is buried and its caller is told.
+/// Ends a job whose record cannot be read: buries its entry, and ends its task with an error.
 async fn unreadable(core: &Core, claimed: &DeliveredEntry, error: &Error) {
     tracing::error!(%error, "a record cannot be read; its job is a dead letter");
     let entry = UnreadableEntry {

@@ -15,12 +15,12 @@ use super::supervise::{HandlerEnd, supervise};
 use super::{Runtime, Tool, cannot_run, claim, ended, heartbeat, reporter};
 use crate::core::Core;
 use crate::core::attempt::{Beginning, RunningAttempt, expires};
-use crate::core::in_flight::EntryInHand;
+use crate::core::in_flight::EntryInFlight;
 use crate::core::slots::Permit;
 use crate::result::ToolResult;
 use crate::sdk::ToolError;
 
-/// Begins the work on each delivery. Those for which there is no permit wait for a slot before they are claimed.
+/// Begins the work on each delivery. Those for which there is no permit wait for a worker slot before they are claimed.
 pub(crate) fn take_up(
     runtime: &Arc<Runtime>,
     deliveries: Vec<Delivery>,
@@ -46,7 +46,7 @@ pub(crate) fn take_up(
     }
 }
 
-async fn execute(runtime: &Arc<Runtime>, taken: EntryInHand, permit: Option<Permit>) {
+async fn execute(runtime: &Arc<Runtime>, taken: EntryInFlight, permit: Option<Permit>) {
     let permit = match permit {
         Some(permit) => Some(permit),
         None => tokio::select! {
@@ -89,7 +89,7 @@ async fn attempt(
     runtime: &Arc<Runtime>,
     hold: HeldAttempt,
     job: Job,
-    taken: &EntryInHand,
+    taken: &EntryInFlight,
     permit: Permit,
 ) {
     let core = &runtime.core;

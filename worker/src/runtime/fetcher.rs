@@ -15,42 +15,44 @@ use crate::core::slots::Permit;
 
 /// How long a read waits for an entry.
 const BLOCK: Duration = Duration::from_secs(5);
-/// The same if there are several shards: the fetcher of another one may want the permit that is held during the read.
+/// The same with several shards. Shorter, because the read holds a worker slot that the fetcher of another shard may need.
 const BLOCK_AMONG_SHARDS: Duration = Duration::from_millis(500);
 
-/// How often a queue that was left out is looked at again.
-const LOOK_AGAIN: Duration = Duration::from_secs(2);
+/// How often to check whether a queue can be read again whose key had the wrong type.
+const CHECK_AGAIN: Duration = Duration::from_secs(2);
 
-/// The fetcher of one shard. It holds a permit before it reads, so nothing is taken off a stream that cannot run.
+/// The fetcher of one shard. It takes a worker slot before it reads new entries. Only a read over several queues may bring
+/// an entry too many, which then waits for a slot.
 pub(crate) struct Fetcher {
     runtime: Arc<Runtime>,
     shard: Shard,
     /// In rotating order, so that no queue always comes first.
     queues: Vec<QueueName>,
     connection: Option<BlockingConnection>,
-    /// Whether entries may have been delivered to this worker whose delivery never arrived, as when the connection broke.
-    lost: bool,
+    /// Whether Redis may have given this worker entries that it never saw, for example because the connection broke.
+    may_have_unseen_entries: bool,
     /// The last round failed.
     failing: bool,
-    /// Queues whose key holds something else than a stream, and when that was seen.
+    /// Queues whose key is no stream, and when that was found.
     left_out: Option<(Instant, Vec<QueueName>)>,
 }
 
 impl Fetcher {
-    /// A fetcher. One that is begun `again`, after another died, first takes up the entries that were delivered to that one.
+    /// `again`: whether another fetcher of this shard died before. Then this one first reads the entries that were given to
+    /// it.
     pub(crate) fn new(runtime: Arc<Runtime>, shard: Shard, again: bool) -> Self {
         Self {
             queues: runtime.core.queues.clone(),
             runtime,
             shard,
             connection: None,
-            lost: again,
+            may_have_unseen_entries: again,
             failing: false,
             left_out: None,
         }
     }
 
-    /// Fetches until the worker stops; whoever stops it ends the blocking read.
+    /// Reads until the worker stops. A blocking read does not notice the stop by itself: `Slots::unblock` ends it.
     pub(crate) async fn run(mut self) {
         let stop = self.runtime.core.phase.stop.clone();
         let mut pause = GrowingPause::default();
@@ -66,7 +68,7 @@ impl Fetcher {
                     self.runtime.core.note_fetcher(self.shard, failing);
                     self.failing = true;
                     self.connection = None;
-                    self.lost = true;
+                    self.may_have_unseen_entries = true;
                     tokio::select! {
                         () = pause.wait() => {}
                         () = stop.cancelled() => {}
@@ -74,44 +76,46 @@ impl Fetcher {
                 }
             }
         }
-        if self.lost {
-            // What was delivered unseen is given back now, rather than after its lease.
-            if let Err(error) = self.look_for_lost().await {
-                tracing::debug!(%error, "entries that were delivered unseen are left to the reclaimers");
+        if self.may_have_unseen_entries {
+            // Give back entries that this worker was given but never saw. Otherwise other workers wait for a lease before
+            // they take them over.
+            if let Err(error) = self.recover_unseen_entries().await {
+                tracing::debug!(%error, "could not give back entries that may have been delivered; other workers take them over after a lease");
             }
         }
     }
 
-    /// Notes what it does. A failure stays noted until a round went well.
-    fn does(&self, what: Fetching) {
+    /// Notes what this fetcher does, for the worker's report. A failure stays noted until a round succeeds.
+    fn note(&self, what: Fetching) {
         if !self.failing {
             self.runtime.core.note_fetcher(self.shard, what);
         }
     }
 
     async fn round(&mut self) -> Result<(), Error> {
-        let look_again = |(seen, _): &(Instant, _)| seen.elapsed() >= LOOK_AGAIN;
-        if self.lost || self.left_out.as_ref().is_some_and(look_again) {
-            let changed = self.choose_queues().await?;
-            if self.lost || changed {
-                self.look_for_lost().await?;
-                self.lost = false;
+        let check_again = |(seen, _): &(Instant, _)| seen.elapsed() >= CHECK_AGAIN;
+        if self.may_have_unseen_entries || self.left_out.as_ref().is_some_and(check_again) {
+            let changed = self.leave_out_unreadable_queues().await?;
+            if self.may_have_unseen_entries || changed {
+                self.recover_unseen_entries().await?;
+                self.may_have_unseen_entries = false;
             }
         }
         if self.queues.is_empty() {
             tokio::select! {
                 () = self.runtime.core.phase.stop.cancelled() => {}
-                () = tokio::time::sleep(LOOK_AGAIN) => {}
+                () = tokio::time::sleep(CHECK_AGAIN) => {}
             }
             return Ok(());
         }
-        self.does(Fetching::Full);
+        // Shown only while `acquire` waits.
+        self.note(Fetching::Full);
         let permit = tokio::select! {
             biased;
             () = self.runtime.core.phase.stop.cancelled() => return Ok(()),
             permit = self.runtime.core.slots.acquire() => permit,
         };
-        self.does(Fetching::Reading);
+        self.note(Fetching::Reading);
         if self.connection.is_none() {
             let connections = self.runtime.core.store.connections();
             self.connection = Some(connections.blocking().await?);
@@ -122,9 +126,9 @@ impl Fetcher {
         }
     }
 
-    /// Leaves out the queues whose key holds something else than a stream: one such key makes every read fail. They are
-    /// looked at again after a while. Says whether others are left out than before.
-    async fn choose_queues(&mut self) -> Result<bool, Error> {
+    /// Leaves out the queues whose key is no stream: one such key makes every read fail. They are checked again after a
+    /// while. Returns whether this changed which queues are left out.
+    async fn leave_out_unreadable_queues(&mut self) -> Result<bool, Error> {
         let all = &self.runtime.core.queues;
         let misplaced = self
             .runtime
@@ -132,24 +136,24 @@ impl Fetcher {
             .store
             .misplaced_queues(self.shard, all)
             .await?;
-        let before = self.left_out.take().map(|(_, queues)| queues);
-        let before = before.unwrap_or_default();
+        let left_out_before = self.left_out.take().map(|(_, queues)| queues);
+        let left_out_before = left_out_before.unwrap_or_default();
         for (queue, found) in &misplaced {
-            if !before.contains(queue) {
+            if !left_out_before.contains(queue) {
                 tracing::error!(%queue, %found, "a queue cannot be read; it is left out until its key is removed");
             }
         }
         let left_out: Vec<QueueName> = misplaced.into_iter().map(|(queue, _)| queue).collect();
         let usable = all.iter().filter(|queue| !left_out.contains(queue));
         self.queues = usable.cloned().collect();
-        let changed = before != left_out;
+        let changed = left_out_before != left_out;
         if !left_out.is_empty() {
             self.left_out = Some((Instant::now(), left_out));
         }
         Ok(changed)
     }
 
-    /// Waits on the only queue with as many permits as are free, but leaves one to the reclaimer.
+    /// Blocks on the only queue, with all free worker slots but one, which stays for the reclaimer.
     async fn read_one(&mut self, mut permits: Permit) -> Result<(), Error> {
         if let Some(more) = self.runtime.core.slots.take_free(1) {
             permits.merge(more);
@@ -160,8 +164,8 @@ impl Fetcher {
         Ok(())
     }
 
-    /// Looks into each queue, and waits on all together only if all were empty. A read over several queues may bring one
-    /// entry of each: those without a permit wait for one before they are claimed.
+    /// Reads each queue in turn, and blocks on all together only if all were empty. A read over several queues may bring
+    /// one entry of each: those without a worker slot wait for one before they are claimed.
     async fn read_several(&mut self, mut permits: Permit) -> Result<(), Error> {
         self.queues.rotate_left(1);
         if let Some(more) = self.runtime.core.slots.take_free(0) {
@@ -183,15 +187,15 @@ impl Fetcher {
         if found {
             return Ok(());
         }
-        let one = permits.split(1);
+        let permit_for_one = permits.split(1);
         drop(permits);
         let queues = self.queues.clone();
         let deliveries = self.read(&queues, 1, true).await?;
-        take_up(&self.runtime, deliveries, one);
+        take_up(&self.runtime, deliveries, permit_for_one);
         Ok(())
     }
 
-    /// Reads new entries. A read that blocks is never dropped halfway: the server may have handed an entry out already.
+    /// Reads new entries. A read that blocks is never dropped halfway: the server may have delivered an entry already.
     async fn read(
         &mut self,
         queues: &[QueueName],
@@ -200,16 +204,17 @@ impl Fetcher {
     ) -> Result<Vec<Delivery>, Error> {
         let (runtime, shard) = (&self.runtime, self.shard);
         let Some(connection) = &mut self.connection else {
+            // `round` has opened it; this cannot happen.
             return Ok(Vec::new());
         };
-        let source = StreamReader {
+        let reader = StreamReader {
             worker: &runtime.core.worker,
             shard,
             queues,
         };
         let store = &runtime.core.store;
         if !block {
-            return store.read_new(connection, source, count, None).await;
+            return store.read_new(connection, reader, count, None).await;
         }
         let several = runtime.core.store.shards().all().nth(1).is_some();
         let wait = if several { BLOCK_AMONG_SHARDS } else { BLOCK };
@@ -220,29 +225,30 @@ impl Fetcher {
         if runtime.core.is_stopping() {
             return Ok(Vec::new());
         }
-        store.read_new(connection, source, count, Some(wait)).await
+        store.read_new(connection, reader, count, Some(wait)).await
     }
 
-    /// Makes the groups that are missing, and takes up entries that were delivered to this worker and are not in hand.
-    async fn look_for_lost(&self) -> Result<(), Error> {
+    /// Makes missing consumer groups again, and begins work on entries that are pending for this worker but not in flight.
+    async fn recover_unseen_entries(&self) -> Result<(), Error> {
         let (runtime, shard) = (&self.runtime, self.shard);
         for queue in &self.queues {
             let stream = QueueStream { shard, queue };
             runtime.core.store.ensure_group(stream).await?;
         }
-        // A Redis that lost the groups may have lost the registered tools too.
+        // If Redis lost data it may have lost the registered tools too: wake the janitor, which registers them again.
         runtime.core.wake.janitor.notify_one();
-        let source = StreamReader {
+        let reader = StreamReader {
             worker: &runtime.core.worker,
             shard,
             queues: &self.queues,
         };
-        // The read returns entries in hand too. The others are at most as many as the slots: no fetcher asks for more.
         if self.queues.is_empty() {
             return Ok(());
         }
+        // The read also returns entries that are in flight. The others are at most as many as this worker has slots, since
+        // no fetcher reads more.
         let count = runtime.core.in_flight.len() + runtime.core.slots.total();
-        let deliveries = runtime.core.store.read_pending(source, count).await?;
+        let deliveries = runtime.core.store.read_pending(reader, count).await?;
         take_up(runtime, deliveries, None);
         Ok(())
     }

@@ -31,7 +31,7 @@ pub(crate) async fn run(core: Arc<Core>, shard: Shard) {
 struct Forwarder<'a> {
     core: &'a Core,
     shard: Shard,
-    /// Keys that hold something else than what belongs there, and that were logged.
+    /// Keys of the wrong type that were logged.
     misplaced: Vec<String>,
     after_failure: GrowingPause,
 }
@@ -65,10 +65,7 @@ async fn forward(
         .iter()
         .filter(|key| !misplaced.contains(key))
     {
-        tracing::error!(
-            key,
-            "a key holds something else than what belongs there; the jobs that it is for wait"
-        );
+        tracing::error!(key, "a key has the wrong type; the jobs that need it wait");
     }
     *misplaced = reply.misplaced;
     if reply.expired > 0 {

@@ -53,7 +53,7 @@ async fn run(attempt: &RunningAttempt, core: &Core) {
 
 fn deliver(attempt: &RunningAttempt, answers: Vec<(String, String)>) {
     let known = attempt.answers.borrow().len();
-    // An answer never changes, so a count tells whether there is a new one.
+    // An answer never changes, so a higher count means a new one.
     if answers.len() > known {
         attempt.answers.send_modify(|all| all.extend(answers));
     }

@@ -47,7 +47,7 @@ pub(crate) async fn introduce(runtime: &Runtime) -> Result<(), Error> {
         for queue in &runtime.core.queues {
             let stream = QueueStream { shard, queue };
             match runtime.core.store.ensure_group(stream).await {
-                // The fetcher logs it, and looks again.
+                // The fetcher logs it, and tries again.
                 Err(error) if error.is_wrong_type() => {}
                 made => made?,
             }

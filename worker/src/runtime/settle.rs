@@ -12,43 +12,43 @@ use crate::core::attempt::RunningAttempt;
 use crate::core::pause::GrowingPause;
 
 /// How writing the end of an attempt went.
-enum Written {
-    /// Redis took it, or it is not needed any more.
-    Yes(AttemptEnd),
+enum Write {
+    /// Redis stored it, or it is not needed any more.
+    Done(AttemptEnd),
     /// Redis will not take it, however often it is tried.
-    Refused(Error),
-    /// It was given up: the record has expired, or the worker ends at once.
-    No,
+    RefusedByRedis(Error),
+    /// It was not written: the record expired, the worker was killed, or Redis refuses to take the job back.
+    GivenUp,
 }
 
-/// Writes a settlement, again and again if Redis fails or the user may not, and says how the attempt ended by it. One that
-/// Redis refuses for good, as a result that is too large for it, becomes an error that says so: the job ends, rather than
-/// run again.
+/// Writes the end of an attempt, and returns how the attempt ended. Tries again while Redis fails, or while the Redis user
+/// lacks a permission. If Redis refuses it for good, for example because the result is too large, writes an error in its
+/// place: otherwise the job would run again.
 pub(crate) async fn settle(
     core: &Core,
     attempt: &RunningAttempt,
     settlement: &Settlement,
 ) -> AttemptEnd {
     let error = match write(core, attempt, settlement).await {
-        Written::Yes(end) => return end,
-        Written::No => return AttemptEnd::Left,
-        Written::Refused(error) => error,
+        Write::Done(end) => return end,
+        Write::GivenUp => return AttemptEnd::Left,
+        Write::RefusedByRedis(error) => error,
     };
-    tracing::error!(%error, "Redis refuses the end of the attempt");
-    let Some(less) = settlement.refused(&error) else {
+    tracing::error!(%error, "Redis refuses to store the end of the attempt; storing an error instead");
+    let Some(replacement) = settlement.replacement(&error) else {
         return AttemptEnd::Left;
     };
-    match write(core, attempt, &less).await {
-        Written::Yes(end) => end,
-        Written::No => AttemptEnd::Left,
-        Written::Refused(error) => {
-            tracing::error!(%error, "Redis refuses that too; the job is left to its lease");
+    match write(core, attempt, &replacement).await {
+        Write::Done(end) => end,
+        Write::GivenUp => AttemptEnd::Left,
+        Write::RefusedByRedis(error) => {
+            tracing::error!(%error, "Redis refuses to store that error too; another worker takes the job over when the lease ends");
             AttemptEnd::Left
         }
     }
 }
 
-async fn write(core: &Core, attempt: &RunningAttempt, settlement: &Settlement) -> Written {
+async fn write(core: &Core, attempt: &RunningAttempt, settlement: &Settlement) -> Write {
     let (hold, expires) = (&attempt.hold, attempt.expires);
     match settlement {
         Settlement::Finish(outcome) => {
@@ -77,11 +77,12 @@ async fn write(core: &Core, attempt: &RunningAttempt, settlement: &Settlement) -
             let back = GiveBack {
                 delay: *delay,
                 message: message.as_deref(),
+                // Only a job that could not be started has a message.
                 ran: message.is_none(),
             };
             match release(core, hold, expires, back).await {
-                AttemptEnd::Left => Written::No,
-                end => Written::Yes(end),
+                AttemptEnd::Left => Write::GivenUp,
+                end => Write::Done(end),
             }
         }
     }
@@ -94,7 +95,7 @@ fn retried(reply: RetryReply, repeated: bool, delay: Duration) -> AttemptEnd {
         RetryReply::Scheduled { .. } => AttemptEnd::Retried(delay),
         RetryReply::Refused(Refused::LeaseLost) if repeated => AttemptEnd::Retried(delay),
         RetryReply::Dead => {
-            tracing::warn!("no attempt is left: a dead letter");
+            tracing::warn!("no attempt is left; the job is a dead letter");
             AttemptEnd::DeadLetter
         }
         RetryReply::Refused(Refused::AlreadyTerminal) if repeated => AttemptEnd::DeadLetter,
@@ -105,37 +106,38 @@ fn retried(reply: RetryReply, repeated: bool, delay: Duration) -> AttemptEnd {
 fn written<T>(
     reply: Result<Persisted<T>, Option<Error>>,
     end: impl FnOnce(T, bool) -> AttemptEnd,
-) -> Written {
+) -> Write {
     match reply {
-        Ok(Persisted { reply, repeated }) => Written::Yes(end(reply, repeated)),
-        Err(Some(error)) => Written::Refused(error),
-        Err(None) => Written::No,
+        Ok(Persisted { reply, repeated }) => Write::Done(end(reply, repeated)),
+        Err(Some(error)) => Write::RefusedByRedis(error),
+        Err(None) => Write::GivenUp,
     }
 }
 
-/// Gives a job back until its open questions are answered; nothing if Redis does not take that.
+/// Gives a job back until its open questions are answered. `None` if it could not be parked.
 pub(crate) async fn park(core: &Core, attempt: &RunningAttempt) -> Option<ParkReply> {
     let reply = persist(core, attempt.expires, || core.store.park(&attempt.hold));
-    let reply = reply.await.map_err(left_to_its_lease).ok()?;
+    let reply = reply.await.map_err(log_not_taken_back).ok()?;
     Some(reply.reply)
 }
 
-/// How a job goes back.
+/// How to queue a job again.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct GiveBack<'a> {
-    /// How long it stays away.
+    /// After which time it is due.
     pub(crate) delay: Duration,
     /// A status message for those who poll the task.
     pub(crate) message: Option<&'a str>,
-    /// Whether anything of it ran.
+    /// Whether its handler had begun.
     pub(crate) ran: bool,
 }
 
-/// How long a worker that stops waits for the end of its reads before it gives a job back all the same.
+/// A stopping worker gives back jobs once its own reads have ended. It waits no longer than this for them.
 const READS_END: Duration = Duration::from_secs(1);
 
-/// A worker that stops gives back once its reads have ended: one that is still under way would take the job again.
-async fn until_no_read_takes_it(core: &Core) {
+/// When the worker stops, waits until its fetchers read no more. A read that still runs would get the job that is given
+/// back.
+async fn wait_for_own_reads_to_end(core: &Core) {
     if !core.is_stopping() {
         return;
     }
@@ -146,7 +148,7 @@ async fn until_no_read_takes_it(core: &Core) {
     }
 }
 
-/// Gives a job back.
+/// Queues the job again, and returns how the attempt ended.
 pub(crate) async fn release(
     core: &Core,
     hold: &HeldAttempt,
@@ -158,7 +160,7 @@ pub(crate) async fn release(
         message,
         ran,
     } = back;
-    until_no_read_takes_it(core).await;
+    wait_for_own_reads_to_end(core).await;
     let reply = persist(core, expires, move || async move {
         if ran {
             core.store.release_after_run(hold, delay, message).await
@@ -184,23 +186,23 @@ pub(crate) async fn release(
             ..
         }) => AttemptEnd::Refused(refused),
         Err(error) => {
-            left_to_its_lease(error);
+            log_not_taken_back(error);
             AttemptEnd::Left
         }
     }
 }
 
-fn left_to_its_lease(error: Option<Error>) {
+fn log_not_taken_back(error: Option<Error>) {
     if let Some(error) = error {
-        tracing::error!(%error, "Redis refuses to take the job back; it is left to its lease");
+        tracing::error!(%error, "Redis refuses to take the job back; another worker takes it over when the lease ends");
     }
 }
 
 /// Repeats a call until Redis gives an answer. A call that failed may have run, which the fence makes harmless: the
-/// repeated one is refused. There is no use in going on once the record must have expired; before that there is, even
-/// past the lease, for a job that nobody else has claimed is still this attempt's.
+/// repeated one is refused. Stops when the record must have expired. It goes on past the end of the lease: until another
+/// worker claims the job, it still belongs to this attempt.
 ///
-/// The error is why Redis will never take it, or nothing if the call was given up.
+/// Returns `Err(Some)` if Redis refuses for good, `Err(None)` if it gave up.
 pub(crate) async fn persist<T, F: Future<Output = Result<T, Error>>>(
     core: &Core,
     expires: Instant,
@@ -213,10 +215,10 @@ pub(crate) async fn persist<T, F: Future<Output = Result<T, Error>>>(
             Ok(reply) => return Ok(Persisted { reply, repeated }),
             Err(error) if !error.may_pass() => return Err(Some(error)),
             Err(error) if Instant::now() < expires => {
-                tracing::warn!(%error, "the end of the attempt could not be written; trying again");
+                tracing::warn!(%error, "a call to Redis failed; trying again");
             }
             Err(error) => {
-                tracing::error!(%error, "the end of the attempt could not be written while its record lived");
+                tracing::error!(%error, "a call to Redis failed until the record expired; giving up");
                 return Err(None);
             }
         }
@@ -228,7 +230,7 @@ pub(crate) async fn persist<T, F: Future<Output = Result<T, Error>>>(
     }
 }
 
-/// What Redis answered at last.
+/// The reply, and whether it took more than one try.
 pub(crate) struct Persisted<T> {
     pub(crate) reply: T,
     /// Whether the call was made before, and may have been done then.

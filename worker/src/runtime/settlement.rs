@@ -62,8 +62,8 @@ impl Settlement {
         (bounded, reason)
     }
 
-    /// What is written in place of this, which Redis refused for good; nothing if there is nothing smaller to write.
-    pub(super) fn refused(&self, error: &Error) -> Option<Self> {
+    /// What to write in place of this, which Redis refused for good. `None` if there is nothing smaller to write.
+    pub(super) fn replacement(&self, error: &Error) -> Option<Self> {
         let text = match error {
             Error::TooLarge { bytes, .. } => format!(
                 "the result is too large for this Redis: {bytes} bytes in one piece (proto-max-bulk-len or client-query-buffer-limit of Redis)"

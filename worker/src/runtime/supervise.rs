@@ -35,7 +35,7 @@ pub(crate) enum HandlerEnd {
     Parked,
 }
 
-/// Why a handler is told to stop.
+/// Why the worker tells a handler to stop.
 enum StopReason {
     TimedOut,
     Refused(Refused),

@@ -102,8 +102,8 @@ impl JobContext {
         SystemTime::now() + self.attempt.clock.left()
     }
 
-    /// Cancelled when the attempt must stop: the caller cancelled the task, it timed out, its lease is lost, or the
-    /// worker shuts down. A handler that does not look is dropped at its next await, [`Handler::stop_grace`] later.
+    /// Cancelled when the attempt must stop: the caller cancelled the task, it timed out, its lease is lost, or the worker
+    /// shuts down. A handler that ignores it is dropped at its next await, [`Handler::stop_grace`] later.
     ///
     /// [`Handler::stop_grace`]: crate::Handler::stop_grace
     #[must_use]

@@ -148,7 +148,7 @@ impl Trial {
     fn ask_first(&self, tool: &Tool) {
         for first in &tool.definition.ask_first {
             let request = AskRequest::read(WrittenQuestion {
-                what: &first.method,
+                kind_or_method: &first.method,
                 params: first.params.get(),
             });
             let can = |request: &AskRequest| request.check(Some(&self.capabilities)).is_ok();

@@ -273,7 +273,7 @@ impl Builder {
             ended: Tally::default(),
             offload: Offload::default(),
             activity: Mutex::default(),
-            unfit: Mutex::default(),
+            fatal_error: Mutex::default(),
         };
         Ok(Runtime {
             core: Arc::new(core),

@@ -15,25 +15,24 @@ use tokio_util::task::TaskTracker;
 
 use crate::core::activity::Fetching;
 use crate::core::lock::lock;
-use crate::core::pause::jittered;
 use crate::runtime::fetcher::Fetcher;
 use crate::runtime::{Runtime, forwarder, heartbeat, janitor, reclaimer};
 
 pub(crate) use builder::DRAIN_TIMEOUT;
 pub use builder::{BuildError, Builder, LONGEST_LEASE, MAX_RESULT, MOST_SLOTS, SHORTEST_LEASE};
 
-/// Between two looks for a Redis that does not answer at the start.
+/// The first and the longest pause between tries to reach Redis at the start.
 const WAIT_FOR_REDIS: [Duration; 2] = [Duration::from_millis(500), Duration::from_secs(2)];
-/// Between two attempts to end the blocking reads, one of which may begin just now.
+/// Pause between calls that end the blocking reads. They are repeated because a read may begin right after the last call.
 const UNBLOCK_AGAIN: Duration = Duration::from_millis(50);
-/// How long jobs whose grace is over may take to be given back.
-const LAST_WORDS: Duration = Duration::from_secs(2);
+/// How long the last calls to Redis may take: jobs that are given back, and the worker's own goodbye.
+const LAST_CALLS: Duration = Duration::from_secs(2);
 
 /// Takes jobs of its tools' queues and runs them.
 pub struct Worker {
     runtime: Arc<Runtime>,
     drain_timeout: Duration,
-    /// What its settings may lead to.
+    /// Warnings about its settings, logged when it starts.
     warnings: Vec<String>,
 }
 
@@ -43,7 +42,8 @@ pub struct Worker {
 pub struct Drained {
     /// Jobs that were given back, for others to take at once.
     pub released: usize,
-    /// Jobs whose end could not be written: others take them over when their lease is over.
+    /// Jobs that were left behind: their end could not be written in time. Other workers take them over when the lease
+    /// ends.
     pub abandoned: usize,
 }
 
@@ -72,12 +72,12 @@ impl Worker {
     /// Runs until `stop` is cancelled, and then drains: nothing new is begun, what runs may finish within the drain
     /// timeout, the rest is stopped and released.
     ///
-    /// Waits for a Redis that does not answer, also at the start.
+    /// While Redis does not answer it waits and tries again, also at the start.
     ///
     /// # Errors
     ///
-    /// If Redis cannot be used: [`Error::Unsuitable`], or refused credentials. The first also after a drain, when others
-    /// began to use an incompatible version of the contract meanwhile.
+    /// If Redis cannot be used: [`Error::Unsuitable`], or refused credentials. `Unsuitable` can also come after the drain:
+    /// the worker stops by itself when others begin to use an incompatible version of the contract.
     pub async fn run(self, stop: CancellationToken) -> Result<Drained, Error> {
         let runtime = &self.runtime;
         for warning in &self.warnings {
@@ -88,7 +88,7 @@ impl Worker {
             abandoned: runtime.core.ended.abandoned(),
         };
         tokio::select! {
-            ready = ready(runtime) => ready?,
+            ready = wait_until_ready(runtime) => ready?,
             () = stop.cancelled() => return Ok(drained(runtime)),
         }
         tracing::info!(
@@ -96,27 +96,39 @@ impl Worker {
             lease = ?runtime.core.lease, tools = runtime.tools.len(), "working"
         );
         let loops = begin_loops(runtime);
-        let (rest, end) = (TaskTracker::new(), CancellationToken::new());
-        let (own, until) = (Arc::clone(runtime), end.clone());
+        // Janitor and listener run until the drain is over: the worker must stay registered and hear answers while its jobs
+        // end.
+        let (background, drain_over) = (TaskTracker::new(), CancellationToken::new());
+        let (own, until) = (Arc::clone(runtime), drain_over.clone());
         let janitor = move || janitor::run(Arc::clone(&own), until.clone());
-        rest.spawn(kept(runtime, "janitor".to_owned(), &end, janitor));
-        let (core, until) = (Arc::clone(&runtime.core), end.clone());
+        background.spawn(supervised(
+            runtime,
+            "janitor".to_owned(),
+            &drain_over,
+            janitor,
+        ));
+        let (core, until) = (Arc::clone(&runtime.core), drain_over.clone());
         let listener = move || heartbeat::listen(Arc::clone(&core), until.clone());
-        rest.spawn(kept(runtime, "listener".to_owned(), &end, listener));
+        background.spawn(supervised(
+            runtime,
+            "listener".to_owned(),
+            &drain_over,
+            listener,
+        ));
         tokio::select! {
             () = stop.cancelled() => {}
             () = runtime.core.phase.stop.cancelled() => {}
             () = runtime.core.phase.kill.cancelled() => {}
         }
         self.drain(loops).await;
-        end.cancel();
-        rest.close();
-        let goodbye = async {
-            rest.wait().await;
-            self.be_forgotten().await?;
+        drain_over.cancel();
+        background.close();
+        let unregister = async {
+            background.wait().await;
+            self.remove_consumers().await?;
             runtime.core.store.leave(&runtime.core.worker).await
         };
-        match timeout(LAST_WORDS, goodbye).await {
+        match timeout(LAST_CALLS, unregister).await {
             Ok(Ok(())) => {}
             Ok(Err(error)) => tracing::warn!(%error, "Redis was not told that this worker left"),
             Err(_elapsed) => tracing::warn!("Redis was not told that this worker left"),
@@ -124,11 +136,13 @@ impl Worker {
         let drained = drained(runtime);
         let (given_back, left_to_their_lease) = (drained.released, drained.abandoned);
         tracing::info!(given_back, left_to_their_lease, "stopped");
-        lock(&runtime.core.unfit).take().map_or(Ok(drained), Err)
+        lock(&runtime.core.fatal_error)
+            .take()
+            .map_or(Ok(drained), Err)
     }
 
-    /// Takes this worker off the consumers of its queues, so that restarts do not pile up names.
-    async fn be_forgotten(&self) -> Result<(), Error> {
+    /// Removes this worker's name from the consumer groups. Otherwise each restart would leave one more name.
+    async fn remove_consumers(&self) -> Result<(), Error> {
         let core = &self.runtime.core;
         for shard in core.store.shards().all() {
             for queue in &core.queues {
@@ -142,7 +156,8 @@ impl Worker {
         Ok(())
     }
 
-    /// Ends the loops and the jobs, within the drain timeout and the graces of what runs then.
+    /// Ends the loops, then the jobs. What still runs after the drain timeout is told to stop; what still runs after the
+    /// longest `stop_grace` of any tool is killed.
     async fn drain(&self, loops: TaskTracker) {
         let runtime = &self.runtime;
         let phase = &runtime.core.phase;
@@ -156,7 +171,7 @@ impl Worker {
         };
         tokio::pin!(ended);
         let graces = runtime.tools.values().map(|tool| tool.handler.stop_grace());
-        let grace = graces.max().unwrap_or_default() + LAST_WORDS;
+        let grace = graces.max().unwrap_or_default() + LAST_CALLS;
         let steps = [
             (
                 &phase.halt,
@@ -169,22 +184,22 @@ impl Worker {
                 "the longest stop_grace is over: what still runs is killed",
             ),
         ];
-        for (step, patience, over) in steps {
+        for (step, wait, message) in steps {
             tokio::select! {
                 () = &mut ended => return,
-                () = sleep(patience) => {
-                    tracing::warn!(running = runtime.core.in_flight.len(), after = ?patience, "{over}");
+                () = sleep(wait) => {
+                    tracing::warn!(running = runtime.core.in_flight.len(), after = ?wait, "{message}");
                     step.cancel();
                 }
                 () = phase.kill.cancelled() => {}
             }
         }
-        if timeout(LAST_WORDS, ended).await.is_err() {
+        if timeout(LAST_CALLS, ended).await.is_err() {
             let left = runtime.core.in_flight.len();
             (0..left).for_each(|_| runtime.core.ended.count(false));
             tracing::warn!(
                 left,
-                "the end is not waited for any longer; jobs are left to their leases"
+                "some jobs did not end in time; other workers take them over when their leases end"
             );
         }
     }
@@ -198,16 +213,26 @@ fn begin_loops(runtime: &Arc<Runtime>) -> TaskTracker {
         loops.spawn(keep_fetching(Arc::clone(runtime), shard));
         let own = Arc::clone(runtime);
         let reclaimer = move || reclaimer::run(Arc::clone(&own), shard);
-        loops.spawn(kept(runtime, format!("reclaimer {shard}"), stop, reclaimer));
+        loops.spawn(supervised(
+            runtime,
+            format!("reclaimer {shard}"),
+            stop,
+            reclaimer,
+        ));
         let core = Arc::clone(&runtime.core);
         let forwarder = move || forwarder::run(Arc::clone(&core), shard);
-        loops.spawn(kept(runtime, format!("forwarder {shard}"), stop, forwarder));
+        loops.spawn(supervised(
+            runtime,
+            format!("forwarder {shard}"),
+            stop,
+            forwarder,
+        ));
     }
     loops
 }
 
-/// A loop that is begun again if it dies before `stop`. The worker's beat says how often it died.
-fn kept<B, F>(
+/// Runs a loop until `stop`, and starts it again if it panics. The worker reports how often that happened.
+fn supervised<B, F>(
     runtime: &Runtime,
     name: String,
     stop: &CancellationToken,
@@ -224,7 +249,8 @@ where
     }
 }
 
-/// The fetcher of a shard, likewise. One that died may have had entries in hand.
+/// The same for the fetcher of a shard. After a death the new fetcher must first read the entries that the old one was
+/// given.
 async fn keep_fetching(runtime: Arc<Runtime>, shard: Shard) {
     let name = format!("fetcher {shard}");
     let died = AtomicBool::new(false);
@@ -237,8 +263,8 @@ async fn keep_fetching(runtime: Arc<Runtime>, shard: Shard) {
     keep_running(&name, &runtime.core.phase.stop, begin, ended).await;
 }
 
-/// Waits until fetchers, reclaimers and forwarders ended. A blocking read is ended from outside, again and again: it may
-/// begin just after.
+/// Waits until fetchers, reclaimers and forwarders have ended, then says so by `read_no_more`. Ends blocking reads again
+/// and again, because one may begin just after the last call.
 async fn end_loops(runtime: &Runtime, loops: TaskTracker) {
     loops.close();
     loop {
@@ -253,21 +279,21 @@ async fn end_loops(runtime: &Runtime, loops: TaskTracker) {
 }
 
 /// Waits for Redis, checks it, and makes the worker and its tools known.
-async fn ready(runtime: &Runtime) -> Result<(), Error> {
+async fn wait_until_ready(runtime: &Runtime) -> Result<(), Error> {
     let [mut pause, longest] = WAIT_FOR_REDIS;
     loop {
-        match make_ready(runtime).await {
+        match try_to_start(runtime).await {
             Err(error) if runtime.core.store.connections().should_wait(&error) => {
                 tracing::warn!(error = error.sentence(), "waiting for Redis");
             }
             outcome => return outcome,
         }
-        sleep(jittered(pause).max(pause.mul_f64(0.8))).await;
+        sleep(pause.mul_f64(rand::random_range(0.8..=1.0))).await;
         pause = (pause * 2).min(longest);
     }
 }
 
-async fn make_ready(runtime: &Runtime) -> Result<(), Error> {
+async fn try_to_start(runtime: &Runtime) -> Result<(), Error> {
     runtime.core.store.check_server().await?;
     runtime.core.store.ready().await?;
     janitor::introduce(runtime).await

@@ -15,7 +15,7 @@ pub struct RenderError {
 }
 
 impl Element {
-    /// The argument with the values of a call; nothing when a placeholder has no value.
+    /// The argument with the values of a call. `None` if a placeholder has no value.
     pub(super) fn render(&self, arguments: &RawObject<'_>) -> Result<Option<String>, RenderError> {
         let mut text = String::new();
         for piece in &self.0 {

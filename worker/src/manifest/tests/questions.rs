@@ -57,7 +57,7 @@ fn a_question_that_no_client_could_be_asked_is_a_problem() {
         ),
         (
             "key = 'a'\nmethod = 'root'",
-            "ask_first[0].method: \"root\" is none of elicitation, sampling, roots",
+            "ask_first[0].method: \"root\" is not a question: write elicitation, sampling or roots",
         ),
         (
             "key = 'a'\nmethod = 'elicitation'\nparams = { message = 'Go on?' }",

@@ -14,12 +14,12 @@ use super::params::{check_params, method_of};
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct WrittenQuestion<'a> {
     /// `elicitation`, `sampling` or `roots`, or the method's whole name.
-    pub(crate) what: &'a str,
-    /// The params as JSON, which stay as they are written; empty for an empty object.
+    pub(crate) kind_or_method: &'a str,
+    /// The params as JSON, kept byte for byte, but for line ends, which become spaces; empty for an empty object.
     pub(crate) params: &'a str,
 }
 
-/// A request that is put to the client.
+/// A question to the client: an MCP method and its params.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct AskRequest {
     method: String,
@@ -50,11 +50,11 @@ impl AskRequest {
         Self::new("roots/list", json!({}))
     }
 
-    /// Any of these methods with parameters of your own.
+    /// A request by any method that asks a client: `elicitation/create`, `sampling/createMessage` or `roots/list`.
     #[must_use]
     #[expect(
         clippy::needless_pass_by_value,
-        reason = "callers make the value for this"
+        reason = "callers build the value only for this call"
     )]
     pub fn new(method: impl Into<String>, params: Value) -> Self {
         Self {
@@ -64,16 +64,20 @@ impl AskRequest {
     }
 
     /// Whether a word names a method, as people write it in a manifest or on an `::ask` line.
-    pub(crate) fn is_known(what: &str) -> bool {
-        method_of(what).is_some()
+    pub(crate) fn is_known(kind_or_method: &str) -> bool {
+        method_of(kind_or_method).is_some()
     }
 
     /// Reads a question as people write it.
     pub(crate) fn read(
-        WrittenQuestion { what, params }: WrittenQuestion<'_>,
+        WrittenQuestion {
+            kind_or_method,
+            params,
+        }: WrittenQuestion<'_>,
     ) -> Result<Self, String> {
-        let method = method_of(what)
-            .ok_or_else(|| format!("{what:?} is none of elicitation, sampling, roots"))?;
+        let method = method_of(kind_or_method).ok_or_else(|| {
+            format!("{kind_or_method:?} is not a question: write elicitation, sampling or roots")
+        })?;
         let params = if params.is_empty() { "{}" } else { params };
         check_readable(params, PART_DEPTH)
             .map_err(|error| format!("the params cannot be read by every client: {error}"))?;
@@ -83,13 +87,13 @@ impl AskRequest {
         check_params(method, &value)?;
         Ok(Self {
             method: method.to_owned(),
-            // In valid JSON a line end can only stand between values.
+            // The request must be one line. Replacing line ends is safe: valid JSON has them only between values.
             params: params.replace(['\n', '\r'], " "),
         })
     }
 
-    /// The same question as part of a tool's definition ([`ToolDefinition::ask_first`]): it is put before the job is
-    /// queued, and a handler that asks under this key gets the answer at once.
+    /// This question as part of a tool's definition ([`ToolDefinition::ask_first`]). The front end asks it before it queues
+    /// the job. A handler that asks under this key gets the answer at once.
     ///
     /// [`ToolDefinition::ask_first`]: taskferry_contract::ToolDefinition::ask_first
     ///
@@ -98,6 +102,7 @@ impl AskRequest {
     /// If the key is not valid.
     pub fn first(self, key: &str) -> Result<AskFirst, AskError> {
         check_key(key)?;
+        // Cannot fail: params are always JSON.
         let params = RawValue::from_string(self.params).map_err(AskError::Answer)?;
         Ok(AskFirst {
             key: key.to_owned(),
@@ -112,7 +117,8 @@ impl AskRequest {
         format!(r#"{{"method":{method},"params":{}}}"#, self.params)
     }
 
-    /// Checks that the client, by its declared capabilities, can be asked this.
+    /// Checks that the question can be sent: it is JSON that every client can read, a URL in it is a web page, and the
+    /// client has declared the capability for it.
     pub(crate) fn check(&self, capabilities: Option<&str>) -> Result<(), AskError> {
         check_readable(&self.params, PART_DEPTH).map_err(AskError::Unreadable)?;
         let params: Value = serde_json::from_str(&self.params).unwrap_or_default();
@@ -208,23 +214,22 @@ mod tests {
 
     #[test]
     fn a_question_is_read_as_people_write_it_and_keeps_its_bytes() {
+        let read = |kind_or_method, params| {
+            AskRequest::read(WrittenQuestion {
+                kind_or_method,
+                params,
+            })
+        };
         let params = r#"{ "requestedSchema": {"type":"object"}, "message":"Go on?" }"#;
         for what in ["elicitation", "elicitation/create"] {
-            let ask = AskRequest::read(WrittenQuestion { what, params }).unwrap();
+            let ask = read(what, params).unwrap();
             let expected = format!(r#"{{"method":"elicitation/create","params":{params}}}"#);
             assert_eq!(ask.to_json(), expected);
         }
-        assert_eq!(
-            AskRequest::read(WrittenQuestion {
-                what: "roots",
-                params: ""
-            })
-            .unwrap(),
-            AskRequest::roots()
-        );
+        assert_eq!(read("roots", "").unwrap(), AskRequest::roots());
         let deep = format!(r#"{{"a":{}{}}}"#, "[".repeat(110), "]".repeat(110));
         for (what, params, wrong) in [
-            ("elicit", "{}", "is none of elicitation, sampling, roots"),
+            ("elicit", "{}", "is not a question: write"),
             ("elicitation", "{", "not valid JSON"),
             ("elicitation", "[]", "must be a JSON object"),
             ("elicitation", "{}", "message is missing"),
@@ -259,7 +264,7 @@ mod tests {
             ("roots", r#"{"a":"\ud83d"}"#, "half of a surrogate pair"),
             ("roots", &deep, "nest deeper than 96 levels"),
         ] {
-            let refused = AskRequest::read(WrittenQuestion { what, params }).unwrap_err();
+            let refused = read(what, params).unwrap_err();
             assert!(refused.contains(wrong), "{refused}");
         }
     }
