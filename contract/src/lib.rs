@@ -38,7 +38,7 @@ pub use json::raw::{RawObject, compact};
 pub use json::readable::{MAX_DEPTH, PART_DEPTH, Unreadable, check_readable};
 pub use json::schema::{DuplicateName, Fault, Mirrored, Schema, unique_names};
 pub use keys::Keys;
-pub use model::alias::{Alias, Scope};
+pub use model::alias::{Alias, CallDigest, Scope};
 pub use model::arguments::Arguments;
 pub use model::attempt::{
     DeliveredEntry, Expired, HeldAttempt, Lost, ProgressReport, Refused, UnreadableEntry,

@@ -6,7 +6,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde_json::value::RawValue;
 use sha2::{Digest as _, Sha256};
-use taskferry_contract::{Alias, Arguments, Scope, SessionId};
+use taskferry_contract::{Alias, Arguments, CallDigest, Scope, SessionId};
 
 use super::Call;
 use super::canonical::canonical;
@@ -16,7 +16,7 @@ use super::canonical::canonical;
 const ASKABLE: [&str; 3] = ["elicitation", "roots", "sampling"];
 
 /// A digest of what makes a call the same call: its tool and its arguments, however they are spelled.
-pub(crate) fn digest(tool: &str, arguments: &Arguments) -> String {
+pub(crate) fn digest(tool: &str, arguments: &Arguments) -> CallDigest {
     digest_of(&[tool, &canonical(arguments.as_str())])
 }
 
@@ -29,7 +29,7 @@ pub(super) fn alias(call: &Call<'_>, session: Option<SessionId>) -> Option<Alias
     let tool = &call.tool.definition;
     if let Some(key) = call.idempotency_key {
         let same = digest(tool.name.as_str(), call.arguments);
-        return Some(Alias::key(scope, key, &same));
+        return Some(Alias::key(scope, key, same));
     }
     // Answers that came before the job are part of it, and those of another call may differ.
     if !tool.share_identical || !call.answers.is_empty() {
@@ -56,7 +56,7 @@ fn askable(capabilities: &str) -> String {
 }
 
 /// No part holds a zero byte: names are plain, and JSON escapes it.
-fn digest_of(parts: &[&str]) -> String {
+fn digest_of(parts: &[&str]) -> CallDigest {
     let mut hash = Sha256::new();
     for (i, part) in parts.iter().enumerate() {
         if i > 0 {
@@ -64,7 +64,7 @@ fn digest_of(parts: &[&str]) -> String {
         }
         hash.update(part.as_bytes());
     }
-    URL_SAFE_NO_PAD.encode(hash.finalize())
+    URL_SAFE_NO_PAD.encode(hash.finalize()).into()
 }
 
 #[cfg(test)]

@@ -9,7 +9,7 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use hmac::{Hmac, KeyInit as _, Mac as _};
 use serde::{Deserialize, Serialize};
 use sha2::Sha256;
-use taskferry_contract::{Owner, Store, TaskId};
+use taskferry_contract::{CallDigest, Owner, Store, TaskId};
 use tokio::time::Instant;
 
 use super::BridgeError;
@@ -55,11 +55,11 @@ struct State {
 
 impl State {
     /// What is carried, if this caller may bring it back with this call, and now.
-    fn take(self, owner: &Owner, call: &str, now_ms: u64) -> Result<Carried, Unsealed> {
+    fn take(self, owner: &Owner, call: &CallDigest, now_ms: u64) -> Result<Carried, Unsealed> {
         if self.until < now_ms {
             return Err(Unsealed::Refused("it expired"));
         }
-        if self.owner != owner.as_str() || self.call != call {
+        if self.owner != owner.as_str() || self.call != call.as_str() {
             return Err(Unsealed::Refused("it belongs to another call"));
         }
         let read = |id: Option<String>| {
@@ -106,7 +106,7 @@ impl Seal {
         &self,
         carried: &Carried,
         owner: &Owner,
-        call: &str,
+        call: &CallDigest,
     ) -> Result<String, BridgeError> {
         let state = State {
             task: carried.task.map(|task| task.to_string()),
@@ -114,7 +114,7 @@ impl Seal {
             answers: carried.answers.clone(),
             log: carried.log.clone(),
             owner: owner.to_string(),
-            call: call.to_owned(),
+            call: call.as_str().to_owned(),
             until: now_ms().saturating_add(millis(GOOD_FOR)),
             nonce: rand::random(),
         };
@@ -134,7 +134,7 @@ impl Seal {
         &self,
         sealed: &str,
         owner: &Owner,
-        call: &str,
+        call: &CallDigest,
     ) -> Result<Carried, Unsealed> {
         let read = || {
             let (body, tag) = sealed.split_once('.')?;
@@ -210,7 +210,8 @@ mod tests {
             until: 1_000,
             nonce: 1,
         };
-        let carried = state.clone().take(&alice, "a call", 1_000).unwrap();
+        let same = "a call".into();
+        let carried = state.clone().take(&alice, &same, 1_000).unwrap();
         assert_eq!(
             (carried.answers, carried.log),
             (state.answers.clone(), state.log.clone())
@@ -220,7 +221,7 @@ mod tests {
             (&bob, "a call", 1_000, "another call"),
             (&alice, "another", 1_000, "another call"),
         ] {
-            let refused = state.clone().take(owner, call, now).unwrap_err();
+            let refused = state.clone().take(owner, &call.into(), now).unwrap_err();
             assert!(refused.to_string().contains(why), "{refused}");
         }
     }

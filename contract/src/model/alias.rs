@@ -29,31 +29,55 @@ impl Scope<'_> {
     }
 }
 
+/// What makes a call the same call, as a digest.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CallDigest(String);
+
+impl CallDigest {
+    /// The digest as text.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl From<&str> for CallDigest {
+    fn from(digest: &str) -> Self {
+        Self(digest.to_owned())
+    }
+}
+
+impl From<String> for CallDigest {
+    fn from(digest: String) -> Self {
+        Self(digest)
+    }
+}
+
 /// The name of a key that holds a job's id as long as the name stands for it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Alias {
     name: String,
-    call: String,
+    call: Option<CallDigest>,
 }
 
 impl Alias {
     /// An idempotency key, and a digest of the one call it may be used for. It stands for its job as long as the record
     /// lives.
     #[must_use]
-    pub fn key(scope: Scope<'_>, key: &str, call: &str) -> Self {
+    pub fn key(scope: Scope<'_>, key: &str, call: CallDigest) -> Self {
         Self {
             name: format!("idem:{},{key}", scope.name()),
-            call: call.to_owned(),
+            call: Some(call),
         }
     }
 
     /// A digest of what makes calls identical. It stands for its job until that ends. `None` for a caller who cannot be
     /// told from others: such callers do not share.
     #[must_use]
-    pub fn identical(scope: Scope<'_>, call: &str) -> Option<Self> {
+    pub fn identical(scope: Scope<'_>, call: &CallDigest) -> Option<Self> {
         (!scope.is_open()).then(|| Self {
-            name: format!("same:{},{call}", scope.name()),
-            call: String::new(),
+            name: format!("same:{},{}", scope.name(), call.as_str()),
+            call: None,
         })
     }
 
@@ -64,7 +88,7 @@ impl Alias {
 
     /// The digest of the call that the name may be used for, empty if the name says it already.
     pub(crate) fn call(&self) -> &str {
-        &self.call
+        self.call.as_ref().map_or("", CallDigest::as_str)
     }
 
     /// Where the job must be for its alias to be found: on its owner's shard; without an owner, on one that the alias
@@ -86,17 +110,21 @@ mod tests {
         Scope { owner, session }
     }
 
+    fn digest() -> CallDigest {
+        "d".into()
+    }
+
     #[test]
     fn no_two_callers_share_an_alias() {
         let (short, long) = (Owner::named("a").unwrap(), Owner::named("a:b").unwrap());
         let nobody = Owner::anonymous();
         let session = SessionId::random();
         let names = [
-            Alias::key(scope(&short, None), "b:c", "d").name,
-            Alias::key(scope(&long, None), "c", "d").name,
-            Alias::key(scope(&nobody, None), "b:c", "d").name,
-            Alias::key(scope(&nobody, Some(session)), "b:c", "d").name,
-            Alias::key(scope(&nobody, Some(SessionId::random())), "b:c", "d").name,
+            Alias::key(scope(&short, None), "b:c", digest()).name,
+            Alias::key(scope(&long, None), "c", digest()).name,
+            Alias::key(scope(&nobody, None), "b:c", digest()).name,
+            Alias::key(scope(&nobody, Some(session)), "b:c", digest()).name,
+            Alias::key(scope(&nobody, Some(SessionId::random())), "b:c", digest()).name,
         ];
         for (i, name) in names.iter().enumerate() {
             assert!(
@@ -105,27 +133,27 @@ mod tests {
             );
         }
         // A named owner's sessions are one caller.
-        let over_a_session = Alias::key(scope(&short, Some(session)), "b:c", "d");
+        let over_a_session = Alias::key(scope(&short, Some(session)), "b:c", digest());
         assert!(names.contains(&over_a_session.name));
     }
 
     #[test]
     fn callers_who_cannot_be_told_apart_share_nothing() {
         let nobody = Owner::anonymous();
-        assert!(Alias::identical(scope(&nobody, None), "d").is_none());
-        assert!(Alias::identical(scope(&nobody, Some(SessionId::random())), "d").is_some());
+        assert!(Alias::identical(scope(&nobody, None), &digest()).is_none());
+        assert!(Alias::identical(scope(&nobody, Some(SessionId::random())), &digest()).is_some());
     }
 
     #[test]
     fn an_alias_of_nobody_chooses_the_shard() {
         let (nobody, shards) = (Owner::anonymous(), Shards::new(64).unwrap());
         let at = |key: &str| {
-            let alias = Alias::key(scope(&nobody, None), key, "d");
+            let alias = Alias::key(scope(&nobody, None), key, digest());
             Alias::shard(Some(&alias), &nobody, shards)
         };
         assert_eq!(at("one"), at("one"));
         let alice = Owner::named("alice").unwrap();
-        let alias = Alias::key(scope(&alice, None), "one", "d");
+        let alias = Alias::key(scope(&alice, None), "one", digest());
         assert_eq!(
             Alias::shard(Some(&alias), &alice, shards),
             shards.of(&alice)

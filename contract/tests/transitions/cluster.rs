@@ -212,7 +212,7 @@ async fn calls_are_left(rig: &mut Rig) {
         owner: &rig.owner,
         session: None,
     };
-    let alike = Alias::identical(scope, "digest").unwrap();
+    let alike = Alias::identical(scope, &"digest".into()).unwrap();
     let id = rig.submit_as(aliased(rig, &alike)).await;
     rig.store.promote(id, &rig.owner, KEEP).await.unwrap();
     rig.store.cancel(id, &rig.owner, "no").await.unwrap();

@@ -18,7 +18,7 @@ fn scope(owner: &Owner) -> Scope<'_> {
 }
 
 fn identical(rig: &Rig) -> Alias {
-    Alias::identical(scope(&rig.owner), "digest").unwrap()
+    Alias::identical(scope(&rig.owner), &"digest".into()).unwrap()
 }
 
 fn plain<'a>(rig: &'a Rig, alias: &'a Alias) -> Submission<'a> {
@@ -92,7 +92,7 @@ async fn a_key_is_for_one_call() {
     let mut rig = Rig::new().await;
     let first = key(&rig, "k");
     rig.submit_as(task(&rig, &first)).await;
-    let other = Alias::key(scope(&rig.owner), "k", "another-call");
+    let other = Alias::key(scope(&rig.owner), "k", "another-call".into());
     let before: Vec<String> = rig.raw("KEYS", "*").await;
     for submission in [task(&rig, &other), plain(&rig, &other)] {
         let reply = rig.store.submit(&submission).await.unwrap();
@@ -115,11 +115,11 @@ async fn each_caller_has_keys_of_its_own() {
         session: Some(SessionId::random()),
     };
     let callers = [
-        (&short, Alias::key(scope(&short), "b:c", "d")),
-        (&long, Alias::key(scope(&long), "c", "d")),
-        (&nobody, Alias::key(scope(&nobody), "b:c", "d")),
-        (&nobody, Alias::key(session(&nobody), "b:c", "d")),
-        (&nobody, Alias::key(session(&nobody), "b:c", "d")),
+        (&short, Alias::key(scope(&short), "b:c", "d".into())),
+        (&long, Alias::key(scope(&long), "c", "d".into())),
+        (&nobody, Alias::key(scope(&nobody), "b:c", "d".into())),
+        (&nobody, Alias::key(session(&nobody), "b:c", "d".into())),
+        (&nobody, Alias::key(session(&nobody), "b:c", "d".into())),
     ];
     for (owner, alias) in &callers {
         let submission = Submission {

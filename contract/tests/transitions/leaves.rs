@@ -13,7 +13,7 @@ fn alias(rig: &Rig) -> Alias {
         owner: &rig.owner,
         session: None,
     };
-    Alias::identical(scope, "digest").unwrap()
+    Alias::identical(scope, &"digest".into()).unwrap()
 }
 
 fn plain<'a>(rig: &'a Rig, alias: &'a Alias) -> Submission<'a> {

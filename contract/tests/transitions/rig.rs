@@ -315,7 +315,7 @@ pub(crate) fn key(rig: &Rig, key: &str) -> Alias {
         owner: &rig.owner,
         session: None,
     };
-    Alias::key(scope, key, "the-call")
+    Alias::key(scope, key, "the-call".into())
 }
 
 /// Settings under which a slow answer is no error.

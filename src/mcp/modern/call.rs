@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use serde::Deserialize;
 use serde_json::value::RawValue;
-use taskferry_contract::{Arguments, RawObject, TaskSupport, TaskView};
+use taskferry_contract::{Arguments, CallDigest, RawObject, TaskSupport, TaskView};
 
 use crate::bridge::{Call, Wanted, Watch, digest};
 use crate::mcp::background::{self, BuiltInCall, Called};
@@ -95,7 +95,7 @@ pub(super) async fn call(exchange: &Exchange<'_>) -> Result<Reply, Refusal> {
 
 impl Exchange<'_> {
     /// The way to its client, for a call that is this one.
-    fn delivery(&self, call: String) -> ReturnDelivery {
+    fn delivery(&self, call: CallDigest) -> ReturnDelivery {
         ReturnDelivery {
             call,
             capabilities: self.envelope.capabilities.clone().into_owned(),
@@ -107,7 +107,7 @@ impl Exchange<'_> {
 async fn carry(
     exchange: &Exchange<'_>,
     call: &Call<'_>,
-    (job, brought, digest): (Option<Watch>, &Brought, String),
+    (job, brought, digest): (Option<Watch>, &Brought, CallDigest),
 ) -> Result<Reply, Refusal> {
     let (bridge, envelope) = (exchange.bridge(), exchange.envelope);
     let (request, definition) = (exchange.request, &call.tool.definition);

@@ -1,6 +1,7 @@
 //! The way to a client of this era: what its job asks ends the request, which the client makes again with the answers.
 
 use serde_json::value::RawValue;
+use taskferry_contract::CallDigest;
 
 use crate::bridge::{Bridge, BridgeError, Carried};
 use crate::mcp::modern::envelope::lacking;
@@ -13,7 +14,7 @@ use crate::mcp::wait::delivery::{Asked, Delivered, Delivery};
 #[derive(Debug)]
 pub(super) struct ReturnDelivery {
     /// Says which call it is.
-    pub(super) call: String,
+    pub(super) call: CallDigest,
     /// What the client can be asked, a JSON object.
     pub(super) capabilities: Box<RawValue>,
 }
@@ -36,7 +37,7 @@ impl Delivery for ReturnDelivery {
                 answers: Vec::new(),
                 log: asked.log.map(ToOwned::to_owned),
             };
-            let sealed = (&carried, &view.owner, self.call.as_str());
+            let sealed = (&carried, &view.owner, &self.call);
             let answer = returned(bridge, asked.request, requests, sealed).await?;
             return Ok(Delivered::ByAnswer(answer));
         }

@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
-use taskferry_contract::Owner;
+use taskferry_contract::{CallDigest, Owner};
 
 use crate::bridge::{Bridge, BridgeError, Call, Carried, Unsealed, Watch};
 use crate::mcp::jsonrpc::{self, RpcError};
@@ -42,7 +42,7 @@ pub(super) async fn returned(
     bridge: &Bridge,
     request: &RawValue,
     asked: InputRequests,
-    (carried, owner, call): (&Carried, &Owner, &str),
+    (carried, owner, call): (&Carried, &Owner, &CallDigest),
 ) -> Result<Answer, BridgeError> {
     let result = InputRequired {
         result_type: "input_required",
@@ -71,7 +71,7 @@ impl Brought {
         bridge: &Bridge,
         request: &RawValue,
         call: &Call<'_>,
-        digest: &str,
+        digest: &CallDigest,
     ) -> Result<Option<Answer>, BridgeError> {
         let known = |key: &str| self.answers.iter().any(|(answered, _)| answered == key);
         let missing: InputRequests = wire::asked_first(call.tool, call.capabilities)
@@ -98,7 +98,7 @@ impl Retry<'_> {
         &self,
         bridge: &Bridge,
         caller: &Caller,
-        call: &str,
+        call: &CallDigest,
     ) -> Result<Brought, Refusal> {
         let mut carried = match &self.request_state {
             None => Carried::default(),

@@ -70,10 +70,10 @@ impl Case {
                 owner: &self.owners[submit.owner],
                 session: None,
             },
-            self.tools[submit.tool].name.as_str(),
+            self.tools[submit.tool].name.as_str().into(),
         );
         match KEYS[usize::from(submit.key)] {
-            "" if submit.share => Alias::identical(scope, call),
+            "" if submit.share => Alias::identical(scope, &call),
             "" => None,
             key => Some(Alias::key(scope, key, call)),
         }
