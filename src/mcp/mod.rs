@@ -34,7 +34,7 @@ use protocol::era::Era;
 pub(crate) use protocol::inbound::{Caller, Facts, Inbound, Repeated, Stated};
 pub(crate) use protocol::reply::{Event, Reply, Says};
 
-/// The protocol edge of one replica.
+/// The protocol edge of one front end.
 #[derive(Debug)]
 pub(crate) struct Mcp {
     bridge: Bridge,

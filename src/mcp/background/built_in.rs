@@ -1,4 +1,4 @@
-//! The tools of our own.
+//! The built-in tools: `task_status`, `task_result` and `task_cancel`.
 
 use std::time::Duration;
 
@@ -9,7 +9,7 @@ use taskferry_contract::{TaskSupport, ToolDefinition};
 /// A `task_status` waits no longer than this, below the 60 s after which many clients give a call up.
 pub(super) const LONGEST_WAIT: Duration = Duration::from_secs(45);
 
-/// A tool of our own.
+/// A built-in tool.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(in crate::mcp) enum BuiltIn {
     Status,

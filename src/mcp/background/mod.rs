@@ -1,5 +1,5 @@
-//! Agents that know no tasks: a call that takes too long for them goes on in the background, as a task. It is answered by
-//! words that tell a model how to go on, and three tools of our own do what the task methods do for others.
+//! For clients that do not know MCP tasks. A call that takes too long is promoted to a task and goes on. Its answer is a
+//! text that tells the model how to get the result, with three built-in tools: `task_status`, `task_result`, `task_cancel`.
 
 mod built_in;
 mod words;
@@ -29,27 +29,27 @@ use built_in::LONGEST_WAIT;
 pub(super) use words::status;
 use words::{promoted, promoted_typed, unfinished};
 
-/// Calls that go on in the background: what they are promoted by, and the tools that they are looked after with.
+/// Promotes slow calls to tasks, and serves the built-in tools for them.
 #[derive(Debug)]
 pub(super) struct Background {
     edge: Edge,
     promotion: Option<Promotion>,
 }
 
-/// Where calls are promoted at all.
+/// How calls are promoted. Absent if `handle_after` is off.
 #[derive(Debug)]
 struct Promotion {
-    /// After this wait.
+    /// How long a call may take before it is promoted (`handle_after`).
     after: Duration,
     tools: Vec<(BuiltIn, Arc<Tool>)>,
-    /// Says once that a worker has a tool of the name of one of these.
+    /// Limits the warning about a worker's tool with the name of a built-in one to one.
     shadowed: Once,
 }
 
 impl Promotion {
     fn new(after: Duration) -> Self {
         let tool = |built_in: BuiltIn| {
-            let tool = Tool::new(built_in.definition()).expect("a schema of our own");
+            let tool = Tool::new(built_in.definition()).expect("the schema of a built-in tool");
             (built_in, Arc::new(tool))
         };
         Self {
@@ -60,13 +60,13 @@ impl Promotion {
     }
 }
 
-/// A tool that is called, and which of our own it is if it is one.
+/// The tool that a call names, and which built-in tool it is, if any.
 pub(super) struct Called {
     pub(super) tool: Arc<Tool>,
     pub(super) built_in: Option<BuiltIn>,
 }
 
-/// A call of a tool of our own.
+/// A call of a built-in tool.
 pub(super) struct BuiltInCall<'a, D> {
     pub(super) built_in: BuiltIn,
     /// Those of the call, which fit the tool's schema.
@@ -74,14 +74,15 @@ pub(super) struct BuiltInCall<'a, D> {
     pub(super) request: &'a RawValue,
     pub(super) progress: Option<ProgressTeller>,
     pub(super) delivery: D,
-    /// What the client may be sent on the way.
+    /// Which messages the client can take before the answer.
     pub(super) client: Addressable,
-    /// The job, if the call brought answers for it.
-    pub(super) resumed: Option<Watch>,
+    /// The watched job, if this call continues an earlier one and brings answers to its questions. `None` in the legacy
+    /// era.
+    pub(super) watch: Option<Watch>,
     pub(super) format: &'static ResultFormat,
 }
 
-/// What the tools of our own take.
+/// The arguments of the built-in tools.
 #[derive(Deserialize)]
 struct Wish {
     task_id: String,
@@ -97,35 +98,39 @@ impl Background {
         }
     }
 
-    /// Whether there are tools of our own for some clients, and none for others.
+    /// Whether the list of tools depends on what the client knows.
     pub(super) fn depends_on_the_client(&self) -> bool {
         self.promotion.is_some()
     }
 
-    /// Our own tools as a client sees them, after the workers': a worker's tool of the same name goes before ours.
+    /// The built-in tools that a client can call. None for a client that knows tasks. A worker's tool of the same name
+    /// hides the built-in one.
     pub(super) fn built_ins(&self, knows_tasks: bool) -> Vec<(BuiltIn, Arc<Tool>)> {
         let Some(promotion) = self.promotion.as_ref().filter(|_| !knows_tasks) else {
             return Vec::new();
         };
         let catalog = self.edge.bridge.catalog();
-        let (shadowed, ours): (Vec<_>, Vec<_>) = promotion
+        let (hidden, visible): (Vec<_>, Vec<_>) = promotion
             .tools
             .iter()
             .cloned()
             .partition(|(built_in, _)| catalog.knows(built_in.name()));
-        if let Some((built_in, _)) = shadowed.first() {
+        if let Some((built_in, _)) = hidden.first() {
             let tool = built_in.name();
             promotion.shadowed.call_once(|| {
-                tracing::warn!(%tool, "a worker registered a tool of this name; it goes before our own, and calls get no handles");
+                tracing::warn!(%tool, "a worker registered a tool with the name of a built-in one, which it hides: slow calls are not promoted to tasks");
             });
         }
-        ours
+        visible
     }
 
     /// The tool of a name, as a client sees it.
     pub(super) async fn find(&self, name: &str, knows_tasks: bool) -> Result<Called, Refusal> {
-        let ours = self.built_ins(knows_tasks);
-        if let Some((built_in, tool)) = ours.into_iter().find(|(ours, _)| ours.name() == name) {
+        let built_ins = self.built_ins(knows_tasks);
+        if let Some((built_in, tool)) = built_ins
+            .into_iter()
+            .find(|(built_in, _)| built_in.name() == name)
+        {
             return Ok(Called {
                 tool,
                 built_in: Some(built_in),
@@ -140,8 +145,9 @@ impl Background {
         })
     }
 
-    /// When a plain call of `tool` is promoted to a task: never for a client that knows tasks, nor without the tools for it.
-    pub(super) fn promotes(&self, tool: &Tool, knows_tasks: bool) -> Option<Deadline> {
+    /// When a plain call of `tool` is promoted to a task. `None` for a client that knows tasks, and while a worker's tool
+    /// hides one of the built-in tools.
+    pub(super) fn promotion_deadline(&self, tool: &Tool, knows_tasks: bool) -> Option<Deadline> {
         let promotion = self.promotion.as_ref()?;
         let definition = &tool.definition;
         (self.built_ins(knows_tasks).len() == BuiltIn::ALL.len()).then(|| Deadline {
@@ -156,7 +162,7 @@ impl Background {
         })
     }
 
-    /// Serves a tool of our own.
+    /// Answers a call of a built-in tool. An unknown task is a tool error, which the model can read.
     pub(super) async fn call<D: Delivery>(
         &self,
         caller: &Caller,
@@ -165,12 +171,12 @@ impl Background {
         let (request, format) = (call.request, call.format);
         let Object(wish): Object<Wish> = serde_json::from_str(call.arguments.as_str())
             .map_err(|error| RpcError::invalid_params(misfit(&error)))?;
-        let served = match wish.task_id.parse() {
-            Ok(id) => self.serve(caller, (id, wish.wait_seconds), call).await,
+        let answered = match wish.task_id.parse() {
+            Ok(id) => self.answer(caller, (id, wish.wait_seconds), call).await,
             Err(_unreadable) => Err(BridgeError::NotFound),
         };
-        match served {
-            // A model can read this, and a JSON-RPC error it may never see.
+        match answered {
+            // A tool error: the model sees it. Many clients do not show it a JSON-RPC error.
             Err(BridgeError::NotFound) => {
                 let text = BridgeError::NotFound.to_string();
                 Ok(Reply::Json((format.write)(
@@ -178,11 +184,11 @@ impl Background {
                     wire::tool_error(&text),
                 )))
             }
-            served => Ok(served?),
+            answered => Ok(answered?),
         }
     }
 
-    async fn serve<D: Delivery>(
+    async fn answer<D: Delivery>(
         &self,
         caller: &Caller,
         (id, wait_seconds): (TaskId, f64),
@@ -191,31 +197,32 @@ impl Background {
         let (request, format, bridge) = (call.request, call.format, &self.edge.bridge);
         match call.built_in {
             BuiltIn::Status => {
-                let watch = match call.resumed {
+                let watch = match call.watch {
                     Some(watch) => watch,
                     None => bridge.tasks().watch(id, &caller.owner).await?,
                 };
                 let longest = LONGEST_WAIT.as_secs_f64();
-                let longest = Duration::from_secs_f64(wait_seconds.clamp(0.0, longest));
+                let wait = Duration::from_secs_f64(wait_seconds.clamp(0.0, longest));
                 let deadline = Deadline {
-                    at: Instant::now() + longest,
+                    at: Instant::now() + wait,
                     then: OnDeadline::Leave,
                     tell: status,
                 };
                 let to = (call.client, call.delivery);
-                let wait = Wait::new(request, watch, format.of_status(), to)
+                let waiting = Wait::new(request, watch, format.of_status(), to)
                     .telling(call.progress, None)
                     .until(Some(deadline));
-                Ok(wait.reply(&self.edge))
+                Ok(waiting.reply(&self.edge))
             }
             BuiltIn::Result => {
                 let view = bridge.tasks().poll_with_outcome(id, &caller.owner).await?;
-                let answer = (format.result)(request, &view);
-                Ok(Reply::Json(answer.unwrap_or_else(|| {
+                let result = (format.result)(request, &view);
+                Ok(Reply::Json(result.unwrap_or_else(|| {
                     (format.write)(request, unfinished(&view))
                 })))
             }
             BuiltIn::Cancel => {
+                // The status says whether it was cancelled or had ended before.
                 let (Cancelled::Now(view) | Cancelled::EndedBefore(view)) =
                     bridge.tasks().cancel(id, &caller.owner).await?;
                 Ok(Reply::Json((format.write)(request, status(&view))))

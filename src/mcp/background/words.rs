@@ -1,4 +1,4 @@
-//! What models are told.
+//! The texts of the built-in tools and of promoted calls, which models read.
 
 use std::borrow::Cow;
 
@@ -9,7 +9,7 @@ use taskferry_contract::{Status, TaskView};
 use crate::mcp::protocol::time::timestamp;
 use crate::mcp::protocol::{standing, wire};
 
-/// What a model is told to wait at a time, s.
+/// How long the texts ask a model to wait at a time, s.
 const WAIT_TOLD: u64 = 30;
 
 /// The result that a call is answered with which goes on in the background.
@@ -84,7 +84,7 @@ struct StructuredStatus<'a> {
 }
 
 fn said(text: &str, view: &TaskView, is_error: bool) -> Value {
-    // What an attempt told that is over is no progress of the next one.
+    // The progress of an earlier attempt is no progress of the next one.
     let runs = view.status != Status::Queued;
     let number = |text: &Option<String>| {
         let text = text.as_deref().filter(|_| runs)?;

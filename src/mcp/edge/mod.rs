@@ -1,4 +1,4 @@
-//! What every part of this folder needs of its replica.
+//! What every part of `mcp` needs of the front end that it runs in.
 
 pub(super) mod stopping;
 
@@ -19,11 +19,11 @@ pub(crate) struct McpSettings {
     pub(crate) stream_after: Duration,
     /// A call by a client that knows no tasks goes on in the background after this wait; never if absent.
     pub(crate) handle_after: Option<Duration>,
-    /// What models are told about this server, if anything.
+    /// The `instructions` of this server for models, if any.
     pub(crate) instructions: Option<String>,
 }
 
-/// The protocol's side of one replica. Cheap to clone.
+/// The protocol's side of one front end. Cheap to clone.
 #[derive(Debug, Clone)]
 pub(super) struct Edge {
     pub(super) bridge: Bridge,

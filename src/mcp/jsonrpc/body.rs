@@ -6,7 +6,7 @@ use taskferry_contract::{MAX_DEPTH, unique_names};
 use crate::mcp::jsonrpc::error::{RpcError, code};
 use crate::mcp::jsonrpc::message::{Malformed, Message, read_message};
 
-/// A body, as far as its first character tells.
+/// A body, by its first character.
 #[derive(Debug)]
 pub(crate) enum Body<'a> {
     /// One message.
@@ -61,7 +61,7 @@ pub(crate) fn refuse_duplicates(body: &[u8]) -> Result<(), RpcError> {
     unique_names(text).map_err(|duplicate| RpcError::invalid_request(duplicate.to_string()))
 }
 
-/// Whether arrays and objects nest deeper than [`MAX_DEPTH`]. What is no JSON may pass: the reader after it tells.
+/// Whether arrays and objects nest deeper than [`MAX_DEPTH`]. Text that is no JSON may pass: the next reader refuses it.
 fn is_too_deep(text: &str) -> bool {
     let mut depth = 0_usize;
     let (mut in_string, mut escaped) = (false, false);

@@ -1,4 +1,4 @@
-//! One message, read and told apart from the others.
+//! Reads one JSON-RPC message: a request, a notification or a response.
 
 use std::borrow::Cow;
 
@@ -16,7 +16,7 @@ pub(crate) enum Message<'a> {
     Request(Request<'a>),
     /// Wants none.
     Notification(Notification<'a>),
-    /// Answers a request of ours.
+    /// Answers a request of this server.
     Response(Response<'a>),
 }
 
@@ -39,7 +39,7 @@ pub(crate) struct Notification<'a> {
     pub(crate) params: Option<&'a RawValue>,
 }
 
-/// An answer from a client to a request of ours.
+/// A client's response to a request of this server.
 #[derive(Debug)]
 pub(crate) struct Response<'a> {
     /// The id of the request, verbatim; absent if the client could not read it.
@@ -78,7 +78,7 @@ pub(crate) struct Malformed<'a> {
     pub(crate) error: RpcError,
 }
 
-/// The members of a message, each unread: a wrong type is told by its name.
+/// The members of a message, each unread: so an error can name the one of the wrong type.
 #[derive(Deserialize)]
 struct Envelope<'a> {
     #[serde(borrow, default, deserialize_with = "present")]

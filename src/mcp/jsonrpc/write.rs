@@ -1,4 +1,4 @@
-//! Messages of ours, as text.
+//! This server's messages, as text.
 
 use serde::Serialize;
 use serde_json::value::RawValue;
@@ -36,7 +36,7 @@ pub(crate) fn failure(id: Option<&RawValue>, error: &impl Serialize) -> String {
     })
 }
 
-/// A request of ours as text.
+/// A request of this server as text.
 pub(crate) fn request(id: &str, method: &str, params: &impl Serialize) -> String {
     #[derive(Serialize)]
     struct Outgoing<'a, T> {

@@ -110,12 +110,12 @@ pub(super) async fn call(exchange: &Exchange<'_>) -> Result<Reply, Refusal> {
             progress: token.map(|token| ProgressTeller::new(token.to_owned())),
             delivery: SessionDelivery::for_call(era, sender, None),
             client: session.client(),
-            resumed: None,
+            watch: None,
             format: &FORMAT,
         };
         return background.call(caller, call).await;
     }
-    // A session tells its client from others.
+    // By its session a client can be told from others.
     let key = meta.idempotency_key.read(false)?;
     let asks = wire::asked_first(&tool, &session.session.capabilities);
     let trace = meta.traceparent.as_deref();
@@ -192,11 +192,11 @@ async fn wait(
     let background = &exchange.era.background;
     let wait = Wait::new(request.id, watch, FORMAT.of_call(), to)
         .telling(progress, log)
-        .until(background.promotes(call.tool, session.knows_tasks()));
+        .until(background.promotion_deadline(call.tool, session.knows_tasks()));
     Ok(wait.reply(&exchange.era.edge))
 }
 
-/// Who is told of the job and asked its questions.
+/// The session that gets messages about the job, and its questions.
 fn requestor(exchange: &Exchange<'_>, token: Option<&RawValue>) -> Requestor {
     Requestor {
         session: exchange.session.id,
@@ -220,7 +220,7 @@ struct CreatedMeta<'a> {
 }
 
 impl<'a> Created<'a> {
-    /// Nothing for a tool that declares none, nor for a task that was there before and has ended.
+    /// `None` for a tool that declares none, and for a task that was there before and has ended.
     fn meta(tool: &'a Tool, view: &TaskView) -> Option<CreatedMeta<'a>> {
         let declared = tool.definition.immediate_response.as_deref();
         declared

@@ -1,4 +1,4 @@
-//! Cancelling requests: a legacy client says so with a notification, on any replica (2025-11-25, Cancellation). A plain
+//! Cancelling requests: a legacy client says so with a notification, at any front end (2025-11-25, Cancellation). A plain
 //! call's job is cancelled; a request that waits for another's job only ends. Tasks are cancelled by `tasks/cancel` alone.
 
 use std::time::Duration;
@@ -23,7 +23,7 @@ struct CancelledParams<'a> {
 /// A request that begins is known for so long until the job behind it is.
 const BEGUN_KEPT: Duration = Duration::from_secs(60);
 
-/// Notes that a call begins: from now on it can be cancelled on any replica, and nothing that was cancelled under its id
+/// Notes that a call begins: from now on it can be cancelled at any front end, and nothing that was cancelled under its id
 /// before has to do with it.
 pub(super) async fn begin_call(exchange: &Exchange<'_>) {
     begin(exchange, BEGUN_KEPT).await;
@@ -37,7 +37,7 @@ pub(super) async fn begin(exchange: &Exchange<'_>, lasts: Duration) {
 }
 
 /// Remembers for `kept` which job stands behind a call, and as whom it holds the job, so that it can be cancelled. True if
-/// that has happened meanwhile, by way of another replica: then it leaves the job here.
+/// that has happened meanwhile, by way of another front end: then it leaves the job here.
 pub(super) async fn remember(
     exchange: &Exchange<'_>,
     watch: &Watch,
@@ -49,7 +49,7 @@ pub(super) async fn remember(
 }
 
 /// Takes a notification. Only one of a cancelled request means anything here, and only if that request began: whoever
-/// serves it learns of it at the next look. An unknown id is ignored (2025-11-25, Cancellation, Error Handling).
+/// serves it learns of it when it next reads the job. An unknown id is ignored (2025-11-25, Cancellation, Error Handling).
 pub(super) async fn notified(
     bridge: &Bridge,
     caller: &Caller,

@@ -55,7 +55,7 @@ impl Described<'_> {
             .unwrap_or_default()
     }
 
-    /// Nothing if it was cancelled, is in a state that nobody knows, or has an id that is too long to be kept.
+    /// `None` if it was cancelled, is in an unknown state, or has an id that is too long to be kept.
     fn status(&self) -> Option<ClientTaskStatus> {
         match self.status.as_ref() {
             _ if self.task_id.len() > LONGEST_ID => None,

@@ -51,7 +51,7 @@ impl Delivery for SessionDelivery {
     async fn ask(&mut self, bridge: &Bridge, asked: Asked<'_>) -> Result<Delivered, BridgeError> {
         let (streams, sender) = (bridge.session_streams(), &mut self.sender);
         let messages = if self.own_stream_first && streams.is_open(sender.session()).await? {
-            sender.begun(bridge, asked.view).await?
+            sender.renew(bridge, asked.view).await?
         } else {
             sender.questions(bridge, asked.view).await?
         };
@@ -101,21 +101,22 @@ impl Delivery for SessionDelivery {
                 None => Ok(false),
             }
         };
-        let (taken_over, cancelled) = tokio::join!(taken_over, self.sender.is_cancelled(bridge));
+        let (taken_over, cancelled) =
+            tokio::join!(taken_over, self.sender.request_was_cancelled(bridge));
         taken_over.unwrap_or(false) || cancelled.unwrap_or(false)
     }
 
-    /// A call that its client took back gets no answer (2025-11-25, Cancellation). A call whose job another caller cancelled
-    /// does.
-    async fn took_back(
+    /// A call that its client cancelled gets no answer (2025-11-25, Cancellation). A call whose job another caller
+    /// cancelled does.
+    async fn must_not_answer(
         &self,
         bridge: &Bridge,
         job: TaskId,
         waiting: Waiting,
     ) -> Result<bool, BridgeError> {
         match waiting {
-            Waiting::Call => self.sender.took_back(bridge, job).await,
-            Waiting::Task | Waiting::Status => self.sender.is_cancelled(bridge).await,
+            Waiting::Call => self.sender.must_not_answer(bridge, job).await,
+            Waiting::Task | Waiting::Status => self.sender.request_was_cancelled(bridge).await,
         }
     }
 
@@ -124,7 +125,7 @@ impl Delivery for SessionDelivery {
     }
 
     fn looked_at(&mut self, job: TaskId) {
-        self.sender.leave(job);
+        self.sender.pause_polls(job);
     }
 
     async fn cancellations(
@@ -136,7 +137,7 @@ impl Delivery for SessionDelivery {
     }
 
     fn forget(&mut self, job: TaskId) -> Vec<Outgoing> {
-        self.sender.forget(job)
+        self.sender.cancel_all_client_tasks(job)
     }
 
     async fn recall(&self, bridge: &Bridge, job: (TaskId, &Owner)) {

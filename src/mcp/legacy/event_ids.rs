@@ -1,5 +1,5 @@
-//! The ids of a stream's events, by which a client finds the stream again, on any replica, after its connection broke
-//! (2025-11-25, transports, Resumability and Redelivery). Nothing is stored for that: an id says how far its stream was told,
+//! The ids of a stream's events, by which a client finds the stream again, at any front end, after its connection broke
+//! (2025-11-25, transports, Resumability and Redelivery). Nothing is stored for that: an id says how far its stream got,
 //! the record of the job the rest.
 
 use base64::Engine as _;
@@ -15,7 +15,7 @@ use crate::mcp::legacy::session::Opened;
 use crate::mcp::protocol::reply::Event;
 use crate::mcp::wait::answers::Waiting;
 
-/// How far a stream was told.
+/// How far a stream got: progress and log.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub(super) struct ResumePoint {
     task: String,
@@ -90,12 +90,12 @@ impl EventIds {
         self.next_id()
     }
 
-    /// Notes what the next event tells of progress.
+    /// Notes the progress that the next event has.
     pub(super) fn tells_progress(&mut self, progress: f64) {
         self.point.progress = Some(progress.to_string());
     }
 
-    /// Notes the place of the log line that the next event tells.
+    /// Notes the place of the log line that the next event has.
     pub(super) fn tells_line(&mut self, place: String) {
         self.point.log = Some(place);
     }

@@ -10,7 +10,7 @@ use crate::mcp::legacy::session::Opened;
 use crate::mcp::legacy::sessions::Sessions;
 use crate::mcp::protocol::inbound::Caller;
 
-/// The legacy era on one replica.
+/// The legacy era on one front end.
 #[derive(Debug)]
 pub(in crate::mcp) struct Legacy {
     pub(super) edge: Edge,

@@ -1,4 +1,4 @@
-//! Responses of a client to requests of ours: answers to questions, and what it says of tasks by which it answers them.
+//! A client's responses to requests of this server: answers to questions, and reports of the tasks by which it answers.
 
 use serde_json::value::RawValue;
 use taskferry_contract::{QuestionRef, TaskId};
@@ -10,7 +10,7 @@ use crate::mcp::legacy::receiver::{About, Receiver};
 use crate::mcp::legacy::session::Opened;
 use crate::mcp::protocol::inbound::Caller;
 
-/// Takes a client's response. One that answers nothing of ours changes nothing.
+/// Takes a client's response. One that answers no request of this server changes nothing.
 pub(super) async fn take(
     bridge: &Bridge,
     caller: &Caller,

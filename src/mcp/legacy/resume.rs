@@ -1,4 +1,4 @@
-//! Going on with a stream whose connection broke, on any replica, from the id of an event.
+//! Going on with a stream whose connection broke, at any front end, from the id of an event.
 
 use serde_json::value::RawValue;
 use taskferry_contract::TaskId;
@@ -47,7 +47,7 @@ impl Legacy {
             let text = "Last-Event-ID is not the id of an event of this session; leave it out to open the session's own stream";
             Refusal::malformed(RpcError::invalid_params(text))
         })?;
-        // Clients come back after the last event too, some for ever; this tells them to stop.
+        // Clients come back after the last event too, some for ever; this makes them stop.
         if point.answers {
             return Ok(Reply::Nothing);
         }
@@ -68,7 +68,7 @@ impl Legacy {
 }
 
 impl Returned<'_> {
-    /// What waits from here on; nothing if the client took the request back.
+    /// What waits from here on. `None` if the client cancelled the request.
     async fn wait(
         self,
         (point, task): (ResumePoint, TaskId),
@@ -80,7 +80,7 @@ impl Returned<'_> {
         } = self;
         let bridge = &era.edge.bridge;
         let sender = QuestionSender::of_request(bridge, session, &point.request);
-        if sender.is_cancelled(bridge).await? {
+        if sender.request_was_cancelled(bridge).await? {
             return Ok(None);
         }
         let requests = bridge.session_requests();
@@ -103,7 +103,7 @@ impl Returned<'_> {
         Ok(Some(wait))
     }
 
-    /// A plain call tells more on the way; it is its session's alone.
+    /// A plain call sends more on the way; it belongs to its session alone.
     async fn wait_for_call(
         self,
         point: &ResumePoint,
@@ -127,7 +127,8 @@ impl Returned<'_> {
         });
         let tool = bridge.catalog().find(&now.tool).await?;
         let background = &self.era.background;
-        let deadline = tool.and_then(|tool| background.promotes(&tool, session.knows_tasks()));
+        let deadline =
+            tool.and_then(|tool| background.promotion_deadline(&tool, session.knows_tasks()));
         watch.seed(now);
         let to = (session.client(), delivery);
         Ok(Wait::new(&point.request, watch, FORMAT.of_call(), to)

@@ -1,4 +1,5 @@
-//! Questions to a legacy client: requests of ours, each sent once, whose answers may come in on any replica.
+//! Sends questions to a legacy client, as JSON-RPC requests of the server. Each is sent once, though several front ends may
+//! have a connection to the client. The answer may come in at any front end.
 
 use std::collections::{HashMap, HashSet};
 
@@ -18,21 +19,23 @@ use crate::mcp::legacy::session::Opened;
 use crate::mcp::protocol::capabilities;
 use crate::mcp::protocol::outgoing::{Method, Outgoing};
 
-/// A connection over which questions go out, and what is to be asked of the tasks by which the client answers them.
+/// A connection to a legacy client that can send it questions. If the client answers by a task of its own, it also sends
+/// the requests that poll this task.
 #[derive(Debug)]
 pub(super) struct QuestionSender {
     id: SenderId,
     session: SessionId,
-    /// What its client can be asked, a JSON object.
+    /// The client's declared `capabilities`, a JSON object.
     capabilities: String,
+    /// Which questions the client may answer by tasks of its own.
     receiver: Receiver,
-    /// The request that it answers, by the name under which the session notes that it was cancelled.
+    /// If this connection answers a request: the digest of its id. The session notes cancelled requests under that.
     request: Option<String>,
     /// The open questions that went out over it, by job and key.
     sent: HashSet<(TaskId, String)>,
-    /// The tasks of the client that it asks for, by job and key.
+    /// The client's own tasks that this connection polls, by job and question key.
     client_tasks: HashMap<(TaskId, String), String>,
-    /// When there is more to send for a job.
+    /// When to poll the client's tasks of a job next.
     due: HashMap<TaskId, Instant>,
 }
 
@@ -50,7 +53,7 @@ impl QuestionSender {
         }
     }
 
-    /// That of a request.
+    /// The connection that answers this request.
     pub(super) fn of_request(bridge: &Bridge, session: &Opened, request: &RawValue) -> Self {
         Self {
             request: Some(digest(request)),
@@ -63,20 +66,19 @@ impl QuestionSender {
         &self.id
     }
 
-    /// Whose connection it is.
     pub(super) fn session(&self) -> SessionId {
         self.session
     }
 
-    /// Whether the client took back the request that is answered here.
-    pub(super) async fn is_cancelled(&self, bridge: &Bridge) -> Result<bool, BridgeError> {
+    /// Whether the client cancelled the request that this connection answers.
+    pub(super) async fn request_was_cancelled(&self, bridge: &Bridge) -> Result<bool, BridgeError> {
         let note = self.note(bridge).await?;
         Ok(note.is_some_and(|note| note.cancelled))
     }
 
-    /// Whether the client took back the call that is answered here, whose job was cancelled. It may have begun another under
-    /// the same id since, which must not get this answer.
-    pub(super) async fn took_back(
+    /// Whether a cancelled job must not be answered over this connection: the client cancelled this request, or has used
+    /// its id for another call since.
+    pub(super) async fn must_not_answer(
         &self,
         bridge: &Bridge,
         job: TaskId,
@@ -93,10 +95,10 @@ impl QuestionSender {
         note.await.map(Some)
     }
 
-    /// What there is to send for the open questions of a job: those that nobody has sent yet and this client can be asked,
-    /// as requests, and what is to be asked of the client's tasks. The id of each says where its response belongs:
-    /// `<task id>/<key>`, and for a client's task `/get/<n>` or `/result/<n>` after that. To be called every few seconds
-    /// while questions are open, or the right to send is lost; and whenever something is [due](Self::due).
+    /// The messages to send now for the open questions of a job. First, the questions that no connection has sent and that
+    /// this client can be asked. Second, polls of tasks by which the client answers. Call this every few seconds while
+    /// questions are open, or this connection loses its right to send; and when [`due`](Self::due) says so. The request id
+    /// tells where the response belongs: `<task id>/<question key>`, with `/get/<n>` or `/result/<n>` behind it for a poll.
     pub(super) async fn questions(
         &mut self,
         bridge: &Bridge,
@@ -104,16 +106,17 @@ impl QuestionSender {
     ) -> Result<Vec<Outgoing>, BridgeError> {
         let open = bridge.questions().open(view.id).await?;
         self.forget_answered(view.id, &open);
-        self.put_all(bridge, view, open).await
+        self.messages_for(bridge, view, open).await
     }
 
-    /// The same of the questions alone that were begun over this connection, so that they stay here.
-    pub(super) async fn begun(
+    /// As [`questions`](Self::questions), but only for those that this connection has already sent or polls. So it keeps
+    /// the right to send them, and takes no new ones.
+    pub(super) async fn renew(
         &mut self,
         bridge: &Bridge,
         view: &TaskView,
     ) -> Result<Vec<Outgoing>, BridgeError> {
-        self.leave(view.id);
+        self.pause_polls(view.id);
         let is_here = |(job, _): &(TaskId, String)| *job == view.id;
         if !self
             .sent
@@ -126,7 +129,7 @@ impl QuestionSender {
         let mut open = bridge.questions().open(view.id).await?;
         self.forget_answered(view.id, &open);
         open.retain(|question| self.has_begun(view.id, &question.key));
-        self.put_all(bridge, view, open).await
+        self.messages_for(bridge, view, open).await
     }
 
     fn has_begun(&self, id: TaskId, key: &str) -> bool {
@@ -134,7 +137,7 @@ impl QuestionSender {
         self.sent.contains(&question) || self.client_tasks.contains_key(&question)
     }
 
-    /// Drops what is known of questions of a job that are open no more.
+    /// Forgets the questions of a job that are no longer open.
     fn forget_answered(&mut self, id: TaskId, open: &[Question]) {
         let stays = |(job, key): &(TaskId, String)| {
             *job != id || open.iter().any(|question| question.key == *key)
@@ -143,32 +146,33 @@ impl QuestionSender {
         self.client_tasks.retain(|question, _| stays(question));
     }
 
-    async fn put_all(
+    async fn messages_for(
         &mut self,
         bridge: &Bridge,
         view: &TaskView,
         questions: Vec<Question>,
     ) -> Result<Vec<Outgoing>, BridgeError> {
         let mut messages = Vec::new();
-        self.leave(view.id);
+        self.pause_polls(view.id);
         for question in questions {
-            // The job may be another session's of the same caller, whose client can be asked more.
+            // The job may come from another session of the same owner. That session's client may have declared more than
+            // this one.
             if !capabilities::missing_to_be_asked(&question.request, &self.capabilities).is_empty()
             {
                 continue;
             }
             let sent = match &question.client_task {
                 Some(task) if task.session == self.session => {
-                    self.ask_client_task(bridge, view, &question.key).await?
+                    self.poll_client_task(bridge, view, &question.key).await?
                 }
-                _ => self.put(bridge, view, &question).await?,
+                _ => self.request_for(bridge, view, &question).await?,
             };
             messages.extend(sent);
         }
         Ok(messages)
     }
 
-    async fn put(
+    async fn request_for(
         &mut self,
         bridge: &Bridge,
         view: &TaskView,
@@ -193,7 +197,7 @@ impl QuestionSender {
         })
     }
 
-    async fn ask_client_task(
+    async fn poll_client_task(
         &mut self,
         bridge: &Bridge,
         view: &TaskView,
@@ -216,6 +220,7 @@ impl QuestionSender {
         let Some(poll) = now else {
             return Ok(None);
         };
+        // `fetch`: the client's task has ended, so ask for its result; else for its status.
         let method = if poll.fetch {
             Method::TaskResult
         } else {
@@ -229,7 +234,7 @@ impl QuestionSender {
     }
 
     /// Whether the client's own tasks can be cancelled.
-    pub(super) fn cancels(&self) -> bool {
+    pub(super) fn can_cancel_client_tasks(&self) -> bool {
         self.receiver.cancels()
     }
 
@@ -253,27 +258,27 @@ impl QuestionSender {
         Ok(dropped.into_iter().map(cancel).collect())
     }
 
-    /// Sends nothing more for a job until its questions are looked at again, here or over another connection.
-    pub(super) fn leave(&mut self, id: TaskId) {
+    /// Polls the client's tasks of a job no more, until its questions are read again, here or over another connection.
+    pub(super) fn pause_polls(&mut self, id: TaskId) {
         self.due.remove(&id);
     }
 
-    /// Has nothing more to do with a job that ended, once the [cancellations](Self::cancellations) are out.
-    pub(super) fn ended(&mut self, id: TaskId) {
-        self.leave(id);
+    /// Forgets a job that has ended. Call after [`cancellations`](Self::cancellations).
+    pub(super) fn forget_job(&mut self, id: TaskId) {
+        self.pause_polls(id);
         self.forget_answered(id, &[]);
     }
 
-    /// Has nothing more to do with any job: another connection sends by now.
-    pub(super) fn stop(&mut self) {
+    /// Forgets all jobs: another connection of the session sends now.
+    pub(super) fn forget_all(&mut self) {
         self.sent.clear();
         self.client_tasks.clear();
         self.due.clear();
     }
 
-    /// Cancels the client's tasks for a job whose record is gone, as far as they are known here.
-    pub(super) fn forget(&mut self, id: TaskId) -> Vec<Outgoing> {
-        self.leave(id);
+    /// Cancels the client's tasks of a job whose record is gone, as far as this connection knows them.
+    pub(super) fn cancel_all_client_tasks(&mut self, id: TaskId) -> Vec<Outgoing> {
+        self.pause_polls(id);
         self.sent.retain(|(job, _)| *job != id);
         let known = self.client_tasks.extract_if(|(job, _), _| *job == id);
         let cancels = self.receiver.cancels();
@@ -294,7 +299,7 @@ impl QuestionSender {
         }
     }
 
-    /// Gives what was sent for a job and has no response back, for another connection to send.
+    /// Lets other connections send again the questions that this one sent and that have no response.
     pub(super) async fn recall(&self, bridge: &Bridge, (id, owner): (TaskId, &Owner)) {
         bridge.questions().recall(id, owner, &self.id).await;
     }
@@ -318,7 +323,8 @@ fn request_of(
     let method = stored.string("method")?;
     let params = stored.get("params").unwrap_or("{}");
     let mut params = RawObject::parse(params).ok()?;
-    // Required in this era (2025-11-25, Elicitation, URL Mode), and unique, which a tool's definition cannot make it.
+    // URL mode needs an `elicitationId` in this era (2025-11-25, Elicitation, URL Mode). It must be unique, so a tool's
+    // definition cannot contain it: the request id serves.
     if params.get("mode") == Some("\"url\"") && params.get("elicitationId").is_none() {
         params.set("elicitationId", &id);
     }
@@ -338,7 +344,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_known_of_a_question_goes_with_it() {
+    fn an_answered_question_is_forgotten() {
         let shard = Shards::default().all().next().unwrap();
         let [job, other] = [(); 2].map(|()| TaskId::random(shard));
         let questions = [(job, "a"), (job, "b"), (other, "a")];
@@ -361,7 +367,7 @@ mod tests {
         sender.forget_answered(job, &[open]);
         let [a, b, elsewhere] = questions;
         assert!(sender.has_begun(a.0, &a.1) && !sender.has_begun(b.0, &b.1));
-        sender.ended(job);
+        sender.forget_job(job);
         assert_eq!(sender.sent, HashSet::from([elsewhere.clone()]));
         assert_eq!(sender.client_tasks.keys().collect::<Vec<_>>(), [&elsewhere]);
     }

@@ -1,4 +1,4 @@
-//! What one replica knows of the sessions that are used here.
+//! What this front end knows of the sessions that are used here.
 
 use std::collections::HashMap;
 use std::convert::Infallible;
@@ -10,10 +10,10 @@ use tokio::sync::mpsc;
 
 use crate::bridge::Bridge;
 
-/// With fewer touched sessions than this, old ones are not looked for.
+/// With fewer touched sessions than this, old ones are not removed.
 const SWEPT_FROM: usize = 10_000;
 
-/// When this replica last told Redis that a session is in use: a request reads its session, but only a few write.
+/// When this front end last wrote to Redis that a session is in use: a request reads its session, but only a few write.
 #[derive(Debug)]
 pub(super) struct Sessions {
     idle: Duration,
@@ -103,7 +103,7 @@ impl Sessions {
         !self.streams().is_empty()
     }
 
-    /// Tells the session's stream, if it is here, to look at a task. One that is too busy looks by itself soon.
+    /// Makes the session's stream, if it is here, read a task again. One that is too busy does so by itself soon.
     pub(super) fn ring(&self, id: SessionId, task: TaskId) {
         if let Some(open) = self.streams().get(&id) {
             let _looks_by_itself = open.rings.try_send(task);

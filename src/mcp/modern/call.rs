@@ -74,7 +74,7 @@ pub(super) async fn call(exchange: &Exchange<'_>) -> Result<Reply, Refusal> {
             progress: envelope.progress_teller(),
             delivery: exchange.delivery(call_digest),
             client: envelope.client(),
-            resumed: job,
+            watch: job,
             format: &FORMAT,
         };
         return background.call(caller, call).await;
@@ -135,7 +135,7 @@ async fn carry(
     let background = &exchange.era.background;
     let wait = Wait::new(request.id, watch, FORMAT.of_call(), to)
         .telling(envelope.progress_teller(), log)
-        .until(background.promotes(call.tool, envelope.takes_tasks))
+        .until(background.promotion_deadline(call.tool, envelope.takes_tasks))
         .cancelled_with_its_client()
         .or_by_a_task(as_task);
     Ok(wait.reply(&exchange.era.edge))

@@ -20,7 +20,7 @@ pub(super) struct ReturnDelivery {
 }
 
 impl Delivery for ReturnDelivery {
-    /// By nothing if the job asks no longer, or others of the same caller are asked.
+    /// `None` if the job asks no longer, or other clients of the same caller are asked.
     async fn ask(&mut self, bridge: &Bridge, asked: Asked<'_>) -> Result<Delivered, BridgeError> {
         let (view, watch, declared) = (asked.view, asked.watch, self.capabilities.get());
         let nothing = || Ok(Delivered::ByMessages(Vec::new()));

@@ -9,7 +9,7 @@ use crate::mcp::jsonrpc::Request;
 use crate::mcp::modern::envelope::Envelope;
 use crate::mcp::protocol::inbound::{Caller, Facts};
 
-/// The modern era on one replica.
+/// The modern era on one front end.
 #[derive(Debug)]
 pub(in crate::mcp) struct Modern {
     pub(super) edge: Edge,

@@ -59,13 +59,13 @@ pub(super) struct Brought {
     pub(super) job: Option<Watch>,
     /// Answers that were given before there is a job: key and JSON.
     pub(super) answers: Vec<(String, String)>,
-    /// The place of the job's log line that was told last.
+    /// The place of the job's log line that was sent last.
     pub(super) log: Option<String>,
 }
 
 impl Brought {
-    /// The answer that asks what is asked first of a tool's callers and was not answered yet; nothing if nothing is
-    /// missing, or the client cannot be asked it.
+    /// The answer that asks what is asked first of a tool's callers and was not answered yet. `None` if nothing is missing,
+    /// or the client cannot be asked it.
     pub(super) async fn ask_first(
         &self,
         bridge: &Bridge,

@@ -182,7 +182,7 @@ impl Subscription {
             } else {
                 Ok(Vec::new())
             };
-            // A store that cannot be read is looked at again by the next turn.
+            // If the store cannot be read now, the next turn reads it again.
             let Ok(questions) = questions else { continue };
             let questions = input_requests(questions, self.capabilities.get());
             let state = Shown::of(&view, &questions);
@@ -261,7 +261,7 @@ impl Subscription {
     }
 }
 
-/// What a change must touch to be told: progress alone is none.
+/// The fields whose change is sent to a subscriber: progress alone is not.
 #[derive(PartialEq)]
 struct Shown {
     status: Status,

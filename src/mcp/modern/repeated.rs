@@ -1,5 +1,6 @@
-//! What is said of a request a second time, outside of its body, must be what the body says (2026-07-28, Streamable HTTP,
-//! Request Metadata). A transport that has no place for that leaves it out, and then nothing is compared.
+//! A modern client repeats parts of the body in headers, so that proxies can route without reading it (2026-07-28,
+//! Streamable HTTP, Request Metadata). This checks that headers and body agree. A transport without headers gives
+//! `repeated: None`; then only the revision is checked, if the transport states one.
 
 use std::borrow::Cow;
 
@@ -12,20 +13,20 @@ use crate::mcp::jsonrpc::{RpcError, code};
 use crate::mcp::protocol::inbound::{Facts, Stated};
 use crate::mcp::protocol::refusal::Refusal;
 
-/// The headers by which HTTP says it.
-const REVISION: &str = "mcp-protocol-version";
+/// The names of the headers.
+const REVISION: &str = "MCP-Protocol-Version";
 const METHOD: &str = "Mcp-Method";
 const NAME: &str = "Mcp-Name";
 
-/// Whether it must be said.
+/// Whether a request must have the header.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Presence {
     Required,
-    /// Clients exist that leave it out.
+    /// Some clients leave it out, so its absence is accepted.
     Optional,
 }
 
-/// Refuses a request that is said to be of another revision than its body says.
+/// Refuses a request whose revision header differs from its body.
 pub(super) fn expect_revision(facts: &Facts<'_>, expected: &str) -> Result<(), Refusal> {
     let presence = match facts.repeated {
         Some(_) => Presence::Required,
@@ -33,23 +34,23 @@ pub(super) fn expect_revision(facts: &Facts<'_>, expected: &str) -> Result<(), R
     };
     compare(
         REVISION,
-        plain(REVISION, facts.revision)?,
+        raw_header(REVISION, facts.revision)?,
         expected,
         presence,
     )
 }
 
-/// Refuses a request that is said to be of another method than its body says. A method is never encoded: only names and
-/// parameters are.
+/// Refuses a request whose method header differs from its body. The header of a method is never base64-encoded; those of
+/// names and parameters may be.
 pub(super) fn expect_method(facts: &Facts<'_>, expected: &str) -> Result<(), Refusal> {
     let Some(repeated) = &facts.repeated else {
         return Ok(());
     };
-    let method = plain(METHOD, repeated.method)?;
+    let method = raw_header(METHOD, repeated.method)?;
     compare(METHOD, method, expected, Presence::Required)
 }
 
-/// Refuses a request that is said to be about another tool or task than its body says.
+/// Refuses a request whose name header (tool name or task id) differs from its body.
 pub(super) fn expect_name(
     facts: &Facts<'_>,
     expected: &str,
@@ -58,11 +59,12 @@ pub(super) fn expect_name(
     let Some(repeated) = &facts.repeated else {
         return Ok(());
     };
-    let name = decoded(NAME, repeated.name)?;
+    let name = decoded_header(NAME, repeated.name)?;
     compare(NAME, name.as_deref(), expected, presence)
 }
 
-/// Refuses a call whose arguments are said to be others than its body says.
+/// Refuses a call whose parameter headers differ from the arguments in its body. `mirrored` lists which arguments have a
+/// header.
 pub(super) fn expect_parameters(
     facts: &Facts<'_>,
     mirrored: &[Mirrored],
@@ -71,7 +73,7 @@ pub(super) fn expect_parameters(
     let Some(repeated) = facts.repeated.as_ref().filter(|_| !mirrored.is_empty()) else {
         return Ok(());
     };
-    // What is not JSON is told by the check against the schema.
+    // The schema check, which comes next, refuses arguments that are not JSON.
     let Ok(arguments) = serde_json::from_str::<&RawValue>(arguments.as_str()) else {
         return Ok(());
     };
@@ -105,48 +107,49 @@ fn compare(
 
 fn expect_parameter(name: &str, stated: Stated<'_>, argument: Option<&str>) -> Result<(), Refusal> {
     let Some(json) = argument else {
-        return match decoded(name, stated)? {
+        return match decoded_header(name, stated)? {
             None => Ok(()),
             Some(_) => Err(mismatch(format!(
-                "the header {name} repeats an argument that is not there"
+                "the header {name} is set, but the body has no such argument"
             ))),
         };
     };
+    // The first character tells the JSON type.
     match json.chars().next() {
         Some('"') => match serde_json::from_str::<String>(json) {
-            Ok(text) => repeats(name, stated, |value| value == text),
-            // The check against the schema tells of it.
+            Ok(text) => expect_same_argument(name, stated, |value| value == text),
+            // The schema check refuses a string that is not Unicode.
             Err(_not_unicode) => Ok(()),
         },
-        Some('-' | '0'..='9') => repeats(name, stated, |value| {
+        Some('-' | '0'..='9') => expect_same_argument(name, stated, |value| {
             value == json || same_number(value, json)
         }),
-        Some('t' | 'f') => repeats(name, stated, |value| value == json),
-        // The check against the schema refuses it: only plain values are mirrored.
+        Some('t' | 'f') => expect_same_argument(name, stated, |value| value == json),
+        // Objects and arrays have no header: the schema check refuses them where a header is declared.
         _ => Ok(()),
     }
 }
 
-/// Refuses what does not repeat its argument, without saying what either is.
-fn repeats(
+/// Refuses a header that differs from its argument. The message shows neither, since arguments may be secret.
+fn expect_same_argument(
     name: &str,
     stated: Stated<'_>,
     is_same: impl FnOnce(&str) -> bool,
 ) -> Result<(), Refusal> {
-    match decoded(name, stated)? {
+    match decoded_header(name, stated)? {
         Some(value) if is_same(&value) => Ok(()),
         Some(_) => Err(mismatch(format!(
             "the header {name} says something else than the argument that it repeats"
         ))),
         None => Err(mismatch(format!(
-            "the header {name} is missing, which repeats an argument"
+            "the header {name} is missing: the body has the argument that it must repeat"
         ))),
     }
 }
 
-/// What is said, decoded.
-fn decoded<'a>(name: &str, stated: Stated<'a>) -> Result<Option<Cow<'a, str>>, Refusal> {
-    let Some(text) = plain(name, stated)? else {
+/// The value of a header, with base64 decoded. `None` if it is absent.
+fn decoded_header<'a>(name: &str, stated: Stated<'a>) -> Result<Option<Cow<'a, str>>, Refusal> {
+    let Some(text) = raw_header(name, stated)? else {
         return Ok(None);
     };
     decode(text)
@@ -154,8 +157,8 @@ fn decoded<'a>(name: &str, stated: Stated<'a>) -> Result<Option<Cow<'a, str>>, R
         .ok_or_else(|| mismatch(format!("the header {name} is not valid base64 of UTF-8")))
 }
 
-/// What is said, as it is.
-fn plain<'a>(name: &str, stated: Stated<'a>) -> Result<Option<&'a str>, Refusal> {
+/// The value of a header as it was sent. `None` if it is absent. An error if it occurs twice or is not ASCII.
+fn raw_header<'a>(name: &str, stated: Stated<'a>) -> Result<Option<&'a str>, Refusal> {
     match stated {
         Stated::Absent => Ok(None),
         Stated::Once(text) => Ok(Some(text)),
@@ -168,7 +171,8 @@ fn plain<'a>(name: &str, stated: Stated<'a>) -> Result<Option<&'a str>, Refusal>
     }
 }
 
-/// Whether two texts are the same number: digit by digit if both are written as whole numbers.
+/// Whether two texts are the same number. Whole numbers are compared by their digits: as floating-point numbers, large ones
+/// would seem equal.
 fn same_number(one: &str, other: &str) -> bool {
     if let (Some(one), Some(other)) = (whole_number(one), whole_number(other)) {
         return one == other;
@@ -179,7 +183,7 @@ fn same_number(one: &str, other: &str) -> bool {
     }
 }
 
-/// Whether a whole number is negative, and its digits.
+/// The sign and the digits of a whole number, without leading zeros. `None` if it is not one.
 fn whole_number(text: &str) -> Option<(bool, &str)> {
     let digits = text.strip_prefix('-').unwrap_or(text);
     let is_whole = !digits.is_empty() && digits.bytes().all(|byte| byte.is_ascii_digit());
@@ -191,7 +195,7 @@ fn mismatch(message: String) -> Refusal {
     Refusal::malformed(RpcError::new(code::HEADER_MISMATCH, message))
 }
 
-/// Undoes the base64 sentinel.
+/// Decodes `=?base64?…?=`; any other text stays as it is. `None` if the base64 or its UTF-8 is broken.
 fn decode(text: &str) -> Option<Cow<'_, str>> {
     match text
         .strip_prefix("=?base64?")
@@ -210,22 +214,22 @@ mod tests {
     use super::*;
     use crate::mcp::protocol::inbound::Repeated;
 
-    fn said(repeated: Repeated<'_>) -> Facts<'_> {
+    fn with_headers(repeated: Repeated<'_>) -> Facts<'_> {
         Facts {
             repeated: Some(repeated),
             ..Facts::default()
         }
     }
 
-    fn named(name: Stated<'_>) -> Facts<'_> {
-        said(Repeated {
+    fn with_name(name: Stated<'_>) -> Facts<'_> {
+        with_headers(Repeated {
             name,
             ..Repeated::default()
         })
     }
 
-    fn of_method(method: Stated<'_>) -> Facts<'_> {
-        said(Repeated {
+    fn with_method(method: Stated<'_>) -> Facts<'_> {
+        with_headers(Repeated {
             method,
             ..Repeated::default()
         })
@@ -233,15 +237,15 @@ mod tests {
 
     #[test]
     fn encoded_values_are_compared_decoded() {
-        let facts = named(Stated::Once("=?base64?SGVsbG8sIOS4lueVjA==?="));
+        let facts = with_name(Stated::Once("=?base64?SGVsbG8sIOS4lueVjA==?="));
         assert!(expect_name(&facts, "Hello, 世界", Presence::Required).is_ok());
         assert!(expect_name(&facts, "hello", Presence::Optional).is_err());
-        let facts = named(Stated::Once("=?base64?%%%?="));
+        let facts = with_name(Stated::Once("=?base64?%%%?="));
         assert!(expect_name(&facts, "x", Presence::Optional).is_err());
     }
 
     #[test]
-    fn mirrored_parameters_are_repeated_and_nothing_else_is() {
+    fn a_parameter_header_must_equal_its_argument() {
         let parameter = Mirrored {
             path: vec!["v".to_owned()],
             header: "Mcp-Param-V".to_owned(),
@@ -255,7 +259,7 @@ mod tests {
                 ..Repeated::default()
             };
             let mirrored = std::slice::from_ref(&parameter);
-            expect_parameters(&said(repeated), mirrored, &arguments.into()).is_ok()
+            expect_parameters(&with_headers(repeated), mirrored, &arguments.into()).is_ok()
         };
         for (header, arguments) in [
             (Some("a"), r#"{"v":"a"}"#),
@@ -301,24 +305,24 @@ mod tests {
 
     #[test]
     fn what_is_required_must_be_said_once() {
-        let absent = named(Stated::Absent);
+        let absent = with_name(Stated::Absent);
         assert!(expect_name(&absent, "echo", Presence::Required).is_err());
         assert!(expect_name(&absent, "echo", Presence::Optional).is_ok());
         assert!(expect_method(&absent, "ping").is_err());
-        let once = named(Stated::Once("echo"));
+        let once = with_name(Stated::Once("echo"));
         assert!(expect_name(&once, "echo", Presence::Required).is_ok());
-        assert!(expect_method(&of_method(Stated::Once("ping")), "ping").is_ok());
-        let several = named(Stated::Several(Some("echo")));
+        assert!(expect_method(&with_method(Stated::Once("ping")), "ping").is_ok());
+        let several = with_name(Stated::Several(Some("echo")));
         assert!(expect_name(&several, "echo", Presence::Required).is_err());
-        let several = of_method(Stated::Several(Some("ping")));
+        let several = with_method(Stated::Several(Some("ping")));
         assert!(expect_method(&several, "ping").is_err());
     }
 
     #[test]
     fn a_method_is_not_encoded() {
-        let encoded = of_method(Stated::Once("=?base64?cGluZw==?="));
+        let encoded = with_method(Stated::Once("=?base64?cGluZw==?="));
         assert!(expect_method(&encoded, "ping").is_err());
-        let unreadable = of_method(Stated::Unreadable);
+        let unreadable = with_method(Stated::Unreadable);
         assert!(expect_method(&unreadable, "p\u{ef}ng").is_err());
     }
 

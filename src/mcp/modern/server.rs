@@ -10,7 +10,7 @@ use crate::mcp::protocol::refusal::Refusal;
 use crate::mcp::protocol::wire::{self, ListedTool};
 use crate::mcp::protocol::{LEGACY, MODERN, TASKS_EXTENSION};
 
-/// How long a client may keep what it was told of this server and its tools, ms.
+/// How long a client may keep what it read about this server and its tools, ms.
 const DISCOVER_TTL_MS: u64 = 60_000;
 const TOOLS_TTL_MS: u64 = 5_000;
 
@@ -41,7 +41,7 @@ pub(super) fn tools(exchange: &Exchange<'_>) -> Result<String, Refusal> {
         result_type: "complete",
         tools: tools.iter().map(|tool| ListedTool::new(tool)).collect(),
         ttl_ms: TOOLS_TTL_MS,
-        // With tools of our own the list depends on what the client declares.
+        // With built-in tools the list depends on what the client declares.
         cache_scope: if background.depends_on_the_client() {
             "private"
         } else {

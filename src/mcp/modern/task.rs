@@ -18,7 +18,7 @@ use crate::mcp::protocol::time::timestamp;
 use crate::mcp::protocol::wire::{self, Outcome};
 use crate::mcp::protocol::{pace, standing};
 
-/// A task as `tools/call` creates it, `tasks/get` shows it, and a subscription tells of it.
+/// A task as `tools/call` creates it, and as `tasks/get` and a subscription show it.
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
 pub(super) struct ModernTask<'a, M = ResultMeta> {
@@ -75,7 +75,7 @@ impl<'a, M> ModernTask<'a, M> {
         }
     }
 
-    /// The task as a subscription tells of it.
+    /// The task as a subscription shows it.
     pub(super) fn notified(view: &'a TaskView, questions: InputRequests, meta: M) -> Self {
         Self::new(None, view, meta).detailed(view, questions)
     }
@@ -166,7 +166,7 @@ pub(super) async fn cancel(exchange: &Exchange<'_>) -> Result<(), Refusal> {
     Ok(())
 }
 
-/// The task a request names. A client that takes no tasks is told so before anything else, even for an unknown id.
+/// The task a request names. A client that takes no tasks gets that error before any other, even for an unknown id.
 fn named_task<'a>(exchange: &Exchange<'a>) -> Result<(TaskId, TaskParams<'a>), Refusal> {
     exchange.envelope.require_tasks()?;
     let params: TaskParams<'a> = exchange.request.params()?;

@@ -3,8 +3,8 @@
 /// Whole numbers up to here have all their digits; beyond, an exponent is easier to read.
 const EXACT: f64 = 1e15;
 
-/// Progress as a tool told it, and what it counts towards: "7 of 20", "7.5 of 20", "7"; "35 %" of a total of 1. Nothing if
-/// there is no number. A total that nothing can count towards is left out.
+/// Progress as a tool reported it, and what it counts towards: "7 of 20", "7.5 of 20", "7"; "35 %" of a total of 1. `None`
+/// if there is no number. A total that nothing can count towards is left out.
 pub(crate) fn amount(progress: Option<&str>, total: Option<&str>) -> Option<String> {
     let number = |text: &str| text.parse().ok().filter(|number: &f64| number.is_finite());
     let progress = progress.and_then(number)?;

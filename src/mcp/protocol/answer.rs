@@ -10,7 +10,7 @@ use crate::mcp::protocol::call_line::CallLine;
 #[derive(Debug)]
 pub(crate) struct Answer {
     pub(crate) body: String,
-    /// What kind of error it is; nothing if it is none.
+    /// What kind of error it is. `None` if it is none.
     pub(crate) refusal: Option<RefusalKind>,
     /// A legacy session that this answer opens.
     pub(crate) session: Option<SessionId>,

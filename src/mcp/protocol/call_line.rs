@@ -21,7 +21,7 @@ const LONGEST_NAME: usize = 64;
 #[derive(Debug, Default)]
 pub(crate) struct CallLine {
     task: Option<TaskId>,
-    /// Nothing if such lines are not wanted.
+    /// `None` if such lines are not wanted.
     begun: Option<Box<Begun>>,
 }
 

@@ -73,7 +73,7 @@ fn remove(object: &mut Map<String, Value>, path: &[&str]) {
     }
 }
 
-/// What a client must declare to be sent a request; nothing if no client is asked by this method.
+/// What a client must declare to be sent a request. `None` if this method does not ask a client.
 pub(crate) fn needed(method: &str, params: &RawValue) -> Option<Map<String, Value>> {
     let params: Value = serde_json::from_str(params.get()).unwrap_or_default();
     Some(AskCapability::needed(method, &params)?.as_declared())

@@ -30,7 +30,7 @@ impl<'de: 'a, 'a> Deserialize<'de> for GivenKey<'a> {
 struct Text<'a>(#[serde(borrow)] Cow<'a, str>);
 
 impl<'a> GivenKey<'a> {
-    /// The key, if there is one. `open` says that nothing tells the caller from others.
+    /// The key, if there is one. `open` says that this caller cannot be told from others.
     pub(crate) fn read(self, open: bool) -> Result<Option<Cow<'a, str>>, RpcError> {
         let Some(given) = self.0 else {
             return Ok(None);

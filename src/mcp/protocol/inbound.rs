@@ -26,7 +26,7 @@ pub(crate) struct Facts<'a> {
     pub(crate) session: Stated<'a>,
     /// The id of the last event that the client got of the stream that it wants to go on with; empty for none.
     pub(crate) last_event: Stated<'a>,
-    /// What of the body is said a second time. Nothing if the transport has no place for it: then it need not be said.
+    /// The parts of the body that headers repeat. `None` if the transport has no headers: then nothing is compared.
     pub(crate) repeated: Option<Repeated<'a>>,
 }
 
@@ -66,7 +66,7 @@ pub(crate) enum Stated<'a> {
 }
 
 impl<'a> Stated<'a> {
-    /// Of all that a client said, each nothing if it cannot be read.
+    /// Of all that a client said, each `None` if it cannot be read.
     pub(crate) fn of(said: impl IntoIterator<Item = Option<&'a str>>) -> Self {
         let mut said = said.into_iter();
         match (said.next(), said.next()) {

@@ -18,7 +18,7 @@ pub(crate) struct LogTeller {
     meta: Option<Value>,
 }
 
-/// A line to be told.
+/// A log line to be sent.
 #[derive(Debug)]
 pub(crate) struct Line {
     /// Its place in the log.
@@ -48,7 +48,7 @@ impl LogTeller {
         }
     }
 
-    /// From the level on that a session has set when lines are told.
+    /// From the level on that the session has set when lines are sent.
     pub(crate) fn of_session(self, session: SessionId) -> Self {
         Self {
             session: Some(session),
@@ -64,17 +64,17 @@ impl LogTeller {
         }
     }
 
-    /// With the place of the line that was told last.
+    /// With the place of the line that was sent last.
     pub(crate) fn after(self, told: Option<String>) -> Self {
         Self { told, ..self }
     }
 
-    /// The place of the line that was told last.
+    /// The place of the line that was sent last.
     pub(crate) fn told(&self) -> Option<&str> {
         self.told.as_deref()
     }
 
-    /// The notifications of what has not been told yet; all of it again if this fails.
+    /// The notifications of lines that have not been sent yet; all of them again if this fails.
     pub(crate) async fn tell(
         &mut self,
         bridge: &Bridge,

@@ -1,4 +1,4 @@
-//! Progress notifications of one request: told once each, and only ever growing.
+//! Progress notifications of one request: each is sent once, and they only ever grow.
 
 use serde::de::Error as _;
 use serde::{Deserialize, Deserializer, Serialize};
@@ -72,7 +72,7 @@ impl ProgressTeller {
         }
     }
 
-    /// With what was told before.
+    /// With what was sent before.
     pub(crate) fn after(self, told: Option<f64>) -> Self {
         Self {
             told: told.unwrap_or(self.told),
@@ -80,15 +80,15 @@ impl ProgressTeller {
         }
     }
 
-    /// What was told last.
+    /// What was sent last.
     pub(crate) fn told(&self) -> f64 {
         self.told
     }
 
-    /// The notification of what has not been told yet, if there is anything.
+    /// The notification of progress that has not been sent yet, if there is any.
     pub(crate) fn tell(&mut self, view: &TaskView) -> Option<Outgoing> {
         if view.status == Status::Queued {
-            // What an attempt told that is over.
+            // Progress of an attempt that is over.
             return None;
         }
         let progress: f64 = view.progress.as_deref()?.parse().ok()?;

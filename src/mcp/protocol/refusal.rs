@@ -17,7 +17,7 @@ pub(crate) struct Refusal {
     pub(crate) error: RpcError,
     /// When it may be tried again, s.
     pub(crate) retry_after: Option<u16>,
-    /// The use case that failed, of which the log is told when this becomes an answer.
+    /// The use case that failed; it is logged when this becomes an answer.
     failed: Option<Box<BridgeError>>,
 }
 

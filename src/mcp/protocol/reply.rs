@@ -23,7 +23,7 @@ pub(crate) struct Event {
 pub(crate) enum Says {
     /// Nothing, but its id is known from now on.
     Nothing,
-    /// A notification, or a request of ours, on the way.
+    /// A notification, or a request of this server, on the way.
     Message(String),
     /// The answer to one of several requests.
     One(Answer),

@@ -2,7 +2,7 @@
 
 use taskferry_contract::{Owner, Shards, Status, TaskId, TaskView};
 
-/// A task of the tool `report` at its first attempt, that has told nothing.
+/// A task of the tool `report` at its first attempt, that has reported nothing.
 pub(crate) fn view(status: Status) -> TaskView {
     TaskView {
         id: TaskId::random(Shards::default().all().next().unwrap()),

@@ -8,7 +8,7 @@ use taskferry_contract::{Again, Served, Status, TaskView, Waits, WaitsFor, cut};
 use crate::mcp::protocol::amount::{amount, has_figures};
 use crate::mcp::protocol::time::timestamp;
 
-/// So much of what an attempt told, or of why it failed, is repeated while another one is waited for, bytes.
+/// How much of an attempt's message, or of why it failed, is repeated while the job waits for another attempt, bytes.
 const TOLD_BEFORE: usize = 512;
 
 /// What a task says of itself: what it waits for, why and since when; else the worker's last message with its figures; else
@@ -38,7 +38,7 @@ pub(crate) fn news(view: &TaskView) -> Option<String> {
     (view.waits.is_some() || unserved.is_some()).then(|| waiting(view, unserved))
 }
 
-/// What the attempt that runs, or ran last, told: its text, with its figures unless the text has them all.
+/// The message of the attempt that runs, or ran last, with its progress unless the text has all the numbers.
 fn told(view: &TaskView) -> Option<Cow<'_, str>> {
     let figures = amount(view.progress.as_deref(), view.total.as_deref());
     match (&view.message, figures) {

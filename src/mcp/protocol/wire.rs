@@ -157,7 +157,7 @@ pub(crate) enum Outcome<'a> {
 }
 
 impl<'a> Outcome<'a> {
-    /// Nothing while the job has not ended.
+    /// `None` while the job has not ended.
     pub(crate) fn of(view: &'a TaskView) -> Option<Self> {
         match view.status {
             Status::Queued | Status::Working | Status::InputRequired => None,

@@ -10,7 +10,7 @@ use tokio::time::Instant;
 
 use crate::mcp::protocol::answer::Answer;
 
-/// Makes the answer of an ended job; nothing while it has not ended.
+/// Makes the answer of an ended job. `None` while it has not ended.
 pub(in crate::mcp) type Finish = fn(&RawValue, &TaskView) -> Option<Answer>;
 
 /// Makes the answer of a tool's result.
@@ -103,7 +103,7 @@ pub(in crate::mcp) enum OnDeadline {
 pub(in crate::mcp) struct Deadline {
     pub(in crate::mcp) at: Instant,
     pub(in crate::mcp) then: OnDeadline,
-    /// What the caller is told then, as the result of a tool.
+    /// The tool result that the caller gets then.
     pub(in crate::mcp) tell: fn(&TaskView) -> Value,
 }
 

@@ -1,4 +1,5 @@
-//! The way to the client of a request that waits. Each era has its own.
+//! How messages of a waiting request reach its client. Each era has its own way. This has nothing to do with entries of
+//! streams, which the contract calls deliveries.
 
 use std::convert::Infallible;
 use std::fmt::Debug;
@@ -19,7 +20,7 @@ pub(in crate::mcp) struct Asked<'a> {
     pub(in crate::mcp) request: &'a RawValue,
     pub(in crate::mcp) view: &'a TaskView,
     pub(in crate::mcp) watch: &'a Watch,
-    /// The place of the log line that the client was told last.
+    /// The place of the log line that was sent to the client last.
     pub(in crate::mcp) log: Option<&'a str>,
 }
 
@@ -32,8 +33,8 @@ pub(in crate::mcp) enum Delivered {
     ByAnswer(Answer),
 }
 
-/// The way to the client of one request. What is not said here is as in an era where a request is its connection, and
-/// nothing but its job is known of it.
+/// The way to the client of one request. The methods given here are for an era in which a request is its connection, and in
+/// which nothing but its job is known of it.
 pub(in crate::mcp) trait Delivery: Debug + Send + Sync + 'static {
     /// Puts the job's questions.
     fn ask(
@@ -47,7 +48,7 @@ pub(in crate::mcp) trait Delivery: Debug + Send + Sync + 'static {
         None
     }
 
-    /// An event that tells what happens on the way, as it goes out.
+    /// An event on the way (progress, a log line, a question), as it goes out.
     fn numbered(&mut self, event: Event) -> Event {
         event
     }
@@ -57,10 +58,10 @@ pub(in crate::mcp) trait Delivery: Debug + Send + Sync + 'static {
         Event::last(answer)
     }
 
-    /// The next event tells so much progress.
+    /// The next event has this progress.
     fn tells_progress(&mut self, _progress: f64) {}
 
-    /// The next event tells the log line at this place.
+    /// The next event has the log line at this place.
     fn tells_line(&mut self, _place: String) {}
 
     /// Keeps the client's session, if it has one, for as long as this is waited for, which never ends: the client may have no
@@ -73,13 +74,13 @@ pub(in crate::mcp) trait Delivery: Debug + Send + Sync + 'static {
     }
 
     /// Whether the client went on with this request over another connection, or took it back. False if that cannot be read:
-    /// the next look asks again.
+    /// the next state of the job brings them again.
     fn is_over(&self, _bridge: &Bridge) -> impl Future<Output = bool> + Send {
         std::future::ready(false)
     }
 
     /// Whether a job was cancelled because the client took its request back: then there is no answer.
-    fn took_back(
+    fn must_not_answer(
         &self,
         _bridge: &Bridge,
         _job: TaskId,
@@ -93,7 +94,7 @@ pub(in crate::mcp) trait Delivery: Debug + Send + Sync + 'static {
         std::future::pending()
     }
 
-    /// What was due is being looked at.
+    /// The wait now sends what was due: it is due no more.
     fn looked_at(&mut self, _job: TaskId) {}
 
     /// Cancels the client's own tasks that were to answer questions of the job, if nothing waits for them any more.

@@ -17,7 +17,7 @@ use crate::mcp::wait::telling::{CANCEL_AGAIN, CANCELS_TRIED};
 const PROMOTE_AGAIN: Duration = Duration::from_secs(1);
 
 impl<D: Delivery> Wait<D> {
-    /// The answer to a caller who waits no longer; nothing if the next look has one, or if the store fails.
+    /// The answer to a caller who waits no longer. `None` if the next state of the job has one, or if the store fails.
     pub(super) async fn give_up(
         &mut self,
         bridge: &Bridge,

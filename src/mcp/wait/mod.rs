@@ -20,48 +20,54 @@ use answers::OnDisconnect;
 use delivery::Delivery;
 pub(super) use state::Wait;
 
-/// What a request that waits sees next.
+/// What happened next while a request waits.
 enum Next {
     /// The state of the job.
     State(Box<TaskView>),
-    /// Nothing new; it waits no longer.
-    Late,
-    /// Nothing new; there is something to send to the client.
-    Due,
+    /// The deadline has come.
+    Deadline,
+    /// Something was due, but the store did not answer.
+    NotSeen,
 }
 
 /// How the wait of a request ends.
 enum End {
     /// With an answer.
     Answer(Answer),
-    /// Its client left, or waits elsewhere.
+    /// Without an answer: the client disconnected, cancelled its request, or resumed it over another connection.
     Left,
     /// The server stops.
     Stops,
 }
 
 impl<D: Delivery> Wait<D> {
-    /// Answers when the job ends; as a stream if that takes longer than a moment, or a message comes first.
+    /// Answers when the job ends. As one JSON body if that is soon (`stream_after`) and no message comes before; else as an
+    /// event stream.
     pub(super) fn reply(self, edge: &Edge) -> Reply {
-        let line = CallLine::about(self.watch.id());
-        let (first, rest) = self.begin(edge);
+        let log_line = CallLine::about(self.watch.id());
+        let (first, rest) = self.spawn(edge);
         Reply::Soon {
             first,
             rest,
             within: edge.settings.stream_after,
-            line,
+            line: log_line,
         }
     }
 
     /// Answers as a stream, however soon the job ends.
     pub(super) fn reply_as_stream(self, edge: &Edge) -> Reply {
-        let line = CallLine::about(self.watch.id());
-        let (first, rest) = self.begin(edge);
-        Reply::Stream { first, rest, line }
+        let log_line = CallLine::about(self.watch.id());
+        let (first, rest) = self.spawn(edge);
+        Reply::Stream {
+            first,
+            rest,
+            line: log_line,
+        }
     }
 
-    /// What a stream begins with, and what comes then.
-    fn begin(mut self, edge: &Edge) -> (Vec<Event>, mpsc::Receiver<Event>) {
+    /// Starts the wait as a task of its own. Returns the events a stream begins with, and a channel for the rest.
+    fn spawn(mut self, edge: &Edge) -> (Vec<Event>, mpsc::Receiver<Event>) {
+        // An empty event with an id: the client can resume the stream after it.
         let primer = self.delivery.primer();
         let (events, rest) = mpsc::channel(16);
         edge.tracker.spawn(self.run(edge.clone(), events));
@@ -75,13 +81,13 @@ impl<D: Delivery> Wait<D> {
             End::Left => None,
             End::Stops => self.cut_off(bridge, &events).await,
         };
-        let gone = match answer {
+        let unanswered = match answer {
             Some(answer) => events.send(self.delivery.last(answer)).await.is_err(),
             None => true,
         };
-        // The stream ends here, whatever is still to be done.
+        // Close the stream now; what follows needs no client.
         drop(events);
-        if !gone {
+        if !unanswered {
             return;
         }
         match self.on_disconnect {
@@ -97,20 +103,21 @@ impl<D: Delivery> Wait<D> {
         let session_kept = self.delivery.keep_session(&edge.bridge);
         tokio::select! {
             () = events.closed() => End::Left,
+            // `keep_session` never returns: it only renews the session while this waits.
             never = session_kept => match never {},
             answer = self.answer(&edge.bridge, events) => answer.map_or(End::Left, End::Answer),
             () = edge.stopping.over.cancelled() => End::Stops,
         }
     }
 
-    /// The answer; none if the client waits for it over another connection, or not at all any more.
+    /// The answer. `None` if the client resumed the request over another connection, or cancelled it.
     async fn answer(&mut self, bridge: &Bridge, events: &mpsc::Sender<Event>) -> Option<Answer> {
         loop {
             let view = match self.next().await {
                 Ok(Next::State(view)) => view,
-                Ok(Next::Due) => continue,
-                Ok(Next::Late) if self.delivery.is_over(bridge).await => return None,
-                Ok(Next::Late) => match self.give_up(bridge, events).await {
+                Ok(Next::NotSeen) => continue,
+                Ok(Next::Deadline) if self.delivery.is_over(bridge).await => return None,
+                Ok(Next::Deadline) => match self.give_up(bridge, events).await {
                     Some(answer) => return Some(answer),
                     None => continue,
                 },
@@ -119,16 +126,23 @@ impl<D: Delivery> Wait<D> {
                     return Some(self.refused(error));
                 }
             };
+            // Checked for every state, so that this connection stops sending once another has resumed the stream or the
+            // client has cancelled the request. If the job has ended, its answer goes out here all the same.
             if !view.status.is_terminal() && self.delivery.is_over(bridge).await {
                 return None;
             }
             if view.status == Status::Cancelled {
+                // If the client's own `notifications/cancelled` cancelled the job, the request gets no answer.
                 let waiting = self.awaited.waiting;
-                match self.delivery.took_back(bridge, view.id, waiting).await {
+                match self
+                    .delivery
+                    .must_not_answer(bridge, view.id, waiting)
+                    .await
+                {
                     Ok(false) => {}
                     Ok(true) => return None,
                     Err(error) => {
-                        tracing::warn!(task = %view.id, error = error.sentence(), "whether a call was taken back is not known yet");
+                        tracing::warn!(task = %view.id, error = error.sentence(), "could not read whether the client cancelled this request; trying again");
                         continue;
                     }
                 }
@@ -145,17 +159,17 @@ impl<D: Delivery> Wait<D> {
             match self.ask(bridge, &view, events).await {
                 Ok(None) => {}
                 Ok(Some(answer)) => return Some(answer),
-                // The questions stay open; the next look tries again.
+                // The questions stay open; the next state of the job brings them again.
                 Err(error) => {
-                    tracing::warn!(task = %view.id, error = error.sentence(), "questions could not be put")
+                    tracing::warn!(task = %view.id, error = error.sentence(), "the questions of a job could not be sent to the client; trying again")
                 }
             }
         }
     }
 
-    /// What comes next: the state of the job, the time to give up, or the time to ask the client again.
+    /// Waits for the first of: a new state of the job, the deadline, something due to be sent to the client.
     async fn next(&mut self) -> Result<Next, BridgeError> {
-        let late = async {
+        let deadline = async {
             match &self.deadline {
                 Some(deadline) => tokio::time::sleep_until(deadline.at).await,
                 None => std::future::pending().await,
@@ -164,12 +178,12 @@ impl<D: Delivery> Wait<D> {
         tokio::select! {
             biased;
             view = self.watch.next() => return view.map(|view| Next::State(Box::new(view))),
-            () = late => return Ok(Next::Late),
+            () = deadline => return Ok(Next::Deadline),
             () = self.delivery.due() => {}
         }
         self.delivery.looked_at(self.watch.id());
-        // While the store fails, the next look by itself makes up for this one.
+        // If the store does not answer now, `watch.next` reads the job again within a few seconds.
         let seen = self.watch.look().await?;
-        Ok(seen.map_or(Next::Due, |view| Next::State(Box::new(view))))
+        Ok(seen.map_or(Next::NotSeen, |view| Next::State(Box::new(view))))
     }
 }

@@ -13,7 +13,7 @@ use crate::mcp::protocol::wire;
 use crate::mcp::wait::answers::{AsTask, Awaited, Deadline, OnDisconnect, Waiting};
 use crate::mcp::wait::delivery::Delivery;
 
-/// What a plain call is told that outlived its job's record.
+/// The error for a plain call that outlived its job's record.
 const OUT_OF_TIME: &str =
     "nothing is left of the call: its time, which is its tool's ttl, ran out, or Redis lost it";
 
@@ -39,7 +39,7 @@ pub(in crate::mcp) struct Wait<D> {
 }
 
 impl<D: Delivery> Wait<D> {
-    /// One that tells nothing on the way, and waits however long it takes.
+    /// A wait that sends nothing on the way, and has no deadline.
     pub(in crate::mcp) fn new(
         request: &RawValue,
         watch: Watch,
@@ -91,7 +91,7 @@ impl<D: Delivery> Wait<D> {
         Self { as_task, ..self }
     }
 
-    /// The answer where the job cannot be looked at.
+    /// The answer if the job cannot be read.
     pub(super) fn refused(&self, error: BridgeError) -> Answer {
         let refusal = match (error, self.awaited.waiting) {
             (error @ BridgeError::NotFound, Waiting::Status) => {

@@ -46,7 +46,7 @@ impl<D: Delivery> Wait<D> {
                     self.send(line.message, events).await;
                 }
             }
-            // The next look tells what was missed.
+            // The next state of the job brings what was missed.
             Err(error) => {
                 tracing::warn!(task = %view.id, error = error.sentence(), "the log could not be read")
             }
@@ -82,7 +82,7 @@ impl<D: Delivery> Wait<D> {
         view: &TaskView,
         events: &mpsc::Sender<Event>,
     ) {
-        // After the end there is no next look that would make up for a failure.
+        // After the end the job is read no more, so a failure must be made up for here.
         let tries = if view.status.is_terminal() {
             CANCELS_TRIED
         } else {

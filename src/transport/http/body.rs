@@ -36,7 +36,7 @@ fn check_content_type(headers: &HeaderMap) -> Result<(), Refused> {
     Err(Refused::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, text))
 }
 
-/// Bodies are taken as they are: a compressed one would be told to be no UTF-8.
+/// Bodies are taken as they are: a compressed one would be refused as no UTF-8.
 fn check_encoding(headers: &HeaderMap) -> Result<(), Refused> {
     let given = headers.get_all(header::CONTENT_ENCODING).iter();
     let given: Vec<Cow<'_, str>> = given

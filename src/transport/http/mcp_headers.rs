@@ -9,7 +9,7 @@ const SESSION: &str = "mcp-session-id";
 const LAST_EVENT: &str = "last-event-id";
 const METHOD: &str = "mcp-method";
 const NAME: &str = "mcp-name";
-/// What the name of a header begins with that repeats an argument.
+/// The prefix of headers that repeat an argument.
 const PARAMETER: &str = "mcp-param-";
 
 /// What a client says by them.

@@ -84,7 +84,7 @@ pub(crate) fn router(
         .route_layer((
             from_fn_with_state(admission, admit),
             from_fn_with_state(stopping, stopping::answer_at_the_end),
-            guard::check(Arc::clone(&guard)),
+            guard::check_host_and_origin(Arc::clone(&guard)),
             caller::name(caller),
         ))
         .route("/healthz", get(health::alive))

@@ -29,7 +29,7 @@ impl IntoResponse for Refused {
     }
 }
 
-/// The answer of a replica that takes no more for now.
+/// The answer of a front end that takes no more for now.
 pub(super) fn busy(text: String) -> Response {
     let error = RpcError::internal(text);
     json(Answer {

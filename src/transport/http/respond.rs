@@ -19,8 +19,8 @@ pub(super) async fn respond(reply: Reply, keep_alive: Duration) -> Response {
     match reply {
         Reply::Json(answer) => json(answer),
         Reply::Accepted => empty(StatusCode::ACCEPTED),
-        // Of a stream that a client wants to go on with, this tells it not to come back (HTML, Server-sent events, The
-        // EventSource interface).
+        // For a stream that a client wants to resume, this status means that it must not come back (HTML, Server-sent
+        // events, The EventSource interface).
         Reply::Nothing => empty(StatusCode::NO_CONTENT),
         Reply::Unanswered => unanswered(keep_alive),
         Reply::Soon {

@@ -253,7 +253,7 @@ async fn a_workers_tool_of_the_same_name_goes_first() {
     assert!(waited.text.contains("attempt 1"), "{}", waited.text);
     let told = fleet.replicas[0]
         .process
-        .wait_for_line(SOON, "calls get no handles")
+        .wait_for_line(SOON, "slow calls are not promoted to tasks")
         .await;
     assert!(told.contains("task_cancel"), "{told}");
     fleet.check_idle().await;

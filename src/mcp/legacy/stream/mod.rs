@@ -1,6 +1,6 @@
-//! The session's own stream: opened by GET, for messages that belong to no request. It tells how the session's tasks
-//! go, puts their questions, and says when the tools change. Of several that are open, on whichever replicas, the newest
-//! speaks; the others are silent until it closes.
+//! The session's own stream: opened by GET, for messages that belong to no request. It sends how the session's tasks go,
+//! their questions, and when the tools change. Of several that are open, at whichever front ends, the newest speaks; the
+//! others are silent until it closes.
 
 mod telling;
 
@@ -26,7 +26,7 @@ use crate::mcp::protocol::outgoing::{Addressable, Method, Outgoing};
 use crate::mcp::protocol::refusal::Refusal;
 use crate::mcp::protocol::reply::{Event, Reply};
 
-/// An open stream keeps its session alive, and looks this often at its tasks even if no bell rang.
+/// An open stream keeps its session alive, and reads its tasks this often even if no bell rang.
 const LOOK_EVERY: Duration = Duration::from_secs(5);
 /// The sessions of so many tasks are remembered.
 const ASKERS_KEPT: usize = 10_000;
@@ -53,7 +53,7 @@ pub(super) async fn open(era: &Legacy, inbound: &Inbound<'_>) -> Result<Reply, R
     })
 }
 
-/// A new stream, and the tasks that it is told to look at.
+/// A new stream, and the ids of tasks that it must read again.
 fn opened(
     era: &Legacy,
     caller: &Caller,
@@ -91,7 +91,7 @@ pub(super) async fn pass_rings(era: &Legacy, stop: &CancellationToken) {
             () = stop.cancelled() => return,
             ring = rings.recv() => ring,
         };
-        // Rings that were missed are made up for by each stream's own look.
+        // Each stream also reads its tasks regularly, which makes up for missed rings.
         let Ok(task) = ring else { continue };
         if !era.sessions.has_streams() {
             continue;
@@ -143,7 +143,7 @@ pub(super) struct Stream {
     pub(super) before: Option<SenderId>,
     /// Since when it speaks, ms since the epoch.
     pub(super) since_ms: i64,
-    /// How far others had told of tasks when it began to speak.
+    /// How far other streams had got with the tasks when this one took over.
     pub(super) places: HashMap<TaskId, DeliveryCursor>,
     told: HashMap<TaskId, Announced>,
     /// Whether there is to be said that the tools changed.
@@ -169,7 +169,7 @@ impl Stream {
                 }
                 Some(task) = tasks.recv() => self.rung(task).await.map(|()| true),
                 task = self.sender.due() => {
-                    self.sender.leave(task);
+                    self.sender.pause_polls(task);
                     self.look(task).await.map(|()| true)
                 }
                 _ = look.tick() => self.keep().await,
@@ -177,7 +177,7 @@ impl Stream {
             match outcome {
                 Ok(true) => {}
                 Ok(false) => break,
-                // A failure says nothing about the session; the next look tries again.
+                // A failure says nothing about the session; the next round tries again.
                 Err(error) => {
                     tracing::warn!(session = %self.id, error = error.sentence(), "a session's stream could not look");
                 }
@@ -186,7 +186,7 @@ impl Stream {
         self.close().await;
     }
 
-    /// Keeps the session and its stream known, and looks at every task that has not ended. False if the session ended.
+    /// Keeps the session and its stream known, and reads every task that has not ended. False if the session ended.
     async fn keep(&mut self) -> Result<bool, BridgeError> {
         let bridge = self.bridge.clone();
         if bridge.sessions().find(self.id).await?.is_none() {
@@ -205,7 +205,7 @@ impl Stream {
         tasks.retain(|task| !over.contains(task));
         self.told
             .retain(|task, told| !told.has_ended() || tasks.contains(task));
-        // Those that are told of by their rings, since others live longer, or since a call became a task.
+        // Tasks that are known only by their rings, since others live longer, or since a call became a task.
         let others = self.told.keys().filter(|task| !tasks.contains(task));
         let others: Vec<TaskId> = others.copied().collect();
         for task in tasks.into_iter().chain(others) {
@@ -266,7 +266,7 @@ impl Stream {
             tracing::debug!(session = %self.id, "a newer stream of the session speaks");
             self.hold = Hold::Silent;
             self.leave().await;
-            self.sender.stop();
+            self.sender.forget_all();
             self.told.clear();
             self.places.clear();
         }

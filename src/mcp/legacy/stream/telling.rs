@@ -1,5 +1,5 @@
-//! What a session's own stream tells of the session's tasks. How far it told of each is noted for the next stream, which
-//! goes on there (2025-11-25, transports, Multiple Connections: no message goes out on two streams).
+//! What a session's own stream sends about the session's tasks. How far it got with each is noted for the next stream,
+//! which goes on there (2025-11-25, transports, Multiple Connections: no message goes out on two streams).
 
 use std::time::Duration;
 
@@ -17,10 +17,10 @@ use crate::mcp::protocol::outgoing::{Method, Outgoing};
 use crate::mcp::protocol::progress::ProgressTeller;
 use crate::mcp::protocol::standing;
 
-/// A task's end is told again for so long if another stream is opened: the client may have lost this one unseen.
+/// A task's end is sent again for so long if another stream is opened: the client may have lost this one unseen.
 const END_TOLD_AGAIN: Duration = Duration::from_secs(60);
 
-/// What the client was told of a task.
+/// What was sent to the client about a task.
 #[derive(Debug, Clone)]
 pub(super) struct Announced {
     status: &'static str,
@@ -36,7 +36,7 @@ impl Announced {
         self.ended.is_some()
     }
 
-    /// Whether no later stream has to tell of it.
+    /// Whether no later stream has to send anything about it.
     pub(super) fn is_over(&self) -> bool {
         self.ended.is_some_and(|at| at.elapsed() > END_TOLD_AGAIN)
     }
@@ -82,7 +82,7 @@ impl Stream {
         }
         self.cancel_client_tasks(task).await?;
         if ended {
-            self.sender.ended(task);
+            self.sender.forget_job(task);
         }
         if let Some(told) = self.told.get_mut(&task) {
             told.ended = ended.then(Instant::now);
@@ -94,7 +94,7 @@ impl Stream {
         Ok(())
     }
 
-    /// Tells what is new of a task, and notes that it was told. False if this stream does not speak any more.
+    /// Sends what is new about a task, and notes that. False if another stream of the session sends now.
     async fn tell(&mut self, view: &TaskView, mut told: Announced) -> Result<bool, BridgeError> {
         let mut messages = Vec::new();
         // Progress stops with the task (2025-11-25, tasks, Task Progress).
@@ -146,7 +146,7 @@ impl Stream {
 
     /// Cancels the client's own tasks that nothing waits for any more.
     async fn cancel_client_tasks(&mut self, task: TaskId) -> Result<(), BridgeError> {
-        if !self.sender.cancels() || !self.speaks().await? {
+        if !self.sender.can_cancel_client_tasks() || !self.speaks().await? {
             return Ok(());
         }
         let job = (task, &self.owner);
@@ -158,14 +158,14 @@ impl Stream {
     /// The record of a task is gone, or is none of a task.
     async fn gone(&mut self, task: TaskId) -> Result<(), BridgeError> {
         self.told.remove(&task);
-        let messages = self.sender.forget(task);
+        let messages = self.sender.cancel_all_client_tasks(task);
         if !messages.is_empty() && self.speaks().await? {
             self.send_all(messages).await;
         }
         Ok(())
     }
 
-    /// What was told of a task; nothing if there is nothing more to tell, since an earlier stream told its end.
+    /// What was sent about a task. `None` if an earlier stream has sent its end.
     async fn known(&self, view: &TaskView) -> Result<Option<Announced>, BridgeError> {
         if let Some(told) = self.told.get(&view.id) {
             return Ok(Some(told.clone()));
@@ -183,7 +183,7 @@ impl Stream {
             progress: None,
             log: None,
         };
-        // Of a task that ended before this stream, its end is all there is to tell.
+        // Of a task that ended before this stream, only its end is sent.
         if !ended || view.created_ms >= self.since_ms {
             (told.progress, told.log) = self.tellers(view).await?;
         }
@@ -195,10 +195,10 @@ impl Stream {
         &self,
         view: &TaskView,
     ) -> Result<(Option<ProgressTeller>, Option<LogTeller>), BridgeError> {
-        // It may have been created before, over another replica.
+        // It may have been created before, by another front end.
         self.bridge.tasks().have_rung(view.id, &self.owner).await?;
         let session = self.bridge.sessions().find(self.id).await?;
-        // A task that several sessions share tells its progress to the one that began it.
+        // Progress of a task that several sessions share goes to the session that began it.
         let requestor = self.bridge.tasks().requestor(view.id).await?;
         let requestor = requestor.filter(|requestor| requestor.session == self.id);
         let token = requestor.and_then(|requestor| requestor.progress_token);

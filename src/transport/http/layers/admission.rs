@@ -1,4 +1,4 @@
-//! How many requests may be open at once. One that waits is cheap, but not free, and whoever opens more than a replica
+//! How many requests may be open at once. One that waits is cheap, but not free, and whoever opens more than a front end
 //! can hold would take it from everyone.
 
 use std::sync::Arc;

@@ -1,5 +1,5 @@
-//! A look at each request before it goes on. `axum::middleware::from_fn` could do the same, but for each layer it boxes a future
-//! and copies all that lies behind; together that was a tenth of what a poll costs.
+//! A check of each request before it goes on. `axum::middleware::from_fn` could do the same, but for each layer it boxes a
+//! future and copies all that lies behind; together that was a tenth of what a poll costs.
 
 use std::convert::Infallible;
 use std::future::{Ready, ready};

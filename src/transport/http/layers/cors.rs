@@ -15,7 +15,7 @@ use crate::transport::http::layers::guard::Guard;
 const METHODS: HeaderValue = HeaderValue::from_static("GET, POST, DELETE");
 /// The headers of an answer that a page may read.
 const EXPOSED: HeaderValue = HeaderValue::from_static("Mcp-Session-Id, Retry-After");
-/// How long a browser may go by what it was told, s; none does for longer.
+/// How long a browser may remember the answer to a preflight request, s; none does for longer.
 const MAX_AGE: HeaderValue = HeaderValue::from_static("7200");
 
 /// Serves a request, and lets a page of an origin that is served see the answer. Others are turned away further on.

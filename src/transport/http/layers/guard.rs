@@ -1,5 +1,5 @@
-//! Which `Host` and `Origin` headers are served: a web page that makes a browser talk to a server on loopback, or
-//! rebinds its own name to it, is turned away (2026-07-28, Streamable HTTP, Security).
+//! Refuses requests by their `Host` and `Origin`. This protects a server on loopback from web pages in a browser on the
+//! same machine, also by DNS rebinding (2026-07-28, Streamable HTTP, Security).
 
 use std::sync::Arc;
 
@@ -13,12 +13,12 @@ use crate::transport::http::refused::Refused;
 /// Names that mean this machine.
 const LOOPBACK: [&str; 3] = ["localhost", "127.0.0.1", "[::1]"];
 
-/// The hosts and origins that are served, beside loopback ones.
+/// The hosts and origins from which requests are accepted, beside loopback ones.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Guard {
-    /// Host names without port; `*` for any.
+    /// Host names without port, from `allowed_hosts`; `*` for any.
     pub(crate) hosts: Vec<String>,
-    /// Origins as browsers send them, `scheme://host[:port]`; `*` for any.
+    /// Origins as browsers send them, `scheme://host[:port]`, from `allowed_origins`; `*` for any.
     pub(crate) origins: Vec<String>,
 }
 
@@ -40,7 +40,7 @@ impl Guard {
             let origin = origin.to_str().unwrap_or("");
             if !self.serves_origin(origin) {
                 let text = format!(
-                    "this server does not serve pages of {}; add it to allowed_origins if it should",
+                    "this server does not accept requests from pages of {}; add it to allowed_origins if it should",
                     quoted(origin)
                 );
                 return Err(Refused::new(StatusCode::FORBIDDEN, text));
@@ -55,30 +55,30 @@ impl Guard {
             || self
                 .hosts
                 .iter()
-                .any(|known| known == "*" || known.eq_ignore_ascii_case(name))
+                .any(|allowed| allowed == "*" || allowed.eq_ignore_ascii_case(name))
     }
 
     fn serves_origin(&self, origin: &str) -> bool {
-        let known = self
+        let is_allowed = self
             .origins
             .iter()
-            .any(|known| known == "*" || known.eq_ignore_ascii_case(origin));
+            .any(|allowed| allowed == "*" || allowed.eq_ignore_ascii_case(origin));
         let name = origin
             .strip_prefix("http://")
             .or_else(|| origin.strip_prefix("https://"));
-        known || name.is_some_and(|name| is_loopback(without_port(name)))
+        is_allowed || name.is_some_and(|name| is_loopback(without_port(name)))
     }
 }
 
-/// Turns away what the guard refuses.
-pub(in crate::transport::http) fn check(
+/// Middleware: refuses a request by its `Host` or `Origin`.
+pub(in crate::transport::http) fn check_host_and_origin(
     guard: Arc<Guard>,
 ) -> Check<impl Fn(&mut Request) -> Result<(), Refused> + Clone> {
     Check::by(move |request: &mut Request| guard.judge(request.headers()))
 }
 
-/// Turns away a request that names two hosts: what stands in front of this server may go by the other one (RFC 9112,
-/// section 3.2).
+/// Middleware: refuses a request with several `Host` headers, or with a `Host` that differs from its target. A proxy in
+/// front of this server may have routed it by the other one (RFC 9112, section 3.2).
 pub(in crate::transport::http) fn one_host()
 -> Check<impl Fn(&mut Request) -> Result<(), Refused> + Clone> {
     Check::by(|request: &mut Request| {
@@ -109,7 +109,7 @@ fn is_loopback(name: &str) -> bool {
         .any(|known| known.eq_ignore_ascii_case(name))
 }
 
-/// A host without its port; whatever is no port stays, and matches nothing.
+/// A host without its port. `[::1]` without a port stays as it is. So does `localhost:x`, which then is no known host.
 fn without_port(host: &str) -> &str {
     match host.rsplit_once(':') {
         Some((name, port)) if !port.is_empty() && port.bytes().all(|b| b.is_ascii_digit()) => name,
