@@ -8,11 +8,21 @@ use crate::fleet::Fleet;
 use crate::questions::{accepted, answer, session};
 use crate::stream::Stream;
 
+pub(crate) const MANIFEST: &str = r#"
+[[tool]]
+name = "asks_anything"
+description = "Logs a line, asks what it is told to, and returns the answer"
+command = ["sh", "$HERE/ask_anything.sh", "{what}", "{params}"]
+asks = true
+output = "text"
+input_schema = '{"type":"object","properties":{"what":{"type":"string"},"params":{"type":"string"}},"required":["what","params"],"additionalProperties":false}'
+"#;
+
 const TOOL: &str = "asks_anything";
 const KEY: &str = "a9d7b7a0-0d5e-4b5f-9d57-6f1f5a5f7c11";
 
 async fn start() -> Fleet {
-    Fleet::start_with(&["--stream-after", "300ms"], &[]).await
+    Fleet::with_tools(MANIFEST, &["--stream-after", "300ms"], &[]).await
 }
 
 fn asks(what: &str, params: &Value) -> Value {
@@ -75,7 +85,6 @@ async fn a_legacy_question_waits_for_a_session_whose_client_can_be_asked() {
         assert_eq!(result["id"], request, "no question: {result:#}");
         assert!(text(&result["result"]).contains("accept"), "{result:#}");
     }
-    fleet.check_idle().await;
 }
 
 #[tokio::test]
@@ -106,7 +115,6 @@ async fn a_modern_client_is_shown_what_it_can_be_asked() {
     let answers = json!({ "taskId": id, "inputResponses": { "it": accepted() } });
     client.request("tasks/update", answers).await.result();
     client.until(&id, "completed").await;
-    fleet.check_idle().await;
 }
 
 #[tokio::test]
@@ -128,7 +136,6 @@ async fn a_modern_call_that_joined_a_job_is_refused_what_it_cannot_be_asked() {
     params["inputResponses"] = json!({ "it": accepted() });
     let done = client.request("tools/call", params).await;
     assert_eq!(done.result()["resultType"], "complete");
-    fleet.check_idle().await;
 }
 
 #[tokio::test]
@@ -160,7 +167,6 @@ async fn a_model_is_given_tools_only_if_its_client_takes_them() {
         )
         .await;
     assert!(text(done.result()).contains("Hi"), "{}", done.text);
-    fleet.check_idle().await;
 }
 
 #[tokio::test]
@@ -187,7 +193,6 @@ async fn a_page_to_open_has_an_id_where_clients_want_one() {
     again["inputResponses"] = json!({ "it": opened });
     let done = client.request("tools/call", again).await;
     assert!(text(done.result()).contains("accept"), "{}", done.text);
-    fleet.check_idle().await;
 }
 
 #[tokio::test]
@@ -213,7 +218,6 @@ async fn what_is_no_answer_leaves_a_modern_question_open() {
     let params = json!({ "taskId": id, "inputResponses": answers });
     client.request("tasks/update", params).await.result();
     client.until(&id, "completed").await;
-    fleet.check_idle().await;
 }
 
 #[tokio::test]
@@ -230,5 +234,4 @@ async fn a_legacy_answer_that_is_no_object_reaches_the_tool_as_an_error() {
     assert_eq!(taken.status, StatusCode::ACCEPTED, "{}", taken.text);
     let result = stream.next().await;
     assert!(text(&result["result"]).contains("no object"), "{result:#}");
-    fleet.check_idle().await;
 }

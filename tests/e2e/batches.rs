@@ -104,7 +104,6 @@ async fn every_request_of_a_batch_is_answered_in_one_array() {
     assert_eq!(codes, [&json!(-32601), &json!(-32600), &json!(-32600)]);
     let nameless = answers.iter().find(|answer| answer.get("id").is_none());
     assert_eq!(nameless.unwrap()["error"]["code"], -32600);
-    fleet.check_idle().await;
 }
 
 #[tokio::test]
@@ -125,7 +124,6 @@ async fn a_batch_that_takes_long_is_a_stream_with_every_answer() {
     let messages = events(&text);
     let ids: Vec<u64> = by_id(&messages).iter().map(|(id, _)| *id).collect();
     assert_eq!(ids, [1, 3], "the cancelled call has no answer");
-    fleet.check_idle().await;
 }
 
 #[tokio::test]
@@ -147,7 +145,6 @@ async fn a_batch_without_requests_is_taken_and_cancels() {
     let refused = post(&session, &json!([cancel(8), 7])).await;
     assert_eq!(refused.status, StatusCode::BAD_REQUEST);
     assert_eq!(refused.code(), -32600);
-    fleet.check_idle().await;
 }
 
 #[tokio::test]
@@ -182,5 +179,4 @@ async fn empty_large_and_foreign_batches_are_refused() {
         "{}",
         refused.text
     );
-    fleet.check_idle().await;
 }

@@ -5,6 +5,7 @@ use taskferry_testing::{TestServer, eventually};
 
 use crate::client::{Legacy, Modern};
 use crate::fleet::{Replica, worker};
+use crate::tools::basic;
 
 const SOON: std::time::Duration = std::time::Duration::from_secs(30);
 
@@ -28,7 +29,7 @@ async fn line(replica: &Replica, parts: &[&str]) -> String {
 async fn each_request_is_a_line_that_names_tool_and_task_and_shows_no_argument() {
     let redis = TestServer::start().await;
     let replica = Replica::start(&redis.url(), &["--log", "info,call=debug"]).await;
-    let worker = worker(&redis.url(), "tests/e2e/tools.toml", &[]).await;
+    let worker = worker(&redis.url(), &basic(), &[]).await;
     replica.lists("nap").await;
 
     let modern = Modern::with_tasks(&replica.endpoint);

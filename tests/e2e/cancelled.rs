@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 use taskferry_client::{Method, StatusCode};
-use taskferry_testing::{eventually, redis};
+use taskferry_testing::{eventually, let_begin, redis};
 use tempfile::TempDir;
 
 use crate::client::Legacy;
@@ -59,7 +59,6 @@ async fn a_legacy_client_cancels_a_plain_call_on_any_replica() {
             assert_eq!(response.text().await.unwrap(), "");
         }
     }
-    fleet.check_idle().await;
 }
 
 #[tokio::test]
@@ -75,7 +74,6 @@ async fn a_stream_that_was_resumed_ends_when_its_call_is_cancelled() {
     resumed.first_event().await;
     here.cancel(7).await;
     ends_without_an_answer(&mut resumed).await;
-    fleet.check_idle().await;
 }
 
 #[tokio::test]
@@ -91,7 +89,6 @@ async fn a_call_that_is_cancelled_before_it_is_a_stream_ends_as_an_empty_one() {
     let (answer, ()) = tokio::join!(here.request("tools/call", nap(&folder)), cancels);
     assert_eq!(answer.status, StatusCode::OK);
     assert!(answer.streamed && answer.text.is_empty(), "{}", answer.text);
-    fleet.check_idle().await;
 }
 
 #[tokio::test]
@@ -108,7 +105,6 @@ async fn a_cancel_of_an_id_that_was_never_used_kills_no_later_call() {
         let waited = here.result_of(&id).await;
         assert_eq!(waited.result()["content"][0]["text"], "x");
     }
-    fleet.check_idle().await;
 }
 
 #[tokio::test]
@@ -126,7 +122,6 @@ async fn a_call_under_the_id_of_a_cancelled_one_is_a_call_of_its_own() {
     let third = json!({ "jsonrpc": "2.0", "id": 5, "method": "tools/call", "params": params });
     let answer = here.send(Method::POST, Some(third.to_string())).await;
     assert_eq!(answer.result()["content"][0]["text"], "x");
-    fleet.check_idle().await;
 }
 
 #[tokio::test]
@@ -138,7 +133,6 @@ async fn an_id_may_be_written_otherwise_when_it_is_cancelled() {
     let taken = here.send(Method::POST, Some(body.to_owned())).await;
     assert_eq!(taken.status, StatusCode::ACCEPTED);
     ends_without_an_answer(&mut stream).await;
-    fleet.check_idle().await;
 }
 
 #[tokio::test]
@@ -161,7 +155,6 @@ async fn a_wait_for_a_task_that_is_cancelled_ends_for_good_and_the_task_goes_on(
     here.request("tasks/cancel", json!({ "taskId": id }))
         .await
         .result();
-    fleet.check_idle().await;
 }
 
 #[tokio::test]
@@ -189,6 +182,7 @@ async fn whoever_comes_back_after_the_answer_is_told_to_stop() {
     assert_eq!(again.next().await["error"]["code"], -32602);
     let response = resume(&here, &again.last_id()).await;
     assert_eq!(response.status(), StatusCode::NO_CONTENT);
+    fleet.leaves_anything();
 }
 
 /// A call is in Redis for a moment before its replica waits for it: whoever leaves then must be missed too.
@@ -200,8 +194,7 @@ async fn a_client_that_leaves_while_its_call_is_being_queued_is_missed() {
     for n in 0..400 {
         let endpoint = &fleet.replicas[n % 2].endpoint;
         let client = Client::call(endpoint, "nap", arguments.clone()).await;
-        tokio::time::sleep(Duration::from_micros(rand::random_range(0..4000))).await;
+        let_begin(Duration::from_micros(rand::random_range(0..4000))).await;
         drop(client);
     }
-    fleet.check_idle().await;
 }

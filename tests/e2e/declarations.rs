@@ -48,8 +48,9 @@ async fn modern(fleet: &Fleet, method: &str, capabilities: &Value, more: Value) 
 
 #[tokio::test]
 async fn a_null_declares_no_tasks_in_either_era() {
-    let fleet = fleet().await;
+    // It outlives the fleet, whose jobs end by what is in it.
     let folder = tempfile::tempdir().unwrap();
+    let fleet = fleet().await;
     let nap = json!({ "name": "paced", "arguments": paced(folder.path()) });
     for nothing in [json!(null), json!(false)] {
         let legacy = json!({ "tasks": nothing });
@@ -68,7 +69,6 @@ async fn a_null_declares_no_tasks_in_either_era() {
         assert_eq!(facts["status"], "working", "{handed:#}");
     }
     take_steps(&folder, 4);
-    fleet.check_idle().await;
 }
 
 #[tokio::test]
@@ -93,7 +93,6 @@ async fn a_null_declares_no_questions() {
             "{answered:#}"
         );
     }
-    fleet.check_idle().await;
 }
 
 #[tokio::test]
@@ -118,7 +117,6 @@ async fn a_session_is_asked_only_what_its_revision_has() {
     let question = stream.until("elicitation/create").await;
     answer(&session, &question, json!({ "result": accepted() })).await;
     stream.until("result").await;
-    fleet.check_idle().await;
 }
 
 /// What a session's own stream told of a call that was handed out, until the tools change after its end.
@@ -179,7 +177,6 @@ async fn a_session_that_knows_no_tasks_is_told_of_none() {
             |message: &&Value| OF_TASKS.iter().any(|method| message["method"] == *method);
         assert_eq!(told.iter().find(of_tasks), None, "{revision}");
     }
-    fleet.check_idle().await;
 }
 
 #[tokio::test]
@@ -199,5 +196,4 @@ async fn a_client_that_declares_no_tasks_may_have_one_and_polls_it() {
     assert_eq!(told["params"]["taskId"], id);
     let nothing = told_until_tools_change(&fleet, &mut own, "late").await;
     assert_eq!(nothing, Vec::<Value>::new());
-    fleet.check_idle().await;
 }

@@ -1,22 +1,19 @@
 //! Two versions of one tool in a fleet: what was checked against one of them is not run by the other.
 
-use std::path::Path;
 use std::time::Duration;
 
 use serde_json::{Value, json};
 use taskferry_testing::{Process, TestServer, eventually};
-use tempfile::TempDir;
 
 use crate::client::{Legacy, Modern};
 use crate::fleet::{Replica, worker};
 
 const SOON: Duration = Duration::from_secs(60);
 
-/// A fleet of one front end, and the manifests of two versions of one tool.
+/// One front end, for workers with two versions of one tool.
 struct Site {
     redis: TestServer,
     replica: Replica,
-    folder: TempDir,
 }
 
 const OLD: &str = r#"{"type":"object","properties":{"text":{"type":"string"}}}"#;
@@ -24,22 +21,18 @@ const NEW: &str = r#"{"type":"object","properties":{"text":{"type":"integer"}}}"
 
 impl Site {
     async fn new() -> Self {
-        let redis = TestServer::start().await;
+        let redis = TestServer::start().await.drained_at_end(SOON);
         Self {
             replica: Replica::start(&redis.url(), &[]).await,
             redis,
-            folder: tempfile::tempdir().unwrap(),
         }
     }
 
     async fn worker(&self, says: &str, schema: &str) -> Process {
-        let manifest = format!(
+        let tool = format!(
             "[[tool]]\nname = 'report'\ndescription = 'Version {says}'\npoll_interval = '100ms'\ncommand = ['echo', '{says}']\ninput_schema = '{schema}'\n"
         );
-        let path = self.folder.path().join(format!("{says}.toml"));
-        std::fs::write(&path, manifest).unwrap();
-        let path: &Path = &path;
-        worker(&self.redis.url(), path.to_str().unwrap(), &[]).await
+        worker(&self.redis.url(), &tool, &[]).await
     }
 
     /// Waits until clients are shown this version.

@@ -10,7 +10,7 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _, copy_bidirectional};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinSet;
 
-use crate::fleet::{Replica, in_tree, worker};
+use crate::fleet::{Replica, in_tree, worker_of};
 
 const MODERN: &str = "With curl, 2026-07-28";
 
@@ -37,7 +37,7 @@ async fn session_with(
 ) -> (String, String) {
     let redis = TestServer::start().await;
     let replica = Replica::start(&redis.url(), &[]).await;
-    let _worker = worker(&redis.url(), "examples/tools.toml", &[]).await;
+    let _worker = worker_of(&redis.url(), &in_tree("examples/tools.toml"), &[]).await;
     let text = std::fs::read_to_string(in_tree("docs/CLIENTS.md")).unwrap();
     let folder = tempfile::tempdir().unwrap();
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();

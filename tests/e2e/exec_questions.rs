@@ -9,6 +9,35 @@ use crate::fleet::Fleet;
 use crate::questions::{SOON, answer, session};
 use crate::stream::Stream;
 
+const MANIFEST: &str = r#"
+[[tool]]
+name = "asks_and_waits"
+description = "Asks for a name and a confirmation together, and waits for both on its standard input"
+command = ["python3", "$HERE/ask_and_wait.py"]
+asks = true
+input_schema = '{"type":"object","additionalProperties":false}'
+
+[[tool]]
+name = "asks_and_comes_back"
+description = "Asks the same, exits, and finds the answers when it is run again; may be attempted once"
+command = ["sh", "$HERE/ask_and_come_back.sh"]
+asks = true
+attempts = 1
+output = "json"
+input_schema = '{"type":"object","additionalProperties":false}'
+
+[[tool]]
+name = "is_asked_first"
+description = "Finds the answer to what was asked before it was queued"
+command = ["sh", "-c", "echo \"$TASKFERRY_ANSWERS\""]
+output = "json"
+input_schema = '{"type":"object","additionalProperties":false}'
+[[tool.ask_first]]
+key = "name"
+method = "elicitation"
+params = '{"message":"Who are you?","requestedSchema":{"type":"object","properties":{"name":{"type":"string"}}}}'
+"#;
+
 const TOOLS: [&str; 2] = ["asks_and_waits", "asks_and_comes_back"];
 const KEYS: [&str; 2] = ["confirm", "name"];
 
@@ -23,7 +52,7 @@ fn both() -> Value {
 }
 
 async fn start() -> Fleet {
-    Fleet::start_with(&["--stream-after", "300ms"], &[]).await
+    Fleet::with_tools(MANIFEST, &["--stream-after", "300ms"], &[]).await
 }
 
 fn modern(fleet: &Fleet, tasks: bool) -> Modern {
@@ -68,7 +97,6 @@ async fn a_legacy_plain_call_asks_on_its_stream() {
         assert_eq!(result["id"], id);
         assert_eq!(result["result"]["structuredContent"], both(), "{result:#}");
     }
-    fleet.check_idle().await;
 }
 
 #[tokio::test]
@@ -92,7 +120,6 @@ async fn a_legacy_task_asks_on_the_sessions_stream() {
         let result = here.result_of(&id).await;
         assert_eq!(result.result()["structuredContent"], both());
     }
-    fleet.check_idle().await;
 }
 
 #[tokio::test]
@@ -120,7 +147,6 @@ async fn a_modern_task_shows_its_questions_and_takes_partial_answers() {
         assert_eq!(content["name"]["result"], says("Ada"), "{done:#}");
         assert_eq!(content["confirm"]["result"]["action"], "decline");
     }
-    fleet.check_idle().await;
 }
 
 #[tokio::test]
@@ -147,7 +173,6 @@ async fn a_modern_plain_call_returns_both_questions_and_goes_on_with_the_answers
         assert_eq!(content["name"]["result"], says("Ada"), "{done:#}");
         assert_eq!(content["confirm"]["result"], says("yes"));
     }
-    fleet.check_idle().await;
 }
 
 #[tokio::test]
@@ -162,7 +187,6 @@ async fn a_client_that_cannot_be_asked_is_not_asked() {
         assert!(text.contains(cannot), "{text}");
         assert_eq!(result["isError"], tool == "asks_and_comes_back");
     }
-    fleet.check_idle().await;
 }
 
 #[tokio::test]
@@ -198,5 +222,4 @@ async fn what_a_manifest_asks_first_reaches_the_command() {
         result["result"]["structuredContent"], expected,
         "{result:#}"
     );
-    fleet.check_idle().await;
 }

@@ -6,11 +6,12 @@ use std::time::{Duration, Instant};
 use serde_json::{Value, json};
 use taskferry_testing::{
     AppendOnly, Process, Proxy, Sentinels, ServerOptions, TestServer, eventually, eventually_some,
-    invariants, redis,
+    redis,
 };
 
 use crate::client::{Answer, Modern};
 use crate::fleet::{Replica, worker};
+use crate::tools::basic;
 
 /// How long a failover may take, ours and that of the sentinels.
 const FAILOVER: Duration = Duration::from_secs(60);
@@ -42,7 +43,7 @@ impl Scene {
     async fn at(url: &str, (primary, replica): (TestServer, TestServer), more: &[&str]) -> Self {
         let front = Replica::start(url, &[&QUICK, more].concat()).await;
         let flags = [&QUICK[..], &["--slots", "2", "--lease", "3s"]].concat();
-        let worker = worker(url, "tests/e2e/tools.toml", &flags).await;
+        let worker = worker(url, &basic(), &flags).await;
         let client = Modern::with_tasks(&front.endpoint);
         front.lists("nap").await;
         Self {
@@ -131,12 +132,9 @@ impl Scene {
         took
     }
 
-    async fn check_idle(&self) {
-        let mut raw = self.replica.raw().await;
-        eventually(FAILOVER, "nothing is left at the new primary", async || {
-            invariants::drained(&mut raw, "tf").await.is_empty()
-        })
-        .await;
+    /// Waits until nothing is left at the new primary. Not left to the end of the test, when its proxy is gone.
+    async fn drained(&self) {
+        self.replica.drained(FAILOVER).await;
     }
 }
 
@@ -189,12 +187,12 @@ async fn a_killed_primary_loses_no_task_that_was_accepted_on_a_replica() {
         "{}",
         unsure.text
     );
-    scene.check_idle().await;
+    scene.drained().await;
     let _second = TestServer::replica_of(&scene.replica).await;
     let id = scene.started().await;
     scene.completed(&id).await;
     assert!(scene.front.process.is_running());
-    scene.check_idle().await;
+    scene.drained().await;
 }
 
 #[tokio::test]
@@ -221,7 +219,7 @@ async fn connections_left_half_open_by_a_proxy_do_not_stick() {
     // The replica may have missed the last moments of the old primary: then the call is told that its job is gone.
     let result = answer.body["result"]["content"][0]["text"].as_str();
     assert!(result.is_some_and(|text| text.contains("attempt")) || answer.code() == -32602);
-    scene.check_idle().await;
+    scene.drained().await;
 }
 
 #[tokio::test]
@@ -237,7 +235,7 @@ async fn a_demoted_primary_is_left_by_front_end_and_worker() {
     println!("demoted: a task is accepted after {took:?}");
     assert!(took < BOUND);
     assert_eq!(attempts(folder.path()), 1, "the running attempt went on");
-    scene.check_idle().await;
+    scene.drained().await;
 }
 
 #[tokio::test]
@@ -258,7 +256,7 @@ async fn a_frozen_primary_that_thaws_changes_nothing() {
     scene.completed(&id).await;
     assert_eq!(states(&scene, &before).await, results);
     assert_eq!(attempts(folder.path()), 1, "the running attempt went on");
-    scene.check_idle().await;
+    scene.drained().await;
 }
 
 async fn states(scene: &Scene, ids: &[String]) -> Vec<Value> {

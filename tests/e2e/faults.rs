@@ -9,6 +9,15 @@ use taskferry_testing::{eventually, eventually_some, group_lives};
 use crate::client::{Legacy, Modern};
 use crate::fleet::{Fleet, worker};
 use crate::jobs::expire;
+use crate::tools::basic;
+
+const FLAKY: &str = r#"
+[[tool]]
+name = "flaky"
+description = "Fails with a retryable error until the attempt that is asked for"
+command = ["sh", "$HERE/flaky.sh", "{succeed_at}"]
+input_schema = '{"type":"object","properties":{"succeed_at":{"type":"integer"}},"required":["succeed_at"],"additionalProperties":false}'
+"#;
 
 const SOON: Duration = Duration::from_secs(20);
 
@@ -61,7 +70,6 @@ async fn an_expired_task_is_not_found() {
             .code(),
         -32602
     );
-    fleet.check_idle().await;
 }
 
 #[tokio::test]
@@ -87,7 +95,7 @@ async fn a_task_that_expires_while_it_runs_is_stopped_and_never_revived() {
             .code(),
         -32602
     );
-    fleet.check_idle().await;
+    fleet.drained().await;
     assert_eq!(
         session
             .request("tasks/get", json!({ "taskId": id }))
@@ -128,7 +136,6 @@ async fn a_queued_task_is_cancelled_before_any_worker_sees_it() {
             .contains("cancelled")
     );
     assert!(!folders[2].path().join("1").exists(), "a cancelled job ran");
-    fleet.check_idle().await;
 }
 
 #[tokio::test]
@@ -154,7 +161,6 @@ async fn cancelling_a_running_task_kills_its_whole_process_group() {
     })
     .await;
     assert_eq!(session.task(&id).await["status"], "cancelled");
-    fleet.check_idle().await;
 }
 
 #[tokio::test]
@@ -170,12 +176,7 @@ async fn a_killed_workers_job_is_finished_by_another_within_its_lease_and_a_seco
     let arguments = json!({ "folder": folder.path() });
     let id = session.start("first_waits", arguments, 60_000).await;
     running(folder.path(), 1).await;
-    let _survivor = worker(
-        &fleet.redis.url(),
-        "tests/e2e/tools.toml",
-        &["--lease", "3s"],
-    )
-    .await;
+    let _survivor = worker(&fleet.redis.url(), &basic(), &["--lease", "3s"]).await;
     fleet.workers[0].kill9();
     let killed = Instant::now();
     running(folder.path(), 2).await;
@@ -192,7 +193,6 @@ async fn a_killed_workers_job_is_finished_by_another_within_its_lease_and_a_seco
         result.result()["content"][0]["text"],
         format!("attempt 2 of {id}")
     );
-    fleet.check_idle().await;
 }
 
 #[tokio::test]
@@ -209,7 +209,7 @@ async fn a_frozen_workers_result_is_refused_when_it_thaws() {
     let id = session.start("first_waits", arguments, 60_000).await;
     let pid = running(folder.path(), 1).await;
     fleet.workers[0].pause();
-    let _survivor = worker(&fleet.redis.url(), "tests/e2e/tools.toml", &lease).await;
+    let _survivor = worker(&fleet.redis.url(), &basic(), &lease).await;
     let result = session.result_of(&id).await;
     assert_eq!(
         result.result()["content"][0]["text"],
@@ -228,7 +228,6 @@ async fn a_frozen_workers_result_is_refused_when_it_thaws() {
         result.result()["content"][0]["text"],
         format!("attempt 2 of {id}")
     );
-    fleet.check_idle().await;
 }
 
 #[tokio::test]
@@ -242,7 +241,7 @@ async fn a_stopped_worker_gives_its_job_back_at_once() {
     let arguments = json!({ "folder": folder.path() });
     let id = session.start("first_waits", arguments, 60_000).await;
     let pid = running(folder.path(), 1).await;
-    let _other = worker(&fleet.redis.url(), "tests/e2e/tools.toml", &[]).await;
+    let _other = worker(&fleet.redis.url(), &basic(), &[]).await;
     fleet.workers[0].terminate();
     // Long before the lease of a minute would have run out.
     running(folder.path(), 2).await;
@@ -250,12 +249,11 @@ async fn a_stopped_worker_gives_its_job_back_at_once() {
     let status = fleet.workers[0].wait_for_exit(SOON).await;
     assert!(status.success(), "{status}");
     session.until(&id, "completed").await;
-    fleet.check_idle().await;
 }
 
 #[tokio::test]
 async fn a_retryable_error_is_tried_again_and_a_lasting_one_is_told() {
-    let fleet = Fleet::start().await;
+    let fleet = Fleet::with_tools(FLAKY, &[], &[]).await;
     let session = Legacy::open(fleet.endpoint()).await;
     let id = session
         .start("flaky", json!({ "succeed_at": 2 }), 60_000)
@@ -284,5 +282,4 @@ async fn a_retryable_error_is_tried_again_and_a_lasting_one_is_told() {
         .await
         .unwrap();
     assert_eq!(dead, 1);
-    fleet.check_idle().await;
 }

@@ -6,10 +6,11 @@ use std::process::Command;
 use std::time::Duration;
 
 use serde_json::{Value, json};
-use taskferry_testing::{Process, TestServer, binary, eventually, free_port, invariants};
+use taskferry_testing::{Process, TestServer, binary, eventually, free_port};
 use tempfile::TempDir;
 
 use crate::client::{Modern, is_up};
+use crate::tools::{manifest, with_basic};
 
 /// How long a process may take to be ready.
 const START: Duration = Duration::from_secs(20);
@@ -89,12 +90,17 @@ impl Replica {
     }
 }
 
-/// Starts a worker with a manifest of this repository and waits until it takes jobs.
-pub(crate) async fn worker(redis_url: &str, manifest: &str, more: &[&str]) -> Process {
+/// Starts a worker with these tools, as a manifest has them, and waits until it takes jobs.
+pub(crate) async fn worker(redis_url: &str, tools: &str, more: &[&str]) -> Process {
+    worker_of(redis_url, &manifest(tools), more).await
+}
+
+/// The same with a manifest that is there.
+pub(crate) async fn worker_of(redis_url: &str, manifest: &Path, more: &[&str]) -> Process {
     let mut command = Command::new(binary("taskferry-worker"));
     command
         .args(["--redis-url", redis_url, "--manifest"])
-        .arg(in_tree(manifest))
+        .arg(manifest)
         .args(patient(more));
     command.env_remove("TASKFERRY_TEST_REDIS");
     let mut process = Process::start("taskferry-worker", command);
@@ -186,15 +192,21 @@ impl Fleet {
     }
 
     pub(crate) async fn start_with(replica: &[&str], worker_flags: &[&str]) -> Self {
-        let redis = TestServer::start().await;
+        Self::with_tools("", replica, worker_flags).await
+    }
+
+    /// One whose workers have more tools, as a manifest has them.
+    pub(crate) async fn with_tools(tools: &str, replica: &[&str], flags: &[&str]) -> Self {
+        let manifest = with_basic(tools);
+        let redis = TestServer::start().await.drained_at_end(START);
         let url = redis.url();
         let replicas = vec![
             Replica::start(&url, replica).await,
             Replica::start(&url, replica).await,
         ];
         let workers = vec![
-            worker(&url, "tests/e2e/tools.toml", worker_flags).await,
-            worker(&url, "tests/e2e/tools.toml", worker_flags).await,
+            worker(&url, &manifest, flags).await,
+            worker(&url, &manifest, flags).await,
         ];
         let fleet = Self {
             balancer: Balancer::start(&replicas).await,
@@ -218,14 +230,13 @@ impl Fleet {
         }
     }
 
-    /// What must hold when no job is left.
-    pub(crate) async fn check_idle(&self) {
-        let mut redis = self.redis.raw().await;
-        eventually(
-            START,
-            "every stream, pending list and index is empty",
-            async || invariants::drained(&mut redis, "tf").await.is_empty(),
-        )
-        .await;
+    /// Ends a test with keys that no transition would leave, on purpose.
+    pub(crate) fn leaves_anything(mut self) {
+        self.redis.leaves_anything();
+    }
+
+    /// Waits until no job is left, which a test need not do at its end.
+    pub(crate) async fn drained(&self) {
+        self.redis.drained(START).await;
     }
 }

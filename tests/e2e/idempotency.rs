@@ -75,7 +75,6 @@ async fn a_key_stands_for_one_task_on_every_replica_in_both_eras() {
     let log = std::fs::read_to_string(folder.path().join("log")).unwrap();
     assert_eq!(log.lines().count(), 1, "it ran once: {log}");
     assert_eq!(records(&fleet).await.len(), 1);
-    fleet.check_idle().await;
 }
 
 #[tokio::test]
@@ -104,7 +103,6 @@ async fn a_key_is_for_one_call() {
         }
     }
     assert_eq!(records(&fleet).await.len(), 1, "nothing was queued");
-    fleet.check_idle().await;
 }
 
 #[tokio::test]
@@ -143,7 +141,6 @@ async fn a_plain_call_that_is_made_again_waits_for_the_same_job() {
     let result = legacy.result_of(&id).await;
     assert_eq!(result.result()["content"], one.result()["content"]);
     assert_eq!(records(&fleet).await.len(), 1);
-    fleet.check_idle().await;
 }
 
 #[tokio::test]
@@ -161,7 +158,6 @@ async fn a_key_lasts_as_long_as_its_task() {
     let (second, status) = legacy_task(&session.request("tools/call", params).await);
     assert_ne!(second, first);
     assert_eq!(status, "working");
-    fleet.check_idle().await;
 }
 
 #[tokio::test]
@@ -185,7 +181,6 @@ async fn a_modern_call_whose_connection_broke_can_be_made_again() {
     let elsewhere = Modern::with(&fleet.replicas[1].endpoint, json!({}));
     let again = elsewhere.request("tools/call", params).await;
     assert_eq!(text(again.result()).trim(), "done");
-    fleet.check_idle().await;
 }
 
 #[tokio::test]
@@ -215,7 +210,6 @@ async fn callers_who_cannot_be_told_apart_do_not_get_each_others_tasks_by_accide
     }
     assert_eq!(ids.len(), 1, "{ids:?}");
     assert_eq!(records(&fleet).await.len(), 3);
-    fleet.check_idle().await;
 }
 
 #[tokio::test]
@@ -264,5 +258,4 @@ async fn a_legacy_client_cancels_the_call_that_it_made_twice() {
     let text = answer["error"]["message"].as_str().unwrap();
     assert!(text.contains("cancelled"), "{text}");
     the_job(&fleet, "it ended", |job| job["status"] == "cancelled").await;
-    fleet.check_idle().await;
 }

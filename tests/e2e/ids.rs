@@ -60,7 +60,6 @@ async fn an_unknown_id_is_not_found_whatever_is_asked_of_it_and_harms_no_other()
         let text = result.result()["content"][0]["text"].as_str().unwrap();
         assert!(text.contains(id.as_str()), "{text}");
     }
-    fleet.check_idle().await;
 }
 
 #[tokio::test]
@@ -97,7 +96,6 @@ async fn a_subscription_follows_those_that_live_and_says_nothing_of_one_that_exp
     assert_eq!(of_expired, [&json!("working")], "it has no state to tell");
     let gone = modern.request("tasks/get", json!({ "taskId": expiring }));
     assert_eq!(gone.await.code(), -32602);
-    fleet.check_idle().await;
 }
 
 #[tokio::test]
@@ -142,7 +140,6 @@ async fn an_expired_task_is_in_no_list_and_a_cursor_that_was_altered_is_refused(
         let refused = page(json!({ "cursor": altered })).await;
         assert_eq!(refused.code(), -32602, "{altered}: {}", refused.text);
     }
-    fleet.check_idle().await;
 }
 
 #[tokio::test]
@@ -182,5 +179,4 @@ async fn a_key_is_used_once_and_a_second_answer_changes_nothing() {
     assert_eq!(elsewhere.task(&id).await, done);
     let lives = Duration::from_millis(done["ttlMs"].as_u64().unwrap());
     assert!(lives >= Duration::from_secs(60), "{done:#}");
-    fleet.check_idle().await;
 }

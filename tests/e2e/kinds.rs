@@ -7,6 +7,21 @@ use crate::fleet::{Fleet, worker};
 use crate::questions::{answer, fixture_fleet};
 use crate::stream::Stream;
 
+/// It sends the person to a page; on a queue that no other worker serves.
+const SIGN_IN: &str = r#"
+[[tool]]
+name = "is_asked_by_url"
+description = "Finds out whether the person went to the page, before it is queued"
+command = ["sh", "-c", "echo \"$TASKFERRY_ANSWERS\""]
+output = "json"
+queue = "by_url"
+input_schema = '{"type":"object","additionalProperties":false}'
+[[tool.ask_first]]
+key = "consent"
+method = "elicitation"
+params = '{"mode":"url","message":"Please sign in","url":"https://example.com/sign-in","elicitationId":"e-1"}'
+"#;
+
 const BY_URL: &str = "is_asked_by_url";
 
 fn text(result: &Value) -> &str {
@@ -16,7 +31,7 @@ fn text(result: &Value) -> &str {
 #[tokio::test]
 async fn a_legacy_client_is_sent_to_a_page_if_it_declares_that() {
     let fleet = Fleet::start().await;
-    let _worker = worker(&fleet.redis.url(), "tests/e2e/by_url.toml", &[]).await;
+    let _worker = worker(&fleet.redis.url(), SIGN_IN, &[]).await;
     let endpoint = &fleet.replicas[0].endpoint;
     let capabilities = json!({ "elicitation": { "url": {} } });
     let here = Legacy::open_with(endpoint, "2025-11-25", capabilities).await;
@@ -48,7 +63,6 @@ async fn a_legacy_client_is_sent_to_a_page_if_it_declares_that() {
     let result = forms.call(BY_URL, json!({})).await;
     let consent = &result.result()["structuredContent"]["consent"];
     assert_eq!(*consent, Value::Null, "{}", result.text);
-    fleet.check_idle().await;
 }
 
 #[tokio::test]
@@ -65,7 +79,6 @@ async fn a_legacy_client_is_asked_for_its_roots() {
     answer(&elsewhere, &question, json!({ "result": roots })).await;
     let result = stream.until("result").await;
     assert_eq!(text(&result), "Roots: file:///home/ada");
-    fleet.check_idle().await;
 }
 
 #[tokio::test]
@@ -97,5 +110,4 @@ async fn a_tool_that_changes_is_told_on_every_replica_in_both_eras() {
         "the new title is there by then: {}",
         tools.text
     );
-    fleet.check_idle().await;
 }

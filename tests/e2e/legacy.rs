@@ -61,7 +61,6 @@ async fn the_customers_two_calls_hold_field_by_field() {
         later.result()["_meta"]["io.modelcontextprotocol/related-task"]["taskId"],
         id
     );
-    fleet.check_idle().await;
 }
 
 #[tokio::test]
@@ -153,7 +152,6 @@ async fn tools_say_how_they_may_be_called_and_are_held_to_it() {
     assert_eq!(session.call("no_such_tool", json!({})).await.code(), -32602);
     let id = session.start("task_only", json!({}), 60_000).await;
     session.until(&id, "completed").await;
-    fleet.check_idle().await;
 }
 
 #[tokio::test]
@@ -200,7 +198,6 @@ async fn a_tool_error_is_a_failed_task_whose_result_can_be_read() {
         result.result()["content"][0]["text"],
         "the printer is out of paper"
     );
-    fleet.check_idle().await;
 }
 
 #[tokio::test]
@@ -219,7 +216,6 @@ async fn a_task_that_ended_cannot_be_cancelled() {
         refused.message()
     );
     session.until(&id, "completed").await;
-    fleet.check_idle().await;
 }
 
 #[tokio::test]
@@ -252,7 +248,6 @@ async fn one_user_lists_tasks_page_by_page() {
         .request("tasks/list", json!({ "cursor": "made up" }))
         .await;
     assert_eq!(refused.code(), -32602);
-    fleet.check_idle().await;
 }
 
 #[tokio::test]
@@ -298,7 +293,6 @@ async fn a_result_on_a_stream_has_no_characters_that_readers_take_for_line_ends(
         "{}",
         whole.text
     );
-    fleet.check_idle().await;
 }
 
 #[tokio::test]
@@ -328,7 +322,6 @@ async fn a_plain_call_that_takes_long_becomes_a_stream_with_progress() {
         "{progress:?}"
     );
     assert_eq!(answer.result()["isError"], false);
-    fleet.check_idle().await;
 }
 
 #[tokio::test]

@@ -2,8 +2,17 @@
 
 use serde_json::{Value, json};
 
+use crate::askable;
 use crate::client::{Legacy, Modern};
 use crate::fleet::Fleet;
+
+pub(crate) const CHATTY: &str = r#"
+[[tool]]
+name = "chatty"
+description = "Writes log lines of several levels while it works"
+command = ["sh", "$HERE/chatty.sh"]
+input_schema = '{"type":"object","additionalProperties":false}'
+"#;
 
 fn levels(messages: &[Value]) -> Vec<&str> {
     let logs = messages
@@ -18,7 +27,7 @@ fn levels(messages: &[Value]) -> Vec<&str> {
 
 #[tokio::test]
 async fn a_session_hears_lines_from_the_level_it_set() {
-    let fleet = Fleet::start().await;
+    let fleet = Fleet::with_tools(CHATTY, &[], &[]).await;
     let here = Legacy::open(&fleet.replicas[0].endpoint).await;
     assert_eq!(here.opened["capabilities"]["logging"], json!({}));
     let silent = here.call("chatty", json!({})).await;
@@ -36,12 +45,11 @@ async fn a_session_hears_lines_from_the_level_it_set() {
         .request("logging/setLevel", json!({ "level": "loud" }))
         .await;
     assert_eq!(refused.code(), -32602);
-    fleet.check_idle().await;
 }
 
 #[tokio::test]
 async fn a_modern_request_hears_lines_from_the_level_it_names() {
-    let fleet = Fleet::start().await;
+    let fleet = Fleet::with_tools(CHATTY, &[], &[]).await;
     let client = Modern::with(fleet.endpoint(), json!({}));
     let silent = client.call("chatty", json!({})).await;
     assert!(silent.before.is_empty(), "{:?}", silent.before);
@@ -55,12 +63,11 @@ async fn a_modern_request_hears_lines_from_the_level_it_names() {
         client.request("tools/call", call("loud")).await.code(),
         -32602
     );
-    fleet.check_idle().await;
 }
 
 #[tokio::test]
 async fn a_modern_call_made_again_with_answers_hears_no_line_twice() {
-    let fleet = Fleet::start().await;
+    let fleet = Fleet::with_tools(askable::MANIFEST, &[], &[]).await;
     let client = Modern::with(fleet.endpoint(), json!({ "elicitation": {} }));
     let question =
         json!({ "message": "?", "requestedSchema": { "type": "object", "properties": {} } });
@@ -77,5 +84,4 @@ async fn a_modern_call_made_again_with_answers_hears_no_line_twice() {
     let done = client.request("tools/call", params).await;
     assert_eq!(done.result()["resultType"], "complete");
     assert!(done.before.is_empty(), "{}", done.text);
-    fleet.check_idle().await;
 }

@@ -13,6 +13,7 @@ mod jobs;
 mod recorder;
 mod schema;
 mod stream;
+mod tools;
 
 mod askable;
 mod batches;

@@ -51,7 +51,6 @@ async fn a_call_becomes_a_task_and_its_result_is_inlined() {
         done["_meta"]["io.modelcontextprotocol/serverInfo"]["name"],
         "taskferry"
     );
-    fleet.check_idle().await;
 }
 
 #[tokio::test]
@@ -87,7 +86,6 @@ async fn a_client_without_the_extension_gets_the_result_in_the_call() {
     let with_tasks = Modern::with_tasks(fleet.endpoint());
     let answer = with_tasks.call("never_task", json!({})).await;
     assert_eq!(answer.result()["resultType"], "complete");
-    fleet.check_idle().await;
 }
 
 #[tokio::test]
@@ -173,7 +171,6 @@ async fn headers_must_say_what_the_body_says() {
         -32020
     );
     client.until(id, "completed").await;
-    fleet.check_idle().await;
 }
 
 #[tokio::test]
@@ -248,7 +245,6 @@ async fn a_tool_error_completes_the_task_and_cancelling_it_then_is_acknowledged(
     let invalid = client.call("echo", json!({ "text": 7 })).await;
     assert_eq!(invalid.result()["resultType"], "complete");
     assert_eq!(invalid.result()["isError"], true);
-    fleet.check_idle().await;
 }
 
 #[tokio::test]
@@ -264,7 +260,7 @@ async fn a_plain_call_whose_client_leaves_is_cancelled() {
                 .await
                 .is_err()
         );
-        fleet.check_idle().await;
+        fleet.drained().await;
     }
     assert!(
         !folder.path().join("log").exists(),
@@ -301,5 +297,4 @@ async fn a_question_is_answered_by_tasks_update_on_the_other_replica() {
     elsewhere.request("tasks/update", answers).await.result();
     let done = client.until(&id, "completed").await;
     assert_eq!(done["result"]["isError"], false, "{done:#}");
-    fleet.check_idle().await;
 }

@@ -6,16 +6,29 @@ use std::time::{Duration, Instant};
 use futures_util::StreamExt as _;
 use futures_util::stream;
 use serde_json::json;
-use taskferry_testing::{Process, TestServer, eventually, eventually_some, invariants, redis};
+use taskferry_testing::{
+    Process, TestServer, eventually, eventually_some, invariants, redis, stays,
+};
 
 use crate::client::{Answer, Legacy, Modern, is_up};
 use crate::crowd::{Client, connections_allowed, resident};
 use crate::fleet::{Replica, worker};
 use crate::jobs::step;
+use crate::tools::with_basic;
+
+const FLOOD: &str = r#"
+[[tool]]
+name = "flood"
+description = "Writes many long log lines as fast as it can"
+command = ["sh", "$HERE/flood.sh", "{lines}"]
+input_schema = '{"type":"object","properties":{"lines":{"type":"integer"}},"required":["lines"],"additionalProperties":false}'
+"#;
 
 const SOON: Duration = Duration::from_secs(30);
 /// How long everything may take to be over; longer than it should on a machine that has other things to do.
 const IDLE: Duration = Duration::from_secs(60);
+/// How long what clients left behind is looked at.
+const SERVED_ON: Duration = Duration::from_millis(300);
 /// How many wait at once where many do, if this machine allows as many connections.
 const CROWD: usize = 10_000;
 /// So many of them connect at a time.
@@ -30,9 +43,9 @@ struct Pair {
 
 impl Pair {
     async fn start(front: &[&str], flags: &[&str]) -> Self {
-        let redis = TestServer::start().await;
+        let redis = TestServer::start().await.drained_at_end(IDLE);
         let front = Replica::start(&redis.url(), front).await;
-        let worker = worker(&redis.url(), "tests/e2e/tools.toml", flags).await;
+        let worker = worker(&redis.url(), &with_basic(FLOOD), flags).await;
         front.lists("nap").await;
         Self {
             redis,
@@ -43,16 +56,6 @@ impl Pair {
 
     fn client(&self) -> Modern {
         Modern::with_tasks(&self.front.endpoint)
-    }
-
-    async fn check_idle(&self) {
-        let mut raw = self.redis.raw().await;
-        eventually(
-            IDLE,
-            "every stream, pending list and index is empty",
-            async || invariants::drained(&mut raw, "tf").await.is_empty(),
-        )
-        .await;
     }
 }
 
@@ -96,7 +99,6 @@ async fn a_full_queue_refuses_more_until_there_is_room() {
     for id in [&id, &queued, &next] {
         client.until(id, "completed").await;
     }
-    pair.check_idle().await;
 }
 
 #[tokio::test]
@@ -118,7 +120,6 @@ async fn a_caller_with_too_many_tasks_is_refused_until_one_ends() {
     for id in [&id, &queued, &next] {
         client.until(id, "completed").await;
     }
-    pair.check_idle().await;
 }
 
 #[tokio::test]
@@ -146,7 +147,6 @@ async fn a_redis_out_of_memory_takes_nothing_new_and_finishes_what_runs() {
     limit(0).await;
     let next = taken(&client).await;
     client.until(&next, "completed").await;
-    pair.check_idle().await;
 }
 
 #[tokio::test]
@@ -174,7 +174,6 @@ async fn what_is_too_large_is_refused_on_both_sides() {
         .await;
     let task = client.until(&id, "completed").await;
     assert_eq!(task["result"]["isError"], false, "{task:#}");
-    pair.check_idle().await;
 }
 
 #[tokio::test]
@@ -206,7 +205,6 @@ async fn requests_beyond_the_limit_are_refused_and_room_comes_back() {
     for mut call in waiting {
         call.until("\"resultType\":\"complete\"").await;
     }
-    pair.check_idle().await;
 }
 
 /// Whoever leaves while Redis is slow still has its request served, which counts as open until then.
@@ -228,17 +226,16 @@ async fn clients_who_come_and_go_do_not_get_around_the_limit() {
     })
     .await;
     drop(calls);
-    tokio::time::sleep(Duration::from_millis(300)).await;
-    let refused = client.call("echo", json!({ "text": "x" })).await;
-    assert_refused(
-        &refused,
-        503,
-        "as many open requests as it may (4), its setting max_requests",
-    );
+    let told = "as many open requests as it may (4), its setting max_requests";
+    stays(SERVED_ON, "they count as open", async || {
+        let refused = client.call("echo", json!({ "text": "x" })).await;
+        assert_refused(&refused, 503, told);
+        true
+    })
+    .await;
     pair.redis.resume();
     let next = taken(&client).await;
     client.until(&next, "completed").await;
-    pair.check_idle().await;
 }
 
 #[tokio::test]
@@ -292,7 +289,6 @@ async fn ten_thousand_waiting_clients_cost_bounded_memory_and_all_are_answered()
         .await;
     assert_eq!(answered, crowd);
     println!("all are answered after {:?}", begun.elapsed());
-    pair.check_idle().await;
 }
 
 #[tokio::test]
@@ -313,12 +309,11 @@ async fn plain_calls_of_clients_that_leave_are_cancelled_and_leave_nothing() {
         .await;
     let begun = Instant::now();
     drop(waiting);
-    pair.check_idle().await;
+    pair.redis.drained(IDLE).await;
     println!("{crowd} calls are cancelled after {:?}", begun.elapsed());
     let client = pair.client();
     let next = client.start("echo", json!({ "text": "x" })).await;
     client.until(&next, "completed").await;
-    pair.check_idle().await;
 }
 
 #[tokio::test]
@@ -347,5 +342,4 @@ async fn clients_that_do_not_read_cost_bounded_memory_and_hold_no_job_up() {
     // Whoever reads after all gets the answer.
     let mut first = deaf.swap_remove(0);
     first.until("\"resultType\":\"complete\"").await;
-    pair.check_idle().await;
 }

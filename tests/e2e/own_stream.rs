@@ -134,7 +134,6 @@ async fn a_tasks_progress_and_log_lines_are_told_as_its_own_and_once_over_all_st
 
     // The older one, which is still open, goes on, and knows nothing more than how the task ended.
     assert_eq!(told_of_ended(&here, &mut own, &id).await, ended());
-    fleet.check_idle().await;
 }
 
 #[tokio::test]
@@ -157,7 +156,6 @@ async fn a_stream_tells_what_happens_when_the_bell_rings() {
     .await;
     take_steps(&folder, 4);
     told.until(&mut own, &id, Told::is_over).await;
-    fleet.check_idle().await;
 }
 
 #[tokio::test]
@@ -170,7 +168,6 @@ async fn of_a_task_that_ended_before_a_stream_its_end_alone_is_told() {
     here.until(&id, "completed").await;
     let mut own = Stream::get(&here).await;
     assert_eq!(told_of_ended(&here, &mut own, &id).await, ended());
-    fleet.check_idle().await;
 }
 
 #[tokio::test]
@@ -193,7 +190,6 @@ async fn of_two_streams_the_newer_speaks_and_gets_the_question_that_the_older_pu
         let next = first.next().await;
         assert_eq!(next["params"]["status"], "completed", "{next:#}");
     }
-    fleet.check_idle().await;
 }
 
 /// Until when which connection may send the one question of a task: the name of the connection, and the time.
@@ -237,7 +233,6 @@ async fn a_question_that_a_blocked_tasks_result_put_stays_there_when_a_stream_op
     answer(&here, &question, json!({ "result": accepted() })).await;
     let result = waiting.next().await;
     assert_eq!(result["result"]["isError"], false, "{result:#}");
-    fleet.check_idle().await;
 }
 
 #[tokio::test]
@@ -260,7 +255,6 @@ async fn a_blocked_tasks_result_that_is_taken_back_ends_without_an_answer_and_le
     answer(&here, &repeated, json!({ "result": accepted() })).await;
     let result = again.until("result").await;
     assert_eq!(result["result"]["isError"], false, "{result:#}");
-    fleet.check_idle().await;
 }
 
 #[tokio::test]
@@ -293,7 +287,6 @@ async fn a_new_level_holds_for_what_runs_already() {
     plain.until("result").await;
     assert_eq!(of_task.lines, ["step 1"]);
     assert_eq!(of_call.lines, ["step 1"]);
-    fleet.check_idle().await;
 }
 
 #[tokio::test]
@@ -316,7 +309,6 @@ async fn what_could_not_be_told_while_redis_failed_is_told_afterwards() {
     may_read_logs(&fleet, true).await;
     told.until(&mut own, &id, Told::is_over).await;
     assert_eq!(told.lines, ["step 1", "step 2", "step 3"]);
-    fleet.check_idle().await;
 }
 
 async fn may_read_logs(fleet: &Fleet, may: bool) {
@@ -359,5 +351,4 @@ async fn a_request_that_waits_keeps_its_session() {
         take_steps(folder, 4);
         waiting.until("result").await;
     }
-    fleet.check_idle().await;
 }

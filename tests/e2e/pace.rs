@@ -6,8 +6,26 @@ use serde_json::json;
 use taskferry_testing::eventually;
 
 use crate::client::{Legacy, Modern};
-use crate::fleet::{Fleet, worker};
+use crate::fleet::Fleet;
 use crate::jobs::step;
+
+const SLOWING: &str = r#"
+[[tool]]
+name = "slowing"
+description = "Takes three steps, each when a file in a folder says so, and is polled less and less often"
+command = ["sh", "$HERE/paced.sh", "{folder}"]
+poll_interval = "10ms"
+poll_interval_max = "120ms"
+input_schema = '{"type":"object","properties":{"folder":{"type":"string"}},"required":["folder"],"additionalProperties":false}'
+"#;
+const TELLS_AT_ONCE: &str = r#"
+[[tool]]
+name = "tells_at_once"
+description = "The same, and tells something when it is called"
+command = ["sh", "$HERE/paced.sh", "{folder}"]
+immediate_response = "The steps are being taken; go on with something else."
+input_schema = '{"type":"object","properties":{"folder":{"type":"string"}},"required":["folder"],"additionalProperties":false}'
+"#;
 
 const SOON: Duration = Duration::from_secs(20);
 /// How old a task is when its interval grows for the first time.
@@ -15,9 +33,7 @@ const GROWS: Duration = Duration::from_secs(2);
 
 #[tokio::test]
 async fn the_older_a_task_the_less_often_it_is_polled() {
-    let fleet = Fleet::start_with(&["--single-user", "true"], &[]).await;
-    let _worker = worker(&fleet.redis.url(), "tests/e2e/same.toml", &[]).await;
-    fleet.lists("slowing").await;
+    let fleet = Fleet::with_tools(SLOWING, &["--single-user", "true"], &[]).await;
     let folder = tempfile::tempdir().unwrap();
     let arguments = json!({ "folder": folder.path() });
     let legacy = Legacy::open(fleet.endpoint()).await;
@@ -50,14 +66,12 @@ async fn the_older_a_task_the_less_often_it_is_polled() {
     step(folder.path(), 1..=4);
     let done = modern.until(id, "completed").await;
     assert_eq!(done["pollIntervalMs"], 10);
-    fleet.check_idle().await;
 }
 
 #[tokio::test]
 async fn a_tool_may_have_something_to_tell_a_model_at_once() {
-    let fleet = Fleet::start_with(&["--single-user", "true"], &[]).await;
-    let _worker = worker(&fleet.redis.url(), "tests/e2e/same.toml", &[]).await;
-    fleet.lists("slowing").await;
+    let tools = [TELLS_AT_ONCE, SLOWING].concat();
+    let fleet = Fleet::with_tools(&tools, &["--single-user", "true"], &[]).await;
     let folder = tempfile::tempdir().unwrap();
     let arguments = json!({ "folder": folder.path() });
     let session = Legacy::open(fleet.endpoint()).await;
@@ -65,7 +79,7 @@ async fn a_tool_may_have_something_to_tell_a_model_at_once() {
         let params = json!({ "name": tool, "arguments": arguments, "task": {} });
         session.request("tools/call", params).await.result().clone()
     };
-    let told = created("shared").await;
+    let told = created("tells_at_once").await;
     assert_eq!(
         told["_meta"],
         json!({ "io.modelcontextprotocol/model-immediate-response": "The steps are being taken; go on with something else." })
@@ -73,8 +87,7 @@ async fn a_tool_may_have_something_to_tell_a_model_at_once() {
     assert!(created("slowing").await.get("_meta").is_none());
     // The extension has no place for it.
     let modern = Modern::with_tasks(fleet.endpoint());
-    let created = modern.call("shared", arguments.clone()).await;
+    let created = modern.call("tells_at_once", arguments.clone()).await;
     assert!(!created.text.contains("immediate"), "{}", created.text);
     step(folder.path(), 1..=4);
-    fleet.check_idle().await;
 }

@@ -137,7 +137,6 @@ async fn tasks_of_both_eras_go_through() {
             refused.text
         );
     }
-    fleet.check_idle().await;
 }
 
 #[tokio::test]
@@ -160,7 +159,6 @@ async fn a_long_stream_comes_as_it_is_written() {
         let end = stream.until("none").await;
         assert_eq!(text(&end["result"]), "done", "{kind:?}");
     }
-    fleet.check_idle().await;
 }
 
 #[tokio::test]
@@ -184,7 +182,6 @@ async fn a_client_that_leaves_ends_its_call() {
                 .unwrap();
             eventually(SOON, "the tool is stopped", async || !group_lives(leader)).await;
         }
-        fleet.check_idle().await;
     }
 }
 
@@ -228,7 +225,6 @@ async fn a_replica_that_stops_is_left_out_and_its_streams_go_on() {
         }
         let ended = fleet.replicas[0].process.wait_for_exit(SOON).await;
         assert_eq!(ended.code(), Some(0), "{kind:?}");
-        fleet.check_idle().await;
     }
 }
 
@@ -287,6 +283,5 @@ async fn a_call_that_was_sent_is_not_sent_again() {
             2,
             "{kind:?}: nothing was queued twice"
         );
-        fleet.check_idle().await;
     }
 }

@@ -4,7 +4,7 @@
 use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
-use taskferry_testing::Process;
+use taskferry_testing::stays;
 
 use crate::client::Legacy;
 use crate::fleet::Fleet;
@@ -13,6 +13,9 @@ use crate::stream::Stream;
 
 /// What the client says of its tasks, unless a test says otherwise.
 const INTERVAL_MS: u64 = 100;
+
+/// A second more than it takes until a request that the client did not answer is repeated.
+const REPEATED: Duration = Duration::from_secs(11);
 
 /// A client that is a receiver of tasks.
 struct Receiver {
@@ -108,7 +111,6 @@ async fn a_question_becomes_a_task_of_the_clients_which_is_polled_at_its_pace_an
         "{result:#}"
     );
     assert_eq!(client.here.task(&id).await["status"], "completed");
-    fleet.check_idle().await;
 }
 
 #[tokio::test]
@@ -131,7 +133,6 @@ async fn a_sampling_of_a_plain_call_becomes_a_task_of_the_clients_too() {
     let result = stream.next().await;
     let text = result["result"]["content"][0]["text"].as_str().unwrap();
     assert!(text.contains("because"), "{result:#}");
-    fleet.check_idle().await;
 }
 
 #[tokio::test]
@@ -149,7 +150,6 @@ async fn a_client_may_answer_at_once_or_not_have_declared_it() {
     assert!(question["params"]["task"].is_null(), "{question:#}");
     answer(&plain, &question, json!({ "result": accepted() })).await;
     assert_eq!(stream.next().await["result"]["isError"], false);
-    fleet.check_idle().await;
 }
 
 /// What the tool says when the client's task comes to nothing.
@@ -161,9 +161,8 @@ async fn comes_to_nothing(end: impl AsyncFn(&Receiver, &mut Stream)) -> String {
     end(&client, &mut stream).await;
     let result = stream.until("result").await;
     assert_eq!(result["result"]["isError"], true, "{result:#}");
-    let text = result["result"]["content"][0]["text"].as_str().unwrap();
-    fleet.check_idle().await;
-    text.to_owned()
+    let text = &result["result"]["content"][0]["text"];
+    text.as_str().unwrap().to_owned()
 }
 
 #[tokio::test]
@@ -227,7 +226,6 @@ async fn the_polls_go_on_over_another_connection_on_another_replica() {
     client.respond(&fetch, accepted()).await;
     let result = stream.until("result").await;
     assert_eq!(result["result"]["isError"], false, "{result:#}");
-    fleet.check_idle().await;
 }
 
 #[tokio::test]
@@ -263,12 +261,19 @@ async fn cancelling_our_task_cancels_the_clients_also_one_that_comes_too_late() 
         cancel["id"].as_str().unwrap().starts_with(&id),
         "{cancel:#}"
     );
-    fleet.check_idle().await;
 }
 
+/// Both parts wait for times that are no settings, so they wait together.
 #[tokio::test]
+async fn an_expired_task_of_ours_cancels_the_clients_and_a_stream_rests_that_has_its_answer() {
+    tokio::join!(
+        an_expired_task_of_ours_cancels_the_clients(),
+        a_stream_rests_once_the_clients_task_brought_its_answer()
+    );
+}
+
 async fn an_expired_task_of_ours_cancels_the_clients() {
-    let (fleet, _asker): (Fleet, Process) = asking_fleet().await;
+    let (fleet, _asker) = asking_fleet().await;
     let client = Receiver::open(&fleet).await;
     // Long enough for the job to find the one worker that knows its tool.
     let id = client
@@ -283,7 +288,6 @@ async fn an_expired_task_of_ours_cancels_the_clients() {
     assert_eq!(cancel["params"], json!({ "taskId": "their-task" }));
     let gone = stream.next().await;
     assert_eq!(gone["error"]["code"], -32602, "{gone:#}");
-    fleet.check_idle().await;
 }
 
 #[tokio::test]
@@ -304,7 +308,6 @@ fn cpu_ticks(pid: u32) -> u64 {
     fields[11].parse::<u64>().unwrap() + fields[12].parse::<u64>().unwrap()
 }
 
-#[tokio::test]
 async fn a_stream_rests_once_the_clients_task_brought_its_answer() {
     let (fleet, _asker) = asking_fleet().await;
     let client = Receiver::open(&fleet).await;
@@ -315,14 +318,11 @@ async fn a_stream_rests_once_the_clients_task_brought_its_answer() {
     let fetch = own.until("tasks/result").await;
     client.respond(&fetch, accepted()).await;
     client.here.until(&id, "completed").await;
-    // Past the moment when an unanswered request to the client would be repeated, with the stream still open.
-    let (pid, begun) = (fleet.replicas[0].process.pid(), Instant::now());
+    let pid = fleet.replicas[0].process.pid();
     let before = cpu_ticks(pid);
-    while begun.elapsed() < Duration::from_secs(14) {
-        tokio::time::sleep(Duration::from_millis(500)).await;
-    }
-    let took = cpu_ticks(pid) - before;
-    assert!(took < 100, "an idle replica took {took} ticks of the CPU");
+    stays(REPEATED, "an idle replica takes no CPU", async || {
+        cpu_ticks(pid) - before < 50
+    })
+    .await;
     drop(own);
-    fleet.check_idle().await;
 }

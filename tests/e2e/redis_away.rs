@@ -10,6 +10,7 @@ use taskferry_testing::{Proxy, TestServer, eventually, eventually_some};
 
 use crate::client::{Legacy, Modern, get};
 use crate::fleet::{Fleet, Replica, worker};
+use crate::tools::{SHADOW, basic};
 
 const SOON: Duration = Duration::from_secs(20);
 
@@ -46,7 +47,6 @@ async fn redis_down_is_told_with_503_and_recovered_from_without_a_restart() {
     .await;
     let done = client.until(&id, "completed").await;
     assert_eq!(done["result"]["content"][0]["text"], "after");
-    fleet.check_idle().await;
 }
 
 #[tokio::test]
@@ -58,21 +58,21 @@ async fn a_tool_that_redis_lost_is_still_called_until_its_worker_is_back() {
         let tools = client.request("tools/list", json!({})).await;
         tools.text.contains(&format!("\"{name}\""))
     };
-    let first = worker(&redis.url(), "tests/e2e/tools.toml", &[]).await;
+    let first = worker(&redis.url(), &basic(), &[]).await;
     eventually(SOON, "the tools are known", async || lists("echo").await).await;
     drop(first);
     let mut raw = redis.raw().await;
     let flush = taskferry_testing::redis::cmd("FLUSHALL");
     flush.exec_async(&mut raw).await.unwrap();
     // A worker with other tools is back first, so the registry is read, and lacks this one.
-    let _other = worker(&redis.url(), "tests/e2e/shadow.toml", &[]).await;
+    let _other = worker(&redis.url(), SHADOW, &[]).await;
     eventually(SOON, "the registry was read", async || {
         lists("task_cancel").await
     })
     .await;
     assert!(lists("echo").await);
     let id = client.start("echo", json!({ "text": "x" })).await;
-    let _second = worker(&redis.url(), "tests/e2e/tools.toml", &[]).await;
+    let _second = worker(&redis.url(), &basic(), &[]).await;
     client.until(&id, "completed").await;
 }
 
@@ -116,7 +116,6 @@ async fn a_call_that_was_queued_is_not_answered_by_an_error() {
         clean.arg(format!("tf:{{s:{}}}:session:{what}", session.session));
         clean.exec_async(&mut redis).await.unwrap();
     }
-    fleet.check_idle().await;
 }
 
 #[tokio::test]
@@ -124,7 +123,7 @@ async fn a_submit_without_an_answer_is_sent_once_more() {
     let redis = TestServer::start().await;
     let proxy = Proxy::start(redis.port()).await;
     let replica = Replica::start(&proxy.url(), &["--redis-timeout", "500ms"]).await;
-    let _worker = worker(&redis.url(), "tests/e2e/tools.toml", &[]).await;
+    let _worker = worker(&redis.url(), &basic(), &[]).await;
     let client = Modern::with_tasks(&replica.endpoint);
     eventually(Duration::from_secs(20), "the tools are known", async || {
         let tools = client.request("tools/list", json!({})).await;

@@ -119,7 +119,6 @@ async fn a_call_goes_on_where_it_broke_on_the_other_replica() {
     assert_eq!(end["id"], 77);
     assert_eq!(end["result"]["content"][0]["text"], "done");
     assert_eq!(stream.next_or_end().await, None);
-    fleet.check_idle().await;
 }
 
 #[tokio::test]
@@ -156,7 +155,6 @@ async fn a_job_that_ended_meanwhile_answers_at_once_for_as_long_as_its_record_st
             (&json!(77), &json!(-32602))
         );
     }
-    fleet.check_idle().await;
 }
 
 #[tokio::test]
@@ -181,7 +179,6 @@ async fn a_blocked_tasks_result_is_resumed_beside_the_sessions_own_stream() {
     while told["params"]["status"] != "completed" {
         told = own.until("notifications/tasks/status").await;
     }
-    fleet.check_idle().await;
 }
 
 #[tokio::test]
@@ -196,7 +193,6 @@ async fn the_sessions_own_stream_tells_nothing_of_a_plain_call() {
     let task = here.start("echo", json!({ "text": "x" }), 60_000).await;
     let told = own.next().await;
     assert_eq!(told["params"]["taskId"], task, "{told:#}");
-    fleet.check_idle().await;
 }
 
 #[tokio::test]
@@ -227,7 +223,6 @@ async fn a_question_that_nobody_was_there_for_is_put_on_the_resumed_stream() {
         (&end["id"], &end["result"]["isError"]),
         (&json!(8), &json!(false))
     );
-    fleet.check_idle().await;
 }
 
 #[tokio::test]
@@ -247,7 +242,6 @@ async fn a_stream_that_goes_on_elsewhere_ends_and_asks_nothing() {
     assert_eq!(stream.next_or_end().await, None, "no second question");
     answer(&here, &question, json!({ "result": accepted() })).await;
     assert_eq!(resumed.until("result").await["id"], 8);
-    fleet.check_idle().await;
 }
 
 #[tokio::test]
@@ -278,7 +272,6 @@ async fn only_an_event_of_the_same_session_is_gone_on_from() {
     take_steps(&folder, 4);
     let (_, _, end) = rest(&mut stream).await;
     assert_eq!(end["id"], 77);
-    fleet.check_idle().await;
 }
 
 #[tokio::test]
@@ -301,5 +294,4 @@ async fn a_resumed_call_of_one_who_knows_no_tasks_is_answered_by_a_handle_too() 
     let waits = json!({ "task_id": id, "wait_seconds": 30 });
     let ended = here.call("task_status", waits).await;
     assert_eq!(ended.result()["structuredContent"]["status"], "completed");
-    fleet.check_idle().await;
 }

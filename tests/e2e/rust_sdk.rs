@@ -117,7 +117,7 @@ async fn the_rust_sdk_makes_legacy_calls() {
         ended = client.call_tool_once(napping) => panic!("{ended:?}"),
         () = eventually(SOON, "the command runs", async || started.exists()) => {}
     }
-    fleet.check_idle().await;
+    fleet.drained().await;
     client.cancel().await.unwrap();
     assert!(recorder.check() > 10, "what was said is recorded");
 }
@@ -161,7 +161,7 @@ async fn the_rust_sdk_runs_modern_tasks() {
         .await
         .unwrap();
     assert!(matches!(ended(&client, &id).await, TaskPayload::Cancelled));
-    fleet.check_idle().await;
+    fleet.drained().await;
     client.cancel().await.unwrap();
     assert!(recorder.check() > 10, "what was said is recorded");
 }

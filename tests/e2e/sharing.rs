@@ -16,6 +16,20 @@ use crate::fleet::{Fleet, in_tree, worker};
 use crate::jobs::{call, held_by, records, runs, step, text, the_job};
 use crate::stream::Stream;
 
+/// Tools on a queue that no other worker serves.
+const TOOLS: &str = r#"
+[defaults]
+queue = "same"
+poll_interval = "100ms"
+
+[[tool]]
+name = "shared"
+description = "Takes three steps, each when a file in a folder says so, and ends at a fourth"
+command = ["sh", "$HERE/paced.sh", "{folder}"]
+share = true
+input_schema = '{"type":"object","properties":{"folder":{"type":"string"},"note":{"type":"number"}},"required":["folder"],"additionalProperties":false}'
+"#;
+
 const SOON: Duration = Duration::from_secs(20);
 /// A tool that asks a question.
 const ASKING: &str = "summarize_orders";
@@ -30,7 +44,7 @@ struct Rig {
 impl Rig {
     async fn start(flags: &[&str]) -> Self {
         let fleet = Fleet::start_with(flags, &[]).await;
-        let worker = worker(&fleet.redis.url(), "tests/e2e/same.toml", &[]).await;
+        let worker = worker(&fleet.redis.url(), TOOLS, &[]).await;
         fleet.lists("shared").await;
         Self {
             _worker: worker,
@@ -108,7 +122,6 @@ async fn identical_tasks_are_one_until_it_ends() {
     assert_eq!(text(legacy.result_of(&id).await.result()).trim(), "done");
     assert_ne!(rig.legacy_task(&legacy, None).await, id, "it has ended");
     assert_eq!(records(&rig.fleet).await.len(), 3);
-    rig.fleet.check_idle().await;
 }
 
 #[tokio::test]
@@ -131,7 +144,6 @@ async fn a_job_is_cancelled_only_when_the_last_of_its_callers_left() {
     })
     .await;
     assert!(!job.contains_key("result"));
-    rig.fleet.check_idle().await;
 }
 
 #[tokio::test]
@@ -158,7 +170,6 @@ async fn who_stays_gets_the_result_and_the_progress() {
     step(rig.folder(), 2..=4);
     let answer = stays.until("the answer").await;
     assert_eq!(text(&answer["result"]).trim(), "done");
-    rig.fleet.check_idle().await;
 }
 
 #[tokio::test]
@@ -184,7 +195,6 @@ async fn a_task_call_joins_a_plain_one_which_then_outlives_its_callers() {
     let (answer, ()) = tokio::join!(joins, goes_on);
     assert_eq!(text(answer.result()).trim(), "done");
     assert_eq!(text(session.result_of(&id).await.result()).trim(), "done");
-    rig.fleet.check_idle().await;
 }
 
 #[tokio::test]
@@ -206,7 +216,6 @@ async fn a_cancel_by_one_ends_it_for_all() {
     let (answer, cancelled) = tokio::join!(waits, cancel);
     assert_eq!(cancelled.result()["status"], "cancelled");
     assert!(answer.message().contains("cancelled"), "{}", answer.text);
-    rig.fleet.check_idle().await;
 }
 
 #[tokio::test]
@@ -227,7 +236,6 @@ async fn a_cancelled_legacy_request_takes_only_its_own_caller_off() {
     step(rig.folder(), 1..=4);
     let two = two.join_all().await.remove(0);
     assert_eq!(text(two.result()).trim(), "done");
-    rig.fleet.check_idle().await;
 }
 
 #[tokio::test]
@@ -244,7 +252,6 @@ async fn clients_that_can_be_asked_different_things_do_not_share() {
     let same = start(json!({ "extensions": { TASKS: {}, "example.com/x": {} } })).await;
     assert_eq!(plain, same);
     step(rig.folder(), 1..=4);
-    rig.fleet.check_idle().await;
 }
 
 #[tokio::test]
@@ -261,7 +268,6 @@ async fn callers_who_cannot_be_told_apart_share_within_a_session_alone() {
     }
     assert_eq!(records(&rig.fleet).await.len(), 4);
     step(rig.folder(), 1..=4);
-    rig.fleet.check_idle().await;
 }
 
 /// Lets the shipped worker's tool that asks a question share its job, as if it had said so.
@@ -333,5 +339,4 @@ async fn one_answer_to_a_shared_question_is_enough_for_all() {
     assert_eq!(one.result()["resultType"], "complete");
     assert_eq!(one.result()["content"], other.result()["content"]);
     assert_eq!(records(&fleet).await.len(), 1);
-    fleet.check_idle().await;
 }

@@ -13,6 +13,25 @@ use crate::client::{Answer, Legacy, Modern, events};
 use crate::fleet::{Replica, worker};
 use crate::stream::Stream;
 
+const TOOLS: &str = r#"
+[defaults]
+queue = "stopping"
+poll_interval = "100ms"
+
+[[tool]]
+name = "waits"
+description = "Waits for a file in a folder"
+command = ["sh", "$HERE/first_waits.sh", "{folder}"]
+input_schema = '{"type":"object","properties":{"folder":{"type":"string"}},"required":["folder"],"additionalProperties":false}'
+
+[[tool]]
+name = "never_task"
+description = "The same, and never runs as a task"
+task_support = "forbidden"
+command = ["sh", "$HERE/first_waits.sh", "{folder}"]
+input_schema = '{"type":"object","properties":{"folder":{"type":"string"}},"required":["folder"],"additionalProperties":false}'
+"#;
+
 const SOON: Duration = Duration::from_secs(30);
 
 /// Two replicas, of which the first will be told to stop, and a worker.
@@ -26,7 +45,7 @@ struct Rig {
 
 impl Rig {
     async fn start(flags: &[&str]) -> Self {
-        let redis = TestServer::start().await;
+        let redis = TestServer::start().await.drained_at_end(SOON);
         let url = redis.url();
         let mut flags = flags.to_vec();
         if !flags.contains(&"--drain-timeout") {
@@ -36,7 +55,7 @@ impl Rig {
         let rig = Self {
             first: Replica::start(&url, &flags).await,
             second: Replica::start(&url, &flags).await,
-            worker: worker(&url, "tests/e2e/stopping.toml", &[]).await,
+            worker: worker(&url, TOOLS, &[]).await,
             redis,
             folder: tempfile::tempdir().unwrap(),
         };

@@ -7,6 +7,33 @@ use taskferry_testing::redis;
 use crate::client::{Legacy, Modern};
 use crate::fleet::Fleet;
 
+const PROMISING: &str = r#"
+[[tool]]
+name = "promising"
+description = "Promises a number n, and prints what it is given"
+command = ["printf", "%s", "{output}"]
+input_schema = '{"type":"object","properties":{"output":{"type":"string"}},"required":["output"],"additionalProperties":false}'
+output_schema = '{"type":"object","properties":{"n":{"type":"integer"}},"required":["n"]}'
+"#;
+
+const MIRRORED: &str = r#"
+[[tool]]
+name = "mirrored"
+description = "Returns its arguments, which headers repeat"
+command = ["cat"]
+output = "text"
+input_schema = '{"type":"object","properties":{"region":{"type":"string","x-mcp-header":"Region"},"outer":{"type":"object","properties":{"n":{"type":"integer","x-mcp-header":"N"}}}}}'
+"#;
+
+const NEEDS_SAMPLING: &str = r#"
+[[tool]]
+name = "needs_sampling"
+description = "For clients whose model can be asked"
+command = ["echo", "done"]
+required_capabilities = { sampling = {} }
+input_schema = '{"type":"object","additionalProperties":false}'
+"#;
+
 /// The records of jobs in Redis.
 async fn records(fleet: &Fleet) -> Vec<String> {
     let mut connection = fleet.redis.raw().await;
@@ -19,7 +46,7 @@ async fn records(fleet: &Fleet) -> Vec<String> {
 
 #[tokio::test]
 async fn a_client_without_the_required_capabilities_is_refused_before_anything_is_queued() {
-    let fleet = Fleet::start().await;
+    let fleet = Fleet::with_tools(NEEDS_SAMPLING, &[], &[]).await;
     let modern = Modern::with_tasks(fleet.endpoint());
     let refused = modern.call("needs_sampling", json!({})).await;
     assert_eq!(
@@ -50,12 +77,11 @@ async fn a_client_without_the_required_capabilities_is_refused_before_anything_i
     let capable = Legacy::open_with(fleet.endpoint(), "2025-11-25", sampling).await;
     let done = capable.call("needs_sampling", json!({})).await;
     assert_eq!(done.result()["isError"], false);
-    fleet.check_idle().await;
 }
 
 #[tokio::test]
 async fn headers_must_repeat_the_mirrored_arguments() {
-    let fleet = Fleet::start().await;
+    let fleet = Fleet::with_tools(MIRRORED, &[], &[]).await;
     let client = Modern::with(fleet.endpoint(), json!({}));
     let listed = client.request("tools/list", json!({})).await;
     let listed = listed.result()["tools"].to_string();
@@ -96,12 +122,11 @@ async fn headers_must_repeat_the_mirrored_arguments() {
     let legacy = Legacy::open(fleet.endpoint()).await;
     let done = legacy.call("mirrored", both).await;
     assert_eq!(done.result()["isError"], false);
-    fleet.check_idle().await;
 }
 
 #[tokio::test]
 async fn a_result_that_breaks_its_tools_promise_is_an_error_that_names_the_place() {
-    let fleet = Fleet::start().await;
+    let fleet = Fleet::with_tools(PROMISING, &[], &[]).await;
     let client = Modern::with(fleet.endpoint(), json!({}));
     let call = async |output: &str| {
         let answer = client.call("promising", json!({ "output": output })).await;
@@ -124,5 +149,4 @@ async fn a_result_that_breaks_its_tools_promise_is_an_error_that_names_the_place
         assert_eq!(broken["isError"], true);
         assert!(broken["structuredContent"].is_null());
     }
-    fleet.check_idle().await;
 }

@@ -12,10 +12,43 @@ use crate::client::{Legacy, Modern};
 use crate::fleet::{Replica, worker};
 use crate::stream::Stream;
 
+const TOOLS: &str = r#"
+[defaults]
+queue = "waits"
+poll_interval = "100ms"
+stop_grace = "300ms"
+
+[[tool]]
+name = "one_at_a_time"
+description = "Notes its name when it begins, says how far it is, and ends when a file in a folder says so"
+command = ["sh", "$HERE/in_turn.sh", "{folder}", "{name}"]
+concurrency = 1
+[tool.input_schema]
+type = "object"
+required = ["folder", "name"]
+properties = { folder = { type = "string" }, name = { type = "string" } }
+
+[[tool]]
+name = "counts"
+description = "Tells a number, of a total if there is one, and ends when a file in a folder says so"
+command = ["sh", "$HERE/counts.sh", "{folder}", "{told}"]
+[tool.input_schema]
+type = "object"
+required = ["folder", "told"]
+properties = { folder = { type = "string" }, told = { type = "string" } }
+
+[[tool]]
+name = "later"
+description = "Fails, and is tried again much later"
+command = ["sh", "-c", "echo the paper is wet >&2; exit 75"]
+backoff_initial = "5m"
+backoff_max = "5m"
+input_schema = '{"type":"object","additionalProperties":false}'
+"#;
+
 const SOON: Duration = Duration::from_secs(20);
 /// Longer than a worker that is silent counts as alive.
 const LATE: Duration = Duration::from_secs(60);
-const MANIFEST: &str = "tests/e2e/waiting.toml";
 const TOOL: &str = "one_at_a_time";
 
 /// A replica, and workers as a test starts them.
@@ -95,7 +128,7 @@ impl Site {
 
 async fn start_worker(redis: &TestServer) -> Process {
     let flags = ["--lease", "2s", "--slots", "5", "--drain-timeout", "100ms"];
-    worker(&redis.url(), MANIFEST, &flags).await
+    worker(&redis.url(), TOOLS, &flags).await
 }
 
 fn message(task: &Value) -> &str {

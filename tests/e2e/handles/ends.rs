@@ -3,11 +3,27 @@
 use serde_json::json;
 use taskferry_testing::{eventually, eventually_some};
 
-use super::{Client, OURS, Paced, SOON, fleet};
+use super::{Client, HANDLES_SOON, OURS, Paced, SOON, fleet};
 use crate::client::{Legacy, Modern};
-use crate::fleet::{Fleet, worker};
+use crate::fleet::Fleet;
 use crate::jobs::{expire, records, runs, the_job};
 use crate::questions::accepted;
+
+const ENDLESS: &str = r#"
+[[tool]]
+name = "endless"
+description = "Takes longer than its task lives"
+command = ["sleep", "600"]
+input_schema = '{"type":"object","additionalProperties":false}'
+"#;
+const BRIEF: &str = r#"
+[[tool]]
+name = "brief"
+description = "Takes longer than its record lives"
+command = ["sleep", "60"]
+ttl = "1s"
+input_schema = '{"type":"object","additionalProperties":false}'
+"#;
 
 #[tokio::test]
 async fn cancelling_kills_the_command() {
@@ -32,14 +48,11 @@ async fn cancelling_kills_the_command() {
         let result = client.call("task_result", json!({ "task_id": id })).await;
         assert!(result.message().contains("cancelled"), "{}", result.text);
     }
-    fleet.check_idle().await;
 }
 
 #[tokio::test]
 async fn unknown_ids_and_wrong_arguments_are_told_in_words() {
-    let fleet = fleet().await;
-    let _short = worker(&fleet.redis.url(), "tests/e2e/promises.toml", &[]).await;
-    fleet.lists("endless").await;
+    let fleet = Fleet::with_tools(ENDLESS, &HANDLES_SOON, &[]).await;
     let client = Client::Modern(Modern::with(fleet.endpoint(), json!({})));
     let expired = client.handle_of("endless", json!({})).await;
     expire(&fleet.redis, &expired).await;
@@ -57,7 +70,6 @@ async fn unknown_ids_and_wrong_arguments_are_told_in_words() {
         assert_eq!(answer.result()["isError"], true);
         assert!(answer.text.contains("task_id"), "{}", answer.text);
     }
-    fleet.check_idle().await;
 }
 
 #[tokio::test]
@@ -71,23 +83,21 @@ async fn a_late_cancellation_of_the_call_leaves_its_task_alone() {
     assert_eq!(client.status(&id, 0).await, "working");
     paced.end();
     assert_eq!(client.status(&id, 30).await, "completed");
-    fleet.check_idle().await;
 }
 
 #[tokio::test]
 async fn a_call_that_outlives_its_record_is_told_that_its_time_ran_out() {
-    let fleet = Fleet::start_with(&["--handle-after", "off"], &["--lease", "1s"]).await;
+    let fleet = Fleet::with_tools(BRIEF, &["--handle-after", "off"], &["--lease", "1s"]).await;
     for client in Client::without_tasks(fleet.endpoint()).await {
         let answer = client.call("brief", json!({})).await;
         assert_eq!(answer.code(), -32603, "{}", answer.text);
         assert!(answer.message().contains("ran out"), "{}", answer.text);
     }
-    fleet.check_idle().await;
 }
 
 #[tokio::test]
 async fn a_task_that_expires_while_a_model_waits_for_it_is_told_as_a_tool_error() {
-    let fleet = Fleet::start_with(&["--handle-after", "100ms"], &["--lease", "1s"]).await;
+    let fleet = Fleet::with_tools(BRIEF, &["--handle-after", "100ms"], &["--lease", "1s"]).await;
     for client in Client::without_tasks(fleet.endpoint()).await {
         let id = client.handle_of("brief", json!({})).await;
         let arguments = json!({ "task_id": id, "wait_seconds": 30 });
@@ -95,7 +105,6 @@ async fn a_task_that_expires_while_a_model_waits_for_it_is_told_as_a_tool_error(
         assert_eq!(gone.result()["isError"], true, "{}", gone.text);
         assert!(gone.text.contains("no such task"), "{}", gone.text);
     }
-    fleet.check_idle().await;
 }
 
 #[tokio::test]
@@ -123,5 +132,4 @@ async fn the_job_of_a_plain_call_is_no_task() {
     };
     let (answer, ()) = tokio::join!(call, meddle);
     assert_eq!(answer.result()["isError"], false, "{}", answer.text);
-    fleet.check_idle().await;
 }

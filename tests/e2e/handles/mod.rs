@@ -6,15 +6,28 @@ use std::time::{Duration, Instant};
 
 use futures_util::future::join_all;
 use serde_json::{Value, json};
-use taskferry_testing::{eventually, promptly};
+use taskferry_testing::{eventually, let_begin, promptly};
 use tempfile::TempDir;
 
 use crate::client::{Answer, Legacy, Modern};
 use crate::fleet::{Fleet, worker};
 use crate::questions::{accepted, asking, asking_fleet_with, session};
+use crate::tools::SHADOW;
+
+const SLOW_NUMBER: &str = r#"
+[[tool]]
+name = "slow_number"
+description = "Ends when the file folder/4 is there"
+command = ["sh", "$HERE/paced.sh", "{folder}"]
+input_schema = '{"type":"object","properties":{"folder":{"type":"string"}},"required":["folder"],"additionalProperties":false}'
+output_schema = '{"type":"object","properties":{"n":{"type":"integer"}},"required":["n"]}'
+"#;
 
 const OURS: [&str; 3] = ["task_status", "task_result", "task_cancel"];
 const SOON: Duration = Duration::from_secs(20);
+const HANDLES_SOON: [&str; 2] = ["--handle-after", "300ms"];
+/// Within which a call that waits for a job usually waits.
+const BEGINS: Duration = Duration::from_millis(300);
 
 /// A client of either era.
 enum Client {
@@ -79,7 +92,7 @@ impl Client {
     /// Waits for a job that ends meanwhile; how long after its end that was told.
     async fn told_of_the_end(&self, id: &str, paced: &Paced) -> Duration {
         let ending = async {
-            tokio::time::sleep(Duration::from_millis(300)).await;
+            let_begin(BEGINS).await;
             paced.end();
             Instant::now()
         };
@@ -91,7 +104,7 @@ impl Client {
 }
 
 async fn fleet() -> Fleet {
-    Fleet::start_with(&["--handle-after", "300ms"], &[]).await
+    Fleet::start_with(&HANDLES_SOON, &[]).await
 }
 
 /// A job that goes on when it is told to.
@@ -154,7 +167,6 @@ async fn a_long_call_is_handed_out_waited_for_and_fetched() {
         client.told_of_the_end(&id, &paced).await
     })
     .await;
-    fleet.check_idle().await;
 }
 
 #[tokio::test]
@@ -166,7 +178,6 @@ async fn a_call_that_ends_in_time_is_answered_as_ever() {
         assert!(answer.text.contains(r#""content":[ ]"#), "{}", answer.text);
         assert!(answer.result()["structuredContent"].is_null());
     }
-    fleet.check_idle().await;
 }
 
 #[tokio::test]
@@ -197,7 +208,6 @@ async fn one_who_knows_tasks_gets_no_handle() {
     let arguments = json!({ "seconds": 1, "folder": folder.path() });
     let answer = session.call("nap", arguments).await;
     assert!(answer.text.contains("attempt 1"), "{}", answer.text);
-    fleet.check_idle().await;
 }
 
 #[tokio::test]
@@ -220,18 +230,17 @@ async fn the_other_replica_goes_on_and_a_disconnect_harms_nothing() {
     let id = first.handle_of("paced", paced.arguments()).await;
     let waiting = second.status(&id, 30);
     let ending = async {
-        tokio::time::sleep(Duration::from_millis(500)).await;
+        let_begin(BEGINS).await;
         paced.end();
     };
     let (status, ()) = tokio::join!(waiting, ending);
     assert_eq!(status, "completed");
-    fleet.check_idle().await;
 }
 
 #[tokio::test]
 async fn a_workers_tool_of_the_same_name_goes_first() {
     let mut fleet = fleet().await;
-    let _shadow = worker(&fleet.redis.url(), "tests/e2e/shadow.toml", &[]).await;
+    let _shadow = worker(&fleet.redis.url(), SHADOW, &[]).await;
     let client = Client::Modern(Modern::with(&fleet.replicas[0].endpoint, json!({})));
     eventually(SOON, "the worker's tool is listed", async || {
         let tools = client.tools().await;
@@ -256,14 +265,11 @@ async fn a_workers_tool_of_the_same_name_goes_first() {
         .wait_for_line(SOON, "slow calls are not promoted to tasks")
         .await;
     assert!(told.contains("task_cancel"), "{told}");
-    fleet.check_idle().await;
 }
 
 #[tokio::test]
 async fn a_tool_with_an_output_schema_gets_words_only() {
-    let fleet = fleet().await;
-    let _typed = worker(&fleet.redis.url(), "tests/e2e/promises.toml", &[]).await;
-    fleet.lists("slow_number").await;
+    let fleet = Fleet::with_tools(SLOW_NUMBER, &HANDLES_SOON, &[]).await;
     for client in Client::without_tasks(fleet.endpoint()).await {
         let paced = Paced::new();
         let answer = client.call("slow_number", paced.arguments()).await;
@@ -281,7 +287,6 @@ async fn a_tool_with_an_output_schema_gets_words_only() {
         let facts = &stopped.result()["structuredContent"];
         assert_eq!(facts["status"], "cancelled");
     }
-    fleet.check_idle().await;
 }
 
 #[tokio::test]
@@ -302,7 +307,7 @@ async fn progress_flows_before_and_after_the_handle() {
             "_meta": { "progressToken": "status" },
         });
         let ending = async {
-            tokio::time::sleep(Duration::from_millis(300)).await;
+            let_begin(BEGINS).await;
             paced.end();
         };
         let (told, ()) = tokio::join!(client.request("tools/call", asked), ending);
@@ -316,7 +321,6 @@ async fn progress_flows_before_and_after_the_handle() {
         }
     });
     join_all(tell).await;
-    fleet.check_idle().await;
 }
 
 /// Naps about as long as the wait: whichever comes first, the outcome is told, and never lost.
@@ -340,7 +344,6 @@ async fn a_job_that_ends_while_it_is_handed_out_loses_nothing() {
         }
     });
     join_all(naps).await;
-    fleet.check_idle().await;
 }
 
 /// A job that asked nobody in time asks whoever waits for it with our tool.
@@ -361,5 +364,4 @@ async fn questions_of_a_handed_out_job_go_out_on_task_status() {
     let done = client.request("tools/call", answered).await;
     let facts = &done.result()["structuredContent"];
     assert_eq!(facts["status"], "completed", "{}", done.text);
-    fleet.check_idle().await;
 }

@@ -116,8 +116,6 @@ async fn arguments_that_do_not_fit_cost_other_callers_nothing() {
 
 #[tokio::test]
 async fn a_result_that_does_not_fit_costs_its_worker_little() {
-    let folder = tempfile::tempdir().unwrap();
-    let manifest = folder.path().join("tools.toml");
     let items = r#"{"type":"array","items":{"anyOf":[{"type":"string"},{"type":"boolean"}]}}"#;
     let tool = format!(
         r#"[[tool]]
@@ -127,10 +125,9 @@ command = ["sh", "-c", "printf '{{{{\"list\":[0'; head -c 600000 /dev/zero | tr 
 output_schema = '{{"type":"object","properties":{{"list":{items}}}}}'
 "#
     );
-    std::fs::write(&manifest, tool).unwrap();
     let server = TestServer::start().await;
     let replica = Replica::start(&server.url(), &[]).await;
-    let worker = worker(&server.url(), manifest.to_str().unwrap(), &[]).await;
+    let worker = worker(&server.url(), &tool, &[]).await;
     replica.lists("many").await;
     let client = Modern::with(&replica.endpoint, json!({}));
     let answer = client.call("many", json!({})).await;
@@ -169,7 +166,6 @@ async fn a_task_that_is_named_many_times_is_followed_once() {
         }
     }
     assert_eq!(told, 1);
-    fleet.check_idle().await;
 }
 
 #[tokio::test]

@@ -14,6 +14,15 @@ use crate::fleet::{Fleet, Replica};
 const JSON: (&str, &str) = ("content-type", "application/json");
 const BOTH: (&str, &str) = ("accept", "application/json, text/event-stream");
 
+const GIVEN_BACK: &str = r#"
+[[tool]]
+name = "given_back"
+description = "Returns its arguments, whatever they are"
+command = ["cat"]
+output = "text"
+input_schema = '{"type":"object"}'
+"#;
+
 /// Nothing was queued: there is no record of a job, and every queue is empty.
 async fn assert_nothing_queued(redis: &TestServer) {
     let mut raw = redis.raw().await;
@@ -139,7 +148,7 @@ async fn an_error_names_the_id_if_there_is_one_and_else_none() {
 
 #[tokio::test]
 async fn json_is_taken_to_a_depth_and_no_deeper() {
-    let fleet = Fleet::start().await;
+    let fleet = Fleet::with_tools(GIVEN_BACK, &[], &[]).await;
     let session = Legacy::open(fleet.endpoint()).await;
     let modern = Modern::with_tasks(fleet.endpoint());
     let nested = |levels: usize| format!("{}{}", "[".repeat(levels), "]".repeat(levels));
@@ -147,7 +156,7 @@ async fn json_is_taken_to_a_depth_and_no_deeper() {
         let arguments = format!(r#"{{"deep":{}}}"#, nested(levels));
         call(
             "1",
-            &format!(r#"{{"name":"mirrored","arguments":{arguments}}}"#),
+            &format!(r#"{{"name":"given_back","arguments":{arguments}}}"#),
         )
     };
     for levels in [98, 200, 10_000, 1_000_000] {
@@ -168,9 +177,8 @@ async fn json_is_taken_to_a_depth_and_no_deeper() {
     let text = deepest.result()["content"][0]["text"].as_str().unwrap();
     assert!(text.contains(&nested(97)), "{text}");
     let arguments: Value = serde_json::from_str(&nested(90)).unwrap();
-    let id = modern.start("mirrored", json!({ "deep": arguments })).await;
+    let id = modern.start("given_back", json!({ "deep": arguments })).await;
     modern.until(&id, "completed").await;
-    fleet.check_idle().await;
 }
 
 #[tokio::test]

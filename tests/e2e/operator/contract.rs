@@ -8,7 +8,8 @@ use taskferry_testing::{Process, TestServer, binary, eventually};
 
 use super::{SOON, raw, taskferry};
 use crate::client::get;
-use crate::fleet::{Replica, in_tree, worker};
+use crate::fleet::{Replica, worker};
+use crate::tools::{basic, manifest};
 
 fn serve(redis: &TestServer) -> Process {
     let mut command = Command::new(binary("taskferry"));
@@ -50,8 +51,7 @@ async fn an_incompatible_contract_is_refused_at_the_start() {
     for stored in ["1.1", "99.0"] {
         raw::<String>(&redis, &["SET", "tf:contract", stored]).await;
         assert_refuses(serve(&redis), stored).await;
-        let manifest = in_tree("tests/e2e/tools.toml");
-        assert_refuses(work(&redis, &manifest), stored).await;
+        assert_refuses(work(&redis, &manifest(&basic())), stored).await;
     }
     let doctor = taskferry(&redis.url(), &["doctor"]).await;
     assert_eq!(doctor.code, 1);
@@ -63,7 +63,7 @@ async fn an_incompatible_contract_is_refused_at_the_start() {
 #[tokio::test]
 async fn running_processes_wind_down_when_the_contract_becomes_another() {
     let redis = TestServer::start().await;
-    let worker = worker(&redis.url(), "tests/e2e/tools.toml", &[]).await;
+    let worker = worker(&redis.url(), &basic(), &[]).await;
     let mut replica = Replica::start_unready(&redis.url(), &[]).await;
     replica.process.wait_for_line(SOON, "reached and fit").await;
     let stored: String = raw(&redis, &["GET", "tf:contract"]).await;
@@ -105,6 +105,6 @@ async fn the_contract_is_written_again_when_redis_lost_everything() {
     replica.process.wait_for_line(SOON, "reached and fit").await;
     back("the front end").await;
     drop(replica);
-    let _worker = worker(&redis.url(), "tests/e2e/tools.toml", &[]).await;
+    let _worker = worker(&redis.url(), &basic(), &[]).await;
     back("the worker").await;
 }

@@ -14,7 +14,7 @@ use taskferry_testing::{Process, TestServer, binary};
 use tempfile::TempDir;
 
 use crate::client::Legacy;
-use crate::fleet::{Replica, worker};
+use crate::fleet::{Replica, worker_of};
 
 const SOON: Duration = Duration::from_secs(20);
 
@@ -110,7 +110,7 @@ impl Site {
     async fn worker(&self) -> Process {
         let manifest = self.folder.path().join("tools.toml");
         let lease = ["--lease", "1s"];
-        let worker = worker(&self.redis.url(), manifest.to_str().unwrap(), &lease).await;
+        let worker = worker_of(&self.redis.url(), &manifest, &lease).await;
         self.replica.lists("brittle").await;
         worker
     }

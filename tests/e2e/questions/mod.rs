@@ -99,7 +99,6 @@ async fn a_legacy_plain_call_asks_on_its_stream_and_takes_the_answer_on_the_othe
         (&result["id"], &result["result"]["isError"]),
         (&json!(7), &json!(false))
     );
-    fleet.check_idle().await;
 }
 
 #[tokio::test]
@@ -140,7 +139,6 @@ async fn a_task_asks_once_on_the_sessions_own_stream_and_tells_how_it_goes() {
     assert_eq!(result["result"]["isError"], false);
     let told = own.until("notifications/tasks/status").await;
     assert!(["working", "completed"].contains(&told["params"]["status"].as_str().unwrap()));
-    fleet.check_idle().await;
 }
 
 #[tokio::test]
@@ -170,7 +168,6 @@ async fn without_a_stream_of_its_own_a_session_is_asked_on_a_blocked_tasks_resul
         "the tool was told that the person declined"
     );
     assert_eq!(here.task(&id).await["status"], "failed");
-    fleet.check_idle().await;
 }
 
 /// Which connection a client leaves with a question unanswered.
@@ -229,7 +226,6 @@ async fn a_question_whose_client_left_is_put_to_its_next_connection_at_once() {
         let what = format!("{left:?}: the question is given back");
         promptly(bound, &what, async || asked_again_after(&fleet, left).await).await;
     }
-    fleet.check_idle().await;
 }
 
 #[tokio::test]
@@ -244,7 +240,6 @@ async fn an_error_in_place_of_an_answer_reaches_the_tool() {
     let result = stream.until("result").await;
     let text = result["result"]["content"][0]["text"].as_str().unwrap();
     assert!(text.contains("nobody is here"), "{text}");
-    fleet.check_idle().await;
 }
 
 #[tokio::test]
@@ -257,7 +252,6 @@ async fn a_client_that_cannot_be_asked_is_not_asked() {
         text.contains("does not declare the capability elicitation"),
         "{text}"
     );
-    fleet.check_idle().await;
 }
 
 #[tokio::test]
@@ -317,7 +311,6 @@ async fn a_modern_plain_call_returns_its_questions_and_goes_on_with_the_answers(
     let done = elsewhere.request("tools/call", call(answered)).await;
     assert_eq!(done.result()["resultType"], "complete");
     assert_eq!(done.result()["isError"], false);
-    fleet.check_idle().await;
 }
 
 /// A fleet with the fixture worker, whose `test_tool_with_task` has its question asked before the job is queued.
