@@ -1,0 +1,107 @@
+//! `check`: what a start would have, warn of, or refuse.
+
+use std::fs::Permissions;
+use std::os::unix::fs::PermissionsExt as _;
+
+use super::Desk;
+
+#[test]
+fn check_lists_the_tools_that_a_start_would_have() {
+    let desk = Desk::new(
+        "[[tool]]\nname = 'print_label'\ndescription = 'd'\ncommand = ['sh', '-c', 'true']\nqueue = 'printers'\n\
+         [[tool]]\nname = 'b'\ndescription = 'd'\ncommand = ['/bin/sh']\n\
+         [[tool]]\nname = 'c'\ndescription = 'd'\ncommand = ['sh', '-eu', './run.sh', 'x']\n\
+         [[tool]]\nname = 'd'\ndescription = 'd'\ncommand = ['./run.sh']",
+    );
+    let script = desk.folder.path().join("run.sh");
+    std::fs::write(&script, "#!/bin/sh\n").unwrap();
+    std::fs::set_permissions(&script, Permissions::from_mode(0o755)).unwrap();
+    let said = desk.check(&[]);
+    assert_eq!(said.code, Some(0), "{said:?}");
+    let lines: Vec<&str> = said.stdout.lines().collect();
+    let expected = [
+        "TOOL         QUEUE     RUNS",
+        "b            default   /bin/sh",
+        "c            default   sh ./run.sh",
+        &format!("d            default   {}", script.display()),
+        "print_label  printers  sh",
+    ];
+    assert_eq!(lines, expected);
+    // What a start would warn of is no reason against it.
+    said.has("warning: drain_timeout is 5s, and timeout is up to 10m (b, c, d and 1 more)");
+    let said = desk.check(&["--drain-timeout", "10m"]);
+    assert_eq!((said.code, said.stderr.as_str()), (Some(0), ""));
+}
+
+#[test]
+fn check_warns_of_a_script_that_its_interpreter_would_not_find() {
+    let desk = Desk::new(
+        "[[tool]]\nname = 't'\ndescription = 'd'\ncommand = ['python3', 'crunsh.py']\ntimeout = '1s'",
+    );
+    let said = desk.check(&[]);
+    assert_eq!(said.code, Some(0), "{said:?}");
+    said.has("warning: tool \"t\": python3 is given `crunsh.py`, and there is no such file in ");
+    let script = desk.folder.path().join("crunsh.py");
+    std::fs::write(script, "").unwrap();
+    let said = desk.check(&[]);
+    assert_eq!((said.code, said.stderr.as_str()), (Some(0), ""));
+}
+
+#[test]
+fn check_names_faults_of_the_manifest_and_of_commands_together() {
+    let desk = Desk::new(
+        "[[tool]]\nname = 't'\ndescription = 'd'\ncommand = ['pythonn3', 'a.py']\nattempt = 2\n\
+         [[tool]]\nname = 'u'\ndescription = 'd'\ncommand = ['true']\ntimeout = 'soon'",
+    );
+    let said = desk.check(&[]);
+    assert_eq!((said.code, said.stdout.as_str()), (Some(2), ""));
+    for part in ["attempt: unknown key", "timeout: ", "`pythonn3`"] {
+        said.has(part);
+    }
+    assert_eq!(said.stderr.matches("pythonn3").count(), 1, "{said:?}");
+}
+
+#[test]
+fn check_names_every_fault_of_a_manifest_and_of_settings() {
+    let desk = Desk::new("[[tool]]\nname = 'a b'\ncomand = ['x']\ntimeout = 'soon'");
+    let said = desk.check(&[]);
+    assert_eq!((said.code, said.stdout.as_str()), (Some(2), ""));
+    for part in [
+        "name: ",
+        "comand: unknown key",
+        "command: is required",
+        "timeout: ",
+    ] {
+        said.has(part);
+    }
+    let said = desk.check(&["--slots", "0", "--lease", "1h"]);
+    assert_eq!(said.code, Some(2));
+    said.has("--slots");
+    said.has("--lease");
+    let large = Desk::of_script("max_output = '20MiB'", "").check(&[]);
+    assert_eq!(large.code, Some(2));
+    large.has("tool t: max_output is 20MiB");
+    let schema = Desk::new(
+        "[[tool]]\nname = 't'\ndescription = 'd'\ncommand = ['sh']\ninput_schema = { type = 'object', minProperties = 'x' }",
+    );
+    let said = schema.check(&[]);
+    assert_eq!(said.code, Some(2));
+    said.has("minProperties");
+}
+
+#[test]
+fn check_names_every_command_that_cannot_be_started_here() {
+    let desk = Desk::new(
+        "[[tool]]\nname = 'well'\ndescription = 'd'\ncommand = ['true']\n\
+         [[tool]]\nname = 'lost'\ndescription = 'd'\ncommand = ['no-such-program']\n\
+         [[tool]]\nname = 'away'\ndescription = 'd'\ncommand = ['sh']\ncwd = 'no/such/folder'",
+    );
+    let said = desk.check(&[]);
+    assert_eq!((said.code, said.stdout.as_str()), (Some(2), ""));
+    said.has("tool \"lost\": the command could not be started: `no-such-program`");
+    said.has("tool \"away\": the command could not be started: its working directory");
+    assert!(!said.stderr.contains("well"), "{said:?}");
+    // A worker starts with them: the program may be mounted later.
+    let tried = desk.worker("try", &["well"]).output().unwrap();
+    assert!(tried.status.success(), "{tried:?}");
+}
