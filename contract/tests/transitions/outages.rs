@@ -171,14 +171,7 @@ async fn a_blocking_read_ends_with_its_server_and_its_connection_is_not_used_aga
     };
     let block = Some(Duration::from_secs(60));
     let (read, ()) = tokio::join!(store.read_new(&mut connection, source, 1, block), async {
-        let mut redis = rig.redis.clone();
-        eventually_some(SOON, "the read blocks", async || {
-            let mut list = redis::cmd("CLIENT");
-            list.arg("LIST").arg("ID").arg(client_id);
-            let line: String = list.query_async(&mut redis).await.unwrap();
-            line.contains("flags=b").then_some(())
-        })
-        .await;
+        rig.until_blocked(client_id).await;
         rig.server.kill9();
     });
     let error = read.unwrap_err();

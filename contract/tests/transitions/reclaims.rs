@@ -224,14 +224,7 @@ async fn reads_several_queues_and_can_be_woken() {
     let client_id = connection.client_id();
     let (store, connections) = (rig.store.clone(), rig.store.connections().clone());
     let (read, ()) = tokio::join!(store.read_new(&mut connection, source, 5, block), async {
-        let mut redis = rig.redis.clone();
-        eventually_some(SOON, "the read blocks", async || {
-            let mut list = redis::cmd("CLIENT");
-            list.arg("LIST").arg("ID").arg(client_id);
-            let line: String = list.query_async(&mut redis).await.unwrap();
-            line.contains("flags=b").then_some(())
-        })
-        .await;
+        rig.until_blocked(client_id).await;
         connections.unblock(client_id).await.unwrap();
     });
     assert_eq!(read.unwrap(), []);
@@ -295,16 +288,10 @@ async fn a_blocked_read_learns_that_its_stream_is_gone() {
     let (read, ()) = tokio::join!(
         rig.store.read_new(&mut connection, source, 1, block),
         async {
-            let mut redis = rig.redis.clone();
-            eventually_some(SOON, "the read blocks", async || {
-                let mut list = redis::cmd("CLIENT");
-                list.arg("LIST").arg("ID").arg(client_id);
-                let line: String = list.query_async(&mut redis).await.unwrap();
-                line.contains("flags=b").then_some(())
-            })
-            .await;
-            redis::cmd("FLUSHALL")
-                .query_async::<()>(&mut redis)
+            rig.until_blocked(client_id).await;
+            let flush = redis::cmd("FLUSHALL");
+            flush
+                .query_async::<()>(&mut rig.redis.clone())
                 .await
                 .unwrap();
         }

@@ -222,6 +222,18 @@ impl Rig {
         .await;
     }
 
+    /// Waits until a connection waits for entries.
+    pub(crate) async fn until_blocked(&self, client_id: i64) {
+        let mut redis = self.redis.clone();
+        let mut list = redis::cmd("CLIENT");
+        list.arg("LIST").arg("ID").arg(client_id);
+        eventually(SOON, "the read blocks", async || {
+            let line: String = list.query_async(&mut redis).await.unwrap();
+            line.contains("flags=b")
+        })
+        .await;
+    }
+
     pub(crate) async fn finish(&self, hold: &HeldAttempt) -> FinishReply {
         self.store.finish(hold, &completed()).await.unwrap()
     }

@@ -177,7 +177,9 @@ async fn json_is_taken_to_a_depth_and_no_deeper() {
     let text = deepest.result()["content"][0]["text"].as_str().unwrap();
     assert!(text.contains(&nested(97)), "{text}");
     let arguments: Value = serde_json::from_str(&nested(90)).unwrap();
-    let id = modern.start("given_back", json!({ "deep": arguments })).await;
+    let id = modern
+        .start("given_back", json!({ "deep": arguments }))
+        .await;
     modern.until(&id, "completed").await;
 }
 
