@@ -1,16 +1,9 @@
 //! A client of revision 2025-11-25.
 
 use serde_json::{Value, json};
-use taskferry_testing::eventually_some;
 
-use super::rig::{Messages, Rig, answer, names};
+use super::rig::{Client, Messages, Rig, answer, names, request};
 use crate::mcp::{Facts, RefusalKind, Reply, Stated};
-
-const SOON: std::time::Duration = std::time::Duration::from_secs(30);
-
-fn request(method: &str, params: &Value) -> Value {
-    json!({ "jsonrpc": "2.0", "id": 1, "method": method, "params": params })
-}
 
 /// A session, by its id.
 struct Session<'a> {
@@ -39,31 +32,24 @@ impl<'a> Session<'a> {
         }
     }
 
-    async fn ask(&self, method: &str, params: Value) -> Value {
-        let message = request(method, &params);
-        answer(self.rig.send(&self.facts(), &message).await).1
-    }
-
     /// Calls a tool as a task, whose id it returns.
     async fn begin(&self, tool: &str, arguments: Value) -> String {
-        let params = json!({ "name": tool, "arguments": arguments, "task": {} });
-        let begun = self.ask("tools/call", params).await;
-        let id = begun["result"]["task"]["taskId"].as_str();
-        id.unwrap_or_else(|| panic!("no task: {begun}")).to_owned()
-    }
-
-    /// Polls a task until it stands so.
-    async fn until(&self, task: &str, status: &str) -> Value {
-        eventually_some(SOON, status, async || {
-            let told = self.ask("tasks/get", json!({ "taskId": task })).await;
-            (told["result"]["status"] == status).then_some(told)
-        })
-        .await
+        let call = json!({ "name": tool, "arguments": arguments, "task": {} });
+        self.begun(call).await
     }
 
     async fn result(&self, task: &str) -> Messages {
         let wanted = request("tasks/result", &json!({ "taskId": task }));
         Messages::of(self.rig.send(&self.facts(), &wanted).await)
+    }
+}
+
+impl Client for Session<'_> {
+    const TASK_ID: &'static str = "/result/task/taskId";
+
+    async fn ask(&self, method: &str, params: Value) -> Value {
+        let message = request(method, &params);
+        answer(self.rig.send(&self.facts(), &message).await).1
     }
 }
 

@@ -1,20 +1,17 @@
 //! A client of revision 2026-07-28.
 
 use serde_json::{Value, json};
-use taskferry_testing::eventually_some;
 
-use super::rig::{Messages, Rig, answer, names};
+use super::rig::{Client, Messages, Rig, answer, names, request};
 use crate::mcp::{Facts, RefusalKind};
 
-const SOON: std::time::Duration = std::time::Duration::from_secs(30);
-
 /// What a client of this era says, which takes tasks or does not.
-struct Client<'a> {
+struct Modern<'a> {
     rig: &'a Rig,
     extensions: Value,
 }
 
-impl<'a> Client<'a> {
+impl<'a> Modern<'a> {
     fn with_tasks(rig: &'a Rig) -> Self {
         let extensions = json!({ "io.modelcontextprotocol/tasks": {} });
         Self { rig, extensions }
@@ -33,34 +30,28 @@ impl<'a> Client<'a> {
                 "elicitation": {}, "extensions": self.extensions,
             },
         });
-        let message = json!({ "jsonrpc": "2.0", "id": 1, "method": method, "params": params });
+        let message = request(method, &params);
         Messages::of(self.rig.send(&Facts::default(), &message).await)
     }
 
+    async fn begin(&self, tool: &str, arguments: Value) -> String {
+        self.begun(json!({ "name": tool, "arguments": arguments }))
+            .await
+    }
+}
+
+impl Client for Modern<'_> {
+    const TASK_ID: &'static str = "/result/taskId";
+
     async fn ask(&self, method: &str, params: Value) -> Value {
         self.send(method, params).await.next().await
-    }
-
-    async fn begin(&self, tool: &str, arguments: Value) -> String {
-        let params = json!({ "name": tool, "arguments": arguments });
-        let begun = self.ask("tools/call", params).await;
-        let id = begun["result"]["taskId"].as_str();
-        id.unwrap_or_else(|| panic!("no task: {begun}")).to_owned()
-    }
-
-    async fn until(&self, task: &str, status: &str) -> Value {
-        eventually_some(SOON, status, async || {
-            let told = self.ask("tasks/get", json!({ "taskId": task })).await;
-            (told["result"]["status"] == status).then_some(told)
-        })
-        .await
     }
 }
 
 #[tokio::test]
 async fn a_modern_client_needs_no_http_from_its_first_message_to_its_last() {
     let rig = Rig::start().await;
-    let client = Client::with_tasks(&rig);
+    let client = Modern::with_tasks(&rig);
     let found = client.ask("server/discover", json!({})).await;
     assert_eq!(found["result"]["supportedVersions"][0], "2026-07-28");
     let listed = client.ask("tools/list", json!({})).await;
@@ -93,7 +84,7 @@ async fn a_modern_client_needs_no_http_from_its_first_message_to_its_last() {
 #[tokio::test]
 async fn a_call_ends_with_its_question_and_goes_on_with_the_answer() {
     let rig = Rig::start().await;
-    let client = Client::without_tasks(&rig);
+    let client = Modern::without_tasks(&rig);
     let call = json!({ "name": "confirm", "arguments": {} });
     let asked = client.ask("tools/call", call.clone()).await;
     assert_eq!(asked["result"]["resultType"], "input_required");
@@ -108,7 +99,7 @@ async fn a_call_ends_with_its_question_and_goes_on_with_the_answer() {
 #[tokio::test]
 async fn a_call_whose_client_no_longer_listens_is_cancelled() {
     let rig = Rig::start().await;
-    let client = Client::without_tasks(&rig);
+    let client = Modern::without_tasks(&rig);
     let call = json!({ "name": "last", "arguments": {} });
     let waits = client.send("tools/call", call).await;
     drop(waits);
@@ -119,10 +110,7 @@ async fn a_call_whose_client_no_longer_listens_is_cancelled() {
 #[tokio::test]
 async fn refusals_have_a_kind_and_no_number() {
     let rig = Rig::start().await;
-    let message = |meta: Value| {
-        let params = json!({ "_meta": meta });
-        json!({ "jsonrpc": "2.0", "id": 1, "method": "no/such", "params": params })
-    };
+    let message = |meta: Value| request("no/such", &json!({ "_meta": meta }));
     let version = "io.modelcontextprotocol/protocolVersion";
     let bare = message(json!({ version: "2026-07-28" }));
     let refused = rig.send(&Facts::default(), &bare).await;

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 use taskferry_contract::{Owner, RedisSettings, Store, ToolDefinition};
-use taskferry_testing::{TestServer, eventually, invariants};
+use taskferry_testing::{TestServer, eventually, eventually_some};
 use taskferry_worker::{AskRequest, HandlerResult, JobContext, ToolOutput, Worker};
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
@@ -144,16 +144,42 @@ impl Rig {
 
     /// What must hold after each test: everything ends, and nothing is queued or held.
     pub(super) async fn end(self) {
-        let mut redis = self.redis.raw().await;
-        eventually(SOON, "every stream and pending list is empty", async || {
-            invariants::drained(&mut redis, "tf").await.is_empty()
-        })
-        .await;
+        self.redis.drained(SOON).await;
         self.stop.cancel();
         self.tracker.close();
         tokio::time::timeout(SOON, self.tracker.wait())
             .await
             .expect("nothing is left running");
+    }
+}
+
+/// A request, as every client of the protocol writes it.
+pub(super) fn request(method: &str, params: &Value) -> Value {
+    json!({ "jsonrpc": "2.0", "id": 1, "method": method, "params": params })
+}
+
+/// What a client of either era does.
+pub(super) trait Client {
+    /// Where the answer to a call has the id of its task.
+    const TASK_ID: &'static str;
+
+    /// Sends a request, and waits for what comes back first.
+    async fn ask(&self, method: &str, params: Value) -> Value;
+
+    /// Makes a call that becomes a task, whose id it returns.
+    async fn begun(&self, call: Value) -> String {
+        let begun = self.ask("tools/call", call).await;
+        let id = begun.pointer(Self::TASK_ID).and_then(Value::as_str);
+        id.unwrap_or_else(|| panic!("no task: {begun}")).to_owned()
+    }
+
+    /// Polls a task until it stands so.
+    async fn until(&self, task: &str, status: &str) -> Value {
+        eventually_some(SOON, status, async || {
+            let told = self.ask("tasks/get", json!({ "taskId": task })).await;
+            (told["result"]["status"] == status).then_some(told)
+        })
+        .await
     }
 }
 
