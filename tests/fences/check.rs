@@ -32,6 +32,8 @@ pub(crate) enum Breach {
     Climbs { file: Rc<str>, line: usize },
     /// A file is in no room.
     Homeless(Rc<str>),
+    /// No file is in this row of the table of rooms.
+    Empty(&'static str),
 }
 
 impl fmt::Display for Breach {
@@ -65,22 +67,26 @@ impl fmt::Display for Breach {
                 )
             }
             Self::Homeless(file) => write!(f, "{file} is in no room of tests/fences/rooms.txt"),
+            Self::Empty(path) => {
+                write!(f, "tests/fences/rooms.txt has {path}, where no file is")
+            }
         }
     }
 }
 
-/// Everything that breaks a rule in these crates of the tree at `root`.
-pub(crate) fn breaches(root: &Path, crates: &[Crate]) -> BTreeSet<Breach> {
+/// Everything that breaks a rule in these crates of the tree at `root`, whose rooms are these.
+pub(crate) fn breaches(root: &Path, crates: &[Crate], rooms: &Rooms) -> BTreeSet<Breach> {
     let sources = Sources::read(root, crates);
     let graph = Graph::of(&sources);
-    let rooms = Rooms::read();
     let mut found: BTreeSet<Breach> = graph
         .files
         .iter()
         .filter(|file| rooms.of(file).is_none())
         .map(|file| Breach::Homeless(Rc::clone(file)))
         .collect();
-    found.extend(between_rooms(&graph, &rooms));
+    let files = graph.files.iter().map(|file| &**file);
+    found.extend(rooms.empty(files).map(Breach::Empty));
+    found.extend(between_rooms(&graph, rooms));
     found.extend(outside(&graph));
     found.extend(graph.circles().into_iter().map(Breach::Circle));
     found.extend(climbing(&sources));

@@ -2,7 +2,7 @@
 
 use std::rc::Rc;
 
-use crate::sources::{ModuleId, Name, Sources};
+use crate::sources::{Module, ModuleId, Name, Sources};
 
 /// What a path leads to.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -93,37 +93,25 @@ impl Sources {
             return None;
         }
         under_way.push(key);
-        let found = self.looked_up(module, name, as_module, under_way);
+        let Module { names, globs, .. } = &self.modules[module];
+        let meanings = names.get(name).into_iter().flatten();
+        let meanings = meanings.map(|meaning| match meaning {
+            Name::Defined => self.item(module, name),
+            Name::Module(inner) => Found::Module(*inner),
+            Name::Imported(path) => self.resolve_in(module, path, under_way),
+        });
+        let mut meanings: Vec<Found> = meanings.collect();
+        meanings.sort_by_key(|found| matches!(found, Found::Module(_)) != as_module);
+        let named = meanings.into_iter().find(|found| *found != Found::Nothing);
+        let found = named.or_else(|| {
+            let opened = |path: &Vec<String>| match self.resolve_in(module, path, under_way) {
+                Found::Module(opened) => self.lookup(opened, name, as_module, under_way),
+                _ => None,
+            };
+            globs.iter().find_map(opened)
+        });
         under_way.pop();
         found
-    }
-
-    fn looked_up(
-        &self,
-        module: ModuleId,
-        name: &str,
-        as_module: bool,
-        under_way: &mut UnderWay,
-    ) -> Option<Found> {
-        let known = self.modules[module].names.get(name);
-        let mut found: Vec<Found> = known.map_or_else(Vec::new, |names| {
-            let meant = names.iter().map(|name_of| match name_of {
-                Name::Defined => self.item(module, name),
-                Name::Module(inner) => Found::Module(*inner),
-                Name::Imported(path) => self.resolve_in(module, path, under_way),
-            });
-            meant.collect()
-        });
-        found.sort_by_key(|found| matches!(found, Found::Module(_)) != as_module);
-        let named = found.into_iter().find(|found| *found != Found::Nothing);
-        named.or_else(|| {
-            self.modules[module].globs.iter().find_map(|path| {
-                match self.resolve_in(module, path, under_way) {
-                    Found::Module(opened) => self.lookup(opened, name, as_module, under_way),
-                    _ => None,
-                }
-            })
-        })
     }
 
     fn item(&self, module: ModuleId, name: &str) -> Found {

@@ -21,11 +21,15 @@ impl Room {
 #[derive(Debug)]
 pub(crate) struct Rooms(Vec<Room>);
 
+/// The rooms of this tree.
+pub(crate) const ROOMS: &str = include_str!("rooms.txt");
+
 impl Rooms {
-    /// Reads the table.
-    pub(crate) fn read() -> Self {
-        let lines = include_str!("rooms.txt").lines();
-        let rows = lines.filter(|line| !line.is_empty() && !line.starts_with('#'));
+    /// Reads a table.
+    pub(crate) fn read(table: &'static str) -> Self {
+        let rows = table
+            .lines()
+            .filter(|line| !line.is_empty() && !line.starts_with('#'));
         let room = |row: &'static str| {
             let mut words = row.split_whitespace();
             Room {
@@ -41,6 +45,15 @@ impl Rooms {
     pub(crate) fn of(&self, file: &str) -> Option<&Room> {
         let rooms = self.0.iter().filter(|room| file.starts_with(room.files));
         rooms.max_by_key(|room| room.files.len())
+    }
+
+    /// The paths of the rows that hold none of these files.
+    pub(crate) fn empty<'a>(
+        &'a self,
+        files: impl Iterator<Item = &'a str> + Clone,
+    ) -> impl Iterator<Item = &'static str> {
+        let paths = self.0.iter().map(|room| room.files);
+        paths.filter(move |path| !files.clone().any(|file| file.starts_with(path)))
     }
 
     /// Names that a row takes from and that no row has.

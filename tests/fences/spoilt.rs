@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 
 use crate::check::{Breach, breaches};
 use crate::rooms::{crates, root};
+use crate::rules::{ROOMS, Rooms};
 use crate::sources::Crate;
 
 /// A copy of the sources.
@@ -22,7 +23,7 @@ impl Copy {
             let inside = Path::new(&one.root).parent().expect("a folder of sources");
             copy(&root().join(inside), &folder.path().join(inside));
         }
-        let before = breaches(folder.path(), &crates);
+        let before = breaches(folder.path(), &crates, &Rooms::read(ROOMS));
         Self {
             folder,
             crates,
@@ -42,7 +43,12 @@ impl Copy {
 
     /// What is found now, beside what was found before.
     fn found(&self) -> BTreeSet<String> {
-        let now = breaches(self.folder.path(), &self.crates);
+        self.found_with(ROOMS)
+    }
+
+    /// The same with another table of rooms.
+    fn found_with(&self, table: &'static str) -> BTreeSet<String> {
+        let now = breaches(self.folder.path(), &self.crates, &Rooms::read(table));
         let new = now.difference(&self.before);
         new.map(ToString::to_string).collect()
     }
@@ -180,4 +186,17 @@ fn two_files_that_need_each_other_are_a_circle() {
     );
     let circle = "a circle of files: src/bridge/spoilt_a.rs, src/bridge/spoilt_b.rs";
     assert_eq!(copy.found(), BTreeSet::from([circle.to_owned()]));
+}
+
+#[test]
+fn a_row_of_the_rooms_for_what_is_not_there_is_told() {
+    let table = concat!(
+        include_str!("rooms.txt"),
+        "bridge::gone src/bridge/gone/ process\n",
+        "bridge::moved src/bridge/moved.rs unheard_of\n",
+    );
+    let told = |path: &str| format!("tests/fences/rooms.txt has {path}, where no file is");
+    let expected = ["src/bridge/gone/", "src/bridge/moved.rs"].map(told);
+    assert_eq!(Copy::new().found_with(table), BTreeSet::from(expected));
+    assert_eq!(Rooms::read(table).unknown(), ["unheard_of"]);
 }
