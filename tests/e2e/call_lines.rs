@@ -27,7 +27,7 @@ async fn line(replica: &Replica, parts: &[&str]) -> String {
 
 #[tokio::test]
 async fn each_request_is_a_line_that_names_tool_and_task_and_shows_no_argument() {
-    let redis = TestServer::start().await;
+    let redis = TestServer::start().await.drained_at_end(SOON);
     let replica = Replica::start(&redis.url(), &["--log", "info,call=debug"]).await;
     let worker = worker(&redis.url(), &basic(), &[]).await;
     replica.lists("nap").await;

@@ -4,12 +4,13 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 use taskferry_client::{Method, StatusCode};
-use taskferry_testing::{eventually, let_begin, redis};
+use taskferry_testing::{eventually, let_begin};
 use tempfile::TempDir;
 
 use crate::client::Legacy;
 use crate::crowd::Client;
 use crate::fleet::Fleet;
+use crate::jobs::lose_records;
 use crate::stream::{Stream, resume};
 
 const SOON: Duration = Duration::from_secs(20);
@@ -164,15 +165,7 @@ async fn whoever_comes_back_after_the_answer_is_told_to_stop() {
     let (mut stream, _folder) = napping(&here, 3).await;
     stream.next().await;
     let before = stream.last_id();
-    let mut redis = fleet.redis.raw().await;
-    let mut find = redis::cmd("KEYS");
-    let records: Vec<String> = find
-        .arg("tf:*:task:*")
-        .query_async(&mut redis)
-        .await
-        .unwrap();
-    let mut lose = redis::cmd("DEL");
-    let _: u64 = lose.arg(&records).query_async(&mut redis).await.unwrap();
+    lose_records(&fleet).await;
     let answer = stream.next().await;
     assert_eq!(answer["error"]["code"], -32603, "{answer:#}");
     // Some take an error for no answer.

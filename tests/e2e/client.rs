@@ -246,12 +246,7 @@ impl Legacy {
 
     /// Polls until the task has `status`.
     pub(crate) async fn until(&self, id: &str, status: &str) -> Value {
-        let what = format!("task {id} is {status}");
-        eventually_some(Duration::from_secs(30), &what, async || {
-            let task = self.task(id).await;
-            (task["status"] == status).then_some(task)
-        })
-        .await
+        until(id, status, async || self.task(id).await).await
     }
 }
 
@@ -333,13 +328,18 @@ impl Modern {
 
     /// Polls until the task has `status`.
     pub(crate) async fn until(&self, id: &str, status: &str) -> Value {
-        let what = format!("task {id} is {status}");
-        eventually_some(Duration::from_secs(30), &what, async || {
-            let task = self.task(id).await;
-            (task["status"] == status).then_some(task)
-        })
-        .await
+        until(id, status, async || self.task(id).await).await
     }
+}
+
+/// Polls until the task has `status`.
+async fn until(id: &str, status: &str, poll: impl AsyncFn() -> Value) -> Value {
+    let what = format!("task {id} is {status}");
+    eventually_some(Duration::from_secs(30), &what, async || {
+        let task = poll().await;
+        (task["status"] == status).then_some(task)
+    })
+    .await
 }
 
 /// A request's body.

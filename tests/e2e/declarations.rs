@@ -2,13 +2,13 @@
 
 use serde_json::{Value, json};
 use taskferry_client::{Method, TASKS};
-use taskferry_testing::redis;
 
 use crate::client::{Legacy, http};
 use crate::fleet::Fleet;
+use crate::jobs::{paced, take_steps};
 use crate::questions::{accepted, answer, asking, asking_fleet};
-use crate::resume::{paced, take_steps};
 use crate::stream::Stream;
+use crate::tools::register;
 
 const HANDLE: &str = "task_status";
 const OF_TASKS: [&str; 2] = ["notifications/tasks/status", "notifications/progress"];
@@ -48,9 +48,8 @@ async fn modern(fleet: &Fleet, method: &str, capabilities: &Value, more: Value) 
 
 #[tokio::test]
 async fn a_null_declares_no_tasks_in_either_era() {
-    // It outlives the fleet, whose jobs end by what is in it.
-    let folder = tempfile::tempdir().unwrap();
     let fleet = fleet().await;
+    let folder = tempfile::tempdir().unwrap();
     let nap = json!({ "name": "paced", "arguments": paced(folder.path()) });
     for nothing in [json!(null), json!(false)] {
         let legacy = json!({ "tasks": nothing });
@@ -68,12 +67,12 @@ async fn a_null_declares_no_tasks_in_either_era() {
         let facts = &handed["result"]["structuredContent"];
         assert_eq!(facts["status"], "working", "{handed:#}");
     }
-    take_steps(&folder, 4);
+    take_steps(folder.path(), 1..=4);
 }
 
 #[tokio::test]
 async fn a_null_declares_no_questions() {
-    let (fleet, _asker) = asking_fleet().await;
+    let fleet = asking_fleet().await;
     let call = json!({ "name": "summarize_orders", "arguments": asking() });
     for nothing in [
         json!({ "elicitation": null }),
@@ -97,7 +96,7 @@ async fn a_null_declares_no_questions() {
 
 #[tokio::test]
 async fn a_session_is_asked_only_what_its_revision_has() {
-    let (fleet, _asker) = asking_fleet().await;
+    let fleet = asking_fleet().await;
     let call = json!({ "name": "summarize_orders", "arguments": asking() });
     // A client may declare what its revision never heard of.
     let open = async |revision| {
@@ -127,7 +126,7 @@ async fn told_of_a_handle(fleet: &Fleet, session: &Legacy, tool: &str) -> Vec<Va
     let call = json!({ "name": "paced", "arguments": paced(folder.path()), "_meta": meta });
     let handed = session.request("tools/call", call).await;
     let id = &handed.result()["structuredContent"]["task_id"];
-    take_steps(&folder, 4);
+    take_steps(folder.path(), 1..=4);
     let arguments = json!({ "task_id": id, "wait_seconds": 30 });
     let ended = session.call("task_status", arguments).await;
     assert!(ended.text.contains("completed"), "{}", ended.text);
@@ -136,19 +135,7 @@ async fn told_of_a_handle(fleet: &Fleet, session: &Legacy, tool: &str) -> Vec<Va
 
 /// What a session's own stream tells before a change of the tools that is made now.
 async fn told_until_tools_change(fleet: &Fleet, own: &mut Stream, tool: &str) -> Vec<Value> {
-    let mut redis = fleet.redis.raw().await;
-    let definition = format!(r#"{{"name":"{tool}","input_schema":{{"type":"object"}}}}"#);
-    let mut change = redis::pipe();
-    change
-        .cmd("HSET")
-        .arg("tf:{fleet}:tools")
-        .arg(tool)
-        .arg(definition);
-    change
-        .cmd("PUBLISH")
-        .arg("tf:{fleet}:tools:changed")
-        .arg("test");
-    let _: (u64, u64) = change.query_async(&mut redis).await.unwrap();
+    register(&fleet.redis, tool, &json!({ "type": "object" })).await;
     let mut told = Vec::new();
     loop {
         let message = own.next().await;

@@ -35,7 +35,9 @@ async fn session_with(
     more: &str,
     no_answers: &'static [&'static str],
 ) -> (String, String) {
-    let redis = TestServer::start().await;
+    let redis = TestServer::start()
+        .await
+        .drained_at_end(Duration::from_secs(20));
     let replica = Replica::start(&redis.url(), &[]).await;
     let _worker = worker_of(&redis.url(), &in_tree("examples/tools.toml"), &[]).await;
     let text = std::fs::read_to_string(in_tree("docs/CLIENTS.md")).unwrap();

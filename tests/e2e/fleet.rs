@@ -6,7 +6,7 @@ use std::process::Command;
 use std::time::Duration;
 
 use serde_json::{Value, json};
-use taskferry_testing::{Process, TestServer, binary, eventually, free_port};
+use taskferry_testing::{Process, TestServer, command, eventually, free_port};
 use tempfile::TempDir;
 
 use crate::client::{Modern, is_up};
@@ -46,11 +46,10 @@ impl Replica {
 
     /// Starts one and waits until it listens.
     pub(crate) async fn start_unready(redis_url: &str, more: &[&str]) -> Self {
-        let mut command = Command::new(binary("taskferry"));
+        let mut command = command("taskferry");
         command
             .args(["serve", "--listen", "127.0.0.1:0", "--redis-url", redis_url])
             .args(patient(more));
-        command.env_remove("TASKFERRY_TEST_REDIS");
         let mut process = Process::start("taskferry serve", command);
         let line = process.wait_for_line(START, "endpoint=").await;
         let endpoint = line
@@ -97,12 +96,11 @@ pub(crate) async fn worker(redis_url: &str, tools: &str, more: &[&str]) -> Proce
 
 /// The same with a manifest that is there.
 pub(crate) async fn worker_of(redis_url: &str, manifest: &Path, more: &[&str]) -> Process {
-    let mut command = Command::new(binary("taskferry-worker"));
+    let mut command = command("taskferry-worker");
     command
         .args(["--redis-url", redis_url, "--manifest"])
         .arg(manifest)
         .args(patient(more));
-    command.env_remove("TASKFERRY_TEST_REDIS");
     let mut process = Process::start("taskferry-worker", command);
     process.wait_for_line(START, "slots=").await;
     process

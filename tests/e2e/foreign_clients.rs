@@ -12,7 +12,7 @@ use crate::recorder::Recorder;
 use crate::schema::node;
 
 async fn passes(script: &str) {
-    let (fleet, _fixtures) = fixture_fleet().await;
+    let fleet = fixture_fleet().await;
     runs(script, &fleet).await;
 }
 

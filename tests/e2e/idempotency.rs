@@ -10,7 +10,7 @@ use tokio::task::JoinSet;
 
 use crate::client::{Answer, Legacy, Modern};
 use crate::fleet::Fleet;
-use crate::jobs::{call, held_by, records, runs, step, text, the_job};
+use crate::jobs::{call, held_by, records, runs, take_steps, text, the_job};
 use crate::stream::Stream;
 
 const KEY: &str = "taskferry/idempotencyKey";
@@ -118,12 +118,12 @@ async fn a_plain_call_that_is_made_again_waits_for_the_same_job() {
     let other = modern.request("tools/call", call("paced", &arguments, meta("other")));
     let steps = async {
         the_job(&fleet, "both wait", |job| runs(job) && held_by(2)(job)).await;
-        step(folder.path(), [1]);
+        take_steps(folder.path(), [1]);
         the_job(&fleet, "the step is told", |job| {
             job.contains_key("progress")
         })
         .await;
-        step(folder.path(), 2..=4);
+        take_steps(folder.path(), 2..=4);
     };
     let (one, other, ()) = tokio::join!(one, other, steps);
     for (answer, token) in [(&one, "one"), (&other, "other")] {
@@ -177,7 +177,7 @@ async fn a_modern_call_whose_connection_broke_can_be_made_again() {
         job["status"] == "cancelled"
     })
     .await;
-    step(folder.path(), 1..=4);
+    take_steps(folder.path(), 1..=4);
     let elsewhere = Modern::with(&fleet.replicas[1].endpoint, json!({}));
     let again = elsewhere.request("tools/call", params).await;
     assert_eq!(text(again.result()).trim(), "done");

@@ -1,6 +1,5 @@
 //! Ids, keys and cursors that are unknown, used up, altered or expired, beside some that live.
 
-use std::path::Path;
 use std::time::Duration;
 
 use serde_json::{Value, json};
@@ -9,7 +8,7 @@ use taskferry_testing::eventually;
 
 use crate::client::{Legacy, Modern};
 use crate::fleet::Fleet;
-use crate::jobs::{expire, step};
+use crate::jobs::{expire, paced, take_steps};
 use crate::questions::{SOON, fixture_fleet};
 use crate::stream::Stream;
 
@@ -69,7 +68,6 @@ async fn a_subscription_follows_those_that_live_and_says_nothing_of_one_that_exp
     let legacy = Legacy::open(&fleet.replicas[1].endpoint).await;
     let folder = tempfile::tempdir().unwrap();
     let other = tempfile::tempdir().unwrap();
-    let paced = |folder: &Path| json!({ "folder": folder });
     let expiring = legacy.start("paced", paced(other.path()), 60_000).await;
     let finishing = modern.start("paced", paced(folder.path())).await;
     let wanted = json!({ "notifications": { "taskIds": [expiring, NEVER, finishing] } });
@@ -86,7 +84,7 @@ async fn a_subscription_follows_those_that_live_and_says_nothing_of_one_that_exp
         told.push((params["taskId"].clone(), params["status"].clone()));
         if params["taskId"] == expiring {
             expire(&fleet.redis, &expiring).await;
-            step(folder.path(), 1..=4);
+            take_steps(folder.path(), 1..=4);
         }
     }
     let of_expired: Vec<&Value> = told
@@ -144,7 +142,7 @@ async fn an_expired_task_is_in_no_list_and_a_cursor_that_was_altered_is_refused(
 
 #[tokio::test]
 async fn a_key_is_used_once_and_a_second_answer_changes_nothing() {
-    let (fleet, _worker) = fixture_fleet().await;
+    let fleet = fixture_fleet().await;
     let capabilities = json!({ "elicitation": {}, "extensions": { TASKS: {} } });
     let here = Modern::with(&fleet.replicas[0].endpoint, capabilities);
     let elsewhere = Modern {

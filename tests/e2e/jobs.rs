@@ -26,6 +26,17 @@ pub(crate) async fn records(fleet: &Fleet) -> HashMap<String, HashMap<String, St
     records
 }
 
+/// Loses the records of all jobs.
+pub(crate) async fn lose_records(fleet: &Fleet) {
+    let keys: Vec<String> = records(fleet).await.into_keys().collect();
+    let lose = redis::cmd("DEL").arg(&keys).to_owned();
+    let lost: usize = lose
+        .query_async(&mut fleet.redis.raw().await)
+        .await
+        .unwrap();
+    assert_eq!(lost, keys.len());
+}
+
 /// Lets a record expire now, as if its time had come.
 pub(crate) async fn expire(server: &TestServer, id: &str) {
     let mut connection = server.raw().await;
@@ -67,6 +78,13 @@ pub(crate) async fn the_job(
     .await
 }
 
+/// Waits until a field of the one job there is has a value.
+pub(crate) async fn job_has(fleet: &Fleet, name: &str, value: &str) {
+    let what = format!("{name} is {value}");
+    let has_it = |job: &HashMap<String, String>| job.get(name).is_some_and(|has| has == value);
+    the_job(fleet, &what, has_it).await;
+}
+
 /// Whether so many plain calls hold a job.
 pub(crate) fn held_by(count: usize) -> impl Fn(&HashMap<String, String>) -> bool {
     move |job| {
@@ -81,10 +99,15 @@ pub(crate) fn runs(job: &HashMap<String, String>) -> bool {
 }
 
 /// Lets a paced tool take steps; the fourth is its end.
-pub(crate) fn step(folder: &Path, steps: impl IntoIterator<Item = u32>) {
+pub(crate) fn take_steps(folder: &Path, steps: impl IntoIterator<Item = u32>) {
     for step in steps {
         std::fs::write(folder.join(step.to_string()), "").unwrap();
     }
+}
+
+/// The arguments of the tool that takes them.
+pub(crate) fn paced(folder: &Path) -> Value {
+    json!({ "folder": folder })
 }
 
 /// The params of a call with `_meta`.

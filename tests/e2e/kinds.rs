@@ -67,7 +67,7 @@ async fn a_legacy_client_is_sent_to_a_page_if_it_declares_that() {
 
 #[tokio::test]
 async fn a_legacy_client_is_asked_for_its_roots() {
-    let (fleet, _worker) = fixture_fleet().await;
+    let fleet = fixture_fleet().await;
     let endpoint = &fleet.replicas[0].endpoint;
     let here = Legacy::open_with(endpoint, "2025-11-25", json!({ "roots": {} })).await;
     let call = json!({ "name": "test_input_required_result_list_roots", "arguments": {} });
@@ -83,7 +83,7 @@ async fn a_legacy_client_is_asked_for_its_roots() {
 
 #[tokio::test]
 async fn a_tool_that_changes_is_told_on_every_replica_in_both_eras() {
-    let (fleet, _worker) = fixture_fleet().await;
+    let fleet = fixture_fleet().await;
     let there = &fleet.replicas[1].endpoint;
     let session = Legacy::open(there).await;
     let mut own = Stream::get(&session).await;

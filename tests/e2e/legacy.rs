@@ -6,7 +6,9 @@ use taskferry_testing::eventually_some;
 
 use crate::client::Legacy;
 use crate::fleet::{Fleet, Replica};
+use crate::jobs::records;
 use crate::stream::Stream;
+use crate::tools::register;
 
 const SOON: std::time::Duration = std::time::Duration::from_secs(20);
 
@@ -176,13 +178,7 @@ async fn arguments_that_do_not_fit_queue_nothing() {
     assert_eq!(refused.code(), -32602);
     let negative = json!({ "name": REPORT, "arguments": january(), "task": { "ttl": -1 } });
     assert_eq!(session.request("tools/call", negative).await.code(), -32602);
-    let mut redis = fleet.redis.raw().await;
-    let keys: Vec<String> = taskferry_testing::redis::cmd("KEYS")
-        .arg("tf:*task*")
-        .query_async(&mut redis)
-        .await
-        .unwrap();
-    assert!(keys.is_empty(), "{keys:?}");
+    assert_eq!(records(&fleet).await.len(), 0, "nothing was queued");
 }
 
 #[tokio::test]
@@ -329,21 +325,7 @@ async fn the_sessions_stream_tells_when_the_tools_change() {
     let fleet = Fleet::start().await;
     let session = Legacy::open(&fleet.replicas[0].endpoint).await;
     let mut stream = Stream::get(&session).await;
-    let definition = r#"{"name":"late","input_schema":{"type":"object"}}"#;
-    let mut redis = fleet.redis.raw().await;
-    let mut change = taskferry_testing::redis::pipe();
-    change
-        .cmd("HSET")
-        .arg("tf:{fleet}:tools")
-        .arg("late")
-        .arg(definition)
-        .ignore();
-    change
-        .cmd("PUBLISH")
-        .arg("tf:{fleet}:tools:changed")
-        .arg("test")
-        .ignore();
-    let () = change.query_async(&mut redis).await.unwrap();
+    register(&fleet.redis, "late", &json!({ "type": "object" })).await;
     stream.until("notifications/tools/list_changed").await;
     let tools = session.request("tools/list", json!({})).await.result()["tools"].to_string();
     assert!(tools.contains("\"late\""), "{tools}");

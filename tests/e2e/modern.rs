@@ -270,7 +270,7 @@ async fn a_plain_call_whose_client_leaves_is_cancelled() {
 
 #[tokio::test]
 async fn a_question_is_answered_by_tasks_update_on_the_other_replica() {
-    let (fleet, _asker) = asking_fleet_with(&[]).await;
+    let fleet = asking_fleet_with(&[]).await;
     let capabilities = json!({ "elicitation": {}, "extensions": { TASKS: {} } });
     let client = Modern::with(&fleet.replicas[0].endpoint, capabilities);
     let elsewhere = Modern {

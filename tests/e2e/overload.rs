@@ -13,7 +13,7 @@ use taskferry_testing::{
 use crate::client::{Answer, Legacy, Modern, is_up};
 use crate::crowd::{Client, connections_allowed, resident};
 use crate::fleet::{Replica, worker};
-use crate::jobs::step;
+use crate::jobs::take_steps;
 use crate::tools::with_basic;
 
 const FLOOD: &str = r#"
@@ -94,7 +94,7 @@ async fn a_full_queue_refuses_more_until_there_is_room() {
     let queued = client.start("echo", json!({ "text": "x" })).await;
     let refused = client.call("echo", json!({ "text": "x" })).await;
     assert_refused(&refused, 503, "is full (2 jobs): queue_cap");
-    step(folder.path(), 1..=4);
+    take_steps(folder.path(), 1..=4);
     let next = taken(&client).await;
     for id in [&id, &queued, &next] {
         client.until(id, "completed").await;
@@ -115,7 +115,7 @@ async fn a_caller_with_too_many_tasks_is_refused_until_one_ends() {
         429,
         "2 tasks that have not ended, which is the limit (owner_cap",
     );
-    step(folder.path(), 1..=4);
+    take_steps(folder.path(), 1..=4);
     let next = taken(&client).await;
     for id in [&id, &queued, &next] {
         client.until(id, "completed").await;

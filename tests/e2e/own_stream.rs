@@ -9,8 +9,8 @@ use tempfile::TempDir;
 
 use crate::client::Legacy;
 use crate::fleet::Fleet;
+use crate::jobs::{job_has, paced, take_steps};
 use crate::questions::{SOON, accepted, answer, asking, asking_fleet, session, session_with_tasks};
-use crate::resume::{is, paced, take_steps};
 use crate::stream::Stream;
 
 /// Begins a task of the paced tool whose client wants to hear of everything; its id.
@@ -115,7 +115,7 @@ async fn a_tasks_progress_and_log_lines_are_told_as_its_own_and_once_over_all_st
     let id = start(&elsewhere, &folder).await;
     let mut told = Told::default();
     for step in 1..=2 {
-        take_steps(&folder, step);
+        take_steps(folder.path(), 1..=step);
         told.until(&mut own, &id, |told| told.has_step(step)).await;
     }
     assert_eq!(told.progress, [1.0, 2.0]);
@@ -123,11 +123,11 @@ async fn a_tasks_progress_and_log_lines_are_told_as_its_own_and_once_over_all_st
 
     // The client lost it, and comes back by way of another replica.
     let mut again = Stream::get(&elsewhere).await;
-    take_steps(&folder, 3);
+    take_steps(folder.path(), 1..=3);
     let mut told = Told::default();
     told.until(&mut again, &id, |told| told.has_step(3)).await;
     assert_eq!((told.progress.len(), told.lines.len()), (1, 1), "{told:?}");
-    take_steps(&folder, 4);
+    take_steps(folder.path(), 1..=4);
     told.until(&mut again, &id, Told::is_over).await;
     assert_eq!((told.progress.len(), told.lines.len()), (1, 1), "{told:?}");
     drop(again);
@@ -149,12 +149,12 @@ async fn a_stream_tells_what_happens_when_the_bell_rings() {
     promptly(Duration::from_secs(2), "a step is told", async || {
         step += 1;
         let taken = Instant::now();
-        take_steps(&folder, step);
+        take_steps(folder.path(), 1..=step);
         told.until(&mut own, &id, |told| told.has_step(step)).await;
         taken.elapsed()
     })
     .await;
-    take_steps(&folder, 4);
+    take_steps(folder.path(), 1..=4);
     told.until(&mut own, &id, Told::is_over).await;
 }
 
@@ -164,7 +164,7 @@ async fn of_a_task_that_ended_before_a_stream_its_end_alone_is_told() {
     let here = Legacy::open_with_tasks(&fleet.replicas[0].endpoint).await;
     let folder = tempfile::tempdir().unwrap();
     let id = start(&here, &folder).await;
-    take_steps(&folder, 4);
+    take_steps(folder.path(), 1..=4);
     here.until(&id, "completed").await;
     let mut own = Stream::get(&here).await;
     assert_eq!(told_of_ended(&here, &mut own, &id).await, ended());
@@ -172,7 +172,7 @@ async fn of_a_task_that_ended_before_a_stream_its_end_alone_is_told() {
 
 #[tokio::test]
 async fn of_two_streams_the_newer_speaks_and_gets_the_question_that_the_older_put() {
-    let (fleet, _asker) = asking_fleet().await;
+    let fleet = asking_fleet().await;
     for newer in [0, 1] {
         let here = session_with_tasks(&fleet.replicas[0].endpoint).await;
         let elsewhere = here.at(&fleet.replicas[newer].endpoint);
@@ -206,7 +206,7 @@ async fn right_to_send(fleet: &Fleet, id: &str) -> (String, u64) {
 
 #[tokio::test]
 async fn a_question_that_a_blocked_tasks_result_put_stays_there_when_a_stream_opens() {
-    let (fleet, _asker) = asking_fleet().await;
+    let fleet = asking_fleet().await;
     let here = session(&fleet.replicas[0].endpoint).await;
     let id = here.start("summarize_orders", asking(), 60_000).await;
     let mut waiting = Stream::post(&here, 3, "tasks/result", json!({ "taskId": id })).await;
@@ -238,7 +238,7 @@ async fn a_question_that_a_blocked_tasks_result_put_stays_there_when_a_stream_op
 #[tokio::test]
 async fn a_blocked_tasks_result_that_is_taken_back_ends_without_an_answer_and_leaves_the_task_alone()
  {
-    let (fleet, _asker) = asking_fleet().await;
+    let fleet = asking_fleet().await;
     let here = session(&fleet.replicas[0].endpoint).await;
     let elsewhere = here.at(&fleet.replicas[1].endpoint);
     let id = here.start("summarize_orders", asking(), 60_000).await;
@@ -269,20 +269,20 @@ async fn a_new_level_holds_for_what_runs_already() {
         "name": "paced", "arguments": paced(call.path()), "_meta": { "progressToken": "p" },
     });
     let mut plain = Stream::post(&here, 7, "tools/call", params).await;
-    take_steps(&task, 1);
-    take_steps(&call, 1);
+    take_steps(task.path(), 1..=1);
+    take_steps(call.path(), 1..=1);
     let (mut of_task, mut of_call) = (Told::default(), Told::default());
     of_task.until(&mut own, &id, |told| told.has_step(1)).await;
     of_call.until(&mut plain, "", |told| told.has_step(1)).await;
 
     level(&elsewhere, "error").await;
-    take_steps(&task, 2);
-    take_steps(&call, 2);
+    take_steps(task.path(), 1..=2);
+    take_steps(call.path(), 1..=2);
     let has_gone_on = |told: &Told| told.progress.last() == Some(&2.0);
     of_task.until(&mut own, &id, has_gone_on).await;
     of_call.until(&mut plain, "", has_gone_on).await;
-    take_steps(&task, 4);
-    take_steps(&call, 4);
+    take_steps(task.path(), 1..=4);
+    take_steps(call.path(), 1..=4);
     of_task.until(&mut own, &id, Told::is_over).await;
     plain.until("result").await;
     assert_eq!(of_task.lines, ["step 1"]);
@@ -296,13 +296,13 @@ async fn what_could_not_be_told_while_redis_failed_is_told_afterwards() {
     let folder = tempfile::tempdir().unwrap();
     let mut own = Stream::get(&here).await;
     let id = start(&here, &folder).await;
-    take_steps(&folder, 1);
+    take_steps(folder.path(), 1..=1);
     let mut told = Told::default();
     told.until(&mut own, &id, |told| told.has_step(1)).await;
     // Nobody can read the log for a while.
     may_read_logs(&fleet, false).await;
-    take_steps(&folder, 4);
-    is(&fleet, "status", "completed").await;
+    take_steps(folder.path(), 1..=4);
+    job_has(&fleet, "status", "completed").await;
     let process = &mut fleet.replicas[0].process;
     process.wait_for_line(SOON, "could not look").await;
     process.wait_for_line(SOON, "could not look").await;
@@ -348,7 +348,7 @@ async fn a_request_that_waits_keeps_its_session() {
             (left > 25_000).then_some(())
         })
         .await;
-        take_steps(folder, 4);
+        take_steps(folder.path(), 1..=4);
         waiting.until("result").await;
     }
 }

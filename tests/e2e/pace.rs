@@ -7,7 +7,7 @@ use taskferry_testing::eventually;
 
 use crate::client::{Legacy, Modern};
 use crate::fleet::Fleet;
-use crate::jobs::step;
+use crate::jobs::take_steps;
 
 const SLOWING: &str = r#"
 [[tool]]
@@ -63,7 +63,7 @@ async fn the_older_a_task_the_less_often_it_is_polled() {
         last == 120
     })
     .await;
-    step(folder.path(), 1..=4);
+    take_steps(folder.path(), 1..=4);
     let done = modern.until(id, "completed").await;
     assert_eq!(done["pollIntervalMs"], 10);
 }
@@ -89,5 +89,5 @@ async fn a_tool_may_have_something_to_tell_a_model_at_once() {
     let modern = Modern::with_tasks(fleet.endpoint());
     let created = modern.call("tells_at_once", arguments.clone()).await;
     assert!(!created.text.contains("immediate"), "{}", created.text);
-    step(folder.path(), 1..=4);
+    take_steps(folder.path(), 1..=4);
 }

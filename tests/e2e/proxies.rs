@@ -15,7 +15,7 @@ use tokio::net::TcpStream;
 
 use crate::client::{Legacy, Modern, get, is_up};
 use crate::fleet::{Fleet, Replica, in_tree};
-use crate::jobs::{call, records, runs, step, text};
+use crate::jobs::{call, records, runs, take_steps, text};
 use crate::stream::Stream;
 
 const SOON: Duration = Duration::from_secs(20);
@@ -150,12 +150,12 @@ async fn a_long_stream_comes_as_it_is_written() {
         let paced = call("paced", &arguments, json!({ "progressToken": "p" }));
         let mut stream = Stream::call(&client, paced).await;
         for done in 1..=3 {
-            step(folder.path(), [done]);
+            take_steps(folder.path(), [done]);
             // The tool waits for the next file meanwhile, so nothing else can push this through.
             let told = stream.until("notifications/progress").await;
             assert_eq!(told["params"]["progress"], f64::from(done), "{kind:?}");
         }
-        step(folder.path(), [4]);
+        take_steps(folder.path(), [4]);
         let end = stream.until("none").await;
         assert_eq!(text(&end["result"]), "done", "{kind:?}");
     }
@@ -218,7 +218,7 @@ async fn a_replica_that_stops_is_left_out_and_its_streams_go_on() {
             fleet.replicas[0].process.is_running(),
             "it waits for its stream"
         );
-        step(folder.path(), 1..=4);
+        take_steps(folder.path(), 1..=4);
         for mut stream in streams {
             let end = stream.until("none").await;
             assert_eq!(text(&end["result"]), "done", "{kind:?}");
@@ -276,7 +276,7 @@ async fn a_call_that_was_sent_is_not_sent_again() {
         if matches!(kind, Kind::Haproxy) {
             shows_what_went_wrong(&proxy).await;
         }
-        step(folder.path(), 1..=4);
+        take_steps(folder.path(), 1..=4);
         assert_eq!(calls.next().await, Some(StatusCode::OK), "{kind:?}");
         assert_eq!(
             records(&fleet).await.len(),

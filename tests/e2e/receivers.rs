@@ -8,14 +8,12 @@ use taskferry_testing::stays;
 
 use crate::client::Legacy;
 use crate::fleet::Fleet;
+use crate::jobs::expire;
 use crate::questions::{answer, asking, asking_fleet, fixture_fleet};
 use crate::stream::Stream;
 
 /// What the client says of its tasks, unless a test says otherwise.
 const INTERVAL_MS: u64 = 100;
-
-/// A second more than it takes until a request that the client did not answer is repeated.
-const REPEATED: Duration = Duration::from_secs(11);
 
 /// A client that is a receiver of tasks.
 struct Receiver {
@@ -47,17 +45,22 @@ impl Receiver {
             .await;
     }
 
-    /// Begins a task of ours that asks, and waits for its question on a blocked tasks/result.
+    /// Begins a task of ours that asks.
+    async fn begin(&self) -> String {
+        self.here.start("summarize_orders", asking(), 60_000).await
+    }
+
+    /// Begins one, and waits for its question on a blocked tasks/result.
     async fn asked(&self) -> (String, Stream, Value) {
-        let id = self.here.start("summarize_orders", asking(), 60_000).await;
+        let id = self.begin().await;
         let mut stream = Stream::post(&self.here, 9, "tasks/result", json!({ "taskId": id })).await;
         let question = stream.until("elicitation/create").await;
         (id, stream, question)
     }
 
-    /// Begins a task of ours that asks on the session's own stream, and makes a task for its question.
+    /// Begins one that asks on the session's own stream, and makes a task for its question.
     async fn made(&self, own: &mut Stream) -> String {
-        let id = self.here.start("summarize_orders", asking(), 60_000).await;
+        let id = self.begin().await;
         let question = own.until("elicitation/create").await;
         self.make(&question).await;
         id
@@ -78,7 +81,7 @@ fn accepted() -> Value {
 
 #[tokio::test]
 async fn a_question_becomes_a_task_of_the_clients_which_is_polled_at_its_pace_and_fetched() {
-    let (fleet, _asker) = asking_fleet().await;
+    let fleet = asking_fleet().await;
     let client = Receiver::open(&fleet).await;
     let (id, mut stream, question) = client.asked().await;
     let ttl = question["params"]["task"]["ttl"].as_u64().unwrap();
@@ -115,7 +118,7 @@ async fn a_question_becomes_a_task_of_the_clients_which_is_polled_at_its_pace_an
 
 #[tokio::test]
 async fn a_sampling_of_a_plain_call_becomes_a_task_of_the_clients_too() {
-    let (fleet, _worker) = fixture_fleet().await;
+    let fleet = fixture_fleet().await;
     let client = Receiver::open(&fleet).await;
     let params = json!({ "name": "test_sampling", "arguments": { "prompt": "why?" } });
     let mut stream = Stream::post(&client.here, 5, "tools/call", params).await;
@@ -137,7 +140,7 @@ async fn a_sampling_of_a_plain_call_becomes_a_task_of_the_clients_too() {
 
 #[tokio::test]
 async fn a_client_may_answer_at_once_or_not_have_declared_it() {
-    let (fleet, _asker) = asking_fleet().await;
+    let fleet = asking_fleet().await;
     let client = Receiver::open(&fleet).await;
     let (_, mut stream, question) = client.asked().await;
     client.respond(&question, accepted()).await;
@@ -154,7 +157,7 @@ async fn a_client_may_answer_at_once_or_not_have_declared_it() {
 
 /// What the tool says when the client's task comes to nothing.
 async fn comes_to_nothing(end: impl AsyncFn(&Receiver, &mut Stream)) -> String {
-    let (fleet, _asker) = asking_fleet().await;
+    let fleet = asking_fleet().await;
     let client = Receiver::open(&fleet).await;
     let (_, mut stream, question) = client.asked().await;
     client.make(&question).await;
@@ -204,7 +207,7 @@ async fn a_clients_task_that_is_cancelled_fails_or_is_unknown_is_an_error_to_the
 
 #[tokio::test]
 async fn the_polls_go_on_over_another_connection_on_another_replica() {
-    let (fleet, _asker) = asking_fleet().await;
+    let fleet = asking_fleet().await;
     let client = Receiver::open(&fleet).await;
     let (id, mut stream, question) = client.asked().await;
     client.make(&question).await;
@@ -230,7 +233,7 @@ async fn the_polls_go_on_over_another_connection_on_another_replica() {
 
 #[tokio::test]
 async fn cancelling_our_task_cancels_the_clients_also_one_that_comes_too_late() {
-    let (fleet, _asker) = asking_fleet().await;
+    let fleet = asking_fleet().await;
     let client = Receiver::open(&fleet).await;
     let mut own = Stream::get(&client.here).await;
     let id = client.made(&mut own).await;
@@ -244,10 +247,7 @@ async fn cancelling_our_task_cancels_the_clients_also_one_that_comes_too_late() 
     assert_eq!(cancel["params"], json!({ "taskId": "their-task" }));
     client.respond(&cancel, task("cancelled")).await;
 
-    let id = client
-        .here
-        .start("summarize_orders", asking(), 60_000)
-        .await;
+    let id = client.begin().await;
     let question = own.until("elicitation/create").await;
     client
         .elsewhere
@@ -263,27 +263,14 @@ async fn cancelling_our_task_cancels_the_clients_also_one_that_comes_too_late() 
     );
 }
 
-/// Both parts wait for times that are no settings, so they wait together.
 #[tokio::test]
-async fn an_expired_task_of_ours_cancels_the_clients_and_a_stream_rests_that_has_its_answer() {
-    tokio::join!(
-        an_expired_task_of_ours_cancels_the_clients(),
-        a_stream_rests_once_the_clients_task_brought_its_answer()
-    );
-}
-
 async fn an_expired_task_of_ours_cancels_the_clients() {
-    let (fleet, _asker) = asking_fleet().await;
+    let fleet = asking_fleet().await;
     let client = Receiver::open(&fleet).await;
-    // Long enough for the job to find the one worker that knows its tool.
-    let id = client
-        .here
-        .start("summarize_orders", asking(), 10_000)
-        .await;
-    let mut stream = Stream::post(&client.here, 9, "tasks/result", json!({ "taskId": id })).await;
-    let question = stream.until("elicitation/create").await;
+    let (id, mut stream, question) = client.asked().await;
     client.make(&question).await;
     stream.until("tasks/get").await;
+    expire(&fleet.redis, &id).await;
     let cancel = stream.until("tasks/cancel").await;
     assert_eq!(cancel["params"], json!({ "taskId": "their-task" }));
     let gone = stream.next().await;
@@ -292,7 +279,7 @@ async fn an_expired_task_of_ours_cancels_the_clients() {
 
 #[tokio::test]
 async fn the_typescript_sdk_answers_by_tasks_of_its_own() {
-    let (fleet, _asker) = asking_fleet().await;
+    let fleet = asking_fleet().await;
     crate::foreign_clients::runs("receiver.mjs", &fleet).await;
 }
 
@@ -308,19 +295,25 @@ fn cpu_ticks(pid: u32) -> u64 {
     fields[11].parse::<u64>().unwrap() + fields[12].parse::<u64>().unwrap()
 }
 
+#[tokio::test]
 async fn a_stream_rests_once_the_clients_task_brought_its_answer() {
-    let (fleet, _asker) = asking_fleet().await;
+    let fleet = asking_fleet().await;
     let client = Receiver::open(&fleet).await;
     let mut own = Stream::get(&client.here).await;
-    let id = client.made(&mut own).await;
-    let poll = own.until("tasks/get").await;
-    client.respond(&poll, task("completed")).await;
+    let id = client.begin().await;
+    let question = own.until("elicitation/create").await;
+    // While a client's task waits for input, how it stands is asked for beside its result: that is still due when the result
+    // is there.
+    let due = Duration::from_secs(1);
+    let mut waits = task("input_required");
+    waits["pollInterval"] = json!(due.as_millis());
+    client.respond(&question, json!({ "task": waits })).await;
     let fetch = own.until("tasks/result").await;
     client.respond(&fetch, accepted()).await;
     client.here.until(&id, "completed").await;
     let pid = fleet.replicas[0].process.pid();
     let before = cpu_ticks(pid);
-    stays(REPEATED, "an idle replica takes no CPU", async || {
+    stays(due * 2, "an idle replica takes no CPU", async || {
         cpu_ticks(pid) - before < 50
     })
     .await;

@@ -120,7 +120,7 @@ async fn a_call_that_was_queued_is_not_answered_by_an_error() {
 
 #[tokio::test]
 async fn a_submit_without_an_answer_is_sent_once_more() {
-    let redis = TestServer::start().await;
+    let redis = TestServer::start().await.drained_at_end(SOON);
     let proxy = Proxy::start(redis.port()).await;
     let replica = Replica::start(&proxy.url(), &["--redis-timeout", "500ms"]).await;
     let _worker = worker(&redis.url(), &basic(), &[]).await;

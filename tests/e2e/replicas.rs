@@ -72,7 +72,7 @@ async fn tools_appear_when_their_worker_starts() {
     // A replica that no bell tells looks every few seconds.
     let bound = Duration::from_secs(1);
     promptly(bound, "the tools are listed", async || {
-        let redis = TestServer::start().await;
+        let redis = TestServer::start().await.drained_at_end(SOON);
         let replica = Replica::start(&redis.url(), &[]).await;
         let client = Modern::with_tasks(&replica.endpoint);
         let before = client.request("tools/list", json!({})).await;

@@ -1,31 +1,17 @@
 //! Streams that broke: the client goes on after the last event it got, on any replica.
 
-use std::path::Path;
-
 use serde_json::{Value, json};
 use taskferry_client::{Method, StatusCode};
-use taskferry_testing::{eventually, redis};
 use tempfile::TempDir;
 
 use crate::client::Legacy;
 use crate::fleet::Fleet;
-use crate::questions::{SOON, accepted, answer, asking, asking_fleet, session};
+use crate::jobs::{job_has, lose_records, paced, take_steps};
+use crate::questions::{ASKER, accepted, answer, asking, asking_fleet, session};
 use crate::stream::{Stream, resume};
 
 async fn fleet() -> Fleet {
     Fleet::start_with(&["--stream-after", "100ms"], &[]).await
-}
-
-/// Lets the tool take its steps up to one.
-pub(crate) fn take_steps(folder: &TempDir, last: u32) {
-    for step in 1..=last {
-        std::fs::write(folder.path().join(step.to_string()), "").unwrap();
-    }
-}
-
-/// The arguments of the tool that takes them.
-pub(crate) fn paced(folder: &Path) -> Value {
-    json!({ "folder": folder })
 }
 
 /// A call of the paced tool that hears of all it tells.
@@ -37,34 +23,6 @@ async fn call(session: &Legacy, folder: &TempDir) -> Stream {
     let meta = json!({ "progressToken": "p" });
     let params = json!({ "name": "paced", "arguments": paced(folder.path()), "_meta": meta });
     Stream::post(session, 77, "tools/call", params).await
-}
-
-/// The one job's record.
-async fn field(fleet: &Fleet, name: &str) -> Option<String> {
-    let mut redis = fleet.redis.raw().await;
-    let key = record(fleet).await;
-    let read = redis::cmd("HGET").arg(key).arg(name).to_owned();
-    read.query_async(&mut redis).await.unwrap()
-}
-
-async fn record(fleet: &Fleet) -> String {
-    let mut redis = fleet.redis.raw().await;
-    let keys: Vec<String> = redis::cmd("KEYS")
-        .arg("tf:{*}:task:*")
-        .query_async(&mut redis)
-        .await
-        .unwrap();
-    assert_eq!(keys.len(), 1, "{keys:?}");
-    keys[0].clone()
-}
-
-/// Waits until a field of the one job's record has a value.
-pub(crate) async fn is(fleet: &Fleet, name: &str, value: &str) {
-    let what = format!("{name} is {value}");
-    eventually(SOON, &what, async || {
-        field(fleet, name).await.as_deref() == Some(value)
-    })
-    .await;
 }
 
 /// Everything up to the answer: the steps told by progress, those told by log lines, the answer.
@@ -89,13 +47,13 @@ async fn a_call_goes_on_where_it_broke_on_the_other_replica() {
     let primer = stream.first_event().await;
     assert!(primer.starts_with("id: "), "{primer}");
     assert!(primer.ends_with("\nretry: 1000\ndata: "), "{primer}");
-    take_steps(&folder, 1);
+    take_steps(folder.path(), 1..=1);
     let first = [stream.next().await, stream.next().await];
     assert!(first.iter().all(|message| message["method"] != json!(null)));
     let last = stream.last_id();
     drop(stream);
-    take_steps(&folder, 2);
-    is(&fleet, "progress", "2").await;
+    take_steps(folder.path(), 1..=2);
+    job_has(&fleet, "progress", "2").await;
 
     let elsewhere = here.at(&fleet.replicas[1].endpoint);
     let mut stream = Stream::resume(&elsewhere, &last).await;
@@ -111,9 +69,9 @@ async fn a_call_goes_on_where_it_broke_on_the_other_replica() {
     drop(stream);
 
     let mut stream = Stream::resume(&here, &again).await;
-    take_steps(&folder, 3);
-    is(&fleet, "progress", "3").await;
-    take_steps(&folder, 4);
+    take_steps(folder.path(), 1..=3);
+    job_has(&fleet, "progress", "3").await;
+    take_steps(folder.path(), 1..=4);
     let (progress, lines, end) = rest(&mut stream).await;
     assert_eq!((progress, lines), (vec![json!(3.0)], vec![json!("step 3")]));
     assert_eq!(end["id"], 77);
@@ -129,26 +87,21 @@ async fn a_job_that_ended_meanwhile_answers_at_once_for_as_long_as_its_record_st
         let elsewhere = here.at(&fleet.replicas[1].endpoint);
         let folder = tempfile::tempdir().unwrap();
         let mut stream = call(&here, &folder).await;
-        take_steps(&folder, 1);
+        take_steps(folder.path(), 1..=1);
         stream.next().await;
         let primes = stream.first_event().await.contains("retry: ");
         assert_eq!(primes, revision == "2025-11-25");
         let last = stream.last_id();
         drop(stream);
-        take_steps(&folder, 4);
-        is(&fleet, "status", "completed").await;
+        take_steps(folder.path(), 1..=4);
+        job_has(&fleet, "status", "completed").await;
         for session in [&elsewhere, &here] {
             let (_, lines, end) = rest(&mut Stream::resume(session, &last).await).await;
             assert_eq!(lines.last(), Some(&json!("step 3")));
             assert_eq!(end["id"], 77);
             assert_eq!(end["result"]["content"][0]["text"], "done");
         }
-        let mut redis = fleet.redis.raw().await;
-        let () = redis::cmd("DEL")
-            .arg(record(&fleet).await)
-            .query_async(&mut redis)
-            .await
-            .unwrap();
+        lose_records(&fleet).await;
         let gone = Stream::resume(&here, &last).await.next().await;
         assert_eq!(
             (&gone["id"], &gone["error"]["code"]),
@@ -170,7 +123,7 @@ async fn a_blocked_tasks_result_is_resumed_beside_the_sessions_own_stream() {
     let last = waiting.last_id();
     drop(waiting);
     let mut waiting = Stream::resume(&elsewhere, &last).await;
-    take_steps(&folder, 4);
+    take_steps(folder.path(), 1..=4);
     let end = waiting.next().await;
     assert_eq!(end["id"], 5);
     let meta = &end["result"]["_meta"]["io.modelcontextprotocol/related-task"];
@@ -188,7 +141,7 @@ async fn the_sessions_own_stream_tells_nothing_of_a_plain_call() {
     let mut own = Stream::get(&here).await;
     let folder = tempfile::tempdir().unwrap();
     let mut stream = call(&here, &folder).await;
-    take_steps(&folder, 4);
+    take_steps(folder.path(), 1..=4);
     rest(&mut stream).await;
     let task = here.start("echo", json!({ "text": "x" }), 60_000).await;
     let told = own.next().await;
@@ -197,17 +150,17 @@ async fn the_sessions_own_stream_tells_nothing_of_a_plain_call() {
 
 #[tokio::test]
 async fn a_question_that_nobody_was_there_for_is_put_on_the_resumed_stream() {
-    let (fleet, mut asker) = asking_fleet().await;
+    let mut fleet = asking_fleet().await;
     let here = session(&fleet.replicas[0].endpoint).await;
     let elsewhere = here.at(&fleet.replicas[1].endpoint);
-    asker.pause();
+    fleet.workers[ASKER].pause();
     let params = json!({ "name": "summarize_orders", "arguments": asking() });
     let mut stream = Stream::post(&here, 8, "tools/call", params).await;
     stream.first_event().await;
     let last = stream.last_id();
     drop(stream);
-    asker.resume();
-    is(&fleet, "status", "input_required").await;
+    fleet.workers[ASKER].resume();
+    job_has(&fleet, "status", "input_required").await;
     let mut stream = Stream::resume(&elsewhere, &last).await;
     let question = stream.next().await;
     assert_eq!(question["method"], "elicitation/create");
@@ -227,16 +180,16 @@ async fn a_question_that_nobody_was_there_for_is_put_on_the_resumed_stream() {
 
 #[tokio::test]
 async fn a_stream_that_goes_on_elsewhere_ends_and_asks_nothing() {
-    let (fleet, mut asker) = asking_fleet().await;
+    let mut fleet = asking_fleet().await;
     let here = session(&fleet.replicas[0].endpoint).await;
     let elsewhere = here.at(&fleet.replicas[1].endpoint);
-    asker.pause();
+    fleet.workers[ASKER].pause();
     let params = json!({ "name": "summarize_orders", "arguments": asking() });
     let mut stream = Stream::post(&here, 8, "tools/call", params).await;
     stream.first_event().await;
     let mut resumed = Stream::resume(&elsewhere, &stream.last_id()).await;
     resumed.first_event().await;
-    asker.resume();
+    fleet.workers[ASKER].resume();
     let question = resumed.next().await;
     assert_eq!(question["method"], "elicitation/create");
     assert_eq!(stream.next_or_end().await, None, "no second question");
@@ -269,7 +222,7 @@ async fn only_an_event_of_the_same_session_is_gone_on_from() {
     here.send(Method::DELETE, None).await;
     let ended = resume(&here, &last).await;
     assert_eq!(ended.status(), StatusCode::NOT_FOUND);
-    take_steps(&folder, 4);
+    take_steps(folder.path(), 1..=4);
     let (_, _, end) = rest(&mut stream).await;
     assert_eq!(end["id"], 77);
 }
@@ -290,7 +243,7 @@ async fn a_resumed_call_of_one_who_knows_no_tasks_is_answered_by_a_handle_too() 
     assert_eq!(answer["id"], 77);
     let id = &answer["result"]["structuredContent"]["task_id"];
     assert!(id.is_string(), "{answer:#}");
-    take_steps(&folder, 4);
+    take_steps(folder.path(), 1..=4);
     let waits = json!({ "task_id": id, "wait_seconds": 30 });
     let ended = here.call("task_status", waits).await;
     assert_eq!(ended.result()["structuredContent"]["status"], "completed");

@@ -88,7 +88,7 @@ async fn result(client: &Client, id: &str) -> CallToolResult {
 /// This client asks for no tasks in the legacy era: its calls are plain, and wait on their streams.
 #[tokio::test]
 async fn the_rust_sdk_makes_legacy_calls() {
-    let (fleet, _fixtures) = fixture_fleet().await;
+    let fleet = fixture_fleet().await;
     let recorder = Recorder::to(fleet.endpoint()).await;
     let client = connect(&recorder.endpoint(), ClientLifecycleMode::Initialize).await;
     let report = params("generate_report", json!({ "month": "January" }));
@@ -124,7 +124,7 @@ async fn the_rust_sdk_makes_legacy_calls() {
 
 #[tokio::test]
 async fn the_rust_sdk_runs_modern_tasks() {
-    let (fleet, _fixtures) = fixture_fleet().await;
+    let fleet = fixture_fleet().await;
     let mode = ClientLifecycleMode::Discover {
         preferred_versions: vec![ProtocolVersion::V_2026_07_28],
     };

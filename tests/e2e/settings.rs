@@ -7,16 +7,13 @@ use std::process::Command;
 use std::time::Duration;
 
 use rustix::process::Signal;
-use taskferry_testing::{Process, ServerOptions, TestServer, binary, eventually, group_lives};
+use taskferry_testing::{Process, ServerOptions, TestServer, command, eventually, group_lives};
 
 use crate::fleet::Replica;
 
 fn serve(args: &[&str]) -> Command {
-    let mut command = Command::new(binary("taskferry"));
-    command
-        .arg("serve")
-        .args(args)
-        .env_remove("TASKFERRY_TEST_REDIS");
+    let mut command = command("taskferry");
+    command.arg("serve").args(args);
     command
 }
 
@@ -86,10 +83,8 @@ async fn a_redis_that_evicts_is_refused_with_the_remedy() {
 }
 
 fn dev() -> Command {
-    let mut command = Command::new(binary("taskferry"));
-    command
-        .args(["dev", "--listen", "127.0.0.1:0", "--log", "warn"])
-        .env_remove("TASKFERRY_TEST_REDIS");
+    let mut command = command("taskferry");
+    command.args(["dev", "--listen", "127.0.0.1:0", "--log", "warn"]);
     command
         .arg("--manifest")
         .arg(crate::fleet::in_tree("examples/tools.toml"));
@@ -216,12 +211,9 @@ async fn dev_reads_a_file_of_both_and_gives_the_worker_its_part() {
         manifest.display()
     );
     std::fs::write(&file, text).unwrap();
-    let mut command = Command::new(binary("taskferry"));
-    command
-        .arg("dev")
-        .env("TASKFERRY_CONFIG", &file)
-        .env_remove("TASKFERRY_TEST_REDIS");
-    let mut dev = Process::start("taskferry dev", command);
+    let mut both = command("taskferry");
+    both.arg("dev").env("TASKFERRY_CONFIG", &file);
+    let mut dev = Process::start("taskferry dev", both);
     dev.wait_for_line(Duration::from_secs(30), "ready").await;
     let told = dev.stdout();
     let session = crate::client::Legacy::open(&last_word(&told, "endpoint")).await;
@@ -229,7 +221,7 @@ async fn dev_reads_a_file_of_both_and_gives_the_worker_its_part() {
         .call("generate_report", serde_json::json!({ "month": "January" }))
         .await;
     assert_eq!(answer.result()["isError"], false);
-    let mut status = Command::new(binary("taskferry"));
+    let mut status = command("taskferry");
     let url = format!("redis://127.0.0.1:{}", last_word(&told, "redis"));
     status.args(["status", "--redis-prefix", "own", "--redis-url", &url]);
     let shown = status.output().unwrap().stdout;

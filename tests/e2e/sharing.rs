@@ -2,19 +2,20 @@
 
 use std::collections::BTreeSet;
 use std::path::Path;
-use std::process::Command;
 use std::time::Duration;
 
 use serde_json::{Value, json};
 use taskferry_client::TASKS;
-use taskferry_testing::{Process, binary, eventually, redis};
+use taskferry_testing::{Process, eventually, redis};
 use tempfile::TempDir;
 use tokio::task::JoinSet;
 
 use crate::client::{Answer, Legacy, Modern};
-use crate::fleet::{Fleet, in_tree, worker};
-use crate::jobs::{call, held_by, records, runs, step, text, the_job};
+use crate::fleet::{Fleet, worker};
+use crate::jobs::{call, held_by, records, runs, take_steps, text, the_job};
+use crate::questions::add_example;
 use crate::stream::Stream;
+use crate::tools::define;
 
 /// Tools on a queue that no other worker serves.
 const TOOLS: &str = r#"
@@ -116,7 +117,7 @@ async fn identical_tasks_are_one_until_it_ends() {
         id,
         "other arguments"
     );
-    step(rig.folder(), 1..=4);
+    take_steps(rig.folder(), 1..=4);
     let done = modern.until(&id, "completed").await;
     assert_eq!(text(&done["result"]).trim(), "done");
     assert_eq!(text(legacy.result_of(&id).await.result()).trim(), "done");
@@ -135,7 +136,7 @@ async fn a_job_is_cancelled_only_when_the_last_of_its_callers_left() {
     the_job(&rig.fleet, "both wait", |job| runs(job) && held_by(2)(job)).await;
     one.abort_all();
     the_job(&rig.fleet, "one left", held_by(1)).await;
-    step(rig.folder(), [1]);
+    take_steps(rig.folder(), [1]);
     let job = the_job(&rig.fleet, "it goes on", |job| job.contains_key("progress")).await;
     assert_eq!(job["status"], "working");
     two.abort_all();
@@ -160,14 +161,14 @@ async fn who_stays_gets_the_result_and_the_progress() {
     the_job(&rig.fleet, "both wait", held_by(2)).await;
     leaves.abort_all();
     the_job(&rig.fleet, "one left", held_by(1)).await;
-    step(rig.folder(), [1]);
+    take_steps(rig.folder(), [1]);
     let told = stays.next().await["params"].clone();
     assert_eq!(
         (&told["progressToken"], &told["progress"]),
         (&json!("stays"), &json!(1.0))
     );
     // Only the newest report is told: the next is made when the first has come.
-    step(rig.folder(), 2..=4);
+    take_steps(rig.folder(), 2..=4);
     let answer = stays.until("the answer").await;
     assert_eq!(text(&answer["result"]).trim(), "done");
 }
@@ -189,7 +190,7 @@ async fn a_task_call_joins_a_plain_one_which_then_outlives_its_callers() {
     let (client, params) = (rig.plain_modern(0), rig.params());
     let joins = client.request("tools/call", params);
     let goes_on = async {
-        step(rig.folder(), 1..=4);
+        take_steps(rig.folder(), 1..=4);
         session.until(&id, "completed").await;
     };
     let (answer, ()) = tokio::join!(joins, goes_on);
@@ -233,7 +234,7 @@ async fn a_cancelled_legacy_request_takes_only_its_own_caller_off() {
     // It gets no answer, though the job goes on.
     let one = one.join_all().await.remove(0);
     assert_eq!((one.status.as_u16(), &one.body), (200, &json!(null)));
-    step(rig.folder(), 1..=4);
+    take_steps(rig.folder(), 1..=4);
     let two = two.join_all().await.remove(0);
     assert_eq!(text(two.result()).trim(), "done");
 }
@@ -251,7 +252,7 @@ async fn clients_that_can_be_asked_different_things_do_not_share() {
     assert_ne!(plain, asked);
     let same = start(json!({ "extensions": { TASKS: {}, "example.com/x": {} } })).await;
     assert_eq!(plain, same);
-    step(rig.folder(), 1..=4);
+    take_steps(rig.folder(), 1..=4);
 }
 
 #[tokio::test]
@@ -267,18 +268,12 @@ async fn callers_who_cannot_be_told_apart_share_within_a_session_alone() {
         modern.request("tools/call", rig.params()).await.result();
     }
     assert_eq!(records(&rig.fleet).await.len(), 4);
-    step(rig.folder(), 1..=4);
+    take_steps(rig.folder(), 1..=4);
 }
 
 /// Lets the shipped worker's tool that asks a question share its job, as if it had said so.
-async fn asking_tool_shares(fleet: &Fleet, client: &Modern) -> Process {
-    let mut command = Command::new(binary("examples/rust_worker"));
-    command
-        .args(["--redis-url", &fleet.redis.url()])
-        .env_remove("TASKFERRY_TEST_REDIS")
-        .current_dir(in_tree("examples"));
-    let mut worker = Process::start("rust_worker", command);
-    worker.wait_for_line(SOON, "slots=").await;
+async fn asking_tool_shares(fleet: &mut Fleet, client: &Modern) {
+    add_example(fleet, "rust_worker", ASKING).await;
     let mut redis = fleet.redis.raw().await;
     let mut read = redis::cmd("HGET");
     read.arg("tf:{fleet}:tools").arg(ASKING);
@@ -286,14 +281,7 @@ async fn asking_tool_shares(fleet: &Fleet, client: &Modern) -> Process {
     let mut definition: Value = serde_json::from_str(&text).unwrap();
     definition["share_identical"] = json!(true);
     definition["title"] = json!("Shared");
-    let mut change = redis::pipe();
-    change.cmd("HSET").arg("tf:{fleet}:tools").arg(ASKING);
-    change.arg(definition.to_string()).ignore();
-    change
-        .cmd("PUBLISH")
-        .arg("tf:{fleet}:tools:changed")
-        .arg("test");
-    let _heard: Vec<u64> = change.query_async(&mut redis).await.unwrap();
+    define(&fleet.redis, &definition).await;
     for replica in &fleet.replicas {
         let client = client.at(&replica.endpoint);
         eventually(SOON, "the replica knows", async || {
@@ -302,14 +290,13 @@ async fn asking_tool_shares(fleet: &Fleet, client: &Modern) -> Process {
         })
         .await;
     }
-    worker
 }
 
 #[tokio::test]
 async fn one_answer_to_a_shared_question_is_enough_for_all() {
-    let fleet = Fleet::start_with(&["--single-user", "true"], &[]).await;
+    let mut fleet = Fleet::start_with(&["--single-user", "true"], &[]).await;
     let client = Modern::with(fleet.endpoint(), json!({ "elicitation": {} }));
-    let _worker = asking_tool_shares(&fleet, &client).await;
+    asking_tool_shares(&mut fleet, &client).await;
     let params = call(ASKING, &json!({ "confirm": true }), json!({}));
     let mut states = Vec::new();
     let mut key = String::new();

@@ -8,13 +8,13 @@ use taskferry_testing::promptly;
 
 use crate::client::Modern;
 use crate::fleet::Fleet;
-use crate::jobs::step;
+use crate::jobs::take_steps;
 use crate::questions::{SOON, accepted, asking, asking_fleet};
 use crate::stream::Stream;
 
 #[tokio::test]
 async fn a_subscription_tells_of_tasks_and_tools_and_ends_gracefully() {
-    let (mut fleet, _asker) = asking_fleet().await;
+    let mut fleet = asking_fleet().await;
     let capabilities = json!({ "elicitation": {}, "extensions": { TASKS: {} } });
     let client = Modern::with(&fleet.replicas[0].endpoint, capabilities);
     let elsewhere = Modern {
@@ -88,7 +88,7 @@ async fn a_subscription_tells_the_end_of_a_task_when_the_bell_rings() {
         let mut stream = Stream::of(client.open("subscriptions/listen", wanted).await);
         let mut task = stream.until("notifications/tasks").await;
         let ends = Instant::now();
-        step(folder.path(), 1..=4);
+        take_steps(folder.path(), 1..=4);
         while task["params"]["status"] != "completed" {
             task = stream.until("notifications/tasks").await;
         }

@@ -2,10 +2,10 @@
 
 use serde_json::{Value, json};
 use taskferry_client::{StatusCode, TASKS};
-use taskferry_testing::redis;
 
 use crate::client::{Legacy, Modern};
 use crate::fleet::Fleet;
+use crate::jobs::records;
 
 const PROMISING: &str = r#"
 [[tool]]
@@ -34,16 +34,6 @@ required_capabilities = { sampling = {} }
 input_schema = '{"type":"object","additionalProperties":false}'
 "#;
 
-/// The records of jobs in Redis.
-async fn records(fleet: &Fleet) -> Vec<String> {
-    let mut connection = fleet.redis.raw().await;
-    redis::cmd("KEYS")
-        .arg("tf:*:task:*")
-        .query_async(&mut connection)
-        .await
-        .unwrap()
-}
-
 #[tokio::test]
 async fn a_client_without_the_required_capabilities_is_refused_before_anything_is_queued() {
     let fleet = Fleet::with_tools(NEEDS_SAMPLING, &[], &[]).await;
@@ -65,7 +55,7 @@ async fn a_client_without_the_required_capabilities_is_refused_before_anything_i
     let params = json!({ "name": "needs_sampling", "arguments": {}, "task": {} });
     let refused = legacy.request("tools/call", params).await;
     assert_eq!(refused.code(), -32602);
-    assert_eq!(records(&fleet).await, Vec::<String>::new());
+    assert_eq!(records(&fleet).await.len(), 0, "nothing was queued");
 
     let capable = Modern::with(
         fleet.endpoint(),
@@ -108,7 +98,7 @@ async fn headers_must_repeat_the_mirrored_arguments() {
             "{arguments} {headers:?}"
         );
     }
-    assert_eq!(records(&fleet).await, Vec::<String>::new());
+    assert_eq!(records(&fleet).await.len(), 0, "nothing was queued");
     for (arguments, headers) in [
         (&both, vec![(region, world), (n, "7.0")]),
         (&json!({}), vec![("mcp-param-other", "whatever")]),

@@ -5,6 +5,9 @@ use std::collections::hash_map::DefaultHasher;
 use std::hash::{Hash as _, Hasher as _};
 use std::path::{Path, PathBuf};
 
+use serde_json::{Value, json};
+use taskferry_testing::{TestServer, redis};
+
 use crate::fleet::in_tree;
 
 /// Their queue, which no worker with other tools serves, and what else all of them have.
@@ -94,6 +97,24 @@ description = "Is the worker's own"
 command = ["echo", "not yours"]
 input_schema = '{"type":"object","additionalProperties":false}'
 "#;
+
+/// Stores the definition of a tool, as a worker would that nobody started, and tells every replica.
+pub(crate) async fn define(server: &TestServer, definition: &Value) {
+    let mut redis = server.raw().await;
+    let mut change = redis::pipe();
+    let name = definition["name"].as_str().unwrap();
+    let stored = change.cmd("HSET").arg("tf:{fleet}:tools").arg(name);
+    stored.arg(definition.to_string());
+    let told = change.cmd("PUBLISH").arg("tf:{fleet}:tools:changed");
+    told.arg("test");
+    let _: (u64, u64) = change.query_async(&mut redis).await.unwrap();
+}
+
+/// Defines a tool by its name and the schema of its arguments alone.
+pub(crate) async fn register(server: &TestServer, name: &str, schema: &Value) {
+    let definition = json!({ "name": name, "input_schema": schema });
+    define(server, &definition).await;
+}
 
 /// A manifest of what nearly every test calls, and more.
 pub(crate) fn with_basic(tools: &str) -> String {

@@ -2,11 +2,11 @@
 
 use std::fs::File;
 use std::io::{PipeReader, Write as _, pipe};
-use std::process::{Command, Stdio};
+use std::process::Stdio;
 use std::time::Duration;
 
 use serde_json::{Value, json};
-use taskferry_testing::{Process, TestServer, binary, eventually, free_port};
+use taskferry_testing::{Process, TestServer, command, eventually, free_port};
 
 use crate::client::{Legacy, Modern, is_up};
 use crate::logs::CHATTY;
@@ -44,7 +44,7 @@ async fn everything_is_served(stderr: Stderr) {
     let redis = TestServer::start().await.drained_at_end(SOON);
     let url = redis.url();
     let start = |name: &str, arguments: &[&str]| {
-        let mut command = Command::new(binary(name));
+        let mut command = command(name);
         command.args(arguments).args(["--redis-url", &url]);
         // The more is logged the better.
         command.args(["--redis-timeout", "30s", "--log", "debug"]);
@@ -96,7 +96,7 @@ async fn everything_is_served_when_the_disk_of_the_log_is_full() {
 
 /// What a command says when its standard output is `stdout`.
 async fn tools_list(redis: &TestServer, stdout: impl Into<Stdio>) -> (Option<i32>, String) {
-    let mut command = Command::new(binary("taskferry"));
+    let mut command = command("taskferry");
     command.args(["tools", "list", "--redis-url", &redis.url()]);
     command.stdin(Stdio::null()).stdout(stdout);
     let run = tokio::task::spawn_blocking(move || command.output().unwrap());
@@ -126,7 +126,7 @@ async fn an_operators_command_whose_result_is_lost_fails() {
 async fn dev_ends_in_order_when_neither_of_its_streams_is_read() {
     let (reader, mut writer) = pipe().unwrap();
     writer.write_all(&[b'.'; PIPE]).unwrap();
-    let mut command = Command::new(binary("taskferry"));
+    let mut command = command("taskferry");
     command
         .args(["dev", "--listen"])
         .arg(format!("127.0.0.1:{}", free_port()));

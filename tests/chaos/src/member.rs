@@ -2,11 +2,10 @@
 
 use std::os::unix::process::ExitStatusExt as _;
 use std::path::PathBuf;
-use std::process::Command;
 use std::time::Duration;
 
 use anyhow::Context as _;
-use taskferry_testing::{Process, binary};
+use taskferry_testing::{Process, command};
 use tokio::sync::Mutex;
 
 use crate::history::End;
@@ -183,11 +182,8 @@ impl Program {
         let output = format!("{}.{starts}", self.name);
         let output = self.folder.join("processes").join(output);
         std::fs::create_dir_all(&output).context("no folder for a process's output")?;
-        let mut command = Command::new(binary(self.binary));
-        command
-            .args(&self.arguments)
-            .current_dir(&self.folder)
-            .env_remove("TASKFERRY_TEST_REDIS");
+        let mut command = command(self.binary);
+        command.args(&self.arguments).current_dir(&self.folder);
         Ok(Process::start_in(&output, &self.name, command))
     }
 }

@@ -11,6 +11,7 @@ use tempfile::TempDir;
 
 use crate::client::{Answer, Legacy, Modern};
 use crate::fleet::{Fleet, worker};
+use crate::jobs::{paced, take_steps};
 use crate::questions::{accepted, asking, asking_fleet_with, session};
 use crate::tools::SHADOW;
 
@@ -116,15 +117,15 @@ impl Paced {
     }
 
     fn arguments(&self) -> Value {
-        json!({ "folder": self.0.path() })
+        paced(self.0.path())
     }
 
     fn step(&self, step: u32) {
-        std::fs::write(self.0.path().join(step.to_string()), "").unwrap();
+        take_steps(self.0.path(), [step]);
     }
 
     fn end(&self) {
-        (1..=4).for_each(|step| self.step(step));
+        take_steps(self.0.path(), 1..=4);
     }
 }
 
@@ -349,7 +350,7 @@ async fn a_job_that_ends_while_it_is_handed_out_loses_nothing() {
 /// A job that asked nobody in time asks whoever waits for it with our tool.
 #[tokio::test]
 async fn questions_of_a_handed_out_job_go_out_on_task_status() {
-    let (fleet, _asker) = asking_fleet_with(&["--handle-after", "300ms"]).await;
+    let fleet = asking_fleet_with(&["--handle-after", "300ms"]).await;
     let session = session(fleet.endpoint()).await;
     let call = session.call("summarize_orders", asking()).await;
     let id = &call.result()["structuredContent"]["task_id"];

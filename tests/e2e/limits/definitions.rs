@@ -1,19 +1,18 @@
 //! What is wrong with a tool or a file is said by everybody alike, and shows no secret.
 
 use std::path::Path;
-use std::process::Command;
 
 use serde_json::json;
-use taskferry_testing::{Process, TestServer, binary};
+use taskferry_testing::{Process, TestServer, command};
 
-use super::{SOON, register};
+use super::SOON;
 use crate::fleet::Replica;
+use crate::tools::register;
 
 /// Runs a binary that is to refuse what it is given; what it said.
 async fn refused(name: &str, args: &[&str], file: &Path) -> String {
-    let mut command = Command::new(binary(name));
+    let mut command = command(name);
     command.args(args).arg(file);
-    command.env_remove("TASKFERRY_TEST_REDIS");
     let mut process = Process::start(name, command);
     let status = process.wait_for_exit(SOON).await;
     assert!(!status.success(), "{status}");

@@ -5,10 +5,11 @@ use std::time::{Duration, Instant};
 use serde_json::{Value, json};
 use taskferry_testing::{Process, TestServer};
 
-use super::{SHORT, register};
+use super::SHORT;
 use crate::client::{Answer, Legacy, Modern, events};
 use crate::fleet::{Fleet, Replica, worker};
 use crate::stream::Stream;
+use crate::tools::register;
 
 /// How long an answer may take, on a machine that does other things too.
 const IN_TIME: Duration = Duration::from_secs(120);
@@ -125,7 +126,7 @@ command = ["sh", "-c", "printf '{{{{\"list\":[0'; head -c 600000 /dev/zero | tr 
 output_schema = '{{"type":"object","properties":{{"list":{items}}}}}'
 "#
     );
-    let server = TestServer::start().await;
+    let server = TestServer::start().await.drained_at_end(IN_TIME);
     let replica = Replica::start(&server.url(), &[]).await;
     let worker = worker(&server.url(), &tool, &[]).await;
     replica.lists("many").await;

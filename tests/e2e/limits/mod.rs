@@ -8,35 +8,19 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 use taskferry_client::{MODERN, Method, StatusCode};
-use taskferry_testing::{TestServer, redis};
+use taskferry_testing::TestServer;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 
 use crate::client::{Answer, Legacy, Modern, http};
 use crate::fleet::Replica;
+use crate::tools::register;
 
 const JSON: (&str, &str) = ("content-type", "application/json");
 /// How long something that takes no time may take.
 const SOON: Duration = Duration::from_secs(20);
 /// The longest answer that repeats a caller's words.
 const SHORT: usize = 4 << 10;
-
-/// Registers a tool without a worker.
-async fn register(server: &TestServer, name: &str, schema: &Value) {
-    let definition = json!({ "name": name, "input_schema": schema }).to_string();
-    let mut raw = server.raw().await;
-    let mut change = redis::pipe();
-    change
-        .cmd("HSET")
-        .arg("tf:{fleet}:tools")
-        .arg(name)
-        .arg(definition);
-    change
-        .cmd("PUBLISH")
-        .arg("tf:{fleet}:tools:changed")
-        .arg("test");
-    let _: (u64, u64) = change.query_async(&mut raw).await.unwrap();
-}
 
 /// Sends a modern request as it is written; `meta` is what its `_meta` has beside what every request has.
 async fn written(endpoint: &str, (method, name): (&str, &str), id: &str, params: &str) -> Answer {

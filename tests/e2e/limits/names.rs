@@ -4,9 +4,10 @@ use serde_json::json;
 use taskferry_client::{Method, StatusCode};
 use taskferry_testing::TestServer;
 
-use super::{meta, register, written};
+use super::{meta, written};
 use crate::client::{Answer, Legacy};
 use crate::fleet::Replica;
+use crate::tools::register;
 
 fn assert_refused(answer: &Answer, name: &str, place: &str) {
     assert_eq!(answer.status, StatusCode::BAD_REQUEST, "{}", answer.text);

@@ -10,6 +10,7 @@ use taskferry_testing::{TestServer, redis};
 
 use crate::client::{Answer, Legacy, Modern, http, send};
 use crate::fleet::{Fleet, Replica};
+use crate::tools::register;
 
 const JSON: (&str, &str) = ("content-type", "application/json");
 const BOTH: (&str, &str) = ("accept", "application/json, text/event-stream");
@@ -257,19 +258,7 @@ async fn other_ways_to_come_in_are_turned_away() {
         }
     }
     // None of them took the place of the stream that is open.
-    let mut raw = redis.raw().await;
-    let mut change = redis::pipe();
-    let definition = r#"{"name":"late","input_schema":{"type":"object"}}"#;
-    change
-        .cmd("HSET")
-        .arg("tf:{fleet}:tools")
-        .arg("late")
-        .arg(definition);
-    change
-        .cmd("PUBLISH")
-        .arg("tf:{fleet}:tools:changed")
-        .arg("test");
-    let _: (u64, u64) = change.query_async(&mut raw).await.unwrap();
+    register(&redis, "late", &json!({ "type": "object" })).await;
     stream.until("notifications/tools/list_changed").await;
 
     let id = ("mcp-session-id", session.session.as_str());

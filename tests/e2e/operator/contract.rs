@@ -1,10 +1,9 @@
 //! Two versions of the contract.
 
 use std::path::Path;
-use std::process::Command;
 
 use taskferry_contract::CONTRACT_VERSION;
-use taskferry_testing::{Process, TestServer, binary, eventually};
+use taskferry_testing::{Process, TestServer, command, eventually};
 
 use super::{SOON, raw, taskferry};
 use crate::client::get;
@@ -12,25 +11,22 @@ use crate::fleet::{Replica, worker};
 use crate::tools::{basic, manifest};
 
 fn serve(redis: &TestServer) -> Process {
-    let mut command = Command::new(binary("taskferry"));
-    command
-        .args([
-            "serve",
-            "--listen",
-            "127.0.0.1:0",
-            "--redis-url",
-            &redis.url(),
-        ])
-        .env_remove("TASKFERRY_TEST_REDIS");
+    let mut command = command("taskferry");
+    command.args([
+        "serve",
+        "--listen",
+        "127.0.0.1:0",
+        "--redis-url",
+        &redis.url(),
+    ]);
     Process::start("taskferry serve", command)
 }
 
 fn work(redis: &TestServer, manifest: &Path) -> Process {
-    let mut command = Command::new(binary("taskferry-worker"));
+    let mut command = command("taskferry-worker");
     command
         .args(["--redis-url", &redis.url(), "--manifest"])
-        .arg(manifest)
-        .env_remove("TASKFERRY_TEST_REDIS");
+        .arg(manifest);
     Process::start("taskferry-worker", command)
 }
 

@@ -5,12 +5,12 @@ mod dead;
 mod inspect;
 mod refused;
 
-use std::process::{Command, Output};
+use std::process::Output;
 use std::time::Duration;
 
 use serde_json::{Value, json};
 use taskferry_testing::redis::{Cmd, FromRedisValue};
-use taskferry_testing::{Process, TestServer, binary};
+use taskferry_testing::{Process, TestServer, command};
 use tempfile::TempDir;
 
 use crate::client::Legacy;
@@ -36,11 +36,8 @@ impl Told {
 
 /// Runs `taskferry` with these words, and waits for its end.
 async fn taskferry(redis_url: &str, words: &[&str]) -> Told {
-    let mut command = Command::new(binary("taskferry"));
-    command
-        .args(words)
-        .args(["--redis-url", redis_url])
-        .env_remove("TASKFERRY_TEST_REDIS");
+    let mut command = command("taskferry");
+    command.args(words).args(["--redis-url", redis_url]);
     let run = tokio::task::spawn_blocking(move || command.output().unwrap());
     let Output {
         status,

@@ -1,8 +1,6 @@
 //! A Redis that does not let the programs in, or is not there.
 
-use std::process::Command;
-
-use taskferry_testing::{Process, TestServer, binary, eventually, free_port};
+use taskferry_testing::{Process, TestServer, command, eventually, free_port};
 
 use super::{SOON, raw, taskferry};
 
@@ -38,7 +36,7 @@ fn worker(url: &str) -> (Process, tempfile::TempDir) {
     let manifest = folder.path().join("tools.toml");
     let tool = "[[tool]]\nname = 'a'\ndescription = 'A'\ncommand = ['true']";
     std::fs::write(&manifest, tool).unwrap();
-    let mut command = Command::new(binary("taskferry-worker"));
+    let mut command = command("taskferry-worker");
     command
         .args(["--redis-url", url, "--manifest"])
         .arg(&manifest);
@@ -64,7 +62,7 @@ async fn every_program_names_the_address_at_which_nobody_answers() {
     }
     // These two wait for it.
     let (worker, _folder) = worker(&url);
-    let mut command = Command::new(binary("taskferry"));
+    let mut command = command("taskferry");
     command.args(["serve", "--listen", "127.0.0.1:0", "--redis-url", &url]);
     let front_end = Process::start("taskferry serve", command);
     for process in [&worker, &front_end] {

@@ -3,13 +3,13 @@
 use serde_json::json;
 use taskferry_client::TASKS;
 
-use super::{SOON, accepted, answer, example, fixture_fleet, session};
+use super::{SOON, accepted, add_example, answer, fixture_fleet, session};
 use crate::client::Modern;
 use crate::stream::Stream;
 
 #[tokio::test]
 async fn what_is_asked_first_is_asked_before_a_modern_task_exists() {
-    let (fleet, _worker) = fixture_fleet().await;
+    let fleet = fixture_fleet().await;
     let capabilities = json!({ "elicitation": {}, "extensions": { TASKS: {} } });
     let client = Modern::with(&fleet.replicas[0].endpoint, capabilities);
     let elsewhere = Modern {
@@ -56,7 +56,7 @@ async fn what_is_asked_first_is_asked_before_a_modern_task_exists() {
 
 #[tokio::test]
 async fn what_is_asked_first_of_a_legacy_client_needs_no_worker() {
-    let (mut fleet, mut worker) = fixture_fleet().await;
+    let mut fleet = fixture_fleet().await;
     let here = session(&fleet.replicas[0].endpoint).await;
     let tools = here.request("tools/list", json!({})).await;
     assert!(
@@ -65,7 +65,7 @@ async fn what_is_asked_first_of_a_legacy_client_needs_no_worker() {
             .contains("test_tool_with_task")
     );
     // Every worker is gone when the question is put.
-    for process in fleet.workers.iter_mut().chain([&mut worker]) {
+    for process in &mut fleet.workers {
         process.terminate();
         process.wait_for_exit(SOON).await;
     }
@@ -80,7 +80,7 @@ async fn what_is_asked_first_of_a_legacy_client_needs_no_worker() {
         json!({ "result": name }),
     )
     .await;
-    let _back = example(&fleet, "fixture_worker", "test_tool_with_task").await;
+    add_example(&mut fleet, "fixture_worker", "test_tool_with_task").await;
     let result = waiting.until("result").await;
     assert!(
         result["result"]["content"][0]["text"]
@@ -93,7 +93,7 @@ async fn what_is_asked_first_of_a_legacy_client_needs_no_worker() {
 
 #[tokio::test]
 async fn a_modern_call_made_again_is_not_asked_again_but_finds_its_task() {
-    let (fleet, _worker) = fixture_fleet().await;
+    let fleet = fixture_fleet().await;
     let capabilities = json!({ "elicitation": {}, "extensions": { TASKS: {} } });
     let client = Modern::with(fleet.endpoint(), capabilities);
     let key = json!({ "taskferry/idempotencyKey": "5d0d7f2e-93a5-4a55-8a3e-0c7f1d7f8a10" });

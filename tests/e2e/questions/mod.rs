@@ -2,12 +2,11 @@
 
 mod first;
 
-use std::process::Command;
 use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 use taskferry_client::{Method, StatusCode};
-use taskferry_testing::{Process, binary, eventually, promptly};
+use taskferry_testing::{Process, command, eventually, promptly};
 
 use crate::client::{Legacy, Modern};
 use crate::fleet::{Fleet, in_tree};
@@ -16,29 +15,31 @@ use crate::stream::Stream;
 /// How long a question may take to reach the client.
 pub(crate) const SOON: Duration = Duration::from_secs(20);
 
+/// The place of the worker that asks among those of its fleet.
+pub(crate) const ASKER: usize = 2;
+
 /// A fleet with the Rust worker, whose `summarize_orders` asks first if it is told to.
-pub(crate) async fn asking_fleet() -> (Fleet, Process) {
+pub(crate) async fn asking_fleet() -> Fleet {
     asking_fleet_with(&["--stream-after", "300ms"]).await
 }
 
 /// The same with flags for its replicas.
-pub(crate) async fn asking_fleet_with(replica: &[&str]) -> (Fleet, Process) {
-    let fleet = Fleet::start_with(replica, &[]).await;
-    let asker = example(&fleet, "rust_worker", "summarize_orders").await;
-    (fleet, asker)
+pub(crate) async fn asking_fleet_with(replica: &[&str]) -> Fleet {
+    let mut fleet = Fleet::start_with(replica, &[]).await;
+    add_example(&mut fleet, "rust_worker", "summarize_orders").await;
+    fleet
 }
 
-/// The worker of an example, once every replica lists `tool` of it.
-async fn example(fleet: &Fleet, name: &str, tool: &str) -> Process {
-    let mut command = Command::new(binary(&format!("examples/{name}")));
+/// Adds the worker of an example, and waits until every replica lists `tool` of it.
+pub(crate) async fn add_example(fleet: &mut Fleet, name: &str, tool: &str) {
+    let mut command = command(&format!("examples/{name}"));
     command
         .args(["--redis-url", &fleet.redis.url()])
-        .env_remove("TASKFERRY_TEST_REDIS")
         .current_dir(in_tree("examples"));
     let mut worker = Process::start(name, command);
     worker.wait_for_line(SOON, "slots=").await;
+    fleet.workers.push(worker);
     fleet.lists(tool).await;
-    worker
 }
 
 pub(crate) fn asking() -> Value {
@@ -78,7 +79,7 @@ pub(crate) async fn answer(session: &Legacy, question: &Value, outcome: Value) {
 
 #[tokio::test]
 async fn a_legacy_plain_call_asks_on_its_stream_and_takes_the_answer_on_the_other_replica() {
-    let (fleet, _asker) = asking_fleet().await;
+    let fleet = asking_fleet().await;
     let here = session(&fleet.replicas[0].endpoint).await;
     let params = json!({ "name": "summarize_orders", "arguments": asking() });
     let mut stream = Stream::post(&here, 7, "tools/call", params).await;
@@ -103,7 +104,7 @@ async fn a_legacy_plain_call_asks_on_its_stream_and_takes_the_answer_on_the_othe
 
 #[tokio::test]
 async fn a_task_asks_once_on_the_sessions_own_stream_and_tells_how_it_goes() {
-    let (fleet, _asker) = asking_fleet().await;
+    let fleet = asking_fleet().await;
     let here = session_with_tasks(&fleet.replicas[0].endpoint).await;
     let elsewhere = here.at(&fleet.replicas[1].endpoint);
     let mut own = Stream::get(&here).await;
@@ -143,7 +144,7 @@ async fn a_task_asks_once_on_the_sessions_own_stream_and_tells_how_it_goes() {
 
 #[tokio::test]
 async fn without_a_stream_of_its_own_a_session_is_asked_on_a_blocked_tasks_result() {
-    let (fleet, _asker) = asking_fleet().await;
+    let fleet = asking_fleet().await;
     let here = session(&fleet.replicas[0].endpoint).await;
     let elsewhere = here.at(&fleet.replicas[1].endpoint);
     let id = here.start("summarize_orders", asking(), 60_000).await;
@@ -219,7 +220,7 @@ async fn asked_again_after(fleet: &Fleet, left: Left) -> Duration {
 
 #[tokio::test]
 async fn a_question_whose_client_left_is_put_to_its_next_connection_at_once() {
-    let (fleet, _asker) = asking_fleet().await;
+    let fleet = asking_fleet().await;
     // The right to send is held for 15 s, and renewed every few of them, unless it is given back.
     let bound = Duration::from_secs(8);
     for left in [Left::TasksResult, Left::OwnStream, Left::PlainCall] {
@@ -230,7 +231,7 @@ async fn a_question_whose_client_left_is_put_to_its_next_connection_at_once() {
 
 #[tokio::test]
 async fn an_error_in_place_of_an_answer_reaches_the_tool() {
-    let (fleet, _asker) = asking_fleet().await;
+    let fleet = asking_fleet().await;
     let here = session(fleet.endpoint()).await;
     let params = json!({ "name": "summarize_orders", "arguments": asking() });
     let mut stream = Stream::post(&here, 1, "tools/call", params).await;
@@ -244,7 +245,7 @@ async fn an_error_in_place_of_an_answer_reaches_the_tool() {
 
 #[tokio::test]
 async fn a_client_that_cannot_be_asked_is_not_asked() {
-    let (fleet, _asker) = asking_fleet().await;
+    let fleet = asking_fleet().await;
     let here = Legacy::open(fleet.endpoint()).await;
     let result = here.call("summarize_orders", asking()).await;
     let text = result.result()["content"][0]["text"].as_str().unwrap();
@@ -256,7 +257,7 @@ async fn a_client_that_cannot_be_asked_is_not_asked() {
 
 #[tokio::test]
 async fn a_modern_plain_call_returns_its_questions_and_goes_on_with_the_answers() {
-    let (fleet, _asker) = asking_fleet().await;
+    let fleet = asking_fleet().await;
     let client = Modern::with(&fleet.replicas[0].endpoint, json!({ "elicitation": {} }));
     let elsewhere = Modern {
         endpoint: fleet.replicas[1].endpoint.clone(),
@@ -314,8 +315,8 @@ async fn a_modern_plain_call_returns_its_questions_and_goes_on_with_the_answers(
 }
 
 /// A fleet with the fixture worker, whose `test_tool_with_task` has its question asked before the job is queued.
-pub(crate) async fn fixture_fleet() -> (Fleet, Process) {
-    let fleet = Fleet::start_with(&["--stream-after", "300ms"], &[]).await;
-    let worker = example(&fleet, "fixture_worker", "test_tool_with_task").await;
-    (fleet, worker)
+pub(crate) async fn fixture_fleet() -> Fleet {
+    let mut fleet = Fleet::start_with(&["--stream-after", "300ms"], &[]).await;
+    add_example(&mut fleet, "fixture_worker", "test_tool_with_task").await;
+    fleet
 }

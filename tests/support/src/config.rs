@@ -6,7 +6,10 @@
 
 use std::path::PathBuf;
 
-/// The server to test against: `TASKFERRY_TEST_REDIS`, a path or a name on PATH. `redis-server` if unset.
+/// Names the server to test against: a path, or a name on PATH.
+pub(crate) const REDIS_SERVER: &str = "TASKFERRY_TEST_REDIS";
+
+/// What [`REDIS_SERVER`] says; `redis-server` if it is unset.
 pub(crate) fn redis_server() -> PathBuf {
-    std::env::var("TASKFERRY_TEST_REDIS").map_or_else(|_unset| "redis-server".into(), PathBuf::from)
+    std::env::var(REDIS_SERVER).map_or_else(|_unset| "redis-server".into(), PathBuf::from)
 }

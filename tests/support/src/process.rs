@@ -8,18 +8,26 @@ use std::time::Duration;
 use rustix::process::{Pid, Signal, kill_process};
 use tempfile::TempDir;
 
+use crate::config::REDIS_SERVER;
 use crate::eventually::eventually_some;
 
 /// How much of a process's output a failing test shows.
 const LINES_SHOWN: usize = 60;
 
-/// The path of one of this workspace's binaries, next to the running test or binary.
+/// One of this workspace's binaries, to be run as by a user: without what is set for the tests alone.
 ///
 /// # Panics
 ///
 /// If it has not been built.
 #[must_use]
-pub fn binary(name: &str) -> PathBuf {
+pub fn command(name: &str) -> Command {
+    let mut command = Command::new(binary(name));
+    command.env_remove(REDIS_SERVER);
+    command
+}
+
+/// Its path, next to that of the running test or binary.
+fn binary(name: &str) -> PathBuf {
     let own = std::env::current_exe().expect("a running program knows its own path");
     // A test is target/<profile>/deps/<test>, a binary target/<profile>/<name>.
     let profile = own
