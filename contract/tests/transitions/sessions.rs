@@ -21,6 +21,12 @@ fn session(owner: Owner) -> Session {
     }
 }
 
+/// A session of the rig's owner.
+async fn opened(rig: &Rig) -> SessionId {
+    let session = session(rig.owner.clone());
+    rig.store.open_session(&session, IDLE).await.unwrap()
+}
+
 #[tokio::test]
 async fn a_session_reads_back_as_it_was_opened() {
     let rig = Rig::new().await;
@@ -37,11 +43,7 @@ async fn a_session_reads_back_as_it_was_opened() {
 #[tokio::test]
 async fn a_session_lives_as_long_as_it_is_used_and_ends_for_good() {
     let mut rig = Rig::new().await;
-    let id = rig
-        .store
-        .open_session(&session(rig.owner.clone()), IDLE)
-        .await
-        .unwrap();
+    let id = opened(&rig).await;
     let key = rig.store.keys().session(id);
     rig.store.touch_session(id, IDLE * 10).await.unwrap();
     let left: u64 = rig.raw("PTTL", &key).await;
@@ -57,11 +59,7 @@ async fn a_session_lives_as_long_as_it_is_used_and_ends_for_good() {
 #[tokio::test]
 async fn a_session_whose_owner_cannot_be_read_is_nobodys() {
     let mut rig = Rig::new().await;
-    let id = rig
-        .store
-        .open_session(&session(rig.owner.clone()), IDLE)
-        .await
-        .unwrap();
+    let id = opened(&rig).await;
     let key = rig.store.keys().session(id);
     rig.raw::<()>("HSET", (key, "owner", "two words")).await;
     let owner = rig.store.session(id).await.unwrap().unwrap().owner;

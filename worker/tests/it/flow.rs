@@ -31,6 +31,7 @@ impl Crowd {
             async move {
                 let now = crowd.now.fetch_add(1, Ordering::SeqCst) + 1;
                 crowd.most.fetch_max(now, Ordering::SeqCst);
+                // A job that ends at once is alone, also where a worker runs too many.
                 tokio::time::sleep(Duration::from_millis(30)).await;
                 crowd.now.fetch_sub(1, Ordering::SeqCst);
                 crowd.all.fetch_add(1, Ordering::SeqCst);

@@ -11,7 +11,7 @@ use taskferry_worker::{
 };
 use tokio::sync::Semaphore;
 
-use crate::rig::{LEASE, Rig, SOON, run, text, tool};
+use crate::rig::{LEASE, Rig, Running, SOON, run, text, tool};
 
 /// More than a Redis takes in one piece that was told to take as little as it can be.
 const TOO_LARGE: usize = 2 << 20;
@@ -196,15 +196,21 @@ async fn a_retry_with_an_error_that_is_too_large_for_redis_is_planned_with_less(
     worker.stop().await;
 }
 
+/// A worker of that user, and a job that it runs: once, and until it may end.
+async fn working_as_user(rig: &Rig, runs: &Runs) -> (Running, TaskId) {
+    let worker = as_user(rig).await;
+    let worker = worker.tool(once("waits"), runs.handler("kept"));
+    let worker = run(worker.tool(tool("quick"), quick));
+    let id = rig.submit(&once("waits"), "{}").await;
+    eventually(SOON, "it runs", async || runs.count() == 1).await;
+    (worker, id)
+}
+
 #[tokio::test]
 async fn an_end_that_the_user_may_not_write_is_kept_until_he_may() {
     let rig = Rig::new().await;
     let runs = Runs::new();
-    let waits = runs.handler("kept");
-    let worker = as_user(&rig).await.tool(once("waits"), waits);
-    let worker = run(worker.tool(tool("quick"), quick));
-    let id = rig.submit(&once("waits"), "{}").await;
-    eventually(SOON, "it runs", async || runs.count() == 1).await;
+    let (worker, id) = working_as_user(&rig, &runs).await;
     acl(&rig, &["-evalsha"]).await;
     runs.let_end();
     until_refused(&rig).await;
@@ -221,11 +227,7 @@ async fn an_end_that_the_user_may_not_write_is_kept_until_he_may() {
 async fn a_worker_whose_password_was_wrong_for_a_while_goes_on() {
     let rig = Rig::new().await;
     let runs = Runs::new();
-    let waits = runs.handler("kept");
-    let worker = as_user(&rig).await.tool(once("waits"), waits);
-    let worker = run(worker.tool(tool("quick"), quick));
-    let id = rig.submit(&once("waits"), "{}").await;
-    eventually(SOON, "it runs", async || runs.count() == 1).await;
+    let (worker, id) = working_as_user(&rig, &runs).await;
     acl(&rig, &["resetpass", ">two"]).await;
     let _: i64 = rig.raw(&["CLIENT", "KILL", "USER", USER]).await;
     runs.let_end();
