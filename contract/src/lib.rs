@@ -75,7 +75,7 @@ pub use script::sources;
 pub use store::Store;
 pub use store::doorbell::{Doorbell, Ring};
 pub use store::front::client_task::{PollReply, ReportReply};
-pub use store::front::input::{AnswerReply, DeliverReply};
+pub use store::front::input::{AnswerReply, SendRightReply};
 pub use store::front::submit::SubmitReply;
 pub use store::front::task::{CancelReply, LeaveReply, Leaver, Page, PromoteReply};
 pub use store::operate::revive::ReviveReply;

@@ -15,13 +15,13 @@ pub(crate) struct Call<'a> {
     pub(crate) arguments: &'a Arguments,
     /// Who calls.
     pub(crate) owner: &'a Owner,
-    /// By which the caller says that calls are the same.
+    /// The key by which the caller says that calls are the same.
     pub(crate) idempotency_key: Option<&'a str>,
     /// What the client can be asked, a JSON object.
     pub(crate) capabilities: &'a str,
     /// W3C trace context of the call.
     pub(crate) trace: Option<&'a str>,
-    /// From which level on the caller hears of the job's log; of none if absent.
+    /// From which level on the caller gets the job's log lines. `None` for none.
     pub(crate) log_level: Option<LogLevel>,
     /// Answers that the caller gave before it was asked: key and JSON.
     pub(crate) answers: &'a [(String, String)],
@@ -36,6 +36,6 @@ pub(crate) struct Wanted<'a> {
     pub(crate) ttl_ms: Option<u64>,
     /// How long it stays readable after its end at least, zero to leave the ttl alone.
     pub(crate) keep: Duration,
-    /// The session that is told how it goes.
+    /// The session that gets the status of the task.
     pub(crate) requestor: Option<&'a Requestor>,
 }

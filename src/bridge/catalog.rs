@@ -1,4 +1,4 @@
-//! The tools that workers registered, as this replica knows them.
+//! The tools that workers registered, as this front end knows them.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -24,7 +24,7 @@ struct Tools {
     fingerprint: String,
 }
 
-/// The tools of this replica, refreshed in the background.
+/// The tools of this front end, refreshed in the background.
 #[derive(Debug)]
 pub(crate) struct Catalog {
     store: Store,
@@ -72,12 +72,12 @@ impl Catalog {
         self.tools.load().in_order.clone()
     }
 
-    /// Whether a worker registered a tool of this name, as far as this replica knows.
+    /// Whether a worker registered a tool of this name, as far as this front end knows.
     pub(crate) fn knows(&self, name: &str) -> bool {
         self.tools.load().by_name.contains_key(name)
     }
 
-    /// A tool by name. One that is not known is looked for in the registry once more: its worker may just have come.
+    /// A tool by name. For one that is not known the registry is read once more: its worker may just have come.
     pub(crate) async fn find(&self, name: &str) -> Result<Option<Arc<Tool>>, BridgeError> {
         if let Some(tool) = self.tools.load().by_name.get(name) {
             return Ok(Some(Arc::clone(tool)));
@@ -91,12 +91,12 @@ impl Catalog {
         self.changes.subscribe()
     }
 
-    /// Makes the background refresh look now.
+    /// Makes the background refresh run now.
     pub(crate) fn wake(&self) {
         self.wake.notify_one();
     }
 
-    /// Makes the background refresh look now, and believe that this tool is gone.
+    /// Makes the background refresh run now, and believe that this tool is gone.
     pub(crate) fn removed(&self, name: ToolName) {
         self.doubt.removed(name, std::time::Instant::now());
         self.wake();

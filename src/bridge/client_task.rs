@@ -9,15 +9,15 @@ use taskferry_contract::{
 
 use super::{BridgeError, Via};
 
-/// A client that does not answer is asked again so long after it should have been.
+/// A client that does not answer is polled again so long after the next poll was due.
 const ASK_AGAIN: Duration = Duration::from_secs(10);
 
-/// What a connection may ask of a client that answers a question by a task of its own.
+/// The polls that a connection may send to a client that answers a question by a task of its own.
 #[derive(Debug)]
 pub(crate) struct ToPoll {
     /// What to send now, if anything.
     pub(crate) now: Option<ClientTaskPoll>,
-    /// How long it takes until more is due.
+    /// When the next poll is due, from now.
     pub(crate) next: Duration,
 }
 
@@ -32,15 +32,15 @@ pub(crate) struct ClientTaskPoll {
     pub(crate) task: String,
 }
 
-/// The tasks of clients that answer questions of our jobs.
+/// The tasks by which clients answer questions of jobs.
 #[derive(Debug)]
 pub(crate) struct ClientTasks {
     pub(super) store: Store,
 }
 
 impl ClientTasks {
-    /// Asks what to send, over a connection of a session, to the client that answers a question by a task of its own. Nothing
-    /// if another connection has the right to, or there is no such task any more.
+    /// Asks what to send, over a connection of a session, to the client that answers a question by a task of its own.
+    /// `None` if another connection has the right to, or there is no such task any more.
     pub(crate) async fn poll(
         &self,
         question: QuestionRef<'_>,
@@ -76,7 +76,7 @@ impl ClientTasks {
         Ok(self.store.client_task(id, key).await?)
     }
 
-    /// Notes what a client says of a task by which it answers a question.
+    /// Notes what a client reports of a task by which it answers a question.
     pub(crate) async fn note(
         &self,
         question: QuestionRef<'_>,

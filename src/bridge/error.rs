@@ -32,14 +32,14 @@ pub(crate) enum BridgeError {
         "this idempotency key was used for another call: repeat that call with the same tool and arguments, or use a new key"
     )]
     OtherCall,
-    /// It was stored, but too few replicas had it in time.
+    /// It was stored, but too few Redis replicas had it in time.
     #[error(
-        "this was stored, but only {0} replicas acknowledged it in time (durability and replica_timeout of the front end), so it may be lost again; send it again in a moment"
+        "this was stored, but only {0} Redis replicas acknowledged it in time (durability and replica_timeout of the front end), so it may be lost again; send it again in a moment"
     )]
     NotReplicated(TooFew),
-    /// A task was made, but too few replicas had it in time.
+    /// A task was made, but too few Redis replicas had it in time.
     #[error(
-        "the task was not accepted: only {0} replicas acknowledged it in time (durability and replica_timeout of the front end); it was cancelled, but may have begun; call again in a moment"
+        "the task was not accepted: only {0} Redis replicas acknowledged it in time (durability and replica_timeout of the front end); it was cancelled, but may have begun; call again in a moment"
     )]
     NotAccepted(TooFew),
     /// The store is out of memory.
@@ -63,7 +63,7 @@ pub(crate) enum BridgeError {
     Broken(#[source] Error),
 }
 
-/// That fewer replicas than wanted acknowledged something in time.
+/// That fewer Redis replicas than wanted acknowledged something in time.
 #[derive(Debug, thiserror::Error)]
 #[error("{acknowledged} of {wanted}")]
 pub(crate) struct TooFew {
@@ -87,7 +87,7 @@ impl BridgeError {
         }
     }
 
-    /// For the log: what the store said, where callers are told in other words.
+    /// For the log: what the store said, where callers get other words.
     pub(crate) fn sentence(&self) -> String {
         self.failure()
             .map_or_else(|| self.to_string(), Error::sentence)
@@ -101,7 +101,7 @@ impl BridgeError {
         match self {
             Self::StoreFull(_) => tracing::warn!(%error, "Redis is out of memory"),
             Self::NotReplicated(_) | Self::NotAccepted(_) => {
-                tracing::warn!(%error, "too few replicas");
+                tracing::warn!(%error, "too few Redis replicas");
             }
             Self::TooLarge { .. } => tracing::warn!(%error, "a request is too large for Redis"),
             Self::Broken(_) => tracing::error!(%error, "the contract is broken"),

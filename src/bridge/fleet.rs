@@ -1,5 +1,5 @@
-//! What this replica knows of the workers, to tell callers what their jobs wait for. A poll is one Redis command: what it shows
-//! beside its record was read a moment before, for all.
+//! What this front end knows of the workers, to show callers what their jobs wait for. A poll is one Redis command: what it
+//! shows beside its record was read a moment before, for all.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
@@ -13,7 +13,7 @@ use tokio::time::{Instant, timeout};
 /// The workers are read at most this often, and only when somebody asks for a job that waits.
 const READ_EVERY: Duration = Duration::from_secs(1);
 
-/// A poll waits no longer than this for what is only told beside its record.
+/// A poll waits no longer than this for what it shows beside its record.
 const PATIENCE: Duration = Duration::from_millis(300);
 
 /// A lease counts as over so long after its end, ms: a renewal may be on its way, and two clocks are compared.
@@ -32,7 +32,7 @@ pub(super) struct KnownFleet {
 #[derive(Debug)]
 struct Read {
     at: Instant,
-    /// Nothing if it failed, or took too long.
+    /// `None` if it failed, or took too long.
     fleet: Option<Fleet>,
 }
 
@@ -107,7 +107,7 @@ impl KnownFleet {
         view
     }
 
-    /// Since when a job that is worked on has lost its worker, by its lease; nothing if it has not.
+    /// Since when a job that is worked on has lost its worker, by its lease. `None` if it has not.
     async fn lost(&self, view: &TaskView) -> Option<i64> {
         let until_ms = view.lease_ms.filter(|_| view.status == Status::Working)?;
         let is_over = || self.now_ms().saturating_sub(until_ms) > LEASE_GRACE_MS;

@@ -20,7 +20,7 @@ pub(crate) fn digest(tool: &str, arguments: &Arguments) -> CallDigest {
     digest_of(&[tool, &canonical(arguments.as_str())])
 }
 
-/// Under which name later calls find the job of this one; none if they never do.
+/// The name under which later calls find the job of this one. `None` if they never do.
 pub(super) fn alias(call: &Call<'_>, session: Option<SessionId>) -> Option<Alias> {
     let scope = Scope {
         owner: call.owner,
@@ -39,7 +39,7 @@ pub(super) fn alias(call: &Call<'_>, session: Option<SessionId>) -> Option<Alias
         tool.name.as_str(),
         &canonical(call.arguments.as_str()),
         &askable(call.capabilities),
-        // A job that was checked against another definition may end in what this caller was not promised.
+        // A job that was checked against another definition may have a result that this caller does not expect.
         call.tool.digest.as_str(),
     ];
     Alias::identical(scope, &digest_of(&parts))

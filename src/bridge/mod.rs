@@ -1,6 +1,7 @@
-//! What the product does, in no protocol's words. [`Bridge`] is what the use cases of one replica are made of; each concern
-//! has a type and a file of its own: tasks, plain calls, the questions of both, the tasks by which clients answer them, sessions
-//! with their requests and streams, the catalog of tools, what callers carry between two requests, and Redis as a whole.
+//! What the product does, in no protocol's words. [`Bridge`] is what the use cases of one front end are made of; each
+//! concern has a type and a file of its own: tasks, plain calls, the questions of both, the tasks by which clients answer
+//! them, sessions with their requests and streams, the catalog of tools, what callers carry between two requests, and Redis
+//! as a whole.
 
 mod call;
 mod canonical;
@@ -59,7 +60,7 @@ const CATALOG_REFRESH: Duration = Duration::from_secs(5);
 /// A listener to the bell that is slower than this many rings misses some.
 const RINGS_KEPT: usize = 4096;
 
-/// The use cases of one replica. Cheap to clone.
+/// The use cases of one front end. Cheap to clone.
 #[derive(Debug, Clone)]
 pub(crate) struct Bridge(Arc<Inner>);
 
@@ -83,8 +84,8 @@ struct Inner {
 }
 
 impl Bridge {
-    /// Nothing is connected before it is used. What clients are told of is told only once replicas have it, if `replication`
-    /// says which. Fails if the address cannot be used.
+    /// Nothing is connected before it is used. Changes that clients hear of are answered only once Redis replicas have
+    /// them, if `replication` says which. Fails if the address cannot be used.
     pub(crate) fn new(
         redis: &RedisSettings,
         replication: Option<Replication>,
@@ -148,7 +149,7 @@ impl Bridge {
         let on_ring = |ring| match ring {
             Ring::Task(id) => {
                 self.0.waiters.wake(id);
-                // Without a receiver there is nobody to tell.
+                // Without a receiver nobody waits for this.
                 let _nobody = self.0.rings.send(id);
             }
             Ring::Tools => self.0.catalog.wake(),
@@ -211,7 +212,7 @@ impl Bridge {
         &self.0.session_streams
     }
 
-    /// Every ring of this replica's bell.
+    /// Every ring of this front end's bell.
     pub(crate) fn rings(&self) -> broadcast::Receiver<TaskId> {
         self.0.rings.subscribe()
     }

@@ -1,4 +1,4 @@
-//! Plain calls: someone waits for them, and they are no task unless they are made one.
+//! Plain calls: a client waits for the answer. They are no tasks unless they are promoted.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -94,8 +94,8 @@ impl Calls {
         Ok(watch)
     }
 
-    /// Makes the plain call that is watched a task, since its caller waits no longer. Nothing if it ended meanwhile: the
-    /// next look shows that.
+    /// Promotes the watched plain call to a task, since its caller waits no longer. `None` if it ended meanwhile: the next
+    /// read shows that.
     pub(crate) async fn promote(
         &self,
         watch: &mut Watch,
@@ -104,7 +104,7 @@ impl Calls {
         let promoted = self.store.promote(watch.id(), watch.owner(), keep);
         match promoted.await? {
             PromoteReply::Promoted(view) => {
-                tracing::info!(task = %view.id, tool = %view.tool, "made a task");
+                tracing::info!(task = %view.id, tool = %view.tool, "promoted to a task");
                 Ok(Some(self.fleet.complete(view).await))
             }
             PromoteReply::AlreadyTerminal(view) => {
@@ -115,8 +115,8 @@ impl Calls {
         }
     }
 
-    /// Takes a caller who did not ask for it off the plain call that is watched, and cancels that if nobody else holds it. One
-    /// that is a task by now goes on.
+    /// Takes a caller who did not ask for it off the plain call that is watched, and cancels it if no other caller waits
+    /// for it. One that is a task by now goes on.
     pub(crate) async fn leave(&self, watch: &Watch) -> Result<(), BridgeError> {
         let leaver = Leaver {
             sharer: watch.joined_as(),
@@ -126,7 +126,7 @@ impl Calls {
     }
 }
 
-/// Takes a caller off a plain call, and cancels that if nobody else holds it. One that is a task by now goes on.
+/// Takes a caller off a plain call, and cancels it if no other caller waits for it. One that is a task by now goes on.
 pub(super) async fn leave_call(
     store: &Store,
     id: TaskId,

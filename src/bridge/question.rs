@@ -1,23 +1,23 @@
-//! Questions of jobs: put to the client over a connection that has the right to, and answered over any.
+//! Questions of jobs: sent to the client over a connection that has the right to, and answered over any.
 
 use std::time::Duration;
 
 use taskferry_contract::{
-    AnswerReply, DeliverReply, FrontEndId, Owner, Question, QuestionRef, Sender, SenderId,
+    AnswerReply, FrontEndId, Owner, Question, QuestionRef, SendRightReply, Sender, SenderId,
     SessionId, Store, TaskId,
 };
 
 use super::BridgeError;
 
-/// How long a connection that says nothing more of a question keeps the right to send it.
+/// How long a connection keeps the right to send a question without asking for it again.
 const RIGHT_TO_SEND: Duration = Duration::from_secs(15);
-/// A client's task that nobody asks for, for so long after it should have been, stands in no other session's way.
+/// If nobody polls a client's task for so long after that was due, another session may send the question.
 const ABANDONED: Duration = Duration::from_secs(60);
 
-/// A connection of a session over which messages go out.
+/// A connection of a session over which messages go out to its client.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Via<'a> {
-    /// Its name among those of all replicas.
+    /// Unique among the connections of all front ends.
     pub(crate) sender: &'a SenderId,
     /// The session whose connection it is.
     pub(crate) session: SessionId,
@@ -38,7 +38,7 @@ impl From<Via<'_>> for Sender {
 pub(crate) struct MayBeSent {
     /// A JSON object of method and params.
     pub(crate) request: String,
-    /// So long the record lives, unless the end of its job changes that.
+    /// How long the record lives, unless the end of its job changes that.
     pub(crate) lives: Duration,
 }
 
@@ -50,8 +50,8 @@ pub(crate) struct Questions {
 }
 
 impl Questions {
-    /// A name for a connection over which questions are sent.
-    pub(crate) fn new_sender(&self) -> SenderId {
+    /// A new id for a connection over which questions are sent.
+    pub(crate) fn new_sender_id(&self) -> SenderId {
         SenderId::random(&self.front_end)
     }
 
@@ -60,9 +60,9 @@ impl Questions {
         Ok(self.store.questions(id).await?)
     }
 
-    /// Asks for the right to send an open question over a connection of a session, or to keep it. Nothing if another
+    /// Asks for the right to send an open question over a connection of a session, or to keep it. `None` if another
     /// connection has it, the client answers by a task of its own, or the question is not open any more.
-    pub(crate) async fn deliver(
+    pub(crate) async fn take_send_right(
         &self,
         question: QuestionRef<'_>,
         via: Via<'_>,
@@ -70,8 +70,8 @@ impl Questions {
         let sender = via.into();
         let deliver = self.store.deliver_input(question, ABANDONED, &sender);
         Ok(match deliver.await? {
-            DeliverReply::Send { request, lives } => Some(MayBeSent { request, lives }),
-            DeliverReply::Taken | DeliverReply::Ignored | DeliverReply::NotFound => None,
+            SendRightReply::Send { request, lives } => Some(MayBeSent { request, lives }),
+            SendRightReply::Taken | SendRightReply::Ignored | SendRightReply::NotFound => None,
         })
     }
 
@@ -95,7 +95,7 @@ impl Questions {
         Ok(())
     }
 
-    /// Gives the unanswered questions of a connection that closed to whoever has another.
+    /// Lets other connections send the unanswered questions of a connection that closed.
     pub(crate) async fn recall(&self, id: TaskId, owner: &Owner, sender: &SenderId) {
         if let Err(error) = self.store.recall_input(id, owner, sender).await {
             tracing::warn!(task = %id, %error, "questions that were sent over a closed connection could not be recalled");

@@ -16,7 +16,7 @@ use super::BridgeError;
 
 /// How long a sealed state is good.
 const GOOD_FOR: Duration = Duration::from_secs(3600);
-/// The key is read again after this long: Redis may have lost it, and another replica made a new one.
+/// The secret is read again after this long: Redis may have lost it, and another front end made a new one.
 const KEY_FRESH: Duration = Duration::from_secs(10);
 
 /// What a caller carries between two requests.
@@ -24,11 +24,11 @@ const KEY_FRESH: Duration = Duration::from_secs(10);
 pub(crate) struct Carried {
     /// The task that waits, if there is one yet.
     pub(crate) task: Option<TaskId>,
-    /// As whom the caller joined it, if it did.
+    /// The id by which the caller shares it, if it joined it.
     pub(crate) joined_as: Option<TaskId>,
     /// The answers given so far: key and JSON.
     pub(crate) answers: Vec<(String, String)>,
-    /// The place of the job's log line that was told last.
+    /// The place of the job's log line that was sent last.
     pub(crate) log: Option<String>,
 }
 
@@ -81,12 +81,12 @@ pub(crate) enum Unsealed {
     /// It was made up, changed, expired, or belongs to another caller or call.
     #[error("{0}")]
     Refused(&'static str),
-    /// The key cannot be read.
+    /// The secret cannot be read.
     #[error(transparent)]
     Failed(#[from] BridgeError),
 }
 
-/// Seals and opens states with the key that all replicas share.
+/// Seals and opens states with the secret that all front ends share.
 #[derive(Debug)]
 pub(crate) struct Seal {
     store: Store,
@@ -148,7 +148,7 @@ impl Seal {
             .verify_slice(&tag)
             .is_ok();
         if !genuine {
-            // Another replica may have met a new key first.
+            // Another front end may have read a new secret first.
             genuine = sign(&self.key(Duration::ZERO).await?, &body)
                 .verify_slice(&tag)
                 .is_ok();

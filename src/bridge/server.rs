@@ -2,7 +2,7 @@
 
 use taskferry_contract::{Durability, Error, Store};
 
-/// What a look at Redis found.
+/// What a check of Redis found.
 #[derive(Debug)]
 pub(crate) enum Found {
     /// It can be used.
@@ -13,7 +13,7 @@ pub(crate) enum Found {
     Unfit(Error),
 }
 
-/// Looks at Redis as a whole.
+/// Checks Redis as a whole.
 #[derive(Debug)]
 pub(crate) struct Server {
     store: Store,
@@ -24,7 +24,7 @@ impl Server {
         Self { store }
     }
 
-    /// Looks at everything that must be right before a replica begins: the server, what it keeps on disk, the contract's
+    /// Checks everything that must be right before a front end begins: the server, what it keeps on disk, the contract's
     /// version, and every transition.
     pub(crate) async fn examine(&self, level: Durability) -> Found {
         match self.examined(level).await {
@@ -42,7 +42,7 @@ impl Server {
         self.store.ready().await
     }
 
-    /// Looks whether a server that was found fit still is: others may have begun to use another version of the contract,
+    /// Checks whether a server that was found fit still is: others may have begun to use another version of the contract,
     /// and a Redis that lost its data has it again after this.
     pub(crate) async fn agree(&self) -> Found {
         match self.store.agree_version().await {

@@ -1,4 +1,4 @@
-//! Queueing jobs: once each, within the limits, and taken back if too few replicas have them.
+//! Queueing jobs: once each, within the limits, and cancelled again if too few Redis replicas have them.
 
 use std::time::Duration;
 
@@ -82,10 +82,10 @@ impl Submitter {
         }
     }
 
-    /// Cancels a job that no client was told of. If that fails, it runs, and nobody asks for it. False if there is no such
-    /// job: the call joined another, which stays.
+    /// Cancels a job whose id no client got. If that fails, it runs, and nobody asks for it. False if there is no such job:
+    /// the call joined another, which stays.
     async fn take_back(&self, id: TaskId) -> bool {
-        let message = "Too few replicas acknowledged the task.";
+        let message = "Too few Redis replicas acknowledged the task.";
         match self.store.cancel_any(id, message).await {
             Ok(reply) => reply != CancelReply::NotFound,
             Err(error) => {

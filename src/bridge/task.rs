@@ -32,7 +32,7 @@ pub(crate) enum Cancelled {
 pub(crate) struct TaskPage {
     /// The tasks, those that expire first at the front.
     pub(crate) tasks: Vec<TaskView>,
-    /// After what the next page begins, if there is one: the expiry and id of the last task looked at.
+    /// The expiry and id of the last task of this page, to pass for the next one. `None` if this was the last page.
     pub(crate) next: Option<(u64, TaskId)>,
 }
 
@@ -85,7 +85,7 @@ impl Tasks {
             let noted = retry_once(|| store.note_session_task(session, task, lives)).await;
             // An error here would have the client make the call again, and the task is there.
             if let Err(error) = noted {
-                tracing::warn!(%task, %session, %error, "the session's own stream will not tell of a task");
+                tracing::warn!(%task, %session, %error, "the session's own stream will send nothing about a task");
             }
         }
         Ok(view)
@@ -115,7 +115,7 @@ impl Tasks {
         Ok(self.store.log_lines(id, after, LINES_AT_ONCE).await?)
     }
 
-    /// Watches a task of `owner`; the first look is its state now.
+    /// Watches a task of `owner`; the first state is the one it has now.
     pub(crate) async fn watch(&self, id: TaskId, owner: &Owner) -> Result<Watch, BridgeError> {
         let mut watch = self.waiters.watch(id, owner);
         let now = self.store.watch(id, owner, &self.front_end).await?;
@@ -154,12 +154,12 @@ impl Tasks {
         })
     }
 
-    /// Who asked for a job from a session; nothing if nobody did.
+    /// The session that asked for a job. `None` if none did.
     pub(crate) async fn requestor(&self, id: TaskId) -> Result<Option<Requestor>, BridgeError> {
         Ok(self.store.requestor(id).await?)
     }
 
-    /// Has this replica rung from now on whenever a job of `owner` changes.
+    /// Has this front end rung from now on whenever a job of `owner` changes.
     pub(crate) async fn have_rung(&self, id: TaskId, owner: &Owner) -> Result<(), BridgeError> {
         self.store.watch(id, owner, &self.front_end).await?;
         Ok(())

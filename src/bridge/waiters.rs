@@ -1,4 +1,5 @@
-//! Who waits here for which task. A bell only says "look"; a waiter also looks by itself every few seconds.
+//! Which requests wait at this front end for which task. A bell only says "read it again"; a waiter also reads by itself
+//! every few seconds.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -10,10 +11,10 @@ use tokio::sync::watch;
 use super::BridgeError;
 use super::fleet::KnownFleet;
 
-/// How long a waiter trusts the bell before it looks by itself.
+/// How long a waiter relies on the bell before it reads the job by itself.
 const FALLBACK: Duration = Duration::from_secs(3);
 
-/// How long a waiter that could not look waits, at first and at most. A ring ends it.
+/// How long a waiter pauses that could not read the job, at first and at most. A ring ends the pause.
 const LOOK_AGAIN: [Duration; 2] = [Duration::from_millis(200), Duration::from_secs(2)];
 
 /// The bells of the tasks that something here waits for.
@@ -129,20 +130,20 @@ impl Watch {
         self.is_found_again
     }
 
-    /// What the next look sees.
+    /// What the next read gives.
     pub(crate) fn seed(&mut self, view: TaskView) {
         self.seed = Some(view);
     }
 
-    /// How long the job lives at most, if the next look is known and sees it live.
+    /// How long the job lives at most, if the next read is known and finds it alive.
     pub(crate) fn may_last(&self) -> Option<Duration> {
         let view = self.seed.as_ref()?;
         let ttl = u64::try_from(view.ttl_ms).unwrap_or(0);
         (!view.status.is_terminal()).then(|| Duration::from_millis(ttl))
     }
 
-    /// The next state worth a look: at once the first time if it is known, else after a bell or a few seconds. The same
-    /// state may be seen twice. An unreachable store is waited out: the job goes on without us.
+    /// The next state: at once the first time if it is known, else after a bell or a few seconds. The same state may be
+    /// seen twice. An unreachable store is waited out: the job goes on without us.
     pub(crate) async fn next(&mut self) -> Result<TaskView, BridgeError> {
         let mut patience = FALLBACK;
         if let Some(view) = self.seed.take() {
@@ -171,7 +172,7 @@ impl Watch {
         let [mut pause, longest] = LOOK_AGAIN;
         loop {
             if let Some(bell) = &mut self.bell {
-                // A timeout is the fallback look; a closed bell cannot be, since the map keeps the sender while we wait.
+                // A timeout is the fallback read; a closed bell cannot be, since the map keeps the sender while we wait.
                 let _bell_or_fallback = tokio::time::timeout(patience, bell.changed()).await;
             }
             let seen = if with_outcome {
@@ -189,7 +190,7 @@ impl Watch {
         }
     }
 
-    /// The state now; nothing if the store does not answer at the moment.
+    /// The state now. `None` if the store does not answer at the moment.
     pub(crate) async fn look(&self) -> Result<Option<TaskView>, BridgeError> {
         self.owned(self.waiters.store.view_with_outcome(self.id).await)
             .await
@@ -205,8 +206,8 @@ impl Watch {
             }
             Ok(_) => Err(BridgeError::NotFound),
             Err(error) if error.may_pass() => {
-                // Thousands may wait here: what failed is told by whoever connects.
-                tracing::debug!(task = %self.id, %error, "looking at a task failed; trying again");
+                // Thousands may wait here: the failure is logged by the task that connects.
+                tracing::debug!(task = %self.id, %error, "reading a task failed; trying again");
                 Ok(None)
             }
             Err(error) => Err(error.into()),

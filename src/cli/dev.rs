@@ -124,7 +124,7 @@ impl Redis {
         )
     }
 
-    /// Nothing if it ended: between the choice of a port and its use, another program may take it.
+    /// `None` if it ended: between the choice of a port and its use, another program may take it.
     async fn start_on(port: u16, binary: &Path, folder: &Path) -> anyhow::Result<Option<Self>> {
         let port_text = port.to_string();
         let mut command = tied::to_this(binary)?;
@@ -156,7 +156,7 @@ impl Redis {
 }
 
 /// A child in a process group of its own, so that the terminal's Ctrl-C reaches only us and we end it in order. If we are
-/// killed, it is told to end by the system ([`tied`]).
+/// killed, the system sends it a signal to end ([`tied`]).
 struct Process {
     name: &'static str,
     child: Child,

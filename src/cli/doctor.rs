@@ -21,7 +21,7 @@ pub(super) fn command() -> Command {
     arguments::with_redis(command)
 }
 
-/// Examines, tells, and says whether nothing failed.
+/// Examines Redis, prints the findings, and returns whether nothing failed.
 pub(super) async fn run(
     operator: &Operator,
     wanted: Option<Durability>,

@@ -81,7 +81,7 @@ fn told(error: &anyhow::Error) -> String {
     told
 }
 
-/// Runs an operator's command; says whether all of it went well. What did not has been told.
+/// Runs an operator's command. Returns whether all of it went well; what did not was printed.
 async fn operate(name: &str, config: &OperatorConfig, args: &ArgMatches) -> anyhow::Result<bool> {
     let operator = Operator::new(&config.redis).context("redis_url cannot be used")?;
     match name {

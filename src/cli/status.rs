@@ -1,4 +1,4 @@
-//! `taskferry status`: how it all stands, on one screen.
+//! `taskferry status`: how Redis, queues and workers stand, on one screen.
 
 use std::collections::BTreeMap;
 
@@ -155,7 +155,7 @@ fn workers(overview: &Overview) -> Vec<String> {
     table(&head, rows.collect())
 }
 
-/// What a worker does, or did when it was heard of last.
+/// What a worker does, or did when it last reported.
 fn doing(seen: &SeenWorker) -> String {
     if seen.is_silent() {
         return format!("silent; was {}", seen.info.doing);

@@ -1,5 +1,5 @@
-//! `taskferry tied PARENT PROGRAM …`: becomes a program that is told to end when its parent ends, however that ends. Of
-//! use to `taskferry dev` alone, whose Redis and worker must not outlive it.
+//! `taskferry tied PARENT PROGRAM …`: becomes a program that gets a signal to end when its parent ends, however that ends.
+//! Of use to `taskferry dev` alone, whose Redis and worker must not outlive it.
 
 use std::ffi::OsString;
 use std::os::unix::process::CommandExt as _;

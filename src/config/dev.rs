@@ -1,4 +1,4 @@
-//! What `dev` can be told: what a front end can, and what a worker can. Its Redis is its own.
+//! The settings of `dev`: those of a front end, and those of a worker. Its Redis is its own.
 
 use std::path::PathBuf;
 

@@ -47,7 +47,7 @@ fn settings_of_both() -> Vec<Setting> {
     both
 }
 
-/// Where programs are looked for, as the shell does.
+/// Where to search for programs, as the shell does.
 pub(crate) fn search_path() -> Vec<PathBuf> {
     #[expect(
         clippy::disallowed_methods,

@@ -1,4 +1,4 @@
-//! What the operator's commands can be told: where Redis is.
+//! The settings of the operator's commands: where Redis is.
 
 use std::path::PathBuf;
 
@@ -7,7 +7,7 @@ use taskferry_process::settings::{Problems, REDIS_SETTINGS, Setting, take_redis}
 
 use super::{collect, settings_of_both};
 
-/// What Redis is held against by `doctor`.
+/// The level against which `doctor` checks Redis.
 const DURABILITY: &str = "durability";
 
 /// The configuration of an operator's command.
@@ -15,7 +15,7 @@ const DURABILITY: &str = "durability";
 pub(crate) struct OperatorConfig {
     /// Redis.
     pub(crate) redis: RedisSettings,
-    /// What Redis should keep; only told of if absent.
+    /// What Redis should keep. `None` to show what it keeps, without a judgement.
     pub(crate) durability: Option<Durability>,
 }
 

@@ -1,4 +1,4 @@
-//! What `serve` (and `dev`, which serves too) can be told.
+//! The settings of `serve` (and of `dev`, which serves too).
 
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -131,7 +131,7 @@ pub(crate) struct ServeConfig {
     pub(crate) redis: RedisSettings,
     /// What Redis must not lose.
     pub(crate) durability: Durability,
-    /// How long replicas may take to have what a client is told of.
+    /// How long Redis replicas may take to acknowledge a change that a client hears of.
     pub(crate) replica_timeout: Duration,
     /// What callers may queue.
     pub(crate) limits: Limits,
@@ -190,7 +190,7 @@ impl ServeConfig {
         Ok(config)
     }
 
-    /// The replicas that must have a change before a client is told of it.
+    /// The Redis replicas that must have a change before a client hears of it.
     pub(crate) fn replication(&self) -> Option<Replication> {
         let replicas = self.durability.replicas();
         (replicas > 0).then_some(Replication {

@@ -7,7 +7,7 @@ use taskferry_contract::DEFAULT_POLL_MAX_MS;
 use super::ServeConfig;
 
 impl ServeConfig {
-    /// What its settings may lead to, a line for each pair.
+    /// Warnings about its settings, a line for each pair.
     pub(crate) fn warnings(&self) -> Vec<String> {
         let idle = self.mcp.session_idle;
         let poll_max = Duration::from_millis(DEFAULT_POLL_MAX_MS);

@@ -10,7 +10,8 @@ use super::Operator;
 const PATIENCE: Duration = Duration::from_secs(15);
 
 impl Operator {
-    /// What there is to say of Redis, held against `wanted` if that is said. A Redis that does not answer is a finding too.
+    /// The findings on Redis; with `wanted`, also whether it keeps as much as that level asks for. A Redis that does not
+    /// answer is a finding too.
     pub(crate) async fn examine(&self, wanted: Option<Durability>) -> Vec<Finding> {
         match tokio::time::timeout(PATIENCE, self.store.examine(wanted)).await {
             Ok(Ok(findings)) => findings,

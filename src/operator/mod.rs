@@ -1,5 +1,5 @@
-//! What operators ask and do: how it all stands, which tools there are, what became of dead jobs, and whether Redis can be
-//! trusted. Everything here returns values and prints nothing: the command line shows them, and whatever else comes.
+//! What operators ask and do: how queues, workers and Redis stand, which tools there are, what became of dead letters, and
+//! whether Redis can be trusted. Everything here returns values and prints nothing: the command line shows them.
 
 mod dead;
 mod examination;
@@ -36,7 +36,7 @@ impl Operator {
         Self::new(&RedisSettings::new(url))
     }
 
-    /// How it all stands at one moment, or nearly so.
+    /// How Redis, queues and workers stand at one moment, or nearly so.
     pub(crate) async fn overview(&self) -> Result<Overview, Error> {
         Overview::read(&self.store).await
     }
@@ -46,7 +46,7 @@ impl Operator {
         Tools::new(&self.store)
     }
 
-    /// Jobs that will not be retried by themselves.
+    /// The dead letters: jobs that no worker will attempt again.
     pub(crate) fn dead_letters(&self) -> DeadLetters<'_> {
         DeadLetters::new(&self.store)
     }

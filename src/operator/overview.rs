@@ -1,4 +1,4 @@
-//! How it all stands: Redis, queues, workers, dead letters.
+//! How Redis, queues, workers and dead letters stand.
 
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -8,7 +8,7 @@ use taskferry_contract::{
     ToolDefinition, WorkerId, WorkerInfo,
 };
 
-/// Everything at one moment, or nearly so.
+/// All of that at one moment, or nearly so.
 #[derive(Debug)]
 pub(crate) struct Overview {
     /// Redis itself.
@@ -17,11 +17,11 @@ pub(crate) struct Overview {
     pub(crate) queues: Vec<StandingQueue>,
     /// What waits or lies outside of the queues.
     pub(crate) rest: ShardOverview,
-    /// The workers that were heard of.
+    /// The workers that reported lately.
     pub(crate) workers: Vec<SeenWorker>,
     /// How many tools are registered.
     pub(crate) tools: usize,
-    /// Keys that hold what belongs elsewhere.
+    /// Keys of the wrong type.
     pub(crate) misplaced: Vec<Misplaced>,
 }
 
@@ -36,10 +36,10 @@ pub(crate) struct StandingQueue {
     pub(crate) served_by: Vec<WorkerId>,
 }
 
-/// A worker as it said of itself.
+/// A worker, and when it reported.
 #[derive(Debug)]
 pub(crate) struct SeenWorker {
-    /// What it said.
+    /// What it reported.
     pub(crate) info: WorkerInfo,
     /// When, ms since the epoch.
     pub(crate) beat_ms: u64,
@@ -48,7 +48,7 @@ pub(crate) struct SeenWorker {
 }
 
 impl SeenWorker {
-    /// Whether it said nothing for so long that it may be gone.
+    /// Whether it has not reported for so long that it may be gone.
     pub(crate) fn is_silent(&self) -> bool {
         WorkerInfo::is_silent(self.silent_for)
     }
@@ -62,7 +62,7 @@ impl SeenWorker {
 impl Overview {
     pub(super) async fn read(store: &Store) -> Result<Self, Error> {
         let tools = match store.tools().await {
-            // What belongs elsewhere stands in their place, which the survey tells.
+            // A key of the wrong type stands in their place: the survey finds it.
             Err(Error::WrongType { .. }) => Vec::<ToolDefinition>::new(),
             tools => tools?,
         };
@@ -103,7 +103,7 @@ impl Overview {
     }
 }
 
-/// The workers that were heard of.
+/// The workers that reported lately.
 pub(super) async fn workers(store: &Store) -> Result<Vec<SeenWorker>, Error> {
     let (workers, now_ms) = (store.workers().await?, store.now_ms().await?);
     let seen = workers.into_iter().map(|(info, beat_ms)| SeenWorker {

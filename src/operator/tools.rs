@@ -93,7 +93,7 @@ pub(crate) enum DefinitionFault {
     /// It is no JSON, or holds what does not fit.
     #[error("{0}")]
     Unreadable(String),
-    /// It says what would be passed over in silence.
+    /// It has a key that would be ignored in silence.
     #[error("it says {}, which is unknown", .0.join(", "))]
     Unknown(Vec<String>),
     /// No front end could use it.
@@ -101,7 +101,7 @@ pub(crate) enum DefinitionFault {
     Unusable(String),
 }
 
-/// Reads a definition; refuses what would be passed over in silence, and what no front end could use.
+/// Reads a definition. Refuses keys that would be ignored in silence, and what no front end could use.
 pub(crate) fn read_definition(text: &str) -> Result<ToolDefinition, DefinitionFault> {
     let unreadable = |error: serde_json::Error| DefinitionFault::Unreadable(misfit(&error));
     let Object(tool): Object<ToolDefinition> = serde_json::from_str(text).map_err(unreadable)?;

@@ -7,8 +7,8 @@ use tokio_util::sync::CancellationToken;
 
 use crate::mcp::Stopping;
 
-/// Serves until the stop, and then until every request ended: by itself within `timeout`, and else by what is said to it
-/// then. False if some did not even so.
+/// Serves until the stop, and then until every request ended: by itself within `timeout`, or else by being cut off. False
+/// if some did not end even so.
 pub(super) async fn drain(
     mut serving: Pin<&mut impl Future<Output = ()>>,
     stopping: &Stopping,

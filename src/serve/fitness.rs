@@ -1,4 +1,4 @@
-//! Whether Redis can be used: looked at before anything is served, and from then on.
+//! Whether Redis can be used: checked before anything is served, and from then on.
 
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
@@ -8,12 +8,12 @@ use tokio_util::sync::CancellationToken;
 
 use crate::bridge::{Bridge, Found};
 
-/// Between two looks for a Redis that does not answer at the start.
+/// The pauses between tries to reach Redis at the start.
 const WAIT_FOR_REDIS: Duration = Duration::from_millis(500);
-/// Between two looks at the contract's version. A Redis that lost its data has it again after this.
+/// The pause between two checks of the contract's version. A Redis that lost its data has it again after this.
 const LOOK_AGAIN: Duration = Duration::from_secs(5);
 
-/// What the looks at Redis found so far.
+/// What the checks of Redis found so far.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Fitness {
     reached: CancellationToken,
@@ -31,8 +31,8 @@ impl Fitness {
         self.unfit.get()
     }
 
-    /// Waits for Redis and looks whether it can be used at all, and from then on whether it still can: others may have begun
-    /// to use another version of the contract. Cancels `stop` if it cannot be used.
+    /// Waits for Redis and checks whether it can be used at all, and from then on whether it still can: others may have
+    /// begun to use another version of the contract. Cancels `stop` if it cannot be used.
     pub(super) async fn watch(&self, bridge: &Bridge, level: Durability, stop: &CancellationToken) {
         let mut fit = false;
         loop {
@@ -48,7 +48,7 @@ impl Fitness {
                     self.reached.cancel();
                 }
                 Found::Away(error) if fit => {
-                    tracing::warn!(%error, "the version of the contract could not be looked at");
+                    tracing::warn!(%error, "could not check the version of the contract");
                 }
                 Found::Away(error) => {
                     tracing::warn!(error = error.sentence(), "waiting for Redis");

@@ -1,4 +1,4 @@
-//! One front-end replica: what it is made of, how it runs and how it stops.
+//! One front end: what it is made of, how it runs and how it stops.
 
 mod drain;
 mod fitness;
@@ -109,7 +109,7 @@ impl Server {
         let (bridge, keep) = (self.bridge.clone(), background.clone());
         let fitness = Fitness::default();
         let fit = fitness.clone();
-        // Until Redis is found fit, one loop alone asks it and tells what it says.
+        // Until Redis is found fit, only one loop calls it, and logs what it answers.
         tracker.spawn(async move {
             tokio::select! {
                 () = keep.cancelled() => {}
@@ -141,7 +141,7 @@ impl Server {
             self.config.http.clone(),
             (tracker.clone(), stopping.clone()),
         );
-        // Kept to the end: what is dropped with it counts as left by its client.
+        // Kept to the end: requests that are dropped with it count as left by their clients.
         let mut serving = std::pin::pin!(http::serve(self.listener, router, &stop));
         let timeout = self.config.drain_timeout;
         let drained = drain(serving.as_mut(), &stopping, timeout).await;

@@ -2,7 +2,7 @@
 
 use taskferry_process::raise_open_files;
 
-/// What a replica has open besides its requests: Redis connections, the listener, the log.
+/// What a front end has open besides its requests: Redis connections, the listener, the log.
 const BESIDES: u64 = 128;
 
 /// Raises the limit to what the system allows; says so if `max_requests` (0 for no limit) still do not fit.

@@ -4,8 +4,8 @@
 use std::time::Duration;
 
 use taskferry_contract::{
-    AnswerReply, ClientTaskReport, ClientTaskStatus, DeliverReply, HeldAttempt, OrphanedTask,
-    Owner, PollReply, QuestionRef, ReportOccasion, ReportReply, Sender, SessionId, Status, TaskId,
+    AnswerReply, ClientTaskReport, ClientTaskStatus, HeldAttempt, OrphanedTask, Owner, PollReply,
+    QuestionRef, ReportOccasion, ReportReply, SendRightReply, Sender, SessionId, Status, TaskId,
 };
 use taskferry_testing::{eventually, eventually_some};
 
@@ -269,12 +269,12 @@ async fn a_question_that_a_clients_task_will_answer_is_put_to_no_other_session_u
     };
     assert_eq!(
         deliver(1, SLOW).await,
-        DeliverReply::Ignored,
+        SendRightReply::Ignored,
         "it is asked for"
     );
-    assert_eq!(deliver(2, SLOW).await, DeliverReply::Taken);
+    assert_eq!(deliver(2, SLOW).await, SendRightReply::Taken);
     eventually(DUE, "it is abandoned", async || {
-        matches!(deliver(2, QUICK).await, DeliverReply::Send { .. })
+        matches!(deliver(2, QUICK).await, SendRightReply::Send { .. })
     })
     .await;
     assert_eq!(poll(&rig, id, "c9").await, PollReply::Ignored);

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use taskferry_contract::{DeliverReply, HeldAttempt, Owner, QuestionRef, Sender, TaskId};
+use taskferry_contract::{HeldAttempt, Owner, QuestionRef, SendRightReply, Sender, TaskId};
 
 use taskferry_testing::eventually;
 
@@ -21,13 +21,13 @@ async fn deliver_by(rig: &Rig, question: QuestionRef<'_>, sender: &Sender) -> De
 #[derive(Debug, PartialEq)]
 enum Delivered {
     Send(String),
-    Other(DeliverReply),
+    Other(SendRightReply),
 }
 
-impl From<DeliverReply> for Delivered {
-    fn from(reply: DeliverReply) -> Self {
+impl From<SendRightReply> for Delivered {
+    fn from(reply: SendRightReply) -> Self {
         match reply {
-            DeliverReply::Send { request, lives } => {
+            SendRightReply::Send { request, lives } => {
                 assert!(Duration::ZERO < lives && lives <= Duration::from_secs(600));
                 Self::Send(request)
             }
@@ -36,9 +36,9 @@ impl From<DeliverReply> for Delivered {
     }
 }
 
-const TAKEN: Delivered = Delivered::Other(DeliverReply::Taken);
-const IGNORED: Delivered = Delivered::Other(DeliverReply::Ignored);
-const NOT_FOUND: Delivered = Delivered::Other(DeliverReply::NotFound);
+const TAKEN: Delivered = Delivered::Other(SendRightReply::Taken);
+const IGNORED: Delivered = Delivered::Other(SendRightReply::Ignored);
+const NOT_FOUND: Delivered = Delivered::Other(SendRightReply::NotFound);
 
 async fn recall(rig: &Rig, id: TaskId, replica: &str) -> u64 {
     let sender = sender(replica).id;

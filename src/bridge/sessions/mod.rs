@@ -1,4 +1,4 @@
-//! Sessions of clients that keep one, stored so that any replica serves them.
+//! Sessions of clients that keep one, stored so that any front end serves them.
 
 mod requests;
 mod streams;
@@ -31,7 +31,7 @@ impl Sessions {
         Ok(self.store.open_session(session, idle).await?)
     }
 
-    /// A session, whoever opened it; nothing if it ended.
+    /// A session, whoever opened it. `None` if it ended.
     pub(crate) async fn find(&self, id: SessionId) -> Result<Option<Session>, BridgeError> {
         Ok(self.store.session(id).await?)
     }
@@ -47,7 +47,7 @@ impl Sessions {
         Ok(())
     }
 
-    /// Sets from which level on a session hears of its jobs' logs, if it has not ended.
+    /// Sets from which level on a session gets its jobs' log lines, if it has not ended.
     pub(crate) async fn set_log_level(
         &self,
         id: SessionId,

@@ -1,4 +1,4 @@
-//! Requests of a session that wait: they can be taken back, or gone on with over another connection, on any replica.
+//! Requests of a session that wait: the client can cancel them, or resume them over another connection, at any front end.
 
 use std::time::Duration;
 
@@ -22,8 +22,8 @@ impl SessionRequests {
         Self { store }
     }
 
-    /// Notes for `lasts` that a request begins: from now on it can be taken back on any replica, and nothing that was taken
-    /// back under its name before has to do with it. If that cannot be noted, the request is served all the same.
+    /// Notes for `lasts` that a request begins: from now on it can be cancelled at any front end, and an earlier cancel
+    /// under its name does not count for it. If that cannot be noted, the request is served all the same.
     pub(crate) async fn begin(&self, session: SessionId, request: &str, lasts: Duration) {
         let begin = || self.store.begin_session_request(session, request, lasts);
         if let Err(error) = retry_once(begin).await {
@@ -31,8 +31,8 @@ impl SessionRequests {
         }
     }
 
-    /// Notes for `kept` which job stands behind a request, and as whom the request holds it. True if the request was taken
-    /// back since it began, by way of another replica: then it leaves the job here.
+    /// Notes for `kept` which job stands behind a request, and by which id the request shares it. True if the request was
+    /// cancelled since it began, by way of another front end: then it leaves the job here.
     pub(crate) async fn note_job(
         &self,
         session: SessionId,
@@ -45,18 +45,18 @@ impl SessionRequests {
             noted.await
         };
         if watch.has_joined() {
-            note(holding(watch.id(), request), watch.joined_as()).await?;
+            note(sharer_note(watch.id(), request), watch.joined_as()).await?;
         }
-        let taken_back = note(request.to_owned(), watch.id()).await?;
-        if taken_back {
+        let was_cancelled = note(request.to_owned(), watch.id()).await?;
+        if was_cancelled {
             self.leave(watch.id(), watch.owner(), on_purpose(watch.joined_as()))
                 .await?;
         }
-        Ok(taken_back)
+        Ok(was_cancelled)
     }
 
-    /// Takes a request back, and so takes it off the job behind it, if there is one. One that did not begin is none.
-    pub(crate) async fn take_back(
+    /// Cancels a request, and so takes it off the job behind it, if there is one. A request that did not begin is ignored.
+    pub(crate) async fn cancel(
         &self,
         session: SessionId,
         request: &str,
@@ -66,7 +66,7 @@ impl SessionRequests {
         let Some(job) = job else {
             return Ok(());
         };
-        let name = holding(job, request);
+        let name = sharer_note(job, request);
         let sharer = self.store.session_call(session, &name).await?;
         let leaver = on_purpose(sharer.unwrap_or(job));
         self.leave(job, owner, leaver).await
@@ -79,7 +79,7 @@ impl SessionRequests {
         }
     }
 
-    /// Which job stands behind a request, and whether it was taken back.
+    /// Which job stands behind a request, and whether it was cancelled.
     pub(crate) async fn find(
         &self,
         session: SessionId,
@@ -121,12 +121,12 @@ fn on_purpose(sharer: TaskId) -> Leaver {
     }
 }
 
-/// Under which name it is noted as whom a request holds a job that it joined.
-fn holding(job: TaskId, request: &str) -> String {
+/// The name under which is noted by which id a request shares a job that it joined.
+fn sharer_note(job: TaskId, request: &str) -> String {
     format!("holding-{job}-{request}")
 }
 
-/// Under which name it is noted that the client of a connection went on over another one.
+/// The name under which is noted that the client of a connection went on over another one.
 fn taken_over(connection: u64) -> String {
     format!("resumed-{connection:016x}")
 }

@@ -1,5 +1,5 @@
-//! The stream of its own that a session may have open: of several, on whichever replicas, one speaks. What it tells of the
-//! session's tasks is noted, so that the next one goes on there.
+//! The stream of its own that a session may have open: of several, at whichever front ends, one sends. How far it got with
+//! the session's tasks is noted, so that the next one goes on there.
 
 use std::collections::HashMap;
 use std::time::Duration;
@@ -10,18 +10,18 @@ use taskferry_contract::{
 
 use crate::bridge::BridgeError;
 
-/// A stream whose replica vanished counts as open for this long.
+/// A stream whose front end vanished counts as open for this long.
 const HELD_FOR: Duration = Duration::from_secs(15);
 
 /// The most tasks of a session that are read for its stream.
 const TASKS_READ: usize = 1000;
 
-/// How far the client of a session was told of its tasks.
+/// Up to where progress and log of its tasks were delivered to the client of a session.
 #[derive(Debug)]
 pub(crate) struct ToldSoFar {
     /// When this was read, ms since the epoch.
     pub(crate) at_ms: i64,
-    /// Of each task of which something was told.
+    /// Of each task of which something was delivered.
     pub(crate) of: HashMap<TaskId, DeliveryCursor>,
 }
 
@@ -36,7 +36,7 @@ impl SessionStreams {
         Self { store }
     }
 
-    /// Makes a stream that was just opened the one that speaks for its session, whichever did before.
+    /// Makes a stream that was just opened the one that sends for its session, whichever did before.
     pub(crate) async fn open(
         &self,
         id: SessionId,
@@ -45,7 +45,7 @@ impl SessionStreams {
         Ok(self.store.open_session_stream(id, sender, HELD_FOR).await?)
     }
 
-    /// Keeps a stream the one that speaks for its session, unless another does by now. To be called every few seconds.
+    /// Keeps a stream the one that sends for its session, unless another does by now. To be called every few seconds.
     pub(crate) async fn keep(
         &self,
         id: SessionId,
@@ -60,12 +60,12 @@ impl SessionStreams {
         Ok(())
     }
 
-    /// Whether a session has a stream of its own, on any replica.
+    /// Whether a session has a stream of its own, at any front end.
     pub(crate) async fn is_open(&self, id: SessionId) -> Result<bool, BridgeError> {
         Ok(self.store.session_stream(id).await?.is_some())
     }
 
-    /// How far the session's client was told of its tasks.
+    /// Up to where progress and log of its tasks were delivered to the session's client.
     pub(crate) async fn told(&self, id: SessionId) -> Result<ToldSoFar, BridgeError> {
         let at_ms = i64::try_from(self.store.now_ms().await?).unwrap_or(i64::MAX);
         Ok(ToldSoFar {
@@ -74,7 +74,7 @@ impl SessionStreams {
         })
     }
 
-    /// Notes how far the session's client was told of a task.
+    /// Notes up to where progress and log of a task were delivered to the session's client.
     pub(crate) async fn note_told(
         &self,
         id: SessionId,

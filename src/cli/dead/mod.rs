@@ -1,4 +1,4 @@
-//! `taskferry dead`: jobs that will not be retried by themselves, for people who look after them.
+//! `taskferry dead`: jobs that no worker will attempt again, for people who decide what becomes of them.
 
 mod retry;
 mod tell;
@@ -106,7 +106,7 @@ fn with_choice(command: Command) -> Command {
         .group(ArgGroup::new("which").args(["ids", "all"]).required(true))
 }
 
-/// Runs a subcommand; says whether all of it went well.
+/// Runs a subcommand. Returns whether all of it went well.
 pub(super) async fn run(operator: &Operator, args: &ArgMatches) -> anyhow::Result<bool> {
     let letters = operator.dead_letters();
     match args.subcommand() {
@@ -172,8 +172,8 @@ fn given(args: &ArgMatches) -> impl Iterator<Item = &String> {
     args.get_many::<String>("ids").into_iter().flatten()
 }
 
-/// Handles the letters that were chosen, batch by batch, none that is buried meanwhile. Says whether all that were named
-/// are there; what is not is told.
+/// Handles the letters that were chosen, batch by batch, none that is buried meanwhile. Returns whether all that were named
+/// exist, and prints which do not.
 async fn for_each(
     letters: &DeadLetters<'_>,
     args: &ArgMatches,

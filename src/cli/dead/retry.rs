@@ -1,4 +1,4 @@
-//! `dead retry`: queues dead jobs again, and tells what became of each.
+//! `dead retry`: queues the jobs of dead letters again, and prints what became of each.
 
 use std::collections::BTreeMap;
 
@@ -26,7 +26,7 @@ pub(super) fn second_run() -> Arg {
         )
 }
 
-/// Retries letters one by one.
+/// Revives letters one by one.
 pub(super) struct Retry<'a> {
     retrier: Retrier<'a>,
     as_json: bool,
@@ -49,7 +49,7 @@ impl<'a> Retry<'a> {
         }
     }
 
-    /// Tells what of all letters was kept, since its job may run once. True if nothing was.
+    /// Prints which letters were kept, since their jobs may only run once. True if none was.
     pub(super) fn tell_kept(&self) -> bool {
         let count: usize = self.kept.values().sum();
         if count == 0 {
@@ -65,7 +65,7 @@ impl<'a> Retry<'a> {
         false
     }
 
-    /// Tells or counts that a letter is kept, since its job may run once.
+    /// Prints or counts that a letter is kept, since its job may only run once.
     fn keep(&mut self, letter: &DeadLetter, revivable: &Revivable) {
         if self.all {
             *self.kept.entry(letter.tool.clone()).or_default() += 1;
@@ -82,7 +82,7 @@ impl<'a> Retry<'a> {
         ));
     }
 
-    /// Queues the job of a letter again and tells its new id. False if it cannot be, which is told.
+    /// Queues the job of a letter again and prints its new id. False if it cannot be; then prints why.
     ///
     /// Errors are those of Redis, with which the others would fail too.
     pub(super) async fn retry(&mut self, letter: &DeadLetter) -> anyhow::Result<bool> {

@@ -71,7 +71,7 @@ fn line(letter: &DeadLetter) -> Map<String, Value> {
         .collect()
 }
 
-/// The first task of the job; nothing of an entry that was none.
+/// The task for which the work was first asked. `None` for an entry that was no job.
 fn origin(letter: &DeadLetter) -> Option<String> {
     Some(letter.origin.or(letter.task)?.to_string())
 }

@@ -64,5 +64,5 @@ pub(super) async fn notified(
         return Ok(());
     };
     let (requests, request) = (bridge.session_requests(), digest(params.request_id));
-    requests.take_back(session, &request, &caller.owner).await
+    requests.cancel(session, &request, &caller.owner).await
 }

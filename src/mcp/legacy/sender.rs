@@ -42,7 +42,7 @@ pub(super) struct QuestionSender {
 impl QuestionSender {
     pub(super) fn new(bridge: &Bridge, session: &Opened) -> Self {
         Self {
-            id: bridge.questions().new_sender(),
+            id: bridge.questions().new_sender_id(),
             session: session.id,
             capabilities: session.session.capabilities.clone(),
             receiver: Receiver::of(&session.session),
@@ -184,7 +184,7 @@ impl QuestionSender {
         };
         let may_be_sent = bridge
             .questions()
-            .deliver(question_of(view, &question.key), via)
+            .take_send_right(question_of(view, &question.key), via)
             .await?;
         let sent = (view.id, question.key.clone());
         Ok(match may_be_sent {

@@ -1,4 +1,4 @@
-//! Jobs that will not be retried by themselves.
+//! Dead letters: jobs that no worker will attempt again.
 
 mod retry;
 
@@ -14,7 +14,7 @@ pub(crate) use retry::{Prepared, Ready, Retrier, Revival};
 /// So many letters are read at once.
 const BATCH: usize = 200;
 
-/// By what an operator names a letter.
+/// How an operator names a letter: by its id, or by its task's.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum LetterName {
     /// Its own id.
@@ -54,7 +54,7 @@ pub(crate) struct LetterPage {
 pub(crate) struct LetterDetail {
     /// The record of the job, if it has not expired.
     pub(crate) record: Option<TaskView>,
-    /// What is needed to run the job again, as far as it is there.
+    /// What is needed to run the job again. `None` if it is not kept any more.
     pub(crate) revivable: Option<Revivable>,
 }
 
@@ -109,7 +109,7 @@ impl<'a> DeadLetters<'a> {
         older_than: Duration,
     ) -> Result<Batches<'a>, Error> {
         let older_ms = u64::try_from(older_than.as_millis()).unwrap_or(u64::MAX);
-        // Not one of this very moment: a job that is retried and fails at once would come up again.
+        // Not one of this very moment: a job that is revived and fails at once would come up again.
         let before_ms = self.store.now_ms().await?.saturating_sub(older_ms);
         Ok(Batches {
             store: self.store,
@@ -120,13 +120,13 @@ impl<'a> DeadLetters<'a> {
         })
     }
 
-    /// Throws letters away; says how many there were.
+    /// Deletes letters. Returns how many there were.
     pub(crate) async fn purge(&self, letters: &[DeadLetter]) -> Result<usize, Error> {
         let ids: Vec<LetterId> = letters.iter().map(|letter| letter.id).collect();
         self.store.purge_dead(&ids).await
     }
 
-    /// Retries letters, with the tools as they are registered now.
+    /// Revives letters, with the tools as they are registered now.
     pub(crate) async fn retrier(&self) -> Result<Retrier<'a>, Error> {
         Retrier::new(self.store).await
     }

@@ -8,16 +8,16 @@ use taskferry_contract::{DeadLetter, Error, Revivable, ReviveReply, Store, TaskI
 
 use crate::bridge::Tool;
 
-/// A call that failed in passing is repeated so often.
+/// How often a call is repeated that failed for a moment.
 const REPEATS: u32 = 3;
-/// Between two of them.
+/// The pause before it is repeated.
 const PAUSE: Duration = Duration::from_millis(300);
 
-/// Retries letters one by one.
+/// Revives letters one by one.
 #[derive(Debug)]
 pub(crate) struct Retrier<'a> {
     store: &'a Store,
-    /// The tools as they are registered now; their limits hold for what is retried.
+    /// The tools as they are registered now; their limits hold for the new jobs.
     tools: HashMap<String, Arc<Tool>>,
 }
 
@@ -33,17 +33,17 @@ pub(crate) enum Prepared {
 /// A job that can be queued again.
 #[derive(Debug)]
 pub(crate) struct Ready {
-    /// The task that it was.
+    /// The task that its job was.
     pub(crate) task: TaskId,
     /// The task that it will be.
     pub(crate) new_task: TaskId,
-    /// What is left of it.
+    /// What it takes to queue it again.
     pub(crate) revivable: Revivable,
     tool: Arc<Tool>,
 }
 
 impl Ready {
-    /// Whether the job may run once and was begun, so that its work may be done twice.
+    /// Whether the job may only run once and was begun, so that its work may be done twice.
     pub(crate) fn risks_second_run(&self) -> bool {
         self.revivable.may_repeat_work(&self.tool.definition)
     }
@@ -54,7 +54,7 @@ impl Ready {
 pub(crate) enum Revival {
     /// The new job is queued; the letter is gone.
     Queued,
-    /// The letter was retried or purged by somebody else meanwhile.
+    /// The letter was revived or purged by somebody else meanwhile.
     Gone,
 }
 
@@ -64,7 +64,7 @@ pub(crate) enum Unfit {
     /// There never was one.
     #[error("it was an entry that names no job, which somebody else wrote to the stream")]
     NoJob,
-    /// It is not known any more.
+    /// It is not kept any more.
     #[error("its record has expired, and its arguments were too long to be kept in the letter")]
     NothingLeft,
     /// Nobody has its tool.

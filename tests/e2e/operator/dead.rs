@@ -254,7 +254,10 @@ async fn a_job_that_may_run_once_fails_with_its_worker_and_says_so() {
     let _second = site.worker().await;
     let failed = session.until(&id, "failed").await;
     let message = failed["statusMessage"].as_str().unwrap();
-    for part in ["the worker died during attempt 1", "the job is not run again"] {
+    for part in [
+        "the worker died during attempt 1",
+        "the job is not run again",
+    ] {
         assert!(message.contains(part), "{part} is not in {message}");
     }
     assert_eq!(session.result_of(&id).await.code(), -32603);

@@ -26,7 +26,7 @@ pub enum AnswerReply {
 
 /// What became of a wish to send a question.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum DeliverReply {
+pub enum SendRightReply {
     /// It is the caller's to send.
     Send {
         /// A JSON object of method and params.
@@ -134,18 +134,18 @@ impl Store {
         question: QuestionRef<'_>,
         abandoned: Duration,
         sender: &Sender,
-    ) -> Result<DeliverReply, Error> {
+    ) -> Result<SendRightReply, Error> {
         let mut reply = self
             .ask_to_send(&TRANSITIONS.deliver_input, question, abandoned, sender)
             .await?;
         match reply.tag.as_str() {
-            "OK" => Ok(DeliverReply::Send {
+            "OK" => Ok(SendRightReply::Send {
                 request: reply.text()?,
                 lives: Duration::from_millis(reply.integer()?),
             }),
-            "TAKEN" => Ok(DeliverReply::Taken),
-            "IGNORED" => Ok(DeliverReply::Ignored),
-            "GONE" => Ok(DeliverReply::NotFound),
+            "TAKEN" => Ok(SendRightReply::Taken),
+            "IGNORED" => Ok(SendRightReply::Ignored),
+            "GONE" => Ok(SendRightReply::NotFound),
             _ => Err(reply.unknown()),
         }
     }
