@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 use crate::params::{Declaration, message};
 use crate::{Error, Http, Reply, Request};
 
-/// A session. It is the same at every replica.
+/// A session. It is the same at every front end.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Session {
     /// Its id.

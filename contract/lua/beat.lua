@@ -1,4 +1,4 @@
--- beat: no job. Notes that a worker is alive, which definitions of tools it has, and what it tells operators of itself.
+-- beat: no job. Notes that a worker is alive, which definitions of tools it has, and what it reports of itself to operators.
 -- KEYS  worker, workers, definitions
 -- ARGV  worker · kept_ms (how long it counts as alive, integer > 0) · number of definitions (integer >= 0) · so many, each
 --       tool and digest · then field, value …

@@ -68,7 +68,7 @@ pub enum Error {
         /// The largest piece.
         bytes: usize,
     },
-    /// Keys hold something else than what belongs there: somebody else wrote to them.
+    /// Keys are of another type than they should be: something other than Taskferry wrote to them.
     #[error(
         "{during} failed: {}; see what it is, and remove it with redis-cli DEL",
         names(misplaced)
@@ -154,7 +154,7 @@ impl Error {
         matches!(self, Self::Redis { source, .. } if has_code(source, &["NOGROUP"]))
     }
 
-    /// Whether a key holds something else than what belongs there.
+    /// Whether a key is of another type than it should be.
     #[must_use]
     pub fn is_wrong_type(&self) -> bool {
         match self {

@@ -7,7 +7,7 @@ use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 /// What this process was started with, once its own limit is raised.
 static AT_START: OnceLock<Rlimit> = OnceLock::new();
 
-/// Raises the limit of this process to what the system allows, and says what it is now; nothing if there is none.
+/// Raises the limit of this process to what the system allows, and returns what it is now. `None` if there is none.
 pub fn raise_open_files() -> Option<u64> {
     let limit = getrlimit(Resource::Nofile);
     let at_start = AT_START.get_or_init(|| limit);
@@ -21,7 +21,7 @@ pub fn raise_open_files() -> Option<u64> {
     getrlimit(Resource::Nofile).current
 }
 
-/// Gives a child the limit that this process was started with: programs that look at every file they may have open are
+/// Gives a child the limit that this process was started with: programs that go through every file they may have open are
 /// slow, or wrong, with a high one. Only where the system has a call for it, which is Linux.
 pub fn lower_open_files(child: u32) {
     #[cfg(target_os = "linux")]

@@ -112,7 +112,7 @@ async fn came(signal: &mut Option<Signal>) {
     }
 }
 
-/// The signals that this process ignores, a bit each; none where the system does not tell (it is Linux's `/proc`).
+/// The signals that this process ignores, a bit each; none where the system does not say (this reads Linux's `/proc`).
 fn ignored() -> u64 {
     let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
     ignored_in(&status)

@@ -1,8 +1,8 @@
 //! Tools that vanished from the registry although nobody removed them.
 //!
-//! A Redis that lost its data has no tools until their workers register them again, which takes seconds. Until then a
-//! replica goes on with the definitions it knows: a call is queued and waits for its worker, as with any tool whose workers
-//! are away. Only what stays away is believed to be gone.
+//! A Redis that lost its data has no tools until their workers register them again, which takes seconds. Until then a front
+//! end goes on with the definitions it knows: a call is queued and waits for its worker, as with any tool whose workers are
+//! away. Only what stays away is believed to be gone.
 
 use std::collections::HashMap;
 use std::sync::Mutex;

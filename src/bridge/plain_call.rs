@@ -115,8 +115,8 @@ impl Calls {
         }
     }
 
-    /// Takes a caller who did not ask for it off the plain call that is watched, and cancels it if no other caller waits
-    /// for it. One that is a task by now goes on.
+    /// Takes a caller whose connection was lost off the watched plain call, and cancels it if no other caller waits for it.
+    /// One that is a task by now goes on.
     pub(crate) async fn leave(&self, watch: &Watch) -> Result<(), BridgeError> {
         let leaver = Leaver {
             sharer: watch.joined_as(),

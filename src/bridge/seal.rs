@@ -1,5 +1,5 @@
-//! State that a client carries for us between two requests: signed, so that nobody can change it or make it up, bound to
-//! who may bring it back and with which call, and good for a limited time.
+//! State that a client carries for the front end between two requests: signed, so that nobody can change it or make it up,
+//! bound to who may bring it back and with which call, and good for a limited time.
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 

@@ -303,7 +303,7 @@ mod tests {
             assert_eq!(!told.is_empty(), warns, "{max_output} {mode:?}: {told:?}");
             assert!(told.iter().all(names), "{told:?}");
         }
-        // Nobody chose the default, so a small bound on results is told alone.
+        // Nobody chose the default, so only a small bound on results is warned of.
         let small = Bounds {
             max_result: MIB,
             ..bounds()

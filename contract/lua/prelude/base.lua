@@ -5,7 +5,7 @@
 --
 -- Replies are arrays of strings and integers whose first element is a tag. Records travel as flat field, value lists.
 --
--- base: time, numbers, and keys that may hold something else than what belongs there.
+-- base: time, numbers, and keys that may be of another type than they should be.
 
 local function now_ms()
   local time = redis.call('TIME')

@@ -73,7 +73,7 @@ end
 
 -- Makes the record of a plain call a task, whose caller has the id. `job` has status, owner, created_ms, ttl_ms and alias.
 -- One that has ended stays for `keep` from now on at least, as if it had been a task when it ended. The token of the call's
--- progress is spent: on the session's own stream it would be told a second time.
+-- progress is spent: on the session's own stream it would be sent a second time.
 local function promote(base, record, id, job, keep)
   local now = now_ms()
   local expires = tonumber(job.created_ms) + tonumber(job.ttl_ms)

@@ -1,4 +1,4 @@
--- letters: dead letters, the jobs that ended so that a person should look.
+-- letters: dead letters, the jobs that no worker will attempt again, for a person to decide about.
 
 -- Dead letters are kept for people, about this many a shard, for 30 days: older ones go when the next is buried, and all
 -- of them 30 days after the last.

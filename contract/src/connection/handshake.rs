@@ -1,5 +1,5 @@
-//! Opens a connection, and keeps the server's own words if it refuses. The client library would tell of a wrong password
-//! alone, whatever the server said.
+//! Opens a connection, and keeps the server's own words if it refuses. The client library would report a wrong password,
+//! whatever the server said.
 
 use std::io;
 

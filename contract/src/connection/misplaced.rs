@@ -1,5 +1,5 @@
-//! Keys that hold something else than what belongs there, because somebody else wrote to them. Redis says only that there
-//! is one; which it is, is found here.
+//! Finds keys of another type than they should be, because something other than Taskferry wrote to them. An error of Redis
+//! says only that there is one.
 
 use redis::aio::MultiplexedConnection;
 
@@ -11,7 +11,7 @@ use crate::script::TransitionCall;
 /// So many keys are asked for in one round trip.
 const AT_ONCE: usize = 500;
 
-/// Which of these keys hold something else than their names say. Keys whose names are not Taskferry's are passed over.
+/// Which of these keys are of another type than their names say. Keys whose names are not Taskferry's are passed over.
 pub(crate) async fn find(
     connection: &mut MultiplexedConnection,
     keys: &[String],

@@ -168,7 +168,7 @@ impl Connections {
         name_wrong_keys(&primary, outcome, || misplaced::touched(call)).await
     }
 
-    /// Which of these keys hold something else than what belongs there.
+    /// Which of these keys are of another type than they should be.
     pub(crate) async fn misplaced(&self, keys: &[String]) -> Result<Vec<Misplaced>, Error> {
         let primary = self.primary().await?;
         let found = misplaced::find(&mut primary.shared.clone(), keys).await;

@@ -6,7 +6,7 @@ use std::str::FromStr;
 /// How grave a line is, the least first (RFC 5424, as MCP uses it).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum LogLevel {
-    /// For whoever looks for a fault.
+    /// For whoever searches for a fault.
     Debug,
     /// For whoever follows what goes on.
     Info,

@@ -50,8 +50,8 @@ pub struct ShardOverview {
     pub waiting: u64,
     /// Dead letters.
     pub dead: u64,
-    /// How many jobs expired while they waited to run, by tool; `-` is those whose tool nobody knew. Until 30 days after the
-    /// last one of a shard.
+    /// How many jobs expired while they waited to run, by tool; `-` is those whose tool was unknown. Until 30 days after
+    /// the last one of a shard.
     pub expired: BTreeMap<String, u64>,
 }
 
@@ -60,12 +60,12 @@ pub struct ShardOverview {
 pub struct Survey {
     /// Every queue that has a stream, also an empty one.
     pub queues: BTreeSet<QueueName>,
-    /// Keys of queues, indexes and registries that hold something else than what belongs there. Records, sessions and the
+    /// Keys of queues, indexes and registries that are of another type than they should be. Records, sessions and the
     /// indexes of owners are not checked: a command that finds one of the wrong type fails and names it.
     pub misplaced: Vec<Misplaced>,
 }
 
-/// A key that holds something else than what belongs there.
+/// A key of another type than it should be.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Misplaced {
     /// Its name.

@@ -42,7 +42,7 @@ pub struct NewQuestion<'a> {
 pub struct QuestionRef<'a> {
     /// The task.
     pub task: TaskId,
-    /// The owner. Whoever names another than the task's is told that there is no such task.
+    /// The owner. A call with another owner than the task's gets the answer that there is no such task.
     pub owner: &'a Owner,
     /// The key of the question, which it keeps for the job's whole life.
     pub key: &'a str,

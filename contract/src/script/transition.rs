@@ -142,8 +142,8 @@ transitions! {
 
 pub(crate) static TRANSITIONS: LazyLock<Transitions> = LazyLock::new(Transitions::new);
 
-/// The name and the Lua source of every transition, as Redis runs it: for those who call the scripts themselves, or
-/// look into what they do.
+/// The name and the Lua source of every transition, as Redis runs it: for those who call the scripts themselves, or examine
+/// what they do.
 pub fn sources() -> impl Iterator<Item = (&'static str, &'static str)> {
     let all = TRANSITIONS.all().into_iter();
     all.map(|transition| (transition.name, transition.source.as_str()))

@@ -153,7 +153,7 @@ impl Settings {
         self.given.get(name).map(|(value, _)| value.as_str())
     }
 
-    /// Where a setting comes from, as people would look for it.
+    /// Where a setting comes from: a flag, a variable or a file, by its name.
     fn came_from(&self, name: &str) -> String {
         match self.given.get(name) {
             None => "the built-in default".to_owned(),

@@ -1,7 +1,7 @@
 //! The name of every setting, and whose it is: a shared environment holds the settings of both binaries, so each passes over
 //! the names of the other.
 
-/// A program that is told settings.
+/// A program that has settings.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Binary {
     /// `taskferry`.

@@ -58,7 +58,7 @@ pub fn format_size(bytes: usize) -> String {
     write(bytes as u64, &UNITS_BYTES).unwrap_or_else(|| "0B".to_owned())
 }
 
-/// A whole number and one of the units; nothing if it is not that, or too much.
+/// A whole number and one of the units. `None` if it is not that, or too much.
 fn read(text: &str, units: &[(&str, u64)]) -> Option<u64> {
     let digits = text.len() - text.trim_start_matches(|c: char| c.is_ascii_digit()).len();
     let (number, unit) = text.split_at_checked(digits)?;

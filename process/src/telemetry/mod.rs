@@ -1,4 +1,4 @@
-//! What a process tells about itself to those who operate it: its log.
+//! What operators see of a process: its log.
 
 mod log;
 mod tidy;

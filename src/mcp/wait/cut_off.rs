@@ -12,7 +12,7 @@ use crate::mcp::wait::answers::Waiting;
 use crate::mcp::wait::delivery::Delivery;
 use crate::mcp::wait::state::Wait;
 
-/// When the caller may try again, s: at another replica, or at the one that comes in the place of this.
+/// When the caller may try again, s: at another front end, or at the one that takes the place of this.
 const AGAIN: u16 = 1;
 
 const AS_ANOTHER: &str = "this server stops, and its job goes on: make the call again, with the same idempotency key if it had one, and it waits for the same job";
@@ -28,7 +28,7 @@ impl<D: Delivery> Wait<D> {
         events: &mpsc::Sender<Event>,
     ) -> Option<Answer> {
         if let Some(primer) = self.delivery.primer() {
-            // After this event its client comes back for the rest, to another replica (2025-11-25, transports, Sending
+            // After this event its client comes back for the rest, to another front end (2025-11-25, transports, Sending
             // Messages to the Server).
             let _unread = timeout(Stopping::LAST_EVENT, events.send(primer)).await;
             return None;

@@ -52,8 +52,8 @@ impl Round for Forwarder<'_> {
     }
 }
 
-/// Moves all that is due, and says how long there is nothing to do. A key that holds something else than what belongs there
-/// is logged once: `misplaced` are those that were.
+/// Moves all that is due, and says how long there is nothing to do. A key of the wrong type is logged once: `misplaced` are
+/// those that were.
 async fn forward(
     core: &Core,
     shard: Shard,

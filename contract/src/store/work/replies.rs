@@ -51,7 +51,7 @@ pub enum AskReply {
 /// What became of parking.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ParkReply {
-    /// The job is nobody's until the last open question is answered.
+    /// No worker holds the job until the last open question is answered.
     Parked,
     /// Every question has its answer; go on.
     Answered,
