@@ -33,9 +33,7 @@ pub(super) fn command() -> Command {
         .conflicts_with("ids")
         .help("With --all: only those buried longer ago, as in 7d");
     let command = Command::new("dead")
-        .about(
-            "List, show, retry or purge dead letters: jobs that will not be retried by themselves",
-        )
+        .about("List, show, retry or purge dead letters: jobs that no worker will attempt again")
         .subcommand_required(true)
         .arg_required_else_help(true)
         .subcommand(
