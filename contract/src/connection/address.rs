@@ -1,4 +1,4 @@
-//! Where Redis is: one address that always leads to the primary, or sentinels that know it.
+//! Where Redis is: an address that always leads to the primary, or sentinels that know where the primary is.
 
 use crate::connection::info::Info;
 use crate::error::Error;
@@ -14,15 +14,15 @@ use redis::{
 
 use super::{CONNECT, handshake, no_answer, unused};
 
-/// A peer that vanished without a word is noticed after about this long.
+/// About how long it takes to notice a peer that vanished without closing its connection.
 const SILENT_PEER: Duration = Duration::from_secs(10);
 /// How long the sentinels may take to name the primary, all asked at once.
 const SENTINELS_ANSWER: Duration = Duration::from_millis(500);
-/// How long a server may take to say what it is: one that is frozen is not waited for.
+/// How long a server may take to report its role. A frozen one is skipped after that.
 const DESCRIBES: Duration = Duration::from_secs(1);
 /// The port of a sentinel that is named without one.
 const SENTINEL_PORT: u16 = 26_379;
-/// What an address begins with that names sentinels.
+/// The scheme of an address that names sentinels.
 const SENTINEL_SCHEME: &str = "redis+sentinel://";
 
 /// What an address looks like.
@@ -37,9 +37,9 @@ pub(crate) enum Address {
     Sentinels {
         /// Each of them.
         sentinels: Vec<ConnectionInfo>,
-        /// What they call it.
+        /// The name that they have for it.
         primary: String,
-        /// How it is used, with an address that means nothing.
+        /// How to log in and which database to use. Its host and port mean nothing.
         used: ConnectionInfo,
     },
 }
@@ -47,7 +47,7 @@ pub(crate) enum Address {
 /// A server as it describes itself.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Described {
-    /// Random, another after each start.
+    /// The server's run id: random, and another after each start.
     pub(super) run_id: String,
     /// Whether it takes writes.
     pub(super) is_primary: bool,
@@ -58,7 +58,7 @@ impl Address {
     ///
     /// # Errors
     ///
-    /// What it should look like, or what of it would not be used: nothing is passed over.
+    /// What it should look like, or which part of it would not be used: no part is ignored in silence.
     pub(crate) fn parse(text: &str) -> Result<Self, String> {
         unused::refuse(text)?;
         let read = match text.strip_prefix(SENTINEL_SCHEME) {

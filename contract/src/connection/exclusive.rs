@@ -1,4 +1,4 @@
-//! Connections that one user holds alone while Redis makes it wait.
+//! Connections that one task uses alone while it waits for Redis: for blocking reads, and for WAIT.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -11,13 +11,13 @@ use crate::error::Error;
 use crate::model::durability::Replication;
 use crate::script::TransitionCall;
 
-/// A read that blocks on a server that was given up may end by itself within this time.
+/// How long a blocking read may take to end by itself after its server was given up.
 const LAST_WORDS: Duration = Duration::from_millis(500);
 
 /// A connection that one reader holds while it blocks. Never drop a read halfway: the server may have delivered an entry
 /// already; end it with [`Connections::unblock`].
 pub struct BlockingConnection {
-    /// Gone once a command got no answer.
+    /// `None` after a command got no answer.
     connection: Option<deadpool_redis::Connection>,
     client_id: i64,
     primary: Arc<Primary>,

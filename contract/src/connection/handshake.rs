@@ -52,7 +52,7 @@ pub(super) async fn connect(
     Ok(connection)
 }
 
-/// An error that names the server to which a connection could not be opened.
+/// The error for a connection that could not be opened, with the server's address.
 pub(super) fn unreachable(info: &ConnectionInfo, source: RedisError) -> Error {
     Error::Unreachable {
         address: info.addr().to_string(),
@@ -61,7 +61,7 @@ pub(super) fn unreachable(info: &ConnectionInfo, source: RedisError) -> Error {
     }
 }
 
-/// Bounds a step of the handshake.
+/// Runs a step of the handshake within the time limit.
 async fn soon<T>(step: impl Future<Output = Result<T, RedisError>>) -> Result<T, RedisError> {
     match tokio::time::timeout(CONNECT, step).await {
         Ok(outcome) => outcome,
@@ -72,7 +72,7 @@ async fn soon<T>(step: impl Future<Output = Result<T, RedisError>>) -> Result<T,
     }
 }
 
-/// What is sent first on each connection.
+/// The commands that are sent first on each connection.
 const ECHO: &str = "ECHO";
 
 fn steps(settings: &RedisConnectionInfo) -> Vec<(&'static str, Cmd)> {
@@ -100,8 +100,8 @@ fn echo() -> Cmd {
     echo
 }
 
-/// Whether the server closed the connection with its refusal, as one does that takes no more clients: that says nothing of
-/// the user.
+/// Whether the server closed the connection with its refusal, as a server with too many clients does. Then the refusal is
+/// not about the user.
 async fn is_closed(connection: &mut MultiplexedConnection) -> bool {
     let reply = echo().query_async::<Value>(connection).await;
     reply.is_err_and(|error| error.kind() == ErrorKind::Io)

@@ -8,7 +8,7 @@ use crate::keys::kind_of;
 use crate::model::overview::Misplaced;
 use crate::script::TransitionCall;
 
-/// So many keys are asked for in one round trip.
+/// How many keys are checked in one round trip.
 const AT_ONCE: usize = 500;
 
 /// Which of these keys are of another type than their names say. Keys whose names are not Taskferry's are passed over.
@@ -53,7 +53,7 @@ pub(crate) fn touched(call: TransitionCall<'_>) -> Vec<String> {
         return all;
     };
     all.extend(["due", "dead", "expired", "waiting"].map(|name| format!("{base}{name}")));
-    // Names come before what is long.
+    // Names are short, and come first.
     let names = call.args.iter().skip(1).take(NAMES);
     let names = names.filter(|name| name.len() <= 300);
     for name in names.filter(|name| !name.is_empty()) {
@@ -62,7 +62,7 @@ pub(crate) fn touched(call: TransitionCall<'_>) -> Vec<String> {
     all
 }
 
-/// So many of a transition's arguments may name something.
+/// How many of a transition's first arguments may be names.
 const NAMES: usize = 12;
 /// Keys that are derived from the name of a queue, a tool or an owner.
 const DERIVED: [&str; 5] = ["queue", "running", "waiting", "active", "owned"];

@@ -1,6 +1,6 @@
-//! Looks at what goes out, in debug builds and so in every test of every suite: all keys and channels of one call are in
-//! one slot, where a call is a command, a pipeline or a transition. What a transition's script derives from its base is in
-//! that slot with the base; contract/tests/transitions/cluster.rs holds the scripts to it.
+//! Checks every call in debug builds, and so in every test: all keys and channels of one call are in one slot. A call is a
+//! command, a pipeline or a transition. Keys that a script derives from its base are in the slot of the base;
+//! contract/tests/transitions/cluster.rs checks the scripts for that.
 
 use redis::{Arg, Cmd};
 

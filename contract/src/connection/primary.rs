@@ -92,8 +92,8 @@ impl Primary {
         self.over.cancel();
     }
 
-    /// Passes an outcome on; gives the primary up if it says that the primary may be elsewhere by now, or that a new connection
-    /// was refused.
+    /// Returns the outcome. Gives the primary up if the outcome says that the primary may have moved, or that a new
+    /// connection was refused.
     pub(super) fn note_outcome<T>(
         &self,
         during: &'static str,
@@ -102,7 +102,7 @@ impl Primary {
         self.note_result(outcome.map_err(Error::redis(during)))
     }
 
-    /// As [`Self::note_outcome`], for what has been given its context.
+    /// As [`Self::note_outcome`], for an error that already has its context.
     pub(super) fn note_result<T>(&self, outcome: Result<T, Error>) -> Result<T, Error> {
         let moved = match &outcome {
             Err(Error::Redis { source, .. } | Error::Unreachable { source, .. }) => {
@@ -117,8 +117,8 @@ impl Primary {
         outcome
     }
 
-    /// An exclusive connection. One that cannot be had because all are in use, or because this process may open no further
-    /// one, says nothing of the server.
+    /// An exclusive connection. If all are in use, or this process may open no further one, the server is not given up:
+    /// that is not its fault.
     pub(super) async fn take(
         &self,
         during: &'static str,
@@ -156,8 +156,8 @@ impl Primary {
         self.server.addr().to_string()
     }
 
-    /// What it means that a further connection could not be opened. The next that is opened after all were given up says
-    /// what the server said.
+    /// The error for a further connection that could not be opened. The connections are then given up, and the error of the
+    /// next attempt has the server's own words.
     fn refused(&self, source: RedisError) -> Error {
         if handshake::is_answer(&source) {
             let (step, closed) = ("a further connection", false);

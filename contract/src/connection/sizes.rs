@@ -1,5 +1,5 @@
-//! How much a server takes in one piece. One that is sent more closes the connection, which breaks whatever else is under
-//! way there, and looks like a broken wire: so a large piece is tried on a connection of its own first.
+//! The largest piece that a server accepts. A server that gets a larger one closes the connection, which breaks every other
+//! call on it and looks like a broken wire. So a large piece is first tried on a connection of its own.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -11,21 +11,21 @@ use redis::{Arg, AsyncConnectionConfig, Cmd, ConnectionInfo, Value};
 use super::{CONNECT, handshake, within};
 use crate::error::Error;
 
-/// Every server takes so much: `proto-max-bulk-len` cannot be less.
+/// Every server accepts a piece of this size: `proto-max-bulk-len` cannot be less.
 const ALWAYS_TAKEN: usize = 1 << 20;
-/// What was refused is tried again after this: the limit may have been raised.
+/// After this time a refused size is tried again: the limit may have been raised.
 const REMEMBERED: Duration = Duration::from_secs(5);
-/// So many connections must have been closed by a piece until it is believed to be why.
+/// How many connections must close on a piece before the piece counts as too large.
 const TRIES: usize = 2;
 
 /// What is known of a server's limit.
 #[derive(Debug)]
 pub(super) struct Sizes {
-    /// The largest piece that it took, bytes.
+    /// The largest piece that it accepted, bytes.
     taken: AtomicUsize,
     /// The last piece that it refused, bytes, and when.
     refused: Mutex<Option<(Instant, usize)>>,
-    /// One is tried at a time.
+    /// Locked while one size is tried.
     trying: tokio::sync::Mutex<()>,
 }
 
@@ -40,16 +40,16 @@ impl Default for Sizes {
 }
 
 impl Sizes {
-    /// Whether the server has taken as much before, or every server does.
+    /// Whether the server has accepted a piece of this size before, or every server does.
     pub(super) fn are_known_to_take(&self, bytes: usize) -> bool {
         bytes <= self.taken.load(Ordering::Relaxed)
     }
 
-    /// Makes sure that the server takes a piece of `bytes`.
+    /// Checks that the server accepts a piece of `bytes`.
     ///
     /// # Errors
     ///
-    /// [`Error::TooLarge`] if it does not; others if that cannot be seen.
+    /// [`Error::TooLarge`] if it does not; others if that cannot be found out.
     pub(super) async fn check_size(
         &self,
         during: &'static str,
@@ -83,7 +83,7 @@ impl Sizes {
     }
 }
 
-/// Whether a server takes a piece of `bytes`, tried on connections of their own.
+/// Tries on new connections whether a server accepts a piece of `bytes`.
 async fn takes(server: &ConnectionInfo, bytes: usize, patience: Duration) -> Result<bool, Error> {
     let config = AsyncConnectionConfig::new()
         .set_connection_timeout(Some(CONNECT))

@@ -1,12 +1,12 @@
-//! What may stand in an address and would be dropped in silence by who reads it: refused, so that nobody uses another
-//! database or user than they named.
+//! Refuses parts of an address that the client library would ignore in silence, so that nobody uses another database or
+//! user than they named.
 
 /// What the options of a socket are.
 const OF_A_SOCKET: [&str; 3] = ["db", "user", "pass"];
-/// So much of an option's name is shown.
+/// How many characters of an option's name a message shows.
 const NAME_SHOWN: usize = 40;
 
-/// Refuses an address that says more than is used.
+/// Refuses an address with a part that is not used.
 ///
 /// # Errors
 ///
@@ -66,7 +66,7 @@ fn options_fit(options: &str, known: &[&str]) -> Result<(), String> {
     Ok(())
 }
 
-/// What is wrong with a sign that ends an address for who reads it.
+/// What is wrong with a character at which the client library stops to read an address.
 fn of_a_sign(sign: char, escaped: &str, is_socket: bool, behind: &str) -> String {
     if is_socket || behind.contains('@') {
         format!(

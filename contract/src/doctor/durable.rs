@@ -1,4 +1,4 @@
-//! Whether this Redis keeps what its operator asks of it, as is checked before a process begins.
+//! Checks before a process begins whether this Redis keeps what its operator asks of it.
 
 use crate::connection::Info;
 use crate::doctor::config::Config;
@@ -8,8 +8,8 @@ use crate::model::durability::Durability;
 use crate::store::Store;
 
 impl Store {
-    /// Whether this Redis keeps as much as `level` says. What cannot be seen, or may pass by itself, is returned as notes
-    /// for the operator.
+    /// Checks that this Redis keeps as much as `level` asks for. Returns notes for the operator on what cannot be checked,
+    /// or may pass by itself.
     ///
     /// # Errors
     ///

@@ -1,23 +1,23 @@
-//! What an append-only file is worth, and what a durability level asks of one.
+//! How much an append-only file keeps, and how much a durability level asks it to keep.
 
 use crate::connection::Info;
 use crate::doctor::config::Config;
 use crate::model::durability::Durability;
 
-/// What an append-only file is worth, the least first.
+/// How much an append-only file keeps, the least first.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Kept {
     Nothing,
-    /// Whenever the system pleases.
+    /// Synced when the operating system decides.
     Sometime,
     EverySecond,
     Always,
 }
 
-/// What can be seen of an append-only file.
+/// What the server reports of its append-only file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Seen {
-    /// What it is worth.
+    /// How much it keeps.
     Kept(Kept),
     /// There is one, and this user may not see how often it is synced.
     PolicyHidden,

@@ -59,7 +59,7 @@ const ON_A_KEY: &[(&str, &str)] = &[
     ("ZSCORE", "m"),
 ];
 
-/// Checks every command; one by one, since the first refusal must not hide the others.
+/// Checks every command, one by one: else the first refusal would hide the others.
 pub(super) async fn check(store: &Store, wanted: Option<Durability>) -> Result<Finding, Error> {
     let unknown = unknown(store, wanted).await?;
     if !unknown.is_empty() {
@@ -121,7 +121,7 @@ async fn unknown(store: &Store, wanted: Option<Durability>) -> Result<Vec<&'stat
     Ok(lacking.map(|(word, _)| word).collect())
 }
 
-/// Whether Redis takes no writes now, whoever the user is, and why: one that does nothing is tried.
+/// Why Redis takes no writes now from any user, if so. Tries a write that changes nothing.
 pub(super) async fn refused_write(store: &Store) -> Result<Option<Finding>, Error> {
     let mut write = redis::cmd("SET");
     write.arg(scratch(store)).arg("v").arg("XX");
@@ -137,7 +137,7 @@ pub(super) async fn refused_write(store: &Store) -> Result<Option<Finding>, Erro
     }
 }
 
-/// Any answer but that the user may not is good: most of these commands are refused for their arguments.
+/// Every answer is good but a missing permission: most of these commands are refused for their arguments.
 fn note(
     missing: &mut Vec<&'static str>,
     name: &'static str,

@@ -1,4 +1,4 @@
-//! What would be left of accepted tasks if Redis went down now.
+//! Judges how many accepted tasks would survive if Redis went down now.
 
 use crate::connection::Info;
 use crate::doctor::config::Config;

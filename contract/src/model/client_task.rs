@@ -1,4 +1,4 @@
-//! Tasks of a client's own: how it answers a question that takes it a while.
+//! Tasks of a client: how it answers a question for which it needs a while.
 
 use serde::Deserialize;
 use std::time::Duration;
@@ -37,7 +37,7 @@ pub struct ClientTask {
     pub task: String,
     /// The session whose client has it.
     pub session: SessionId,
-    /// What the client last said of it.
+    /// Its status, as the client last reported it.
     pub status: ClientTaskStatus,
     /// What the client says about it, for people.
     pub message: Option<String>,
@@ -48,13 +48,13 @@ pub struct ClientTask {
 pub struct ClientTaskReport<'a> {
     /// The session whose client reports.
     pub session: SessionId,
-    /// Whether it reports because it made the task, or because it was asked.
+    /// Whether it reports because it made the task, or because it was polled.
     pub by: ReportOccasion<'a>,
     /// How the task stands.
     pub status: ClientTaskStatus,
     /// What the client says about it, for people; empty if it says nothing.
     pub message: &'a str,
-    /// How long to wait before it is asked again, at least 1 ms; as before if it does not say.
+    /// How long to wait before the next poll, at least 1 ms. `None` to keep the interval.
     pub poll: Option<Duration>,
 }
 
@@ -63,7 +63,7 @@ pub struct ClientTaskReport<'a> {
 pub enum ReportOccasion<'a> {
     /// It made the task, with this id.
     Making(&'a str),
-    /// It was asked, by the message of this number.
+    /// It was polled, by the message of this number.
     Poll(u64),
 }
 

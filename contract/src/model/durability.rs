@@ -1,4 +1,4 @@
-//! How much of Redis may be lost before a task whose id was answered is lost.
+//! How much of Redis may be lost before a task is lost whose id a client has.
 
 use std::fmt;
 use std::num::NonZeroU8;

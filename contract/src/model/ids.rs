@@ -8,7 +8,8 @@ use uuid::Uuid;
 use crate::model::names::{FrontEndId, InvalidId};
 use crate::model::shard::Shard;
 
-/// `<shard>-<uuid v4>`: what clients hold. Any front end derives every key from it; 122 random bits make it unguessable.
+/// `<shard>-<uuid v4>`: the id that clients get. Any front end derives every key from it; 122 random bits make it
+/// unguessable.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct TaskId {
     shard: Shard,

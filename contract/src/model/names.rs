@@ -71,7 +71,7 @@ impl Owner {
         }
     }
 
-    /// The same; a name that breaks the rule is that of an owner that no caller can be, so that nobody sees the task.
+    /// The same; for a name that breaks the rule, an owner that no caller can be: so nobody sees the task.
     pub(crate) fn stored_or_nobody(name: &str) -> Self {
         Self::stored(name).unwrap_or_else(Self::unmatched)
     }

@@ -62,7 +62,7 @@ impl ScriptReply {
         self.rest.len() == 0
     }
 
-    /// Of a transition that has one tag, and nothing to say with it.
+    /// For a transition whose only reply is a tag.
     pub(crate) fn done(&self) -> Result<(), Error> {
         match self.tag.as_str() {
             "OK" => Ok(()),

@@ -15,8 +15,8 @@ const PRELUDE: &str = concat!(
     include_str!("../../lua/prelude/questions.lua"),
 );
 
-/// Whether a transition may run while Redis is out of memory. Those that finish, renew or give back must: they are how
-/// memory comes free.
+/// Whether a transition may run while Redis is out of memory. Those that finish, renew or release must: only they free
+/// memory.
 #[derive(Clone, Copy)]
 enum WhenFull {
     Refuse,

@@ -181,7 +181,7 @@ async fn a_job_may_run_once_if_it_or_its_tool_says_so_or_nobody_knows() {
     let revivable = rig.store.revivable(&unknown).await.unwrap().unwrap();
     assert!(
         revivable.may_repeat_work(&now),
-        "an earlier release buried it"
+        "an earlier version buried it"
     );
     let often = DeadLetter {
         max_attempts: Some(3),

@@ -91,7 +91,7 @@ async fn too_few_replicas_are_told_of_in_time_and_a_repeated_call_waits_again() 
     );
     drop(replica);
     assert_short(&hasty.cancel(id, &rig.owner, "no").await.unwrap_err());
-    // Whoever takes back what was not promised waits for nobody.
+    // A cancel of a task that no client has waits for no Redis replica.
     let reply = rig.store.cancel_any(id, "no").await.unwrap();
     assert!(
         matches!(reply, CancelReply::AlreadyTerminal(_)),

@@ -10,7 +10,7 @@ use crate::script::ScriptReply;
 pub enum ClaimReply {
     /// The attempt is the caller's.
     Started(Box<Job>),
-    /// The record expired; the entry is dropped. Nothing more is said if it was gone already.
+    /// The record expired; the entry is dropped. `None` if the entry was gone already.
     Gone(Option<Expired>),
     /// Another entry stands for the job; this one is dropped.
     Stale,
@@ -21,7 +21,7 @@ pub enum ClaimReply {
     /// Its tool is at its concurrency limit, or others wait before it: it is on the stream again when its turn comes. It may
     /// have been taken over from a worker that fell silent.
     Waits(Option<Lost>),
-    /// Held by someone until this time, ms since the epoch.
+    /// Another attempt holds the job until this time, ms since the epoch.
     Busy {
         /// Until when.
         until_ms: u64,
@@ -64,7 +64,7 @@ pub enum ParkReply {
 pub enum FinishReply {
     /// Stored, acked, deleted.
     Stored,
-    /// Nothing was stored: the attempt's word no longer counts.
+    /// Nothing was stored: the attempt may not write any more.
     Refused(Refused),
 }
 
