@@ -236,7 +236,7 @@ mod tests {
     }
 
     #[test]
-    fn encoded_values_are_compared_decoded() {
+    fn encoded_headers_are_compared_decoded() {
         let facts = with_name(Stated::Once("=?base64?SGVsbG8sIOS4lueVjA==?="));
         assert!(expect_name(&facts, "Hello, 世界", Presence::Required).is_ok());
         assert!(expect_name(&facts, "hello", Presence::Optional).is_err());
@@ -304,7 +304,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_required_must_be_said_once() {
+    fn a_required_header_must_be_there_once() {
         let absent = with_name(Stated::Absent);
         assert!(expect_name(&absent, "echo", Presence::Required).is_err());
         assert!(expect_name(&absent, "echo", Presence::Optional).is_ok());
@@ -327,7 +327,7 @@ mod tests {
     }
 
     #[test]
-    fn a_transport_without_a_place_for_it_need_not_say_it() {
+    fn a_transport_without_headers_is_checked_for_the_revision_alone() {
         let facts = Facts::default();
         assert!(expect_revision(&facts, "2026-07-28").is_ok());
         assert!(expect_method(&facts, "ping").is_ok());

@@ -1,4 +1,5 @@
-//! `check`: everything that a start would refuse, but for Redis, and whether each command could be started here.
+//! `check`: reports everything for which the worker would refuse to start, but for Redis, and whether each command could be
+//! started here.
 
 use std::process::ExitCode;
 

@@ -1,4 +1,4 @@
-//! What a worker says of itself: whether it takes jobs, and if not, why.
+//! What a worker reports of itself: whether it takes jobs, and if not, why.
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use taskferry_contract::Shard;
 
-/// A read of new entries returns after a few seconds. One that goes on for so long is stuck.
+/// A read of new entries returns after a few seconds. One that takes this long is stuck.
 const STUCK: Duration = Duration::from_secs(30);
 /// How much of an error is shown, characters.
 const ERROR_CHARS: usize = 160;
@@ -51,7 +51,7 @@ impl Activity {
             None => "fetching".to_owned(),
         };
         for (name, times) in &self.deaths {
-            // A string takes every write.
+            // Writing to a string cannot fail.
             let _always_ok = write!(line, "; {name} died and was begun again, times: {times}");
         }
         line

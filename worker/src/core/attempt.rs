@@ -26,7 +26,7 @@ pub(crate) struct Beginning {
     pub(crate) relay: Arc<dyn Relay>,
 }
 
-/// An attempt under way.
+/// A running attempt.
 pub(crate) struct RunningAttempt {
     pub(crate) hold: HeldAttempt,
     pub(crate) job: Job,
@@ -37,7 +37,7 @@ pub(crate) struct RunningAttempt {
     pub(crate) began: Instant,
     /// Tells the handler to stop.
     pub(crate) cancel: CancellationToken,
-    /// Notified when the job's record may say something new: an answer came, or the task was cancelled.
+    /// Notified when the job's record may have changed: an answer came, or the task was cancelled.
     pub(crate) bell: Arc<Notify>,
     /// The answers that came so far: key to JSON.
     pub(crate) answers: watch::Sender<HashMap<String, String>>,
@@ -57,7 +57,7 @@ pub(crate) fn expires(job: &Job) -> Instant {
     Instant::now() + ttl.min(FAR)
 }
 
-/// Stands for a ttl that is too long to be added to the present time.
+/// Used for a ttl that is too long to be added to the present time.
 const FAR: Duration = Duration::from_secs(u32::MAX as u64);
 
 impl RunningAttempt {
@@ -89,7 +89,7 @@ impl RunningAttempt {
         }
     }
 
-    /// Notes that none of its writes counts any more, and stops the handler.
+    /// Notes that the attempt may not write any more, and stops the handler.
     pub(crate) fn refuse(&self, refused: Refused) {
         if self.refused.set(refused).is_ok() {
             self.is_refused.cancel();
@@ -115,7 +115,7 @@ impl RunningAttempt {
         }
     }
 
-    /// Takes a slot again once the handler waits for nothing any more, and only then lets its time run.
+    /// Takes a slot again once the handler waits for no answer any more. Only then the attempt's time runs on.
     pub(crate) async fn end_wait(&self, slots: &Slots) {
         if self.clock.end_wait() {
             let permit = slots.acquire_now().await;

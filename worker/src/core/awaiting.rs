@@ -5,8 +5,8 @@ use std::sync::Arc;
 use super::Core;
 use super::attempt::RunningAttempt;
 
-/// An attempt that waits for an answer, without its slot. A wait that is dropped unanswered, as by a `select!`, gets the
-/// slot back too, though nothing can wait for that.
+/// An attempt that waits for an answer, without its slot. If the wait is dropped without an answer, as by a `select!`, the
+/// slot is taken again in the background.
 pub(crate) struct AwaitingAnswer(Option<Waiting>);
 
 struct Waiting {

@@ -13,7 +13,7 @@ pub(crate) struct Clock(watch::Sender<Times>);
 #[derive(Debug, Clone, Copy)]
 struct Times {
     deadline: Instant,
-    /// Questions the handler waits for.
+    /// How many questions the handler waits for.
     waits: u32,
     /// Since when the clock stands still.
     since: Option<Instant>,
@@ -25,7 +25,7 @@ impl Clock {
     /// A clock that runs for `limit` from now.
     pub(crate) fn start(limit: Duration) -> Self {
         let now = Instant::now();
-        // A limit beyond what the machine can count is no limit.
+        // A limit that is too long to be added to the present time is no limit.
         let deadline = now.checked_add(limit);
         let deadline = deadline.unwrap_or_else(|| now + Duration::from_secs(u32::MAX.into()));
         Self(watch::Sender::new(Times {

@@ -1,4 +1,4 @@
-//! How a worker winds down, and what becomes of the jobs that are under way then.
+//! How a worker winds down, and what becomes of the jobs that run then.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 
@@ -7,13 +7,13 @@ use tokio_util::sync::CancellationToken;
 /// How far the end of the worker has come. Each step implies those before, but for `read_no_more`.
 #[derive(Debug, Default)]
 pub(crate) struct Phase {
-    /// Nothing new is begun.
+    /// No new job is begun.
     pub(crate) stop: CancellationToken,
-    /// No stream is read any more, so that what is given back from now on goes to other workers.
+    /// No stream is read any more, so jobs that are given back from now on go to other workers.
     pub(crate) read_no_more: CancellationToken,
-    /// What still runs is stopped and released.
+    /// Attempts that still run are stopped, and their jobs released.
     pub(crate) halt: CancellationToken,
-    /// What is still there is dropped, and nothing is tried again.
+    /// Attempts that are still there are dropped, and no call is tried again.
     pub(crate) kill: CancellationToken,
 }
 

@@ -11,23 +11,23 @@ use taskferry_contract::{
 /// The future of a call of a relay.
 pub(crate) type Relayed<'a, T> = Pin<Box<dyn Future<Output = Result<T, Error>> + Send + 'a>>;
 
-/// Where what an attempt says goes: to the job's record in Redis, or, when a tool is tried, to a terminal.
+/// Where an attempt's reports and questions go: to the job's record in Redis, or, when a tool is tried, to a terminal.
 pub(crate) trait Relay: fmt::Debug + Send + Sync {
-    /// Passes log lines on.
+    /// Sends log lines.
     fn report_log<'a>(
         &'a self,
         hold: &'a HeldAttempt,
         lines: &'a [(LogLevel, String)],
     ) -> Relayed<'a, Result<(), Refused>>;
 
-    /// Passes progress on.
+    /// Sends progress.
     fn report_progress<'a>(
         &'a self,
         hold: &'a HeldAttempt,
         report: &'a ProgressReport,
     ) -> Relayed<'a, Result<(), Refused>>;
 
-    /// Puts questions to the client.
+    /// Asks the client questions.
     fn ask<'a>(
         &'a self,
         hold: &'a HeldAttempt,

@@ -20,7 +20,7 @@ pub(crate) struct Reports {
 }
 
 impl Reports {
-    /// Adds a report. What it says replaces what waits.
+    /// Adds a report. Its parts replace those that wait.
     pub(crate) fn add(&self, report: ProgressReport) {
         let mut waiting = lock(&self.waiting);
         let older = waiting.take().unwrap_or_default();
@@ -55,7 +55,7 @@ impl Reports {
         lock(&self.waiting).take()
     }
 
-    /// Puts a report back that could not be sent. What came meanwhile wins over it.
+    /// Puts a report back that could not be sent. Newer parts win over it.
     pub(crate) fn put_back(&self, report: ProgressReport) {
         let mut waiting = lock(&self.waiting);
         let newer = waiting.take().unwrap_or_default();
@@ -66,7 +66,7 @@ impl Reports {
 }
 
 fn over(newer: ProgressReport, older: ProgressReport) -> ProgressReport {
-    // A new number without a total counts towards no known total.
+    // A new number without a total removes the old total.
     let (progress, total) = match newer.progress {
         Some(number) => (Some(number), newer.total),
         None => (older.progress, older.total),

@@ -5,7 +5,7 @@ use std::sync::Mutex;
 use super::lock::lock;
 use super::slots::Permit;
 
-/// The slot of an attempt, which it may leave and take again, but not after its end.
+/// The slot of an attempt. The attempt may give it back and take one again, but not after its end.
 #[derive(Debug)]
 pub(crate) struct SlotGuard(Mutex<Slot>);
 

@@ -2,8 +2,8 @@
 
 use tokio::sync::Notify;
 
-/// What wakes each loop when something is known to wait for it. There is a forwarder and a reclaimer for each shard, and a
-/// wake is for all of them.
+/// Wakes each loop when there is known work for it. There is a forwarder and a reclaimer for each shard; a wake wakes all
+/// of them.
 #[derive(Debug, Default)]
 pub(crate) struct Wake {
     pub(crate) forwarder: Notify,

@@ -22,6 +22,7 @@ pub struct ExecCommand {
     pub max_output: usize,
     /// How long it may go on after SIGTERM; zero kills at once. Three seconds by default of a manifest.
     pub stop_grace: Duration,
-    /// Whether it asks: then its standard input stays open for the answers.
+    /// Whether the manifest lets the command ask questions (`asks = true`): then its standard input stays open for the
+    /// answers.
     pub asks: bool,
 }

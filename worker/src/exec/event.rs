@@ -54,7 +54,7 @@ impl EventSink {
         }
     }
 
-    /// Takes what a line reports, and gives a line that is no report back.
+    /// Sends what a line reports. Returns a line that is no report.
     pub(super) fn report(&mut self, line: StderrLine) -> Option<StderrLine> {
         match line {
             StderrLine::Progress(progress) => self.waiting.progress = Some(progress),

@@ -4,8 +4,8 @@ use std::ffi::OsStr;
 use std::io;
 use std::path::{Path, PathBuf};
 
-/// A folder that this user may not enter, among those that lead to where a command runs and to its program; none if it
-/// failed for something else.
+/// A folder that this user may not enter, among those that lead to where a command runs and to its program. `None` if it
+/// failed for another reason.
 pub(super) fn closed_on_the_way(
     cwd: &Path,
     program: &str,

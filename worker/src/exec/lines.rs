@@ -6,13 +6,13 @@ use std::collections::VecDeque;
 /// longer report the beginning, which says what it is.
 pub const LINE_BYTES: usize = 8 * 1024;
 
-/// The longest line that puts a question, in bytes.
+/// The longest line that asks a question, in bytes.
 pub const ASK_LINE_BYTES: usize = 64 * 1024;
 
-/// What a line begins with that puts a question.
+/// How a line begins that asks a question.
 const ASK: &[u8] = b"::ask ";
 
-/// What every report begins with.
+/// How every report begins.
 const REPORT: &[u8] = b"::";
 
 /// Stands for the beginning of a line that was cut.

@@ -13,11 +13,11 @@ use super::stderr::{AskLine, StderrLine};
 
 const CHUNK_BYTES: usize = 16 * 1024;
 
-/// The line that is kept in place of a question that is not put.
+/// The line that is kept in place of a question that is not asked.
 const DOES_NOT_ASK: &str =
     "the tool asked the client, but its manifest does not say asks = true, so nobody was asked";
 
-/// The most questions that one attempt may put.
+/// The most questions that one attempt may ask.
 const MOST_ASKED: usize = 256;
 
 /// What the worker writes to a command's standard input.
@@ -25,7 +25,7 @@ const MOST_ASKED: usize = 256;
 pub(super) struct StdinFeed {
     /// The arguments, with their line end.
     pub(super) line: Vec<u8>,
-    /// The lines that come later, of a command that asks.
+    /// Later lines: the answers for a command that asks.
     pub(super) replies: Option<mpsc::UnboundedReceiver<String>>,
     /// Cancelled when the command has ended, or must.
     pub(super) over: CancellationToken,
@@ -89,7 +89,7 @@ impl StdoutCapture {
 /// The log target of what tools write to standard error.
 const TOOL: &str = "tool";
 
-/// Whose standard error it is, for the log.
+/// The attempt whose standard error it is, for the log.
 #[derive(Debug)]
 pub(super) struct Speaker {
     pub(super) task: String,

@@ -17,14 +17,14 @@ use super::script;
 /// Where to search for programs if no PATH is set, as `execvp` does.
 const PATH: &str = "/bin:/usr/bin";
 
-/// So much of a script's first line names its interpreter, bytes: more is not read by Linux.
+/// How many bytes of a script's first line Linux reads for the interpreter.
 const FIRST_LINE: u64 = 256;
 
-/// Looks for the command's folder, its program and, of a script, its interpreter, as a start would.
+/// Checks the command's folder, its program and, of a script, its interpreter, as starting it would.
 ///
 /// # Errors
 ///
-/// What a start would end with: the first thing that is missing, closed or not executable.
+/// How the start would fail: the first thing that is missing, closed or not executable.
 pub(crate) fn check(command: &ExecCommand, inherited: &Environment) -> Result<(), StartError> {
     let (cwd, program) = (&command.cwd, command.template.program());
     let path = search_path(command, inherited);
@@ -80,8 +80,8 @@ fn runnable(file: &Path) -> io::Result<()> {
     Ok(access(file, Access::EXEC_OK)?)
 }
 
-/// The interpreter that a script's first line names. None of a file that is no script, or cannot be read: it may be run
-/// all the same.
+/// The interpreter that a script's first line names. `None` for a file that is no script, or cannot be read: it may still
+/// run.
 fn interpreter(file: &Path) -> Option<PathBuf> {
     let mut start = Vec::new();
     let opened = File::open(file).ok()?;

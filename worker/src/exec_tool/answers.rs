@@ -12,7 +12,7 @@ use crate::sdk::ask::{AskError, checked_answer};
 /// that stand in place of larger answers need room too.
 const LARGEST_ANSWERS: usize = 80 * 1024;
 
-/// The answers that there are when an attempt begins, as its command finds them in its environment.
+/// The answers that are stored when an attempt begins, as its command gets them in its environment.
 pub(super) fn for_environment(job: &JobContext) -> String {
     let known = job.answers().borrow().clone();
     by_key(known.into_iter().collect())

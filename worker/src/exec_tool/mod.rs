@@ -19,7 +19,7 @@ use crate::sdk::{
 pub(crate) use definition::definition;
 use question_relay::QuestionTally;
 
-/// Events that wait for this worker; a command that is faster coalesces them.
+/// How many events may wait to be handled. If a command is faster, newer ones replace older ones.
 const EVENTS: usize = 64;
 /// How much longer than its grace a command may take to be gone: it is reaped, and its pipes are read.
 const AFTERMATH: Duration = Duration::from_secs(7);
@@ -33,7 +33,7 @@ const SIGNALS_MEET: Duration = Duration::from_secs(1);
 pub(crate) struct ExecHandler {
     runner: Runner,
     command: ExecCommand,
-    /// Whether there can be answers: it asks, or its callers are asked first.
+    /// Whether there can be answers: the command asks, or callers are asked before the job.
     has_answers: bool,
 }
 

@@ -17,7 +17,7 @@ use crate::result::ToolResult;
 use crate::sdk::ask::{AskError, AskRequest, checked_answer};
 use crate::sdk::{AwaitingAnswer, JobContext};
 
-/// Questions that come one by one, as from a script's `echo`, are put together if they come within this time.
+/// Questions that come one by one, as from a script's `echo`, are asked together if they come within this time.
 const TOGETHER: Duration = Duration::from_millis(20);
 
 /// The relay of one attempt, and the command's side of it.
@@ -47,7 +47,7 @@ pub(super) struct QuestionRelay {
 pub(super) struct QuestionTally {
     /// Whether a question was open at any time.
     was_open: bool,
-    /// Why questions were not put, or were answered by an error.
+    /// Why questions were not asked, or were answered by an error.
     refused: Vec<String>,
 }
 
@@ -69,11 +69,11 @@ impl QuestionTally {
     }
 }
 
-/// A wait for the slot that ends once the command has it again.
+/// The wait until the command has its slot again.
 type ReturnToSlot = Pin<Box<dyn Future<Output = ()> + Send>>;
 
 impl QuestionRelay {
-    /// Serves a command until it asks no more, which is at its end.
+    /// Serves a command until it ends.
     pub(super) async fn serve(mut self, job: &JobContext) -> QuestionTally {
         let mut answers = job.answers();
         // The command gets answers only once it has its slot again.
@@ -121,7 +121,7 @@ impl QuestionRelay {
         lines
     }
 
-    /// Puts the questions that are valid and new, and answers the others at once. An error if the attempt must stop.
+    /// Asks the questions that are valid and new, and answers the others at once. An error if the attempt must stop.
     async fn put(&mut self, job: &JobContext, lines: Vec<AskLine>) -> Result<(), AskError> {
         let known = job.answers().borrow().clone();
         let mut questions: BTreeMap<String, AskRequest> = BTreeMap::new();
@@ -178,7 +178,7 @@ impl QuestionRelay {
         answered
     }
 
-    /// Tells an answer as the client wrote it, on one line.
+    /// Writes an answer to the command as the client wrote it, on one line.
     fn tell(&mut self, key: &str, answer: Result<&str, AskError>) {
         match answer {
             Ok(result) => {
@@ -202,7 +202,7 @@ impl QuestionRelay {
     }
 }
 
-/// Waits until the slot is there again, if the command is on its way back to it.
+/// Waits until the command has its slot again, if it waits for it.
 async fn arrive(back: &mut Option<ReturnToSlot>) {
     match back {
         Some(on_its_way) => on_its_way.await,

@@ -1,4 +1,4 @@
-//! Reads what a tool wrote as the result that it is meant to be, if every client could read it.
+//! Reads a tool's output as a result of the wanted kind, and checks that every client could read it.
 
 use serde_json::value::RawValue;
 use taskferry_contract::{PART_DEPTH, RawObject, Unreadable, check_readable};

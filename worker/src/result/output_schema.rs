@@ -1,4 +1,4 @@
-//! Holds results to the output schema that their tool promises.
+//! Checks results against the output schema of their tool.
 
 use taskferry_contract::ToolChecks;
 use taskferry_process::Offload;

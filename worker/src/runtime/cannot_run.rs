@@ -12,11 +12,11 @@ use crate::core::Core;
 use crate::core::attempt::expires;
 use crate::core::pause::jittered;
 
-/// How long such a job stays away, at first and at most, when no worker is known that could run it.
+/// After which time such a job is due again, at first and at most, if no live worker is known that could run it.
 const NOBODYS: [Duration; 2] = [Duration::from_secs(2), Duration::from_secs(30)];
-/// The same when a live worker is known that could run it. It may be busy, or the job may go to others before it.
+/// The same if a live worker is known that could run it. That one may be busy, or others may get the job before it.
 const SOMEBODYS: [Duration; 2] = [Duration::from_millis(250), Duration::from_secs(5)];
-/// After this attempt the time away doubles with each further one.
+/// After this attempt the time doubles with each further one.
 const SOON_TRIED: u64 = 8;
 /// How long a job that is given back keeps its slot. Without it, workers would pass a backlog of such jobs around as fast
 /// as Redis can.

@@ -118,7 +118,10 @@ async fn unreadable(core: &Core, claimed: &DeliveredEntry, error: &Error) {
     };
     let ended = persist(core, until, || core.store.finish(&hold, &outcome));
     if let Err(error) = ended.await {
-        tracing::error!(?error, "it could not be ended");
+        tracing::error!(
+            ?error,
+            "a job whose record cannot be read could not be ended"
+        );
     }
 }
 

@@ -1,4 +1,4 @@
-//! Moves jobs whose time has come to their streams.
+//! Moves due jobs to their streams.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -9,9 +9,9 @@ use crate::core::Core;
 use crate::core::pause::{GrowingPause, jittered};
 use crate::core::rounds::{Round, repeat};
 
-/// Jobs moved by one call.
+/// How many jobs one call moves at most.
 const BATCH: u32 = 100;
-/// The longest sleep: another process may have planned a job meanwhile.
+/// The longest sleep: another process may have queued a job with an earlier time meanwhile.
 const LONGEST: Duration = Duration::from_secs(1);
 /// All workers wake for the same due job, so each adds a random part of this time.
 const SPREAD: Duration = Duration::from_millis(20);

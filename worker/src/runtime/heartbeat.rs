@@ -11,7 +11,7 @@ use crate::core::attempt::RunningAttempt;
 use crate::core::lock::lock;
 use crate::core::pause::{GrowingPause, jittered};
 
-/// Renews the lease until the attempt is refused, whatever happens to the loop that does it.
+/// Renews the lease until the attempt is refused, and starts the loop again if it panics.
 pub(crate) async fn keep(attempt: &RunningAttempt, core: &Core) {
     let begin = || run(attempt, core);
     let died = || lock(&core.activity).note_death("heartbeat");
@@ -20,9 +20,9 @@ pub(crate) async fn keep(attempt: &RunningAttempt, core: &Core) {
 
 /// Renews the lease every third of it, and at once when the bell rings. Ends when the attempt is refused.
 ///
-/// While Redis does not answer, the handler goes on, even past the lease: nobody else can have claimed the job while
-/// Redis was away, and if somebody did since, the fence refuses what this attempt writes. Work is not thrown away because
-/// Redis blinked.
+/// While Redis does not answer, the handler goes on, even past the lease: nobody else can have claimed the job while Redis
+/// was away, and if somebody did since, the fence refuses what this attempt writes. So a short outage of Redis costs no
+/// work.
 async fn run(attempt: &RunningAttempt, core: &Core) {
     let period = core.lease / 3;
     let mut after_failure = GrowingPause::default();
@@ -59,12 +59,12 @@ fn deliver(attempt: &RunningAttempt, answers: Vec<(String, String)>) {
     }
 }
 
-/// Rings the heartbeats of the jobs that others point this worker at, until `end`.
+/// Rings the heartbeats of jobs about which this worker gets a message, until `end`.
 pub(crate) async fn listen(core: Arc<Core>, end: CancellationToken) {
     let bell = core.store.worker_bell(&core.worker);
     bell.listen(&end, |ring| match ring {
         Ring::Task(id) => core.in_flight.ring(id),
-        // Rings are lost while the connection is down.
+        // Messages are lost while the connection is down.
         Ring::Connected => core.in_flight.ring_all(),
         Ring::Tools | Ring::ToolRemoved(_) => {}
     })

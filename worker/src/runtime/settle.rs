@@ -104,13 +104,13 @@ fn retried(reply: RetryReply, repeated: bool, delay: Duration) -> AttemptEnd {
 }
 
 fn written<T>(
-    reply: Result<Persisted<T>, Option<Error>>,
+    reply: Result<Persisted<T>, NotDone>,
     end: impl FnOnce(T, bool) -> AttemptEnd,
 ) -> Write {
     match reply {
         Ok(Persisted { reply, repeated }) => Write::Done(end(reply, repeated)),
-        Err(Some(error)) => Write::RefusedByRedis(error),
-        Err(None) => Write::GivenUp,
+        Err(NotDone::Refused(error)) => Write::RefusedByRedis(error),
+        Err(NotDone::GivenUp) => Write::GivenUp,
     }
 }
 
@@ -192,8 +192,8 @@ pub(crate) async fn release(
     }
 }
 
-fn log_not_taken_back(error: Option<Error>) {
-    if let Some(error) = error {
+fn log_not_taken_back(error: NotDone) {
+    if let NotDone::Refused(error) = error {
         tracing::error!(%error, "Redis refuses to take the job back; another worker takes it over when the lease ends");
     }
 }
@@ -201,33 +201,40 @@ fn log_not_taken_back(error: Option<Error>) {
 /// Repeats a call until Redis gives an answer. A call that failed may have run, which the fence makes harmless: the
 /// repeated one is refused. Stops when the record must have expired. It goes on past the end of the lease: until another
 /// worker claims the job, it still belongs to this attempt.
-///
-/// Returns `Err(Some)` if Redis refuses for good, `Err(None)` if it gave up.
 pub(crate) async fn persist<T, F: Future<Output = Result<T, Error>>>(
     core: &Core,
     expires: Instant,
     call: impl Fn() -> F,
-) -> Result<Persisted<T>, Option<Error>> {
+) -> Result<Persisted<T>, NotDone> {
     let mut pause = GrowingPause::default();
     let mut repeated = false;
     loop {
         match call().await {
             Ok(reply) => return Ok(Persisted { reply, repeated }),
-            Err(error) if !error.may_pass() => return Err(Some(error)),
+            Err(error) if !error.may_pass() => return Err(NotDone::Refused(error)),
             Err(error) if Instant::now() < expires => {
                 tracing::warn!(%error, "a call to Redis failed; trying again");
             }
             Err(error) => {
                 tracing::error!(%error, "a call to Redis failed until the record expired; giving up");
-                return Err(None);
+                return Err(NotDone::GivenUp);
             }
         }
         repeated = true;
         tokio::select! {
             () = pause.wait() => {}
-            () = core.phase.kill.cancelled() => return Err(None),
+            () = core.phase.kill.cancelled() => return Err(NotDone::GivenUp),
         }
     }
+}
+
+/// Why a call was not done.
+#[derive(Debug)]
+pub(crate) enum NotDone {
+    /// Redis refuses it for good.
+    Refused(Error),
+    /// The record expired before Redis answered, or the worker was killed.
+    GivenUp,
 }
 
 /// The reply, and whether it took more than one try.

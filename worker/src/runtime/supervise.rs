@@ -14,20 +14,20 @@ use crate::core::Core;
 use crate::core::attempt::RunningAttempt;
 use crate::sdk::{Failure, HandlerResult, JobContext, ToolError};
 
-/// How long an answer that came just before the job was parked may take to arrive, until parking is tried again.
+/// Parking failed because an answer had just come. How long to wait for that answer before parking is tried again.
 const ANSWER_COMES: Duration = Duration::from_millis(100);
-/// How long a handler that was dropped may take to be gone; one that blocks its thread is not waited for.
+/// How long to wait until a dropped handler is gone. One that blocks its thread takes longer, and is left behind.
 const ABORT: Duration = Duration::from_secs(1);
 
 /// How the run of a handler ended.
 pub(crate) enum HandlerEnd {
-    /// By itself.
+    /// It ended by itself.
     Handler(HandlerResult),
-    /// By a panic.
+    /// It panicked.
     Panicked,
     /// Its time was up.
     TimedOut,
-    /// Its result no longer counts.
+    /// The attempt may not write any more: its result does not count.
     Refused(Refused),
     /// The worker shuts down.
     Halted,
@@ -45,7 +45,7 @@ enum StopReason {
     Park,
 }
 
-/// Runs the handler until it ends, or must.
+/// Runs the handler until it ends, or must be stopped.
 pub(crate) async fn supervise(
     core: &Arc<Core>,
     tool: &Tool,
@@ -66,7 +66,7 @@ pub(crate) async fn supervise(
         never = reporter::run(attempt) => match never {},
     };
     attempt.cancel.cancel();
-    // A parked handler waits in `ask`, where it has nothing to tidy up.
+    // A handler that is parked at once waits in `ask`, where it has nothing to clean up.
     let grace = match stop {
         StopReason::Parked => Duration::ZERO,
         StopReason::Park => tool.handler.park_grace(),
@@ -85,7 +85,7 @@ pub(crate) async fn supervise(
         (StopReason::TimedOut, _) => HandlerEnd::TimedOut,
         (StopReason::Refused(refused), _) => HandlerEnd::Refused(refused),
         (StopReason::Parked, _) => HandlerEnd::Parked,
-        // It came to its end within the grace after all.
+        // It ended by itself within the grace.
         (StopReason::Halted | StopReason::Park, Some(Ok(Ok(output)))) => {
             HandlerEnd::Handler(Ok(output))
         }
@@ -107,8 +107,8 @@ impl From<Result<HandlerResult, JoinError>> for HandlerEnd {
     }
 }
 
-/// Waits until the job was parked, or until it is time for that and the handler has something to tidy up before. One
-/// that has its answers and finds no slot here for as long is given up too: it goes to whichever worker has one.
+/// Waits until the job was parked, or until it is time to park it and the handler must clean up first. A handler that has
+/// its answers but finds no slot here for as long is stopped too: its job goes to a worker that has one.
 async fn park(core: &Core, tool: &Tool, attempt: &RunningAttempt) -> StopReason {
     loop {
         let (bound, stop) = (core.park_after, &core.phase.stop);

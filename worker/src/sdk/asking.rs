@@ -80,7 +80,7 @@ impl JobContext {
         answers.collect::<Option<_>>().ok_or(AskError::Stopped)
     }
 
-    /// Leaves the slot until an answer came.
+    /// Gives the slot back until an answer came.
     pub(crate) fn await_answer(&self) -> AwaitingAnswer {
         AwaitingAnswer::begin(Arc::clone(&self.attempt), Arc::clone(&self.core))
     }
@@ -128,7 +128,7 @@ impl JobContext {
         }
     }
 
-    /// Waits until `known` has the answers to all of these, away from the slot if one is missing.
+    /// Waits until `known` has the answers to all of these; without its slot while one is missing.
     async fn wait_for(
         &self,
         known: &mut HashMap<String, String>,

@@ -56,7 +56,7 @@ impl JobContext {
         &self.attempt.arguments
     }
 
-    /// The task's id: the same in every attempt. A retried dead letter has another one; see
+    /// The task's id: the same in every attempt. The job of a dead letter that was retried has another one; see
     /// [`JobContext::origin_task_id`].
     #[must_use]
     pub fn task_id(&self) -> TaskId {

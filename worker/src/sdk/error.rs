@@ -15,12 +15,13 @@ pub(crate) enum Failure {
     Retry { message: String, last: ToolResult },
     /// It ends with a JSON-RPC error.
     Rpc { code: i64, message: String },
-    /// It is to be run again once its open questions are answered. If none is open, it ends with `otherwise`; without that,
-    /// its questions were answered just now, and it is run again at once.
+    /// The job is to be run again once its open questions are answered. If none is open, it ends with `otherwise`; without
+    /// that, its questions were answered just now, and it is run again at once.
     Park { otherwise: Option<ToolResult> },
     /// It stopped because its worker stops.
     Stopped,
-    /// Nothing of it ran, since this machine was short of something: it is offered again, and nothing is used up.
+    /// Its handler never began, since this machine was short of something: the job is queued again, and no attempt is used
+    /// up.
     NotStarted { message: String },
 }
 
@@ -44,7 +45,7 @@ impl ToolError {
         Self(Failure::Tool(ToolResult::error(text.as_ref())))
     }
 
-    /// Another attempt may do better. If none is left, the job ends as with [`ToolError::tool`].
+    /// The attempt failed; another one may succeed. If none is left, the job ends as with [`ToolError::tool`].
     #[must_use]
     pub fn retry(text: impl AsRef<str>) -> Self {
         let last = ToolResult::error(text.as_ref());

@@ -21,7 +21,7 @@ pub trait Handler: Send + Sync + 'static {
     }
 
     /// How long an attempt that has waited for an answer too long may take to stop, before its job is parked. Zero, the
-    /// default, drops its future where it waits, in [`JobContext::ask`], and tells it nothing.
+    /// default, drops its future where it waits, in [`JobContext::ask`], without a warning.
     fn park_grace(&self) -> Duration {
         Duration::ZERO
     }

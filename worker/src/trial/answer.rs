@@ -28,7 +28,7 @@ pub(crate) fn read(text: &str) -> Result<String, String> {
     }
 }
 
-/// What is stored in place of an answer that nobody gives.
+/// The answer that is stored if nobody answers.
 pub(crate) fn nobody(key: &str) -> String {
     let message =
         format!("nobody answered: there is no --answer {key}=…, and no line of standard input");

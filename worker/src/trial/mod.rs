@@ -1,4 +1,4 @@
-//! One call of a tool, run here as a worker runs it, with whoever tries it as its client. No Redis is asked for anything.
+//! One call of a tool, run here as a worker runs it, with whoever tries it as its client. It does not use Redis.
 
 pub(crate) mod answer;
 mod terminal;
@@ -144,7 +144,7 @@ impl Trial {
         }
     }
 
-    /// Puts the questions that come before the job, if the client can be asked them.
+    /// Asks the questions that come before the job, if the client can be asked them.
     fn ask_first(&self, tool: &Tool) {
         for first in &tool.definition.ask_first {
             let request = AskRequest::read(WrittenQuestion {
@@ -243,7 +243,7 @@ fn read_answers(questions: UnansweredQuestions) -> Result<(), String> {
 
 fn ended(settlement: Settlement, attempts: u32) -> TrialEnd {
     match settlement {
-        // No attempt would be left.
+        // As if no attempt were left.
         Settlement::Retry { last, .. } if attempts <= 1 => {
             ended(Settlement::Finish(last), attempts)
         }

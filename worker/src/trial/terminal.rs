@@ -63,7 +63,7 @@ impl Terminal {
         self.conversation.borrow().answers.clone()
     }
 
-    /// Puts a question; its answer, if it was put before and has one.
+    /// Asks a question. Returns its answer if it was asked before and has one.
     pub(crate) fn put(&self, NewQuestion { key, request }: NewQuestion<'_>) -> Option<String> {
         let known = |conversation: &Conversation| conversation.answers.get(key).cloned();
         if let Some(answer) = known(&self.conversation.borrow()) {
@@ -88,7 +88,7 @@ impl Terminal {
     /// Waits until every question has its answer.
     pub(crate) async fn all_answered(&self) {
         let mut conversation = self.conversation.subscribe();
-        // It cannot be closed while this is there.
+        // The channel cannot be closed while this exists.
         let _closed = conversation
             .wait_for(|conversation| conversation.open.is_empty())
             .await;

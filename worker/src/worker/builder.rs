@@ -61,8 +61,8 @@ pub struct Builder {
 pub struct BuildError(pub Vec<String>);
 
 impl Worker {
-    /// A worker on this store, with as many slots as the machine has processors, a lease of 15 seconds, and 5 seconds
-    /// to drain.
+    /// A worker on this store, with as many slots as the machine has processors, a lease of 15 seconds, and 5 seconds to
+    /// drain.
     #[must_use]
     pub fn builder(store: Store) -> Builder {
         Builder::new(store)
@@ -89,7 +89,7 @@ impl Builder {
         }
     }
 
-    /// Lowers the slots to the commands for which this limit of open files has room, and says so.
+    /// Lowers the number of slots to what this limit of open files allows, and logs that.
     pub(crate) fn fit_open_files(mut self, limit: Option<u64>) -> (Self, Option<String>) {
         let Some(files) = limit.filter(|_| !self.commands.is_empty()) else {
             return (self, None);
@@ -197,7 +197,7 @@ impl Builder {
         self.problems.push(error.to_string());
     }
 
-    /// What its settings may lead to, though it can start with them: a line for each pair of settings.
+    /// Warnings about settings with which it can start: a line for each pair of settings.
     pub(crate) fn warnings(&self) -> Vec<String> {
         let definitions = self.tools.iter().map(|tool| &tool.definition);
         sums::warnings(self.bounds(), definitions, &self.commands)

@@ -12,7 +12,7 @@ pub enum AskError {
     /// The client did not say that it can be asked this, so it was not asked.
     #[error("the client cannot be asked: it does not declare the capability {capability}")]
     NotDeclared {
-        /// What it would have to declare.
+        /// The capability that it would have to declare.
         capability: &'static str,
     },
     /// The client answered with a JSON-RPC error.
@@ -28,7 +28,7 @@ pub enum AskError {
         "a client cannot be asked by {0}: use elicitation/create, sampling/createMessage or roots/list"
     )]
     UnknownMethod(String),
-    /// A person would be sent to something that is no web page.
+    /// The URL is no web page.
     #[error("the client is not asked to open this: {0}")]
     Url(String),
     /// The key is not valid.
@@ -40,7 +40,7 @@ pub enum AskError {
     /// The answer is not JSON.
     #[error("the answer cannot be read: {0}")]
     Answer(#[source] serde_json::Error),
-    /// The question or its answer is JSON that not everyone can read.
+    /// The question or its answer is JSON that not every client can read.
     #[error("the question or its answer cannot be used: {0}")]
     Unreadable(#[source] Unreadable),
     /// Redis failed for good.

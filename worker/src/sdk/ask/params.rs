@@ -3,10 +3,10 @@
 use serde_json::Value;
 use taskferry_contract::check_url;
 
-/// How clients can be asked.
+/// The MCP methods by which a server asks a client.
 const METHODS: [&str; 3] = ["elicitation/create", "sampling/createMessage", "roots/list"];
 
-/// The method that a word stands for: its first part, or the whole.
+/// The method that a word names: by its first part (`elicitation`) or as a whole.
 pub(super) fn method_of(what: &str) -> Option<&'static str> {
     let mut methods = METHODS.into_iter();
     methods.find(|method| *method == what || method.split('/').next() == Some(what))
