@@ -8,9 +8,9 @@ use crate::mcp::protocol::LEGACY;
 use crate::mcp::protocol::era::Era;
 use crate::mcp::protocol::inbound::{Facts, Stated};
 
-/// A modern request says its revision in `_meta` or outside of the body; `initialize` and a session id are legacy. What says
-/// nothing is legacy too, and is told to `initialize`. An `initialize` with a modern `_meta` asks the modern era for a
-/// method that it does not have.
+/// A modern request says its revision in `_meta` or outside of the body; `initialize` and a session id are legacy. A
+/// request that says neither is legacy too, and is refused with the advice to `initialize`. An `initialize` with a modern
+/// `_meta` asks the modern era for a method that it does not have.
 pub(super) fn era_of(facts: &Facts<'_>, message: &Message<'_>) -> Era {
     if let Message::Request(request) = message {
         if request
@@ -26,7 +26,7 @@ pub(super) fn era_of(facts: &Facts<'_>, message: &Message<'_>) -> Era {
     era_by(facts)
 }
 
-/// The era of what says nothing itself.
+/// The era of a message that does not say its era itself.
 pub(super) fn era_by(facts: &Facts<'_>) -> Era {
     if facts.session != Stated::Absent || facts.revision == Stated::Absent {
         return Era::Legacy;
@@ -57,7 +57,7 @@ mod tests {
     use super::*;
     use crate::mcp::jsonrpc;
 
-    /// The era of a body, beside which a client says a revision and a session; an empty one is not said.
+    /// The era of a body, with the revision and the session that a client states beside it; an empty one counts as absent.
     fn era(revision: &str, session: &str, body: &str) -> Era {
         let facts = Facts {
             revision: Stated::of((!revision.is_empty()).then_some(Some(revision))),

@@ -12,12 +12,12 @@ use crate::mcp::protocol::{standing, wire};
 /// How long the texts ask a model to wait at a time, s.
 const WAIT_TOLD: u64 = 30;
 
-/// The result that a call is answered with which goes on in the background.
+/// The answer to a call that goes on in the background.
 pub(super) fn promoted(view: &TaskView) -> Value {
     said(&goes_on(view), view, false)
 }
 
-/// The same, of a tool with an output schema: its result must either fit that or be an error, or clients throw it away unread.
+/// The same for a tool with an output schema: the result must either fit that or be an error, or clients discard it unread.
 pub(super) fn promoted_typed(view: &TaskView) -> Value {
     wire::tool_error(&goes_on(view))
 }
@@ -68,7 +68,7 @@ pub(super) fn unfinished(view: &TaskView) -> Value {
     said(&text, view, true)
 }
 
-/// What the words say, for programs: `structuredContent`.
+/// The same for programs: `structuredContent`.
 #[derive(Serialize)]
 struct StructuredStatus<'a> {
     task_id: String,

@@ -1,6 +1,6 @@
 //! How requests end when the process stops. At first they may end by themselves. Those that are open still when that has
-//! lasted long enough are ended, each within a second: whoever waits for a job answers first, by what the store still says of
-//! it; a transport answers in place of what does not come; and then the connections go.
+//! lasted long enough are ended, each within a second: whoever waits for a job answers first, by what the store still says
+//! of it; then a transport answers requests that still have no answer; and then the connections are closed.
 
 use std::time::Duration;
 
@@ -16,10 +16,10 @@ pub(crate) struct Stopping {
 }
 
 impl Stopping {
-    /// How long the store may take to say how a job stands that a request waits for, and then a client to take an event.
+    /// How long the store may take to read the job that a request waits for, and then a client to take an event.
     pub(crate) const LAST_LOOK: Duration = Duration::from_millis(600);
     pub(crate) const LAST_EVENT: Duration = Duration::from_millis(100);
-    /// After this a transport answers in place of what does not come.
+    /// After this a transport answers requests that still have no answer.
     pub(crate) const LAST_MOMENT: Duration = Duration::from_millis(800);
     /// After this connections are cut off.
     pub(crate) const LAST_ANSWERS: Duration = Duration::from_secs(1);

@@ -56,7 +56,7 @@ impl RpcError {
         )
     }
 
-    /// Of a method that a setting of the front end would offer.
+    /// The error for a method that a setting of the front end would switch on.
     pub(crate) fn not_offered(method: &str, setting: &str) -> Self {
         Self::new(
             code::METHOD_NOT_FOUND,

@@ -12,9 +12,9 @@ use crate::mcp::jsonrpc::id::{LONGEST_ID, is_short_id, is_valid_id};
 /// A message from a client.
 #[derive(Debug)]
 pub(crate) enum Message<'a> {
-    /// Wants an answer.
+    /// A request: it wants an answer.
     Request(Request<'a>),
-    /// Wants none.
+    /// A notification: it wants none.
     Notification(Notification<'a>),
     /// Answers a request of this server.
     Response(Response<'a>),
@@ -71,7 +71,7 @@ impl<'a> Request<'a> {
     }
 }
 
-/// A message that is not one, with the id to answer it by if that could be read.
+/// Why a message cannot be read, with the id to answer it by if that could be read.
 #[derive(Debug)]
 pub(crate) struct Malformed<'a> {
     pub(crate) id: Option<&'a RawValue>,
@@ -89,19 +89,19 @@ struct Envelope<'a> {
     method: Option<&'a RawValue>,
     #[serde(borrow, default, deserialize_with = "unless_null")]
     params: Option<&'a RawValue>,
-    /// A null is no result that MCP has, but it answers.
+    /// A null is no result of MCP, but it is a response.
     #[serde(borrow, default, deserialize_with = "present")]
     result: Option<&'a RawValue>,
     #[serde(borrow, default, deserialize_with = "unless_null")]
     error: Option<&'a RawValue>,
 }
 
-/// A member that is there; a null is none.
+/// A member that is present; a null counts as absent.
 fn unless_null<'de, D: Deserializer<'de>>(from: D) -> Result<Option<&'de RawValue>, D::Error> {
     present(from).map(|value| value.filter(|value| value.get() != "null"))
 }
 
-/// A member that is there, even as null.
+/// A member that is present, even as null.
 fn present<'de, D: Deserializer<'de>>(from: D) -> Result<Option<&'de RawValue>, D::Error> {
     <&RawValue>::deserialize(from).map(Some)
 }

@@ -17,7 +17,7 @@ use crate::mcp::protocol::reply::{Event, Reply, Says};
 /// The revision that has batches.
 const LEGACY_WITH_BATCHES: &str = "2025-03-26";
 
-/// What came of the messages so far.
+/// The results of the messages so far.
 #[derive(Debug, Default)]
 struct Served {
     /// The answers that are there.
@@ -55,7 +55,7 @@ pub(super) async fn serve(
     Ok(answered(era, served))
 }
 
-/// Where the messages of a batch belong.
+/// What the messages of a batch share: caller and session.
 struct Batch<'a> {
     era: &'a Legacy,
     caller: &'a Caller,
@@ -129,7 +129,7 @@ fn answered(era: &Legacy, served: Served) -> Reply {
     }
 }
 
-/// Passes the events of one request on. They lose their ids: whoever went on after one would miss the other requests.
+/// Forwards the events of one request. They lose their ids: a client that resumed after one would miss the other requests.
 async fn forward((mut open, line): (mpsc::Receiver<Event>, CallLine), events: mpsc::Sender<Event>) {
     let mut line = Some(line);
     loop {

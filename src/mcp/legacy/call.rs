@@ -212,7 +212,8 @@ struct Created<'a> {
     meta: Option<CreatedMeta<'a>>,
 }
 
-/// What a host may give the model at once, so that the model goes on while the task runs (2025-11-25, Creating Tasks).
+/// A text that a host may show its model at once, so that the model goes on while the task runs (2025-11-25, Creating
+/// Tasks).
 #[derive(Serialize)]
 struct CreatedMeta<'a> {
     #[serde(rename = "io.modelcontextprotocol/model-immediate-response")]
@@ -244,7 +245,7 @@ impl TaskWish {
     }
 }
 
-/// What answers arguments that do not fit.
+/// The answer to arguments that do not fit.
 fn unfit(
     session: &Opened,
     request: &Request<'_>,
@@ -273,7 +274,7 @@ fn check_support(tool: &Tool, as_task: bool) -> Result<(), Refusal> {
     Err(RpcError::new(code::METHOD_NOT_FOUND, text).into())
 }
 
-/// What answers a call of a tool that needs what this session's client did not declare.
+/// The answer to a call of a tool that needs a capability which this session's client did not declare.
 fn check_capabilities(
     tool: &Tool,
     session: &Opened,

@@ -20,24 +20,24 @@ struct CancelledParams<'a> {
     request_id: &'a RawValue,
 }
 
-/// A request that begins is known for so long until the job behind it is.
+/// For how long a request that begins is noted before the job behind it is known.
 const BEGUN_KEPT: Duration = Duration::from_secs(60);
 
-/// Notes that a call begins: from now on it can be cancelled at any front end, and nothing that was cancelled under its id
-/// before has to do with it.
+/// Notes that a call begins: from now on it can be cancelled at any front end, and an earlier cancel under its id does not
+/// count for it.
 pub(super) async fn begin_call(exchange: &Exchange<'_>) {
     begin(exchange, BEGUN_KEPT).await;
 }
 
-/// The same of a request that waits, for `lasts` at most.
+/// The same for a request that waits, for `lasts` at most.
 pub(super) async fn begin(exchange: &Exchange<'_>, lasts: Duration) {
     let (bridge, session) = (exchange.bridge(), exchange.session.id);
     let (requests, request) = (bridge.session_requests(), digest(exchange.request.id));
     requests.begin(session, &request, lasts).await;
 }
 
-/// Remembers for `kept` which job stands behind a call, and as whom it holds the job, so that it can be cancelled. True if
-/// that has happened meanwhile, by way of another front end: then it leaves the job here.
+/// Notes for `kept` which job stands behind a call, and by which id it shares the job, so that it can be cancelled. True if
+/// it was cancelled meanwhile, by way of another front end: then it leaves the job here.
 pub(super) async fn remember(
     exchange: &Exchange<'_>,
     watch: &Watch,

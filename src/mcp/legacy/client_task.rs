@@ -1,4 +1,4 @@
-//! A client's own task, by which it answers a question: what it says of it, and what becomes of that.
+//! A client's own task, by which it answers a question: reads what the client reports of it, and stores that.
 
 use std::borrow::Cow;
 use std::time::Duration;
@@ -15,12 +15,12 @@ use crate::bridge::{Bridge, BridgeError};
 use crate::mcp::legacy::receiver::About;
 use crate::mcp::protocol::number::Number;
 
-/// How often a client is asked that does not say how often it wants to be.
+/// How often a client is polled that gives no poll interval.
 const ASK_EVERY: Duration = Duration::from_secs(1);
 /// The longest id of a client's task, and the longest message of one that is kept, bytes.
 const LONGEST_ID: usize = 1024;
 const LONGEST_MESSAGE: usize = 1024;
-/// A client is asked no more often than this, and no less often than that, whatever it says.
+/// A client is polled no more often than this, and no less often than that, whatever it asks for.
 const ASK_BETWEEN: [Duration; 2] = [Duration::from_millis(50), Duration::from_secs(3600)];
 
 /// A client's task as it describes it.
@@ -67,7 +67,7 @@ impl Described<'_> {
         }
     }
 
-    /// What stands for the answer that does not come.
+    /// The answer that is stored if none comes.
     fn no_answer(&self) -> String {
         let (status, message) = (&self.status, self.status_message.as_deref());
         let why = message.map(|message| format!(": {message}"));
@@ -79,14 +79,14 @@ impl Described<'_> {
     }
 }
 
-/// Where a client's word belongs: its question, and the session that it came in.
+/// The question that a client's report is about, and the session that it came in.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Addressee<'a> {
     pub(super) question: QuestionRef<'a>,
     pub(super) session: SessionId,
 }
 
-/// Takes a client's answer that says that it made a task. False if that is not what the answer says.
+/// Stores that a client made a task, if its answer says so. False if it does not.
 pub(super) async fn made(
     bridge: &Bridge,
     addressee: Addressee<'_>,
@@ -120,7 +120,7 @@ pub(super) async fn made(
     Ok(true)
 }
 
-/// Takes what a client says of its task when it was asked.
+/// Stores what a client reports of its task when it is polled.
 pub(super) async fn told(
     bridge: &Bridge,
     addressee: Addressee<'_>,

@@ -28,7 +28,7 @@ pub(super) struct ResumePoint {
     pub(super) progress: Option<String>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(super) log: Option<String>,
-    /// Tells this connection from all others.
+    /// Different for each connection.
     pub(super) stream: u64,
     /// Counts its events.
     event: u32,
@@ -73,7 +73,7 @@ impl EventIds {
         }
     }
 
-    /// The event that comes before all others, if this client knows it.
+    /// The empty event that begins a stream, if this client can take it.
     pub(super) fn primer(&mut self) -> Option<Event> {
         self.primes.then(|| Event::primer(self.next_id()))
     }

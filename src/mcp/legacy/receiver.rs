@@ -1,5 +1,5 @@
-//! Clients that answer a question by a task of their own (2025-11-25, tasks): they are the receivers then, and this side
-//! asks how the task stands, fetches its outcome and cancels it when nothing waits for it any more.
+//! Clients that answer a question by a task of their own (2025-11-25, tasks): they are the receivers then, and the front
+//! end polls the task, fetches its outcome and cancels it when nothing waits for it any more.
 
 use serde_json::{Value, json};
 use taskferry_contract::{Session, TaskId};
@@ -7,7 +7,7 @@ use taskferry_contract::{Session, TaskId};
 use crate::mcp::protocol::LEGACY_WITH_TASKS;
 use crate::mcp::protocol::outgoing::{Method, Outgoing};
 
-/// Which of our requests a client answers by tasks, as it declared.
+/// Which requests of this server a client may answer by tasks, as it declared.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub(super) struct Receiver {
     elicitation: bool,

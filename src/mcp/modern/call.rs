@@ -103,7 +103,7 @@ impl Exchange<'_> {
     }
 }
 
-/// Has the call carried out: by the job that waits for its answers, or by a new one.
+/// Serves the call: by the job that waits for its answers, or by a new one.
 async fn carry(
     exchange: &Exchange<'_>,
     call: &Call<'_>,

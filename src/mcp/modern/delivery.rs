@@ -13,7 +13,7 @@ use crate::mcp::wait::delivery::{Asked, Delivered, Delivery};
 /// Questions end the request.
 #[derive(Debug)]
 pub(super) struct ReturnDelivery {
-    /// Says which call it is.
+    /// A digest that says which call it is.
     pub(super) call: CallDigest,
     /// What the client can be asked, a JSON object.
     pub(super) capabilities: Box<RawValue>,

@@ -1,4 +1,4 @@
-//! What every modern request says of itself in `_meta`, checked against what is said of it outside of the body.
+//! Reads what every modern request states in its `_meta`, and checks it against its headers.
 
 use std::borrow::Cow;
 use std::collections::HashMap;
@@ -23,20 +23,20 @@ use crate::mcp::protocol::refusal::Refusal;
 use crate::mcp::protocol::wire;
 use crate::mcp::protocol::{LEGACY, MODERN, TASKS_EXTENSION};
 
-/// A request's own account of itself.
+/// What a request states in its `_meta`.
 #[derive(Debug)]
 pub(super) struct Envelope<'a> {
     /// The client's capabilities: an object without nulls.
     pub(super) capabilities: Cow<'a, RawValue>,
     /// Whether it takes tasks.
     pub(super) takes_tasks: bool,
-    /// Where it wants progress: a string or an integer, verbatim.
+    /// Its progress token: a string or an integer, verbatim.
     pub(super) progress_token: Option<&'a RawValue>,
     /// W3C trace context.
     pub(super) trace: Option<Cow<'a, str>>,
-    /// From which level on it hears of the job's log; of none if absent.
+    /// From which level on it gets the job's log lines. `None` for none.
     pub(super) log_level: Option<LogLevel>,
-    /// By which it says that calls are the same; read by calls alone.
+    /// Its idempotency key; only calls have one.
     pub(super) idempotency_key: GivenKey<'a>,
 }
 
@@ -74,7 +74,7 @@ struct Capabilities<'a> {
 }
 
 impl<'a> Envelope<'a> {
-    /// Reads the envelope of `request` and checks what is said of it a second time.
+    /// Reads the envelope of `request` and checks its headers.
     pub(super) fn read(facts: &Facts<'_>, request: &Request<'a>) -> Result<Self, Refusal> {
         let params: Params<'a> = request.params().map_err(Refusal::malformed)?;
         let Object(meta) = params.meta.unwrap_or_default();
@@ -103,12 +103,12 @@ impl<'a> Envelope<'a> {
         })
     }
 
-    /// By what the client may be addressed.
+    /// The methods by which the client may be addressed.
     pub(super) fn client(&self) -> Addressable {
         Addressable::new(MODERN, self.capabilities.get())
     }
 
-    /// Tells the progress it wants, if it does.
+    /// Makes the progress notifications that it wants, if it wants any.
     pub(super) fn progress_teller(&self) -> Option<ProgressTeller> {
         self.progress_token
             .map(|token| ProgressTeller::new(token.to_owned()))
@@ -148,7 +148,7 @@ pub(super) fn lacking(text: String, missing: &Value) -> Refusal {
     Refusal::malformed(RpcError::new(code::MISSING_CLIENT_CAPABILITY, text).with_data(data))
 }
 
-/// Capabilities as a client means them.
+/// Capabilities without what counts as absent.
 fn without_nulls(capabilities: &RawValue) -> Cow<'_, RawValue> {
     match capabilities::in_revision(MODERN, capabilities.get()) {
         Cow::Owned(declared) => {

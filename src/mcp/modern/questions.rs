@@ -19,7 +19,8 @@ const LONGEST_KEY: usize = 64;
 /// Questions by key.
 pub(super) type InputRequests = BTreeMap<String, Box<RawValue>>;
 
-/// Those that a client which declares `declared` can be asked; another client of the same caller may have begun the job.
+/// The questions that a client which declares `declared` can be asked; another client of the same caller may have begun the
+/// job.
 pub(super) fn input_requests(questions: Vec<Question>, declared: &str) -> InputRequests {
     questions
         .into_iter()
@@ -28,7 +29,7 @@ pub(super) fn input_requests(questions: Vec<Question>, declared: &str) -> InputR
         .collect()
 }
 
-/// The answers, each an object. What could be the key of no question is passed over.
+/// The answers, each an object. Those whose key can be no question's are ignored.
 pub(super) fn read_answers<'a>(
     responses: impl IntoIterator<Item = (&'a Cow<'a, str>, &'a &'a RawValue)>,
 ) -> Result<Vec<(String, String)>, Refusal> {

@@ -1,4 +1,4 @@
-//! What every result says of itself and of who wrote it.
+//! The type of a result, and the server that wrote it.
 
 use serde::Serialize;
 

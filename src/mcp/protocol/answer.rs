@@ -20,22 +20,22 @@ pub(crate) struct Answer {
     pub(crate) task: Option<TaskId>,
     /// The code of the JSON-RPC error that it is, for the log.
     pub(crate) code: Option<i64>,
-    /// Says in the log how it went.
+    /// Writes the log line of the request.
     pub(crate) line: CallLine,
 }
 
 /// What kind of error an answer is, for a transport that has a way of its own to say so.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum RefusalKind {
-    /// One inside a well-formed exchange: its code says what it is.
+    /// An error in answer to a well-formed request: its code says which.
     InExchange,
-    /// The message is none, or lacks what each must say.
+    /// The message cannot be read, or lacks a part that every message must have.
     Malformed,
     /// The revision has no such method.
     UnknownMethod,
     /// The session ended, or never was.
     NoSession,
-    /// The message holds more than is taken in one piece.
+    /// The message is larger than the server accepts.
     TooLarge,
     /// The caller has as many jobs as it may have.
     TooMany,
@@ -68,7 +68,7 @@ impl Answer {
         }
     }
 
-    /// The same, of a call that became a task.
+    /// A result of a call that became a task.
     pub(crate) fn of_task(self, task: TaskId) -> Self {
         Self {
             task: Some(task),
@@ -76,12 +76,12 @@ impl Answer {
         }
     }
 
-    /// Has `line` say how it went, once it is [sent](Self::sent).
+    /// Writes `line` to the log once the answer is [sent](Self::sent).
     pub(crate) fn told_by(self, line: CallLine) -> Self {
         Self { line, ..self }
     }
 
-    /// Is to be called when it goes out, with the number that the transport gives answers of its kind, if it has any.
+    /// To be called when the answer goes out, with its status code, if the transport has such.
     pub(crate) fn sent(&mut self, status: Option<u16>) {
         let line = std::mem::take(&mut self.line);
         line.answered(self.task, self.code, status);

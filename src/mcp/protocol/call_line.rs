@@ -12,12 +12,12 @@ use tracing::Level;
 use crate::mcp::jsonrpc::Request;
 use crate::mcp::protocol::era::Era;
 
-/// Its target.
+/// The log target of these lines.
 const CALL: &str = "call";
 /// The most of a name that a client made up, bytes.
 const LONGEST_NAME: usize = 64;
 
-/// The line that a request has coming. One that is dropped says that the client left.
+/// The log line that a request will have. If it is dropped, it says that the client left.
 #[derive(Debug, Default)]
 pub(crate) struct CallLine {
     task: Option<TaskId>,
@@ -42,7 +42,7 @@ struct Named<'a> {
 }
 
 impl CallLine {
-    /// Of a request that begins.
+    /// The line of a request that begins.
     pub(crate) fn of(era: Era, request: &Request<'_>) -> Self {
         if !tracing::enabled!(target: CALL, Level::DEBUG) {
             return Self::default();
@@ -63,7 +63,7 @@ impl CallLine {
         }
     }
 
-    /// Of a request that waits for a job, before it is known which request that is.
+    /// The line of a request that waits for a job, before it is known which request that is.
     pub(crate) fn about(task: TaskId) -> Self {
         Self {
             task: Some(task),
@@ -77,7 +77,7 @@ impl CallLine {
         self
     }
 
-    /// Says that the request was answered: by a task that it became, with the code of an error, under a number of the
+    /// Logs that the request was answered: by a task that it became, with the code of an error, under a number of the
     /// transport.
     pub(super) fn answered(mut self, task: Option<TaskId>, code: Option<i64>, status: Option<u16>) {
         self.task = self.task.or(task);
@@ -89,7 +89,7 @@ impl CallLine {
         self.write(outcome, code, status);
     }
 
-    /// Says that it has no answer, since its client does not wait for one, at least not here.
+    /// Logs that the request has no answer, since its client does not wait for one, at least not here.
     pub(crate) fn unanswered(mut self) {
         self.write("no answer", None, None);
     }
@@ -107,7 +107,7 @@ impl CallLine {
     }
 }
 
-/// A tool's name as other lines have it; what is none, in quotes.
+/// A tool's name as other lines have it; another text, in quotes.
 fn shown(name: &str) -> String {
     match name.parse::<ToolName>() {
         Ok(name) => name.to_string(),

@@ -1,4 +1,4 @@
-//! Idempotency keys: a client's word that two calls are one, in `params._meta`.
+//! Idempotency keys: by them a client says that two calls are one, in `params._meta`.
 
 use std::borrow::Cow;
 
@@ -11,11 +11,11 @@ use crate::mcp::jsonrpc::RpcError;
 pub(crate) const META_KEY: &str = "taskferry/idempotencyKey";
 
 const LONGEST: usize = 128;
-/// As long as a key must be where nothing but its secrecy keeps another caller from using the same: shorter ones are
-/// counters and names, which two clients choose by accident.
+/// The least length of a key if only its secrecy keeps another caller from using the same one. Shorter keys are counters
+/// and names, which two clients choose by accident.
 const SHORTEST_IN_THE_OPEN: usize = 20;
 
-/// What a call gives as its key, verbatim; none by default, and if it is null.
+/// The key of a call, verbatim. `None` if it is absent or null.
 #[derive(Debug, Clone, Copy, Default)]
 pub(crate) struct GivenKey<'a>(Option<&'a RawValue>);
 

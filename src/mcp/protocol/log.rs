@@ -7,12 +7,12 @@ use taskferry_contract::{LogLevel, LogLine, SessionId, TaskId};
 use crate::bridge::{Bridge, BridgeError};
 use crate::mcp::protocol::outgoing::{Method, Outgoing};
 
-/// Tells the log of one job.
+/// Makes the log notifications of one job.
 #[derive(Debug, Clone)]
 pub(crate) struct LogTeller {
     tool: String,
     least: LogLevel,
-    /// Which may change the level meanwhile.
+    /// The session, which may change the level meanwhile.
     session: Option<SessionId>,
     told: Option<String>,
     meta: Option<Value>,
@@ -37,7 +37,7 @@ struct Message<'a> {
 }
 
 impl LogTeller {
-    /// Tells lines of `tool` from a level on.
+    /// Sends lines of `tool` from a level on.
     pub(crate) fn new(tool: &str, least: LogLevel) -> Self {
         Self {
             tool: tool.to_owned(),

@@ -95,7 +95,7 @@ impl Method {
 pub(crate) struct Addressable(u16);
 
 impl Addressable {
-    /// By its revision, and by the capabilities it declares of those that its revision has.
+    /// The methods for a client's revision and for those of its declared capabilities that its revision has.
     pub(crate) fn new(revision: &str, capabilities: &str) -> Self {
         let declared: Value = serde_json::from_str(capabilities).unwrap_or_default();
         let known = Method::ALL
@@ -108,7 +108,7 @@ impl Addressable {
         self.0 & method.bit() != 0
     }
 
-    /// Lets a message pass if its method is one of these.
+    /// Returns the message if its method is one of these.
     pub(crate) fn admit(self, message: Outgoing) -> Option<Admitted> {
         if self.by(message.method) {
             return Some(Admitted(message.text));
@@ -138,7 +138,7 @@ impl Outgoing {
     }
 }
 
-/// A message that its client knows the method of; nothing else becomes an event.
+/// A message whose method its client knows. Only such messages become events.
 #[derive(Debug)]
 pub(crate) struct Admitted(String);
 

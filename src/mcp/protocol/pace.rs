@@ -3,7 +3,7 @@
 
 use taskferry_contract::{Status, TaskView, local_ms};
 
-/// The interval is the age by this, as far as the tool's bounds allow: a result is noticed at most 5 % of its time late.
+/// The interval is the age divided by this, within the tool's bounds: a result is noticed at most 5 % of its time late.
 const PART: u64 = 20;
 /// Intervals are whole multiples of this, ms; from a second on, of [`COARSE`].
 const FINE: u64 = 100;

@@ -9,7 +9,7 @@ use taskferry_contract::{Status, TaskView};
 use crate::mcp::jsonrpc::{self, RpcError};
 use crate::mcp::protocol::outgoing::{Method, Outgoing};
 
-/// Tells the progress of one job under one token.
+/// Makes the progress notifications of one job under one token.
 #[derive(Debug, Clone)]
 pub(crate) struct ProgressTeller {
     /// A string or an integer, verbatim, as the caller chose it.
@@ -18,7 +18,7 @@ pub(crate) struct ProgressTeller {
     meta: Option<Value>,
 }
 
-/// Gives a token on, unless it is too long to be repeated in every event.
+/// Returns the token, unless it is too long to be repeated in every event.
 pub(crate) fn bounded(token: Option<&RawValue>) -> Result<Option<&RawValue>, RpcError> {
     if token.is_none_or(|token| jsonrpc::is_short_id(token.get())) {
         return Ok(token);
@@ -28,7 +28,7 @@ pub(crate) fn bounded(token: Option<&RawValue>) -> Result<Option<&RawValue>, Rpc
     Err(RpcError::invalid_request(text))
 }
 
-/// Reads a request's `progressToken`; a null is none.
+/// Reads a request's `progressToken`; a null counts as absent.
 pub(crate) fn token<'de, D: Deserializer<'de>>(from: D) -> Result<Option<&'de RawValue>, D::Error> {
     let token = <&RawValue>::deserialize(from)?;
     if token.get() == "null" {

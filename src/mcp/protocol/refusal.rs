@@ -6,7 +6,7 @@ use crate::bridge::BridgeError;
 use crate::mcp::jsonrpc::RpcError;
 use crate::mcp::protocol::answer::{Answer, RefusalKind};
 
-/// When the caller of a job that found no room may try again, s; and when that of a store that did not answer may.
+/// After how many seconds a caller may try again if there was no room for its job; and if the store did not answer.
 const ROOM_AGAIN: u16 = 5;
 const STORE_AGAIN: u16 = 1;
 
@@ -31,12 +31,12 @@ impl Refusal {
         }
     }
 
-    /// Of a request that lacks what each must say, or says it wrongly.
+    /// For a request that lacks a part that every request must have, or has a wrong one.
     pub(crate) fn malformed(error: RpcError) -> Self {
         Self::new(RefusalKind::Malformed, error)
     }
 
-    /// Of what may be tried again after so many seconds.
+    /// For a request that may be tried again after so many seconds.
     pub(crate) fn unavailable(text: impl Into<String>, after: u16) -> Self {
         Self {
             retry_after: Some(after),
@@ -52,7 +52,7 @@ impl Refusal {
         }
     }
 
-    /// The error where there is no request to answer: it has no id, and no exchange that would be well-formed.
+    /// The error if there is no request to answer: it has no id.
     pub(crate) fn of_no_request(self) -> Answer {
         self.log();
         let kind = match self.kind {

@@ -13,7 +13,7 @@ use crate::mcp::protocol::outgoing::Admitted;
 /// What a stream carries.
 #[derive(Debug)]
 pub(crate) struct Event {
-    /// What a client goes on after, if the stream can be resumed.
+    /// The event's id, after which a client can resume the stream.
     pub(crate) id: Option<String>,
     pub(crate) says: Says,
 }
@@ -21,7 +21,7 @@ pub(crate) struct Event {
 /// What an event says.
 #[derive(Debug)]
 pub(crate) enum Says {
-    /// Nothing, but its id is known from now on.
+    /// Empty: it only gives the client an id.
     Nothing,
     /// A notification, or a request of this server, on the way.
     Message(String),
@@ -60,9 +60,9 @@ impl Event {
 pub(crate) enum Reply {
     /// One JSON body.
     Json(Answer),
-    /// It was taken, and there is nothing to say.
+    /// The message was accepted, and there is no answer to it.
     Accepted,
-    /// It is done, and there is nothing to say. Of a stream that is to go on: nothing more will come, so do not come back.
+    /// Done, without a body. To a client that wants to resume a stream it says that nothing more will come.
     Nothing,
     /// No answer will come: the request was cancelled.
     Unanswered,
@@ -74,7 +74,7 @@ pub(crate) enum Reply {
         rest: mpsc::Receiver<Event>,
         /// How long to wait for the first of those.
         within: Duration,
-        /// Says how it went.
+        /// The log line of the request.
         line: CallLine,
     },
     /// One JSON array if the answers to several requests come in time, else a stream.
@@ -92,18 +92,18 @@ pub(crate) enum Reply {
         first: Vec<Event>,
         /// Those to come; the end of the channel ends the stream.
         rest: mpsc::Receiver<Event>,
-        /// Says how it went.
+        /// The log line of the request.
         line: CallLine,
     },
 }
 
 impl Reply {
-    /// A message that is none.
+    /// The reply to a message that cannot be read.
     pub(crate) fn malformed(id: Option<&RawValue>, error: &RpcError) -> Self {
         Self::Json(Answer::error(RefusalKind::Malformed, id, error))
     }
 
-    /// Has `line` say how this goes out: now, or at the end of the stream.
+    /// Writes `line` to the log when this goes out: now, or at the end of the stream.
     pub(crate) fn told_by(self, line: CallLine) -> Self {
         match self {
             Self::Json(answer) => Self::Json(answer.told_by(line)),

@@ -1,4 +1,4 @@
-//! How a task stands, in words. Both eras, the handles and every notification say it with these.
+//! How a task stands, in words. Both eras, the built-in tools and every notification use these.
 
 use std::borrow::Cow;
 use std::fmt::Write as _;
@@ -11,8 +11,8 @@ use crate::mcp::protocol::time::timestamp;
 /// How much of an attempt's message, or of why it failed, is repeated while the job waits for another attempt, bytes.
 const TOLD_BEFORE: usize = 512;
 
-/// What a task says of itself: what it waits for, why and since when; else the worker's last message with its figures; else
-/// what its status means.
+/// The status message of a task: what it waits for, why and since when; else the worker's last message with its progress;
+/// else what its status means.
 pub(crate) fn message(view: &TaskView) -> Cow<'_, str> {
     match view.status {
         Status::Queued => waiting(view, view.served).into(),
@@ -28,8 +28,8 @@ pub(crate) fn message(view: &TaskView) -> Cow<'_, str> {
     }
 }
 
-/// What of a task's message makes a notification worth its while: not the figures alone, nor that it waits for a worker as
-/// every task does at first.
+/// The part of a task's message whose change is worth a notification: not the progress alone, nor that it waits for a
+/// worker as every task does at first.
 pub(crate) fn news(view: &TaskView) -> Option<String> {
     if view.status != Status::Queued {
         return view.message.clone();
@@ -134,7 +134,7 @@ fn attempt_before(view: &TaskView, again: Again) -> Option<String> {
     })
 }
 
-/// A text to which something is added, without the stop at its end.
+/// A text without the full stop at its end, so that more can be added.
 fn sentence(text: &str) -> Cow<'_, str> {
     cut(text.trim_end().trim_end_matches('.'), TOLD_BEFORE)
 }

@@ -22,7 +22,7 @@ const LONGEST_TOOL_ERROR: usize = 2048;
 /// The longest `traceparent`, bytes: its first version has 55, later ones may have more.
 const LONGEST_TRACE: usize = 256;
 
-/// Who answers.
+/// The name and version of this server.
 #[derive(Debug, Clone, Copy, Serialize)]
 pub(crate) struct ServerInfo {
     name: &'static str,
@@ -37,13 +37,13 @@ pub(crate) const SERVER_INFO: ServerInfo = ServerInfo {
     version: env!("CARGO_PKG_VERSION"),
 };
 
-/// A task id from a request. One that cannot be read names no task.
+/// Reads a task id of a request. One that cannot be read is an unknown task.
 pub(crate) fn task_id(text: &str) -> Result<TaskId, Refusal> {
     text.parse()
         .map_err(|_unreadable| BridgeError::NotFound.into())
 }
 
-/// Whether a text can be a W3C `traceparent`; what is none is not carried on.
+/// Whether a text can be a W3C `traceparent`; other texts are dropped.
 pub(crate) fn is_trace(text: &str) -> bool {
     text.len() <= LONGEST_TRACE && text.bytes().all(|byte| byte.is_ascii_graphic())
 }
@@ -89,7 +89,7 @@ impl Execution {
     }
 }
 
-/// Refuses a list request that names a page: all tools fit one, so no cursor was ever given out.
+/// Refuses a list request with a cursor: all tools fit one page, so no cursor was ever given out.
 pub(crate) fn refuse_cursor(request: &Request<'_>) -> Result<(), Refusal> {
     #[derive(Deserialize)]
     struct Params {
@@ -135,7 +135,7 @@ pub(crate) fn asked_first(tool: &Tool, declared: &str) -> Vec<(String, String)> 
         .collect()
 }
 
-/// A status as both eras call it.
+/// The MCP name of a status, the same in both eras.
 pub(crate) fn status_word(status: Status) -> &'static str {
     match status {
         Status::Queued | Status::Working => "working",

@@ -27,16 +27,16 @@ pub(in crate::mcp) struct Asked<'a> {
 /// How questions go out.
 #[derive(Debug)]
 pub(in crate::mcp) enum Delivered {
-    /// By these messages, or by none for now: the request goes on waiting.
+    /// As these messages, or none for now: the request goes on waiting.
     ByMessages(Vec<Outgoing>),
-    /// By the answer to the request, which ends.
+    /// As the answer to the request, which ends with it.
     ByAnswer(Answer),
 }
 
 /// The way to the client of one request. The methods given here are for an era in which a request is its connection, and in
 /// which nothing but its job is known of it.
 pub(in crate::mcp) trait Delivery: Debug + Send + Sync + 'static {
-    /// Puts the job's questions.
+    /// Sends the job's questions.
     fn ask(
         &mut self,
         bridge: &Bridge,
@@ -64,7 +64,7 @@ pub(in crate::mcp) trait Delivery: Debug + Send + Sync + 'static {
     /// The next event has the log line at this place.
     fn tells_line(&mut self, _place: String) {}
 
-    /// Keeps the client's session, if it has one, for as long as this is waited for, which never ends: the client may have no
+    /// Keeps the client's session alive, if it has one, while the caller awaits this. Never returns: the client may have no
     /// other request to make until this one is answered.
     fn keep_session(
         &self,
@@ -73,13 +73,13 @@ pub(in crate::mcp) trait Delivery: Debug + Send + Sync + 'static {
         std::future::pending()
     }
 
-    /// Whether the client went on with this request over another connection, or took it back. False if that cannot be read:
-    /// the next state of the job brings them again.
+    /// Whether the client resumed this request over another connection, or cancelled it. False if that cannot be read: it
+    /// is checked again with the next state of the job.
     fn is_over(&self, _bridge: &Bridge) -> impl Future<Output = bool> + Send {
         std::future::ready(false)
     }
 
-    /// Whether a job was cancelled because the client took its request back: then there is no answer.
+    /// Whether a job was cancelled because the client cancelled its request: then there is no answer.
     fn must_not_answer(
         &self,
         _bridge: &Bridge,
@@ -89,7 +89,7 @@ pub(in crate::mcp) trait Delivery: Debug + Send + Sync + 'static {
         std::future::ready(Ok(false))
     }
 
-    /// Waits until there is more to send to the client.
+    /// Waits until a message is due that no new state of the job brings.
     fn due(&self) -> impl Future<Output = ()> + Send {
         std::future::pending()
     }
@@ -111,7 +111,7 @@ pub(in crate::mcp) trait Delivery: Debug + Send + Sync + 'static {
         Vec::new()
     }
 
-    /// Gives what was sent and has no response back, for another connection to send.
+    /// Lets other connections send again what was sent here and has no response.
     fn recall(&self, _bridge: &Bridge, _job: (TaskId, &Owner)) -> impl Future<Output = ()> + Send {
         std::future::ready(())
     }

@@ -11,7 +11,7 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
-/// A client that acknowledges nothing for so long is gone, though it never said so.
+/// A client that acknowledges nothing for so long counts as gone, though it never closed its connection.
 const SILENT_PEER: Duration = Duration::from_secs(60);
 /// How long a connection may wait for the headers of a request, its first or its next. A balancer must be the first to close
 /// an idle connection, or it sends a request into one that closes: nginx does after a minute, Google's after ten.

@@ -56,7 +56,7 @@ struct Stream {
     first: std::vec::IntoIter<Event>,
     rest: mpsc::Receiver<Event>,
     keep_alive: Duration,
-    /// Says how it went, once; dropped with this, that the client left.
+    /// The log line of the request: written once; if it is dropped with this, it says that the client left.
     line: Option<CallLine>,
     ended: bool,
 }

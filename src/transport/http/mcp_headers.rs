@@ -12,7 +12,7 @@ const NAME: &str = "mcp-name";
 /// The prefix of headers that repeat an argument.
 const PARAMETER: &str = "mcp-param-";
 
-/// What a client says by them.
+/// What a client states in these headers.
 pub(super) fn read(headers: &HeaderMap) -> Facts<'_> {
     let stated = |name: &str| {
         let values = headers.get_all(name).iter();

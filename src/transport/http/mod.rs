@@ -41,7 +41,7 @@ pub(crate) struct HttpSettings {
     pub(crate) max_requests: u64,
     /// How often a quiet stream says that it is alive.
     pub(crate) keep_alive: Duration,
-    /// Which `Host` and `Origin` headers are served.
+    /// Which `Host` and `Origin` headers are accepted.
     pub(crate) guard: Guard,
     /// Who everyone is, since nothing tells callers apart.
     pub(crate) caller: Caller,
@@ -102,14 +102,14 @@ async fn nowhere(uri: Uri) -> (StatusCode, String) {
     (StatusCode::NOT_FOUND, text)
 }
 
-/// Turns away a method that the health checks do not have.
+/// Refuses a method that the health checks do not have.
 async fn unserved_method() -> (StatusCode, &'static str) {
     let text = "only GET is served here; the MCP endpoint is /mcp\n";
     (StatusCode::METHOD_NOT_ALLOWED, text)
 }
 
-/// Serves a message. What it begins is not left half done when its client goes away: the reply is made in any case, and
-/// whoever waits behind it then learns that nobody listens.
+/// Serves a message. Work that it begins is finished even if its client goes away: the reply is made in any case, and then
+/// dropped.
 async fn post(
     State(endpoint): State<Arc<Endpoint>>,
     Extension(caller): Extension<Arc<Caller>>,
@@ -169,7 +169,7 @@ async fn end(
     respond(reply, endpoint.keep_alive).await
 }
 
-/// Turns away a method of HTTP that means nothing here.
+/// Refuses a method of HTTP that means nothing here.
 async fn other() -> Response {
     let text = "POST a message, GET a session's stream, or DELETE a session".to_owned();
     let mut response = Refused::new(StatusCode::METHOD_NOT_ALLOWED, text).into_response();

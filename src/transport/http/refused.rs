@@ -1,4 +1,4 @@
-//! What is turned away before `mcp` sees it.
+//! Requests that are refused before `mcp` sees them.
 
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
@@ -6,7 +6,7 @@ use axum::response::{IntoResponse, Response};
 use crate::mcp::{Answer, RefusalKind, RpcError};
 use crate::transport::http::respond::json;
 
-/// A request that HTTP turns away.
+/// A request that the transport refuses.
 #[derive(Debug)]
 pub(super) struct Refused {
     pub(super) status: StatusCode,

@@ -1,10 +1,10 @@
-//! The number that an answer goes out under.
+//! The HTTP status of an answer.
 
 use axum::http::StatusCode;
 
 use crate::mcp::{Answer, RefusalKind};
 
-/// The one place where a kind of refusal becomes a number. Without a refusal it is that of success.
+/// The one place where a kind of refusal becomes an HTTP status. Without a refusal it is 200.
 pub(super) fn status(refusal: Option<RefusalKind>) -> StatusCode {
     match refusal {
         None | Some(RefusalKind::InExchange) => StatusCode::OK,

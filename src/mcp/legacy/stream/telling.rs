@@ -54,7 +54,7 @@ impl Announced {
 }
 
 impl Stream {
-    /// Looks at a task that changed. After its end that can only be a task of the client's own that came too late.
+    /// Reads a task that changed. After its end that can only be a task of the client's own that came too late.
     pub(super) async fn rung(&mut self, task: TaskId) -> Result<(), BridgeError> {
         match self.told.get(&task) {
             Some(told) if told.has_ended() => self.cancel_client_tasks(task).await,
@@ -62,7 +62,7 @@ impl Stream {
         }
     }
 
-    /// Tells what changed of a task, and puts its questions.
+    /// Sends what changed of a task, and its questions.
     pub(super) async fn look(&mut self, task: TaskId) -> Result<(), BridgeError> {
         if !self.is_speaking() || self.told.get(&task).is_some_and(Announced::has_ended) {
             return Ok(());

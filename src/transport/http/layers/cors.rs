@@ -18,7 +18,7 @@ const EXPOSED: HeaderValue = HeaderValue::from_static("Mcp-Session-Id, Retry-Aft
 /// How long a browser may remember the answer to a preflight request, s; none does for longer.
 const MAX_AGE: HeaderValue = HeaderValue::from_static("7200");
 
-/// Serves a request, and lets a page of an origin that is served see the answer. Others are turned away further on.
+/// Serves a request, and lets a page of an origin that is served see the answer. Others are refused by a later layer.
 pub(in crate::transport::http) async fn share(
     State(guard): State<Arc<Guard>>,
     request: Request,

@@ -7,7 +7,7 @@ use axum::response::Response;
 use crate::mcp::Stopping;
 use crate::transport::http::refused::busy;
 
-/// Answers in place of what does not come. Whoever waits for a job is answered before that, by `mcp`.
+/// Answers a request that still has no answer. Requests that wait for a job are answered before that, by `mcp`.
 pub(in crate::transport::http) async fn answer_at_the_end(
     State(stopping): State<Stopping>,
     request: Request,
