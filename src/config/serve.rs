@@ -11,7 +11,7 @@ use taskferry_process::telemetry::{LOG_SETTINGS, LogSettings, take_log};
 
 use crate::bridge::Limits;
 use crate::mcp::{Caller, McpSettings};
-use crate::transport::http::{Guard, HttpSettings};
+use crate::transport::http::{Guard, HttpSettings, TrustedProxies};
 
 /// The owner of every task when one user is meant.
 const SINGLE_USER: &str = "local";
@@ -20,7 +20,7 @@ const SINGLE_USER: &str = "local";
 /// gives.
 const DRAIN_TIMEOUT: Duration = Duration::from_secs(7);
 
-const OWN: [Setting; 17] = [
+const OWN: [Setting; 21] = [
     setting(
         "listen",
         "ADDR",
@@ -52,9 +52,29 @@ const OWN: [Setting; 17] = [
         "The largest request body [default: 4MiB]",
     ),
     setting(
+        "body_memory",
+        "SIZE",
+        "What the bodies of all requests on their way may take together [default: 64MiB]",
+    ),
+    setting(
+        "max_connections",
+        "N",
+        "The most connections; 0 for as many as there are files [default: 20000]",
+    ),
+    setting(
         "max_requests",
         "N",
         "The most requests that are open at once, those that wait and event streams included; 0 for no limit [default: 16000]",
+    ),
+    setting(
+        "peer_share",
+        "PERCENT",
+        "How much of max_connections and max_requests one address may have [default: 75]",
+    ),
+    setting(
+        "trusted_proxies",
+        "ADDRESSES",
+        "Addresses or networks of proxies whose X-Forwarded-For says who their clients are, comma-separated [default: none]",
     ),
     setting(
         "queue_cap",
@@ -174,9 +194,20 @@ impl ServeConfig {
                 max_body_bytes: all.take("max_body", 4 << 20, |text| {
                     bytes(text).and_then(within(1 << 10, 1 << 30))
                 }),
-                max_requests: all.take("max_requests", 16_000, |text| {
-                    count(text).and_then(within(0, 1_000_000))
+                body_memory: all.take("body_memory", 64 << 20, |text| {
+                    bytes(text).and_then(within(1 << 20, 1 << 40))
                 }),
+                max_connections: all.take("max_connections", 20_000, at_most_a_million),
+                max_requests: all.take("max_requests", 16_000, at_most_a_million),
+                peer_share: all.take("peer_share", 75, |text| {
+                    let percent = text.parse().map_err(|_not_a_number| WHOLE.to_owned())?;
+                    within(1, 100)(percent)
+                }),
+                trusted_proxies: all.take(
+                    "trusted_proxies",
+                    TrustedProxies::default(),
+                    TrustedProxies::parse,
+                ),
                 keep_alive: take_duration(all, "keep_alive", Duration::from_secs(15)),
                 guard: Guard {
                     hosts: all.take("allowed_hosts", Vec::new(), names),
@@ -259,9 +290,17 @@ fn handle_after(text: &str) -> Result<Option<Duration>, String> {
         .map_err(|rule| format!("{rule}; or must be off"))
 }
 
+const WHOLE: &str = "must be a whole number, 0 or more";
+
 fn count(text: &str) -> Result<u64, String> {
-    text.parse()
-        .map_err(|_not_a_number| "must be a whole number, 0 or more".to_owned())
+    text.parse().map_err(|_not_a_number| WHOLE.to_owned())
+}
+
+/// A number of what may be open at once; 0 stands for no limit.
+fn at_most_a_million(text: &str) -> Result<usize, String> {
+    let most: usize = text.parse().map_err(|_not_a_number| WHOLE.to_owned())?;
+    let most = within(0, 1_000_000)(most)?;
+    Ok(if most == 0 { usize::MAX } else { most })
 }
 
 fn names(text: &str) -> Result<Vec<String>, String> {
@@ -346,6 +385,10 @@ mod tests {
             ("durability", "replicated:0"),
             ("replica_timeout", "1d"),
             ("max_requests", "many"),
+            ("max_connections", "1000001"),
+            ("peer_share", "0"),
+            ("trusted_proxies", "balancer"),
+            ("body_memory", "1KiB"),
         ];
         let refused = config(&flags).unwrap_err();
         assert_eq!(refused.0.len(), flags.len(), "{refused}");

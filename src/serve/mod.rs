@@ -25,12 +25,12 @@ use fitness::Fitness;
 const LAST_WORK: Duration = Duration::from_secs(1);
 
 /// Serves until a stop signal.
-pub(crate) async fn run(config: ServeConfig) -> anyhow::Result<()> {
+pub(crate) async fn run(mut config: ServeConfig) -> anyhow::Result<()> {
     config.log.start().map_err(anyhow::Error::msg)?;
     for warning in config.warnings() {
         tracing::warn!("{warning}");
     }
-    open_files::allow_most(config.http.max_requests);
+    config.http.max_connections = open_files::connections_of(config.http.max_connections);
     let stop = CancellationToken::new();
     let server = Server::bind(config).await?;
     tracing::info!(endpoint = %format!("http://{}/mcp", server.address), "listening");
@@ -135,14 +135,14 @@ impl Server {
         ));
         let (sessions, keep) = (Arc::clone(&mcp), background.clone());
         tracker.spawn(async move { sessions.run(&keep).await });
-        let router = http::router(
+        let served = http::router(
             mcp,
             self.bridge.clone(),
             self.config.http.clone(),
             (tracker.clone(), stopping.clone()),
         );
         // Kept to the end: requests that are dropped with it count as left by their clients.
-        let mut serving = std::pin::pin!(http::serve(self.listener, router, &stop));
+        let mut serving = std::pin::pin!(http::serve(self.listener, served, &stop));
         let timeout = self.config.drain_timeout;
         let drained = drain(serving.as_mut(), &stopping, timeout).await;
         background.cancel();

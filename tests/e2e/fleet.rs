@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
 
+use rustix::process::{Pid, Resource, Rlimit, prlimit};
 use serde_json::{Value, json};
 use taskferry_testing::{Process, TestServer, command, eventually, free_port};
 use tempfile::TempDir;
@@ -46,7 +47,26 @@ impl Replica {
 
     /// Starts one and waits until it listens.
     pub(crate) async fn start_unready(redis_url: &str, more: &[&str]) -> Self {
+        Self::begin(command("taskferry"), redis_url, more).await
+    }
+
+    /// As [`Self::start`], with so many bytes of memory at most.
+    pub(crate) async fn start_within(memory: u64, redis_url: &str, more: &[&str]) -> Self {
         let mut command = command("taskferry");
+        // What is only reserved counts for the limit, too.
+        command.env("MIMALLOC_ARENA_EAGER_COMMIT", "0");
+        let replica = Self::begin(command, redis_url, more).await;
+        let limit = Rlimit {
+            current: Some(memory),
+            maximum: Some(memory),
+        };
+        let pid = Pid::from_raw(replica.process.pid().try_into().unwrap());
+        prlimit(pid, Resource::Data, limit).unwrap();
+        replica.ready().await;
+        replica
+    }
+
+    async fn begin(mut command: Command, redis_url: &str, more: &[&str]) -> Self {
         command
             .args(["serve", "--listen", "127.0.0.1:0", "--redis-url", redis_url])
             .args(patient(more));

@@ -16,6 +16,7 @@ mod stream;
 mod tools;
 
 mod askable;
+mod attacks;
 mod batches;
 mod call_lines;
 mod cancelled;

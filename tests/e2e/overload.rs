@@ -178,7 +178,11 @@ async fn what_is_too_large_is_refused_on_both_sides() {
 
 #[tokio::test]
 async fn requests_beyond_the_limit_are_refused_and_room_comes_back() {
-    let pair = Pair::start(&["--max-requests", "4"], &["--slots", "8"]).await;
+    let pair = Pair::start(
+        &["--max-requests", "4", "--peer-share", "100"],
+        &["--slots", "8"],
+    )
+    .await;
     let (client, folder) = (pair.client(), tempfile::tempdir().unwrap());
     let mut waiting = Vec::new();
     for _ in 0..4 {
@@ -210,7 +214,14 @@ async fn requests_beyond_the_limit_are_refused_and_room_comes_back() {
 /// Whoever leaves while Redis is slow still has its request served, which counts as open until then.
 #[tokio::test]
 async fn clients_who_come_and_go_do_not_get_around_the_limit() {
-    let flags = ["--max-requests", "4", "--redis-timeout", "10s"];
+    let flags = [
+        "--max-requests",
+        "4",
+        "--peer-share",
+        "100",
+        "--redis-timeout",
+        "10s",
+    ];
     let pair = Pair::start(&flags, &["--slots", "2"]).await;
     let client = pair.client();
     pair.redis.pause();

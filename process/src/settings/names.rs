@@ -16,14 +16,18 @@ const BOTH: &[Binary] = &[Binary::FrontEnd, Binary::Worker];
 /// What no binary takes as a setting: the variable of the settings file, and what only tests read.
 const NEITHER: &[Binary] = &[];
 
-const NAMES: [(&str, &[Binary]); 29] = [
+const NAMES: [(&str, &[Binary]); 33] = [
     ("listen", FRONT_END),
     ("allow_unauthenticated", FRONT_END),
     ("allowed_hosts", FRONT_END),
     ("allowed_origins", FRONT_END),
     ("single_user", FRONT_END),
     ("max_body", FRONT_END),
+    ("body_memory", FRONT_END),
+    ("max_connections", FRONT_END),
     ("max_requests", FRONT_END),
+    ("peer_share", FRONT_END),
+    ("trusted_proxies", FRONT_END),
     ("queue_cap", FRONT_END),
     ("owner_cap", FRONT_END),
     ("durability", FRONT_END),

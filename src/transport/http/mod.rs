@@ -1,12 +1,14 @@
 //! HTTP: the routes, what may come in, and how replies go out.
 
 mod body;
+mod budget;
 mod connections;
 mod events;
 mod finish;
 mod health;
 mod layers;
 mod mcp_headers;
+mod peers;
 mod refused;
 mod respond;
 mod status;
@@ -24,11 +26,15 @@ use tokio_util::task::TaskTracker;
 
 use crate::bridge::Bridge;
 use crate::mcp::{Caller, Inbound, Mcp, Stopping};
+use body::BodyLimits;
+use budget::Budget;
 pub(crate) use connections::serve;
+use connections::{ConnectionLimits, Served};
 use finish::Finish;
 use layers::admission::{Admission, Room, admit};
 pub(crate) use layers::guard::Guard;
-use layers::{caller, cors, guard, stopping};
+use layers::{caller, cors, guard, peer, stopping};
+pub(crate) use peers::TrustedProxies;
 use refused::Refused;
 use respond::respond;
 
@@ -37,8 +43,16 @@ use respond::respond;
 pub(crate) struct HttpSettings {
     /// The largest body, bytes.
     pub(crate) max_body_bytes: usize,
-    /// The most requests that are open at once; 0 for no limit.
-    pub(crate) max_requests: u64,
+    /// What all bodies on their way may take together, bytes.
+    pub(crate) body_memory: usize,
+    /// The most connections.
+    pub(crate) max_connections: usize,
+    /// The most requests that are open at once.
+    pub(crate) max_requests: usize,
+    /// How much of either one peer may have, percent.
+    pub(crate) peer_share: usize,
+    /// The proxies that say who their clients are.
+    pub(crate) trusted_proxies: TrustedProxies,
     /// How often a quiet stream says that it is alive.
     pub(crate) keep_alive: Duration,
     /// Which `Host` and `Origin` headers are accepted.
@@ -51,37 +65,58 @@ pub(crate) struct HttpSettings {
 struct Endpoint {
     mcp: Arc<Mcp>,
     bridge: Bridge,
-    max_body_bytes: usize,
+    bodies: BodyLimits,
     keep_alive: Duration,
     /// What outlives its client.
     tracker: TaskTracker,
     stopping: Stopping,
 }
 
-/// The routes of a front end. `tracker` has what outlives its client; `stopping` says that it winds down: it is no longer ready.
+impl HttpSettings {
+    /// What one peer may have of `most`.
+    fn share(&self, most: usize) -> usize {
+        (most / 100)
+            .saturating_mul(self.peer_share)
+            .saturating_add(most % 100 * self.peer_share / 100)
+            .max(1)
+    }
+}
+
+/// What a front end serves. `tracker` has what outlives its client; `stopping` says that it winds down: it is no longer ready.
 pub(crate) fn router(
     mcp: Arc<Mcp>,
     bridge: Bridge,
     settings: HttpSettings,
     (tracker, stopping): (TaskTracker, Stopping),
-) -> Router {
-    let admission = Admission::new(settings.max_requests);
+) -> Served {
+    let most = settings.max_requests;
+    let admission = Admission::new(most, settings.share(most));
+    let limits = ConnectionLimits {
+        most: settings.max_connections,
+        most_of_peer: settings.share(settings.max_connections),
+        trusted: settings.trusted_proxies.clone(),
+    };
+    let memory = Budget::new(settings.body_memory);
     let (guard, caller) = (Arc::new(settings.guard), Arc::new(settings.caller));
     let endpoint = Arc::new(Endpoint {
         mcp,
         bridge,
-        max_body_bytes: settings.max_body_bytes,
+        bodies: BodyLimits {
+            largest: settings.max_body_bytes,
+            memory: memory.clone(),
+        },
         keep_alive: settings.keep_alive,
         tracker,
         stopping: stopping.clone(),
     });
     // Without a handler of its own, HEAD would open a stream as GET does.
     let methods = || get(open).head(other).post(post).delete(end).fallback(other);
-    Router::new()
+    let router = Router::new()
         .route("/mcp", methods())
         // Clients are given addresses with a slash at their end, or add one.
         .route("/mcp/", methods())
         .route_layer((
+            peer::note(settings.trusted_proxies),
             from_fn_with_state(admission, admit),
             from_fn_with_state(stopping, stopping::answer_at_the_end),
             guard::check_host_and_origin(Arc::clone(&guard)),
@@ -92,7 +127,12 @@ pub(crate) fn router(
         .method_not_allowed_fallback(unserved_method)
         .fallback(nowhere)
         .layer((from_fn_with_state(guard, cors::share), guard::one_host()))
-        .with_state(endpoint)
+        .with_state(endpoint);
+    Served {
+        router,
+        memory,
+        limits,
+    }
 }
 
 /// Says where the endpoint is.
@@ -117,7 +157,7 @@ async fn post(
     request: Request,
 ) -> Response {
     let (parts, body) = request.into_parts();
-    let body = match body::take(&parts.headers, body, endpoint.max_body_bytes).await {
+    let body = match body::take(&parts.headers, body, &endpoint.bodies).await {
         Ok(body) => body,
         Err(refused) => return refused.into_response(),
     };
@@ -129,7 +169,7 @@ async fn post(
             caller: &caller,
             facts: &facts,
         };
-        mcp.receive(&inbound, &body).await
+        mcp.receive(&inbound, &body.bytes).await
     };
     let reply = Finish::new(endpoint.tracker.clone(), work).await;
     respond(reply, keep_alive).await

@@ -10,30 +10,50 @@ use crate::transport::http::respond::json;
 #[derive(Debug)]
 pub(super) struct Refused {
     pub(super) status: StatusCode,
-    text: String,
+    pub(super) text: String,
+    /// It may be served a moment later.
+    is_for_now: bool,
 }
 
 impl Refused {
     pub(super) fn new(status: StatusCode, text: String) -> Self {
-        Self { status, text }
+        Self {
+            status,
+            text,
+            is_for_now: false,
+        }
+    }
+
+    /// A request that there is no room for now.
+    pub(super) fn for_now(text: String) -> Self {
+        Self {
+            is_for_now: true,
+            ..Self::new(StatusCode::SERVICE_UNAVAILABLE, text)
+        }
+    }
+
+    /// A request that there is no room for now, as its sender has its share.
+    pub(super) fn share_is_taken(text: String) -> Self {
+        Self {
+            is_for_now: true,
+            ..Self::new(StatusCode::TOO_MANY_REQUESTS, text)
+        }
     }
 }
 
 /// A JSON-RPC error without id.
 impl IntoResponse for Refused {
     fn into_response(self) -> Response {
-        let error = RpcError::invalid_request(self.text);
-        let mut response = json(Answer::error(RefusalKind::Malformed, None, &error));
+        let (kind, error) = if self.is_for_now {
+            (RefusalKind::Unavailable, RpcError::internal(self.text))
+        } else {
+            (RefusalKind::Malformed, RpcError::invalid_request(self.text))
+        };
+        let mut response = json(Answer {
+            retry_after: self.is_for_now.then_some(1),
+            ..Answer::error(kind, None, &error)
+        });
         *response.status_mut() = self.status;
         response
     }
-}
-
-/// The answer of a front end that takes no more for now.
-pub(super) fn busy(text: String) -> Response {
-    let error = RpcError::internal(text);
-    json(Answer {
-        retry_after: Some(1),
-        ..Answer::error(RefusalKind::Unavailable, None, &error)
-    })
 }

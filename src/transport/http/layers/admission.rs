@@ -1,41 +1,115 @@
 //! How many requests may be open at once. One that waits is cheap, but not free, and whoever opens more than a front end
-//! can hold would take it from everyone.
+//! can hold would take it from everyone. So would one peer that fills it: each has at most a share.
 
-use std::sync::Arc;
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use axum::body::Body;
 use axum::extract::{Request, State};
 use axum::middleware::Next;
-use axum::response::Response;
+use axum::response::{IntoResponse as _, Response};
 use http_body_util::BodyExt as _;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
-use crate::transport::http::refused::busy;
+use crate::transport::http::connections::Connected;
+use crate::transport::http::peers::Peer;
+use crate::transport::http::refused::Refused;
 
 /// The requests that may still be opened.
 #[derive(Debug, Clone)]
 pub(in crate::transport::http) struct Admission {
     free: Arc<Semaphore>,
     most: usize,
+    shares: Arc<Shares>,
+}
+
+/// How many requests each peer has open.
+#[derive(Debug)]
+struct Shares {
+    most: usize,
+    taken: Mutex<HashMap<Peer, usize>>,
 }
 
 impl Admission {
-    /// Room for `most` requests; 0 for any number.
-    pub(in crate::transport::http) fn new(most: u64) -> Self {
-        let most = usize::try_from(most)
-            .ok()
-            .filter(|most| *most > 0)
-            .unwrap_or(Semaphore::MAX_PERMITS);
+    /// Room for `most` requests, of which one peer may have `most_of_peer`.
+    pub(in crate::transport::http) fn new(most: usize, most_of_peer: usize) -> Self {
+        let most = most.min(Semaphore::MAX_PERMITS);
         Self {
             free: Arc::new(Semaphore::new(most)),
             most,
+            shares: Arc::new(Shares {
+                most: most_of_peer,
+                taken: Mutex::default(),
+            }),
+        }
+    }
+
+    /// Takes room for one request.
+    fn take(&self, peer: Option<Peer>, connected: Option<Connected>) -> Result<Room, Refused> {
+        let permit = Arc::clone(&self.free).try_acquire_owned().map_err(|_none| {
+            let most = self.most;
+            Refused::for_now(format!(
+                "this server has as many open requests as it may ({most}), its setting max_requests; try again in a moment"
+            ))
+        })?;
+        let share = match peer {
+            Some(peer) => Some(Share::take(&self.shares, peer)?),
+            None => None,
+        };
+        Ok(Room {
+            _held: Arc::new((permit, share, connected)),
+        })
+    }
+}
+
+impl Shares {
+    fn taken(&self) -> MutexGuard<'_, HashMap<Peer, usize>> {
+        self.taken.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// One request of a peer's share, given back when it is dropped.
+#[derive(Debug)]
+struct Share {
+    shares: Arc<Shares>,
+    peer: Peer,
+}
+
+impl Share {
+    fn take(shares: &Arc<Shares>, peer: Peer) -> Result<Self, Refused> {
+        let mut taken = shares.taken();
+        let count = taken.entry(peer).or_default();
+        if *count >= shares.most {
+            let most = shares.most;
+            return Err(Refused::share_is_taken(format!(
+                "your address has as many open requests as one may have here ({most}): the server's settings peer_share and max_requests. If it is the address of a proxy, name it in trusted_proxies"
+            )));
+        }
+        *count += 1;
+        Ok(Self {
+            shares: Arc::clone(shares),
+            peer,
+        })
+    }
+}
+
+impl Drop for Share {
+    fn drop(&mut self) {
+        let mut taken = self.shares.taken();
+        if let Some(count) = taken.get_mut(&self.peer) {
+            *count -= 1;
+            if *count == 0 {
+                taken.remove(&self.peer);
+            }
         }
     }
 }
 
-/// What one request takes of it, given back with the last clone.
+/// What one request takes of it, given back with the last clone; its connection is not idle until then.
 #[derive(Debug, Clone)]
-pub(in crate::transport::http) struct Room(Arc<OwnedSemaphorePermit>);
+pub(in crate::transport::http) struct Room {
+    _held: Arc<(OwnedSemaphorePermit, Option<Share>, Option<Connected>)>,
+}
 
 /// Serves a request if there is room, which it holds until the last of its answer was taken, or its client is gone and
 /// nothing is done for it any more.
@@ -44,19 +118,53 @@ pub(in crate::transport::http) async fn admit(
     mut request: Request,
     next: Next,
 ) -> Response {
-    let Ok(permit) = Arc::clone(&admission.free).try_acquire_owned() else {
-        let most = admission.most;
-        return busy(format!(
-            "this server has as many open requests as it may ({most}), its setting max_requests; try again in a moment"
-        ));
+    let extensions = request.extensions_mut();
+    let peer = extensions.get::<Peer>().copied();
+    let room = match admission.take(peer, extensions.remove::<Connected>()) {
+        Ok(room) => room,
+        Err(refused) => return refused.into_response(),
     };
-    let room = Room(Arc::new(permit));
-    request.extensions_mut().insert(room.clone());
+    extensions.insert(room.clone());
     let response = next.run(request).await;
     response.map(|body| {
         // The body keeps its room as long as it lives.
         Body::new(body.inspect_frame(move |_frame| {
-            let _held = &room.0;
+            let _held = &room;
         }))
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::IpAddr;
+
+    use axum::http::StatusCode;
+
+    use super::*;
+
+    #[test]
+    fn one_peer_leaves_room_for_others() {
+        let admission = Admission::new(3, 2);
+        let peer = |last: u8| Some(Peer::from(IpAddr::from([192, 0, 2, last])));
+        let first = admission.take(peer(1), None).unwrap();
+        let _second = admission.take(peer(1), None).unwrap();
+        let refused = admission.take(peer(1), None).unwrap_err();
+        assert_eq!(refused.status, StatusCode::TOO_MANY_REQUESTS);
+        let _other = admission.take(peer(2), None).unwrap();
+        let refused = admission.take(peer(3), None).unwrap_err();
+        assert_eq!(refused.status, StatusCode::SERVICE_UNAVAILABLE);
+        drop(first);
+        assert!(admission.take(peer(1), None).is_ok());
+    }
+
+    #[test]
+    fn what_was_refused_holds_nothing() {
+        let admission = Admission::new(1, 1);
+        let peer = |last: u8| Some(Peer::from(IpAddr::from([192, 0, 2, last])));
+        let first = admission.take(peer(1), None).unwrap();
+        assert!(admission.take(peer(2), None).is_err());
+        drop(first);
+        assert!(admission.take(peer(2), None).is_ok());
+        assert!(admission.shares.taken().is_empty());
+    }
 }

@@ -1,5 +1,5 @@
 //! What every request passes on its way in, from the outside: pages of other origins see their answers (`cors`), a request names
-//! one host (`guard`); and at the endpoint of MCP also: there is room for it (`admission`), the server does not stop
+//! one host (`guard`); and at the endpoint of MCP also: who sent it is noted (`peer`), there is room for it (`admission`), the server does not stop
 //! (`stopping`), it may come from where it comes (`guard`), and who calls is known (`caller`).
 
 pub(super) mod admission;
@@ -7,4 +7,5 @@ pub(super) mod caller;
 mod check;
 pub(super) mod cors;
 pub(super) mod guard;
+pub(super) mod peer;
 pub(super) mod stopping;

@@ -2,10 +2,10 @@
 
 use axum::extract::{Request, State};
 use axum::middleware::Next;
-use axum::response::Response;
+use axum::response::{IntoResponse as _, Response};
 
 use crate::mcp::Stopping;
-use crate::transport::http::refused::busy;
+use crate::transport::http::refused::Refused;
 
 /// Answers a request that still has no answer. Requests that wait for a job are answered before that, by `mcp`.
 pub(in crate::transport::http) async fn answer_at_the_end(
@@ -22,7 +22,7 @@ pub(in crate::transport::http) async fn answer_at_the_end(
         response = next.run(request) => response,
         () = over => {
             let text = "this server stops before it could answer; send the request again in a moment. If it was a call, it may have been queued";
-            busy(text.to_owned())
+            Refused::for_now(text.to_owned()).into_response()
         }
     }
 }

@@ -1,0 +1,416 @@
+//! Connections: how they are accepted, how long a client may be silent on one, and how they end.
+
+mod census;
+mod pace;
+mod paced;
+mod turned_away;
+
+use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::Router;
+use axum::extract::Request;
+use hyper::body::Incoming;
+use hyper::server::conn::http1;
+use hyper::service::service_fn;
+use hyper_util::rt::TokioIo;
+use rustix::net::sockopt;
+use tokio::net::{TcpListener, TcpStream};
+use tokio::task::JoinSet;
+use tokio::time::MissedTickBehavior;
+use tokio_util::sync::CancellationToken;
+use tower::Service as _;
+
+use crate::transport::http::budget::Budget;
+use crate::transport::http::peers::TrustedProxies;
+use census::{Census, Counted};
+use pace::{Pace, Patience};
+use paced::Paced;
+use turned_away::TurnAway;
+
+/// A client that acknowledges nothing for so long counts as gone, though it never closed its connection.
+const SILENT_PEER: Duration = Duration::from_secs(60);
+/// The largest head of a request, bytes.
+const LARGEST_HEAD: usize = 64 << 10;
+/// Between two tries to accept while the machine has no room for a connection.
+const ACCEPT_AGAIN: Duration = Duration::from_secs(1);
+/// How often it is looked whether clients go on with what they began.
+const SWEEP: Duration = Duration::from_secs(1);
+/// A connection that was idle has so long to end in good order.
+const GOOD_ORDER: Duration = Duration::from_secs(1);
+
+/// How many connections there may be.
+#[derive(Debug, Clone)]
+pub(crate) struct ConnectionLimits {
+    /// In all.
+    pub(crate) most: usize,
+    /// Of one peer.
+    pub(crate) most_of_peer: usize,
+    /// The proxies whose connections are their clients'.
+    pub(crate) trusted: TrustedProxies,
+}
+
+/// Where a request comes from. Found among its extensions.
+#[derive(Debug)]
+pub(super) struct Connected {
+    /// The address at the other end of its connection.
+    pub(super) address: IpAddr,
+    pace: Arc<Pace>,
+}
+
+impl Clone for Connected {
+    fn clone(&self) -> Self {
+        self.pace.request_goes_on();
+        Self {
+            address: self.address,
+            pace: Arc::clone(&self.pace),
+        }
+    }
+}
+
+/// The connection counts as idle once nobody holds the request any more.
+impl Drop for Connected {
+    fn drop(&mut self) {
+        self.pace.request_ends();
+    }
+}
+
+/// What is served, and to whom. Cheap to clone.
+#[derive(Clone)]
+pub(crate) struct Served {
+    pub(super) router: Router,
+    /// The memory for requests that come in.
+    pub(super) memory: Budget,
+    pub(super) limits: ConnectionLimits,
+}
+
+/// Serves connections until `stop`, then lets their requests end. Whoever waits no longer drops this, and with it them.
+pub(crate) async fn serve(listener: TcpListener, served: Served, stop: &CancellationToken) {
+    serve_with(listener, served, stop, &Patience::default()).await;
+}
+
+async fn serve_with(
+    listener: TcpListener,
+    served: Served,
+    stop: &CancellationToken,
+    patience: &Patience,
+) {
+    let limits = &served.limits;
+    let census = Census::new(limits.most, limits.most_of_peer, limits.trusted.clone());
+    let (census, turn_away) = (Arc::new(census), TurnAway::default());
+    let mut open = JoinSet::new();
+    let mut sweeps = tokio::time::interval(SWEEP.min(patience.head / 4));
+    sweeps.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    loop {
+        let accepted = tokio::select! {
+            () = stop.cancelled() => break,
+            Some(_ended) = open.join_next() => continue,
+            _ = sweeps.tick() => {
+                census.sweep(patience);
+                continue;
+            }
+            accepted = listener.accept() => accepted,
+        };
+        match accepted {
+            Ok((connection, from)) => match census.enter(from.ip()) {
+                Ok(counted) => {
+                    prepare(&connection);
+                    let carried = carry(connection, from, counted, served.clone(), stop.clone());
+                    open.spawn(carried);
+                }
+                Err(why) => {
+                    tracing::debug!(peer = %from, ?why, "a connection is turned away");
+                    if let Some(told) = turn_away.tell(connection, why) {
+                        open.spawn(told);
+                    }
+                }
+            },
+            Err(error) if is_of_one_client(&error) => {}
+            Err(error) => {
+                tracing::error!(%error, "no connection can be accepted; trying again");
+                tokio::select! {
+                    () = stop.cancelled() => break,
+                    () = tokio::time::sleep(ACCEPT_AGAIN) => {}
+                }
+            }
+        }
+    }
+    drop(listener);
+    while open.join_next().await.is_some() {}
+}
+
+/// Small writes must not wait for the acknowledgement of the last one: an event is worth a packet. And a client that vanished
+/// must be noticed, whether it is waited for or written to.
+fn prepare(connection: &TcpStream) {
+    let prepared = connection.set_nodelay(true).and_then(|()| {
+        sockopt::set_socket_keepalive(connection, true)?;
+        sockopt::set_tcp_keepidle(connection, SILENT_PEER / 2)?;
+        sockopt::set_tcp_keepintvl(connection, SILENT_PEER / 5)?;
+        // Only Linux also bounds how long what was written may stay unacknowledged.
+        #[cfg(target_os = "linux")]
+        sockopt::set_tcp_user_timeout(connection, millis(SILENT_PEER))?;
+        Ok(())
+    });
+    if let Err(error) = prepared {
+        tracing::debug!(%error, "a connection could not be set up");
+    }
+}
+
+#[cfg(target_os = "linux")]
+fn millis(duration: Duration) -> u32 {
+    u32::try_from(duration.as_millis()).unwrap_or(u32::MAX)
+}
+
+async fn carry(
+    connection: TcpStream,
+    from: SocketAddr,
+    counted: Counted,
+    served: Served,
+    stop: CancellationToken,
+) {
+    let Served { router, memory, .. } = served;
+    let pace = &counted.pace;
+    let handle = |mut request: Request<Incoming>| {
+        pace.request_begins();
+        request.extensions_mut().insert(Connected {
+            address: from.ip(),
+            pace: Arc::clone(pace),
+        });
+        router.clone().call(request)
+    };
+    let connection = Paced::new(connection, Arc::clone(pace), memory.charge());
+    let mut serving = std::pin::pin!(
+        http1::Builder::new()
+            .max_buf_size(LARGEST_HEAD)
+            .header_read_timeout(None)
+            .serve_connection(TokioIo::new(connection), service_fn(handle))
+    );
+    let mut is_stopping = false;
+    let ended = loop {
+        tokio::select! {
+            ended = serving.as_mut() => break ended,
+            () = stop.cancelled(), if !is_stopping => {
+                is_stopping = true;
+                serving.as_mut().graceful_shutdown();
+            }
+            at_once = pace.ending() => {
+                if at_once {
+                    return;
+                }
+                serving.as_mut().graceful_shutdown();
+                match tokio::time::timeout(GOOD_ORDER, serving.as_mut()).await {
+                    Ok(ended) => break ended,
+                    Err(_still_open) if pace.is_serving() => {}
+                    Err(_still_open) => return,
+                }
+            }
+        }
+    };
+    if let Err(error) = ended {
+        tracing::debug!(%error, "a connection ended");
+    }
+}
+
+/// Whether a failed accept says nothing about the next.
+fn is_of_one_client(error: &std::io::Error) -> bool {
+    use std::io::ErrorKind::{ConnectionAborted, ConnectionRefused, ConnectionReset};
+    matches!(
+        error.kind(),
+        ConnectionAborted | ConnectionRefused | ConnectionReset
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Instant;
+
+    use axum::routing::get;
+    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+
+    use super::*;
+
+    const REQUEST: &[u8] = b"GET / HTTP/1.1\r\nhost: localhost\r\n\r\n";
+
+    async fn pair() -> (TcpStream, TcpStream) {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let client = TcpStream::connect(listener.local_addr().unwrap());
+        let (client, accepted) = tokio::join!(client, listener.accept());
+        (client.unwrap(), accepted.unwrap().0)
+    }
+
+    /// Serves `here` to as many as there may be, of whom one peer may be all.
+    fn served(most: usize) -> Served {
+        Served {
+            router: Router::new().route("/", get(|| async { "here" })),
+            memory: Budget::new(64 << 10),
+            limits: ConnectionLimits {
+                most,
+                most_of_peer: most,
+                trusted: TrustedProxies::default(),
+            },
+        }
+    }
+
+    const SHORT: Patience = Patience {
+        head: Duration::from_millis(100),
+        idle: Duration::from_millis(300),
+        reader: Duration::from_millis(200),
+        least_rate: 16 << 10,
+    };
+
+    /// Serves, and hands its address to a client.
+    async fn with_server<T>(served: Served, client: impl AsyncFnOnce(SocketAddr) -> T) -> T {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let stop = CancellationToken::new();
+        let client = async {
+            let outcome = client(address).await;
+            stop.cancel();
+            outcome
+        };
+        tokio::join!(serve_with(listener, served, &stop, &SHORT), client).1
+    }
+
+    async fn answer(client: &mut TcpStream) -> String {
+        let mut answer = String::new();
+        client.read_to_string(&mut answer).await.unwrap();
+        answer
+    }
+
+    #[tokio::test]
+    async fn a_client_that_vanished_is_noticed() {
+        let (_client, connection) = pair().await;
+        prepare(&connection);
+        assert!(connection.nodelay().unwrap());
+        assert!(sockopt::socket_keepalive(&connection).unwrap());
+        assert_eq!(sockopt::tcp_keepidle(&connection).unwrap(), SILENT_PEER / 2);
+        #[cfg(target_os = "linux")]
+        assert_eq!(
+            sockopt::tcp_user_timeout(&connection).unwrap(),
+            millis(SILENT_PEER)
+        );
+    }
+
+    #[tokio::test]
+    async fn a_connection_without_a_request_is_closed() {
+        with_server(served(9), async |address| {
+            for sent in [&b""[..], b"GET / HT", REQUEST] {
+                let mut client = TcpStream::connect(address).await.unwrap();
+                let begun = Instant::now();
+                client.write_all(sent).await.unwrap();
+                let answer = answer(&mut client).await;
+                assert_eq!(answer.ends_with("here"), sent == REQUEST, "{answer}");
+                let least = if sent == REQUEST {
+                    SHORT.idle
+                } else {
+                    SHORT.head
+                };
+                assert!(begun.elapsed() >= least, "{:?}", begun.elapsed());
+            }
+        })
+        .await;
+    }
+
+    #[tokio::test]
+    async fn a_head_in_small_pieces_does_not_hold_a_connection() {
+        with_server(served(9), async |address| {
+            let mut client = TcpStream::connect(address).await.unwrap();
+            client.write_all(b"GET / HTTP/1.1\r\n").await.unwrap();
+            let begun = Instant::now();
+            while client.write_all(b"x: y\r\n").await.is_ok() {
+                assert!(begun.elapsed() < Duration::from_secs(20), "it is held");
+                tokio::time::sleep(Duration::from_millis(10)).await;
+            }
+        })
+        .await;
+    }
+
+    #[tokio::test]
+    async fn a_head_of_more_than_64_kib_is_refused() {
+        with_server(served(9), async |address| {
+            let mut client = TcpStream::connect(address).await.unwrap();
+            let large = format!("GET / HTTP/1.1\r\nx: {}\r\n", "y".repeat(LARGEST_HEAD));
+            let (mut read, mut write) = client.split();
+            let mut answer = vec![0; 64];
+            let (_sent, taken) =
+                tokio::join!(write.write_all(large.as_bytes()), read.read(&mut answer));
+            let answer = String::from_utf8_lossy(&answer[..taken.unwrap_or(0)]).into_owned();
+            assert!(
+                answer.starts_with("HTTP/1.1 431") || answer.is_empty(),
+                "{answer}"
+            );
+        })
+        .await;
+    }
+
+    /// The rest of the memory for requests is enough for the second.
+    #[tokio::test]
+    async fn large_heads_take_no_more_memory_than_there_is_for_them() {
+        let served = Served {
+            memory: Budget::new(16 << 10),
+            ..served(9)
+        };
+        with_server(served, async |address| {
+            let mut first = TcpStream::connect(address).await.unwrap();
+            let large = format!(
+                "GET / HTTP/1.1\r\nhost: localhost\r\nx: {}",
+                "y".repeat(40 << 10)
+            );
+            let _sent = first.write_all(large.as_bytes()).await;
+            assert_eq!(answer(&mut first).await, "", "it is closed");
+            let mut second = TcpStream::connect(address).await.unwrap();
+            let small = "GET / HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n";
+            second.write_all(small.as_bytes()).await.unwrap();
+            assert!(answer(&mut second).await.ends_with("here"));
+        })
+        .await;
+    }
+
+    #[tokio::test]
+    async fn a_client_that_does_not_read_is_cut_off() {
+        let large = axum::body::Bytes::from(vec![b'x'; 32 << 20]);
+        let router = Router::new().route("/", get(move || async move { large }));
+        let served = Served {
+            router,
+            ..served(9)
+        };
+        with_server(served, async |address| {
+            let mut client = TcpStream::connect(address).await.unwrap();
+            client.write_all(REQUEST).await.unwrap();
+            tokio::time::sleep(SHORT.reader * 5).await;
+            let mut came = Vec::new();
+            let _cut = client.read_to_end(&mut came).await;
+            assert!(came.len() < 32 << 20, "{}", came.len());
+        })
+        .await;
+    }
+
+    #[tokio::test]
+    async fn who_is_turned_away_learns_why() {
+        with_server(served(1), async |address| {
+            let _first = TcpStream::connect(address).await.unwrap();
+            let mut second = TcpStream::connect(address).await.unwrap();
+            second.write_all(REQUEST).await.unwrap();
+            let answer = answer(&mut second).await;
+            assert!(answer.starts_with("HTTP/1.1 429 Too Many"), "{answer}");
+            assert!(answer.contains("retry-after: 1\r\n"), "{answer}");
+            assert!(answer.contains("trusted_proxies"), "{answer}");
+        })
+        .await;
+    }
+
+    #[tokio::test]
+    async fn a_stop_ends_idle_connections_and_is_waited_for() {
+        let mut client = with_server(served(9), async |address| {
+            let mut client = TcpStream::connect(address).await.unwrap();
+            client.write_all(REQUEST).await.unwrap();
+            let mut answer = [0; 15];
+            client.read_exact(&mut answer).await.unwrap();
+            assert_eq!(&answer, b"HTTP/1.1 200 OK");
+            client
+        })
+        .await;
+        client.read_to_end(&mut Vec::new()).await.unwrap();
+    }
+}

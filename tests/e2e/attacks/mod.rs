@@ -1,0 +1,109 @@
+//! What one caller does to take the service from others: they are served all the same, and the front end stays within the
+//! memory that it is given.
+
+mod connections;
+
+use std::net::SocketAddr;
+use std::time::{Duration, Instant};
+
+use serde_json::json;
+use taskferry_testing::{TestServer, eventually};
+use tokio::net::{TcpSocket, TcpStream};
+use tokio::runtime::Builder;
+
+use crate::client::{Modern, is_up};
+use crate::fleet::Replica;
+use crate::tools::register;
+
+/// How much memory a front end may have, bytes.
+const MEMORY: u64 = 512 << 20;
+/// How long a poll of another caller may take, but for one in a hundred.
+const IN_TIME: Duration = Duration::from_secs(1);
+/// So many polls at least are judged.
+const POLLS: usize = 100;
+/// Between two polls.
+const PAUSE: Duration = Duration::from_millis(10);
+/// How long something may take to happen on a slow machine.
+const SOON: Duration = Duration::from_secs(30);
+
+/// A front end with little memory, and a caller with a task there.
+struct Attacked {
+    server: TestServer,
+    replica: Replica,
+    other: Modern,
+    task: String,
+}
+
+impl Attacked {
+    async fn start(flags: &[&str]) -> Self {
+        let server = TestServer::start().await;
+        let replica = Replica::start_within(MEMORY, &server.url(), flags).await;
+        register(&server, "slow", &json!({ "type": "object" })).await;
+        replica.lists("slow").await;
+        let other = Modern::with_tasks(&replica.endpoint);
+        let task = other.start("slow", json!({})).await;
+        Self {
+            server,
+            replica,
+            other,
+            task,
+        }
+    }
+
+    fn address(&self) -> SocketAddr {
+        let origin = self.replica.origin.trim_start_matches("http://");
+        origin.parse().unwrap()
+    }
+
+    /// Polls, each time over a new connection, until the attack has done all that it does; what it returns is held as long as
+    /// there are too few polls to judge by. None fails, and they are fast enough.
+    async fn beside<T: Send + 'static>(
+        &self,
+        attack: impl AsyncFnOnce() -> T + Send + 'static,
+    ) -> T {
+        // On a thread of its own: what the attacker is busy with must not look like an answer that is late.
+        let attack = tokio::task::spawn_blocking(move || {
+            let runtime = Builder::new_current_thread().enable_all().build().unwrap();
+            runtime.block_on(attack())
+        });
+        let mut attack = std::pin::pin!(attack);
+        let (mut took, mut outcome) = (Vec::new(), None);
+        while outcome.is_none() || took.len() < POLLS {
+            let poll = async {
+                let begun = Instant::now();
+                let task = self.other.task(&self.task).await;
+                assert_eq!(task["status"], "working", "{task}");
+                took.push(begun.elapsed());
+                tokio::time::sleep(PAUSE).await;
+            };
+            tokio::select! {
+                done = &mut attack, if outcome.is_none() => outcome = Some(done.unwrap()),
+                () = poll => {}
+            }
+        }
+        took.sort_unstable();
+        let p99 = took[took.len() * 99 / 100];
+        #[expect(clippy::print_stdout, reason = "what was measured")]
+        {
+            println!("{} polls beside the attack, p99 {p99:?}", took.len());
+        }
+        assert!(p99 < IN_TIME, "of {} polls: {p99:?}", took.len());
+        outcome.unwrap()
+    }
+
+    /// Nothing is left of the attack, and all is well.
+    async fn check_after(self) {
+        let url = format!("{}/readyz", self.replica.origin);
+        eventually(SOON, "it is ready", async || is_up(&url).await).await;
+        let cancel = json!({ "taskId": self.task });
+        self.other.request("tasks/cancel", cancel).await.result();
+        drop(self.server);
+    }
+}
+
+/// A connection from another address of this machine.
+async fn from(last: u8, to: SocketAddr) -> std::io::Result<TcpStream> {
+    let socket = TcpSocket::new_v4()?;
+    socket.bind(SocketAddr::from(([127, 0, 0, last], 0)))?;
+    socket.connect(to).await
+}
