@@ -46,7 +46,7 @@ mod tests {
     }
 
     #[test]
-    fn arguments_that_do_not_fit_are_told_with_tool_and_place() {
+    fn arguments_that_do_not_fit_are_reported_with_tool_and_place() {
         let tool = tool(
             r#"{"type":"object","properties":{"month":{"enum":["May"]},"n":{"type":"integer"}},"required":["month"],"additionalProperties":false}"#,
         )

@@ -176,7 +176,7 @@ impl Watch {
                 let _bell_or_fallback = tokio::time::timeout(patience, bell.changed()).await;
             }
             let seen = if with_outcome {
-                self.look().await
+                self.read_now().await
             } else {
                 self.owned(self.waiters.store.view(self.id).await).await
             };
@@ -191,7 +191,7 @@ impl Watch {
     }
 
     /// The state now. `None` if the store does not answer at the moment.
-    pub(crate) async fn look(&self) -> Result<Option<TaskView>, BridgeError> {
+    pub(crate) async fn read_now(&self) -> Result<Option<TaskView>, BridgeError> {
         self.owned(self.waiters.store.view_with_outcome(self.id).await)
             .await
     }

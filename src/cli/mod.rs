@@ -55,14 +55,14 @@ pub(crate) async fn run() -> ExitCode {
         Ok(true) => ExitCode::SUCCESS,
         Ok(false) => ExitCode::FAILURE,
         Err(error) => {
-            output::say(&format!("taskferry: {}", told(&error)));
+            output::say(&format!("taskferry: {}", message_of(&error)));
             ExitCode::FAILURE
         }
     }
 }
 
 /// An error with its causes, each said once: some say their cause themselves, as all of the contract do.
-fn told(error: &anyhow::Error) -> String {
+fn message_of(error: &anyhow::Error) -> String {
     let mut told = String::new();
     for cause in error.chain() {
         let of_contract = cause.downcast_ref::<taskferry_contract::Error>();

@@ -115,7 +115,7 @@ impl Mcp {
             ),
             (Era::Legacy, message) => self.legacy.message(inbound, message).await,
         };
-        reply.told_by(line)
+        reply.with_log_line(line)
     }
 
     /// Opens the stream of a legacy session, for what belongs to no request; or goes on with that of a request.

@@ -38,7 +38,7 @@ impl Fitness {
         loop {
             let found = tokio::select! {
                 () = stop.cancelled() => return,
-                found = look(bridge, level, fit) => found,
+                found = check(bridge, level, fit) => found,
             };
             match found {
                 Found::Fit if fit => {}
@@ -75,7 +75,7 @@ impl Fitness {
 }
 
 /// All of it at first; the contract's version alone once Redis was found fit.
-async fn look(bridge: &Bridge, level: Durability, fit: bool) -> Found {
+async fn check(bridge: &Bridge, level: Durability, fit: bool) -> Found {
     if fit {
         bridge.server().agree().await
     } else {

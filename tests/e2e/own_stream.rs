@@ -304,8 +304,12 @@ async fn what_could_not_be_told_while_redis_failed_is_told_afterwards() {
     take_steps(folder.path(), 1..=4);
     job_has(&fleet, "status", "completed").await;
     let process = &mut fleet.replicas[0].process;
-    process.wait_for_line(SOON, "could not look").await;
-    process.wait_for_line(SOON, "could not look").await;
+    process
+        .wait_for_line(SOON, "could not read its tasks")
+        .await;
+    process
+        .wait_for_line(SOON, "could not read its tasks")
+        .await;
     may_read_logs(&fleet, true).await;
     told.until(&mut own, &id, Told::is_over).await;
     assert_eq!(told.lines, ["step 1", "step 2", "step 3"]);

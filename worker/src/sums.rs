@@ -284,7 +284,7 @@ mod tests {
     }
 
     #[test]
-    fn output_that_can_never_be_stored_is_refused_and_such_that_may_not_is_told() {
+    fn output_that_can_never_be_stored_is_refused_and_such_that_may_not_is_reported() {
         for (max_output, mode, refuses, warns) in [
             (16 * MIB, OutputMode::Result, false, false),
             (16 * MIB + 1, OutputMode::Result, true, false),

@@ -141,7 +141,7 @@ mod tests {
     }
 
     #[test]
-    fn writes_that_failed_are_told() {
+    fn writes_that_failed_are_reported() {
         let info =
             Info::parse("aof_enabled:1\naof_last_write_status:err\nrdb_last_bgsave_status:err");
         let verdicts: Vec<Verdict> = trouble(&info).iter().map(|found| found.verdict).collect();

@@ -219,7 +219,7 @@ mod tests {
     }
 
     #[test]
-    fn half_a_surrogate_pair_is_told_with_its_place() {
+    fn half_a_surrogate_pair_is_reported_with_its_place() {
         for (json, escape, place) in [
             (r#""\ud83d""#, r"\ud83d", ""),
             (r#"{"a":[0,{"b":"x\uDE00"}]}"#, r"\uDE00", " at a/1/b"),
@@ -236,7 +236,7 @@ mod tests {
     }
 
     #[test]
-    fn nesting_without_end_is_told_with_its_place() {
+    fn nesting_without_end_is_reported_with_its_place() {
         let deep = format!(r#"{{"a":0,"result":{}"#, "[".repeat(1_000_000));
         let told = told(&deep);
         assert!(
@@ -250,7 +250,7 @@ mod tests {
     }
 
     #[test]
-    fn a_number_without_bounds_is_told_with_its_place() {
+    fn a_number_without_bounds_is_reported_with_its_place() {
         for number in ["1e309", "-1e999", &"9".repeat(400)] {
             let told = told(&format!(r#"{{"n":[{number}]}}"#));
             assert!(

@@ -88,7 +88,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_was_told_reads_back() {
+    fn a_cursor_reads_back() {
         for (progress, line) in [(None, None), (Some("0.5"), None), (Some("3"), Some("17-0"))] {
             let [progress, line] = [progress, line].map(|told: Option<&str>| told.map(Into::into));
             let told = DeliveryCursor { progress, line };

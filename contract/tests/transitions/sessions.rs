@@ -170,7 +170,7 @@ async fn a_session_forgets_tasks_that_expired_and_those_it_is_done_with() {
         line: Some("17-0".to_owned()),
     };
     for (task, until_ms) in [(ended, now + 60_000), (live, now + 90_000)] {
-        let note = rig.store.note_session_told(id, task, &told, until_ms);
+        let note = rig.store.note_delivery_cursor(id, task, &told, until_ms);
         note.await.unwrap();
         assert!(rig.store.has_session_task(id, task).await.unwrap());
     }
@@ -183,9 +183,9 @@ async fn a_session_forgets_tasks_that_expired_and_those_it_is_done_with() {
     rig.store.forget_session_tasks(id, &over).await.unwrap();
     assert!(!rig.store.has_session_task(id, ended).await.unwrap());
     assert_eq!(rig.store.session_tasks(id, 10).await.unwrap(), [live]);
-    let known = rig.store.session_told(id, now).await.unwrap();
+    let known = rig.store.delivery_cursors(id, now).await.unwrap();
     assert_eq!(known, [(live, told)].into());
-    let none = rig.store.session_told(id, now + 90_000).await.unwrap();
+    let none = rig.store.delivery_cursors(id, now + 90_000).await.unwrap();
     assert!(none.is_empty(), "it expired");
     assert_eq!(
         rig.raw::<i64>("EXISTS", rig.store.keys().session_told(id))

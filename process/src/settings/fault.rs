@@ -22,7 +22,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_place_is_told_and_the_line_is_not() {
+    fn the_place_is_reported_and_the_line_is_not() {
         for (text, place) in [
             ("a = 1\nurl = \"redis://:hunter2@x\" y\n", "line 2, column "),
             ("url = 'hunter2", "line 1, column "),

@@ -322,7 +322,7 @@ mod tests {
     }
 
     #[test]
-    fn every_problem_is_told_at_once_with_its_name() {
+    fn every_problem_is_reported_at_once_with_its_name() {
         let mut all = settings();
         all.add_file(Path::new("a.toml"), "redis_prefx = 'x'\nredis_shards = 0");
         all.add_environment(variables(&[

@@ -18,7 +18,7 @@ const TASKS_READ: usize = 1000;
 
 /// Up to where progress and log of its tasks were delivered to the client of a session.
 #[derive(Debug)]
-pub(crate) struct ToldSoFar {
+pub(crate) struct DeliveredSoFar {
     /// When this was read, ms since the epoch.
     pub(crate) at_ms: i64,
     /// Of each task of which something was delivered.
@@ -66,23 +66,23 @@ impl SessionStreams {
     }
 
     /// Up to where progress and log of its tasks were delivered to the session's client.
-    pub(crate) async fn told(&self, id: SessionId) -> Result<ToldSoFar, BridgeError> {
+    pub(crate) async fn delivered(&self, id: SessionId) -> Result<DeliveredSoFar, BridgeError> {
         let at_ms = i64::try_from(self.store.now_ms().await?).unwrap_or(i64::MAX);
-        Ok(ToldSoFar {
+        Ok(DeliveredSoFar {
             at_ms,
-            of: self.store.session_told(id, at_ms).await?,
+            of: self.store.delivery_cursors(id, at_ms).await?,
         })
     }
 
     /// Notes up to where progress and log of a task were delivered to the session's client.
-    pub(crate) async fn note_told(
+    pub(crate) async fn note_delivered(
         &self,
         id: SessionId,
         view: &TaskView,
         told: &DeliveryCursor,
     ) -> Result<(), BridgeError> {
         let until_ms = view.created_ms.saturating_add(view.ttl_ms);
-        let note = self.store.note_session_told(id, view.id, told, until_ms);
+        let note = self.store.note_delivery_cursor(id, view.id, told, until_ms);
         Ok(note.await?)
     }
 

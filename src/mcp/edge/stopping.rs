@@ -17,7 +17,7 @@ pub(crate) struct Stopping {
 
 impl Stopping {
     /// How long the store may take to read the job that a request waits for, and then a client to take an event.
-    pub(crate) const LAST_LOOK: Duration = Duration::from_millis(600);
+    pub(crate) const LAST_READ: Duration = Duration::from_millis(600);
     pub(crate) const LAST_EVENT: Duration = Duration::from_millis(100);
     /// After this a transport answers requests that still have no answer.
     pub(crate) const LAST_MOMENT: Duration = Duration::from_millis(800);
@@ -26,7 +26,7 @@ impl Stopping {
 }
 
 const _: () = {
-    let looked = Stopping::LAST_LOOK.as_millis() + Stopping::LAST_EVENT.as_millis();
-    assert!(looked < Stopping::LAST_MOMENT.as_millis());
+    let read = Stopping::LAST_READ.as_millis() + Stopping::LAST_EVENT.as_millis();
+    assert!(read < Stopping::LAST_MOMENT.as_millis());
     assert!(Stopping::LAST_MOMENT.as_millis() < Stopping::LAST_ANSWERS.as_millis());
 };

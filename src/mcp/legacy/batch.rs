@@ -90,7 +90,7 @@ impl Batch<'_> {
                     };
                     methods::request(&exchange).await
                 };
-                match reply.told_by(line) {
+                match reply.with_log_line(line) {
                     Reply::Json(answer) => served.answers.push(answer),
                     Reply::Soon { rest, line, .. } | Reply::Stream { rest, line, .. } => {
                         served.open.push((rest, line));
@@ -142,7 +142,7 @@ async fn forward((mut open, line): (mpsc::Receiver<Event>, CallLine), events: mp
         };
         let says = match says {
             Says::Nothing => continue,
-            Says::Last(answer) => Says::One(answer.told_by(line.take().unwrap_or_default())),
+            Says::Last(answer) => Says::One(answer.with_log_line(line.take().unwrap_or_default())),
             says => says,
         };
         if events.send(Event { id: None, says }).await.is_err() {

@@ -121,7 +121,7 @@ pub(super) async fn made(
 }
 
 /// Stores what a client reports of its task when it is polled.
-pub(super) async fn told(
+pub(super) async fn note_poll_response(
     bridge: &Bridge,
     addressee: Addressee<'_>,
     about: About,

@@ -124,7 +124,7 @@ impl Delivery for SessionDelivery {
         let _this_job = self.sender.due().await;
     }
 
-    fn looked_at(&mut self, job: TaskId) {
+    fn clear_due(&mut self, job: TaskId) {
         self.sender.pause_polls(job);
     }
 

@@ -29,7 +29,9 @@ pub(super) async fn take(
         session: session.id,
     };
     let taken = match (about, response.outcome) {
-        (Some(about), outcome) => client_task::told(bridge, addressee, about, outcome).await,
+        (Some(about), outcome) => {
+            client_task::note_poll_response(bridge, addressee, about, outcome).await
+        }
         (None, Ok(result)) => answer(bridge, addressee, session, result).await,
         (None, Err(error)) => {
             let error = format!("{{\"error\":{}}}", error.get());

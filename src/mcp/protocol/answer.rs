@@ -77,7 +77,7 @@ impl Answer {
     }
 
     /// Writes `line` to the log once the answer is [sent](Self::sent).
-    pub(crate) fn told_by(self, line: CallLine) -> Self {
+    pub(crate) fn with_log_line(self, line: CallLine) -> Self {
         Self { line, ..self }
     }
 

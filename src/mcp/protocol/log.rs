@@ -70,7 +70,7 @@ impl LogTeller {
     }
 
     /// The place of the line that was sent last.
-    pub(crate) fn told(&self) -> Option<&str> {
+    pub(crate) fn last_sent(&self) -> Option<&str> {
         self.told.as_deref()
     }
 

@@ -81,7 +81,7 @@ impl ProgressTeller {
     }
 
     /// What was sent last.
-    pub(crate) fn told(&self) -> f64 {
+    pub(crate) fn last_sent(&self) -> f64 {
         self.told
     }
 

@@ -104,9 +104,9 @@ impl Reply {
     }
 
     /// Writes `line` to the log when this goes out: now, or at the end of the stream.
-    pub(crate) fn told_by(self, line: CallLine) -> Self {
+    pub(crate) fn with_log_line(self, line: CallLine) -> Self {
         match self {
-            Self::Json(answer) => Self::Json(answer.told_by(line)),
+            Self::Json(answer) => Self::Json(answer.with_log_line(line)),
             Self::Soon {
                 first,
                 rest,

@@ -16,7 +16,7 @@ const TOLD_BEFORE: usize = 512;
 pub(crate) fn message(view: &TaskView) -> Cow<'_, str> {
     match view.status {
         Status::Queued => waiting(view, view.served).into(),
-        Status::Working => told(view).unwrap_or("The task is being worked on.".into()),
+        Status::Working => attempt_message(view).unwrap_or("The task is being worked on.".into()),
         status => match (&view.message, status) {
             (Some(message), _) => message.as_str(),
             (None, Status::InputRequired) => "The task waits for your input.",
@@ -39,7 +39,7 @@ pub(crate) fn news(view: &TaskView) -> Option<String> {
 }
 
 /// The message of the attempt that runs, or ran last, with its progress unless the text has all the numbers.
-fn told(view: &TaskView) -> Option<Cow<'_, str>> {
+fn attempt_message(view: &TaskView) -> Option<Cow<'_, str>> {
     let figures = amount(view.progress.as_deref(), view.total.as_deref());
     match (&view.message, figures) {
         (Some(text), Some(figures)) if has_figures(text, &figures) => Some(text.into()),
@@ -125,7 +125,7 @@ fn attempt_before(view: &TaskView, again: Again) -> Option<String> {
         }
         Again::Returned => return None,
     };
-    Some(match told(view) {
+    Some(match attempt_message(view) {
         Some(told) => format!(
             "Attempt {attempt} {how} at \"{}\".",
             cut(&told, TOLD_BEFORE)
@@ -153,7 +153,7 @@ mod tests {
         }
     }
 
-    fn told(status: Status, message: Option<&str>, progress: Option<&str>) -> TaskView {
+    fn with_message(status: Status, message: Option<&str>, progress: Option<&str>) -> TaskView {
         TaskView {
             message: message.map(ToOwned::to_owned),
             progress: progress.map(ToOwned::to_owned),
@@ -186,7 +186,7 @@ mod tests {
             (Some("part 7"), Some("7"), "part 7 (7 of 20)"),
             (Some("loading"), Some("NaN"), "loading"),
         ] {
-            let view = told(Status::Working, text, progress);
+            let view = with_message(Status::Working, text, progress);
             assert_eq!(message(&view), message_is);
             assert_eq!(news(&view).as_deref(), text, "figures alone are no news");
         }
@@ -200,8 +200,11 @@ mod tests {
             (Status::Failed, "The task failed."),
             (Status::Cancelled, "The task was cancelled."),
         ] {
-            assert_eq!(message(&told(status, None, Some("7"))), default);
-            assert_eq!(message(&told(status, Some("bye"), Some("7"))), "bye");
+            assert_eq!(message(&with_message(status, None, Some("7"))), default);
+            assert_eq!(
+                message(&with_message(status, Some("bye"), Some("7"))),
+                "bye"
+            );
         }
     }
 
@@ -265,7 +268,7 @@ mod tests {
             &slot(2, None, view(Status::Queued)),
             "The task waits for a slot of its tool since T; at most 2 jobs of report at a time.",
         );
-        let lost = told(Status::Queued, Some("part 18"), Some("7"));
+        let lost = with_message(Status::Queued, Some("part 18"), Some("7"));
         says(
             &slot(1, Some(Again::Lost), lost),
             "The task waits for a slot of its tool since T; at most 1 job of report at a time. Attempt 1 lost its worker at \"part 18 (7 of 20)\".",
@@ -274,7 +277,7 @@ mod tests {
 
     #[test]
     fn what_waits_again_tells_what_became_of_the_attempt_before() {
-        let why = || told(Status::Queued, Some("no paper."), None);
+        let why = || with_message(Status::Queued, Some("no paper."), None);
         let none = || view(Status::Queued);
         let served_by_none = || TaskView {
             served: Some(Served::default()),
@@ -333,7 +336,7 @@ mod tests {
     fn long_texts_of_an_attempt_before_are_cut() {
         let long = "x".repeat(10_000);
         for again in [Again::Lost, Again::Failed, Again::Returned] {
-            let view = told(Status::Queued, Some(&long), Some("7"));
+            let view = with_message(Status::Queued, Some(&long), Some("7"));
             let text = message(&waits(WaitsFor::Worker, Some(again), view)).into_owned();
             assert!(text.len() < 800 && text.contains('…'), "{text}");
         }

@@ -33,7 +33,7 @@ impl<D: Delivery> Wait<D> {
             let _unread = timeout(Stopping::LAST_EVENT, events.send(primer)).await;
             return None;
         }
-        let answer = timeout(Stopping::LAST_LOOK, self.last_answer(bridge, events)).await;
+        let answer = timeout(Stopping::LAST_READ, self.last_answer(bridge, events)).await;
         Some(answer.unwrap_or_else(|_elapsed| self.given_up(UNKNOWN)))
     }
 
@@ -54,7 +54,7 @@ impl<D: Delivery> Wait<D> {
         {
             return answer;
         }
-        match self.watch.look().await {
+        match self.watch.read_now().await {
             Ok(Some(view)) => {
                 if let Some(answer) = (self.awaited.finish)(&self.request, &view) {
                     return answer;

@@ -95,7 +95,7 @@ pub(in crate::mcp) trait Delivery: Debug + Send + Sync + 'static {
     }
 
     /// The wait now sends what was due: it is due no more.
-    fn looked_at(&mut self, _job: TaskId) {}
+    fn clear_due(&mut self, _job: TaskId) {}
 
     /// Cancels the client's own tasks that were to answer questions of the job, if nothing waits for them any more.
     fn cancellations(

@@ -181,9 +181,9 @@ impl<D: Delivery> Wait<D> {
             () = deadline => return Ok(Next::Deadline),
             () = self.delivery.due() => {}
         }
-        self.delivery.looked_at(self.watch.id());
+        self.delivery.clear_due(self.watch.id());
         // If the store does not answer now, `watch.next` reads the job again within a few seconds.
-        let seen = self.watch.look().await?;
+        let seen = self.watch.read_now().await?;
         Ok(seen.map_or(Next::NotSeen, |view| Next::State(Box::new(view))))
     }
 }

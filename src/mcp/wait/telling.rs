@@ -26,7 +26,7 @@ impl<D: Delivery> Wait<D> {
         let Some(progress) = teller.tell(view) else {
             return;
         };
-        self.delivery.tells_progress(teller.told());
+        self.delivery.tells_progress(teller.last_sent());
         self.send(progress, events).await;
     }
 
@@ -64,7 +64,7 @@ impl<D: Delivery> Wait<D> {
             request: &self.request,
             view,
             watch: &self.watch,
-            log: self.log.as_ref().and_then(LogTeller::told),
+            log: self.log.as_ref().and_then(LogTeller::last_sent),
         };
         match self.delivery.ask(bridge, asked).await? {
             Delivered::ByAnswer(answer) => Ok(Some(answer)),

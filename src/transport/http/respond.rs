@@ -69,7 +69,7 @@ async fn soon(
         Ok(Some(Event {
             says: Says::Last(answer),
             ..
-        })) => return json(answer.told_by(line)),
+        })) => return json(answer.with_log_line(line)),
         Ok(Some(event)) => first.push(event),
         // Without an event that has an id, no client comes back for more.
         Ok(None) => {

@@ -118,7 +118,7 @@ mod tests {
     }
 
     #[test]
-    fn one_shard_that_is_not_read_is_told_and_one_that_is_full_is_not_all() {
+    fn one_shard_that_is_not_read_is_reported_and_one_that_is_full_is_not_all() {
         let shards: Vec<Shard> = Shards::new(2).unwrap().all().collect();
         let (mut activity, now) = (Activity::default(), Instant::now());
         activity.note_fetcher(shards[0], Fetching::Reading, now);
@@ -129,7 +129,7 @@ mod tests {
     }
 
     #[test]
-    fn what_died_is_told_until_the_worker_ends() {
+    fn what_died_is_reported_until_the_worker_ends() {
         let mut activity = Activity::default();
         activity.note_death("reclaimer 0");
         let now = Instant::now();

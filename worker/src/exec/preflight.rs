@@ -137,7 +137,7 @@ mod tests {
     }
 
     #[test]
-    fn what_cannot_be_started_is_told_as_a_start_would() {
+    fn what_cannot_be_started_is_reported_as_a_start_would() {
         let plain = [("run", 0o644, "#!/bin/sh\n")];
         let lost = [("run", 0o755, "#!/no/such/shell\n")];
         let windows = [("run", 0o755, "#!/bin/sh\r\n")];

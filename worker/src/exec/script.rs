@@ -79,7 +79,7 @@ mod tests {
     }
 
     #[test]
-    fn a_script_is_told_only_where_it_is_certain() {
+    fn a_script_is_reported_only_where_it_is_certain() {
         for (words, told) in [
             (&["python3", "report.py"][..], Some("report.py")),
             (&["/usr/bin/python3.11", "report"], Some("report")),

@@ -78,7 +78,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_large_one_is_told_by_its_first_fault() {
+    async fn a_large_one_is_reported_by_its_first_fault() {
         let texts = vec!["fits"; 100_000];
         let right = json!({ "structuredContent": { "n": 1, "list": texts } });
         assert!(!held(&right.to_string(), false).await.is_error);

@@ -142,7 +142,7 @@ impl<'de> Visitor<'de> for Walk<'_> {
             if few.contains(&name) || many.contains(&name) {
                 *self.found.borrow_mut() = Some(DuplicateName {
                     name: quoted(&name.0),
-                    place: self.at.place().told(),
+                    place: self.at.place().shown(),
                 });
                 return Err(A::Error::custom("a name is there twice"));
             }
@@ -163,7 +163,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_name_that_is_there_twice_is_told_with_its_place() {
+    fn a_name_that_is_there_twice_is_reported_with_its_place() {
         for (json, told) in [
             (r#"{"a":1,"a":2}"#, r#"the object has the name "a" twice"#),
             (
@@ -200,7 +200,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_told_is_short() {
+    fn a_reported_fault_is_short() {
         let long = "\u{1}".repeat(1 << 20);
         let name = serde_json::to_string(&long).unwrap();
         let json = format!("{{{name}:{{{name}:1,{name}:2}}}}");

@@ -34,7 +34,7 @@ impl Place {
     }
 
     /// As a message says it; empty for the root.
-    pub(super) fn told(&self) -> String {
+    pub(super) fn shown(&self) -> String {
         cut(&self.0, LONGEST).into_owned()
     }
 }
@@ -63,14 +63,14 @@ mod tests {
     #[test]
     fn a_place_is_a_pointer_of_bounded_length() {
         let mut place = Place::default();
-        assert_eq!(place.told(), "");
+        assert_eq!(place.shown(), "");
         place.name("a/b~\n");
         place.index(3);
-        assert_eq!(place.told(), "/a~1b~0\\n/3");
+        assert_eq!(place.shown(), "/a~1b~0\\n/3");
         for _ in 0..100 {
             place.name(&"x".repeat(1 << 20));
         }
-        assert!(place.told().len() < LONGEST + 8 && place.0.len() < 10_000);
+        assert!(place.shown().len() < LONGEST + 8 && place.0.len() < 10_000);
     }
 
     #[test]

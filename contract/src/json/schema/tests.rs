@@ -51,7 +51,7 @@ fn branch(levels: usize) -> Value {
 }
 
 #[test]
-fn alternatives_that_refer_to_each_other_are_told_at_once() {
+fn alternatives_that_refer_to_each_other_are_reported_at_once() {
     let begun = Instant::now();
     let told = told(&tree(), &branch(40));
     assert_eq!(
@@ -95,7 +95,7 @@ fn every_way_to_refer_to_itself_is_bounded() {
 }
 
 #[test]
-fn a_large_value_is_told_by_its_first_fault_and_not_repeated() {
+fn a_large_value_is_reported_by_its_first_fault_and_not_repeated() {
     let either = json!({ "type": "object", "properties": {
         "list": { "type": "array", "items": { "anyOf": [{ "type": "string" }, { "type": "boolean" }] } },
     } });
@@ -176,7 +176,7 @@ fn told_with(members: &Value) -> String {
 }
 
 #[test]
-fn the_first_fault_is_told_with_its_place() {
+fn the_first_fault_is_reported_with_its_place() {
     let integer = "the value is not of type \"integer\"";
     let string = "the value is not of type \"string\"";
     for (members, place, text) in [
@@ -261,7 +261,7 @@ fn of_alternatives_one_is_followed_if_the_type_leaves_one() {
 }
 
 #[test]
-fn schemas_of_other_drafts_and_with_names_of_their_own_are_told_too() {
+fn schemas_of_other_drafts_and_with_names_of_their_own_are_reported_too() {
     for (schema, value, text) in [
         (
             json!({ "$schema": "http://json-schema.org/draft-04/schema#",

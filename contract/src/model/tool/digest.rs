@@ -228,7 +228,7 @@ mod tests {
     }
 
     #[test]
-    fn a_digest_is_the_same_whatever_people_are_told() {
+    fn a_digest_is_the_same_whatever_people_are_reported() {
         let plain = of(r#"{"type":"object","properties":{"a":{"type":"string"},"b":{}}}"#);
         assert_eq!(plain.as_str(), "1-237c4d9a36ca3042");
         let told = of(r#"{

@@ -27,7 +27,7 @@ use crate::mcp::protocol::refusal::Refusal;
 use crate::mcp::protocol::reply::{Event, Reply};
 
 /// An open stream keeps its session alive, and reads its tasks this often even if no bell rang.
-const LOOK_EVERY: Duration = Duration::from_secs(5);
+const READ_EVERY: Duration = Duration::from_secs(5);
 /// The sessions of so many tasks are remembered.
 const ASKERS_KEPT: usize = 10_000;
 
@@ -157,8 +157,8 @@ impl Stream {
         mut changes: watch::Receiver<u64>,
         stop: CancellationToken,
     ) {
-        let mut look = tokio::time::interval(LOOK_EVERY.min(self.idle / 3));
-        look.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut rounds = tokio::time::interval(READ_EVERY.min(self.idle / 3));
+        rounds.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
             let outcome = tokio::select! {
                 () = self.events.closed() => break,
@@ -170,16 +170,16 @@ impl Stream {
                 Some(task) = tasks.recv() => self.rung(task).await.map(|()| true),
                 task = self.sender.due() => {
                     self.sender.pause_polls(task);
-                    self.look(task).await.map(|()| true)
+                    self.read_task(task).await.map(|()| true)
                 }
-                _ = look.tick() => self.keep().await,
+                _ = rounds.tick() => self.keep().await,
             };
             match outcome {
                 Ok(true) => {}
                 Ok(false) => break,
                 // A failure says nothing about the session; the next round tries again.
                 Err(error) => {
-                    tracing::warn!(session = %self.id, error = error.sentence(), "a session's stream could not look");
+                    tracing::warn!(session = %self.id, error = error.sentence(), "a session's stream could not read its tasks");
                 }
             }
         }
@@ -209,7 +209,7 @@ impl Stream {
         let others = self.told.keys().filter(|task| !tasks.contains(task));
         let others: Vec<TaskId> = others.copied().collect();
         for task in tasks.into_iter().chain(others) {
-            self.look(task).await?;
+            self.read_task(task).await?;
         }
         Ok(true)
     }
@@ -255,7 +255,7 @@ impl Stream {
     /// Goes on where the stream before this one stopped.
     async fn begin(&mut self, before: Option<SenderId>) -> Result<(), BridgeError> {
         self.before = before.or(self.before.take());
-        let told = self.bridge.session_streams().told(self.id).await?;
+        let told = self.bridge.session_streams().delivered(self.id).await?;
         (self.places, self.since_ms) = (told.of, told.at_ms);
         self.hold = Hold::Speaks;
         Ok(())

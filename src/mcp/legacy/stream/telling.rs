@@ -42,8 +42,8 @@ impl Announced {
     }
 
     fn places(&self) -> DeliveryCursor {
-        let progress = self.progress.as_ref().map(ProgressTeller::told);
-        let line = self.log.as_ref().and_then(LogTeller::told);
+        let progress = self.progress.as_ref().map(ProgressTeller::last_sent);
+        let line = self.log.as_ref().and_then(LogTeller::last_sent);
         DeliveryCursor {
             progress: progress
                 .filter(|told| told.is_finite())
@@ -58,12 +58,12 @@ impl Stream {
     pub(super) async fn rung(&mut self, task: TaskId) -> Result<(), BridgeError> {
         match self.told.get(&task) {
             Some(told) if told.has_ended() => self.cancel_client_tasks(task).await,
-            _ => self.look(task).await,
+            _ => self.read_task(task).await,
         }
     }
 
     /// Sends what changed of a task, and its questions.
-    pub(super) async fn look(&mut self, task: TaskId) -> Result<(), BridgeError> {
+    pub(super) async fn read_task(&mut self, task: TaskId) -> Result<(), BridgeError> {
         if !self.is_speaking() || self.told.get(&task).is_some_and(Announced::has_ended) {
             return Ok(());
         }
@@ -119,7 +119,9 @@ impl Stream {
         }
         if on_the_way {
             let streams = self.bridge.session_streams();
-            streams.note_told(self.id, view, &told.places()).await?;
+            streams
+                .note_delivered(self.id, view, &told.places())
+                .await?;
         }
         self.told.insert(view.id, told);
         self.send_all(messages).await;

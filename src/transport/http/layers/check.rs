@@ -12,18 +12,18 @@ use tower::{Layer, Service};
 
 use crate::transport::http::refused::Refused;
 
-/// Lets a request on if `look` does, which may also attach to it what those behind need; else answers with the refusal.
+/// Lets a request on if `check` does, which may also attach to it what those behind need; else answers with the refusal.
 #[derive(Debug, Clone)]
 pub(in crate::transport::http) struct Check<F> {
-    look: F,
+    check: F,
 }
 
 impl<F> Check<F>
 where
     F: Fn(&mut Request) -> Result<(), Refused>,
 {
-    pub(in crate::transport::http) fn by(look: F) -> Self {
-        Self { look }
+    pub(in crate::transport::http) fn by(check: F) -> Self {
+        Self { check }
     }
 }
 
@@ -32,7 +32,7 @@ impl<S, F: Clone> Layer<S> for Check<F> {
 
     fn layer(&self, behind: S) -> Checked<S, F> {
         Checked {
-            look: self.look.clone(),
+            check: self.check.clone(),
             behind,
         }
     }
@@ -41,7 +41,7 @@ impl<S, F: Clone> Layer<S> for Check<F> {
 /// What a check stands in front of.
 #[derive(Debug, Clone)]
 pub(in crate::transport::http) struct Checked<S, F> {
-    look: F,
+    check: F,
     behind: S,
 }
 
@@ -59,7 +59,7 @@ where
     }
 
     fn call(&mut self, mut request: Request) -> Self::Future {
-        match (self.look)(&mut request) {
+        match (self.check)(&mut request) {
             Ok(()) => Either::Left(self.behind.call(request)),
             Err(refused) => Either::Right(ready(Ok(refused.into_response()))),
         }

@@ -95,7 +95,7 @@ impl<'a> Walk<'a> {
         let mut matching = Vec::new();
         for (pattern, schema) in patterns.into_iter().flatten() {
             let name = Value::from(name);
-            self.look(&name)?;
+            self.spend_on(&name)?;
             let tail = format!("patternProperties/{}", fragment(pattern));
             let pointer = format!("{}/{tail}", spot.pointer);
             let matches = self

@@ -100,14 +100,14 @@ type Step<'a> = Result<Option<Found<'a>>, Unknown>;
 
 struct Walk<'a> {
     schema: &'a Schema,
-    looks_left: usize,
+    checks_left: usize,
 }
 
 /// What is wrong with a value that does not fit.
 pub(super) fn explain(schema: &Schema, value: &Value) -> Fault {
     let mut walk = Walk {
         schema,
-        looks_left: MOST_LOOKS,
+        checks_left: MOST_LOOKS,
     };
     let mut spot = Spot {
         pointer: String::new(),
@@ -126,12 +126,12 @@ pub(super) fn explain(schema: &Schema, value: &Value) -> Fault {
             Err(Unknown) => "something in it does not fit the schema".to_owned(),
         };
         return Fault {
-            place: spot.place.told(),
+            place: spot.place.shown(),
             text: cut(&text, LONGEST_REASON).into_owned(),
         };
     }
     Fault {
-        place: spot.place.told(),
+        place: spot.place.shown(),
         text: "it does not fit the schema".to_owned(),
     }
 }
@@ -178,7 +178,7 @@ impl<'a> Walk<'a> {
         if let Some(plain) = spot.schema.as_bool() {
             return Ok(plain);
         }
-        self.look(spot.value)?;
+        self.spend_on(spot.value)?;
         let part = self
             .schema
             .part(&spot.pointer, spot.schema)
@@ -211,7 +211,7 @@ impl<'a> Walk<'a> {
         let validator = self.schema.part(&part.pointer, part.schema);
         let validator = validator.ok_or(Unknown)?;
         for (key, value) in values {
-            self.look(value)?;
+            self.spend_on(value)?;
             if !validator.is_valid(value) {
                 return Ok(Some((key, value)));
             }
@@ -219,15 +219,15 @@ impl<'a> Walk<'a> {
         Ok(None)
     }
 
-    /// Uses up the work of looking at a value as a whole.
-    fn look(&mut self, value: &Value) -> Result<(), Unknown> {
-        self.looks_left = self.looks_left.checked_sub(1).ok_or(Unknown)?;
+    /// Spends the work of checking a whole value.
+    fn spend_on(&mut self, value: &Value) -> Result<(), Unknown> {
+        self.checks_left = self.checks_left.checked_sub(1).ok_or(Unknown)?;
         match value {
-            Value::Object(members) => members.values().try_for_each(|value| self.look(value)),
-            Value::Array(items) => items.iter().try_for_each(|value| self.look(value)),
+            Value::Object(members) => members.values().try_for_each(|value| self.spend_on(value)),
+            Value::Array(items) => items.iter().try_for_each(|value| self.spend_on(value)),
             Value::String(text) => {
                 let more = text.len() >> 6;
-                self.looks_left = self.looks_left.checked_sub(more).ok_or(Unknown)?;
+                self.checks_left = self.checks_left.checked_sub(more).ok_or(Unknown)?;
                 Ok(())
             }
             _ => Ok(()),

@@ -97,7 +97,7 @@ impl Store {
     /// # Errors
     ///
     /// If Redis fails.
-    pub async fn note_session_told(
+    pub async fn note_delivery_cursor(
         &self,
         id: SessionId,
         task: TaskId,
@@ -113,7 +113,9 @@ impl Store {
             .arg(told.write(until_ms))
             .ignore();
         outlive(&mut note, &key, until_ms);
-        self.connections.pipeline("note_session_told", &note).await
+        self.connections
+            .pipeline("note_delivery_cursor", &note)
+            .await
     }
 
     /// Up to where progress and log of each task were delivered to a session's client. Forgets tasks that have expired at
@@ -122,7 +124,7 @@ impl Store {
     /// # Errors
     ///
     /// If Redis fails.
-    pub async fn session_told(
+    pub async fn delivery_cursors(
         &self,
         id: SessionId,
         now_ms: i64,
@@ -130,7 +132,7 @@ impl Store {
         let mut read = redis::cmd("HGETALL");
         read.arg(self.keys.session_told(id));
         let fields: HashMap<String, String> =
-            self.connections.command("session_told", &read).await?;
+            self.connections.command("delivery_cursors", &read).await?;
         let (mut all, mut expired) = (HashMap::new(), Vec::new());
         for (task, told) in &fields {
             match (task.parse(), DeliveryCursor::read(told)) {
@@ -144,7 +146,7 @@ impl Store {
             let mut forget = redis::cmd("HDEL");
             forget.arg(self.keys.session_told(id)).arg(&expired);
             self.connections
-                .command::<i64>("session_told", &forget)
+                .command::<i64>("delivery_cursors", &forget)
                 .await?;
         }
         Ok(all)
