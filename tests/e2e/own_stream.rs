@@ -4,7 +4,7 @@
 use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
-use taskferry_testing::{eventually_some, promptly, redis};
+use taskferry_testing::{eventually, eventually_some, promptly, redis};
 use tempfile::TempDir;
 
 use crate::client::Legacy;
@@ -326,33 +326,36 @@ async fn may_read_logs(fleet: &Fleet, may: bool) {
     let () = set.query_async(&mut redis).await.unwrap();
 }
 
+/// Looks that a session is kept while this request of it waits for a job.
+async fn is_kept_by(fleet: &Fleet, method: &str) {
+    let here = Legacy::open_with_tasks(&fleet.replicas[0].endpoint).await;
+    let folder = tempfile::tempdir().unwrap();
+    let arguments = paced(folder.path());
+    let params = match method {
+        "tasks/result" => json!({ "taskId": here.start("paced", arguments, 60_000).await }),
+        _ => json!({ "name": "paced", "arguments": arguments }),
+    };
+    let mut waiting = Stream::post(&here, 5, method, params).await;
+    let mut redis = fleet.redis.raw().await;
+    let key = format!("tf:{{s:{}}}:session", here.session);
+    let soon = redis::cmd("PEXPIRE").arg(&key).arg(25_000).to_owned();
+    let () = soon.query_async(&mut redis).await.unwrap();
+    eventually(SOON, "the session is kept", async || {
+        let left = redis::cmd("PTTL").arg(&key).to_owned();
+        let left: i64 = left.query_async(&mut redis).await.unwrap();
+        left > 25_000
+    })
+    .await;
+    take_steps(folder.path(), 1..=4);
+    waiting.until("result").await;
+}
+
 #[tokio::test]
 async fn a_request_that_waits_keeps_its_session() {
     let fleet = Fleet::start_with(&["--session-idle", "30s"], &[]).await;
-    let here = Legacy::open_with_tasks(&fleet.replicas[0].endpoint).await;
-    let [task, call] = [(); 2].map(|()| tempfile::tempdir().unwrap());
-    let id = here.start("paced", paced(task.path()), 60_000).await;
-    let waits = [
-        ("tasks/result", json!({ "taskId": id }), &task),
-        (
-            "tools/call",
-            json!({ "name": "paced", "arguments": paced(call.path()) }),
-            &call,
-        ),
-    ];
-    let mut redis = fleet.redis.raw().await;
-    let key = format!("tf:{{s:{}}}:session", here.session);
-    for (method, params, folder) in waits {
-        let mut waiting = Stream::post(&here, 5, method, params).await;
-        let soon = redis::cmd("PEXPIRE").arg(&key).arg(25_000).to_owned();
-        let () = soon.query_async(&mut redis).await.unwrap();
-        eventually_some(SOON, "the session is kept", async || {
-            let left = redis::cmd("PTTL").arg(&key).to_owned();
-            let left: i64 = left.query_async(&mut redis).await.unwrap();
-            (left > 25_000).then_some(())
-        })
-        .await;
-        take_steps(folder.path(), 1..=4);
-        waiting.until("result").await;
-    }
+    // Each looks once in ten seconds, so they wait together.
+    tokio::join!(
+        is_kept_by(&fleet, "tasks/result"),
+        is_kept_by(&fleet, "tools/call")
+    );
 }
