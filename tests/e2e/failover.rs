@@ -150,7 +150,7 @@ fn assert_refused(answer: &Answer) {
     assert_eq!(answer.headers["retry-after"], "1");
     assert_eq!(answer.code(), -32603);
     assert!(
-        answer.message().contains("0 of 1 replicas"),
+        answer.message().contains("0 of 1 Redis replicas"),
         "{}",
         answer.text
     );
