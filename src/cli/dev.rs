@@ -54,7 +54,7 @@ pub(super) async fn run(given: DevConfig) -> anyhow::Result<()> {
     let redis = Redis::start(folder.path()).await?;
     config.redis.url.clone_from(&redis.url);
     config.redis.url_from.clear();
-    let server = Server::bind(config).await?;
+    let server = Server::bind(config)?;
     let mut worker = Process::start(
         "taskferry-worker",
         tied::to_this(&worker_binary)?

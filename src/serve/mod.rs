@@ -32,7 +32,7 @@ pub(crate) async fn run(mut config: ServeConfig) -> anyhow::Result<()> {
     }
     config.http.max_connections = open_files::connections_of(config.http.max_connections);
     let stop = CancellationToken::new();
-    let server = Server::bind(config).await?;
+    let server = Server::bind(config)?;
     tracing::info!(endpoint = %format!("http://{}/mcp", server.address), "listening");
     let signals = signalled()?;
     let until = stop.clone();
@@ -70,9 +70,8 @@ pub(crate) struct Server {
 }
 
 impl Server {
-    pub(crate) async fn bind(config: ServeConfig) -> anyhow::Result<Self> {
-        let listener = TcpListener::bind(config.listen)
-            .await
+    pub(crate) fn bind(config: ServeConfig) -> anyhow::Result<Self> {
+        let listener = http::listen(config.listen)
             .with_context(|| format!("cannot listen on {}", config.listen))?;
         let address = listener
             .local_addr()

@@ -1,13 +1,13 @@
 //! What comes in from elsewhere, too large, in another format, or without a session.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use serde_json::json;
 use taskferry_client::{Method, StatusCode};
 use taskferry_testing::redis::cmd;
 use taskferry_testing::{TestServer, eventually};
 
-use crate::client::{Legacy, Modern, http};
+use crate::client::{Legacy, Modern, get, http};
 use crate::fleet::Replica;
 
 const SOON: Duration = Duration::from_secs(20);
@@ -32,6 +32,13 @@ async fn other_hosts_and_origins_are_turned_away_on_every_method() {
             .await;
             assert_eq!(answer.status, StatusCode::FORBIDDEN, "{method} {header:?}");
             assert!(answer.message().contains("allowed_"), "{}", answer.text);
+        }
+    }
+    for path in ["/healthz", "/readyz"] {
+        let url = format!("{}{path}", replica.origin);
+        for header in [("host", "evil.example"), ("origin", "http://evil.example")] {
+            let answer = http(Method::GET, &url, &[header], None).await;
+            assert_eq!(answer.status, StatusCode::FORBIDDEN, "{path} {header:?}");
         }
     }
     let page = ("origin", "http://localhost:3000");
@@ -215,6 +222,36 @@ async fn a_path_where_nothing_is_served_says_where_the_endpoint_is() {
         let others = http(method, &url, &[("origin", "http://evil.example")], None).await;
         assert!(!others.headers.contains_key("access-control-allow-origin"));
     }
+}
+
+/// How often Redis was asked whether it knows the transitions.
+async fn checks(redis: &TestServer) -> u64 {
+    let mut raw = redis.raw().await;
+    let stats: String = cmd("INFO")
+        .arg("commandstats")
+        .query_async(&mut raw)
+        .await
+        .unwrap();
+    let calls = stats
+        .lines()
+        .find_map(|line| line.strip_prefix("cmdstat_script|exists:calls="));
+    let calls = calls.and_then(|rest| rest.split(',').next());
+    calls.map_or(0, |calls| calls.parse().unwrap())
+}
+
+#[tokio::test]
+async fn however_often_readiness_is_read_redis_is_asked_once_a_second() {
+    let redis = TestServer::start().await;
+    let replica = Replica::start(&redis.url(), &[]).await;
+    let url = format!("{}/readyz", replica.origin);
+    let before = checks(&redis).await;
+    let begun = Instant::now();
+    for _ in 0..100 {
+        assert_eq!(get(&url).await.status, StatusCode::OK);
+    }
+    let most = begun.elapsed().as_secs() + 2;
+    let asked = checks(&redis).await - before;
+    assert!(asked <= most, "{asked} times, of {most}");
 }
 
 #[tokio::test]

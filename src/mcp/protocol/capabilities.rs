@@ -8,7 +8,7 @@ use serde_json::{Map, Value, json};
 use taskferry_contract::{AskCapability, missing_capabilities};
 
 /// The longest declaration of a client, bytes: it is kept with its session, its streams and its jobs.
-const LONGEST: usize = 64 << 10;
+const LONGEST: usize = 16 << 10;
 
 /// Refuses a declaration that is no object, or too long to be kept.
 pub(crate) fn check(declared: &RawValue) -> Result<(), String> {

@@ -20,7 +20,7 @@ pub(crate) const SERVER_NAME: &str = "taskferry";
 const LONGEST_TOOL_ERROR: usize = 2048;
 
 /// The longest `traceparent`, bytes: its first version has 55, later ones may have more.
-const LONGEST_TRACE: usize = 256;
+const LONGEST_TRACE: usize = 64;
 
 /// The name and version of this server.
 #[derive(Debug, Clone, Copy, Serialize)]

@@ -20,6 +20,10 @@ const LEAST_RATE: u64 = 16 << 10;
 /// What a body is charged for at first, bytes; most are smaller.
 const SMALL: usize = 4 << 10;
 
+/// A body up to so many times too large is read to its end before it is refused: whoever sends one reads the answer only then,
+/// and a proxy takes a connection that is closed before for a broken one.
+const HEARD_OUT: usize = 4;
+
 /// A message off the wire, and what it takes of the memory for requests.
 #[derive(Debug)]
 pub(super) struct Taken {
@@ -85,16 +89,19 @@ fn check_encoding(headers: &HeaderMap) -> Result<(), Refused> {
 
 async fn read(mut body: Body, limits: &BodyLimits, patience: Duration) -> Result<Taken, Refused> {
     let limit = limits.largest;
-    if body.size_hint().lower() > limit as u64 {
+    let most = limit.saturating_mul(HEARD_OUT);
+    if body.size_hint().lower() > most as u64 {
         return Err(too_large(limit));
     }
+    let mut passed_over = 0;
     let begun = Instant::now();
     let (mut bytes, mut charge) = (Vec::new(), limits.memory.charge());
     loop {
-        let earned = (bytes.len() as u64).saturating_mul(1000) / LEAST_RATE;
+        let came = bytes.len() + passed_over;
+        let earned = (came as u64).saturating_mul(1000) / LEAST_RATE;
         let until = begun + patience + Duration::from_millis(earned);
         let Ok(frame) = tokio::time::timeout_at(until, body.frame()).await else {
-            return Err(too_slow(bytes.len(), begun.elapsed()));
+            return Err(too_slow(came, begun.elapsed()));
         };
         let Some(frame) = frame else { break };
         let frame = frame.map_err(|error| {
@@ -104,9 +111,15 @@ async fn read(mut body: Body, limits: &BodyLimits, patience: Duration) -> Result
         let Ok(data) = frame.into_data() else {
             continue;
         };
-        let whole = bytes.len() + data.len();
+        let whole = came + data.len();
         if whole > limit {
-            return Err(too_large(limit));
+            // Nothing of it is kept any more.
+            (bytes, passed_over) = (Vec::new(), whole);
+            charge.give_back();
+            if whole > most {
+                return Err(too_large(limit));
+            }
+            continue;
         }
         if whole > bytes.capacity() {
             // Doubled, so that a body in many pieces is copied seldom.
@@ -117,6 +130,9 @@ async fn read(mut body: Body, limits: &BodyLimits, patience: Duration) -> Result
             bytes.reserve_exact(room - bytes.len());
         }
         bytes.extend_from_slice(&data);
+    }
+    if passed_over > 0 {
+        return Err(too_large(limit));
     }
     Ok(Taken {
         bytes,
@@ -197,11 +213,22 @@ mod tests {
 
     #[tokio::test]
     async fn what_is_too_large_is_refused_before_it_came() {
-        let announced = refused(Body::from(vec![b'x'; 1025]), &limits(1024, 1 << 20)).await;
+        let announced = refused(Body::from(vec![b'x'; 5000]), &limits(1024, 1 << 20)).await;
         assert_eq!(announced.0, StatusCode::PAYLOAD_TOO_LARGE);
-        let pieces = vec![Bytes::from(vec![b'x'; 600]); 2];
+        let pieces = vec![Bytes::from(vec![b'x'; 600]); 7];
         let unannounced = refused(unended(pieces), &limits(1024, 1 << 20)).await;
         assert_eq!(unannounced.0, StatusCode::PAYLOAD_TOO_LARGE);
+    }
+
+    #[tokio::test]
+    async fn what_is_a_little_too_large_is_read_to_its_end_and_not_kept() {
+        let limits = limits(1024, 1024);
+        let pieces = stream::iter((0..3).map(|_| Ok::<_, Infallible>(vec![b'x'; 1000])));
+        let (status, text) = refused(Body::from_stream(pieces), &limits).await;
+        assert_eq!(status, StatusCode::PAYLOAD_TOO_LARGE);
+        assert!(text.contains("max_body"), "{text}");
+        let (status, _) = refused(unended(vec![Bytes::from(vec![b'x'; 3000])]), &limits).await;
+        assert_eq!(status, StatusCode::REQUEST_TIMEOUT, "its end is waited for");
     }
 
     #[tokio::test]

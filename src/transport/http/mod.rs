@@ -28,9 +28,10 @@ use crate::bridge::Bridge;
 use crate::mcp::{Caller, Inbound, Mcp, Stopping};
 use body::BodyLimits;
 use budget::Budget;
-pub(crate) use connections::serve;
 use connections::{ConnectionLimits, Served};
+pub(crate) use connections::{listen, serve};
 use finish::Finish;
+use health::Readiness;
 use layers::admission::{Admission, Room, admit};
 pub(crate) use layers::guard::Guard;
 use layers::{caller, cors, guard, peer, stopping};
@@ -70,6 +71,7 @@ struct Endpoint {
     /// What outlives its client.
     tracker: TaskTracker,
     stopping: Stopping,
+    readiness: Readiness,
 }
 
 impl HttpSettings {
@@ -108,6 +110,7 @@ pub(crate) fn router(
         keep_alive: settings.keep_alive,
         tracker,
         stopping: stopping.clone(),
+        readiness: Readiness::default(),
     });
     // Without a handler of its own, HEAD would open a stream as GET does.
     let methods = || get(open).head(other).post(post).delete(end).fallback(other);
@@ -119,11 +122,11 @@ pub(crate) fn router(
             peer::note(settings.trusted_proxies),
             from_fn_with_state(admission, admit),
             from_fn_with_state(stopping, stopping::answer_at_the_end),
-            guard::check_host_and_origin(Arc::clone(&guard)),
             caller::name(caller),
         ))
         .route("/healthz", get(health::alive))
         .route("/readyz", get(health::ready))
+        .route_layer(guard::check_host_and_origin(Arc::clone(&guard)))
         .method_not_allowed_fallback(unserved_method)
         .fallback(nowhere)
         .layer((from_fn_with_state(guard, cors::share), guard::one_host()))

@@ -147,12 +147,12 @@ async fn no_error_repeats_a_long_text() {
 async fn what_a_client_declares_is_bounded() {
     let server = TestServer::start().await;
     let replica = Replica::start(&server.url(), &[]).await;
-    let large = json!({ "experimental": { "a": "x".repeat(70_000) } });
+    let large = json!({ "experimental": { "a": "x".repeat(17_000) } });
     let modern = Modern::with(&replica.endpoint, large.clone());
     let refused = modern.request("tools/list", json!({})).await;
     assert_eq!(refused.code(), -32602, "{}", refused.text);
     assert!(
-        refused.message().contains("65536 bytes"),
+        refused.message().contains("16384 bytes"),
         "{}",
         refused.text
     );

@@ -16,7 +16,7 @@ use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
 use rustix::net::sockopt;
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use tokio::task::JoinSet;
 use tokio::time::MissedTickBehavior;
 use tokio_util::sync::CancellationToken;
@@ -33,6 +33,8 @@ use turned_away::TurnAway;
 const SILENT_PEER: Duration = Duration::from_secs(60);
 /// The largest head of a request, bytes.
 const LARGEST_HEAD: usize = 64 << 10;
+/// How many connections may wait to be accepted; the system may allow fewer (`net.core.somaxconn`).
+const BACKLOG: u32 = 4096;
 /// Between two tries to accept while the machine has no room for a connection.
 const ACCEPT_AGAIN: Duration = Duration::from_secs(1);
 /// How often it is looked whether clients go on with what they began.
@@ -83,6 +85,24 @@ pub(crate) struct Served {
     /// The memory for requests that come in.
     pub(super) memory: Budget,
     pub(super) limits: ConnectionLimits,
+}
+
+/// Listens at an address. As many connections as the system allows may wait to be accepted: one that finds no place there tries
+/// again only after a second.
+///
+/// # Errors
+///
+/// If the system does not let it.
+pub(crate) fn listen(address: SocketAddr) -> std::io::Result<TcpListener> {
+    let socket = if address.is_ipv4() {
+        TcpSocket::new_v4()?
+    } else {
+        TcpSocket::new_v6()?
+    };
+    // The connections of a process that just ended would keep the address for a minute.
+    socket.set_reuseaddr(true)?;
+    socket.bind(address)?;
+    socket.listen(BACKLOG)
 }
 
 /// Serves connections until `stop`, then lets their requests end. Whoever waits no longer drops this, and with it them.

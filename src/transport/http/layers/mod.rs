@@ -1,6 +1,7 @@
 //! What every request passes on its way in, from the outside: pages of other origins see their answers (`cors`), a request names
-//! one host (`guard`); and at the endpoint of MCP also: who sent it is noted (`peer`), there is room for it (`admission`), the server does not stop
-//! (`stopping`), it may come from where it comes (`guard`), and who calls is known (`caller`).
+//! one host (`guard`), and where something is served, a host and an origin that are served (`guard`). At the endpoint of MCP
+//! also: who sent it is noted (`peer`), there is room for it (`admission`), the server does not stop (`stopping`), and who calls
+//! is known (`caller`).
 
 pub(super) mod admission;
 pub(super) mod caller;
