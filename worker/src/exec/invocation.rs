@@ -19,9 +19,11 @@ pub struct Invocation<'a> {
     pub owner: &'a str,
     /// The arguments of the call, a JSON object.
     pub arguments: &'a RawValue,
-    /// How long this attempt may run. For a command that asks it is not enforced here: its time stands still while it waits
-    /// for answers, so whoever runs it keeps the time, and cancels it.
+    /// How long an attempt of its tool may run, as its result says it after that.
     pub timeout: Duration,
+    /// When this attempt must have ended. For a command that asks it is not enforced here: its time stands still while it
+    /// waits for answers, so whoever runs it keeps the time, and cancels it.
+    pub deadline: SystemTime,
     /// The answers that the client gave so far, a JSON object by key; none for a tool that cannot have any.
     pub answers: Option<&'a str>,
 }
@@ -35,10 +37,16 @@ impl Invocation<'_> {
         line.into_bytes()
     }
 
+    /// How long the attempt may still run.
+    pub(super) fn left(self) -> Duration {
+        let left = self.deadline.duration_since(SystemTime::now());
+        left.unwrap_or_default()
+    }
+
     /// What a command gets about its attempt.
     pub(super) fn facts(self) -> Vec<(&'static str, String)> {
-        let deadline = SystemTime::now() + self.timeout;
-        let deadline_ms = deadline
+        let deadline_ms = self
+            .deadline
             .duration_since(UNIX_EPOCH)
             .unwrap_or_default()
             .as_millis();

@@ -103,7 +103,8 @@ impl Runner {
             over,
         };
         let limits = Limits {
-            timeout: (!asks).then_some(invocation.timeout),
+            left: (!asks).then(|| invocation.left()),
+            timeout: invocation.timeout,
             max_output: command.max_output,
             overflow: &overflow,
             cancel,

@@ -20,7 +20,10 @@ const REAP: Duration = Duration::from_secs(5);
 
 /// What an attempt may use up, and what ends it early.
 pub(super) struct Limits<'a> {
-    pub(super) timeout: Option<Duration>,
+    /// The time that is left, if it is kept here.
+    pub(super) left: Option<Duration>,
+    /// What the result says of it.
+    pub(super) timeout: Duration,
     pub(super) max_output: usize,
     pub(super) overflow: &'a CancellationToken,
     pub(super) cancel: &'a CancellationToken,
@@ -46,7 +49,7 @@ impl RunningCommand<'_> {
                 status = child.wait() => ExitCause::Exited(status.ok()),
                 () = limits.cancel.cancelled() => ExitCause::Cancelled,
                 () = limits.overflow.cancelled() => ExitCause::TooMuchOutput(limits.max_output),
-                timeout = elapsed(limits.timeout) => ExitCause::TimedOut(timeout),
+                () = elapsed(limits.left) => ExitCause::TimedOut(limits.timeout),
             }
         };
         let ending = self.pump.until(first).await;
@@ -96,12 +99,9 @@ impl RunningCommand<'_> {
 }
 
 /// Waits for a timeout, if there is one, and says how long it was.
-async fn elapsed(timeout: Option<Duration>) -> Duration {
-    match timeout {
-        Some(timeout) => {
-            sleep(timeout).await;
-            timeout
-        }
+async fn elapsed(left: Option<Duration>) {
+    match left {
+        Some(left) => sleep(left).await,
         None => std::future::pending().await,
     }
 }

@@ -4,7 +4,7 @@ mod answers;
 mod definition;
 mod question_relay;
 
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
 use taskferry_contract::ProgressReport;
 use tokio::sync::mpsc;
@@ -33,6 +33,8 @@ const SIGNALS_MEET: Duration = Duration::from_secs(1);
 pub(crate) struct ExecHandler {
     runner: Runner,
     command: ExecCommand,
+    /// How long an attempt may run.
+    timeout: Duration,
     /// Whether there can be answers: the command asks, or callers are asked before the job.
     has_answers: bool,
 }
@@ -42,6 +44,7 @@ impl ExecHandler {
         Self {
             runner: Runner::new(inherited.clone()),
             command: tool.command.clone(),
+            timeout: tool.policy.timeout,
             has_answers: tool.command.asks || !tool.ask_first.is_empty(),
         }
     }
@@ -49,7 +52,6 @@ impl ExecHandler {
     async fn attempt(self, job: JobContext) -> HandlerResult {
         let (sender, mut events) = mpsc::channel(EVENTS);
         let (task_id, origin) = (job.task_id().to_string(), job.origin_task_id().to_string());
-        let left = job.deadline().duration_since(SystemTime::now());
         let answers = self.has_answers.then(|| answers::for_environment(&job));
         let invocation = Invocation {
             task_id: &task_id,
@@ -58,7 +60,8 @@ impl ExecHandler {
             tool: job.tool().as_str(),
             owner: job.owner().as_str(),
             arguments: job.raw_arguments(),
-            timeout: left.unwrap_or_default(),
+            timeout: self.timeout,
+            deadline: job.deadline(),
             answers: answers.as_deref(),
         };
         let (questions, relay) = self.command.asks.then(question_relay::open).unzip();

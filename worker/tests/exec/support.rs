@@ -3,7 +3,7 @@
 use std::fs;
 use std::future::Future;
 use std::path::{Path, PathBuf};
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use serde_json::Value;
 use serde_json::value::RawValue;
@@ -140,6 +140,7 @@ impl Case {
                 owner: "somebody",
                 arguments: &arguments,
                 timeout,
+                deadline: SystemTime::now() + timeout,
                 answers: answers.as_deref(),
             };
             let talk = Channels { events, questions };
