@@ -1,8 +1,9 @@
 //! A client of revision 2025-11-25.
 
 use serde_json::{Value, json};
+use taskferry_testing::eventually;
 
-use super::rig::{Client, Messages, Rig, answer, names, request};
+use super::rig::{Client, Messages, Rig, SOON, answer, names, request};
 use crate::mcp::{Facts, RefusalKind, Reply, Stated};
 
 /// A session, by its id.
@@ -94,6 +95,28 @@ async fn a_legacy_client_is_asked_where_it_waits_and_answers_by_a_message() {
     assert!(matches!(taken, Reply::Accepted), "{taken:?}");
     let result = waits.next().await;
     assert_eq!(result["result"]["content"][0]["text"], r#""accept""#);
+    rig.end().await;
+}
+
+#[tokio::test]
+async fn a_session_has_a_few_streams_open_and_others_have_theirs() {
+    let rig = Rig::start().await;
+    let (session, other) = (Session::open(&rig).await, Session::open(&rig).await);
+    let mut streams = Vec::new();
+    for _ in 0..8 {
+        streams.push(rig.open_stream(&session.facts()).await);
+    }
+    let (refused, body) = answer(rig.opened(&session.facts()).await);
+    assert_eq!(refused.refusal, Some(RefusalKind::TooMany));
+    let text = body["error"]["message"].as_str().unwrap();
+    assert!(text.contains("8 streams open here"), "{text}");
+    drop(rig.open_stream(&other.facts()).await);
+    streams.pop();
+    eventually(SOON, "there is room for another", async || {
+        matches!(rig.opened(&session.facts()).await, Reply::Stream { .. })
+    })
+    .await;
+    drop(streams);
     rig.end().await;
 }
 

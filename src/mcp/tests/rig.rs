@@ -16,7 +16,7 @@ use crate::bridge::{Bridge, Limits};
 use crate::mcp::{Answer, Caller, Event, Facts, Inbound, Mcp, McpSettings, Reply, Says, Stopping};
 
 /// How long a test waits for what must come.
-const SOON: Duration = Duration::from_secs(30);
+pub(super) const SOON: Duration = Duration::from_secs(30);
 
 /// Says its arguments.
 async fn echo(job: JobContext) -> HandlerResult {
@@ -126,11 +126,16 @@ impl Rig {
 
     /// Opens a session's own stream.
     pub(super) async fn open_stream(&self, facts: &Facts<'_>) -> Messages {
+        Messages::of(self.opened(facts).await)
+    }
+
+    /// What a client gets that opens a session's own stream.
+    pub(super) async fn opened(&self, facts: &Facts<'_>) -> Reply {
         let inbound = Inbound {
             caller: &self.caller,
             facts,
         };
-        Messages::of(self.mcp.open_stream(&inbound).await)
+        self.mcp.open_stream(&inbound).await
     }
 
     /// Ends a session.

@@ -73,10 +73,8 @@ async fn running_processes_wind_down_when_the_contract_becomes_another() {
     // It looks every five seconds by itself.
     eventually(SOON, "it says what is wrong", async || {
         let answer = get(&format!("{}/readyz", replica.origin)).await;
-        assert_eq!(answer.status, 503);
-        let text = answer.text;
-        // Before that it may tell of a Redis that is slow.
-        text.starts_with("not ready: ") && text.contains("99.0")
+        // Before that it may be ready, as it was a second ago, or tell of a Redis that is slow.
+        answer.status == 503 && answer.text.contains("99.0")
     })
     .await;
     assert_refuses(replica.process, "99.0").await;

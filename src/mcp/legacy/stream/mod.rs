@@ -15,11 +15,13 @@ use tokio::time::MissedTickBehavior;
 use tokio_util::sync::CancellationToken;
 
 use crate::bridge::{Bridge, BridgeError};
+use crate::mcp::jsonrpc::RpcError;
 use crate::mcp::legacy::exchange::Legacy;
 use crate::mcp::legacy::sender::QuestionSender;
 use crate::mcp::legacy::session::Opened;
-use crate::mcp::legacy::sessions::Sessions;
+use crate::mcp::legacy::sessions::{MOST_STREAMS, Sessions};
 use crate::mcp::legacy::stream::telling::Announced;
+use crate::mcp::protocol::answer::RefusalKind;
 use crate::mcp::protocol::call_line::CallLine;
 use crate::mcp::protocol::inbound::{Caller, Inbound, Stated};
 use crate::mcp::protocol::outgoing::{Addressable, Method, Outgoing};
@@ -38,6 +40,7 @@ pub(super) async fn open(era: &Legacy, inbound: &Inbound<'_>) -> Result<Reply, R
         Stated::Absent | Stated::Once("") => {}
         last => return era.resume(inbound.caller, &session, last).await,
     }
+    let counted = era.sessions.count_stream(session.id).ok_or_else(too_many)?;
     let (events, rest) = mpsc::channel(64);
     let (mut stream, tasks) = opened(era, inbound.caller, &session, events);
     if let Err(error) = stream.speaks().await {
@@ -45,12 +48,22 @@ pub(super) async fn open(era: &Legacy, inbound: &Inbound<'_>) -> Result<Reply, R
     }
     let changes = era.edge.bridge.catalog().changes();
     let stop = era.edge.stopping.begun.clone();
-    era.edge.tracker.spawn(stream.run(tasks, changes, stop));
+    era.edge.tracker.spawn(async move {
+        let _until_its_end = counted;
+        stream.run(tasks, changes, stop).await;
+    });
     Ok(Reply::Stream {
         first: Vec::new(),
         rest,
         line: CallLine::default(),
     })
+}
+
+fn too_many() -> Refusal {
+    let text = format!(
+        "this session has {MOST_STREAMS} streams open here, as many as it may; only the newest of them speaks, so close one"
+    );
+    Refusal::new(RefusalKind::TooMany, RpcError::invalid_request(text))
 }
 
 /// A new stream, and the ids of tasks that it must read again.
