@@ -105,9 +105,10 @@ if job.worker and job.worker ~= '' then
       text = text .. ': the job is not run again, and its work may be partly done'
     end
     bury_job(base, record, id, job, 'crash limit', job.attempt)
-    close(base, record, id, job, 'failed', {
-      'crashes', int(crashes), 'message', text, 'error', cjson.encode({ code = -32603, message = text }),
-    })
+    local outcome = outcome_fields('error', cjson.encode({ code = -32603, message = text }), '', text)
+    outcome[#outcome + 1] = 'crashes'
+    outcome[#outcome + 1] = int(crashes)
+    close(base, record, id, job, 'failed', outcome)
     return { 'POISON', int(crashes), job.tool, job.attempt, job.worker }
   end
 end

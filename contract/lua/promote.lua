@@ -3,7 +3,7 @@
 -- ARGV  base · id · owner · keep_ms (integer, how long the record stays after the end at least)
 -- Replies
 --   OK, field, value …     it is a task, also by this very call made twice; the record as a poll shows it
---   DONE, field, value …   terminal before; unchanged; the record as a poll shows it, with result and error if there is one
+--   DONE, field, value …   terminal before; unchanged; the record as a poll shows it
 --   GONE                   no such record for this owner
 -- Effects  the record keeps its ttl; owned gets the id (owners only); the token of the call's progress is spent
 local record = KEYS[1]
@@ -14,7 +14,7 @@ if not job.status or job.owner ~= owner then
   return { 'GONE' }
 end
 if TERMINAL[job.status] then
-  return append_fields(append_fields({ 'DONE' }, record, VIEW), record, { 'result', 'error' })
+  return append_fields({ 'DONE' }, record, VIEW)
 end
 if job.plain == '1' then
   promote(base, record, id, job, keep)

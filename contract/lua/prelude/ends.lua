@@ -6,7 +6,7 @@ local CLOSING = {
   'ttl_ms', 'limit', 'crashes', 'max_crashes', 'retries', 'max_attempts', 'lease_ms', 'alias',
 }
 
--- An attempt's outcome as `close` stores it: only the parts that there are.
+-- An attempt's outcome as `close` stores it: only the parts that there are. Its size lets a reader choose how to fetch it.
 local function outcome_fields(field, payload, is_error, message)
   local outcome = {}
   local function set(name, value)
@@ -16,6 +16,9 @@ local function outcome_fields(field, payload, is_error, message)
     end
   end
   set(field, payload)
+  if field ~= '' and payload ~= '' then
+    set('outcome_bytes', int(#payload))
+  end
   set('is_error', is_error)
   set('message', message)
   return outcome

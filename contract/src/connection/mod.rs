@@ -1,11 +1,12 @@
-//! Connections to Redis: shared ones for commands that return at once, exclusive ones for reads that block and for waiting
-//! on Redis replicas. All lead to the server that is the primary now. When an error or a check says that the primary may
+//! Connections to Redis: shared ones for commands that return at once, exclusive ones for reads that block, for large
+//! replies, and for waiting on Redis replicas. All lead to the server that is the primary now. When an error or a check says that the primary may
 //! have moved, all connections are given up together, and the process looks for the primary again.
 
 mod address;
 mod exclusive;
 mod handshake;
 mod info;
+mod large;
 mod misplaced;
 mod one_hash_slot;
 mod primary;

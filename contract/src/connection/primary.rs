@@ -5,10 +5,11 @@ use std::time::Duration;
 
 use redis::aio::MultiplexedConnection;
 use redis::{AsyncConnectionConfig, Client, ConnectionInfo, ErrorKind, RedisError};
+use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 
 use super::sizes::Sizes;
-use super::{CONNECT, handshake};
+use super::{CONNECT, handshake, large};
 use crate::error::{Error, has_code, is_shortage};
 
 /// A shared connection, a pool of exclusive ones, and whether the server they lead to is still the right one.
@@ -16,6 +17,8 @@ pub(super) struct Primary {
     pub(super) client: Client,
     pub(super) shared: MultiplexedConnection,
     pub(super) exclusive: deadpool_redis::Pool,
+    /// The turns of those who read large replies.
+    pub(super) large: Semaphore,
     server: ConnectionInfo,
     response_timeout: Duration,
     sizes: Sizes,
@@ -59,6 +62,7 @@ impl Primary {
             client,
             shared: handshake::connect(&info, &config).await?,
             exclusive,
+            large: Semaphore::new(large::AT_ONCE),
             server: info,
             response_timeout,
             sizes: Sizes::default(),

@@ -36,7 +36,7 @@ pub(crate) const VIEW_FIELDS: [&str; 20] = [
     "max_crashes",
 ];
 
-/// Reads `HMGET` values in the order of [`VIEW_FIELDS`], then result, then error. `None` if there is no record.
+/// Reads `HMGET` values in the order of [`VIEW_FIELDS`]. `None` if there is no record.
 pub(crate) fn view_from_values(
     id: TaskId,
     values: Vec<Option<String>>,
@@ -72,8 +72,8 @@ pub(crate) fn view_from_values(
         lease_ms: next().and_then(|lease| lease.parse().ok()),
         last_crash: is_last_crash(next(), next()),
         served: None,
-        result: next(),
-        error: next(),
+        result: None,
+        error: None,
     };
     Ok(Some(view))
 }
@@ -83,7 +83,6 @@ pub(crate) fn view_from_pairs(id: TaskId, pairs: Vec<(String, String)>) -> Resul
     let mut fields: HashMap<String, String> = pairs.into_iter().collect();
     let values = VIEW_FIELDS
         .iter()
-        .chain(&["result", "error"])
         .map(|name| fields.remove(*name))
         .collect();
     view_from_values(id, values)?.ok_or_else(|| malformed(id, "status", ""))

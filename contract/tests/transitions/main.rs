@@ -35,6 +35,7 @@ mod logs;
 mod losses;
 mod misplaced;
 mod outages;
+mod outcomes;
 mod overviews;
 mod places;
 mod promotes;

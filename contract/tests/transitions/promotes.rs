@@ -63,7 +63,7 @@ async fn a_call_of_nobody_in_particular_is_in_no_list() {
 }
 
 #[tokio::test]
-async fn one_that_ended_meanwhile_gives_its_outcome_and_stays_plain() {
+async fn one_that_ended_meanwhile_is_shown_without_its_outcome_and_stays_plain() {
     let mut rig = Rig::new().await;
     let hold = rig.running_as(plain(&rig)).await;
     let id = hold.claimed.id;
@@ -73,7 +73,7 @@ async fn one_that_ended_meanwhile_gives_its_outcome_and_stays_plain() {
     let PromoteReply::AlreadyTerminal(view) = reply else {
         panic!("{reply:?}");
     };
-    assert_eq!(Some(view), rig.view(id).await);
+    assert_eq!(Some(view), rig.store.view(id).await.unwrap());
     assert_eq!(rig.record(id).await, before);
 }
 

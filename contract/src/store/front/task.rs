@@ -26,7 +26,7 @@ pub enum CancelReply {
 pub enum PromoteReply {
     /// The call is a task now, or already was one.
     Promoted(TaskView),
-    /// It ended before; here is its outcome.
+    /// It ended before; here it is without result and error.
     AlreadyTerminal(TaskView),
     /// There is no such record for this owner.
     NotFound,
@@ -76,29 +76,9 @@ impl Store {
     ///
     /// If Redis fails, or the record cannot be read.
     pub async fn view(&self, id: TaskId) -> Result<Option<TaskView>, Error> {
-        self.read_view(id, &[]).await
-    }
-
-    /// Reads a task with result and error; one Redis read, no write.
-    ///
-    /// # Errors
-    ///
-    /// As [`Self::view`].
-    pub async fn view_with_outcome(&self, id: TaskId) -> Result<Option<TaskView>, Error> {
-        self.read_view(id, &["result", "error"]).await
-    }
-
-    async fn read_view(
-        &self,
-        id: TaskId,
-        extra_fields: &[&str],
-    ) -> Result<Option<TaskView>, Error> {
         let mut read = redis::cmd("HMGET");
-        read.arg(self.keys.record(id))
-            .arg(&VIEW_FIELDS[..])
-            .arg(extra_fields);
-        let values = self.connections.command("view", &read).await?;
-        view_from_values(id, values)
+        read.arg(self.keys.record(id)).arg(&VIEW_FIELDS[..]);
+        view_from_values(id, self.connections.command("view", &read).await?)
     }
 
     /// Notes in the record that `front_end` waits for the task, and reads the task, in one script: no change can happen
