@@ -76,6 +76,7 @@ pub use store::Store;
 pub use store::doorbell::{Doorbell, Ring};
 pub use store::front::client_task::{PollReply, ReportReply};
 pub use store::front::input::{AnswerReply, SendRightReply};
+pub use store::front::outcome::StoredOutcome;
 pub use store::front::submit::SubmitReply;
 pub use store::front::task::{CancelReply, LeaveReply, Leaver, Page, PromoteReply};
 pub use store::operate::revive::ReviveReply;

@@ -11,6 +11,7 @@ mod doubt;
 mod error;
 mod fleet;
 mod identity;
+mod outcomes;
 mod plain_call;
 mod question;
 mod seal;
@@ -38,6 +39,7 @@ pub(crate) use client_task::ToPoll;
 pub(crate) use error::BridgeError;
 use fleet::KnownFleet;
 pub(crate) use identity::digest;
+use outcomes::Outcomes;
 use plain_call::Calls;
 use question::Questions;
 pub(crate) use question::{MayBeSent, Via};
@@ -79,6 +81,7 @@ struct Inner {
     session_streams: SessionStreams,
     seal: Seal,
     waiters: Arc<Waiters>,
+    outcomes: Arc<Outcomes>,
     rings: broadcast::Sender<TaskId>,
     offload: Offload,
 }
@@ -94,7 +97,12 @@ impl Bridge {
         let store = Store::new(redis)?.with_replication(replication);
         let front_end = FrontEndId::random();
         let fleet = Arc::new(KnownFleet::new(store.clone()));
-        let waiters = Arc::new(Waiters::new(store.clone(), Arc::clone(&fleet)));
+        let outcomes = Arc::new(Outcomes::new(store.clone(), outcomes::KEPT_FOR));
+        let waiters = Arc::new(Waiters::new(
+            store.clone(),
+            Arc::clone(&fleet),
+            Arc::clone(&outcomes),
+        ));
         let submitter = Submitter {
             store: store.clone(),
             limits,
@@ -108,6 +116,7 @@ impl Bridge {
                 submitter: submitter.clone(),
                 waiters: Arc::clone(&waiters),
                 fleet: Arc::clone(&fleet),
+                outcomes: Arc::clone(&outcomes),
             },
             calls: Calls {
                 store: store.clone(),
@@ -130,17 +139,24 @@ impl Bridge {
             store,
             front_end,
             waiters,
+            outcomes,
             rings: broadcast::Sender::new(RINGS_KEPT),
             offload: Offload::default(),
         })))
     }
 
-    /// Keeps the catalog and the waiters awake until `stop`.
+    /// Keeps the catalog and the waiters awake, and forgets outcomes, until `stop`.
     pub(crate) async fn run(&self, stop: &CancellationToken) {
         let catalog = || self.0.catalog.keep_fresh(CATALOG_REFRESH, stop);
+        let outcomes = || async {
+            let _stopped = stop
+                .run_until_cancelled(self.0.outcomes.keep_forgetting())
+                .await;
+        };
         tokio::join!(
             keep_running("doorbell", stop, || self.listen(stop), || {}),
             keep_running("catalog", stop, catalog, || {}),
+            keep_running("outcomes", stop, outcomes, || {}),
         );
     }
 

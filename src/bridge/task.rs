@@ -10,6 +10,7 @@ use taskferry_contract::{
 
 use super::error::retry_once;
 use super::fleet::KnownFleet;
+use super::outcomes::Outcomes;
 use super::plain_call::CANCELLED;
 use super::submit::{Submitted, Submitter, queued};
 use super::waiters::Waiters;
@@ -44,6 +45,7 @@ pub(crate) struct Tasks {
     pub(super) submitter: Submitter,
     pub(super) waiters: Arc<Waiters>,
     pub(super) fleet: Arc<KnownFleet>,
+    pub(super) outcomes: Arc<Outcomes>,
 }
 
 impl Tasks {
@@ -102,8 +104,10 @@ impl Tasks {
         id: TaskId,
         owner: &Owner,
     ) -> Result<TaskView, BridgeError> {
-        self.owned(self.store.view_with_outcome(id).await?, owner)
-            .await
+        let (view, bytes) = self.store.view_with_size(id).await?.unzip();
+        let view = self.owned(view, owner).await?;
+        let ended = self.outcomes.complete(view, bytes.unwrap_or(0)).await?;
+        ended.ok_or(BridgeError::NotFound)
     }
 
     /// Lines of a job's log after a place, a batch at a time.

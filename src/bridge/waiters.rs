@@ -10,6 +10,7 @@ use tokio::sync::watch;
 
 use super::BridgeError;
 use super::fleet::KnownFleet;
+use super::outcomes::Outcomes;
 
 /// How long a waiter relies on the bell before it reads the job by itself.
 const FALLBACK: Duration = Duration::from_secs(3);
@@ -23,14 +24,16 @@ pub(crate) struct Waiters {
     store: Store,
     bells: Mutex<HashMap<TaskId, watch::Sender<()>>>,
     fleet: Arc<KnownFleet>,
+    outcomes: Arc<Outcomes>,
 }
 
 impl Waiters {
-    pub(super) fn new(store: Store, fleet: Arc<KnownFleet>) -> Self {
+    pub(super) fn new(store: Store, fleet: Arc<KnownFleet>, outcomes: Arc<Outcomes>) -> Self {
         Self {
             store,
             bells: Mutex::default(),
             fleet,
+            outcomes,
         }
     }
 
@@ -192,8 +195,16 @@ impl Watch {
 
     /// The state now. `None` if the store does not answer at the moment.
     pub(crate) async fn read_now(&self) -> Result<Option<TaskView>, BridgeError> {
-        self.owned(self.waiters.store.view_with_outcome(self.id).await)
-            .await
+        let (seen, bytes) = match self.waiters.store.view_with_size(self.id).await {
+            Ok(seen) => seen.unzip(),
+            Err(error) => return self.owned(Err(error)).await,
+        };
+        let Some(view) = self.owned(Ok(seen)).await? else {
+            return Ok(None);
+        };
+        let outcomes = &self.waiters.outcomes;
+        let ended = outcomes.complete(view, bytes.unwrap_or(0)).await;
+        self.owned(ended).await
     }
 
     async fn owned(

@@ -1,6 +1,7 @@
 //! What is read from a job's record: by callers who poll its task, and by the worker that runs it.
 
 use std::collections::HashMap;
+use std::sync::Arc;
 
 use crate::model::arguments::Arguments;
 use crate::model::ids::{AttemptNumber, TaskId};
@@ -58,7 +59,7 @@ pub struct TaskView {
     /// Who serves its queue; only where the reader knows.
     pub served: Option<Served>,
     /// The result, byte for byte as the worker wrote it: a JSON object. Only once completed, and only where asked for.
-    pub result: Option<String>,
+    pub result: Option<Arc<str>>,
     /// The JSON-RPC error object of a failed job. Only where asked for.
     pub error: Option<String>,
 }

@@ -28,7 +28,7 @@ async fn stores_every_kind_of_outcome() {
         match outcome {
             Outcome::Completed { result, .. } => {
                 assert_eq!((view.status, view.is_error), (Status::Completed, true));
-                assert_eq!(view.result.as_ref(), Some(result));
+                assert_eq!(view.result.as_deref(), Some(result.as_str()));
                 assert_eq!(view.message.as_deref(), Some("done"));
             }
             Outcome::Failed { error, message } => {

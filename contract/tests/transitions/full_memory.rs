@@ -120,7 +120,7 @@ async fn a_large_result_is_stored_byte_for_byte() {
     let stored = eventually_some(SOON, "the result is there", async || {
         rig.view(hold.claimed.id).await?.result
     });
-    assert!(stored.await == result);
+    assert!(*stored.await == *result);
 }
 
 #[tokio::test]

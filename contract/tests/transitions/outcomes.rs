@@ -35,7 +35,10 @@ async fn are_read_byte_for_byte_however_large() {
         let noted = rig.record(id).await["outcome_bytes"].clone();
         assert_eq!(noted, result.len().to_string());
         let view = rig.view(id).await.unwrap();
-        assert!(view.result.as_ref() == Some(&result), "of {bytes} bytes");
+        assert!(
+            view.result.as_deref() == Some(result.as_str()),
+            "of {bytes} bytes"
+        );
         let without = rig.store.view(id).await.unwrap().unwrap();
         assert_eq!(without.result, None);
 
@@ -65,7 +68,7 @@ async fn a_large_one_that_is_slow_gives_up_its_own_connection_alone() {
     let others = async {
         for _ in 0..35 {
             let view = store.view_with_outcome(small).await.unwrap().unwrap();
-            assert_eq!(view.result.as_ref(), Some(&result));
+            assert_eq!(view.result.as_deref(), Some(result.as_str()));
             tokio::time::sleep(Duration::from_millis(100)).await;
         }
     };

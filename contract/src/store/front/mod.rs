@@ -7,7 +7,7 @@
 pub(crate) mod client_task;
 pub(crate) mod input;
 mod log;
-mod outcome;
+pub(crate) mod outcome;
 mod session;
 pub(crate) mod submit;
 pub(crate) mod task;

@@ -1,11 +1,22 @@
 //! How an ended job's outcome is read: apart from the record, since it may be large.
 
+use std::sync::Arc;
+
 use crate::error::Error;
 use crate::model::ids::TaskId;
 use crate::model::job::TaskView;
 use crate::model::status::Status;
 use crate::store::Store;
 use crate::store::record::{VIEW_FIELDS, malformed, view_from_values};
+
+/// An outcome as the record of an ended job has it.
+#[derive(Debug, Clone, PartialEq)]
+pub struct StoredOutcome {
+    /// The result, byte for byte as the worker wrote it: a JSON object.
+    pub result: Option<Arc<str>>,
+    /// The JSON-RPC error object of a failed job.
+    pub error: Option<String>,
+}
 
 impl Store {
     /// Reads a task with result and error; no write. One Redis read while it has not ended, then one more for the outcome,
@@ -21,18 +32,35 @@ impl Store {
         if bytes == 0 {
             return Ok(Some(view));
         }
+        let outcome = self.outcome(id, bytes).await?;
+        Ok(outcome.map(|outcome| {
+            (view.result, view.error) = (outcome.result, outcome.error);
+            view
+        }))
+    }
+
+    /// Reads the outcome of an ended job, of which [`Self::view_with_size`] said that it is of `bytes`. `None` if the record
+    /// has expired.
+    ///
+    /// # Errors
+    ///
+    /// If Redis fails.
+    pub async fn outcome(&self, id: TaskId, bytes: u64) -> Result<Option<StoredOutcome>, Error> {
         let mut read = redis::cmd("HMGET");
         read.arg(self.keys.record(id))
             .arg(&["status", "result", "error"]);
         let values = self.connections.read_sized("outcome", &read, bytes);
-        let (status, result, error): (Option<String>, _, _) = values.await?;
-        (view.result, view.error) = (result, error);
-        // It may have expired in between.
-        Ok(status.map(|_ended| view))
+        let (status, result, error): (Option<String>, Option<String>, _) = values.await?;
+        let result = result.map(Into::into);
+        Ok(status.map(|_ended| StoredOutcome { result, error }))
     }
 
     /// Reads a task without its outcome, and how large that is, bytes: 0 if there is none, or none yet.
-    async fn view_with_size(&self, id: TaskId) -> Result<Option<(TaskView, u64)>, Error> {
+    ///
+    /// # Errors
+    ///
+    /// As [`Self::view`].
+    pub async fn view_with_size(&self, id: TaskId) -> Result<Option<(TaskView, u64)>, Error> {
         let mut read = redis::cmd("HMGET");
         read.arg(self.keys.record(id))
             .arg(&VIEW_FIELDS[..])
