@@ -11,6 +11,9 @@ use tokio::time::Instant;
 /// How long a front end keeps an outcome after it was read.
 pub(super) const KEPT_FOR: Duration = Duration::from_secs(1);
 
+/// An outcome of so many bytes costs less to read again than to keep.
+const SMALL: u64 = 4 << 10;
+
 /// What is kept at most, bytes. One that does not fit is shared by those who wait for it, and then forgotten.
 const ROOM: u64 = 32 << 20;
 
@@ -19,7 +22,34 @@ const ROOM: u64 = 32 << 20;
 pub(super) struct Outcomes {
     store: Store,
     kept_for: Duration,
-    known: Mutex<HashMap<TaskId, Known>>,
+    known: Mutex<Table>,
+}
+
+/// The outcomes, and how large all are together, bytes.
+#[derive(Debug, Default)]
+struct Table {
+    of: HashMap<TaskId, Known>,
+    bytes: u64,
+}
+
+impl Table {
+    /// The reading of an outcome, which is noted if nobody asked for it yet.
+    fn reading(&mut self, id: TaskId, bytes: u64) -> Arc<Reading> {
+        let known = self.of.entry(id).or_insert_with(|| {
+            self.bytes += bytes;
+            Known {
+                bytes,
+                read: Arc::default(),
+            }
+        });
+        Arc::clone(&known.read)
+    }
+
+    fn forget(&mut self, id: TaskId) {
+        if let Some(known) = self.of.remove(&id) {
+            self.bytes -= known.bytes;
+        }
+    }
 }
 
 #[derive(Debug)]
@@ -56,7 +86,12 @@ impl Outcomes {
             return Ok(Some(view));
         }
         let read = || self.store.outcome(view.id, bytes);
-        let Some(outcome) = self.share(view.id, bytes, read).await? else {
+        let outcome = if bytes <= SMALL {
+            read().await?
+        } else {
+            self.share(view.id, bytes, read).await?
+        };
+        let Some(outcome) = outcome else {
             return Ok(None);
         };
         (view.result, view.error) = (outcome.result, outcome.error);
@@ -74,14 +109,7 @@ impl Outcomes {
         F: Future<Output = Result<Option<StoredOutcome>, Error>>,
     {
         let asked = Instant::now();
-        let reading = {
-            let mut known = self.lock();
-            let new = || Known {
-                bytes,
-                read: Arc::default(),
-            };
-            Arc::clone(&known.entry(id).or_insert_with(new).read)
-        };
+        let reading = self.lock().reading(id, bytes);
         let mut last = reading.lock().await;
         if let Some(last) = &*last
             && (last.at >= asked || last.is_fresh(self.kept_for))
@@ -94,9 +122,8 @@ impl Outcomes {
             outcome: outcome.clone(),
         });
         let mut known = self.lock();
-        let all: u64 = known.values().map(|known| known.bytes).sum();
-        if all > ROOM {
-            known.remove(&id);
+        if known.bytes > ROOM {
+            known.forget(id);
         }
         outcome
     }
@@ -105,16 +132,21 @@ impl Outcomes {
     pub(super) async fn keep_forgetting(&self) {
         loop {
             tokio::time::sleep(self.kept_for / 2).await;
-            self.lock().retain(|_, known| match known.read.try_lock() {
-                Ok(read) => read
-                    .as_ref()
-                    .is_some_and(|read| read.is_fresh(self.kept_for)),
-                Err(_being_read) => true,
+            let mut known = self.lock();
+            let stale = known.of.iter().filter(|(_, one)| {
+                let read = one.read.try_lock();
+                read.is_ok_and(|read| {
+                    !read
+                        .as_ref()
+                        .is_some_and(|read| read.is_fresh(self.kept_for))
+                })
             });
+            let stale: Vec<TaskId> = stale.map(|(id, _)| *id).collect();
+            stale.into_iter().for_each(|id| known.forget(id));
         }
     }
 
-    fn lock(&self) -> MutexGuard<'_, HashMap<TaskId, Known>> {
+    fn lock(&self) -> MutexGuard<'_, Table> {
         self.known.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -204,5 +236,6 @@ mod tests {
         assert_eq!(reads.get(), 1);
         ask().await;
         assert_eq!(reads.get(), 2);
+        assert_eq!(outcomes.lock().bytes, 0);
     }
 }
