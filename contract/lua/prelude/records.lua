@@ -2,10 +2,12 @@
 
 local TERMINAL = { completed = true, failed = true, cancelled = true }
 
--- The fields of a record that a poll shows; never the arguments.
+-- The fields of a record that a poll shows, never the arguments: those of VIEW_FIELDS in src/store/record.rs, which a test
+-- holds against these.
 local VIEW = {
   'status', 'tool', 'owner', 'plain', 'created_ms', 'updated_ms', 'ttl_ms', 'poll_ms', 'poll_max_ms', 'message',
-  'is_error', 'progress', 'total', 'attempt', 'waits', 'queue', 'limit', 'lease_ms',
+  'is_error', 'progress', 'total', 'attempt', 'waits', 'queue', 'limit', 'lease_ms', 'crashes',
+  'max_crashes',
 }
 
 -- The named fields of a record as a table; absent ones are false.

@@ -234,3 +234,17 @@ pub(crate) fn malformed(id: TaskId, field: &'static str, value: &str) -> Error {
         value: value.chars().take(80).collect(),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_view_that_a_script_returns_has_the_fields_of_a_poll() {
+        let source = include_str!("../../lua/prelude/records.lua");
+        let (_, list) = source.split_once("local VIEW = {").unwrap();
+        let (list, _) = list.split_once('}').unwrap();
+        let names: Vec<&str> = list.split('\'').skip(1).step_by(2).collect();
+        assert_eq!(names, VIEW_FIELDS);
+    }
+}

@@ -198,7 +198,12 @@ async fn rings_every_way_a_job_can_end() {
 #[tokio::test]
 async fn watching_notes_a_front_end_once_and_shows_the_task() {
     let mut rig = Rig::new().await;
+    rig.tool.crash_limit = 1;
     let id = rig.submit().await;
+    assert!(
+        rig.view(id).await.unwrap().last_crash,
+        "all that a poll shows"
+    );
     let front_ends: Vec<FrontEndId> = ["r1", "r11", "1"].map(|id| id.parse().unwrap()).into();
     for front_end in front_ends.iter().chain(&front_ends) {
         let seen = watch(&rig, id, front_end).await;
