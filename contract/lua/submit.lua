@@ -10,15 +10,17 @@
 --       · then field, value … of the record (arguments, limits, capabilities, questions, answers)
 -- Replies
 --   OK, created_ms            stored; also for a repeated submit of the same id, which changes nothing
---   JOINED, id, field, value …   the alias stands for this job: by a key, one whose record lives, but for a plain call that
---                             was cancelled; as an identical call, one that has not ended. Nothing is queued; the record as
---                             a poll shows it
+--   JOINED, id, field, value …   the call joins this job. An idem: alias is joined as long as the record exists, unless the
+--                             job is a cancelled plain call; a same: alias only until the job ends. Nothing is queued;
+--                             follows the record as a poll shows it
 --   OTHER_CALL                the idempotency key stands for a job of another call; nothing stored
 --   QUEUE_FULL, length        the stream, and the jobs that wait for a slot of this tool, are queue_cap; nothing stored
 --   LIMIT, live               the owner has owner_cap live jobs; nothing stored
 -- Effects  active and owned get the id (owners only); the alias gets it, with the record's expiry; a parked job rings the
---          front ends that watch it. A joined plain job becomes a task for a task call, and has one more of its callers in holders for a plain
---          call; a task call of another session than the first ends the telling of progress under the first's token
+--          front end that submits it, if that asked for it (`waiters` among the fields): no worker will ring for the
+--          questions it was created with. Joining a plain job: a task call promotes it to a task; a plain call adds its id
+--          to holders. A task call from another session than the job's deletes progress_token, so that no progress goes out
+--          under it any more
 local record, queue = KEYS[1], KEYS[2]
 local base, id, tool, queue_name, owner = ARGV[1], ARGV[2], ARGV[3], ARGV[4], ARGV[5]
 local alias, call, plain = ARGV[6], ARGV[7], ARGV[8]
@@ -32,7 +34,8 @@ if known then
   return { 'OK', known }
 end
 
--- Makes this call one of those that `first` answers, if it may. Returns nil if the alias is free.
+-- Joins this call to the job with the id `first`, whose alias was stored with the call digest `its_call`. Gives the reply,
+-- or nil if that job cannot be joined any more: then the alias goes to the new job.
 local function join(first, its_call)
   local its_record = base .. 'task:' .. first
   local job = read(its_record, { 'status', 'owner', 'plain', 'created_ms', 'ttl_ms', 'alias', 'holders', 'session' })
@@ -41,7 +44,7 @@ local function join(first, its_call)
     return nil
   end
   if job.plain == '1' and job.status == 'cancelled' then
-    -- Whoever made that call left it; this is how the same caller makes it again.
+    -- A plain call is cancelled when its last caller leaves. A new call with the same key is a retry, so it gets a new job.
     return nil
   end
   if call ~= its_call then

@@ -51,7 +51,8 @@ impl Waiters {
         }
     }
 
-    /// Waits for a task of `owner` from now on.
+    /// Subscribes to this front end's bell for a task, from now on. Reads nothing, and does not ask workers to ring
+    /// (`Store::watch`).
     pub(crate) fn watch(self: &Arc<Self>, id: TaskId, owner: &Owner) -> Watch {
         let bell = self
             .lock()
@@ -123,17 +124,18 @@ impl Watch {
         self.joined_as != self.id
     }
 
-    /// Notes whether the call, made again, finds the same job.
+    /// Notes whether the client can send the same call again and gets this job instead of a second one: it has an alias.
     pub(crate) fn found_again(&mut self, is_found_again: bool) {
         self.is_found_again = is_found_again;
     }
 
-    /// Whether the call, made again, finds the same job.
+    /// Whether the client can send the same call again and gets this job instead of a second one.
     pub(crate) fn is_found_again(&self) -> bool {
         self.is_found_again
     }
 
-    /// What the next read gives.
+    /// The state as it was read just now: the next [`Self::next`] or [`Self::next_state`] gives it instead of waiting. A
+    /// terminal one, since it has no outcome, only makes `next` read at once.
     pub(crate) fn seed(&mut self, view: TaskView) {
         self.seed = Some(view);
     }
@@ -217,7 +219,7 @@ impl Watch {
             }
             Ok(_) => Err(BridgeError::NotFound),
             Err(error) if error.may_pass() => {
-                // Thousands may wait here: the failure is logged by the task that connects.
+                // Thousands may wait here: the loop that keeps the connection logs the failure, once.
                 tracing::debug!(task = %self.id, %error, "reading a task failed; trying again");
                 Ok(None)
             }

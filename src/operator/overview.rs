@@ -13,11 +13,11 @@ use taskferry_contract::{
 pub(crate) struct Overview {
     /// Redis itself.
     pub(crate) server: ServerOverview,
-    /// The queues that a tool has, a worker reads, or something is on; by name.
+    /// The queues of the registered tools, and of the streams that a worker reads or that have entries; by name.
     pub(crate) queues: Vec<StandingQueue>,
-    /// What waits or lies outside of the queues.
+    /// What waits or lies outside of the queues, over all shards.
     pub(crate) rest: ShardOverview,
-    /// The workers that reported lately.
+    /// The workers that reported within the last minute, also those that are silent by now.
     pub(crate) workers: Vec<SeenWorker>,
     /// How many tools are registered.
     pub(crate) tools: usize,
@@ -103,7 +103,7 @@ impl Overview {
     }
 }
 
-/// The workers that reported lately.
+/// The workers that reported within the last minute, also those that are silent by now.
 pub(super) async fn workers(store: &Store) -> Result<Vec<SeenWorker>, Error> {
     let (workers, now_ms) = (store.workers().await?, store.now_ms().await?);
     let seen = workers.into_iter().map(|(info, beat_ms)| SeenWorker {

@@ -20,7 +20,7 @@ local function read(record, names)
   return job
 end
 
--- As `read`, of a key that may hold something else: then every field is absent.
+-- As `read`, but of a key that may be of another type: then every field is absent (nil, where `read` gives false).
 local function read_record(record, names)
   if redis.call('TYPE', record).ok ~= 'hash' then
     return {}
@@ -60,7 +60,7 @@ local function refusal(job, attempt)
   return nil
 end
 
--- How many jobs expired while they waited to run is known by tool, for 30 days after the last of them.
+-- The hash `expired` counts, by tool, the jobs that expired while they waited to run. It goes 30 days after the last one.
 local EXPIRED_KEPT_MS = 30 * 86400 * 1000
 
 -- Counts a job whose record expired while it waited. Its tool is '' where it is not known.
@@ -68,20 +68,22 @@ local function count_expired(base, tool)
   local expired = base .. 'expired'
   local kind = redis.call('TYPE', expired).ok
   if kind == 'hash' or kind == 'none' then
-    -- A field that holds no number was written by something other than Taskferry.
+    -- pcall: a foreign field that holds no number must not fail the transition.
     redis.pcall('HINCRBY', expired, (tool == '' or #tool > 64) and '-' or tool, 1)
     redis.call('PEXPIRE', expired, EXPIRED_KEPT_MS)
   end
 end
 
 -- What `waits` of a record says while its job is queued: what it waits for ('worker', 'slot' of its tool, 'time'), since when
--- (ms), why it is to be attempted again ('lost', 'released', 'failed', 'returned'; '-' if it never was attempted), and when
--- that is due (ms; absent if at once).
+-- (ms), why it is to be attempted again ('lost', 'released', 'failed', 'returned'; '-' if no attempt ended: it never was
+-- attempted, or was parked in the middle of an attempt and now has its answers), and when that is due (ms; absent if at
+-- once).
 local function waits(what, since, why, due)
   return what .. ' ' .. int(since) .. ' ' .. why .. (due and (' ' .. int(due)) or '')
 end
 
--- The same wait as `before` says, for something else now. A job without has waited since it was created.
+-- `before` (a stored `waits`) with what is waited for replaced by `what`; since when, why and due stay. A record without
+-- `waits` has waited since `created`.
 local function still_waits(what, before, created)
   return what .. (string.match(before or '', '^%S+( .*)$') or (' ' .. created .. ' -'))
 end

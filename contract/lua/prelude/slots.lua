@@ -27,8 +27,9 @@ local LOST_SLOT_KEPT_MS = 300000
 -- At most so many slots whose lease is over are checked at once.
 local LAPSED_AT_ONCE = 100
 
--- How many slots of a tool are taken. Frees those whose lease is over, but not of a job that waits to be taken over: it goes
--- on in its own.
+-- How many slots of a tool are taken. Frees first: every slot LOST_SLOT_KEPT_MS after its lease; and, sooner, those whose
+-- lease is over and whose job is gone, has ended, or names no worker. A lost job whose record still names one keeps its
+-- slot for that long, unless it is taken over before.
 local function taken_slots(base, tool)
   local running, now = base .. 'running:' .. tool, now_ms()
   redis.call('ZREMRANGEBYSCORE', running, '-inf', int(now - LOST_SLOT_KEPT_MS))
@@ -44,9 +45,10 @@ end
 -- At most so many jobs that wait for a slot are checked at once.
 local ADMITTED_AT_ONCE = 100
 
--- Brings the first jobs that wait for a slot of a tool back to their streams, as many as there are slots. They wait until
--- one is claimed: whoever comes later stays behind them. Drops ids that wait no more; gives how many of them expired. The
--- entry of one that it brings back says so (`slot`), so that `claim` does not count it again.
+-- Puts the first jobs of a tool's waiting set on their streams, as many as slots are free, counting those that are there
+-- already. Each stays in the set until it is claimed, so that later ones stay behind it. Ids whose job waits no more are
+-- dropped. The entry has `slot`: if its record has expired by the time it is claimed, `claim` must know that `admit` may
+-- have counted that in `expired`. Returns how many expired jobs it counted.
 local function admit(base, tool)
   local waiting = base .. 'waiting:' .. tool
   if not (is_a(waiting, 'zset') and is_a(base .. 'running:' .. tool, 'zset')) then
@@ -80,7 +82,8 @@ local function admit(base, tool)
   return expired
 end
 
--- Frees the slot of a job whose tool has a concurrency limit, for the next; goes after all else that is done to the job.
+-- Frees a job's slot and admits the next one. Call it after everything else that a transition does to the job: `admit`
+-- hands the slot on at once.
 local function leave_slot(base, tool, id)
   drop_member(base .. 'running:' .. tool, id)
   admit(base, tool)

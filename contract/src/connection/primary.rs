@@ -34,7 +34,7 @@ impl Primary {
     pub(super) async fn open(
         info: ConnectionInfo,
         response_timeout: Duration,
-        exclusive: usize,
+        most_exclusive: usize,
     ) -> Result<Arc<Self>, Error> {
         let during = "preparing connections";
         let client = Client::open(info.clone()).map_err(Error::redis(during))?;
@@ -45,10 +45,10 @@ impl Primary {
         let blocking = AsyncConnectionConfig::new()
             .set_connection_timeout(Some(CONNECT))
             .set_response_timeout(None);
-        let pool = deadpool_redis::Manager::new_with_config(info.clone(), blocking)
+        let manager = deadpool_redis::Manager::new_with_config(info.clone(), blocking)
             .map_err(Error::redis(during))?;
-        let exclusive = deadpool_redis::Pool::builder(pool)
-            .max_size(exclusive)
+        let exclusive = deadpool_redis::Pool::builder(manager)
+            .max_size(most_exclusive)
             .runtime(deadpool_redis::Runtime::Tokio1)
             .wait_timeout(Some(CONNECT))
             .create_timeout(Some(CONNECT))
@@ -70,7 +70,7 @@ impl Primary {
         }))
     }
 
-    /// Makes sure that the server accepts what will be sent. Its largest piece is `bytes` long.
+    /// Makes sure that the server accepts a command whose largest piece has `bytes` bytes.
     pub(super) async fn check_size(&self, during: &'static str, bytes: usize) -> Result<(), Error> {
         if self.sizes.are_known_to_take(bytes) {
             return Ok(());
@@ -96,8 +96,8 @@ impl Primary {
         self.over.cancel();
     }
 
-    /// Returns the outcome. Gives the primary up if the outcome says that the primary may have moved, or that a new
-    /// connection was refused.
+    /// Returns the outcome. Gives these connections up if the outcome says that the primary may have moved, or that a
+    /// connection was refused or not answered in time.
     pub(super) fn note_outcome<T>(
         &self,
         during: &'static str,
@@ -160,8 +160,9 @@ impl Primary {
         self.server.addr().to_string()
     }
 
-    /// The error for a further connection that could not be opened. The connections are then given up, and the error of the
-    /// next attempt has the server's own words.
+    /// The error for a further connection that could not be opened. Gives nothing up: [`Self::take`] and, for
+    /// [`Self::listen`], [`Self::note_result`] do, unless this process is short of connections. Then the error of the next
+    /// attempt has the server's own words.
     fn refused(&self, source: RedisError) -> Error {
         if handshake::is_answer(&source) {
             let (step, closed) = ("a further connection", false);

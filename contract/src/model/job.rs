@@ -52,11 +52,12 @@ pub struct TaskView {
     pub queue: String,
     /// How many jobs of its tool run at a time, if there is a limit.
     pub limit: Option<u64>,
-    /// Until when its worker holds it while it is worked on, ms since the epoch.
+    /// Until when its worker holds it, ms since the epoch. Means something only while an attempt runs; else it is left over
+    /// from the last one.
     pub lease_ms: Option<i64>,
     /// Whether the job fails if the attempt that runs loses its worker: it reaches its crash limit then.
     pub last_crash: bool,
-    /// Who serves its queue; only where the reader knows.
+    /// How many workers serve its queue. Not in the record: the store leaves it `None`, a front end fills it in.
     pub served: Option<Served>,
     /// The result, byte for byte as the worker wrote it: a JSON object. Only once completed, and only where asked for.
     pub result: Option<Arc<str>>,
@@ -85,7 +86,8 @@ pub struct Job {
     pub retries: u64,
     /// Attempts whose worker died so far.
     pub crashes: u64,
-    /// After so many attempts that ended in a retry it is attempted no more: the tool's `attempts` when it was submitted.
+    /// How many attempts may end in a retryable error: the last of them ends the job. Crashes and releases do not count.
+    /// The tool's `attempts` when it was submitted.
     pub max_attempts: u64,
     /// After so many attempts whose worker died it fails: the tool's `crash_limit` when it was submitted.
     pub max_crashes: u64,
@@ -96,7 +98,7 @@ pub struct Job {
     /// How long it was ready before this attempt began, ms: since its call, its backoff, its last answer, or the end of the
     /// lease of the attempt that was lost before.
     pub waited_ms: u64,
-    /// The worker that fell silent and that it was taken over from, if this is what began the attempt.
+    /// The silent worker that this attempt took the job over from, if it did.
     pub taken_from: Option<String>,
     /// How long one attempt may take, ms.
     pub timeout_ms: u64,
@@ -104,7 +106,7 @@ pub struct Job {
     pub capabilities: Option<String>,
     /// W3C trace context of the call.
     pub trace: Option<String>,
-    /// From which level on the client hears of the log; of none if absent.
+    /// The least level of log lines that the client gets. `None`: it gets no lines.
     pub log_level: Option<LogLevel>,
     /// Which definition of the tool the arguments were checked against; absent if whoever queued it knew none.
     pub definition: Option<DefinitionDigest>,

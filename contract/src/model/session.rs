@@ -23,13 +23,14 @@ pub struct Session {
 /// What is known of a request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct RequestNote {
-    /// The job behind it, if it is a call whose job is queued.
+    /// The job behind it, once the call has one; also after the job has ended.
     pub job: Option<TaskId>,
     /// Whether it was cancelled since it began.
     pub cancelled: bool,
 }
 
-/// What became of a connection's wish to be the session's own stream.
+/// What became of a connection's wish to be the session's own stream. Several that were opened by GET may be open; one at a
+/// time is the session's own, and only that one sends.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum StreamHold {
     /// The connection is the session's own stream.
@@ -63,7 +64,7 @@ pub struct DeliveryCursor {
 const NOTHING: &str = "-";
 
 impl DeliveryCursor {
-    /// With when the task expires.
+    /// The stored form: when the task expires (ms), progress, place of the log line; `-` for none.
     pub(crate) fn write(&self, until_ms: i64) -> String {
         let [progress, line] =
             [&self.progress, &self.line].map(|told| told.as_deref().unwrap_or(NOTHING));
@@ -74,11 +75,11 @@ impl DeliveryCursor {
     pub(crate) fn read(text: &str) -> Option<(i64, Self)> {
         let mut parts = text.split(' ');
         let until_ms = parts.next()?.parse().ok()?;
-        let mut told = || {
-            let told = parts.next()?;
-            Some((told != NOTHING).then(|| told.to_owned()))
+        let mut next_part = || {
+            let part = parts.next()?;
+            Some((part != NOTHING).then(|| part.to_owned()))
         };
-        let (progress, line) = (told()?, told()?);
+        let (progress, line) = (next_part()?, next_part()?);
         Some((until_ms, Self { progress, line }))
     }
 }

@@ -46,7 +46,8 @@ pub struct Submission<'a> {
     pub asks: &'a [(String, String)],
     /// From which level on the client gets the job's log lines. `None` for none.
     pub log_level: Option<LogLevel>,
-    /// The most entries the queue may hold, 0 for no limit.
+    /// The most entries of the queue, with the jobs of this tool that wait for a slot, to which one is added; 0 for no
+    /// limit.
     pub queue_cap: u64,
     /// The most live jobs the owner may have, 0 for no limit.
     pub owner_cap: u64,

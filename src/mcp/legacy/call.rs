@@ -115,7 +115,7 @@ pub(super) async fn call(exchange: &Exchange<'_>) -> Result<Reply, Refusal> {
         };
         return background.call(caller, call).await;
     }
-    // By its session a client can be told from others.
+    // Not `open`: by their session even callers without a name are told apart.
     let key = meta.idempotency_key.read(false)?;
     let asks = wire::asked_first(&tool, &session.session.capabilities);
     let trace = meta.traceparent.as_deref();
@@ -166,8 +166,8 @@ async fn wait(
 ) -> Result<Reply, Refusal> {
     let (bridge, session, request) = (exchange.bridge(), exchange.session, exchange.request);
     let (requestor, definition) = (requestor(exchange, token), &call.tool.definition);
-    let begun = cancel::begin_call(exchange);
-    let ((), watch) = tokio::join!(begun, bridge.calls().begin(call, Some(&requestor)));
+    let note_request = cancel::begin_call(exchange);
+    let ((), watch) = tokio::join!(note_request, bridge.calls().begin(call, Some(&requestor)));
     let watch = watch?;
     let kept = Duration::from_millis(definition.ttl.default_ms);
     match cancel::remember(exchange, &watch, kept).await {
@@ -178,8 +178,8 @@ async fn wait(
             tracing::warn!(task = %watch.id(), error = error.sentence(), "a call cannot be cancelled by its client");
         }
     }
-    // The record knows the session and the token of the call that came first alone; the others are made again, and join
-    // again.
+    // Only the call that queued the job can be resumed: the record has that one's session and token. A client of a joined
+    // call makes the call again after a break, and joins again; so its events have no ids.
     let ids = (!watch.has_joined())
         .then(|| EventIds::new(session, request.id, (watch.id(), Waiting::Call)));
     let sender = QuestionSender::of_request(bridge, session, request.id);
@@ -252,10 +252,11 @@ fn unfit(
     as_task: bool,
     faults: &str,
 ) -> Result<Reply, Refusal> {
+    // Before 2025-11-25 the spec had bad arguments as a protocol error.
     if as_task || !session.has_tasks() {
         return Err(RpcError::invalid_params(faults).into());
     }
-    // An execution error, not a protocol error: a model can read it and mend its call.
+    // A tool error, not a protocol error: a model can read it and mend its call.
     let body = jsonrpc::success(request.id, &wire::tool_error(faults));
     Ok(Reply::Json(Answer::ok(body)))
 }

@@ -27,7 +27,7 @@ use crate::mcp::protocol::wire::{self, SERVER_INFO, ServerInfo};
 
 /// The most tasks that one stream follows.
 const TASKS_FOLLOWED: usize = 1000;
-/// So many events wait for their client, each with the result of a task at most.
+/// How many events may wait for a slow client. Each may be as large as a task's result.
 const EVENTS_WAITING: usize = 4;
 
 #[derive(Deserialize)]
@@ -137,7 +137,7 @@ struct Subscription {
     bridge: Bridge,
     changes: Option<watch::Receiver<u64>>,
     events: mpsc::Sender<Event>,
-    /// Held by whoever has a task's outcome in hand.
+    /// Locked while a task's outcome is read and sent: one at a time.
     outcome: Mutex<()>,
 }
 
@@ -163,7 +163,7 @@ impl Subscription {
         std::future::pending().await
     }
 
-    /// Shows each task as it is now and whenever its status or message changes, until it ended or expired.
+    /// Shows each task as it is now and whenever what [`Shown`] has of it changes, until it ended or expired.
     async fn tell_tasks(&self, watches: Vec<Watch>) {
         let mut following: FuturesUnordered<_> = watches
             .into_iter()
@@ -271,7 +271,7 @@ struct Shown {
 
 impl Shown {
     fn of(view: &TaskView, questions: &InputRequests) -> Self {
-        // Whether a job waits for its first worker or has one is no news.
+        // The client sees `Queued` as working; what a queued job waits for shows in `message`.
         let status = match view.status {
             Status::Queued => Status::Working,
             status => status,

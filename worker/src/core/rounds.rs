@@ -7,14 +7,14 @@ use std::time::Duration;
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
-/// What a loop does in a round.
+/// What works in rounds, and lives through all of them.
 pub(crate) trait Round: Send {
-    /// Works once, and says how long the loop sleeps then.
+    /// Does one round; returns how long to sleep after it.
     fn work(&mut self) -> impl Future<Output = Duration> + Send;
 }
 
-/// Works in rounds until `stop`, after a first sleep. `wake` ends a sleep, and a wake that comes during a round ends the
-/// sleep after it at once.
+/// Works in rounds until `stop`, after a first sleep. Use `wake.notify_waiters()`: during a sleep it ends it, during a
+/// round it skips the next sleep. `stop` ends a sleep, never a round.
 pub(crate) async fn repeat(
     mut round: impl Round,
     first_sleep: Duration,
@@ -29,7 +29,7 @@ pub(crate) async fn repeat(
             () = tokio::time::sleep(sleep) => {}
             () = woken.as_mut() => {}
         }
-        // `notify_waiters` reaches who waits already, so the wait for the next wake begins before the work.
+        // `notify_waiters` reaches only those who wait already, so the wait for the next wake begins before the work.
         woken.set(wake.notified());
         woken.as_mut().enable();
         sleep = round.work().await;

@@ -37,6 +37,7 @@ impl OutputMode {
             Self::Json => structured(stdout),
             Self::Result => passed_through(stdout),
         };
+        // Only `Json` and `Result` get here with a fault of kind, whose text says what was wanted.
         let wanted = match self {
             Self::Result => "a CallToolResult, as its manifest promises",
             _ => "a JSON object, as its manifest promises",
@@ -53,7 +54,8 @@ impl OutputMode {
     }
 
     /// The error of a command that failed: its standard output, or if that is empty, `otherwise`. In mode `result` a valid
-    /// `CallToolResult` is used as it is, with `isError` set to true if it says something else.
+    /// `CallToolResult` is used as it is, but with `isError` true, whatever it says or if it says nothing. Otherwise the
+    /// output is text, also if it is a JSON object.
     #[must_use]
     pub fn result_of_failure(self, stdout: &[u8], otherwise: &str) -> ToolResult {
         if self == Self::Result

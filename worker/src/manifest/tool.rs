@@ -12,7 +12,7 @@ use super::schema::{Document, missing_property, read_annotations, read_capabilit
 use super::table::TableReader;
 use crate::exec::OutputMode;
 
-/// The schema of a tool that has none: it takes no arguments.
+/// The input schema where the manifest gives none: such a tool takes no arguments.
 const NO_ARGUMENTS: &str = r#"{"type":"object","additionalProperties":false}"#;
 
 /// What both `[defaults]` and a `[[tool]]` may set.
@@ -39,7 +39,8 @@ impl ToolSettings {
     }
 }
 
-/// Reads a tool. `None` if a key is wrong that it cannot do without.
+/// Reads a tool, and reports what is wrong to `reader`. `None` if a part that it cannot be built without is absent or
+/// cannot be read; `Some` does not mean that nothing was reported.
 pub(super) fn read(
     reader: &mut TableReader<'_, '_>,
     base: &ToolSettings,
@@ -113,6 +114,7 @@ fn required<'a>(reader: &mut TableReader<'a, '_>, key: &'static str) -> Option<&
         reader.problem(key, "is required");
     }
     let text = reader.string(key)?;
+    // An empty name is reported by `check_name`.
     if key != "name" && text.trim().is_empty() {
         reader.problem(key, "must not be empty");
     }

@@ -1,4 +1,4 @@
-//! Moves due jobs to their streams.
+//! Moves due jobs to their streams, and gives out slots of tools that nobody freed.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -11,7 +11,8 @@ use crate::core::rounds::{Round, repeat};
 
 /// How many jobs one call moves at most.
 const BATCH: u32 = 100;
-/// The longest sleep: another process may have queued a job with an earlier time meanwhile.
+/// The longest sleep while Redis answers, but for [`SPREAD`]: meanwhile another process may have added a job that is due
+/// sooner.
 const LONGEST: Duration = Duration::from_secs(1);
 /// All workers wake for the same due job, so each adds a random part of this time.
 const SPREAD: Duration = Duration::from_millis(20);
@@ -52,8 +53,8 @@ impl Round for Forwarder<'_> {
     }
 }
 
-/// Moves all that is due, and says how long there is nothing to do. A key of the wrong type is logged once: `misplaced` are
-/// those that were.
+/// Moves one batch, and returns how long to sleep. `misplaced` holds the wrong-typed keys of the last call, which are not
+/// logged again while they stay so.
 async fn forward(
     core: &Core,
     shard: Shard,
@@ -77,10 +78,10 @@ async fn forward(
     if reply.moved >= u64::from(BATCH) {
         return Ok(Duration::ZERO);
     }
-    let Some(due_ms) = reply.call_again_ms else {
+    let Some(call_again_ms) = reply.call_again_ms else {
         return Ok(jittered(LONGEST));
     };
     let now_ms = core.store.now_ms().await?;
-    let wait = Duration::from_millis(due_ms.saturating_sub(now_ms));
+    let wait = Duration::from_millis(call_again_ms.saturating_sub(now_ms));
     Ok(wait.min(LONGEST) + SPREAD.mul_f64(rand::random()))
 }

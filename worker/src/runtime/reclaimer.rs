@@ -12,7 +12,8 @@ use crate::core::pause::jittered;
 use crate::core::rounds::{Round, repeat};
 use crate::core::slots::Permit;
 
-/// The longest time between two rounds, and so from the end of a lease until the job is taken over.
+/// The longest sleep between two rounds. A worker with a spare slot takes a job over within this time after its lease; a
+/// full one when one of its own slots becomes free, and its further queues wait as long.
 const ROUND: Duration = Duration::from_secs(1);
 
 /// Reclaims on one shard until the worker stops.
@@ -54,8 +55,9 @@ impl Round for Reclaimer<'_> {
     }
 }
 
-/// A slot of a full worker for a job that lost its worker, if there is such a job. The reclaimer waits for the slot beside
-/// the fetcher, so that a backlog of new jobs does not keep the lost one waiting until it is worked off.
+/// A permit of a full worker to run a job that lost its worker, if there is such a job (not a slot of the tool, which the
+/// job keeps). The reclaimer waits for the permit beside the fetcher, so that a backlog of new jobs does not keep the lost
+/// one waiting until it is worked off.
 async fn slot_for_lost(core: &Core, from: QueueStream<'_>) -> Result<Option<Permit>, Error> {
     match core.store.has_idle_entry(from, core.lease).await {
         Ok(false) => return Ok(None),

@@ -18,7 +18,8 @@ pub enum AnswerReply {
         /// Open questions.
         open: u64,
     },
-    /// Nothing waits for this key.
+    /// No open question has this key: it was never asked, has its answer, the job ended, or the client's task that was to
+    /// answer it is not known any more.
     Ignored,
     /// There is no such task for this owner.
     NotFound,
@@ -43,7 +44,8 @@ pub enum SendRightReply {
 }
 
 impl Store {
-    /// The open questions of a task, by key.
+    /// The unanswered questions of a task, by key; of one that has ended, also those that it left unanswered. Does not
+    /// check the owner.
     ///
     /// # Errors
     ///
@@ -69,7 +71,8 @@ impl Store {
     ///
     /// # Errors
     ///
-    /// If Redis fails; the same call again is safe.
+    /// If Redis fails, or [`Error::NotReplicated`]: then the answer may have been stored. The same call again is safe; it
+    /// gives [`AnswerReply::Ignored`] if so.
     pub async fn answer_input(
         &self,
         question: QuestionRef<'_>,
@@ -83,7 +86,7 @@ impl Store {
     ///
     /// # Errors
     ///
-    /// If Redis fails; the same call again is safe.
+    /// As [`Self::answer_input`].
     pub async fn answer_by_client_task(
         &self,
         question: QuestionRef<'_>,
@@ -100,16 +103,16 @@ impl Store {
         answer: &str,
     ) -> Result<AnswerReply, Error> {
         let session = client_task_of.map_or_else(String::new, |session| session.to_string());
-        let Some(view) = self.queue_of(task).await? else {
+        let Some(queue_name) = self.queue_of(task).await? else {
             return Ok(AnswerReply::NotFound);
         };
-        let (base, text) = (self.keys.base(task.shard()), task.to_string());
-        let queue = format!("{base}queue:{view}");
+        let (base, id) = (self.keys.base(task.shard()), task.to_string());
+        let queue = format!("{base}queue:{queue_name}");
         let mut reply = self
             .call_replicated(
                 &TRANSITIONS.answer_input,
                 &[&self.keys.record(task), &queue],
-                &[&base, &text, owner.as_str(), key, answer, &session],
+                &[&base, &id, owner.as_str(), key, answer, &session],
             )
             .await?;
         match reply.tag.as_str() {
@@ -124,7 +127,7 @@ impl Store {
 
     /// Asks for the right to send an open question to the client. A sender that has it keeps it; one that does not ask
     /// again in time loses it. If another session's client answers by a task of its own, nobody else gets the right until
-    /// `abandoned` after that task was due to be polled.
+    /// `abandoned_after` after that task was due to be polled.
     ///
     /// # Errors
     ///
@@ -132,11 +135,16 @@ impl Store {
     pub async fn deliver_input(
         &self,
         question: QuestionRef<'_>,
-        abandoned: Duration,
+        abandoned_after: Duration,
         sender: &Sender,
     ) -> Result<SendRightReply, Error> {
         let mut reply = self
-            .ask_to_send(&TRANSITIONS.deliver_input, question, abandoned, sender)
+            .ask_to_send(
+                &TRANSITIONS.deliver_input,
+                question,
+                abandoned_after,
+                sender,
+            )
             .await?;
         match reply.tag.as_str() {
             "OK" => Ok(SendRightReply::Send {
@@ -155,20 +163,28 @@ impl Store {
         &self,
         transition: &Transition,
         QuestionRef { task, owner, key }: QuestionRef<'_>,
-        patience: Duration,
+        abandoned_after: Duration,
         sender: &Sender,
     ) -> Result<ScriptReply, Error> {
-        let [id, session, valid, patience] = [
+        let [id, session, right_lasts, abandoned_after] = [
             sender.id.to_string(),
             sender.session.to_string(),
             millis(sender.right_lasts).to_string(),
-            millis(patience).to_string(),
+            millis(abandoned_after).to_string(),
         ];
-        let args = [owner.as_str(), key, &id, &session, &valid, &patience];
+        let args = [
+            owner.as_str(),
+            key,
+            &id,
+            &session,
+            &right_lasts,
+            &abandoned_after,
+        ];
         self.on_record(transition, task, &args).await
     }
 
-    /// Lets other connections send the unanswered questions of a connection that closed.
+    /// Lets other connections send the unanswered questions of a connection that closed. Returns how many may be sent
+    /// again; 0 also if there is no such task of this owner.
     ///
     /// # Errors
     ///

@@ -19,13 +19,13 @@ pub enum SubmitReply {
         /// The record's `created_ms`.
         created_ms: i64,
     },
-    /// The alias stands for this job already; it is a task if this was to be one.
+    /// The call joined this job, which its alias already stood for. If the call wanted a task, the job has been made one.
     Joined(Box<TaskView>),
     /// The idempotency key stands for another call.
     OtherCall,
     /// The queue is full.
     QueueFull {
-        /// Its entries.
+        /// The stream's entries, and the jobs of this tool that wait for a slot; what `queue_cap` is held against.
         length: u64,
     },
     /// The owner has too many live jobs.
@@ -67,7 +67,8 @@ impl Store {
         let args = submit_args(job, self.keys.base(shard));
         let args: Vec<&str> = args.iter().map(AsRef::as_ref).collect();
         let (transition, keys) = (&TRANSITIONS.submit, [record.as_str(), queue.as_str()]);
-        // The client of a plain call learns no id before its end: until then, losing the job breaks no promise.
+        // A plain call promises its client nothing durable before its answer: a job that is lost with a failover ends its
+        // call with an error, also a resumed one. Promotion to a task is replicated.
         let mut reply = if job.plain {
             self.call(transition, &keys, &args).await?
         } else {

@@ -21,7 +21,8 @@ use crate::store::{Store, millis};
 pub enum Delivery {
     /// It points at a job.
     Job(DeliveredEntry),
-    /// Its id is no task id of this shard.
+    /// It has no id of a task of this shard: the entry is foreign or broken, or was deleted while it was pending (then
+    /// nothing of it is left to bury).
     Unreadable(UnreadableEntry),
 }
 
@@ -41,8 +42,8 @@ pub struct StreamReader<'a> {
 pub struct ForwardReply {
     /// How many due jobs were moved: to their stream, or to the set of jobs that wait for a slot of their tool.
     pub moved: u64,
-    /// When to call again, ms since the epoch: when the next job is due, or in a second if jobs wait for a slot. `None` if
-    /// nothing waits.
+    /// When to call again, ms since the epoch. The earlier of: when the next job is due, and one second from now if jobs
+    /// wait for a slot. In the past if the batch left some due. `None` if nothing waits.
     pub call_again_ms: Option<u64>,
     /// How many jobs were found whose record had expired while they waited for their time or for a slot.
     pub expired: u64,
@@ -65,15 +66,15 @@ impl Store {
     pub async fn read_new(
         &self,
         connection: &mut BlockingConnection,
-        source: StreamReader<'_>,
+        reader: StreamReader<'_>,
         count: usize,
         block: Option<Duration>,
     ) -> Result<Vec<Delivery>, Error> {
-        let read = self.read_command(source, count, block, ">");
+        let read = self.read_command(reader, count, block, ">");
         let streams: Option<Streams> = connection
             .command("XREADGROUP", &read, block.unwrap_or_default())
             .await?;
-        Ok(self.deliveries(source, streams.unwrap_or_default()))
+        Ok(self.deliveries(reader, streams.unwrap_or_default()))
     }
 
     /// Reads up to `count` entries per queue that were delivered to this worker and never acked.
@@ -83,19 +84,19 @@ impl Store {
     /// As [`Self::read_new`].
     pub async fn read_pending(
         &self,
-        source: StreamReader<'_>,
+        reader: StreamReader<'_>,
         count: usize,
     ) -> Result<Vec<Delivery>, Error> {
-        let read = self.read_command(source, count, None, "0");
+        let read = self.read_command(reader, count, None, "0");
         let streams: Option<Streams> = self.connections.command("XREADGROUP", &read).await?;
-        Ok(self.deliveries(source, streams.unwrap_or_default()))
+        Ok(self.deliveries(reader, streams.unwrap_or_default()))
     }
 
-    /// `XREADGROUP` over the streams of `source`: `from` is `>` for new entries, or the id after which the worker's own
+    /// `XREADGROUP` over the streams of `reader`: `from` is `>` for new entries, or the id after which the worker's own
     /// pending ones begin.
     fn read_command(
         &self,
-        source: StreamReader<'_>,
+        reader: StreamReader<'_>,
         count: usize,
         block: Option<Duration>,
         from: &str,
@@ -103,7 +104,7 @@ impl Store {
         let mut read = redis::cmd("XREADGROUP");
         read.arg("GROUP")
             .arg(GROUP)
-            .arg(source.worker.as_str())
+            .arg(reader.worker.as_str())
             .arg("COUNT")
             .arg(count);
         if let Some(block) = block {
@@ -111,17 +112,17 @@ impl Store {
             read.arg("BLOCK").arg(millis(block).max(1));
         }
         read.arg("STREAMS");
-        for queue in source.queues {
-            read.arg(self.keys.queue(source.shard, queue));
+        for queue in reader.queues {
+            read.arg(self.keys.queue(reader.shard, queue));
         }
-        for _ in source.queues {
+        for _ in reader.queues {
             read.arg(from);
         }
         read
     }
 
-    fn deliveries(&self, source: StreamReader<'_>, streams: Streams) -> Vec<Delivery> {
-        let StreamReader { shard, queues, .. } = source;
+    fn deliveries(&self, reader: StreamReader<'_>, streams: Streams) -> Vec<Delivery> {
+        let StreamReader { shard, queues, .. } = reader;
         let mut deliveries = Vec::new();
         for (key, entries) in streams {
             let Some(queue) = queues.iter().find(|q| self.keys.queue(shard, q) == key) else {

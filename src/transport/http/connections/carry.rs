@@ -112,6 +112,7 @@ pub(super) async fn carry(
                 serving.as_mut().graceful_shutdown();
                 match tokio::time::timeout(GOOD_ORDER, serving.as_mut()).await {
                     Ok(ended) => break ended,
+                    // A request came in just before the shutdown: it is served, and hyper closes then.
                     Err(_still_open) if pace.is_serving() => {}
                     Err(_still_open) => return,
                 }

@@ -37,7 +37,7 @@ pub(crate) struct ConnectionLimits {
     pub(crate) most: usize,
     /// Of one peer.
     pub(crate) most_of_peer: usize,
-    /// The proxies whose connections are their clients'.
+    /// Proxies that are trusted: their connections count as nobody's, so that `most_of_peer` does not bound them.
     pub(crate) trusted: TrustedProxies,
 }
 
@@ -50,8 +50,8 @@ pub(crate) struct Served {
     pub(super) limits: ConnectionLimits,
 }
 
-/// Listens at an address. As many connections as the system allows may wait to be accepted: one that finds no place there tries
-/// again only after a second.
+/// Listens at an address. Up to [`BACKLOG`] connections wait to be accepted. The SYN of one more is dropped, and its client
+/// sends it again after a second.
 ///
 /// # Errors
 ///
@@ -68,7 +68,8 @@ pub(crate) fn listen(address: SocketAddr) -> std::io::Result<TcpListener> {
     socket.listen(BACKLOG)
 }
 
-/// Serves connections until `stop`, then lets their requests end. Whoever waits no longer drops this, and with it them.
+/// Serves connections until `stop`, then lets their requests end. Dropping the future ends the connections that
+/// are still open.
 pub(crate) async fn serve(listener: TcpListener, served: Served, stop: &CancellationToken) {
     serve_with(listener, served, stop, &Patience::default()).await;
 }
