@@ -12,7 +12,7 @@ use taskferry_contract::{
 };
 
 use crate::bridge::{Bridge, BridgeError};
-use crate::mcp::legacy::receiver::About;
+use crate::mcp::legacy::own_request::About;
 use crate::mcp::protocol::number::Number;
 
 /// How often a client is polled that gives no poll interval.
@@ -128,9 +128,9 @@ pub(super) async fn note_poll_response(
     outcome: Result<&RawValue, &RawValue>,
 ) -> Result<(), BridgeError> {
     let answer = match (about, outcome) {
-        (About::Cancel, _) => return Ok(()),
+        (About::Cancel(_), _) => return Ok(()),
         (About::Status(_), Err(error)) => format!("{{\"error\":{}}}", error.get()),
-        (About::Outcome, outcome) => of_ended(bridge, addressee, outcome).await?,
+        (About::Outcome(_), outcome) => of_ended(bridge, addressee, outcome).await?,
         (About::Status(number), Ok(result)) => {
             match serde_json::from_str::<Object<Described<'_>>>(result.get()) {
                 Ok(Object(task)) => match task.status() {

@@ -9,6 +9,7 @@ mod event_ids;
 mod exchange;
 mod initialize;
 mod methods;
+mod own_request;
 mod receiver;
 mod related;
 mod request_name;

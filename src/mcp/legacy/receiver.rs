@@ -4,6 +4,7 @@
 use serde_json::{Value, json};
 use taskferry_contract::{Session, TaskId};
 
+use crate::mcp::legacy::own_request::{About, OwnRequest};
 use crate::mcp::protocol::LEGACY_WITH_TASKS;
 use crate::mcp::protocol::outgoing::{Method, Outgoing};
 
@@ -49,46 +50,26 @@ impl Receiver {
     }
 }
 
-/// What a message to or from a client's task is about; the last parts of its id.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum About {
-    /// How the task stands.
-    Status(u64),
-    /// Its outcome.
-    Outcome,
-    /// Its end.
-    Cancel,
+/// A request about the task by which a client answers the question `key` of the job `id`.
+pub(super) fn message(id: TaskId, key: &str, about: About, client_task: &str) -> Outgoing {
+    let method = match about {
+        About::Status(_) => Method::GetTask,
+        About::Outcome(_) => Method::TaskResult,
+        About::Cancel(_) => Method::CancelTask,
+    };
+    let request = OwnRequest {
+        task: id,
+        key,
+        about: Some(about),
+    };
+    let params = json!({ "taskId": client_task });
+    Outgoing::request(&request.to_string(), method, &params)
 }
 
-impl About {
-    /// Reads `get/<number>`, `result/<number>` or `cancel/<number>`.
-    pub(super) fn read(text: &str) -> Option<Self> {
-        let (what, number) = text.split_once('/')?;
-        let number = number.parse().ok()?;
-        match what {
-            "get" => Some(Self::Status(number)),
-            "result" => Some(Self::Outcome),
-            "cancel" => Some(Self::Cancel),
-            _ => None,
-        }
-    }
-}
-
-/// A request about a client's task. Its id says where the response belongs.
-pub(super) fn message(question: &str, method: Method, number: u64, task: &str) -> Outgoing {
-    let what = method.name().trim_start_matches("tasks/");
-    let id = format!("{question}/{what}/{number}");
-    Outgoing::request(&id, method, &json!({ "taskId": task }))
-}
-
-/// A request that cancels a client's task.
-pub(super) fn cancellation(id: TaskId, key: &str, task: &str) -> Outgoing {
-    message(
-        &format!("{id}/{key}"),
-        Method::CancelTask,
-        u64::from(rand::random::<u32>()),
-        task,
-    )
+/// A request that cancels it.
+pub(super) fn cancellation(id: TaskId, key: &str, client_task: &str) -> Outgoing {
+    let about = About::Cancel(u64::from(rand::random::<u32>()));
+    message(id, key, about, client_task)
 }
 
 #[cfg(test)]
@@ -120,15 +101,5 @@ mod tests {
         let one = json!({ "tasks": { "requests": { "sampling": { "createMessage": {} } } } });
         let one = receiver(&one);
         assert!(!one.takes("elicitation/create") && one.is_any() && !one.cancels());
-    }
-
-    #[test]
-    fn the_id_of_a_message_says_what_it_is_about() {
-        assert_eq!(About::read("get/3"), Some(About::Status(3)));
-        assert_eq!(About::read("result/4"), Some(About::Outcome));
-        assert_eq!(About::read("cancel/5"), Some(About::Cancel));
-        for wrong in ["", "get", "get/", "get/x", "list/1", "get/1/2"] {
-            assert_eq!(About::read(wrong), None, "{wrong}");
-        }
     }
 }

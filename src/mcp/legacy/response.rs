@@ -1,12 +1,13 @@
 //! A client's responses to requests of this server: answers to questions, and reports of the tasks by which it answers.
 
 use serde_json::value::RawValue;
-use taskferry_contract::{QuestionRef, TaskId};
+use taskferry_contract::QuestionRef;
 
 use crate::bridge::{Bridge, BridgeError};
 use crate::mcp::jsonrpc::Response;
 use crate::mcp::legacy::client_task::{self, Addressee};
-use crate::mcp::legacy::receiver::{About, Receiver};
+use crate::mcp::legacy::own_request::{self, OwnRequest};
+use crate::mcp::legacy::receiver::Receiver;
 use crate::mcp::legacy::session::Opened;
 use crate::mcp::protocol::inbound::Caller;
 
@@ -17,14 +18,15 @@ pub(super) async fn take(
     session: &Opened,
     response: &Response<'_>,
 ) -> Result<(), BridgeError> {
-    let Some((task, key, about)) = response.id.and_then(read_addressee) else {
+    let id = response.id.and_then(own_request::text);
+    let Some(OwnRequest { task, key, about }) = id.as_deref().and_then(OwnRequest::read) else {
         return Ok(());
     };
     let addressee = Addressee {
         question: QuestionRef {
             task,
             owner: &caller.owner,
-            key: &key,
+            key,
         },
         session: session.id,
     };
@@ -37,7 +39,7 @@ pub(super) async fn take(
             let error = format!("{{\"error\":{}}}", error.get());
             bridge
                 .questions()
-                .answer(task, &caller.owner, &[(&key, &error)])
+                .answer(task, &caller.owner, &[(key, &error)])
                 .await
         }
     };
@@ -65,15 +67,4 @@ async fn answer(
         .questions()
         .answer(question.task, question.owner, &answers)
         .await
-}
-
-/// Which job, which question, and what of the client's task.
-fn read_addressee(id: &RawValue) -> Option<(TaskId, String, Option<About>)> {
-    let id: String = serde_json::from_str(id.get()).ok()?;
-    let (task, rest) = id.split_once('/')?;
-    let task = task.parse().ok()?;
-    match rest.split_once('/') {
-        None => Some((task, rest.to_owned(), None)),
-        Some((key, about)) => Some((task, key.to_owned(), Some(About::read(about)?))),
-    }
 }

@@ -12,6 +12,7 @@ use taskferry_contract::{
 use tokio::time::{Instant, sleep_until};
 
 use crate::bridge::{Bridge, BridgeError, MayBeSent, ToPoll, Via};
+use crate::mcp::legacy::own_request::{About, OwnRequest};
 use crate::mcp::legacy::receiver::{self, Receiver};
 use crate::mcp::legacy::related::{RELATED_TASK, related};
 use crate::mcp::legacy::request_name::digest;
@@ -97,8 +98,7 @@ impl QuestionSender {
 
     /// The messages to send now for the open questions of a job. First, the questions that no connection has sent and that
     /// this client can be asked. Second, polls of tasks by which the client answers. Call this every few seconds while
-    /// questions are open, or this connection loses its right to send; and when [`due`](Self::due) says so. The request id
-    /// tells where the response belongs: `<task id>/<question key>`, with `/get/<n>` or `/result/<n>` behind it for a poll.
+    /// questions are open, or this connection loses its right to send; and when [`due`](Self::due) says so.
     pub(super) async fn questions(
         &mut self,
         bridge: &Bridge,
@@ -189,9 +189,13 @@ impl QuestionSender {
         let sent = (view.id, question.key.clone());
         Ok(match may_be_sent {
             Some(MayBeSent { request, lives }) if self.sent.insert(sent) => {
-                let id = format!("{}/{}", view.id, question.key);
+                let own = OwnRequest {
+                    task: view.id,
+                    key: &question.key,
+                    about: None,
+                };
                 let ttl_ms = u64::try_from(lives.as_millis()).unwrap_or(u64::MAX);
-                request_of(view, &id, &request, (self.receiver, ttl_ms))
+                request_of(view, &own.to_string(), &request, (self.receiver, ttl_ms))
             }
             _ => None,
         })
@@ -221,13 +225,12 @@ impl QuestionSender {
             return Ok(None);
         };
         // `fetch`: the client's task has ended, so ask for its result; else for its status.
-        let method = if poll.fetch {
-            Method::TaskResult
+        let about = if poll.fetch {
+            About::Outcome(poll.number)
         } else {
-            Method::GetTask
+            About::Status(poll.number)
         };
-        let question = format!("{}/{key}", view.id);
-        let message = receiver::message(&question, method, poll.number, &poll.task);
+        let message = receiver::message(view.id, key, about, &poll.task);
         self.client_tasks
             .insert((view.id, key.to_owned()), poll.task);
         Ok(Some(message))
