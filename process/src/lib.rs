@@ -9,10 +9,12 @@ mod offload;
 mod open_files;
 pub mod output;
 pub mod settings;
+mod shares;
 mod stop;
 pub mod telemetry;
 
 pub use background::keep_running;
 pub use offload::Offload;
 pub use open_files::{lower_open_files, raise_open_files};
+pub use shares::{Share, Shares};
 pub use stop::{StopSignal, StopSignals};

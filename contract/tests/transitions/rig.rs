@@ -24,7 +24,6 @@ const PATIENCE: Duration = Duration::from_secs(30);
 pub(crate) const QUESTION: &str =
     r#"{"method":"elicitation/create","params":{"message":"which?"}}"#;
 
-/// Keys with questions or answers.
 /// A question under this key.
 pub(crate) const fn asking(key: &str) -> NewQuestion<'_> {
     NewQuestion {
@@ -33,6 +32,7 @@ pub(crate) const fn asking(key: &str) -> NewQuestion<'_> {
     }
 }
 
+/// Keys with questions or answers.
 pub(crate) fn pairs(all: &[(&str, &str)]) -> Vec<(String, String)> {
     all.iter()
         .map(|(key, answer)| ((*key).to_owned(), (*answer).to_owned()))

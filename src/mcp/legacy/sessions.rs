@@ -2,10 +2,11 @@
 
 use std::collections::HashMap;
 use std::convert::Infallible;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use taskferry_contract::{SenderId, SessionId, TaskId};
+use taskferry_process::{Share, Shares};
 use tokio::sync::mpsc;
 
 use crate::bridge::Bridge;
@@ -23,26 +24,7 @@ pub(super) struct Sessions {
     /// The GET stream of each session that speaks for it, if that is here.
     streams: Mutex<HashMap<SessionId, OpenStream>>,
     /// How many GET streams each session has open here.
-    open: Arc<Mutex<HashMap<SessionId, usize>>>,
-}
-
-/// One open GET stream of a session, counted until this is dropped.
-#[derive(Debug)]
-pub(super) struct CountedStream {
-    id: SessionId,
-    open: Arc<Mutex<HashMap<SessionId, usize>>>,
-}
-
-impl Drop for CountedStream {
-    fn drop(&mut self) {
-        let mut open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(count) = open.get_mut(&self.id) {
-            *count -= 1;
-            if *count == 0 {
-                open.remove(&self.id);
-            }
-        }
-    }
+    open: Shares<SessionId>,
 }
 
 /// When sessions were touched. Old ones are swept out whenever there are twice as many as the last sweep left, so that the
@@ -91,22 +73,13 @@ impl Sessions {
             idle,
             touched: Mutex::default(),
             streams: Mutex::default(),
-            open: Arc::default(),
+            open: Shares::default(),
         }
     }
 
     /// Counts a GET stream that a session opens. `None` if it has as many open here as it may.
-    pub(super) fn count_stream(&self, id: SessionId) -> Option<CountedStream> {
-        let mut open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
-        let count = open.entry(id).or_default();
-        if *count >= MOST_STREAMS {
-            return None;
-        }
-        *count += 1;
-        Some(CountedStream {
-            id,
-            open: Arc::clone(&self.open),
-        })
+    pub(super) fn count_stream(&self, id: SessionId) -> Option<Share<SessionId>> {
+        self.open.take(id, MOST_STREAMS)
     }
 
     /// Whether the session's expiry should be moved now: at most ten times in its idle time.

@@ -6,6 +6,8 @@ use std::net::IpAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
+use taskferry_process::{Share, Shares};
+
 use crate::transport::http::connections::pace::{Overdue, Pace, Patience};
 use crate::transport::http::peers::{Peer, TrustedProxies};
 
@@ -29,6 +31,8 @@ pub(super) struct Census {
     most: usize,
     most_of_peer: usize,
     trusted: TrustedProxies,
+    /// What each peer has open.
+    peers: Shares<Peer>,
     open: Mutex<Open>,
 }
 
@@ -36,7 +40,6 @@ pub(super) struct Census {
 struct Open {
     last: u64,
     connections: HashMap<u64, (Arc<Pace>, Option<Peer>)>,
-    of_peer: HashMap<Peer, usize>,
     /// Idle connections that may be closed, the first one at the end.
     to_close: Vec<u64>,
     looked: Option<Instant>,
@@ -48,6 +51,7 @@ impl Census {
             most,
             most_of_peer,
             trusted,
+            peers: Shares::default(),
             open: Mutex::default(),
         }
     }
@@ -56,30 +60,22 @@ impl Census {
     /// nobody's.
     pub(super) fn enter(self: &Arc<Self>, address: IpAddr) -> Result<Counted, Full> {
         let peer = (!self.trusted.trusts(address)).then(|| Peer::from(address));
+        let full = Full::Peer(self.most_of_peer);
+        let take = |peer| self.peers.take(peer, self.most_of_peer).ok_or(full);
+        let share = peer.map(take).transpose()?;
         let mut open = self.open();
-        if let Some(peer) = peer
-            && open
-                .of_peer
-                .get(&peer)
-                .is_some_and(|n| *n >= self.most_of_peer)
-        {
-            return Err(Full::Peer(self.most_of_peer));
-        }
-        if open.connections.len() >= self.most && !open.make_room() {
+        if open.connections.len() >= self.most && !open.make_room(&self.peers) {
             return Err(Full::Process(self.most));
         }
         open.last += 1;
         let number = open.last;
         let pace = Arc::new(Pace::begun());
         open.connections.insert(number, (Arc::clone(&pace), peer));
-        if let Some(peer) = peer {
-            *open.of_peer.entry(peer).or_default() += 1;
-        }
         drop(open);
         Ok(Counted {
             pace,
             number,
-            peer,
+            _share: share,
             census: Arc::clone(self),
         })
     }
@@ -101,7 +97,7 @@ impl Census {
 impl Open {
     /// Has one idle connection closed: of the peer with most connections, the one that has been idle longest. It is gone a
     /// moment later.
-    fn make_room(&mut self) -> bool {
+    fn make_room(&mut self, peers: &Shares<Peer>) -> bool {
         loop {
             while let Some(number) = self.to_close.pop() {
                 let pace = self.connections.get(&number).map(|(pace, _)| pace);
@@ -117,20 +113,21 @@ impl Open {
                 return false;
             }
             self.looked = Some(Instant::now());
-            self.to_close = self.idle();
+            self.to_close = self.idle(peers);
             if self.to_close.is_empty() {
                 return false;
             }
         }
     }
 
-    fn idle(&self) -> Vec<u64> {
+    fn idle(&self, peers: &Shares<Peer>) -> Vec<u64> {
         let idle = self
             .connections
             .iter()
             .filter_map(|(number, (pace, peer))| {
-                let of_peer = peer.and_then(|peer| self.of_peer.get(&peer)).copied();
-                idle_for(pace).map(|quiet| (of_peer.unwrap_or(0), quiet, Reverse(*number)))
+                let quiet = idle_for(pace)?;
+                let of_peer = peer.map_or(0, |peer| peers.of(&peer));
+                Some((of_peer, quiet, Reverse(*number)))
             });
         let mut idle: Vec<(usize, Duration, Reverse<u64>)> = idle.collect();
         idle.sort_unstable();
@@ -148,21 +145,13 @@ fn idle_for(pace: &Pace) -> Option<Duration> {
 pub(super) struct Counted {
     pub(super) pace: Arc<Pace>,
     number: u64,
-    peer: Option<Peer>,
+    _share: Option<Share<Peer>>,
     census: Arc<Census>,
 }
 
 impl Drop for Counted {
     fn drop(&mut self) {
-        let mut open = self.census.open();
-        open.connections.remove(&self.number);
-        let Some(peer) = self.peer else { return };
-        if let Some(count) = open.of_peer.get_mut(&peer) {
-            *count -= 1;
-            if *count == 0 {
-                open.of_peer.remove(&peer);
-            }
-        }
+        self.census.open().connections.remove(&self.number);
     }
 }
 

@@ -30,6 +30,7 @@ const BACKLOG: u32 = 4096;
 const ACCEPT_AGAIN: Duration = Duration::from_secs(1);
 /// How often it is looked whether clients go on with what they began.
 const SWEEP: Duration = Duration::from_secs(1);
+
 /// How many connections there may be.
 #[derive(Debug, Clone)]
 pub(crate) struct ConnectionLimits {

@@ -1,14 +1,14 @@
 //! How many requests may be open at once. One that waits is cheap, but not free, and whoever opens more than a front end
 //! can hold would take it from everyone. So would one peer that fills it: each has at most a share.
 
-use std::collections::HashMap;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 
 use axum::body::Body;
 use axum::extract::{Request, State};
 use axum::middleware::Next;
 use axum::response::{IntoResponse as _, Response};
 use http_body_util::BodyExt as _;
+use taskferry_process::{Share, Shares};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use crate::transport::http::connections::Connected;
@@ -20,14 +20,9 @@ use crate::transport::http::refused::Refused;
 pub(in crate::transport::http) struct Admission {
     free: Arc<Semaphore>,
     most: usize,
-    shares: Arc<Shares>,
-}
-
-/// How many requests each peer has open.
-#[derive(Debug)]
-struct Shares {
-    most: usize,
-    taken: Mutex<HashMap<Peer, usize>>,
+    /// What each peer has open.
+    shares: Shares<Peer>,
+    most_of_peer: usize,
 }
 
 impl Admission {
@@ -37,10 +32,8 @@ impl Admission {
         Self {
             free: Arc::new(Semaphore::new(most)),
             most,
-            shares: Arc::new(Shares {
-                most: most_of_peer,
-                taken: Mutex::default(),
-            }),
+            shares: Shares::default(),
+            most_of_peer,
         }
     }
 
@@ -52,63 +45,26 @@ impl Admission {
                 "this server has as many open requests as it may ({most}), its setting max_requests; try again in a moment"
             ))
         })?;
-        let share = match peer {
-            Some(peer) => Some(Share::take(&self.shares, peer)?),
-            None => None,
-        };
+        let share = peer.map(|peer| self.share(peer)).transpose()?;
         Ok(Room {
             _held: Arc::new((permit, share, connected)),
         })
     }
-}
 
-impl Shares {
-    fn taken(&self) -> MutexGuard<'_, HashMap<Peer, usize>> {
-        self.taken.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-/// One request of a peer's share, given back when it is dropped.
-#[derive(Debug)]
-struct Share {
-    shares: Arc<Shares>,
-    peer: Peer,
-}
-
-impl Share {
-    fn take(shares: &Arc<Shares>, peer: Peer) -> Result<Self, Refused> {
-        let mut taken = shares.taken();
-        let count = taken.entry(peer).or_default();
-        if *count >= shares.most {
-            let most = shares.most;
-            return Err(Refused::share_is_taken(format!(
+    fn share(&self, peer: Peer) -> Result<Share<Peer>, Refused> {
+        let most = self.most_of_peer;
+        self.shares.take(peer, most).ok_or_else(|| {
+            Refused::share_is_taken(format!(
                 "your address has as many open requests as one may have here ({most}): the server's settings peer_share and max_requests. If it is the address of a proxy, name it in trusted_proxies"
-            )));
-        }
-        *count += 1;
-        Ok(Self {
-            shares: Arc::clone(shares),
-            peer,
+            ))
         })
-    }
-}
-
-impl Drop for Share {
-    fn drop(&mut self) {
-        let mut taken = self.shares.taken();
-        if let Some(count) = taken.get_mut(&self.peer) {
-            *count -= 1;
-            if *count == 0 {
-                taken.remove(&self.peer);
-            }
-        }
     }
 }
 
 /// What one request takes of it, given back with the last clone; its connection is not idle until then.
 #[derive(Debug, Clone)]
 pub(in crate::transport::http) struct Room {
-    _held: Arc<(OwnedSemaphorePermit, Option<Share>, Option<Connected>)>,
+    _held: Arc<(OwnedSemaphorePermit, Option<Share<Peer>>, Option<Connected>)>,
 }
 
 /// Serves a request if there is room, which it holds until the last of its answer was taken, or its client is gone and
@@ -160,11 +116,14 @@ mod tests {
     #[test]
     fn what_was_refused_holds_nothing() {
         let admission = Admission::new(1, 1);
-        let peer = |last: u8| Some(Peer::from(IpAddr::from([192, 0, 2, last])));
-        let first = admission.take(peer(1), None).unwrap();
-        assert!(admission.take(peer(2), None).is_err());
+        let [one, two] = [1, 2].map(|last| Peer::from(IpAddr::from([192, 0, 2, last])));
+        let first = admission.take(Some(one), None).unwrap();
+        assert!(admission.take(Some(two), None).is_err());
         drop(first);
-        assert!(admission.take(peer(2), None).is_ok());
-        assert!(admission.shares.taken().is_empty());
+        assert!(admission.take(Some(two), None).is_ok());
+        assert_eq!(
+            (admission.shares.of(&one), admission.shares.of(&two)),
+            (0, 0)
+        );
     }
 }
