@@ -5,7 +5,8 @@ use taskferry_contract::{
     Question, QuestionRef, Status,
 };
 
-use crate::rig::{QUESTION, Rig, asking, pairs};
+use crate::rig::Rig;
+use crate::samples::{QUESTION, asking, pairs};
 
 fn question(key: &str) -> Question {
     Question {
@@ -247,7 +248,7 @@ async fn a_job_that_expires_while_parked_or_asked_leaves_nothing() {
     }
     // The worker that waited for the answer is dead as well: whoever reclaims the entry drops it.
     rig.lapse_entry(&asked).await;
-    let claimed = crate::rig::job_in(rig.reclaim_by(&"w2".parse().unwrap()).await);
+    let claimed = crate::samples::job_in(rig.reclaim_by(&"w2".parse().unwrap()).await);
     let reply = rig.claim(&claimed).await;
     assert!(matches!(reply, ClaimReply::Gone(_)), "{reply:?}");
 }

@@ -2,7 +2,8 @@
 
 use taskferry_contract::{CancelReply, ClaimReply, Owner, Status};
 
-use crate::rig::{Rig, asking};
+use crate::rig::Rig;
+use crate::samples::asking;
 
 #[tokio::test]
 async fn cancels_a_job_wherever_it_stands() {

@@ -8,7 +8,8 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
-use crate::rig::{LEASE, Rig, SOON, asking};
+use crate::rig::{LEASE, Rig, SOON};
+use crate::samples::asking;
 
 async fn refusal(store: &Store) -> String {
     match store.check_server().await.unwrap_err() {

@@ -6,7 +6,8 @@ use taskferry_contract::{
     ClaimReply, FinishReply, ProgressReport, RetryReply, Status, StreamReader, WorkerId,
 };
 
-use crate::rig::{LEASE, Rig, completed, job_in, started};
+use crate::rig::{LEASE, Rig};
+use crate::samples::{completed, job_in, started};
 
 fn other() -> WorkerId {
     "w2".parse().unwrap()

@@ -9,7 +9,8 @@ use taskferry_contract::{
 };
 use taskferry_testing::{eventually, eventually_some};
 
-use crate::rig::{Rig, asking, sender, sender_of, session};
+use crate::rig::Rig;
+use crate::samples::{asking, sender, sender_of, session};
 
 const AGAIN: Duration = Duration::from_secs(10);
 /// Longer than a test.

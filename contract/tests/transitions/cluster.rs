@@ -13,7 +13,8 @@ use taskferry_contract::{
 };
 use taskferry_testing::{ServerOptions, TestServer};
 
-use crate::rig::{Rig, asking, key, sender, session, started, worker};
+use crate::rig::Rig;
+use crate::samples::{asking, key, sender, session, started, worker};
 
 const KEEP: Duration = Duration::from_secs(300);
 /// What MONITOR shows last.
@@ -140,7 +141,7 @@ fn aliased<'a>(rig: &'a Rig, alias: &'a Alias) -> Submission<'a> {
 /// submit, watch, claim, `renew_lease`, `report_progress`, `report_log`, `schedule_retry`, release, forward, finish: a job with an
 /// idempotency key, and one that waits for its slot.
 async fn jobs_run(rig: &mut Rig) {
-    let (alias, front_end) = (key(rig, "k"), "front_end".parse().unwrap());
+    let (alias, front_end) = (key(&rig.owner, "k"), "front_end".parse().unwrap());
     let hold = rig.running_as(aliased(rig, &alias)).await;
     let id = hold.claimed.id;
     rig.store.submit(&aliased(rig, &alias)).await.unwrap();

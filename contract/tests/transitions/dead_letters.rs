@@ -9,7 +9,8 @@ use taskferry_contract::{
     TaskId,
 };
 
-use crate::rig::{Rig, SOON, failed, slow};
+use crate::rig::{Rig, SOON};
+use crate::samples::{failed, slow};
 
 /// Fails the only attempt of a job for good.
 async fn bury(rig: &Rig, reason: &str) -> HeldAttempt {

@@ -2,7 +2,8 @@
 
 use taskferry_contract::{DefinitionDigest, Submission};
 
-use crate::rig::{Rig, worker};
+use crate::rig::Rig;
+use crate::samples::worker;
 
 #[tokio::test]
 async fn a_job_remembers_the_definition_that_its_call_was_checked_against() {

@@ -6,7 +6,8 @@ use taskferry_contract::{HeldAttempt, Owner, QuestionRef, SendRightReply, Sender
 
 use taskferry_testing::eventually;
 
-use crate::rig::{QUESTION, Rig, asking, sender};
+use crate::rig::Rig;
+use crate::samples::{QUESTION, asking, sender};
 
 async fn deliver(rig: &Rig, id: TaskId, key: &str, replica: &str) -> Delivered {
     deliver_by(rig, rig.question(id, key), &sender(replica)).await

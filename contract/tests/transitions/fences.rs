@@ -7,7 +7,8 @@ use taskferry_contract::{
     Store,
 };
 
-use crate::rig::{LEASE, Rig, asking, completed, failed};
+use crate::rig::{LEASE, Rig};
+use crate::samples::{asking, completed, failed};
 
 /// Everything a worker can ask of the store for a job it holds; none if it was granted.
 async fn writes(store: &Store, hold: &HeldAttempt) -> Vec<(&'static str, Option<Refused>)> {

@@ -4,7 +4,8 @@ use std::time::Duration;
 
 use taskferry_contract::{FinishReply, Outcome, Refused, Status, Submission};
 
-use crate::rig::{Rig, completed, failed};
+use crate::rig::Rig;
+use crate::samples::{completed, failed};
 
 #[tokio::test]
 async fn stores_every_kind_of_outcome() {

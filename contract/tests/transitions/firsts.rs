@@ -2,7 +2,8 @@
 
 use taskferry_contract::{AnswerReply, AskReply, Question, Status, Submission};
 
-use crate::rig::{QUESTION, Rig, asking, pairs};
+use crate::rig::Rig;
+use crate::samples::{QUESTION, asking, pairs};
 
 #[tokio::test]
 async fn a_job_that_asks_first_is_queued_by_its_last_answer() {

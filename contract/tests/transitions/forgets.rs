@@ -2,7 +2,8 @@
 
 use taskferry_contract::{QueueName, QueueStream};
 
-use crate::rig::{Rig, worker};
+use crate::rig::Rig;
+use crate::samples::worker;
 
 async fn consumers(rig: &mut Rig) -> usize {
     let queue = rig.store.keys().queue(rig.shard, &rig.tool.queue);

@@ -8,7 +8,8 @@ use taskferry_contract::{
 };
 use taskferry_testing::{ServerOptions, eventually_some};
 
-use crate::rig::{LEASE, Rig, SOON, asking, key, tool, worker};
+use crate::rig::{LEASE, Rig, SOON};
+use crate::samples::{asking, key, tool, worker};
 
 /// Makes Redis refuse writes now: less memory is allowed than is used.
 async fn fill(rig: &mut Rig) {
@@ -81,7 +82,7 @@ async fn a_refused_submit_leaves_nothing_and_works_again_when_memory_is_free() {
     };
     let mut rig = Rig::on(options, Shards::default()).await;
     fill(&mut rig).await;
-    let alias = key(&rig, "k");
+    let alias = key(&rig.owner, "k");
     let submission = Submission {
         alias: Some(&alias),
         ..rig.submission()

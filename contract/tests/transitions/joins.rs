@@ -6,7 +6,8 @@ use taskferry_contract::{
     Alias, Outcome, Owner, Scope, SessionId, Status, Submission, SubmitReply, TaskId, TaskView,
 };
 
-use crate::rig::{Rig, asking, key};
+use crate::rig::Rig;
+use crate::samples::{asking, key};
 
 const MINUTE: Duration = Duration::from_secs(60);
 
@@ -63,7 +64,7 @@ async fn expiries(rig: &mut Rig, id: TaskId, name: &str) -> (i64, i64) {
 #[tokio::test]
 async fn a_key_stands_for_its_task_as_long_as_the_record_lives() {
     let mut rig = Rig::new().await;
-    let alias = key(&rig, "k:1 {}");
+    let alias = key(&rig.owner, "k:1 {}");
     let long = Duration::from_secs(3_600);
     let name = "idem:key:alice,k:1 {}";
     let first = rig.submit_as(kept(&rig, &alias, long)).await;
@@ -90,7 +91,7 @@ async fn a_key_stands_for_its_task_as_long_as_the_record_lives() {
 #[tokio::test]
 async fn a_key_is_for_one_call() {
     let mut rig = Rig::new().await;
-    let first = key(&rig, "k");
+    let first = key(&rig.owner, "k");
     rig.submit_as(task(&rig, &first)).await;
     let other = Alias::key(scope(&rig.owner), "k", "another-call".into());
     let before: Vec<String> = rig.raw("KEYS", "*").await;
@@ -206,7 +207,7 @@ async fn a_task_call_makes_the_plain_job_it_joins_a_task() {
 #[tokio::test]
 async fn a_task_call_whose_key_names_an_ended_plain_job_gets_that_as_a_task() {
     let mut rig = Rig::new().await;
-    let alias = key(&rig, "k");
+    let alias = key(&rig.owner, "k");
     let first = rig.submit_as(plain(&rig, &alias)).await;
     let (hold, _) = rig.start().await;
     rig.finish(&hold).await;
@@ -236,7 +237,7 @@ async fn a_task_call_whose_key_names_an_ended_plain_job_gets_that_as_a_task() {
 #[tokio::test]
 async fn the_key_of_a_cancelled_plain_call_is_free_and_that_of_a_cancelled_task_is_not() {
     let mut rig = Rig::new().await;
-    let (of_call, of_task) = (key(&rig, "call"), key(&rig, "task"));
+    let (of_call, of_task) = (key(&rig.owner, "call"), key(&rig.owner, "task"));
     let call = rig.submit_as(plain(&rig, &of_call)).await;
     let cancelled = rig.submit_as(task(&rig, &of_task)).await;
     for id in [call, cancelled] {
@@ -253,7 +254,7 @@ async fn the_key_of_a_cancelled_plain_call_is_free_and_that_of_a_cancelled_task_
 #[tokio::test]
 async fn a_plain_call_that_failed_keeps_its_key() {
     let mut rig = Rig::new().await;
-    let alias = key(&rig, "k");
+    let alias = key(&rig.owner, "k");
     let first = rig.submit_as(plain(&rig, &alias)).await;
     let (hold, _) = rig.start().await;
     let failed = Outcome::Failed {

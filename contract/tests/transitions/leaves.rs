@@ -6,7 +6,8 @@ use taskferry_contract::{
     Alias, LeaveReply, Leaver, Owner, Scope, Status, Submission, SubmitReply, TaskId,
 };
 
-use crate::rig::{Rig, key};
+use crate::rig::Rig;
+use crate::samples::key;
 
 fn alias(rig: &Rig) -> Alias {
     let scope = Scope {
@@ -91,11 +92,14 @@ async fn the_last_sharer_ends_it_whichever_that_is() {
 #[tokio::test]
 async fn a_cancel_on_purpose_ends_all_calls_of_one_key_and_no_others() {
     for (alias_of, expected) in [
-        (key as fn(&Rig, &str) -> Alias, LeaveReply::Cancelled),
-        (|rig, _| alias(rig), LeaveReply::Shared),
+        (
+            (|rig| key(&rig.owner, "k")) as fn(&Rig) -> Alias,
+            LeaveReply::Cancelled,
+        ),
+        (alias, LeaveReply::Shared),
     ] {
         let rig = Rig::new().await;
-        let alias = alias_of(&rig, "k");
+        let alias = alias_of(&rig);
         let first = rig.submit_as(plain(&rig, &alias)).await;
         let second = join(&rig, &alias).await;
         let third = join(&rig, &alias).await;

@@ -4,7 +4,8 @@ use std::time::Duration;
 
 use taskferry_contract::{CancelReply, ClaimReply, RetryReply, Submission, SubmitReply};
 
-use crate::rig::{Rig, asking, completed, started, tool};
+use crate::rig::Rig;
+use crate::samples::{asking, completed, started, tool};
 
 #[tokio::test]
 async fn keeps_a_tool_within_its_concurrency_limit() {

@@ -7,7 +7,8 @@ use futures_util::future::join_all;
 use taskferry_contract::{RedisSettings, Replication, Shards, Store, TaskId};
 use taskferry_testing::{AppendOnly, ServerOptions, TestServer, eventually};
 
-use crate::rig::{Rig, SOON, patient};
+use crate::rig::{Rig, SOON};
+use crate::samples::patient;
 
 /// How many submit at once.
 const CLIENTS: usize = 16;

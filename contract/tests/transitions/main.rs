@@ -9,6 +9,7 @@
 )]
 
 mod rig;
+mod samples;
 
 mod answers;
 mod cancels;

@@ -4,7 +4,8 @@ use std::time::Duration;
 
 use taskferry_contract::{ClaimReply, Error, FinishReply, QueueStream, RetryReply, Status};
 
-use crate::rig::{Rig, failed, queue};
+use crate::rig::Rig;
+use crate::samples::{failed, queue};
 
 async fn spoil(rig: &mut Rig, key: &str) {
     rig.raw::<i64>("DEL", key).await;

@@ -8,7 +8,8 @@ use taskferry_contract::{
 };
 use taskferry_testing::{AppendOnly, ServerOptions, eventually, eventually_some};
 
-use crate::rig::{LEASE, Rig, SOON, patient};
+use crate::rig::{LEASE, Rig, SOON};
+use crate::samples::patient;
 
 /// What a test calls quick.
 const QUICK: Duration = Duration::from_secs(10);

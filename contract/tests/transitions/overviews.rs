@@ -2,7 +2,8 @@
 
 use taskferry_contract::WorkerInfo;
 
-use crate::rig::{Rig, worker};
+use crate::rig::Rig;
+use crate::samples::worker;
 
 #[tokio::test]
 async fn queues_due_jobs_and_the_server_are_counted() {
@@ -15,7 +16,7 @@ async fn queues_due_jobs_and_the_server_are_counted() {
     let (oldest, _) = waits.claimed.entry.as_str().split_once('-').unwrap();
     assert_eq!(queue.oldest_ms, Some(oldest.parse().unwrap()));
 
-    let last = crate::rig::failed("no");
+    let last = crate::samples::failed("no");
     let later = std::time::Duration::from_secs(60);
     rig.store
         .schedule_retry(&due, later, "later", &last)
@@ -25,7 +26,10 @@ async fn queues_due_jobs_and_the_server_are_counted() {
     assert_eq!((all.due, all.dead), (1, 0));
     assert!(all.next_due_ms > Some(rig.store.now_ms().await.unwrap()));
 
-    let nothing = rig.store.queue_overview(&crate::rig::queue("none")).await;
+    let nothing = rig
+        .store
+        .queue_overview(&crate::samples::queue("none"))
+        .await;
     assert_eq!(nothing.unwrap(), Default::default());
     let server = rig.store.server_overview().await.unwrap();
     assert!(server.is_primary && server.used_bytes > 0, "{server:?}");

@@ -4,7 +4,8 @@ use std::time::Duration;
 
 use taskferry_contract::{Again, ClaimReply, HeldAttempt, Status, TaskId, WaitsFor, WorkerId};
 
-use crate::rig::{Rig, asking, job_in, started};
+use crate::rig::Rig;
+use crate::samples::{asking, job_in, started};
 
 /// Longer than anything a test does.
 const LATER: Duration = Duration::from_secs(600);

@@ -8,7 +8,8 @@ use taskferry_contract::{
 };
 use taskferry_testing::eventually_some;
 
-use crate::rig::{LEASE, Rig, SOON, completed, job_in};
+use crate::rig::{LEASE, Rig, SOON};
+use crate::samples::{completed, job_in};
 
 fn other() -> WorkerId {
     "w2".parse().unwrap()
@@ -114,7 +115,7 @@ async fn buries_an_entry_that_cannot_be_read_and_goes_on() {
     );
 
     let reply = rig.claim(&jobs[0]).await;
-    let (hold, _) = crate::rig::started(jobs.remove(0), &rig.worker, reply);
+    let (hold, _) = crate::samples::started(jobs.remove(0), &rig.worker, reply);
     rig.finish(&hold).await;
 }
 
@@ -182,14 +183,14 @@ async fn reads_its_own_pending_entries_again() {
     };
     assert_eq!(rig.store.read_pending(someone, 10).await.unwrap(), []);
     let reply = rig.claim(&claimed).await;
-    let (hold, _) = crate::rig::started(claimed, &rig.worker, reply);
+    let (hold, _) = crate::samples::started(claimed, &rig.worker, reply);
     rig.finish(&hold).await;
 }
 
 #[tokio::test]
 async fn reads_several_queues_and_can_be_woken() {
     let mut rig = Rig::new().await;
-    let queues = ["default", "slow"].map(crate::rig::queue);
+    let queues = ["default", "slow"].map(crate::samples::queue);
     let other = QueueStream {
         queue: &queues[1],
         ..rig.stream()

@@ -2,7 +2,8 @@
 
 use taskferry_contract::{DefinitionDigest, TaskSupport};
 
-use crate::rig::{Rig, tool, worker};
+use crate::rig::Rig;
+use crate::samples::{tool, worker};
 
 #[tokio::test]
 async fn tools_come_back_by_rank_and_name_as_they_were_registered() {

@@ -4,7 +4,8 @@ use std::time::Duration;
 
 use taskferry_contract::{FinishReply, ProgressReport, RenewReply, Status};
 
-use crate::rig::{LEASE, Rig, asking};
+use crate::rig::{LEASE, Rig};
+use crate::samples::asking;
 
 #[tokio::test]
 async fn renews_lease_slot_and_idle_time() {

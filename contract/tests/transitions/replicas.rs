@@ -8,7 +8,8 @@ use taskferry_contract::{
 };
 use taskferry_testing::{AppendOnly, ServerOptions, TestServer};
 
-use crate::rig::{Rig, asking, key, patient};
+use crate::rig::Rig;
+use crate::samples::{asking, key, patient};
 
 /// A replica that is there is waited for.
 const ONE: Replication = Replication {
@@ -68,7 +69,7 @@ async fn what_a_client_is_told_of_is_on_a_replica_by_then() {
 async fn too_few_replicas_are_told_of_in_time_and_a_repeated_call_waits_again() {
     let rig = rig().await;
     let hasty = rig.store.clone().with_replication(Some(SHORT));
-    let alias = key(&rig, "k");
+    let alias = key(&rig.owner, "k");
     let submission = Submission {
         alias: Some(&alias),
         ..rig.submission()

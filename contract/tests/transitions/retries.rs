@@ -4,7 +4,8 @@ use std::time::Duration;
 
 use taskferry_contract::{FinishReply, ForwardReply, Outcome, RetryReply, Status};
 
-use crate::rig::{Rig, completed, failed};
+use crate::rig::Rig;
+use crate::samples::{completed, failed};
 
 const NONE_LEFT: ForwardReply = ForwardReply {
     moved: 0,

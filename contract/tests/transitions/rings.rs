@@ -11,7 +11,8 @@ use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
 use tokio::task::JoinHandle;
 use tokio_util::sync::{CancellationToken, DropGuard};
 
-use crate::rig::{LEASE, Rig, SOON, asking, sender, tool};
+use crate::rig::{LEASE, Rig, SOON};
+use crate::samples::{asking, sender, tool};
 
 const ONE_QUESTION: &[NewQuestion<'_>] = &[asking("a")];
 
@@ -186,7 +187,7 @@ async fn rings_every_way_a_job_can_end() {
     let poison = rig.running().await;
     watch(&rig, poison.claimed.id, &front_end).await.unwrap();
     rig.lapse(&poison).await;
-    let claimed = crate::rig::job_in(rig.reclaim_by(&"w2".parse().unwrap()).await);
+    let claimed = crate::samples::job_in(rig.reclaim_by(&"w2".parse().unwrap()).await);
     rig.claim(&claimed).await;
     assert_eq!(
         rung(&mut rig, &mut at, "bell:r1").await,

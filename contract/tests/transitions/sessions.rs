@@ -7,7 +7,8 @@ use taskferry_contract::{
     StreamHold, Submission, TaskId,
 };
 
-use crate::rig::{Rig, sender};
+use crate::rig::Rig;
+use crate::samples::sender;
 
 const IDLE: Duration = Duration::from_secs(60);
 

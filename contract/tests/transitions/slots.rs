@@ -4,7 +4,8 @@ use std::time::Duration;
 
 use taskferry_contract::{ClaimReply, HeldAttempt, Status, Submission, TaskId, WorkerId};
 
-use crate::rig::{Rig, job_in, started};
+use crate::rig::Rig;
+use crate::samples::{job_in, started};
 
 async fn limited(limit: u32) -> Rig {
     let mut rig = Rig::new().await;
@@ -178,7 +179,7 @@ async fn one_that_expires_while_it_waits_for_a_slot_is_counted_once() {
 async fn one_that_expires_while_it_is_due_is_counted_and_one_that_ran_is_not() {
     let mut rig = Rig::new().await;
     let due = rig.running().await;
-    let last = crate::rig::failed("no");
+    let last = crate::samples::failed("no");
     let retry = rig.store.schedule_retry(&due, Duration::ZERO, "no", &last);
     retry.await.unwrap();
     rig.expire(due.claimed.id).await;

@@ -5,7 +5,8 @@ use std::time::Duration;
 
 use taskferry_contract::{FinishReply, FrontEndId, Owner, Status, Submission, SubmitReply, TaskId};
 
-use crate::rig::{Rig, key, slow};
+use crate::rig::Rig;
+use crate::samples::{key, slow};
 
 #[tokio::test]
 async fn carries_a_job_from_submit_to_its_result() {
@@ -92,7 +93,7 @@ async fn writes_record_expiry_entry_and_indexes_together() {
 #[tokio::test]
 async fn a_repeated_submit_is_the_same_submit() {
     let mut rig = Rig::new().await;
-    let alias = key(&rig, "k");
+    let alias = key(&rig.owner, "k");
     let submission = Submission {
         alias: Some(&alias),
         queue_cap: 1,

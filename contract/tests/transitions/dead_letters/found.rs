@@ -7,7 +7,8 @@ use taskferry_contract::{LetterFilter, Shards, Status, Submission};
 use taskferry_testing::ServerOptions;
 
 use super::{bury, letters, one_attempt};
-use crate::rig::{Rig, completed, tool};
+use crate::rig::Rig;
+use crate::samples::{completed, tool};
 
 #[tokio::test]
 async fn letters_are_found_by_tool_reason_time_and_page() {
