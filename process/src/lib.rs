@@ -5,6 +5,7 @@
 //! the same for both programs. Nothing here reads the environment: a program's `config` does, and hands it in.
 
 mod background;
+mod budget;
 mod offload;
 mod open_files;
 pub mod output;
@@ -14,6 +15,7 @@ mod stop;
 pub mod telemetry;
 
 pub use background::keep_running;
+pub use budget::{Budget, Charge};
 pub use offload::Offload;
 pub use open_files::{lower_open_files, raise_open_files};
 pub use shares::{Share, Shares};

@@ -8,9 +8,9 @@ use axum::http::{HeaderMap, StatusCode, header};
 use http_body_util::BodyExt as _;
 use hyper::body::Body as _;
 use taskferry_contract::quoted;
+use taskferry_process::{Budget, Charge};
 use tokio::time::Instant;
 
-use crate::transport::http::budget::{Budget, Charge};
 use crate::transport::http::refused::Refused;
 
 /// How long a client may take for the first bytes of a body, and for what is left of it below the least rate.

@@ -1,7 +1,6 @@
 //! HTTP: the routes, what may come in, and how replies go out.
 
 mod body;
-mod budget;
 mod connections;
 mod events;
 mod finish;
@@ -22,12 +21,13 @@ use axum::middleware::from_fn_with_state;
 use axum::response::{IntoResponse as _, Response};
 use axum::routing::get;
 use axum::{Extension, Router};
+use taskferry_process::Budget;
 use tokio_util::task::TaskTracker;
 
 use crate::bridge::Bridge;
 use crate::mcp::{Caller, Inbound, Mcp, Stopping};
 use body::BodyLimits;
-use budget::Budget;
+
 use connections::{ConnectionLimits, Served};
 pub(crate) use connections::{listen, serve};
 use finish::Finish;

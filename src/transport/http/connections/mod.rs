@@ -11,12 +11,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
+use taskferry_process::Budget;
 use tokio::net::{TcpListener, TcpSocket};
 use tokio::task::JoinSet;
 use tokio::time::MissedTickBehavior;
 use tokio_util::sync::CancellationToken;
 
-use crate::transport::http::budget::Budget;
 use crate::transport::http::peers::TrustedProxies;
 pub(super) use carry::Connected;
 use carry::{carry, prepare};

@@ -5,9 +5,9 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
+use taskferry_process::Charge;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
-use crate::transport::http::budget::Charge;
 use crate::transport::http::connections::pace::Pace;
 
 /// A head that is larger is charged for; each connection has room for one of this size.
