@@ -30,7 +30,7 @@ mod store;
 mod text;
 
 pub use clock::local_ms;
-pub use connection::{BlockingConnection, Connections, RedisSettings};
+pub use connection::{BlockingConnection, Connections, RedisSettings, crypto_provider};
 pub use error::Error;
 pub use hash_slot::hash_slot;
 pub use json::object::{Object, misfit};

@@ -6,6 +6,7 @@
 
 mod background;
 mod budget;
+mod crypto;
 mod offload;
 mod open_files;
 pub mod output;
@@ -16,6 +17,7 @@ pub mod telemetry;
 
 pub use background::keep_running;
 pub use budget::{Budget, Charge};
+pub use crypto::crypto_provider;
 pub use offload::Offload;
 pub use open_files::{lower_open_files, raise_open_files};
 pub use shares::{Share, Shares};

@@ -3,6 +3,7 @@
 //! have moved, all connections are given up together, and the process looks for the primary again.
 
 mod address;
+mod crypto;
 mod exclusive;
 mod handshake;
 mod info;
@@ -22,6 +23,7 @@ use redis::aio::PubSub;
 use redis::{Cmd, FromRedisValue, Pipeline, RedisError, Value};
 
 use address::Address;
+pub use crypto::crypto_provider;
 pub use exclusive::BlockingConnection;
 pub(crate) use info::Info;
 use primary::Primary;
