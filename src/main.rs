@@ -21,6 +21,7 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 #[tokio::main]
 async fn main() -> ExitCode {
+    taskferry_process::deny_inspection();
     let code = cli::run().await;
     taskferry_process::output::flush_log();
     code

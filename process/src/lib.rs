@@ -7,6 +7,7 @@
 mod background;
 mod budget;
 mod crypto;
+mod inspection;
 mod offload;
 mod open_files;
 pub mod output;
@@ -18,6 +19,7 @@ pub mod telemetry;
 pub use background::keep_running;
 pub use budget::{Budget, Charge};
 pub use crypto::crypto_provider;
+pub use inspection::deny_inspection;
 pub use offload::Offload;
 pub use open_files::{lower_open_files, raise_open_files};
 pub use shares::{Share, Shares};

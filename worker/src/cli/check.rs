@@ -40,9 +40,10 @@ pub(super) fn run(
     let tools = tools.map_or(&[][..], |manifest| &manifest.tools);
     let faults = faults(tools, &prepared.inherited);
     let mut warnings = prepared.builder.warnings();
-    warnings.extend(tools.iter().filter_map(|tool| {
-        let warning = preflight::warning(&tool.command, &prepared.inherited)?;
-        Some(format!("tool {:?}: {warning}", tool.name))
+    warnings.extend(tools.iter().flat_map(|tool| {
+        let warnings = about(tool, &prepared.inherited);
+        let named = move |warning| format!("tool {:?}: {warning}", tool.name);
+        warnings.into_iter().map(named)
     }));
     let list = match prepared.builder.runtime() {
         Ok(runtime) if faults.is_empty() => list(&runtime, tools),
@@ -57,6 +58,25 @@ pub(super) fn run(
         program.say(&format!("warning: {warning}"));
     }
     ExitCode::SUCCESS
+}
+
+/// What may not be as its author thinks, though the command can be started.
+fn about(tool: &ExecTool, inherited: &Environment) -> Vec<String> {
+    let mut warnings = Vec::from_iter(preflight::warning(&tool.command, inherited));
+    let missing: Vec<&str> = tool.command.env_pass.without_variable(inherited).collect();
+    if !missing.is_empty() {
+        let missing = missing.join(", ");
+        warnings.push(format!("env_pass names {missing}, which is not set here"));
+    }
+    let exposed = tool.refuses_dashes_of();
+    if !exposed.is_empty() {
+        let (all, first) = (exposed.join("`, `"), exposed.first());
+        let first = first.map(String::as_str).unwrap_or_default();
+        warnings.push(format!(
+            "calls in which `{all}` begins with `-` are refused, since the program could take it for an option: put \"--\" before it, write --{first}={{{first}}}, give it a pattern in the input schema, or, if it may, leading_dash = [{first:?}]"
+        ));
+    }
+    warnings
 }
 
 fn joined(texts: &[String]) -> String {

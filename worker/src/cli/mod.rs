@@ -13,7 +13,7 @@ use clap::{Arg, ArgMatches, Command, value_parser};
 use taskferry_contract::Store;
 use taskferry_process::output;
 use taskferry_process::telemetry::DEFAULT_FILTER;
-use taskferry_process::{StopSignals, raise_open_files};
+use taskferry_process::{StopSignals, deny_inspection, raise_open_files};
 use tokio_util::sync::CancellationToken;
 
 use crate::config::{self, Needs, WorkerConfig};
@@ -100,6 +100,7 @@ impl Program {
     }
 
     async fn serve(self, extend: impl FnOnce(Builder) -> Builder) -> ExitCode {
+        deny_inspection();
         let matches = self.command().get_matches();
         match matches.subcommand() {
             Some(("check", flags)) => check::run(self, flags, extend),

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use super::environment::Environment;
+use super::environment::{Environment, PassedNames};
 use super::output::OutputMode;
 use super::template::CommandTemplate;
 
@@ -14,6 +14,8 @@ pub struct ExecCommand {
     pub template: CommandTemplate,
     /// The folder it runs in.
     pub cwd: PathBuf,
+    /// Which of the worker's variables it inherits.
+    pub env_pass: PassedNames,
     /// Variables beside the inherited ones.
     pub env: Environment,
     /// How its standard output becomes a result.

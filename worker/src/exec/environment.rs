@@ -14,13 +14,21 @@ impl Environment {
     /// on the way in, facts about the attempt on the way out.
     pub const RESERVED_PREFIX: &str = "TASKFERRY_";
 
-    /// What a command may inherit of the worker's variables: all but those
+    /// What a manifest may let commands inherit of the worker's variables: all but those
     /// that start with [`Environment::RESERVED_PREFIX`].
     pub fn inherited(variables: impl IntoIterator<Item = (OsString, OsString)>) -> Self {
         let prefix = Self::RESERVED_PREFIX.as_bytes();
         let free = |name: &OsStr| !name.as_encoded_bytes().starts_with(prefix);
         let inherited = variables.into_iter().filter(|(name, _)| free(name));
         Self(inherited.collect())
+    }
+
+    /// The variables that these names let through.
+    pub fn passed<'a>(
+        &'a self,
+        names: &'a PassedNames,
+    ) -> impl Iterator<Item = (&'a OsStr, &'a OsStr)> {
+        self.iter().filter(|(name, _)| names.pass(name))
     }
 
     /// Sets a variable, over an earlier one of the same name.
@@ -47,6 +55,61 @@ impl fmt::Debug for Environment {
     }
 }
 
+/// Names of variables that a command inherits: those that every command does, and what its manifest adds. A name may end
+/// with `*`, which stands for any rest.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct PassedNames(Vec<String>);
+
+impl PassedNames {
+    /// What every command inherits: where programs, the home folder and temporary files are, who the user is, language
+    /// and time zone, and where systemd lets the service keep things.
+    pub const ALWAYS: [&str; 11] = [
+        "PATH",
+        "HOME",
+        "USER",
+        "LOGNAME",
+        "SHELL",
+        "LANG",
+        "LANGUAGE",
+        "LC_*",
+        "TZ",
+        "TMPDIR",
+        "STATE_DIRECTORY",
+    ];
+
+    /// Adds a name.
+    pub fn add(&mut self, name: impl Into<String>) {
+        self.0.push(name.into());
+    }
+
+    /// Names that the manifest adds, and that none of these variables has.
+    pub(crate) fn without_variable<'a>(
+        &'a self,
+        variables: &'a Environment,
+    ) -> impl Iterator<Item = &'a str> {
+        let has = |name: &str| variables.iter().any(|(variable, _)| fits(name, variable));
+        let names = self.0.iter().map(String::as_str);
+        names.filter(move |name| !has(name))
+    }
+
+    fn pass(&self, variable: &OsStr) -> bool {
+        let added = self.0.iter().map(String::as_str);
+        Self::ALWAYS
+            .into_iter()
+            .chain(added)
+            .any(|name| fits(name, variable))
+    }
+}
+
+fn fits(name: &str, variable: &OsStr) -> bool {
+    match name.strip_suffix('*') {
+        Some(beginning) => variable
+            .as_encoded_bytes()
+            .starts_with(beginning.as_bytes()),
+        None => variable == name,
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -58,6 +121,41 @@ mod tests {
         let environment = Environment::inherited(variables);
         assert_eq!(environment.get("PATH"), Some(OsStr::new("/bin")));
         assert_eq!(environment.get("TASKFERRY_REDIS_URL"), None);
+    }
+
+    #[test]
+    fn passes_what_is_named_and_what_is_harmless() {
+        let variables = [
+            "PATH",
+            "LC_ALL",
+            "LANG",
+            "AWS_PROFILE",
+            "AWS_KEY",
+            "AWS",
+            "SSH",
+        ];
+        let mut inherited = Environment::default();
+        for name in variables {
+            inherited.set(name, "x");
+        }
+        let passed = |names: &[&str]| {
+            let names = PassedNames(names.iter().map(|&name| name.to_owned()).collect());
+            let passed: Vec<String> = inherited
+                .passed(&names)
+                .map(|(name, _)| name.to_string_lossy().into_owned())
+                .collect();
+            let missing: Vec<String> = names
+                .without_variable(&inherited)
+                .map(str::to_owned)
+                .collect();
+            (passed.join(" "), missing.join(" "))
+        };
+        let always = "LANG LC_ALL PATH";
+        assert_eq!(passed(&[]), (always.to_owned(), String::new()));
+        let (all, missing) = passed(&["AWS_*", "SSH_*", "NOT"]);
+        assert_eq!(all, format!("AWS_KEY AWS_PROFILE {always}"));
+        assert_eq!(missing, "SSH_* NOT");
+        assert_eq!(passed(&["*"]).0.split(' ').count(), variables.len());
     }
 
     #[test]

@@ -26,7 +26,7 @@ mod verdict;
 
 pub use crate::result::{SUMMARY_CHARS, ToolResult};
 pub use command::ExecCommand;
-pub use environment::Environment;
+pub use environment::{Environment, PassedNames};
 pub use error::StartError;
 pub use event::ExecEvent;
 pub(crate) use folders::closed_folder;

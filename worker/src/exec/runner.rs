@@ -137,7 +137,7 @@ impl Runner {
             .args(args)
             .current_dir(&command.cwd)
             .env_clear()
-            .envs(self.inherited.iter())
+            .envs(self.inherited.passed(&command.env_pass))
             .envs(command.env.iter())
             .envs(invocation.facts())
             .stdin(Stdio::piped())

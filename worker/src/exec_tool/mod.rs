@@ -121,6 +121,8 @@ fn not_started(error: &StartError) -> ToolError {
             message: error.to_string(),
             last: error.to_result(),
         }),
+        // The caller's doing, and told to the caller.
+        StartError::Argument(_) => ToolError(Failure::Tool(error.to_result())),
         _ => {
             tracing::error!(%error, "a command did not start");
             ToolError(Failure::Tool(error.to_result()))

@@ -7,7 +7,9 @@ use toml::Value;
 
 use super::table::TableReader;
 use crate::exec::template::ArgSource;
-use crate::exec::{CommandTemplate, Environment, ExecCommand, OutputMode, closed_folder};
+use crate::exec::{
+    CommandTemplate, Environment, ExecCommand, OutputMode, PassedNames, closed_folder,
+};
 use crate::units::LONGEST;
 
 const MIB: usize = 1 << 20;
@@ -18,6 +20,7 @@ const MAX_OUTPUT: usize = 4 * MIB;
 #[derive(Debug, Clone)]
 pub(super) struct CommandSettings {
     cwd: PathBuf,
+    env_pass: PassedNames,
     env: Environment,
     pub(super) output: OutputMode,
     max_output: Option<usize>,
@@ -29,6 +32,7 @@ impl CommandSettings {
     pub(super) fn built_in(folder: &Path) -> Self {
         Self {
             cwd: folder.to_owned(),
+            env_pass: PassedNames::default(),
             env: Environment::default(),
             output: OutputMode::default(),
             max_output: None,
@@ -45,10 +49,12 @@ impl CommandSettings {
         let max_output = reader.size("max_output", 1..=64 * MIB);
         let stop_grace = reader.duration("stop_grace", Duration::ZERO..=LONGEST);
         let asks = reader.flag("asks");
-        let mut env = base.env.clone();
+        let (mut env_pass, mut env) = (base.env_pass.clone(), base.env.clone());
+        read_env_pass(reader, &mut env_pass);
         read_env(reader, &mut env);
         Self {
             cwd: cwd.unwrap_or_else(|| base.cwd.clone()),
+            env_pass,
             env,
             output: output.unwrap_or(base.output),
             max_output: max_output.or(base.max_output),
@@ -65,6 +71,7 @@ impl CommandSettings {
         ExecCommand {
             template,
             cwd: self.cwd,
+            env_pass: self.env_pass,
             env: self.env,
             output: self.output,
             max_output: self.max_output.unwrap_or(MAX_OUTPUT),
@@ -166,6 +173,26 @@ fn arg_sources(value: &Value) -> Option<Vec<ArgSource>> {
         _ => None,
     });
     sources.collect()
+}
+
+fn read_env_pass(reader: &mut TableReader<'_, '_>, env_pass: &mut PassedNames) {
+    for name in reader.strings("env_pass").unwrap_or_default() {
+        let written = name.strip_suffix('*').unwrap_or(name);
+        if name.is_empty() || written.contains(['=', '\0', '*']) {
+            reader.problem(
+                "env_pass",
+                format!("{name:?} is no name for a variable: write NAME, or NAME_* for all that begin so"),
+            );
+        } else if written.starts_with(Environment::RESERVED_PREFIX) {
+            let prefix = Environment::RESERVED_PREFIX;
+            reader.problem(
+                "env_pass",
+                format!("names that start with {prefix} are the worker's settings and passwords, or set by it, and never passed"),
+            );
+        } else {
+            env_pass.add(name);
+        }
+    }
 }
 
 fn read_env(reader: &mut TableReader<'_, '_>, env: &mut Environment) {

@@ -3,6 +3,7 @@
 use serde_json::value::RawValue;
 use taskferry_contract::AskFirst;
 
+use super::dash::may_begin_with_dash;
 use super::policy::Policy;
 use crate::exec::ExecCommand;
 
@@ -37,4 +38,16 @@ pub struct ExecTool {
     pub command: ExecCommand,
     /// Whether the manifest says how much it may write.
     pub sets_max_output: bool,
+}
+
+impl ExecTool {
+    /// The arguments of which a call may have a value that is refused, since it begins with `-`.
+    pub(crate) fn refuses_dashes_of(&self) -> Vec<String> {
+        let schema = serde_json::from_str(self.input_schema.get()).unwrap_or_default();
+        let exposed = self.command.template.without_dash();
+        exposed
+            .filter(|path| may_begin_with_dash(&schema, path))
+            .map(|path| path.join("."))
+            .collect()
+    }
 }

@@ -162,6 +162,15 @@ pub(super) fn to_json(value: &Value) -> Result<String, String> {
     }
 }
 
+/// The schema of the argument at a path, if it stands there without a reference.
+pub(super) fn property<'a>(
+    schema: &'a serde_json::Value,
+    path: &[String],
+) -> Option<&'a serde_json::Value> {
+    path.iter()
+        .try_fold(schema, |schema, name| schema.get("properties")?.get(name))
+}
+
 /// Says so if a schema that is closed by `additionalProperties: false` has no
 /// property for a placeholder's path.
 pub(super) fn missing_property(mut schema: &serde_json::Value, path: &[String]) -> Option<String> {

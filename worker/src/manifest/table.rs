@@ -139,6 +139,17 @@ impl<'a, 'p> TableReader<'a, 'p> {
         found.map(|(_, choice)| *choice)
     }
 
+    /// A list of strings.
+    pub(super) fn strings(&mut self, key: &'static str) -> Option<Vec<&'a str>> {
+        let value = self.value(key)?;
+        let entries = value.as_array();
+        let texts = entries.and_then(|entries| entries.iter().map(Value::as_str).collect());
+        if texts.is_none() {
+            self.wrong_kind(key, value, "a list of strings");
+        }
+        texts
+    }
+
     pub(super) fn table(&mut self, key: &'static str) -> Option<&'a Table> {
         let value = self.value(key)?;
         let table = value.as_table();

@@ -4,6 +4,7 @@ use std::path::Path;
 
 use super::ask_first::read_ask_first;
 use super::command::CommandSettings;
+use super::dash::read_leading_dash;
 use super::exec_tool::ExecTool;
 use super::icons::read_icons;
 use super::name::check_name;
@@ -79,6 +80,10 @@ pub(super) fn read(
             }
         }
     }
+    let template = match (template, &input_schema) {
+        (Some(template), Some(schema)) => Some(read_leading_dash(reader, template, &schema.value)),
+        (template, _) => template,
+    };
     let annotations = read_annotations(reader);
     let icons = read_icons(reader);
     let ask_first = read_ask_first(reader);

@@ -35,11 +35,14 @@ async fn the_environment_tells_of_the_attempt_and_hides_the_worker() {
     let mut case = Case::python("import json, os; print(json.dumps(dict(os.environ)))");
     for (name, value) in [
         ("KEPT", "yes"),
+        ("LC_TIME", "C"),
+        ("CLOUD_PASSWORD", "of the worker"),
         ("OVER", "old"),
         ("TASKFERRY_REDIS_URL", "redis://:pw@h"),
     ] {
         case.inherited.push((name.into(), value.into()));
     }
+    case.command.env_pass.add("KEPT");
     case.command.env.set("OVER", "new");
     case.timeout = Duration::from_secs(60);
     let before = SystemTime::now()
@@ -50,6 +53,8 @@ async fn the_environment_tells_of_the_attempt_and_hides_the_worker() {
     let value: Value = serde_json::from_str(result.result.get()).unwrap();
     let environment = &value["structuredContent"];
     assert_eq!(environment["KEPT"], "yes");
+    assert_eq!(environment["LC_TIME"], "C");
+    assert_eq!(environment["CLOUD_PASSWORD"], Value::Null);
     assert_eq!(environment["OVER"], "new");
     assert_eq!(
         environment["TASKFERRY_TASK_ID"],
@@ -89,6 +94,21 @@ async fn a_bare_name_is_looked_up_in_the_path_that_the_command_gets() {
     let folder = case.folder.path().to_owned();
     case.command.env.set("PATH", folder);
     assert_eq!(case.text().await, "found");
+}
+
+#[tokio::test]
+async fn a_value_that_looks_like_an_option_does_not_reach_its_program() {
+    let mut case = Case::new(&["sort", "{file}"]);
+    case.arguments = json!({"file": "--output=stolen"}).to_string();
+    let error = case.run().await.unwrap_err();
+    assert!(matches!(error, StartError::Argument(_)), "{error:?}");
+    let text = error.to_string();
+    assert!(
+        text.contains("the argument `file` begins with `-`") && text.contains("./-name"),
+        "{text}"
+    );
+    assert!(!text.contains("stolen"), "{text}");
+    assert!(!error.is_transient());
 }
 
 #[tokio::test]

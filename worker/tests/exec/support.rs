@@ -12,7 +12,7 @@ use taskferry_worker::exec::stderr::AskLine;
 use taskferry_worker::exec::template::ArgSource;
 use taskferry_worker::exec::{
     Channels, CommandOutcome, CommandTemplate, Environment, ExecCommand, ExecEvent, Invocation,
-    OutputMode, QuestionChannel, Runner, StartError, ToolResult,
+    OutputMode, PassedNames, QuestionChannel, Runner, StartError, ToolResult,
 };
 use tempfile::TempDir;
 use tokio::sync::mpsc;
@@ -57,6 +57,7 @@ impl Case {
             command: ExecCommand {
                 template,
                 cwd,
+                env_pass: PassedNames::default(),
                 env: Environment::default(),
                 output: OutputMode::Auto,
                 max_output: 4 << 20,

@@ -13,6 +13,7 @@ mod exec_parks;
 mod faults;
 mod files;
 mod flow;
+mod inspection;
 mod leases;
 mod lost;
 mod outcomes;

@@ -41,6 +41,14 @@ pub enum TemplateError {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Element(pub(super) Vec<Piece>);
 
+impl Element {
+    pub(super) fn is_literal(&self) -> bool {
+        self.0
+            .iter()
+            .all(|piece| matches!(piece, Piece::Literal(_)))
+    }
+}
+
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Piece {
     Literal(String),

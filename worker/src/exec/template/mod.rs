@@ -13,6 +13,7 @@ use taskferry_contract::RawObject;
 pub use element::TemplateError;
 use element::{Element, Piece, parse_element};
 pub use render::RenderError;
+use render::Word;
 
 /// One entry of a command as the manifest writes it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -24,11 +25,22 @@ pub enum ArgSource {
     Group(Vec<String>),
 }
 
+/// Which values of an argument may begin with `-` where a program could take them for options.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum LeadingDash {
+    /// Numbers, since its schema has them.
+    Numbers,
+    /// Every value.
+    Any,
+}
+
 /// A parsed command: the program and the templates of its arguments.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct CommandTemplate {
     program: String,
     groups: Vec<Vec<Element>>,
+    /// The arguments that may begin with `-`, by their paths; no others may.
+    dashes: Vec<(Vec<String>, LeadingDash)>,
 }
 
 impl CommandTemplate {
@@ -62,7 +74,12 @@ impl CommandTemplate {
             groups.push(group);
         }
         if errors.is_empty() {
-            Ok(Self { program, groups })
+            let dashes = Vec::new();
+            Ok(Self {
+                program,
+                groups,
+                dashes,
+            })
         } else {
             Err(errors)
         }
@@ -78,6 +95,36 @@ impl CommandTemplate {
     #[must_use]
     pub fn with_program(self, program: String) -> Self {
         Self { program, ..self }
+    }
+
+    /// Lets values of the argument at this path begin with `-`, also where no `--` comes before.
+    #[must_use]
+    pub fn allow_dash(mut self, path: Vec<String>, values: LeadingDash) -> Self {
+        self.dashes.push((path, values));
+        self
+    }
+
+    fn leading_dash(&self, path: &[String]) -> Option<LeadingDash> {
+        let mut dashes = self.dashes.iter();
+        let (_, values) = dashes.find(|(allowed, _)| allowed == path)?;
+        Some(*values)
+    }
+
+    /// The arguments of which a string may not begin with `-`.
+    pub(crate) fn without_dash(&self) -> impl Iterator<Item = &[String]> {
+        let mut options_end = false;
+        let groups = self.groups.iter().flat_map(move |group| {
+            let mut ended = options_end;
+            let exposed = group.iter().filter(move |element| {
+                ended |= element.ends_options();
+                !ended
+            });
+            // One that is left out with its group ends nothing.
+            let always = group.iter().all(|element| element.is_literal());
+            options_end |= always && group.iter().any(Element::ends_options);
+            exposed.flat_map(Element::first_placeholders)
+        });
+        groups.filter(|path| self.leading_dash(path) != Some(LeadingDash::Any))
     }
 
     /// The arguments before the first that has a placeholder, as they are written.
@@ -103,19 +150,37 @@ impl CommandTemplate {
     ///
     /// # Errors
     ///
-    /// When a value has a NUL character, or is not Unicode.
+    /// When a value has a NUL character, or is not Unicode, or begins with `-` where it must not.
     pub fn render(&self, arguments: &RawValue) -> Result<Vec<String>, RenderError> {
         let arguments = RawObject::parse(arguments.get()).unwrap_or_default();
         let mut rendered = Vec::with_capacity(self.groups.len());
+        let mut options_end = false;
         for group in &self.groups {
-            let elements: Option<Vec<String>> = group
+            let words: Option<Vec<Word<'_>>> = group
                 .iter()
                 .map(|element| element.render(&arguments).transpose())
                 .collect::<Option<Result<_, _>>>()
                 .transpose()?;
-            rendered.extend(elements.into_iter().flatten());
+            for (element, word) in group.iter().zip(words.into_iter().flatten()) {
+                if !options_end {
+                    self.refuse_option(&word)?;
+                }
+                options_end |= element.ends_options();
+                rendered.push(word.text);
+            }
         }
         Ok(rendered)
+    }
+
+    fn refuse_option(&self, word: &Word<'_>) -> Result<(), RenderError> {
+        let Some(value) = word.first.as_ref().filter(|_| word.text.starts_with('-')) else {
+            return Ok(());
+        };
+        match self.leading_dash(value.path) {
+            Some(LeadingDash::Any) => Ok(()),
+            Some(LeadingDash::Numbers) if value.is_number => Ok(()),
+            _ => Err(RenderError::option(value)),
+        }
     }
 }
 
@@ -150,7 +215,12 @@ mod tests {
     fn render(args: &[ArgSource], arguments: &str) -> Vec<String> {
         let command = [&[one("program")], args].concat();
         let template = CommandTemplate::parse(&command).unwrap();
+        let template = template.allow_dash(path("minus"), LeadingDash::Numbers);
         template.render(&raw(arguments)).unwrap()
+    }
+
+    fn path(name: &str) -> Vec<String> {
+        name.split('.').map(str::to_owned).collect()
     }
 
     fn first_error(command: &[ArgSource]) -> String {
@@ -248,6 +318,48 @@ mod tests {
             render(&[one("{{x}}"), one("{{{x}}}"), one("")], r#"{"x": 1}"#),
             ["{x}", "{1}", ""]
         );
+    }
+
+    #[test]
+    fn a_value_that_a_program_could_take_for_an_option_is_refused() {
+        let all = r#"{"a": "-x", "n": -5, "s": "-5", "empty": "", "o": {"i": "--all"}}"#;
+        let refused = |args: &[ArgSource]| {
+            let command = [&[one("program")], args].concat();
+            let template = CommandTemplate::parse(&command).unwrap();
+            let template = template.allow_dash(path("n"), LeadingDash::Numbers);
+            let template = template.allow_dash(path("s"), LeadingDash::Numbers);
+            let exposed = template.without_dash().next().map(|path| path.join("."));
+            let refused = template.render(&raw(all)).err();
+            let refused = refused.map(|error| {
+                assert!(error.to_string().contains("begins with `-`"), "{error}");
+                error.placeholder
+            });
+            if args != [one("{n}")] {
+                assert_eq!(exposed, refused, "{args:?}");
+            }
+            refused
+        };
+        for (args, by) in [
+            (&[one("{a}")][..], Some("a")),
+            (&[one("{a}.txt")], Some("a")),
+            (&[one("{o.i}")], Some("o.i")),
+            (&[group(&["--name", "{a}"])], Some("a")),
+            (&[one("{a}"), one("--")], Some("a")),
+            (&[group(&["--", "{none}"]), one("{a}")], Some("a")),
+            (&[one("{n}")], None),
+            (&[one("{s}")], Some("s")),
+            (&[one("--"), one("{a}")], None),
+            (&[group(&["--", "{a}"])], None),
+            (&[one("--name={a}")], None),
+            (&[one("x{a}")], None),
+        ] {
+            assert_eq!(refused(args).as_deref(), by, "{args:?}");
+        }
+        let hidden = CommandTemplate::parse(&[one("p"), one("{empty}{a}")]).unwrap();
+        let refused = hidden.clone().render(&raw(all)).unwrap_err();
+        assert_eq!(refused.placeholder, "a");
+        let allowed = hidden.allow_dash(path("a"), LeadingDash::Any);
+        assert_eq!(allowed.render(&raw(all)).unwrap(), ["-x"]);
     }
 
     #[test]

@@ -8,8 +8,8 @@ use serde_json::value::RawValue;
 use taskferry_contract::TaskSupport;
 
 use super::{folder, json_of, tool, tools};
-use crate::exec::OutputMode;
-use crate::manifest::Policy;
+use crate::exec::{Environment, OutputMode};
+use crate::manifest::{ExecTool, Policy};
 
 #[test]
 fn the_defaults_hold_when_nothing_is_set() {
@@ -144,6 +144,7 @@ fn a_tool_overrides_the_defaults() {
         attempts = 1
         cwd = "src"
         env = { A = "default", B = "default" }
+        env_pass = ["PROXY_*"]
         output = "text"
         [[tool]]
         name = "a"
@@ -157,6 +158,7 @@ fn a_tool_overrides_the_defaults() {
         attempts = 4
         cwd = "/tmp"
         env = { B = "own" }
+        env_pass = ["SECRET"]
     "#;
     let tools = tools(text);
     let (a, b) = (&tools[0], &tools[1]);
@@ -175,6 +177,43 @@ fn a_tool_overrides_the_defaults() {
     assert_eq!(b.command.cwd, Path::new("/tmp"));
     assert_eq!(b.command.env.get("A").unwrap(), "default");
     assert_eq!(b.command.env.get("B").unwrap(), "own");
+    let mut inherited = Environment::default();
+    for name in ["PROXY_HTTP", "SECRET", "OTHER"] {
+        inherited.set(name, "x");
+    }
+    let passed = |tool: &ExecTool| inherited.passed(&tool.command.env_pass).count();
+    assert_eq!((passed(a), passed(b)), (1, 2));
+}
+
+#[test]
+fn values_that_may_begin_with_a_dash_are_those_the_manifest_lets() {
+    let lines = r#"
+        leading_dash = ["filter"]
+        [tool.input_schema]
+        type = "object"
+        [tool.input_schema.properties]
+        filter = { type = "string" }
+        offset = { type = "number" }
+        either = { type = ["integer", "string"] }
+        order = { enum = ["-r", "-n"] }
+        day = { type = "string", pattern = "^[0-9]+$" }
+        file = { type = "string" }
+        flag = { type = "boolean" }
+    "#;
+    let command = r#"command = ["true", "{filter}", "{offset}", "{either}", "{order}", "{day}", "{file}", "{flag}", "{any}", "{d}.x"]"#;
+    let text = tool(lines).replace("command = [\"true\"]", command);
+    let tool = tools(&text).remove(0);
+    assert_eq!(tool.refuses_dashes_of(), ["either", "file", "any", "d"]);
+    let rendered = |arguments: &str| {
+        let arguments = RawValue::from_string(arguments.to_owned()).unwrap();
+        let rendered = tool.command.template.render(&arguments);
+        rendered.map_err(|error| error.placeholder)
+    };
+    let allowed = r#"{"filter": "-x", "offset": -1.5, "either": -2, "order": "-r"}"#;
+    assert_eq!(rendered(allowed).unwrap(), ["-x", "-1.5", "-2", "-r"]);
+    assert_eq!(rendered(r#"{"either": "-2"}"#).unwrap_err(), "either");
+    assert_eq!(rendered(r#"{"file": "-2"}"#).unwrap_err(), "file");
+    assert_eq!(rendered(r#"{"any": -2}"#).unwrap_err(), "any");
 }
 
 #[test]

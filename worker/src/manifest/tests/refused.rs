@@ -134,6 +134,19 @@ fn values_are_checked() {
 fn keys_and_variables_are_checked() {
     for (lines, expected) in [
         ("env = { A = 1 }", "env.A: must be a string"),
+        ("env_pass = 'A'", "env_pass: must be a list of strings"),
+        ("env_pass = ['A', 1]", "env_pass: must be a list of strings"),
+        ("env_pass = ['A=B']", "env_pass: \"A=B\" is no name"),
+        ("env_pass = ['*A']", "env_pass: \"*A\" is no name"),
+        ("env_pass = ['']", "env_pass: \"\" is no name"),
+        (
+            "env_pass = ['TASKFERRY_REDIS_URL']",
+            "env_pass: names that start with TASKFERRY_",
+        ),
+        (
+            "leading_dash = ['x']",
+            "leading_dash: the command has no placeholder `{x}`",
+        ),
         (
             "env = { TASKFERRY_X = \"1\" }",
             "env.TASKFERRY_X: names that start with TASKFERRY_",

@@ -46,9 +46,10 @@ fn arguments_come_as_they_are_written_from_wherever_they_are() {
 
 #[test]
 fn a_command_has_the_environment_of_an_attempt_and_none_of_the_workers_settings() {
-    let desk = Desk::of_script("env = { COLOUR = 'red' }", "env");
+    let desk = Desk::of_script("env = { COLOUR = 'red' }\nenv_pass = ['INHERITED']", "env");
     let mut command = desk.worker("try", &["t"]);
     command.env("TASKFERRY_SLOTS", "3").env("INHERITED", "yes");
+    command.env("NOT_NAMED", "secret");
     let said = desk.said(command.output().unwrap());
     let told = said.text();
     let lines: Vec<&str> = told.lines().collect();
@@ -68,6 +69,7 @@ fn a_command_has_the_environment_of_an_attempt_and_none_of_the_workers_settings(
         );
     }
     assert!(!told.contains("TASKFERRY_SLOTS"), "{told}");
+    assert!(!told.contains("NOT_NAMED"), "{told}");
 }
 
 #[tokio::test]

@@ -48,6 +48,21 @@ fn check_warns_of_a_script_that_its_interpreter_would_not_find() {
 }
 
 #[test]
+fn check_warns_of_calls_that_are_refused_and_of_variables_that_are_not_set() {
+    let desk = Desk::new(
+        "[[tool]]\nname = 't'\ndescription = 'd'\ncommand = ['sort', '{file}', ['--key', '{key}']]\ntimeout = '1s'\nenv_pass = ['NO_SUCH_VARIABLE', 'PATH']\ninput_schema.type = 'object'",
+    );
+    let said = desk.check(&[]);
+    assert_eq!(said.code, Some(0), "{said:?}");
+    said.has("warning: tool \"t\": calls in which `file`, `key` begins with `-` are refused");
+    said.has("leading_dash = [\"file\"]");
+    said.has("warning: tool \"t\": env_pass names NO_SUCH_VARIABLE, which is not set here");
+    let tried = desk.try_it(&["--arguments", r#"{"file":"--output=x"}"#]);
+    assert_eq!(tried.code, Some(1), "{tried:?}");
+    assert!(tried.stdout.contains("the argument `file` begins with"));
+}
+
+#[test]
 fn check_names_faults_of_the_manifest_and_of_commands_together() {
     let desk = Desk::new(
         "[[tool]]\nname = 't'\ndescription = 'd'\ncommand = ['pythonn3', 'a.py']\nattempt = 2\n\
