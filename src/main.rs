@@ -1,12 +1,13 @@
 //! Taskferry's front end: MCP over HTTP on one side, jobs in Redis on the other.
 //!
-//! `transport` takes requests and hands them to `mcp`, which picks the protocol era and speaks it on top of `bridge`, the use
+//! `transport` takes requests, has `identity` say who sent them, and hands them to `mcp`, which picks the protocol era and speaks it on top of `bridge`, the use
 //! cases; those call `taskferry_contract`. Beside them, `cli` shows what the use cases of `operator` find. The arrows run in
 //! this direction only; `serve` puts a front end together.
 
 mod bridge;
 mod cli;
 mod config;
+mod identity;
 mod mcp;
 mod operator;
 mod serve;

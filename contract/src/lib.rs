@@ -66,7 +66,7 @@ pub use model::status::Status;
 pub use model::submission::Submission;
 pub use model::tool::{
     AskFirst, Backoff, DEFAULT_POLL_MAX_MS, DefinitionDigest, InvalidDigest, TaskSupport,
-    ToolChecks, ToolDefinition, TtlBounds,
+    ToolChecks, ToolDefinition, TtlBounds, is_scope,
 };
 pub use model::version::{CONTRACT_VERSION, ContractVersion};
 pub use model::waits::{Again, Waits, WaitsFor};

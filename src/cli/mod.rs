@@ -1,5 +1,6 @@
 //! The command line.
 
+mod access;
 mod arguments;
 mod dead;
 mod dev;
@@ -38,6 +39,7 @@ pub(crate) async fn run() -> ExitCode {
         },
         Some(("healthcheck", args)) => healthcheck::run(args).await.map(|()| true),
         Some(("tied", args)) => tied::run(args),
+        Some(("access", args)) => access::run(args),
         Some((name @ ("dead" | "tools" | "status" | "doctor"), args)) => {
             match arguments::settings_of_operator(args) {
                 Ok(config) => operate(name, &config, args).await,
@@ -114,6 +116,7 @@ fn command() -> Command {
         )))
         .subcommand(healthcheck::command())
         .subcommand(tied::command())
+        .subcommand(access::command())
         .subcommand(doctor::command())
         .subcommand(status::command())
         .subcommand(tools::command())

@@ -13,7 +13,7 @@ use taskferry_process::settings::{Binary, Problems, Setting, Settings, Sources, 
 pub(crate) use dev::{DevConfig, dev};
 pub(crate) use names::settings_of_serve;
 pub(crate) use operator::{OperatorConfig, operator, settings_of_operator};
-pub(crate) use serve::ServeConfig;
+pub(crate) use serve::{Callers, ServeConfig};
 
 /// Collects what flags, the environment and the settings file say of the settings in `known`.
 fn collect(

@@ -3,7 +3,7 @@
 use taskferry_process::settings::{REDIS_SETTINGS, Setting};
 use taskferry_process::telemetry::LOG_SETTINGS;
 
-const OWN: [Setting; 21] = [
+const OWN: [Setting; 22] = [
     setting(
         "listen",
         "ADDR",
@@ -13,6 +13,11 @@ const OWN: [Setting; 21] = [
         "allow_unauthenticated",
         "BOOL",
         "Listen beyond loopback although nothing tells callers apart: whoever reaches the port may call every tool [default: false]",
+    ),
+    setting(
+        "access_file",
+        "FILE",
+        "Who may call: issuers whose tokens are taken, and keys; without it, whoever reaches the port [default: none]",
     ),
     setting(
         "allowed_hosts",
@@ -67,7 +72,7 @@ const OWN: [Setting; 21] = [
     setting(
         "owner_cap",
         "N",
-        "The most tasks a caller may have that have not ended, where callers can be told apart (single_user, dev); 0 for no limit [default: 10000]",
+        "The most tasks a caller may have that have not ended, where callers can be told apart (access_file, single_user, dev); 0 for no limit [default: 10000]",
     ),
     setting(
         "durability",

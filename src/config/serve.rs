@@ -1,6 +1,7 @@
 //! The settings of `serve` (and of `dev`, which serves too).
 
 use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::time::Duration;
 
 use taskferry_contract::{Durability, Owner, RedisSettings, Replication, UnknownDurability};
@@ -8,7 +9,8 @@ use taskferry_process::settings::{Problems, Settings, bytes, duration, take_redi
 use taskferry_process::telemetry::{LogSettings, take_log};
 
 use crate::bridge::Limits;
-use crate::mcp::{Caller, McpSettings};
+use crate::identity::{AccessFile, read_access_file};
+use crate::mcp::McpSettings;
 use crate::transport::http::{Guard, HttpSettings, TrustedProxies};
 
 /// The owner of every task when one user is meant.
@@ -37,6 +39,8 @@ pub(crate) struct ServeConfig {
     pub(crate) mcp: McpSettings,
     /// The transport.
     pub(crate) http: HttpSettings,
+    /// Who may call.
+    pub(crate) callers: Callers,
     /// What is logged, and how.
     pub(crate) log: LogSettings,
 }
@@ -45,7 +49,8 @@ impl ServeConfig {
     /// Takes every setting; refuses all problems at once.
     pub(crate) fn take(mut settings: Settings) -> Result<Self, Problems> {
         let all = &mut settings;
-        let listen = take_listen(all);
+        let callers = take_callers(all);
+        let listen = take_listen(all, &callers);
         let config = Self {
             listen,
             drain_timeout: take_duration(all, "drain_timeout", DRAIN_TIMEOUT),
@@ -91,8 +96,8 @@ impl ServeConfig {
                     hosts: all.take("allowed_hosts", Vec::new(), names),
                     origins: all.take("allowed_origins", Vec::new(), names),
                 },
-                caller: take_caller(all),
             },
+            callers,
             log: take_log(all),
         };
         settings.finish()?;
@@ -110,12 +115,21 @@ impl ServeConfig {
 
     /// The same configuration for one user on this machine.
     pub(crate) fn for_one_user(mut self) -> Self {
-        self.http.caller = single_user();
+        self.callers = Callers::Everyone(single_user());
         self
     }
 }
 
-fn take_listen(settings: &mut Settings) -> SocketAddr {
+/// Who may call.
+#[derive(Debug, Clone)]
+pub(crate) enum Callers {
+    /// Everyone, and all are this owner.
+    Everyone(Owner),
+    /// Those whom the access file at this path names.
+    Known(PathBuf, Box<AccessFile>),
+}
+
+fn take_listen(settings: &mut Settings, callers: &Callers) -> SocketAddr {
     let loopback = SocketAddr::from(([127, 0, 0, 1], 8080));
     let place = settings.given_as("listen");
     let listen = settings.take("listen", loopback, |text| {
@@ -124,28 +138,41 @@ fn take_listen(settings: &mut Settings) -> SocketAddr {
         })
     });
     let allowed = settings.take("allow_unauthenticated", false, truth);
-    if !listen.ip().is_loopback() && !allowed {
+    let open = matches!(callers, Callers::Everyone(_));
+    if open && !listen.ip().is_loopback() && !allowed {
         settings.refuse(format!(
-            "{place}: {listen} can be reached from other machines, and nothing tells callers apart; listen on 127.0.0.1, or say allow_unauthenticated = true"
+            "{place}: {listen} can be reached from other machines, and nothing tells callers apart; name an access_file, listen on 127.0.0.1, or say allow_unauthenticated = true"
         ));
     }
     listen
 }
 
-fn take_caller(settings: &mut Settings) -> Caller {
-    if settings.take("single_user", false, truth) {
-        single_user()
-    } else {
-        Caller {
-            owner: Owner::anonymous(),
+fn take_callers(settings: &mut Settings) -> Callers {
+    let place = settings.given_as("access_file");
+    let single = settings.take("single_user", false, truth);
+    let file = settings.take_optional("access_file", |path| {
+        let text =
+            std::fs::read_to_string(path).map_err(|error| format!("cannot be read: {error}"))?;
+        let path = PathBuf::from(path);
+        let file = read_access_file(&text, path.parent().unwrap_or(&path))
+            .map_err(|problems| format!("cannot be used: {}", problems.join("; ")))?;
+        Ok((path, Box::new(file)))
+    });
+    match file {
+        Some(_) if single => {
+            settings.refuse(format!(
+                "{place}: with single_user all callers are one; leave one of the two out"
+            ));
+            Callers::Everyone(single_user())
         }
+        Some((path, file)) => Callers::Known(path, file),
+        None if single => Callers::Everyone(single_user()),
+        None => Callers::Everyone(Owner::anonymous()),
     }
 }
 
-fn single_user() -> Caller {
-    Caller {
-        owner: Owner::named(SINGLE_USER).unwrap_or_default(),
-    }
+fn single_user() -> Owner {
+    Owner::named(SINGLE_USER).unwrap_or_default()
 }
 
 fn take_duration(settings: &mut Settings, name: &str, default: Duration) -> Duration {
@@ -207,8 +234,12 @@ mod tests {
     fn the_defaults_are_loopback_and_nobody_lists() {
         let config = config(&[]).unwrap();
         assert!(config.listen.ip().is_loopback());
-        assert!(config.http.caller.owner.is_anonymous());
-        assert!(!config.for_one_user().http.caller.owner.is_anonymous());
+        let is_anonymous = |config: &ServeConfig| match &config.callers {
+            Callers::Everyone(owner) => owner.is_anonymous(),
+            Callers::Known(..) => panic!("there is no access file"),
+        };
+        assert!(is_anonymous(&config));
+        assert!(!is_anonymous(&config.for_one_user()));
     }
 
     #[test]
@@ -241,6 +272,27 @@ mod tests {
         let refused = config(&[public]).unwrap_err().to_string();
         assert!(refused.contains("allow_unauthenticated"), "{refused}");
         assert!(config(&[public, ("allow_unauthenticated", "true")]).is_ok());
+    }
+
+    #[test]
+    fn an_access_file_lets_a_listener_be_public() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("access.toml");
+        let path = file.to_str().unwrap();
+        let (public, known) = (("listen", "0.0.0.0:80"), ("access_file", path));
+        let refused = config(&[public, known]).unwrap_err().to_string();
+        assert!(refused.contains("cannot be read"), "{refused}");
+        std::fs::write(&file, "resource = 1").unwrap();
+        let refused = config(&[known]).unwrap_err().to_string();
+        assert!(refused.contains("cannot be used: line 1"), "{refused}");
+        let digest = "0".repeat(64);
+        let text = format!(
+            "resource = 'https://a.example/mcp'\n[[key]]\nname = 'ci'\nsha256 = '{digest}'"
+        );
+        std::fs::write(&file, text).unwrap();
+        assert!(config(&[public, known]).is_ok());
+        let refused = config(&[known, ("single_user", "true")]).unwrap_err();
+        assert!(refused.to_string().contains("single_user"), "{refused}");
     }
 
     #[test]

@@ -1,6 +1,7 @@
 //! MCP: both eras at one place, each message served by the era it speaks. What brings messages and takes replies away is a
 //! matter of transports.
 
+mod allow;
 mod background;
 mod dispatch;
 mod edge;
@@ -31,7 +32,7 @@ use modern::Modern;
 pub(crate) use protocol::answer::{Answer, RefusalKind};
 pub(crate) use protocol::call_line::CallLine;
 use protocol::era::Era;
-pub(crate) use protocol::inbound::{Caller, Facts, Inbound, Repeated, Stated};
+pub(crate) use protocol::inbound::{Facts, Inbound, Repeated, Stated};
 pub(crate) use protocol::reply::{Event, Reply, Says};
 
 /// The protocol edge of one front end.

@@ -15,7 +15,8 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::bridge::Bridge;
-use crate::config::ServeConfig;
+use crate::config::{Callers, ServeConfig};
+use crate::identity::{AccessFile, Caller, Gate};
 use crate::mcp::{Mcp, Stopping};
 use crate::transport::http;
 use drain::drain;
@@ -61,12 +62,22 @@ pub(crate) fn signalled() -> anyhow::Result<impl Future<Output = StopSignal>> {
     Ok(async move { signals.next().await })
 }
 
+fn gate(callers: &Callers) -> anyhow::Result<Gate> {
+    match callers {
+        Callers::Everyone(owner) => Ok(Gate::open(Caller::unchecked(owner.clone()))),
+        Callers::Known(path, file) => {
+            Gate::guarded(path, AccessFile::clone(file)).map_err(anyhow::Error::msg)
+        }
+    }
+}
+
 /// A front end that listens but does not serve yet.
 pub(crate) struct Server {
     config: ServeConfig,
     listener: TcpListener,
     pub(crate) address: SocketAddr,
     bridge: Bridge,
+    gate: Arc<Gate>,
 }
 
 impl Server {
@@ -78,7 +89,9 @@ impl Server {
             .context("the listener has no address")?;
         let bridge = Bridge::new(&config.redis, config.replication(), config.limits)
             .context("redis_url cannot be used")?;
+        let gate = gate(&config.callers).context("access_file cannot be used")?;
         Ok(Self {
+            gate: Arc::new(gate),
             config,
             listener,
             address,
@@ -115,8 +128,7 @@ impl Server {
                 () = fit.reached() => bridge.run(&keep).await,
             }
         });
-        let bridge = self.bridge.clone();
-        let checked = stop.clone();
+        let (bridge, checked) = (self.bridge.clone(), stop.clone());
         let (level, fit) = (self.config.durability, fitness.clone());
         tracker.spawn(async move {
             let begin = || fit.watch(&bridge, level, &checked);
@@ -133,10 +145,14 @@ impl Server {
             stopping.clone(),
         ));
         let (sessions, keep) = (Arc::clone(&mcp), background.clone());
-        tracker.spawn(async move { sessions.run(&keep).await });
+        let gate = Arc::clone(&self.gate);
+        tracker.spawn(async move {
+            let access = keep_running("access file", &keep, || gate.run(&keep), || {});
+            tokio::join!(sessions.run(&keep), access);
+        });
         let served = http::router(
-            mcp,
-            self.bridge.clone(),
+            (mcp, self.bridge.clone()),
+            self.gate,
             self.config.http.clone(),
             (tracker.clone(), stopping.clone()),
         );

@@ -123,6 +123,8 @@ pub(crate) struct Legacy {
     pub(crate) revision: String,
     /// What initialize returned.
     pub(crate) opened: Value,
+    /// The token or key that it sends, if it has one.
+    pub(crate) credential: Option<String>,
 }
 
 impl Legacy {
@@ -140,14 +142,30 @@ impl Legacy {
     }
 
     pub(crate) async fn open_with(endpoint: &str, revision: &str, capabilities: Value) -> Self {
-        let (session, body, answer) = Self::initialize(endpoint, revision, capabilities).await;
+        let (session, body, answer) =
+            Self::initialize(endpoint, revision, capabilities, None).await;
         check_exchange(&session.revision, Some(&body), &answer);
         session.initialized().await
     }
 
+    /// One that sends a token or a key, of a client that knows tasks.
+    pub(crate) async fn open_by(endpoint: &str, credential: &str) -> Self {
+        let tasks = json!({ "tasks": {} });
+        let (session, _, _) = Self::initialize(endpoint, LEGACY, tasks, Some(credential)).await;
+        session.initialized().await
+    }
+
+    /// The same session, with another token or key, or none.
+    pub(crate) fn by(&self, credential: Option<&str>) -> Self {
+        Self {
+            credential: credential.map(str::to_owned),
+            ..self.clone()
+        }
+    }
+
     /// One whose capabilities need not be what a schema allows.
     pub(crate) async fn open_with_any(endpoint: &str, revision: &str, capabilities: Value) -> Self {
-        let (session, _, _) = Self::initialize(endpoint, revision, capabilities).await;
+        let (session, _, _) = Self::initialize(endpoint, revision, capabilities, None).await;
         session.initialized().await
     }
 
@@ -155,8 +173,10 @@ impl Legacy {
         endpoint: &str,
         revision: &str,
         capabilities: Value,
+        credential: Option<&str>,
     ) -> (Self, String, Answer) {
         let request = legacy::initialize(revision, &Declaration::new("test", capabilities));
+        let request = authorized(request, credential);
         let answer = send(endpoint, &request).await;
         let id = answer.headers["mcp-session-id"].to_str().unwrap();
         let opened = answer.result().clone();
@@ -165,6 +185,7 @@ impl Legacy {
             session: id.to_owned(),
             revision: opened["protocolVersion"].as_str().unwrap().to_owned(),
             opened,
+            credential: credential.map(str::to_owned),
         };
         (session, String::from_utf8(request.body).unwrap(), answer)
     }
@@ -191,6 +212,11 @@ impl Legacy {
         }
     }
 
+    /// A request with the session's token or key.
+    pub(crate) fn signed(&self, request: Request) -> Request {
+        authorized(request, self.credential.as_deref())
+    }
+
     pub(crate) async fn send(&self, method: Method, body: Option<String>) -> Answer {
         let answer = self.send_anything(method, body.clone()).await;
         check_exchange(&self.revision, body.as_deref(), &answer);
@@ -201,7 +227,8 @@ impl Legacy {
     pub(crate) async fn send_anything(&self, method: Method, body: Option<String>) -> Answer {
         let mut request = Request::post(&Value::Null).with_body(body.unwrap_or_default());
         request.method = method;
-        send(&self.endpoint, &self.speaks().mark(request)).await
+        let request = self.signed(self.speaks().mark(request));
+        send(&self.endpoint, &request).await
     }
 
     /// Takes back the request of this id.
@@ -216,6 +243,7 @@ impl Legacy {
     }
 
     async fn exchange(&self, request: &Request) -> Answer {
+        let request = &self.signed(request.clone());
         let answer = send(&self.endpoint, request).await;
         check_exchange(&self.revision, sent(request), &answer);
         answer
@@ -255,6 +283,8 @@ impl Legacy {
 pub(crate) struct Modern {
     pub(crate) endpoint: String,
     pub(crate) capabilities: Value,
+    /// The token or key that it sends, if it has one.
+    pub(crate) credential: Option<String>,
 }
 
 impl Modern {
@@ -265,13 +295,25 @@ impl Modern {
 
     /// The same client by another address.
     pub(crate) fn at(&self, endpoint: &str) -> Self {
-        Self::with(endpoint, self.capabilities.clone())
+        Self {
+            endpoint: endpoint.to_owned(),
+            ..self.clone()
+        }
+    }
+
+    /// The same client with another token or key, or none.
+    pub(crate) fn by(&self, credential: Option<&str>) -> Self {
+        Self {
+            credential: credential.map(str::to_owned),
+            ..self.clone()
+        }
     }
 
     pub(crate) fn with(endpoint: &str, capabilities: Value) -> Self {
         Self {
             endpoint: endpoint.to_owned(),
             capabilities,
+            credential: None,
         }
     }
 
@@ -305,7 +347,8 @@ impl Modern {
 
     fn made(&self, method: &str, params: Value) -> Request {
         let client = Declaration::new("test", self.capabilities.clone());
-        modern::request(&client, 1, method, params)
+        let request = modern::request(&client, 1, method, params);
+        authorized(request, self.credential.as_deref())
     }
 
     pub(crate) async fn call(&self, tool: &str, arguments: Value) -> Answer {
@@ -340,6 +383,15 @@ async fn until(id: &str, status: &str, poll: impl AsyncFn() -> Value) -> Value {
         (task["status"] == status).then_some(task)
     })
     .await
+}
+
+/// The request with a token or a key, if there is one.
+pub(crate) fn authorized(request: Request, credential: Option<&str>) -> Request {
+    let bearer = credential.map(|credential| format!("Bearer {credential}"));
+    match bearer {
+        Some(bearer) => request.with_all(&[("authorization", &bearer)]),
+        None => request,
+    }
 }
 
 /// A request's body.

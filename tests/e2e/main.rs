@@ -17,6 +17,7 @@ mod tools;
 
 mod askable;
 mod attacks;
+mod authorization;
 mod batches;
 mod call_lines;
 mod cancelled;

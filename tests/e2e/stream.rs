@@ -60,18 +60,26 @@ impl Stream {
         let request = session.speaks().request(id, method, params);
         let body = serde_json::from_slice(&request.body).unwrap();
         check(&session.revision, None, &body);
-        let reply = open(&session.endpoint, &request).await;
+        let reply = open(&session.endpoint, &session.signed(request)).await;
         Self::with(reply, &session.revision, method)
     }
 
     /// That of several messages in one body.
     pub(crate) async fn batch(session: &Legacy, messages: &Value) -> Self {
-        let reply = open(&session.endpoint, &session.speaks().post(messages)).await;
+        let reply = open(
+            &session.endpoint,
+            &session.signed(session.speaks().post(messages)),
+        )
+        .await;
         Self::with(reply, &session.revision, "tools/call")
     }
 
     pub(crate) async fn get(session: &Legacy) -> Self {
-        let reply = open(&session.endpoint, &session.speaks().listen(None)).await;
+        let reply = open(
+            &session.endpoint,
+            &session.signed(session.speaks().listen(None)),
+        )
+        .await;
         Self::with(reply, &session.revision, "tools/call")
     }
 
@@ -167,5 +175,6 @@ impl Stream {
 
 /// What a GET that goes on after an event is answered with.
 pub(crate) async fn resume(session: &Legacy, last: &str) -> Reply {
-    open(&session.endpoint, &session.speaks().listen(Some(last))).await
+    let request = session.speaks().listen(Some(last));
+    open(&session.endpoint, &session.signed(request)).await
 }

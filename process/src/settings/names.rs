@@ -16,9 +16,10 @@ const BOTH: &[Binary] = &[Binary::FrontEnd, Binary::Worker];
 /// What no binary takes as a setting: the variable of the settings file, and what only tests read.
 const NEITHER: &[Binary] = &[];
 
-const NAMES: [(&str, &[Binary]); 33] = [
+const NAMES: [(&str, &[Binary]); 34] = [
     ("listen", FRONT_END),
     ("allow_unauthenticated", FRONT_END),
+    ("access_file", FRONT_END),
     ("allowed_hosts", FRONT_END),
     ("allowed_origins", FRONT_END),
     ("single_user", FRONT_END),

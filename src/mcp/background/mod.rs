@@ -13,9 +13,9 @@ use taskferry_contract::{Arguments, Object, TaskId, misfit, plain};
 use tokio::time::Instant;
 
 use crate::bridge::{BridgeError, Cancelled, Tool, Watch};
+use crate::identity::{Caller, Needs};
 use crate::mcp::edge::Edge;
 use crate::mcp::jsonrpc::RpcError;
-use crate::mcp::protocol::inbound::Caller;
 use crate::mcp::protocol::outgoing::Addressable;
 use crate::mcp::protocol::progress::ProgressTeller;
 use crate::mcp::protocol::refusal::Refusal;
@@ -146,10 +146,19 @@ impl Background {
     }
 
     /// When a plain call of `tool` is promoted to a task. `None` for a client that knows tasks, and while a worker's tool
-    /// hides one of the built-in tools.
-    pub(super) fn promotion_deadline(&self, tool: &Tool, knows_tasks: bool) -> Option<Deadline> {
+    /// hides one of the built-in tools, or for a caller who could do nothing with the task.
+    pub(super) fn promotion_deadline(
+        &self,
+        caller: &Caller,
+        tool: &Tool,
+        knows_tasks: bool,
+    ) -> Option<Deadline> {
         let promotion = self.promotion.as_ref()?;
         let definition = &tool.definition;
+        let needs = Needs::of_tasks(&definition.task_scopes);
+        if caller.scopes.lacks(needs).is_some() {
+            return None;
+        }
         (self.built_ins(knows_tasks).len() == BuiltIn::ALL.len()).then(|| Deadline {
             at: Instant::now() + promotion.after,
             then: OnDeadline::Promote {
@@ -172,7 +181,11 @@ impl Background {
         let Object(wish): Object<Wish> = serde_json::from_str(call.arguments.as_str())
             .map_err(|error| RpcError::invalid_params(misfit(&error)))?;
         let answered = match wish.task_id.parse() {
-            Ok(id) => self.answer(caller, (id, wish.wait_seconds), call).await,
+            Ok(id) => match self.edge.lacks_for_task(caller, id).await {
+                Ok(Some(needs)) => return Err(Refusal::lacks_scopes(needs)),
+                Ok(None) => self.answer(caller, (id, wish.wait_seconds), call).await,
+                Err(error) => Err(error),
+            },
             Err(_unreadable) => Err(BridgeError::NotFound),
         };
         match answered {
@@ -209,7 +222,7 @@ impl Background {
                     tell: status,
                 };
                 let to = (call.client, call.delivery);
-                let waiting = Wait::new(request, watch, format.of_status(), to)
+                let waiting = Wait::new(request, watch, format.of_status(), to, caller)
                     .telling(call.progress, None)
                     .until(Some(deadline));
                 Ok(waiting.reply(&self.edge))

@@ -3,6 +3,7 @@
 
 use tokio::sync::mpsc;
 
+use crate::identity::Caller;
 use crate::mcp::jsonrpc::{self, Malformed, Message, RpcError};
 use crate::mcp::legacy::exchange::{Exchange, Legacy};
 use crate::mcp::legacy::session::Opened;
@@ -10,7 +11,7 @@ use crate::mcp::legacy::{cancel, methods, response};
 use crate::mcp::protocol::answer::{Answer, RefusalKind};
 use crate::mcp::protocol::call_line::CallLine;
 use crate::mcp::protocol::era::Era;
-use crate::mcp::protocol::inbound::{Caller, Inbound};
+use crate::mcp::protocol::inbound::Inbound;
 use crate::mcp::protocol::refusal::Refusal;
 use crate::mcp::protocol::reply::{Event, Reply, Says};
 

@@ -10,6 +10,8 @@ use taskferry_contract::{
 };
 
 use crate::bridge::{Call, Tool, Wanted};
+use crate::identity::{Caller, Needs};
+use crate::mcp::allow::allow;
 use crate::mcp::background::{self, BuiltIn, BuiltInCall, Called};
 use crate::mcp::jsonrpc::{self, Request, RpcError, code};
 use crate::mcp::legacy::cancel;
@@ -91,6 +93,9 @@ pub(super) async fn call(exchange: &Exchange<'_>) -> Result<Reply, Refusal> {
     if session.has_tasks() {
         check_support(&tool, wish.is_some())?;
     }
+    if built_in.is_none() {
+        allow_call(caller, &tool, wish.is_some())?;
+    }
     let arguments = &Arguments::of(params.arguments);
     if let Err(faults) = bridge.check(&tool, arguments).await {
         return unfit(session, request, wish.is_some(), &faults);
@@ -99,21 +104,7 @@ pub(super) async fn call(exchange: &Exchange<'_>) -> Result<Reply, Refusal> {
         return refused;
     }
     if let Some(built_in) = built_in {
-        if built_in == BuiltIn::Status {
-            cancel::begin_call(exchange).await;
-        }
-        let sender = QuestionSender::of_request(bridge, session, request.id);
-        let call = BuiltInCall {
-            built_in,
-            arguments,
-            request: request.id,
-            progress: token.map(|token| ProgressTeller::new(token.to_owned())),
-            delivery: SessionDelivery::for_call(era, sender, None),
-            client: session.client(),
-            watch: None,
-            format: &FORMAT,
-        };
-        return background.call(caller, call).await;
+        return call_built_in(exchange, built_in, arguments, token).await;
     }
     // Not `open`: by their session even callers without a name are told apart.
     let key = meta.idempotency_key.read(false)?;
@@ -134,6 +125,38 @@ pub(super) async fn call(exchange: &Exchange<'_>) -> Result<Reply, Refusal> {
         Some(Object(wish)) => start(exchange, &call, wish, token).await,
         None => wait(exchange, &call, token).await,
     }
+}
+
+async fn call_built_in(
+    exchange: &Exchange<'_>,
+    built_in: BuiltIn,
+    arguments: &Arguments,
+    token: Option<&RawValue>,
+) -> Result<Reply, Refusal> {
+    if built_in == BuiltIn::Status {
+        cancel::begin_call(exchange).await;
+    }
+    let (session, request) = (exchange.session, exchange.request);
+    let sender = QuestionSender::of_request(exchange.bridge(), session, request.id);
+    let call = BuiltInCall {
+        built_in,
+        arguments,
+        request: request.id,
+        progress: token.map(|token| ProgressTeller::new(token.to_owned())),
+        delivery: SessionDelivery::for_call(exchange.era, sender, None),
+        client: session.client(),
+        watch: None,
+        format: &FORMAT,
+    };
+    let background = &exchange.era.background;
+    background.call(exchange.caller, call).await
+}
+
+/// Refuses a call for which its caller lacks scopes.
+fn allow_call(caller: &Caller, tool: &Tool, as_task: bool) -> Result<(), Refusal> {
+    let definition = &tool.definition;
+    let needs = Needs::of_call(&definition.scopes);
+    allow(caller, needs.and_tasks(&definition.task_scopes, as_task))
 }
 
 /// Makes the call a task.
@@ -190,9 +213,9 @@ async fn wait(
         .map(|least| LogTeller::new(definition.name.as_str(), least).of_session(session.id));
     let to = (session.client(), delivery);
     let background = &exchange.era.background;
-    let wait = Wait::new(request.id, watch, FORMAT.of_call(), to)
+    let wait = Wait::new(request.id, watch, FORMAT.of_call(), to, exchange.caller)
         .telling(progress, log)
-        .until(background.promotion_deadline(call.tool, session.knows_tasks()));
+        .until(background.promotion_deadline(exchange.caller, call.tool, session.knows_tasks()));
     Ok(wait.reply(&exchange.era.edge))
 }
 

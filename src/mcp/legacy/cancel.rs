@@ -8,10 +8,10 @@ use serde_json::value::RawValue;
 use taskferry_contract::{Object, SessionId};
 
 use crate::bridge::{Bridge, BridgeError, Watch};
+use crate::identity::Caller;
 use crate::mcp::jsonrpc::Notification;
 use crate::mcp::legacy::exchange::Exchange;
 use crate::mcp::legacy::request_name::digest;
-use crate::mcp::protocol::inbound::Caller;
 
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]

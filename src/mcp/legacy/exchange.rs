@@ -3,12 +3,12 @@
 use std::sync::Arc;
 
 use crate::bridge::Bridge;
+use crate::identity::Caller;
 use crate::mcp::background::Background;
 use crate::mcp::edge::Edge;
 use crate::mcp::jsonrpc::Request;
 use crate::mcp::legacy::session::Opened;
 use crate::mcp::legacy::sessions::Sessions;
-use crate::mcp::protocol::inbound::Caller;
 
 /// The legacy era on one front end.
 #[derive(Debug)]

@@ -8,12 +8,13 @@ use serde_json::json;
 use serde_json::value::RawValue;
 use taskferry_contract::{Object, Session, SessionId, plain};
 
+use crate::identity::Caller;
 use crate::mcp::jsonrpc::{self, Request, RpcError};
 use crate::mcp::legacy::exchange::Legacy;
 use crate::mcp::legacy::session::Opened;
 use crate::mcp::protocol::answer::{Answer, RefusalKind};
 use crate::mcp::protocol::capabilities;
-use crate::mcp::protocol::inbound::{Caller, Inbound, Stated};
+use crate::mcp::protocol::inbound::{Inbound, Stated};
 use crate::mcp::protocol::refusal::Refusal;
 use crate::mcp::protocol::wire::SERVER_INFO;
 use crate::mcp::protocol::{LEGACY, LEGACY_WITH_TASKS};

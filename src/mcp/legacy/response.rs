@@ -4,12 +4,12 @@ use serde_json::value::RawValue;
 use taskferry_contract::QuestionRef;
 
 use crate::bridge::{Bridge, BridgeError};
+use crate::identity::Caller;
 use crate::mcp::jsonrpc::Response;
 use crate::mcp::legacy::client_task::{self, Addressee};
 use crate::mcp::legacy::own_request::{self, OwnRequest};
 use crate::mcp::legacy::receiver::Receiver;
 use crate::mcp::legacy::session::Opened;
-use crate::mcp::protocol::inbound::Caller;
 
 /// Takes a client's response. One that answers no request of this server changes nothing.
 pub(super) async fn take(

@@ -5,6 +5,7 @@ use taskferry_contract::TaskId;
 use tokio::sync::mpsc;
 
 use crate::bridge::{BridgeError, Watch};
+use crate::identity::Caller;
 use crate::mcp::jsonrpc::RpcError;
 use crate::mcp::legacy::call::FORMAT;
 use crate::mcp::legacy::delivery::SessionDelivery;
@@ -14,7 +15,7 @@ use crate::mcp::legacy::sender::QuestionSender;
 use crate::mcp::legacy::session::Opened;
 use crate::mcp::legacy::task::result_answer;
 use crate::mcp::protocol::call_line::CallLine;
-use crate::mcp::protocol::inbound::{Caller, Stated};
+use crate::mcp::protocol::inbound::Stated;
 use crate::mcp::protocol::log::LogTeller;
 use crate::mcp::protocol::progress::ProgressTeller;
 use crate::mcp::protocol::refusal::Refusal;
@@ -92,7 +93,7 @@ impl Returned<'_> {
                 let watch = bridge.tasks().watch(task, &caller.owner).await?;
                 let delivery = SessionDelivery::for_task(era, sender, ids);
                 let (awaited, to) = (FORMAT.of_task(result_answer), (session.client(), delivery));
-                Wait::new(&point.request, watch, awaited, to)
+                Wait::new(&point.request, watch, awaited, to, caller)
             }
             Waiting::Call | Waiting::Status => {
                 let watch = bridge.calls().resume(task, &caller.owner, &[]).await?;
@@ -127,13 +128,16 @@ impl Returned<'_> {
         });
         let tool = bridge.catalog().find(&now.tool).await?;
         let background = &self.era.background;
-        let deadline =
-            tool.and_then(|tool| background.promotion_deadline(&tool, session.knows_tasks()));
+        let deadline = tool.and_then(|tool| {
+            background.promotion_deadline(self.caller, &tool, session.knows_tasks())
+        });
         watch.seed(now);
         let to = (session.client(), delivery);
-        Ok(Wait::new(&point.request, watch, FORMAT.of_call(), to)
-            .telling(progress, log)
-            .until(deadline))
+        Ok(
+            Wait::new(&point.request, watch, FORMAT.of_call(), to, self.caller)
+                .telling(progress, log)
+                .until(deadline),
+        )
     }
 }
 

@@ -10,6 +10,8 @@ use serde_json::value::RawValue;
 use taskferry_contract::{RawObject, TaskId, TaskView};
 
 use crate::bridge::Cancelled;
+use crate::identity::Needs;
+use crate::mcp::allow::allow;
 use crate::mcp::jsonrpc::{self, Request, RpcError};
 use crate::mcp::legacy::call::FORMAT;
 use crate::mcp::legacy::cancel;
@@ -64,6 +66,7 @@ pub(super) async fn serve(exchange: &Exchange<'_>) -> Result<Reply, Refusal> {
 async fn get(exchange: &Exchange<'_>) -> Result<String, Refusal> {
     let (bridge, request) = (exchange.bridge(), exchange.request);
     let task = named_task(request)?;
+    exchange.era.edge.allow_task(exchange.caller, task).await?;
     let view = bridge.tasks().poll(task, &exchange.caller.owner).await?;
     Ok(jsonrpc::success(request.id, &LegacyTask::new(&view)))
 }
@@ -71,6 +74,7 @@ async fn get(exchange: &Exchange<'_>) -> Result<String, Refusal> {
 async fn result(exchange: &Exchange<'_>) -> Result<Reply, Refusal> {
     let (bridge, session, request) = (exchange.bridge(), exchange.session, exchange.request);
     let id = named_task(request)?;
+    exchange.era.edge.allow_task(exchange.caller, id).await?;
     // The record of a plain call is no task, though one may know its id.
     let watch = bridge.tasks().watch(id, &exchange.caller.owner).await?;
     if let Some(lasts) = watch.may_last() {
@@ -80,12 +84,14 @@ async fn result(exchange: &Exchange<'_>) -> Result<Reply, Refusal> {
     let sender = QuestionSender::of_request(bridge, session, request.id);
     let delivery = SessionDelivery::for_task(exchange.era, sender, Some(ids));
     let (awaited, to) = (FORMAT.of_task(result_answer), (session.client(), delivery));
-    Ok(Wait::new(request.id, watch, awaited, to).reply(&exchange.era.edge))
+    let wait = Wait::new(request.id, watch, awaited, to, exchange.caller);
+    Ok(wait.reply(&exchange.era.edge))
 }
 
 async fn cancel_task(exchange: &Exchange<'_>) -> Result<String, Refusal> {
     let (bridge, request) = (exchange.bridge(), exchange.request);
     let task = named_task(request)?;
+    exchange.era.edge.allow_task(exchange.caller, task).await?;
     match bridge.tasks().cancel(task, &exchange.caller.owner).await? {
         Cancelled::Now(view) => Ok(jsonrpc::success(request.id, &LegacyTask::new(&view))),
         Cancelled::EndedBefore(view) => {
@@ -98,6 +104,7 @@ async fn cancel_task(exchange: &Exchange<'_>) -> Result<String, Refusal> {
 
 async fn list(exchange: &Exchange<'_>) -> Result<String, Refusal> {
     let (bridge, request) = (exchange.bridge(), exchange.request);
+    allow(exchange.caller, Needs::of_tasks(&[]))?;
     let params: ListParams<'_> = request.params()?;
     let after = params.cursor.as_deref().map(read_cursor).transpose()?;
     let page = bridge

@@ -8,6 +8,8 @@ use serde_json::value::RawValue;
 use taskferry_contract::{Arguments, CallDigest, RawObject, TaskSupport, TaskView};
 
 use crate::bridge::{Call, Wanted, Watch, digest};
+use crate::identity::Needs;
+use crate::mcp::allow::allow;
 use crate::mcp::background::{self, BuiltInCall, Called};
 use crate::mcp::jsonrpc::{self, RpcError};
 use crate::mcp::modern::delivery::ReturnDelivery;
@@ -54,6 +56,15 @@ pub(super) async fn call(exchange: &Exchange<'_>) -> Result<Reply, Refusal> {
     repeated::expect_name(facts, &params.name, Presence::Required)?;
     let background = &era.background;
     let Called { tool, built_in } = background.find(&params.name, envelope.takes_tasks).await?;
+    if built_in.is_none() {
+        let definition = &tool.definition;
+        let may_be_task = envelope.takes_tasks && definition.task_support != TaskSupport::Forbidden;
+        let needs = Needs::of_call(&definition.scopes);
+        allow(
+            caller,
+            needs.and_tasks(&definition.task_scopes, may_be_task),
+        )?;
+    }
     envelope.require_for(&tool)?;
     let arguments = &Arguments::of(params.arguments);
     repeated::expect_parameters(facts, &tool.mirrored, arguments)?;
@@ -133,9 +144,9 @@ async fn carry(
     });
     let to = (envelope.client(), exchange.delivery(digest));
     let background = &exchange.era.background;
-    let wait = Wait::new(request.id, watch, FORMAT.of_call(), to)
+    let wait = Wait::new(request.id, watch, FORMAT.of_call(), to, exchange.caller)
         .telling(envelope.progress_teller(), log)
-        .until(background.promotion_deadline(call.tool, envelope.takes_tasks))
+        .until(background.promotion_deadline(exchange.caller, call.tool, envelope.takes_tasks))
         .cancelled_with_its_client()
         .or_by_a_task(as_task);
     Ok(wait.reply(&exchange.era.edge))

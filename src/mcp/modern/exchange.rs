@@ -3,11 +3,12 @@
 use std::sync::Arc;
 
 use crate::bridge::Bridge;
+use crate::identity::Caller;
 use crate::mcp::background::Background;
 use crate::mcp::edge::Edge;
 use crate::mcp::jsonrpc::Request;
 use crate::mcp::modern::envelope::Envelope;
-use crate::mcp::protocol::inbound::{Caller, Facts};
+use crate::mcp::protocol::inbound::Facts;
 
 /// The modern era on one front end.
 #[derive(Debug)]

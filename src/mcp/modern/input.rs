@@ -9,11 +9,11 @@ use serde_json::value::RawValue;
 use taskferry_contract::{CallDigest, Owner};
 
 use crate::bridge::{Bridge, BridgeError, Call, Carried, Unsealed, Watch};
+use crate::identity::Caller;
 use crate::mcp::jsonrpc::{self, RpcError};
 use crate::mcp::modern::questions::{InputRequests, read_answers};
 use crate::mcp::modern::result::{RESULT_META, ResultMeta};
 use crate::mcp::protocol::answer::Answer;
-use crate::mcp::protocol::inbound::Caller;
 use crate::mcp::protocol::refusal::Refusal;
 use crate::mcp::protocol::wire;
 

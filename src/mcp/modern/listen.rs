@@ -1,7 +1,7 @@
 //! `subscriptions/listen`: a stream of changes that the client asked for (2026-07-28, Subscriptions; the tasks
 //! extension, Task Status Notifications).
 
-use std::collections::HashSet;
+use std::collections::{BTreeSet, HashSet};
 
 use futures_util::StreamExt as _;
 use futures_util::stream::FuturesUnordered;
@@ -13,6 +13,7 @@ use tokio::sync::{Mutex, mpsc, watch};
 use tokio_util::sync::CancellationToken;
 
 use crate::bridge::{Bridge, BridgeError, Watch};
+use crate::identity::Validity;
 use crate::mcp::jsonrpc::{self, RpcError};
 use crate::mcp::modern::exchange::Exchange;
 use crate::mcp::modern::questions::{InputRequests, input_requests};
@@ -81,8 +82,11 @@ pub(super) async fn listen(exchange: &Exchange<'_>) -> Result<Reply, Refusal> {
         events,
         outcome: Mutex::new(()),
     };
-    let stop = edge.stopping.begun.clone();
-    edge.tracker.spawn(subscription.run(watches, stop));
+    let ends = (
+        edge.stopping.begun.clone(),
+        exchange.caller.validity.clone(),
+    );
+    edge.tracker.spawn(subscription.run(watches, ends));
     Ok(Reply::Stream {
         first: client
             .admit(acknowledged)
@@ -115,6 +119,22 @@ async fn watch_tasks(
     }
     let (bridge, owner) = (exchange.bridge(), &exchange.caller.owner);
     let (mut granted, mut watches) = (Vec::new(), Vec::new());
+    let mut needs = BTreeSet::new();
+    for task in &wanted {
+        match exchange
+            .era
+            .edge
+            .lacks_for_task(exchange.caller, *task)
+            .await
+        {
+            Ok(lacking) => needs.extend(lacking.into_iter().flatten()),
+            Err(BridgeError::NotFound) => {}
+            Err(error) => return Err(error.into()),
+        }
+    }
+    if !needs.is_empty() {
+        return Err(Refusal::lacks_scopes(needs.into_iter().collect()));
+    }
     for task in wanted {
         match bridge.tasks().watch(task, owner).await {
             Ok(watch) => {
@@ -142,12 +162,13 @@ struct Subscription {
 }
 
 impl Subscription {
-    async fn run(mut self, watches: Vec<Watch>, stop: CancellationToken) {
+    async fn run(mut self, watches: Vec<Watch>, (stop, validity): (CancellationToken, Validity)) {
         let mut changes = self.changes.take();
         let gone = self.events.clone();
         tokio::select! {
             () = gone.closed() => {}
             () = stop.cancelled() => self.end().await,
+            () = validity.ended() => self.end().await,
             () = self.tell_tasks(watches) => {}
             () = self.tell_changes(changes.as_mut()) => {}
         }

@@ -119,7 +119,7 @@ struct TaskParams<'a> {
 
 /// Serves `tasks/get`.
 pub(super) async fn get(exchange: &Exchange<'_>) -> Result<String, Refusal> {
-    let (id, _) = named_task(exchange)?;
+    let (id, _) = named_task(exchange).await?;
     let bridge = exchange.bridge();
     let view = bridge
         .tasks()
@@ -140,7 +140,7 @@ pub(super) async fn get(exchange: &Exchange<'_>) -> Result<String, Refusal> {
 
 /// Serves `tasks/update`.
 pub(super) async fn update(exchange: &Exchange<'_>) -> Result<(), Refusal> {
-    let (id, params) = named_task(exchange)?;
+    let (id, params) = named_task(exchange).await?;
     let Some(responses) = params.input_responses else {
         let text = "params must have inputResponses, an object";
         return Err(RpcError::invalid_params(text).into());
@@ -158,7 +158,7 @@ pub(super) async fn update(exchange: &Exchange<'_>) -> Result<(), Refusal> {
 
 /// Serves `tasks/cancel`.
 pub(super) async fn cancel(exchange: &Exchange<'_>) -> Result<(), Refusal> {
-    let (id, _) = named_task(exchange)?;
+    let (id, _) = named_task(exchange).await?;
     let tasks = exchange.bridge().tasks();
     // One that had ended before is acknowledged just the same.
     let (Cancelled::Now(_) | Cancelled::EndedBefore(_)) =
@@ -166,10 +166,12 @@ pub(super) async fn cancel(exchange: &Exchange<'_>) -> Result<(), Refusal> {
     Ok(())
 }
 
-/// The task a request names. A client that takes no tasks gets that error before any other, even for an unknown id.
-fn named_task<'a>(exchange: &Exchange<'a>) -> Result<(TaskId, TaskParams<'a>), Refusal> {
+/// The task a request names, if its caller has the scopes for it. A client that takes no tasks gets that error before any other, even for an unknown id.
+async fn named_task<'a>(exchange: &Exchange<'a>) -> Result<(TaskId, TaskParams<'a>), Refusal> {
     exchange.envelope.require_tasks()?;
     let params: TaskParams<'a> = exchange.request.params()?;
     repeated::expect_name(exchange.facts, &params.task_id, Presence::Optional)?;
-    Ok((wire::task_id(&params.task_id)?, params))
+    let id = wire::task_id(&params.task_id)?;
+    exchange.era.edge.allow_task(exchange.caller, id).await?;
+    Ok((id, params))
 }

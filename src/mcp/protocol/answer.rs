@@ -16,6 +16,8 @@ pub(crate) struct Answer {
     pub(crate) session: Option<SessionId>,
     /// When the caller may try again, s.
     pub(crate) retry_after: Option<u16>,
+    /// All scopes that the request needs, if the caller lacks some of them.
+    pub(crate) needs: Vec<String>,
     /// The task that the call became, for the log.
     pub(crate) task: Option<TaskId>,
     /// The code of the JSON-RPC error that it is, for the log.
@@ -37,6 +39,10 @@ pub(crate) enum RefusalKind {
     NoSession,
     /// The message is larger than the server accepts.
     TooLarge,
+    /// The caller lacks scopes.
+    LacksScopes,
+    /// The credential of the caller ended while it waited.
+    CredentialEnded,
     /// The caller has as many jobs as it may have.
     TooMany,
     /// It cannot be served now, and may be later.
@@ -53,6 +59,7 @@ impl Answer {
             refusal: None,
             session: None,
             retry_after: None,
+            needs: Vec::new(),
             task: None,
             code: None,
             line: CallLine::default(),

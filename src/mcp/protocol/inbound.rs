@@ -1,13 +1,6 @@
 //! What a transport hands over with a message: who sent it, and what its client says outside of the body.
 
-use taskferry_contract::Owner;
-
-/// Who calls.
-#[derive(Debug, Clone)]
-pub(crate) struct Caller {
-    /// Whose tasks these are.
-    pub(crate) owner: Owner,
-}
+use crate::identity::Caller;
 
 /// Where a message comes from.
 #[derive(Debug, Clone, Copy)]

@@ -17,6 +17,8 @@ pub(crate) struct Refusal {
     pub(crate) error: RpcError,
     /// When it may be tried again, s.
     pub(crate) retry_after: Option<u16>,
+    /// All scopes that it needs, if the caller lacks some of them.
+    needs: Vec<String>,
     /// The use case that failed; it is logged when this becomes an answer.
     failed: Option<Box<BridgeError>>,
 }
@@ -27,6 +29,7 @@ impl Refusal {
             kind,
             error,
             retry_after: None,
+            needs: Vec::new(),
             failed: None,
         }
     }
@@ -44,10 +47,23 @@ impl Refusal {
         }
     }
 
+    /// For a request that needs these scopes, some of which its caller lacks.
+    pub(crate) fn lacks_scopes(needs: Vec<String>) -> Self {
+        let text = format!(
+            "this needs a token with the scopes {}, some of which yours lacks",
+            needs.join(" ")
+        );
+        Self {
+            needs,
+            ..Self::new(RefusalKind::LacksScopes, RpcError::invalid_request(text))
+        }
+    }
+
     pub(crate) fn answer(self, id: &RawValue) -> Answer {
         self.log();
         Answer {
             retry_after: self.retry_after,
+            needs: self.needs,
             ..Answer::error(self.kind, Some(id), &self.error)
         }
     }
@@ -61,6 +77,7 @@ impl Refusal {
         };
         Answer {
             retry_after: self.retry_after,
+            needs: self.needs,
             ..Answer::error(kind, None, &self.error)
         }
     }

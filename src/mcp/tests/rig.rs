@@ -13,7 +13,8 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::bridge::{Bridge, Limits};
-use crate::mcp::{Answer, Caller, Event, Facts, Inbound, Mcp, McpSettings, Reply, Says, Stopping};
+use crate::identity::Caller;
+use crate::mcp::{Answer, Event, Facts, Inbound, Mcp, McpSettings, Reply, Says, Stopping};
 
 /// How long a test waits for what must come.
 pub(super) const SOON: Duration = Duration::from_secs(30);
@@ -96,9 +97,7 @@ impl Rig {
         Self {
             redis,
             mcp,
-            caller: Caller {
-                owner: Owner::named("user:alice").unwrap(),
-            },
+            caller: Caller::unchecked(Owner::named("user:alice").unwrap()),
             stop,
             tracker,
         }

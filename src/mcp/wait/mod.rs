@@ -17,6 +17,7 @@ use crate::mcp::protocol::answer::Answer;
 use crate::mcp::protocol::call_line::CallLine;
 use crate::mcp::protocol::reply::{Event, Reply};
 use answers::OnDisconnect;
+use cut_off::CutOff;
 use delivery::Delivery;
 pub(super) use state::Wait;
 
@@ -36,8 +37,8 @@ enum End {
     Answer(Answer),
     /// Without an answer: the client disconnected, cancelled its request, or resumed it over another connection.
     Left,
-    /// The server stops.
-    Stops,
+    /// Before its job, for this reason.
+    CutOff(&'static CutOff),
 }
 
 impl<D: Delivery> Wait<D> {
@@ -79,7 +80,7 @@ impl<D: Delivery> Wait<D> {
         let answer = match self.wait(&edge, &events).await {
             End::Answer(answer) => Some(answer),
             End::Left => None,
-            End::Stops => self.cut_off(bridge, &events).await,
+            End::CutOff(why) => self.cut_off(why, bridge, &events).await,
         };
         let unanswered = match answer {
             Some(answer) => events.send(self.delivery.last(answer)).await.is_err(),
@@ -101,12 +102,14 @@ impl<D: Delivery> Wait<D> {
 
     async fn wait(&mut self, edge: &Edge, events: &mpsc::Sender<Event>) -> End {
         let session_kept = self.delivery.keep_session(&edge.bridge);
+        let validity = self.validity.clone();
         tokio::select! {
             () = events.closed() => End::Left,
             // `keep_session` never returns: it only renews the session while this waits.
             never = session_kept => match never {},
             answer = self.answer(&edge.bridge, events) => answer.map_or(End::Left, End::Answer),
-            () = edge.stopping.over.cancelled() => End::Stops,
+            () = edge.stopping.over.cancelled() => End::CutOff(&cut_off::STOP),
+            () = validity.ended() => End::CutOff(&cut_off::CREDENTIAL_ENDED),
         }
     }
 

@@ -3,6 +3,7 @@
 use serde_json::value::RawValue;
 
 use crate::bridge::{BridgeError, Watch};
+use crate::identity::{Caller, Validity};
 use crate::mcp::jsonrpc::RpcError;
 use crate::mcp::protocol::answer::Answer;
 use crate::mcp::protocol::log::LogTeller;
@@ -25,6 +26,8 @@ pub(in crate::mcp) struct Wait<D> {
     pub(super) watch: Watch,
     pub(super) awaited: Awaited,
     pub(super) delivery: D,
+    /// For how long its caller is known.
+    pub(super) validity: Validity,
     /// What the client may be sent on the way.
     pub(super) client: Addressable,
     /// The progress the caller wants, if it does.
@@ -45,12 +48,14 @@ impl<D: Delivery> Wait<D> {
         watch: Watch,
         awaited: Awaited,
         (client, delivery): (Addressable, D),
+        caller: &Caller,
     ) -> Self {
         Self {
             request: request.to_owned(),
             watch,
             awaited,
             delivery,
+            validity: caller.validity.clone(),
             client,
             progress: None,
             log: None,

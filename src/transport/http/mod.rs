@@ -2,6 +2,7 @@
 
 mod body;
 mod connections;
+mod denied;
 mod events;
 mod finish;
 mod health;
@@ -25,16 +26,19 @@ use taskferry_process::Budget;
 use tokio_util::task::TaskTracker;
 
 use crate::bridge::Bridge;
-use crate::mcp::{Caller, Inbound, Mcp, Stopping};
+use crate::identity::{Caller, Gate};
+use crate::mcp::{Inbound, Mcp, Stopping};
 use body::BodyLimits;
 
 use connections::{ConnectionLimits, Served};
 pub(crate) use connections::{listen, serve};
+use denied::with_challenge;
 use finish::Finish;
 use health::Readiness;
 use layers::admission::{Admission, Room, admit};
 pub(crate) use layers::guard::Guard;
-use layers::{caller, cors, guard, peer, stopping};
+use layers::identify::Identify;
+use layers::{cors, guard, peer, stopping};
 pub(crate) use peers::TrustedProxies;
 use refused::Refused;
 use respond::respond;
@@ -58,14 +62,16 @@ pub(crate) struct HttpSettings {
     pub(crate) keep_alive: Duration,
     /// Which `Host` and `Origin` headers are accepted.
     pub(crate) guard: Guard,
-    /// Who everyone is, since nothing tells callers apart.
-    pub(crate) caller: Caller,
 }
+
+/// The path of the endpoint.
+const ENDPOINT: &str = "/mcp";
 
 /// What the routes need.
 struct Endpoint {
     mcp: Arc<Mcp>,
     bridge: Bridge,
+    gate: Arc<Gate>,
     bodies: BodyLimits,
     keep_alive: Duration,
     /// What outlives its client.
@@ -84,10 +90,10 @@ impl HttpSettings {
     }
 }
 
-/// What a front end serves. `tracker` has what outlives its client; `stopping` says that it winds down: it is no longer ready.
+/// What a front end serves to those whom `gate` knows. `tracker` has what outlives its client; `stopping` says that it winds down: it is no longer ready.
 pub(crate) fn router(
-    mcp: Arc<Mcp>,
-    bridge: Bridge,
+    (mcp, bridge): (Arc<Mcp>, Bridge),
+    gate: Arc<Gate>,
     settings: HttpSettings,
     (tracker, stopping): (TaskTracker, Stopping),
 ) -> Served {
@@ -99,10 +105,11 @@ pub(crate) fn router(
         trusted: settings.trusted_proxies.clone(),
     };
     let memory = Budget::new(settings.body_memory);
-    let (guard, caller) = (Arc::new(settings.guard), Arc::new(settings.caller));
+    let guard = Arc::new(settings.guard);
     let endpoint = Arc::new(Endpoint {
         mcp,
         bridge,
+        gate: Arc::clone(&gate),
         bodies: BodyLimits {
             largest: settings.max_body_bytes,
             memory: memory.clone(),
@@ -115,15 +122,24 @@ pub(crate) fn router(
     // Without a handler of its own, HEAD would open a stream as GET does.
     let methods = || get(open).head(other).post(post).delete(end).fallback(other);
     let router = Router::new()
-        .route("/mcp", methods())
+        .route(ENDPOINT, methods())
         // Clients are given addresses with a slash at their end, or add one.
         .route("/mcp/", methods())
         .route_layer((
             peer::note(settings.trusted_proxies),
             from_fn_with_state(admission, admit),
             from_fn_with_state(stopping, stopping::answer_at_the_end),
-            caller::name(caller),
+            Identify::by(Arc::clone(&gate)),
         ))
+        .route(
+            "/.well-known/oauth-protected-resource",
+            get(denied::metadata),
+        )
+        .route(
+            "/.well-known/oauth-protected-resource/{*resource}",
+            get(denied::metadata),
+        )
+        .route_layer(Extension(gate))
         .route("/healthz", get(health::alive))
         .route("/readyz", get(health::ready))
         .route_layer(guard::check_host_and_origin(Arc::clone(&guard)))
@@ -175,7 +191,8 @@ async fn post(
         mcp.receive(&inbound, &body.bytes).await
     };
     let reply = Finish::new(endpoint.tracker.clone(), work).await;
-    respond(reply, keep_alive).await
+    let response = respond(reply, keep_alive).await;
+    with_challenge(&endpoint.gate, response)
 }
 
 /// Opens a stream.
@@ -194,7 +211,8 @@ async fn open(
         facts: &facts,
     };
     let reply = Box::pin(endpoint.mcp.open_stream(&inbound)).await;
-    respond(reply, endpoint.keep_alive).await
+    let response = respond(reply, endpoint.keep_alive).await;
+    with_challenge(&endpoint.gate, response)
 }
 
 /// Ends a session.

@@ -14,6 +14,10 @@ use crate::transport::http::status::{sent, status};
 
 const SESSION: HeaderName = HeaderName::from_static("mcp-session-id");
 
+/// All scopes that a request needs whose caller lacks some: an extension of the response until its challenge is made.
+#[derive(Debug, Clone)]
+pub(super) struct ScopesNeeded(pub(super) Vec<String>);
+
 /// Turns a reply into a response.
 pub(super) async fn respond(reply: Reply, keep_alive: Duration) -> Response {
     match reply {
@@ -52,6 +56,10 @@ pub(super) fn json(mut answer: Answer) -> Response {
     {
         headers.insert(SESSION, session);
     }
+    if !answer.needs.is_empty() {
+        response.extensions_mut().insert(ScopesNeeded(answer.needs));
+    }
+    let headers = response.headers_mut();
     if let Some(after) = answer.retry_after {
         headers.insert(header::RETRY_AFTER, HeaderValue::from(after));
     }

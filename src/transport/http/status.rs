@@ -9,6 +9,8 @@ pub(super) fn status(refusal: Option<RefusalKind>) -> StatusCode {
     match refusal {
         None | Some(RefusalKind::InExchange) => StatusCode::OK,
         Some(RefusalKind::Malformed) => StatusCode::BAD_REQUEST,
+        Some(RefusalKind::CredentialEnded) => StatusCode::UNAUTHORIZED,
+        Some(RefusalKind::LacksScopes) => StatusCode::FORBIDDEN,
         Some(RefusalKind::UnknownMethod | RefusalKind::NoSession) => StatusCode::NOT_FOUND,
         Some(RefusalKind::TooLarge) => StatusCode::PAYLOAD_TOO_LARGE,
         Some(RefusalKind::TooMany) => StatusCode::TOO_MANY_REQUESTS,

@@ -1,5 +1,6 @@
 //! The operator's commands on real failures, and what both binaries do with a Redis that does not suit them.
 
+mod access;
 mod contract;
 mod dead;
 mod inspect;

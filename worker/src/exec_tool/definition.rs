@@ -40,6 +40,8 @@ pub(crate) fn definition(tool: &ExecTool) -> Result<ToolDefinition, InvalidId> {
         keep_ms: millis(policy.keep),
         ask_first: tool.ask_first.clone(),
         concurrency: policy.concurrency,
+        scopes: policy.scopes.clone(),
+        task_scopes: policy.task_scopes.clone(),
         ..ToolDefinition::new(name, tool.input_schema.clone())
     })
 }
@@ -79,6 +81,8 @@ mod tests {
             backoff_initial = "2s"
             backoff_max = "9s"
             concurrency = 7
+            scopes = ["report:make"]
+            task_scopes = ["report:read"]
             input_schema = '{ "type":"object" }'
             annotations = { readOnlyHint = true }
             required_capabilities = { sampling = {} }

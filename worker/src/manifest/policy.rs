@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use taskferry_contract::TaskSupport;
+use taskferry_contract::{TaskSupport, is_scope};
 
 use super::name::check_name;
 use super::table::TableReader;
@@ -60,6 +60,12 @@ pub struct Policy {
     /// How many jobs of the tool may run at a time in the whole fleet, 1 to
     /// 1,000,000; none is no limit, the default.
     pub concurrency: Option<u32>,
+    /// The scopes that a caller needs to call the tool, where callers have
+    /// scopes. Default: none.
+    pub scopes: Vec<String>,
+    /// The scopes that a caller needs to make tasks of it, and for all that can
+    /// be done with these. Default: none.
+    pub task_scopes: Vec<String>,
 }
 
 impl Default for Policy {
@@ -81,6 +87,8 @@ impl Default for Policy {
             backoff_initial: Duration::from_secs(1),
             backoff_max: Duration::from_mins(1),
             concurrency: None,
+            scopes: Vec::new(),
+            task_scopes: Vec::new(),
         }
     }
 }
@@ -109,6 +117,8 @@ impl Policy {
         let concurrency = count("concurrency").or(base.concurrency);
         let rank = reader.integer("rank", i64::from(i32::MIN)..=i64::from(i32::MAX));
         let task_support = reader.choice("task_support", &TASK_SUPPORT);
+        let mut scopes = |key| read_scopes(reader, key);
+        let (call, task) = (scopes("scopes"), scopes("task_scopes"));
         Self {
             queue: queue.unwrap_or(&base.queue).to_owned(),
             rank: rank
@@ -128,6 +138,8 @@ impl Policy {
             backoff_initial,
             backoff_max,
             concurrency,
+            scopes: call.unwrap_or_else(|| base.scopes.clone()),
+            task_scopes: task.unwrap_or_else(|| base.task_scopes.clone()),
         }
     }
 
@@ -154,6 +166,17 @@ impl Policy {
             self.crash_limit = 1;
         }
     }
+}
+
+fn read_scopes(reader: &mut TableReader<'_, '_>, key: &'static str) -> Option<Vec<String>> {
+    let scopes = reader.strings(key)?;
+    if let Some(wrong) = scopes.iter().find(|scope| !is_scope(scope)) {
+        reader.problem(
+            key,
+            format!("{wrong:?} is no scope: write 1 to 200 printable ASCII characters without space, quotes and backslash, and not *"),
+        );
+    }
+    Some(scopes.into_iter().map(str::to_owned).collect())
 }
 
 /// A duration and the key that sets it.

@@ -11,8 +11,11 @@ use crate::json::raw::RawObject;
 use crate::json::schema::{Mirrored, Schema, mirrored, unique_names};
 use crate::model::arguments::Arguments;
 use crate::model::question::{ASK_METHODS, check_url};
-use crate::model::tool::definition::{AskFirst, ToolDefinition};
+use crate::model::tool::definition::{AskFirst, ToolDefinition, is_scope};
 use crate::text::quoted;
+
+/// What a scope must be.
+const SCOPE_RULE: &str = "is no scope: it must be 1 to 200 printable ASCII characters without space, quotes and backslash, and not *";
 
 /// A definition's schemas, compiled, and what else of it is read. Cheap to clone.
 #[derive(Debug, Clone)]
@@ -50,6 +53,11 @@ impl ToolChecks {
         }
         if let Some(icons) = &tool.icons {
             array(icons).map_err(field("icons"))?;
+        }
+        for (name, scopes) in [("scopes", &tool.scopes), ("task_scopes", &tool.task_scopes)] {
+            if let Some(wrong) = scopes.iter().find(|scope| !is_scope(scope)) {
+                return Err(format!("{name}: {} {SCOPE_RULE}", quoted(wrong)));
+            }
         }
         for ask in &tool.ask_first {
             check_ask(ask)

@@ -108,6 +108,20 @@ pub struct ToolDefinition {
     /// How many jobs of this tool may run at once, on all workers together, 1 or more; no limit if absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub concurrency: Option<u32>,
+    /// The scopes that a caller needs to call it, where callers have scopes; see [`is_scope`].
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub scopes: Vec<String>,
+    /// The scopes that a caller needs to make tasks of it, and for all that can be done with these.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub task_scopes: Vec<String>,
+}
+
+/// Whether a text can be a scope: 1 to 200 printable ASCII characters without space, quotes and backslash (RFC 6749, 3.3).
+/// The asterisk alone is none here: it stands for all where keys are written down.
+#[must_use]
+pub fn is_scope(text: &str) -> bool {
+    let fits = |byte: u8| byte.is_ascii_graphic() && byte != b'"' && byte != b'\\';
+    (1..=200).contains(&text.len()) && text != "*" && text.bytes().all(fits)
 }
 
 impl ToolDefinition {
@@ -138,6 +152,8 @@ impl ToolDefinition {
             share_identical: false,
             immediate_response: None,
             concurrency: None,
+            scopes: Vec::new(),
+            task_scopes: Vec::new(),
         }
     }
 

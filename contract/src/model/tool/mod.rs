@@ -8,6 +8,6 @@ mod numbers;
 mod timing;
 
 pub use checks::ToolChecks;
-pub use definition::{AskFirst, DEFAULT_POLL_MAX_MS, TaskSupport, ToolDefinition};
+pub use definition::{AskFirst, DEFAULT_POLL_MAX_MS, TaskSupport, ToolDefinition, is_scope};
 pub use digest::{DefinitionDigest, InvalidDigest};
 pub use timing::{Backoff, TtlBounds};

@@ -15,6 +15,7 @@ use tokio::time::MissedTickBehavior;
 use tokio_util::sync::CancellationToken;
 
 use crate::bridge::{Bridge, BridgeError};
+use crate::identity::{Caller, Validity};
 use crate::mcp::jsonrpc::RpcError;
 use crate::mcp::legacy::exchange::Legacy;
 use crate::mcp::legacy::sender::QuestionSender;
@@ -23,7 +24,7 @@ use crate::mcp::legacy::sessions::{MOST_STREAMS, Sessions};
 use crate::mcp::legacy::stream::telling::Announced;
 use crate::mcp::protocol::answer::RefusalKind;
 use crate::mcp::protocol::call_line::CallLine;
-use crate::mcp::protocol::inbound::{Caller, Inbound, Stated};
+use crate::mcp::protocol::inbound::{Inbound, Stated};
 use crate::mcp::protocol::outgoing::{Addressable, Method, Outgoing};
 use crate::mcp::protocol::refusal::Refusal;
 use crate::mcp::protocol::reply::{Event, Reply};
@@ -47,10 +48,13 @@ pub(super) async fn open(era: &Legacy, inbound: &Inbound<'_>) -> Result<Reply, R
         tracing::warn!(session = %session.id, error = error.sentence(), "a session's stream speaks as soon as Redis answers");
     }
     let changes = era.edge.bridge.catalog().changes();
-    let stop = era.edge.stopping.begun.clone();
+    let ends = (
+        era.edge.stopping.begun.clone(),
+        inbound.caller.validity.clone(),
+    );
     era.edge.tracker.spawn(async move {
         let _until_its_end = counted;
-        stream.run(tasks, changes, stop).await;
+        stream.run(tasks, changes, ends).await;
     });
     Ok(Reply::Stream {
         first: Vec::new(),
@@ -168,7 +172,7 @@ impl Stream {
         mut self,
         mut tasks: mpsc::Receiver<TaskId>,
         mut changes: watch::Receiver<u64>,
-        stop: CancellationToken,
+        (stop, validity): (CancellationToken, Validity),
     ) {
         let mut rounds = tokio::time::interval(READ_EVERY.min(self.idle / 3));
         rounds.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -176,6 +180,7 @@ impl Stream {
             let outcome = tokio::select! {
                 () = self.events.closed() => break,
                 () = stop.cancelled() => break,
+                () = validity.ended() => break,
                 Ok(()) = changes.changed() => {
                     self.tools_changed = true;
                     self.tell_tools().await.map(|()| true)

@@ -14,7 +14,8 @@ use crate::transport::http::layers::guard::Guard;
 /// What a page may do here.
 const METHODS: HeaderValue = HeaderValue::from_static("GET, POST, DELETE");
 /// The headers of an answer that a page may read.
-const EXPOSED: HeaderValue = HeaderValue::from_static("Mcp-Session-Id, Retry-After");
+const EXPOSED: HeaderValue =
+    HeaderValue::from_static("Mcp-Session-Id, Retry-After, WWW-Authenticate");
 /// How long a browser may remember the answer to a preflight request, s; none does for longer.
 const MAX_AGE: HeaderValue = HeaderValue::from_static("7200");
 

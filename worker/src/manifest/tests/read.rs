@@ -72,6 +72,8 @@ const FULL: &str = r#"
         backoff_initial = "2s"
         backoff_max = "2m"
         concurrency = 2
+        scopes = ["a:b"]
+        task_scopes = []
         stop_grace = "0s"
         max_output = "64KiB"
         annotations = { readOnlyHint = true, title = "R", "example.com/x" = 1 }
@@ -107,6 +109,8 @@ fn reads_every_setting() {
             backoff_initial: Duration::from_secs(2),
             backoff_max: Duration::from_secs(120),
             concurrency: Some(2),
+            scopes: vec!["a:b".to_owned()],
+            task_scopes: Vec::new(),
         }
     );
     let command = &tool.command;
