@@ -1,6 +1,7 @@
 //! `taskferry dev`: everything on this machine with one command, gone without a trace after Ctrl-C.
 
-use std::net::{Ipv4Addr, TcpListener};
+use std::fs::Permissions;
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::time::Duration;
@@ -24,10 +25,10 @@ const PATIENCE: Duration = Duration::from_secs(15);
 const CHILD_END: Duration = Duration::from_secs(10);
 /// How long after the worker's end a signal may come that explains it.
 const SIGNALS_MEET: Duration = Duration::from_secs(1);
-/// How many ports are tried for Redis.
-const PORTS_TRIED: usize = 3;
-/// The file of Redis' other socket, in its folder.
+/// The file of Redis' socket, in its folder.
 const SOCKET: &str = "redis.sock";
+/// The mode of that folder.
+const OWN: u32 = 0o700;
 
 pub(super) fn with_options(command: Cli) -> Cli {
     command.mut_arg("redis_url", |arg| arg.hide(true)).arg(
@@ -47,10 +48,7 @@ pub(super) async fn run(given: DevConfig) -> anyhow::Result<()> {
     let mut signals = std::pin::pin!(signalled()?);
     let manifest = find_manifest(given.manifest)?;
     let worker_binary = find_worker()?;
-    let folder = tempfile::Builder::new()
-        .prefix("taskferry-dev-")
-        .tempdir()
-        .context("no folder for Redis")?;
+    let folder = private_folder()?;
     let redis = Redis::start(folder.path()).await?;
     config.redis.url.clone_from(&redis.url);
     config.redis.url_from.clear();
@@ -74,7 +72,8 @@ pub(super) async fn run(given: DevConfig) -> anyhow::Result<()> {
             ended = worker.ended() => bail!("the worker ended at its start: {ended}"),
         };
         out.print(&format!("endpoint   http://{address}/mcp"));
-        out.print(&format!("redis      redis-cli -p {}", redis.port));
+        let socket = redis.socket.display();
+        out.print(&format!("redis      redis-cli -s {socket}"));
         out.print(&format!("tools      {}", tools.join(" ")));
         out.print("ready; stop with Ctrl-C");
         let ended = tokio::select! {
@@ -101,58 +100,65 @@ pub(super) async fn run(given: DevConfig) -> anyhow::Result<()> {
     lived.and(served)
 }
 
-/// A private Redis in `folder`.
+/// A folder that goes with this process, and that nobody else may enter.
+fn private_folder() -> anyhow::Result<tempfile::TempDir> {
+    tempfile::Builder::new()
+        .prefix("taskferry-dev-")
+        .permissions(Permissions::from_mode(OWN))
+        .tempdir()
+        .context("no folder for Redis")
+}
+
+/// A Redis that this user alone can reach: its only door is a socket in a closed folder.
 struct Redis {
     process: Process,
-    port: u16,
+    socket: PathBuf,
     url: String,
 }
 
 impl Redis {
+    /// Starts it in `folder`, which nobody else may enter.
     async fn start(folder: &Path) -> anyhow::Result<Self> {
         let binary = find_on_path(&["redis-server", "valkey-server"]).context(
             "there is no redis-server on PATH; install it: apt-get install -y redis-server (Debian, Ubuntu), dnf install redis (Fedora), brew install redis (macOS)",
         )?;
-        for _ in 0..PORTS_TRIED {
-            if let Some(redis) = Self::start_on(free_port()?, &binary, folder).await? {
-                return Ok(redis);
-            }
-        }
-        bail!(
-            "{} ended at its start {PORTS_TRIED} times",
-            binary.display()
-        )
-    }
-
-    /// `None` if it ended: between the choice of a port and its use, another program may take it.
-    async fn start_on(port: u16, binary: &Path, folder: &Path) -> anyhow::Result<Option<Self>> {
-        let port_text = port.to_string();
-        let mut command = tied::to_this(binary)?;
-        command.args(["--port", &port_text, "--bind", "127.0.0.1"]);
+        let socket = folder.join(SOCKET);
+        let mut command = tied::to_this(&binary)?;
+        command.args(["--port", "0", "--unixsocket", SOCKET]);
+        command.args(["--unixsocketperm", "700"]);
         command.args(["--save", "", "--appendonly", "no"]);
         command.args(["--maxmemory-policy", "noeviction"]);
-        command.args(["--hash-max-listpack-value", "1024"]);
-        command.args(["--unixsocket", SOCKET, "--dir"]);
+        command.args(["--hash-max-listpack-value", "1024", "--dir"]);
         command.arg(folder).stdout(Stdio::null());
         let mut process = Process::start("redis-server", &mut command)?;
-        let url = format!("redis://127.0.0.1:{port}/0");
+        let url = socket_url(&socket)?;
         let operator = Operator::at(&url)?;
-        let socket = folder.join(SOCKET);
         let answers = async {
-            // It makes its socket once it has its port: before that, whoever answers there is another's Redis.
-            while !socket.exists() || !operator.is_ready().await {
+            while !operator.is_ready().await {
                 tokio::time::sleep(Duration::from_millis(20)).await;
             }
         };
         tokio::select! {
-            answered = tokio::time::timeout(PATIENCE, answers) => answered.context("redis-server does not answer")?,
-            ended = process.ended() => {
-                tracing::warn!(port, ended, "redis-server ended at its start");
-                return Ok(None);
+            answered = tokio::time::timeout(PATIENCE, answers) => {
+                answered.with_context(|| format!("redis-server does not answer at {}", socket.display()))?;
             }
+            ended = process.ended() => bail!("{} ended at its start: {ended}", binary.display()),
         }
-        Ok(Some(Self { process, port, url }))
+        Ok(Self {
+            process,
+            socket,
+            url,
+        })
     }
+}
+
+/// The address of a socket; what an address gives a meaning of its own is escaped.
+fn socket_url(socket: &Path) -> anyhow::Result<String> {
+    let path = socket
+        .to_str()
+        .context("the temporary folder's name is not UTF-8")?;
+    let path = path.replace('%', "%25").replace('?', "%3F");
+    Ok(format!("unix://{}", path.replace('#', "%23")))
 }
 
 /// A child in a process group of its own, so that the terminal's Ctrl-C reaches only us and we end it in order. If we are
@@ -233,9 +239,4 @@ fn find_on_path(names: &[&str]) -> Option<PathBuf> {
         .iter()
         .flat_map(|name| folders.iter().map(move |folder| folder.join(name)));
     places.into_iter().find(|path| path.is_file())
-}
-
-fn free_port() -> anyhow::Result<u16> {
-    let probe = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).context("no free port for Redis")?;
-    Ok(probe.local_addr().context("no free port for Redis")?.port())
 }
