@@ -18,7 +18,7 @@ pub mod telemetry;
 
 pub use background::keep_running;
 pub use budget::{Budget, Charge};
-pub use crypto::crypto_provider;
+pub use crypto::choose_crypto;
 pub use inspection::deny_inspection;
 pub use offload::Offload;
 pub use open_files::{lower_open_files, raise_open_files};

@@ -16,7 +16,7 @@ use std::process::ExitCode;
 
 use anyhow::Context as _;
 use clap::{ArgMatches, Command};
-use taskferry_process::crypto_provider;
+use taskferry_process::choose_crypto;
 use taskferry_process::settings::Problems;
 
 use crate::config::OperatorConfig;
@@ -25,7 +25,7 @@ use crate::serve;
 
 /// Runs what the command line asks for.
 pub(crate) async fn run() -> ExitCode {
-    crypto_provider();
+    choose_crypto();
     let mut command = command();
     let matches = command.clone().get_matches();
     let outcome = match matches.subcommand() {
