@@ -1,9 +1,10 @@
 //! Taskferry's front end: MCP over HTTP on one side, jobs in Redis on the other.
 //!
 //! `transport` takes requests, has `identity` say who sent them, and hands them to `mcp`, which picks the protocol era and speaks it on top of `bridge`, the use
-//! cases; those call `taskferry_contract`. Beside them, `cli` shows what the use cases of `operator` find. The arrows run in
+//! cases; those call `taskferry_contract`. `audit` notes what callers do on the way. Beside them, `cli` shows what the use cases of `operator` find. The arrows run in
 //! this direction only; `serve` puts a front end together.
 
+mod audit;
 mod bridge;
 mod cli;
 mod config;

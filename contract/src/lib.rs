@@ -49,7 +49,7 @@ pub use model::client_task::{
 pub use model::dead_letter::{DeadLetter, InvalidLetterId, LetterFilter, LetterId, Revivable};
 pub use model::durability::{Durability, Replication, UnknownDurability};
 pub use model::finding::{Finding, Verdict};
-pub use model::ids::{AttemptNumber, EntryId, SenderId, SessionId, TaskId};
+pub use model::ids::{AttemptNumber, EntryId, HandleDigest, SenderId, SessionId, TaskId};
 pub use model::job::{Job, TaskView};
 pub use model::log::{LogLevel, LogLine, UnknownLevel};
 pub use model::names::{FrontEndId, InvalidId, Owner, QueueName, ToolName, WorkerId};

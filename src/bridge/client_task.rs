@@ -3,11 +3,12 @@
 use std::time::Duration;
 
 use taskferry_contract::{
-    ClientTask, ClientTaskReport, OrphanedTask, Owner, PollReply, QuestionRef, SessionId, Store,
-    TaskId,
+    AnswerReply, ClientTask, ClientTaskReport, OrphanedTask, Owner, PollReply, QuestionRef,
+    SessionId, Store, TaskId,
 };
 
 use super::{BridgeError, Via};
+use crate::audit::{Audit, Done};
 
 /// A client that does not answer is polled again so long after the next poll was due.
 const ASK_AGAIN: Duration = Duration::from_secs(10);
@@ -36,6 +37,7 @@ pub(crate) struct ClientTaskPoll {
 #[derive(Debug)]
 pub(crate) struct ClientTasks {
     pub(super) store: Store,
+    pub(super) audit: Audit,
 }
 
 impl ClientTasks {
@@ -83,7 +85,7 @@ impl ClientTasks {
         said: ClientTaskReport<'_>,
     ) -> Result<(), BridgeError> {
         let noted = self.store.note_client_task(question, said).await?;
-        tracing::debug!(task = %question.task, key = question.key, ?noted, "a client's task");
+        tracing::debug!(task = %question.task.digest(), key = question.key, ?noted, "a client's task");
         Ok(())
     }
 
@@ -95,7 +97,10 @@ impl ClientTasks {
         answer: &str,
     ) -> Result<(), BridgeError> {
         let stored = self.store.answer_by_client_task(question, session, answer);
-        stored.await?;
+        if let AnswerReply::Stored { .. } = stored.await? {
+            self.audit
+                .done(Done::answered(question.owner, question.task));
+        }
         Ok(())
     }
 

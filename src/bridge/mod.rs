@@ -32,6 +32,8 @@ use taskferry_process::{Offload, keep_running};
 use tokio::sync::broadcast;
 use tokio_util::sync::CancellationToken;
 
+use crate::audit::Audit;
+
 pub(crate) use call::{Call, Wanted};
 pub(crate) use catalog::Catalog;
 use client_task::ClientTasks;
@@ -70,6 +72,7 @@ pub(crate) struct Bridge(Arc<Inner>);
 struct Inner {
     store: Store,
     front_end: FrontEndId,
+    audit: Audit,
     server: Server,
     catalog: Catalog,
     tasks: Tasks,
@@ -96,6 +99,7 @@ impl Bridge {
     ) -> Result<Self, Error> {
         let store = Store::new(redis)?.with_replication(replication);
         let front_end = FrontEndId::random();
+        let audit = Audit::new(&front_end);
         let fleet = Arc::new(KnownFleet::new(store.clone()));
         let outcomes = Arc::new(Outcomes::new(store.clone(), outcomes::KEPT_FOR));
         let waiters = Arc::new(Waiters::new(
@@ -106,6 +110,7 @@ impl Bridge {
         let submitter = Submitter {
             store: store.clone(),
             limits,
+            audit: audit.clone(),
         };
         Ok(Self(Arc::new(Inner {
             server: Server::new(store.clone()),
@@ -128,16 +133,19 @@ impl Bridge {
             questions: Questions {
                 store: store.clone(),
                 front_end: front_end.clone(),
+                audit: audit.clone(),
             },
             client_tasks: ClientTasks {
                 store: store.clone(),
+                audit: audit.clone(),
             },
             sessions: Sessions::new(store.clone()),
-            session_requests: SessionRequests::new(store.clone()),
+            session_requests: SessionRequests::new(store.clone(), audit.clone()),
             session_streams: SessionStreams::new(store.clone()),
             seal: Seal::new(store.clone()),
             store,
             front_end,
+            audit,
             waiters,
             outcomes,
             rings: broadcast::Sender::new(RINGS_KEPT),
@@ -176,6 +184,11 @@ impl Bridge {
             }
         };
         bell.listen(stop, on_ring).await;
+    }
+
+    /// Where what callers do is noted.
+    pub(crate) fn audit(&self) -> &Audit {
+        &self.0.audit
     }
 
     /// The tools.

@@ -12,6 +12,7 @@ use super::fleet::KnownFleet;
 use super::submit::{Submitted, Submitter};
 use super::waiters::Waiters;
 use super::{BridgeError, Call, Watch, identity};
+use crate::audit::{Act, Audit, Denied, Done};
 
 /// What a cancelled job says of itself.
 pub(super) const CANCELLED: &str = "The task was cancelled by request.";
@@ -87,10 +88,17 @@ impl Calls {
             };
             self.store.answer_input(question, answer).await?;
         }
+        let audit = &self.submitter.audit;
         let mut watch = self.waiters.watch(id, owner);
-        let now = self.store.watch(id, owner, &self.front_end).await?;
+        let Some(now) = self.store.watch(id, owner, &self.front_end).await? else {
+            audit.denied(Denied::job(owner, id));
+            return Err(BridgeError::NotFound);
+        };
+        if !answers.is_empty() {
+            audit.done(Done::to(Act::Answer, &now));
+        }
         // It may have been made a task since; then it is a task of the same owner.
-        watch.seed(now.ok_or(BridgeError::NotFound)?);
+        watch.seed(now);
         Ok(watch)
     }
 
@@ -104,7 +112,7 @@ impl Calls {
         let promoted = self.store.promote(watch.id(), watch.owner(), keep);
         match promoted.await? {
             PromoteReply::Promoted(view) => {
-                tracing::info!(task = %view.id, tool = %view.tool, "promoted to a task");
+                tracing::info!(task = %view.id.digest(), tool = %view.tool, "promoted to a task");
                 Ok(Some(self.fleet.complete(view).await))
             }
             PromoteReply::AlreadyTerminal(view) => {
@@ -122,20 +130,26 @@ impl Calls {
             sharer: watch.joined_as(),
             on_purpose: false,
         };
-        leave_call(&self.store, watch.id(), watch.owner(), leaver).await
+        let store = (&self.store, &self.submitter.audit);
+        leave_call(store, watch.id(), watch.owner(), leaver).await
     }
 }
 
 /// Takes a caller off a plain call, and cancels it if no other caller waits for it. One that is a task by now goes on.
 pub(super) async fn leave_call(
-    store: &Store,
+    (store, audit): (&Store, &Audit),
     id: TaskId,
     owner: &Owner,
     leaver: Leaver,
 ) -> Result<(), BridgeError> {
     let left = store.leave_call(id, owner, leaver, CANCELLED).await?;
     if left == LeaveReply::Cancelled {
-        tracing::info!(task = %id, "cancelled, since its caller left");
+        audit.done(Done {
+            act: Act::Cancel,
+            owner,
+            task: id,
+            tool: None,
+        });
     }
     Ok(())
 }

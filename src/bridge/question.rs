@@ -8,6 +8,7 @@ use taskferry_contract::{
 };
 
 use super::BridgeError;
+use crate::audit::{Audit, Denied, Done};
 
 /// How long a connection keeps the right to send a question without asking for it again.
 const RIGHT_TO_SEND: Duration = Duration::from_secs(15);
@@ -47,6 +48,7 @@ pub(crate) struct MayBeSent {
 pub(crate) struct Questions {
     pub(super) store: Store,
     pub(super) front_end: FrontEndId,
+    pub(super) audit: Audit,
 }
 
 impl Questions {
@@ -89,8 +91,12 @@ impl Questions {
                 key,
             };
             if self.store.answer_input(question, answer).await? == AnswerReply::NotFound {
+                self.audit.denied(Denied::job(owner, id));
                 return Err(BridgeError::NotFound);
             }
+        }
+        if !answers.is_empty() {
+            self.audit.done(Done::answered(owner, id));
         }
         Ok(())
     }
@@ -98,7 +104,7 @@ impl Questions {
     /// Lets other connections send the unanswered questions of a connection that closed.
     pub(crate) async fn recall(&self, id: TaskId, owner: &Owner, sender: &SenderId) {
         if let Err(error) = self.store.recall_input(id, owner, sender).await {
-            tracing::warn!(task = %id, %error, "questions that were sent over a closed connection could not be recalled");
+            tracing::warn!(task = %id.digest(), %error, "questions that were sent over a closed connection could not be recalled");
         }
     }
 }

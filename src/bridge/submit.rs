@@ -8,6 +8,7 @@ use taskferry_contract::{
 
 use super::error::retry_once;
 use super::{BridgeError, Call};
+use crate::audit::{Act, Audit, Done};
 
 /// Bounds on what callers may queue.
 #[derive(Debug, Clone, Copy)]
@@ -25,6 +26,7 @@ pub(crate) struct Limits {
 pub(super) struct Submitter {
     pub(super) store: Store,
     pub(super) limits: Limits,
+    pub(super) audit: Audit,
 }
 
 impl Submitter {
@@ -66,11 +68,11 @@ impl Submitter {
         };
         match reply {
             SubmitReply::Queued { created_ms } => {
-                tracing::debug!(task = %job.id, tool = %job.tool.name, plain = job.plain, "queued");
+                self.note(Act::Create, job, job.id);
                 Ok(Submitted::Queued { created_ms })
             }
             SubmitReply::Joined(view) => {
-                tracing::debug!(task = %view.id, tool = %view.tool, plain = job.plain, "joined");
+                self.note(Act::Join, job, view.id);
                 Ok(Submitted::Joined(view))
             }
             SubmitReply::QueueFull { length } => Err(BridgeError::QueueFull {
@@ -82,6 +84,15 @@ impl Submitter {
         }
     }
 
+    fn note(&self, act: Act, job: &Submission<'_>, task: TaskId) {
+        self.audit.done(Done {
+            act,
+            owner: job.owner,
+            task,
+            tool: Some(job.tool.name.as_str()),
+        });
+    }
+
     /// Cancels a job whose id no client got. If that fails, it runs, and nobody asks for it. False if there is no such job:
     /// the call joined another, which stays.
     async fn take_back(&self, id: TaskId) -> bool {
@@ -89,7 +100,7 @@ impl Submitter {
         match self.store.cancel_any(id, message).await {
             Ok(reply) => reply != CancelReply::NotFound,
             Err(error) => {
-                tracing::warn!(task = %id, %error, "a task that was not accepted could not be cancelled; it may run");
+                tracing::warn!(task = %id.digest(), %error, "a task that was not accepted could not be cancelled; it may run");
                 true
             }
         }

@@ -15,6 +15,7 @@ use super::plain_call::CANCELLED;
 use super::submit::{Submitted, Submitter, queued};
 use super::waiters::Waiters;
 use super::{BridgeError, Call, Wanted, Watch, identity};
+use crate::audit::{Act, Denied, Done};
 
 /// So many log lines are read at once.
 const LINES_AT_ONCE: usize = 100;
@@ -87,7 +88,7 @@ impl Tasks {
             let noted = retry_once(|| store.note_session_task(session, task, lives)).await;
             // An error here would have the client make the call again, and the task is there.
             if let Err(error) = noted {
-                tracing::warn!(%task, %session, %error, "the session's own stream will send nothing about a task");
+                tracing::warn!(task = %task.digest(), session = %session.digest(), %error, "the session's own stream will send nothing about a task");
             }
         }
         Ok(view)
@@ -95,19 +96,24 @@ impl Tasks {
 
     /// Reads a task of `owner`.
     pub(crate) async fn poll(&self, id: TaskId, owner: &Owner) -> Result<TaskView, BridgeError> {
-        self.owned(self.store.view(id).await?, owner).await
+        let view = self.store.view(id).await?;
+        self.owned(view, (id, owner)).await
     }
 
-    /// Reads a task of `owner` with its outcome.
+    /// Reads a task of `owner` with its outcome, to hand that to its caller.
     pub(crate) async fn poll_with_outcome(
         &self,
         id: TaskId,
         owner: &Owner,
     ) -> Result<TaskView, BridgeError> {
         let (view, bytes) = self.store.view_with_size(id).await?.unzip();
-        let view = self.owned(view, owner).await?;
+        let view = self.owned(view, (id, owner)).await?;
         let ended = self.outcomes.complete(view, bytes.unwrap_or(0)).await?;
-        ended.ok_or(BridgeError::NotFound)
+        let view = ended.ok_or(BridgeError::NotFound)?;
+        if view.result.is_some() || view.error.is_some() {
+            self.submitter.audit.done(Done::to(Act::Read, &view));
+        }
+        Ok(view)
     }
 
     /// Lines of a job's log after a place, a batch at a time.
@@ -123,7 +129,7 @@ impl Tasks {
     pub(crate) async fn watch(&self, id: TaskId, owner: &Owner) -> Result<Watch, BridgeError> {
         let mut watch = self.waiters.watch(id, owner);
         let now = self.store.watch(id, owner, &self.front_end).await?;
-        watch.seed(self.owned(now, owner).await?);
+        watch.seed(self.owned(now, (id, owner)).await?);
         Ok(watch)
     }
 
@@ -132,7 +138,7 @@ impl Tasks {
         self.poll(id, owner).await?;
         match self.store.cancel(id, owner, CANCELLED).await? {
             CancelReply::Cancelled(view) => {
-                tracing::info!(task = %id, tool = %view.tool, "cancelled");
+                self.submitter.audit.done(Done::to(Act::Cancel, &view));
                 Ok(Cancelled::Now(view))
             }
             CancelReply::AlreadyTerminal(view) => Ok(Cancelled::EndedBefore(view)),
@@ -170,11 +176,16 @@ impl Tasks {
     }
 
     /// Another owner's task is not found, just as one that never was. So is the record of a plain call: it is no task.
-    async fn owned(&self, view: Option<TaskView>, owner: &Owner) -> Result<TaskView, BridgeError> {
+    async fn owned(
+        &self,
+        view: Option<TaskView>,
+        (id, owner): (TaskId, &Owner),
+    ) -> Result<TaskView, BridgeError> {
         let view = view.filter(|view| view.owner == *owner && !view.plain);
-        Ok(self
-            .fleet
-            .complete(view.ok_or(BridgeError::NotFound)?)
-            .await)
+        let Some(view) = view else {
+            self.submitter.audit.denied(Denied::job(owner, id));
+            return Err(BridgeError::NotFound);
+        };
+        Ok(self.fleet.complete(view).await)
     }
 }

@@ -220,7 +220,7 @@ impl Watch {
             Ok(_) => Err(BridgeError::NotFound),
             Err(error) if error.may_pass() => {
                 // Thousands may wait here: the loop that keeps the connection logs the failure, once.
-                tracing::debug!(task = %self.id, %error, "reading a task failed; trying again");
+                tracing::debug!(task = %self.id.digest(), %error, "reading a task failed; trying again");
                 Ok(None)
             }
             Err(error) => Err(error.into()),

@@ -4,6 +4,7 @@ mod access;
 mod arguments;
 mod dead;
 mod dev;
+mod digest;
 mod doctor;
 mod format;
 mod healthcheck;
@@ -38,6 +39,10 @@ pub(crate) async fn run() -> ExitCode {
             Err(problems) => return refused(&problems),
         },
         Some(("healthcheck", args)) => healthcheck::run(args).await.map(|()| true),
+        Some(("digest", args)) => {
+            digest::run(args);
+            Ok(true)
+        }
         Some(("tied", args)) => tied::run(args),
         Some(("access", args)) => access::run(args),
         Some((name @ ("dead" | "tools" | "status" | "doctor"), args)) => {
@@ -114,6 +119,7 @@ fn command() -> Command {
         .subcommand(dev::with_options(arguments::with_settings(
             Command::new("dev").about("Try it: a private Redis, a front end on loopback, and a worker, until Ctrl-C"),
         )))
+        .subcommand(digest::command())
         .subcommand(healthcheck::command())
         .subcommand(tied::command())
         .subcommand(access::command())

@@ -15,10 +15,12 @@ mod wait;
 
 use std::sync::Arc;
 
+use serde_json::value::RawValue;
 use taskferry_process::keep_running;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use crate::audit;
 use crate::bridge::Bridge;
 use background::Background;
 use dispatch::{era_by, era_of};
@@ -105,7 +107,13 @@ impl Mcp {
             Message::Request(request) => CallLine::of(era, request),
             Message::Notification(_) | Message::Response(_) => CallLine::default(),
         };
-        let reply = match (era, message) {
+        let id = message.id().map(RawValue::get);
+        let reply = audit::about(id, self.served(inbound, era, message)).await;
+        reply.with_log_line(line)
+    }
+
+    async fn served(&self, inbound: &Inbound<'_>, era: Era, message: Message<'_>) -> Reply {
+        match (era, message) {
             (Era::Modern, Message::Request(request)) => {
                 self.modern.request(inbound, &request).await
             }
@@ -115,8 +123,7 @@ impl Mcp {
                 &RpcError::invalid_request("this revision has no responses from clients"),
             ),
             (Era::Legacy, message) => self.legacy.message(inbound, message).await,
-        };
-        reply.with_log_line(line)
+        }
     }
 
     /// Opens the stream of a legacy session, for what belongs to no request; or goes on with that of a request.

@@ -1,6 +1,7 @@
 //! With `call=debug` the front end's log has a line for each request.
 
 use serde_json::json;
+use taskferry_contract::TaskId;
 use taskferry_testing::{TestServer, eventually};
 
 use crate::client::{Legacy, Modern};
@@ -35,7 +36,8 @@ async fn each_request_is_a_line_that_names_tool_and_task_and_shows_no_argument()
     let modern = Modern::with_tasks(&replica.endpoint);
     let task = modern.start("echo", json!({ "text": "SECRET" })).await;
     modern.until(&task, "completed").await;
-    let named = format!("task={task} ");
+    let id: TaskId = task.parse().unwrap();
+    let named = format!("task={} ", id.digest());
     let made = [r#"era="modern" method="tools/call" tool=echo"#, &named];
     let made = line(&replica, &made).await;
     let end = r#"outcome="answered" status=200 took="#;

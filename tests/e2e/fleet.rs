@@ -71,14 +71,10 @@ impl Replica {
             .args(["serve", "--listen", "127.0.0.1:0", "--redis-url", redis_url])
             .args(patient(more));
         let mut process = Process::start("taskferry serve", command);
-        let line = process.wait_for_line(START, "endpoint=").await;
-        let endpoint = line
-            .split("endpoint=")
-            .nth(1)
-            .unwrap()
-            .trim()
-            .trim_matches('"')
-            .to_owned();
+        // In either format of the log.
+        let line = process.wait_for_line(START, "/mcp").await;
+        let (begin, end) = (line.find("http"), line.find("/mcp"));
+        let endpoint = format!("{}/mcp", &line[begin.unwrap()..end.unwrap()]);
         Self {
             process,
             origin: endpoint.trim_end_matches("/mcp").to_owned(),

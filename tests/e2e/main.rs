@@ -17,6 +17,7 @@ mod tools;
 
 mod askable;
 mod attacks;
+mod audit;
 mod authorization;
 mod batches;
 mod call_lines;

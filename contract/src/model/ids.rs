@@ -3,14 +3,44 @@
 use std::fmt;
 use std::str::FromStr;
 
+use sha2::{Digest as _, Sha256};
 use uuid::Uuid;
 
 use crate::model::names::{FrontEndId, InvalidId};
 use crate::model::shard::Shard;
 
+/// How logs name what an id stands for. Whoever has the id of a task or a session may use it, and logs are read by others.
+/// The first 16 hexadecimal digits of its SHA-256: an id has 122 random bits, so nobody finds it by its digest.
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+pub struct HandleDigest([u8; 8]);
+
+impl HandleDigest {
+    /// The digest of an id, as it is spelled.
+    #[must_use]
+    pub fn of(id: &str) -> Self {
+        let mut kept = [0; 8];
+        for (to, from) in kept.iter_mut().zip(Sha256::digest(id)) {
+            *to = from;
+        }
+        Self(kept)
+    }
+}
+
+impl fmt::Display for HandleDigest {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:016x}", u64::from_be_bytes(self.0))
+    }
+}
+
+impl fmt::Debug for HandleDigest {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "digest:{self}")
+    }
+}
+
 /// `<shard>-<uuid v4>`: the id that clients get. Any front end derives every key from it; 122 random bits make it
 /// unguessable.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
 pub struct TaskId {
     shard: Shard,
     uuid: Uuid,
@@ -30,6 +60,19 @@ impl TaskId {
     #[must_use]
     pub fn shard(self) -> Shard {
         self.shard
+    }
+
+    /// How logs name it.
+    #[must_use]
+    pub fn digest(self) -> HandleDigest {
+        HandleDigest::of(&self.to_string())
+    }
+}
+
+/// As logs name it: what is shown for debugging gets into logs.
+impl fmt::Debug for TaskId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:?}", self.digest())
     }
 }
 
@@ -63,7 +106,7 @@ impl FromStr for TaskId {
 }
 
 /// The id a client echoes in `Mcp-Session-Id`: a UUID of version 4.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
 pub struct SessionId(Uuid);
 
 impl SessionId {
@@ -71,6 +114,19 @@ impl SessionId {
     #[must_use]
     pub fn random() -> Self {
         Self(Uuid::new_v4())
+    }
+
+    /// How logs name it.
+    #[must_use]
+    pub fn digest(self) -> HandleDigest {
+        HandleDigest::of(&self.to_string())
+    }
+}
+
+/// As logs name it: what is shown for debugging gets into logs.
+impl fmt::Debug for SessionId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:?}", self.digest())
     }
 }
 
@@ -189,6 +245,18 @@ mod tests {
         for wrong in ["", "r1", "r1:", ":00c0ffee", "r 1:00c0ffee", "r1:x"] {
             assert!(wrong.parse::<SenderId>().is_err(), "{wrong}");
         }
+    }
+
+    #[test]
+    fn what_logs_show_of_an_id_is_a_digest() {
+        let text = "0-b9a307cd-d58b-4bd4-b771-f37e0dcf07ae";
+        let id: TaskId = text.parse().unwrap();
+        // As `printf %s ID | sha256sum | cut -c -16` prints it.
+        assert_eq!(id.digest().to_string(), "86e74083c07d0b83");
+        assert_eq!(format!("{id:?}"), "digest:86e74083c07d0b83");
+        let session = SessionId::random();
+        let (shown, digest) = (format!("{session:?}"), session.digest().to_string());
+        assert!(shown.contains(&digest) && !shown.contains(&session.to_string()));
     }
 
     #[test]

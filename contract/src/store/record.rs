@@ -211,7 +211,7 @@ pub(crate) fn client_task(id: TaskId, stored: Option<&String>) -> Option<ClientT
     let stored = stored?;
     let task = ClientTask::read(stored);
     if task.is_none() {
-        tracing::warn!(task = %id, %stored, "a client's task cannot be read");
+        tracing::warn!(task = %id.digest(), "a client's task cannot be read");
     }
     task
 }
@@ -229,7 +229,7 @@ fn read<T: std::str::FromStr>(
 
 pub(crate) fn malformed(id: TaskId, field: &'static str, value: &str) -> Error {
     Error::Malformed {
-        key: format!("the record of {id}"),
+        key: format!("the record of {}", id.digest()),
         field,
         value: value.chars().take(80).collect(),
     }

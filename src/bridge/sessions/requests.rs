@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use taskferry_contract::{Leaver, Owner, RequestNote, SessionId, Store, TaskId};
 
+use crate::audit::Audit;
 use crate::bridge::error::retry_once;
 use crate::bridge::plain_call::leave_call;
 use crate::bridge::{BridgeError, Watch};
@@ -15,11 +16,12 @@ const TAKEN_OVER_FOR: Duration = Duration::from_secs(60);
 #[derive(Debug)]
 pub(crate) struct SessionRequests {
     store: Store,
+    audit: Audit,
 }
 
 impl SessionRequests {
-    pub(in crate::bridge) fn new(store: Store) -> Self {
-        Self { store }
+    pub(in crate::bridge) fn new(store: Store, audit: Audit) -> Self {
+        Self { store, audit }
     }
 
     /// Notes for `lasts` that a request begins: from now on it can be cancelled at any front end, and an earlier cancel
@@ -27,7 +29,7 @@ impl SessionRequests {
     pub(crate) async fn begin(&self, session: SessionId, request: &str, lasts: Duration) {
         let begin = || self.store.begin_session_request(session, request, lasts);
         if let Err(error) = retry_once(begin).await {
-            tracing::warn!(%session, %error, "a request cannot be cancelled by its client");
+            tracing::warn!(session = %session.digest(), %error, "a request cannot be cancelled by its client");
         }
     }
 
@@ -73,7 +75,7 @@ impl SessionRequests {
     }
 
     async fn leave(&self, job: TaskId, owner: &Owner, leaver: Leaver) -> Result<(), BridgeError> {
-        match leave_call(&self.store, job, owner, leaver).await {
+        match leave_call((&self.store, &self.audit), job, owner, leaver).await {
             Ok(()) | Err(BridgeError::NotFound) => Ok(()),
             Err(error) => Err(error),
         }

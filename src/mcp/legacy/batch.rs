@@ -3,6 +3,7 @@
 
 use tokio::sync::mpsc;
 
+use crate::audit;
 use crate::identity::Caller;
 use crate::mcp::jsonrpc::{self, Malformed, Message, RpcError};
 use crate::mcp::legacy::exchange::{Exchange, Legacy};
@@ -89,7 +90,8 @@ impl Batch<'_> {
                         session,
                         request: &request,
                     };
-                    methods::request(&exchange).await
+                    let id = Some(request.id.get());
+                    audit::about(id, methods::request(&exchange)).await
                 };
                 match reply.with_log_line(line) {
                     Reply::Json(answer) => served.answers.push(answer),

@@ -9,6 +9,7 @@ use taskferry_contract::{
     Arguments, Object, Requestor, TaskSupport, TaskView, missing_capabilities,
 };
 
+use crate::audit;
 use crate::bridge::{Call, Tool, Wanted};
 use crate::identity::{Caller, Needs};
 use crate::mcp::allow::allow;
@@ -74,6 +75,13 @@ pub(super) const FORMAT: ResultFormat = ResultFormat {
     write: |id, result| Answer::ok(jsonrpc::success(id, &result)),
 };
 
+/// The W3C trace context of a call, if it has one.
+fn trace(given: Option<&str>) -> Option<&str> {
+    let trace = given.filter(|text| wire::is_trace(text))?;
+    audit::traced(trace);
+    Some(trace)
+}
+
 /// Serves `tools/call`.
 pub(super) async fn call(exchange: &Exchange<'_>) -> Result<Reply, Refusal> {
     let Exchange {
@@ -109,14 +117,13 @@ pub(super) async fn call(exchange: &Exchange<'_>) -> Result<Reply, Refusal> {
     // Not `open`: by their session even callers without a name are told apart.
     let key = meta.idempotency_key.read(false)?;
     let asks = wire::asked_first(&tool, &session.session.capabilities);
-    let trace = meta.traceparent.as_deref();
     let call = Call {
         tool: &tool,
         arguments,
         owner: &caller.owner,
         idempotency_key: key.as_deref(),
         capabilities: &session.session.capabilities,
-        trace: trace.filter(|trace| wire::is_trace(trace)),
+        trace: trace(meta.traceparent.as_deref()),
         log_level: session.session.log_level,
         answers: &[],
         asks: &asks,
@@ -198,7 +205,7 @@ async fn wait(
         Ok(true) => return Ok(Reply::Unanswered),
         // An error here would have the client make the call again, and the job is queued.
         Err(error) => {
-            tracing::warn!(task = %watch.id(), error = error.sentence(), "a call cannot be cancelled by its client");
+            tracing::warn!(task = %watch.id().digest(), error = error.sentence(), "a call cannot be cancelled by its client");
         }
     }
     // Only the call that queued the job can be resumed: the record has that one's session and token. A client of a joined

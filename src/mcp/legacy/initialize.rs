@@ -63,7 +63,7 @@ impl Legacy {
         };
         let (sessions, idle) = (self.edge.bridge.sessions(), self.edge.settings.session_idle);
         let id = sessions.open(&session, idle).await?;
-        tracing::info!(session = %id, client = %session.client, revision, "session opened");
+        tracing::info!(session = %id.digest(), client = %session.client, revision, "session opened");
         let mut result = json!({
             "protocolVersion": revision,
             "capabilities": offered(caller, revision),

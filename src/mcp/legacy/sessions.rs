@@ -93,7 +93,7 @@ impl Sessions {
         loop {
             tokio::time::sleep(self.idle / 3).await;
             if let Err(error) = bridge.sessions().touch(id, self.idle).await {
-                tracing::warn!(session = %id, error = error.sentence(), "a session in use could not be kept");
+                tracing::warn!(session = %id.digest(), error = error.sentence(), "a session in use could not be kept");
             }
         }
     }

@@ -11,6 +11,7 @@ use taskferry_contract::{
     LogLevel, Object, TaskSupport, UnknownLevel, cut, misfit, missing_capabilities, quoted,
 };
 
+use crate::audit;
 use crate::bridge::Tool;
 use crate::mcp::jsonrpc::{Request, RpcError, code};
 use crate::mcp::modern::repeated;
@@ -91,13 +92,15 @@ impl<'a> Envelope<'a> {
         let Object(declared): Object<Capabilities<'a>> =
             serde_json::from_str(capabilities.get()).map_err(|error| unfit(&misfit(&error)))?;
         let extensions = declared.extensions.unwrap_or_default();
+        let trace = meta.traceparent.filter(|trace| wire::is_trace(trace));
+        trace.as_deref().inspect(|trace| audit::traced(trace));
         Ok(Self {
             capabilities: without_nulls(capabilities),
             takes_tasks: extensions
                 .get(TASKS_EXTENSION)
                 .is_some_and(|settings| settings.get().starts_with('{')),
             progress_token: progress::bounded(meta.progress_token).map_err(Refusal::malformed)?,
-            trace: meta.traceparent.filter(|trace| wire::is_trace(trace)),
+            trace,
             log_level: meta.log_level.as_deref().map(read_level).transpose()?,
             idempotency_key: meta.idempotency_key,
         })

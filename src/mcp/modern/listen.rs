@@ -12,6 +12,7 @@ use taskferry_contract::{Object, Status, TaskId, TaskView};
 use tokio::sync::{Mutex, mpsc, watch};
 use tokio_util::sync::CancellationToken;
 
+use crate::audit;
 use crate::bridge::{Bridge, BridgeError, Watch};
 use crate::identity::Validity;
 use crate::mcp::jsonrpc::{self, RpcError};
@@ -86,7 +87,8 @@ pub(super) async fn listen(exchange: &Exchange<'_>) -> Result<Reply, Refusal> {
         edge.stopping.begun.clone(),
         exchange.caller.validity.clone(),
     );
-    edge.tracker.spawn(subscription.run(watches, ends));
+    edge.tracker
+        .spawn(audit::carried(subscription.run(watches, ends)));
     Ok(Reply::Stream {
         first: client
             .admit(acknowledged)

@@ -98,7 +98,7 @@ impl CallLine {
         let Some(begun) = self.begun.take() else {
             return;
         };
-        let task = self.task.map(tracing::field::display);
+        let task = self.task.map(|task| tracing::field::display(task.digest()));
         let tool = begun.tool.map(tracing::field::display);
         tracing::debug!(
             target: CALL, parent: None, era = begun.era, method = begun.method, tool, task,

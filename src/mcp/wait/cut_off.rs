@@ -80,7 +80,7 @@ impl<D: Delivery> Wait<D> {
                 // It ended just now.
                 Ok(None) => {}
                 Err(error) => {
-                    tracing::warn!(%task, error = error.sentence(), "a call could not be made a task, and its request ends");
+                    tracing::warn!(task = %task.digest(), error = error.sentence(), "a call could not be made a task, and its request ends");
                     return self.given_up(why.kind, why.unknown);
                 }
             }
@@ -110,7 +110,7 @@ impl<D: Delivery> Wait<D> {
         match bridge.calls().leave(&self.watch).await {
             Ok(()) => self.given_up(why.kind, why.cancelled),
             Err(error) => {
-                tracing::warn!(%task, error = error.sentence(), "a call could not be cancelled, and its request ends");
+                tracing::warn!(task = %task.digest(), error = error.sentence(), "a call could not be cancelled, and its request ends");
                 self.given_up(why.kind, why.unknown)
             }
         }

@@ -41,7 +41,7 @@ impl<D: Delivery> Wait<D> {
                     Err(BridgeError::NotFound) => Err(BridgeError::NotFound),
                     Err(error) => {
                         let task = self.watch.id();
-                        tracing::warn!(%task, error = error.sentence(), "a call could not be handed out; trying again");
+                        tracing::warn!(task = %task.digest(), error = error.sentence(), "a call could not be handed out; trying again");
                         deadline.at = Instant::now() + PROMOTE_AGAIN;
                         return None;
                     }
@@ -64,7 +64,7 @@ impl<D: Delivery> Wait<D> {
                 Ok(()) | Err(BridgeError::NotFound) => return,
                 Err(error) => {
                     let task = self.watch.id();
-                    tracing::warn!(%task, error = error.sentence(), "a call whose client left could not be cancelled");
+                    tracing::warn!(task = %task.digest(), error = error.sentence(), "a call whose client left could not be cancelled");
                 }
             }
             tokio::time::sleep(CANCEL_AGAIN).await;

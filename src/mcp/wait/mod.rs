@@ -11,12 +11,13 @@ mod telling;
 use taskferry_contract::{Status, TaskView};
 use tokio::sync::mpsc;
 
+use crate::audit::{self, Act, Done};
 use crate::bridge::{Bridge, BridgeError};
 use crate::mcp::edge::Edge;
 use crate::mcp::protocol::answer::Answer;
 use crate::mcp::protocol::call_line::CallLine;
 use crate::mcp::protocol::reply::{Event, Reply};
-use answers::OnDisconnect;
+use answers::{OnDisconnect, Waiting};
 use cut_off::CutOff;
 use delivery::Delivery;
 pub(super) use state::Wait;
@@ -71,7 +72,8 @@ impl<D: Delivery> Wait<D> {
         // An empty event with an id: the client can resume the stream after it.
         let primer = self.delivery.primer();
         let (events, rest) = mpsc::channel(16);
-        edge.tracker.spawn(self.run(edge.clone(), events));
+        edge.tracker
+            .spawn(audit::carried(self.run(edge.clone(), events)));
         (primer.into_iter().collect(), rest)
     }
 
@@ -145,7 +147,7 @@ impl<D: Delivery> Wait<D> {
                     Ok(false) => {}
                     Ok(true) => return None,
                     Err(error) => {
-                        tracing::warn!(task = %view.id, error = error.sentence(), "could not read whether the client cancelled this request; trying again");
+                        tracing::warn!(task = %view.id.digest(), error = error.sentence(), "could not read whether the client cancelled this request; trying again");
                         continue;
                     }
                 }
@@ -154,6 +156,9 @@ impl<D: Delivery> Wait<D> {
             self.tell_log(bridge, &view, events).await;
             self.cancel_client_tasks(bridge, &view, events).await;
             if let Some(answer) = (self.awaited.finish)(&self.request, &view) {
+                if self.awaited.waiting != Waiting::Status {
+                    bridge.audit().done(Done::to(Act::Read, &view));
+                }
                 return Some(answer);
             }
             if view.status != Status::InputRequired {
@@ -164,7 +169,7 @@ impl<D: Delivery> Wait<D> {
                 Ok(Some(answer)) => return Some(answer),
                 // The questions stay open; the next state of the job brings them again.
                 Err(error) => {
-                    tracing::warn!(task = %view.id, error = error.sentence(), "the questions of a job could not be sent to the client; trying again")
+                    tracing::warn!(task = %view.id.digest(), error = error.sentence(), "the questions of a job could not be sent to the client; trying again")
                 }
             }
         }

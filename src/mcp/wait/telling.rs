@@ -48,7 +48,7 @@ impl<D: Delivery> Wait<D> {
             }
             // The next state of the job brings what was missed.
             Err(error) => {
-                tracing::warn!(task = %view.id, error = error.sentence(), "the log could not be read")
+                tracing::warn!(task = %view.id.digest(), error = error.sentence(), "the log could not be read")
             }
         }
     }
@@ -97,7 +97,7 @@ impl<D: Delivery> Wait<D> {
                     break;
                 }
                 Err(error) => {
-                    tracing::warn!(task = %view.id, error = error.sentence(), "the client's tasks are not cancelled yet");
+                    tracing::warn!(task = %view.id.digest(), error = error.sentence(), "the client's tasks are not cancelled yet");
                 }
             }
             if last > 0 {

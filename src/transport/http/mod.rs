@@ -25,6 +25,7 @@ use axum::{Extension, Router};
 use taskferry_process::Budget;
 use tokio_util::task::TaskTracker;
 
+use crate::audit;
 use crate::bridge::Bridge;
 use crate::identity::{Caller, Gate};
 use crate::mcp::{Inbound, Mcp, Stopping};
@@ -41,7 +42,7 @@ use layers::identify::Identify;
 use layers::{cors, guard, peer, stopping};
 pub(crate) use peers::TrustedProxies;
 use refused::Refused;
-use respond::respond;
+use respond::{ScopesNeeded, respond};
 
 /// What may come in and how answers go out.
 #[derive(Debug, Clone)]
@@ -105,6 +106,7 @@ pub(crate) fn router(
         trusted: settings.trusted_proxies.clone(),
     };
     let memory = Budget::new(settings.body_memory);
+    let audit = bridge.audit().clone();
     let guard = Arc::new(settings.guard);
     let endpoint = Arc::new(Endpoint {
         mcp,
@@ -129,7 +131,7 @@ pub(crate) fn router(
             peer::note(settings.trusted_proxies),
             from_fn_with_state(admission, admit),
             from_fn_with_state(stopping, stopping::answer_at_the_end),
-            Identify::by(Arc::clone(&gate)),
+            Identify::by(Arc::clone(&gate), audit.clone()),
         ))
         .route(
             "/.well-known/oauth-protected-resource",
@@ -142,7 +144,7 @@ pub(crate) fn router(
         .route_layer(Extension(gate))
         .route("/healthz", get(health::alive))
         .route("/readyz", get(health::ready))
-        .route_layer(guard::check_host_and_origin(Arc::clone(&guard)))
+        .route_layer(guard::check_host_and_origin(Arc::clone(&guard), audit))
         .method_not_allowed_fallback(unserved_method)
         .fallback(nowhere)
         .layer((from_fn_with_state(guard, cors::share), guard::one_host()))
@@ -181,6 +183,7 @@ async fn post(
         Err(refused) => return refused.into_response(),
     };
     let (mcp, keep_alive) = (Arc::clone(&endpoint.mcp), endpoint.keep_alive);
+    let owner = caller.owner.clone();
     let work = async move {
         let _held_until_then = room;
         let facts = mcp_headers::read(&parts.headers);
@@ -192,6 +195,13 @@ async fn post(
     };
     let reply = Finish::new(endpoint.tracker.clone(), work).await;
     let response = respond(reply, keep_alive).await;
+    if response.extensions().get::<ScopesNeeded>().is_some() {
+        let lacking = audit::Denied::because("a scope that the caller lacks");
+        endpoint.bridge.audit().denied(audit::Denied {
+            owner: Some(&owner),
+            ..lacking
+        });
+    }
     with_challenge(&endpoint.gate, response)
 }
 

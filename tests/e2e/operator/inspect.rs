@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use serde_json::json;
-use taskferry_contract::{CONTRACT_VERSION, Keys};
+use taskferry_contract::{CONTRACT_VERSION, Keys, TaskId};
 use taskferry_testing::{
     AppendOnly, ServerOptions, TestServer, eventually, eventually_some, kill_stray, promptly,
 };
@@ -214,7 +214,11 @@ async fn a_job_that_expired_before_it_ran_is_logged_and_counted() {
     let status = site.run(&["status"]).await;
     let line = "expired    1, while they waited to run (brittle 1)";
     assert!(status.out.contains(line), "{}", status.out);
-    let said = format!("task={id} tool=brittle queue=printers outcome=\"expired before it ran\"");
+    let id: TaskId = id.parse().unwrap();
+    let said = format!(
+        "task={} tool=brittle queue=printers outcome=\"expired before it ran\"",
+        id.digest()
+    );
     eventually(SOON, "the worker says so", async || {
         let log = second.stderr();
         let mut lines = log.lines();

@@ -225,9 +225,33 @@ impl Process {
     }
 }
 
+/// The first line of a log that shows the id of a task or a session: whoever has one may use it, so logs have digests.
+fn leaking(log: &str) -> Option<&str> {
+    log.lines().find(|line| {
+        let parts = line.split(|c: char| !c.is_ascii_hexdigit() && c != '-');
+        parts.into_iter().any(holds_uuid)
+    })
+}
+
+/// Whether a word ends with a random UUID.
+fn holds_uuid(word: &str) -> bool {
+    let lengths = [8, 4, 4, 4, 12];
+    let parts: Vec<&str> = word.rsplit('-').take(lengths.len()).collect();
+    let fit = parts.iter().rev().zip(lengths);
+    parts.len() == lengths.len()
+        && fit.into_iter().all(|(part, length)| part.len() == length)
+        && parts.get(2).is_some_and(|version| version.starts_with('4'))
+}
+
 impl Drop for Process {
     fn drop(&mut self) {
         self.kill9();
+        if self.name.starts_with("taskferry") && !std::thread::panicking() {
+            let log = self.read("stderr");
+            if let Some(line) = leaking(&log) {
+                panic!("the log of {} shows an id: {line}", self.name);
+            }
+        }
         if std::thread::panicking() {
             for stream in ["stdout", "stderr"] {
                 let text = self.read(stream);
@@ -290,6 +314,20 @@ mod tests {
         process.resume();
         assert!(!process.wait_for_exit(SOON).await.success());
         process.terminate();
+    }
+
+    #[test]
+    fn ids_are_found_in_a_log() {
+        for line in [
+            "INFO task=0-b9a307cd-d58b-4bd4-b771-f37e0dcf07ae tool=x",
+            r#"{"session":"b9a307cd-d58b-4bd4-b771-f37e0dcf07ae"}"#,
+        ] {
+            assert_eq!(leaking(&format!("INFO a\n{line}")), Some(line));
+        }
+        assert_eq!(
+            leaking("INFO task=b9a307cdd58b4bd4 from=host-5c31f0d2 4711-1"),
+            None
+        );
     }
 
     #[tokio::test]

@@ -3,6 +3,7 @@
 use std::future::Future;
 use std::pin::Pin;
 
+use taskferry_contract::HandleDigest;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
@@ -92,7 +93,7 @@ const TOOL: &str = "tool";
 /// The attempt whose standard error it is, for the log.
 #[derive(Debug)]
 pub(super) struct Speaker {
-    pub(super) task: String,
+    pub(super) task: HandleDigest,
     pub(super) tool: String,
     pub(super) attempt: u64,
 }

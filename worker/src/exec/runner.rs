@@ -3,6 +3,7 @@
 use std::process::Stdio;
 use std::time::Duration;
 
+use taskferry_contract::HandleDigest;
 use taskferry_process::lower_open_files;
 use tokio::process::{Child, Command};
 use tokio::sync::mpsc;
@@ -84,7 +85,7 @@ impl Runner {
         let group = ProcessGroup::of_child(child.id());
         let mut capture = StdoutCapture::new(command.max_output);
         let speaker = Speaker {
-            task: invocation.task_id.to_owned(),
+            task: HandleDigest::of(invocation.task_id),
             tool: invocation.tool.to_owned(),
             attempt: invocation.attempt,
         };

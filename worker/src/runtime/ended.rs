@@ -82,7 +82,7 @@ pub(crate) fn ended(
         _ => None,
     };
     tracing::info!(
-        target: ATTEMPT, parent: None, task = %job.id, tool = %job.tool, attempt = job.attempt.0,
+        target: ATTEMPT, parent: None, task = %job.id.digest(), tool = %job.tool, attempt = job.attempt.0,
         waited = %waited(job), ran = %Took(ran), outcome = end.word(), reason, retry_in, "ended"
     );
 }
@@ -92,7 +92,7 @@ pub(crate) fn not_run(job: &Job, end: AttemptEnd, reason: &str, again_and_again:
     macro_rules! write {
         ($level:ident) => {
             tracing::$level!(
-                target: ATTEMPT, parent: None, task = %job.id, tool = %job.tool,
+                target: ATTEMPT, parent: None, task = %job.id.digest(), tool = %job.tool,
                 attempt = job.attempt.0, waited = %waited(job), ran = %Took(Duration::ZERO),
                 outcome = end.word(), reason, "ended"
             )
@@ -108,7 +108,7 @@ pub(crate) fn not_run(job: &Job, end: AttemptEnd, reason: &str, again_and_again:
 /// Logs that a tool begins to run.
 pub(crate) fn begun(job: &Job) {
     tracing::debug!(
-        target: ATTEMPT, parent: None, task = %job.id, tool = %job.tool, attempt = job.attempt.0,
+        target: ATTEMPT, parent: None, task = %job.id.digest(), tool = %job.tool, attempt = job.attempt.0,
         waited = %waited(job), "begun"
     );
 }
@@ -117,7 +117,7 @@ pub(crate) fn begun(job: &Job) {
 pub(crate) fn taken_over(job: &Job) {
     if let Some(from) = &job.taken_from {
         tracing::info!(
-            target: ATTEMPT, parent: None, task = %job.id, tool = %job.tool, attempt = job.attempt.0,
+            target: ATTEMPT, parent: None, task = %job.id.digest(), tool = %job.tool, attempt = job.attempt.0,
             waited = %waited(job), from = %from, crashes = job.crashes, "taken over"
         );
     }
@@ -132,7 +132,7 @@ pub(crate) fn lost(task: TaskId, lost: &Lost, then: &'static str) {
         worker,
     } = lost;
     tracing::info!(
-        target: ATTEMPT, parent: None, %task, %tool, attempt, from = %worker, crashes,
+        target: ATTEMPT, parent: None, task = %task.digest(), %tool, attempt, from = %worker, crashes,
         outcome = then, "taken over"
     );
 }
@@ -145,7 +145,7 @@ pub(crate) fn expired(claimed: &DeliveredEntry, Expired { tool, begun }: &Expire
         "expired before it ran"
     };
     tracing::warn!(
-        target: ATTEMPT, parent: None, task = %claimed.id, tool = %tool, queue = %claimed.queue,
+        target: ATTEMPT, parent: None, task = %claimed.id.digest(), tool = %tool, queue = %claimed.queue,
         outcome, "expired"
     );
 }

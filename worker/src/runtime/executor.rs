@@ -34,7 +34,7 @@ pub(crate) fn take_up(
                     continue;
                 };
                 let permit = permits.as_mut().and_then(|permits| permits.split(1));
-                let span = tracing::info_span!("job", task = %taken.claimed.id, attempt = tracing::field::Empty, tool = tracing::field::Empty);
+                let span = tracing::info_span!("job", task = %taken.claimed.id.digest(), attempt = tracing::field::Empty, tool = tracing::field::Empty);
                 let job = async move { execute(&own, taken, permit).await };
                 runtime.core.jobs.spawn(job.instrument(span));
             }

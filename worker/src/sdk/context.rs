@@ -144,7 +144,7 @@ impl JobContext {
         self.attempt.reports.add(report);
     }
 
-    /// Writes a line to the worker's log, with the task's id and the target `tool::log`, and to the client if it wants lines of this level.
+    /// Writes a line to the worker's log, with a digest of the task's id and the target `tool::log`, and to the client if it wants lines of this level.
     pub fn log(&self, level: LogLevel, text: impl AsRef<str>) {
         let text = text.as_ref();
         if self
@@ -155,7 +155,7 @@ impl JobContext {
         {
             self.attempt.reports.add_line(level, text);
         }
-        let (task, tool, attempt) = (self.task_id(), self.tool(), self.attempt());
+        let (task, tool, attempt) = (self.task_id().digest(), self.tool(), self.attempt());
         // The line is written as a field: there it is quoted, and cannot pass for other fields.
         macro_rules! write {
             ($level:ident) => {

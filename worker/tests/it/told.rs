@@ -46,7 +46,7 @@ fn scripts() -> Scripts {
 /// The lines of a target about a task.
 fn lines(worker: &Process, target: &str, task: TaskId) -> Vec<String> {
     let targets = [format!(" {target}: "), format!(" {target}::log: ")];
-    let task = format!("task={task} ");
+    let task = format!("task={} ", task.digest());
     let said = worker.stderr();
     let of =
         |line: &&str| line.contains(&task) && targets.iter().any(|target| line.contains(target));
@@ -154,7 +154,10 @@ async fn what_a_tool_says_is_one_quoted_line_each_under_a_target_of_its_own() {
         let worker = rig.start_binary(scripts.path(), &["--log", log]);
         let id = rig.submit(&tool("loud"), "{}").await;
         let told = told(&worker, id, attempts).await;
-        let begun = format!(" DEBUG attempt: begun task={id} tool=loud attempt=1 waited=");
+        let begun = format!(
+            " DEBUG attempt: begun task={} tool=loud attempt=1 waited=",
+            id.digest()
+        );
         let tells = told.iter().any(|line| line.contains(&begun));
         assert_eq!(tells, log.starts_with("debug"), "{told:#?}");
         let said = lines(&worker, "tool", id);
@@ -193,7 +196,7 @@ async fn lines_for_machines_have_the_same_fields() {
     let of_task = || -> Vec<Value> {
         let said = worker.stderr();
         let all = said.lines().map(|line| serde_json::from_str(line).unwrap());
-        let mine = |line: &Value| line["fields"]["task"] == id.to_string();
+        let mine = |line: &Value| line["fields"]["task"] == id.digest().to_string();
         all.filter(mine).collect()
     };
     eventually(SOON, "its end is told", async || {

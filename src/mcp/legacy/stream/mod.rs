@@ -45,7 +45,7 @@ pub(super) async fn open(era: &Legacy, inbound: &Inbound<'_>) -> Result<Reply, R
     let (events, rest) = mpsc::channel(64);
     let (mut stream, tasks) = opened(era, inbound.caller, &session, events);
     if let Err(error) = stream.speaks().await {
-        tracing::warn!(session = %session.id, error = error.sentence(), "a session's stream speaks as soon as Redis answers");
+        tracing::warn!(session = %session.id.digest(), error = error.sentence(), "a session's stream speaks as soon as Redis answers");
     }
     let changes = era.edge.bridge.catalog().changes();
     let ends = (
@@ -197,7 +197,7 @@ impl Stream {
                 Ok(false) => break,
                 // A failure says nothing about the session; the next round tries again.
                 Err(error) => {
-                    tracing::warn!(session = %self.id, error = error.sentence(), "a session's stream could not read its tasks");
+                    tracing::warn!(session = %self.id.digest(), error = error.sentence(), "a session's stream could not read its tasks");
                 }
             }
         }
@@ -281,7 +281,7 @@ impl Stream {
 
     async fn fall_silent(&mut self) {
         if self.hold != Hold::Silent {
-            tracing::debug!(session = %self.id, "a newer stream of the session speaks");
+            tracing::debug!(session = %self.id.digest(), "a newer stream of the session speaks");
             self.hold = Hold::Silent;
             self.leave().await;
             self.sender.forget_all();
@@ -315,7 +315,7 @@ impl Stream {
     async fn close(self) {
         let streams = self.bridge.session_streams();
         if let Err(error) = streams.close(self.id, self.sender.id()).await {
-            tracing::debug!(session = %self.id, error = error.sentence(), "the stream counts as open for a while");
+            tracing::debug!(session = %self.id.digest(), error = error.sentence(), "the stream counts as open for a while");
         }
         self.leave().await;
     }

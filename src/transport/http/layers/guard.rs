@@ -1,12 +1,15 @@
 //! Refuses requests by their `Host` and `Origin`. This protects a server on loopback from web pages in a browser on the
 //! same machine, also by DNS rebinding (2026-07-28, Streamable HTTP, Security).
 
+use std::fmt::Display;
 use std::sync::Arc;
 
 use axum::extract::Request;
 use axum::http::{HeaderMap, StatusCode, Uri, header};
 use taskferry_contract::quoted;
 
+use crate::audit::{Audit, Denied};
+use crate::transport::http::connections::Connected;
 use crate::transport::http::layers::check::Check;
 use crate::transport::http::refused::Refused;
 
@@ -73,8 +76,18 @@ impl Guard {
 /// Middleware: refuses a request by its `Host` or `Origin`.
 pub(in crate::transport::http) fn check_host_and_origin(
     guard: Arc<Guard>,
+    audit: Audit,
 ) -> Check<impl Fn(&mut Request) -> Result<(), Refused> + Clone> {
-    Check::by(move |request: &mut Request| guard.judge(request.headers()))
+    Check::by(move |request: &mut Request| {
+        guard.judge(request.headers()).inspect_err(|_refused| {
+            let connected = request.extensions().get::<Connected>();
+            let address = connected.map(|connected| connected.address);
+            audit.denied(Denied {
+                peer: address.as_ref().map(|address| address as &dyn Display),
+                ..Denied::because("a host or an origin that is not allowed")
+            });
+        })
+    })
 }
 
 /// Middleware: refuses a request with several `Host` headers, or with a `Host` that differs from its target. A proxy in

@@ -2,7 +2,9 @@
 //! not read.
 
 use std::convert::Infallible;
+use std::fmt::Display;
 use std::future::{Ready, ready};
+use std::net::IpAddr;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
@@ -13,18 +15,21 @@ use axum::response::Response;
 use futures_util::future::Either;
 use tower::{Layer, Service, ServiceExt as _};
 
-use crate::identity::{Gate, Identified};
+use crate::audit::{self, Audit};
+use crate::identity::{Denied, Gate, Identified};
+use crate::transport::http::connections::Connected;
 use crate::transport::http::denied::denied;
 
 /// Lets on the requests of callers that `gate` knows.
 #[derive(Debug, Clone)]
 pub(in crate::transport::http) struct Identify {
     gate: Arc<Gate>,
+    audit: Audit,
 }
 
 impl Identify {
-    pub(in crate::transport::http) fn by(gate: Arc<Gate>) -> Self {
-        Self { gate }
+    pub(in crate::transport::http) fn by(gate: Arc<Gate>, audit: Audit) -> Self {
+        Self { gate, audit }
     }
 }
 
@@ -34,6 +39,7 @@ impl<S> Layer<S> for Identify {
     fn layer(&self, behind: S) -> IdentifiedFirst<S> {
         IdentifiedFirst {
             gate: Arc::clone(&self.gate),
+            audit: self.audit.clone(),
             behind,
         }
     }
@@ -43,6 +49,7 @@ impl<S> Layer<S> for Identify {
 #[derive(Debug, Clone)]
 pub(in crate::transport::http) struct IdentifiedFirst<S> {
     gate: Arc<Gate>,
+    audit: Audit,
     behind: S,
 }
 
@@ -70,26 +77,46 @@ where
             .identify(given.iter().map(|value| value.to_str().ok()));
         // Whatever comes after has no use for it, and cannot show it to anyone.
         request.headers_mut().remove(header::AUTHORIZATION);
+        let connected = request.extensions().get::<Connected>();
+        let peer = connected.map(|connected| connected.address);
         match identified {
             Identified::Known(caller) => {
                 request.extensions_mut().insert(caller);
                 Either::Left(Either::Left(self.behind.call(request)))
             }
             Identified::Denied(why) => {
+                note(&self.audit, &why, peer);
                 Either::Left(Either::Right(ready(Ok(denied(&self.gate, &why)))))
             }
             Identified::Later(caller) => {
                 let (gate, behind) = (Arc::clone(&self.gate), self.behind.clone());
+                let audit = self.audit.clone();
                 Either::Right(Box::pin(async move {
                     match caller.await {
                         Ok(caller) => {
                             request.extensions_mut().insert(caller);
                             behind.oneshot(request).await
                         }
-                        Err(why) => Ok(denied(&gate, &why)),
+                        Err(why) => {
+                            note(&audit, &why, peer);
+                            Ok(denied(&gate, &why))
+                        }
                     }
                 }))
             }
         }
     }
+}
+
+/// Notes a request of nobody. Of keys that are not known yet, the caller is not to blame.
+fn note(audit: &Audit, why: &Denied, peer: Option<IpAddr>) {
+    let reason = match why {
+        Denied::Missing => "no credential",
+        Denied::Malformed(why) | Denied::Invalid(why) => why,
+        Denied::NoKeys => return,
+    };
+    audit.denied(audit::Denied {
+        peer: peer.as_ref().map(|peer| peer as &dyn Display),
+        ..audit::Denied::because(reason)
+    });
 }
