@@ -4,6 +4,7 @@ use redis::{ErrorKind, RedisError};
 use rustix::io::Errno;
 
 use crate::model::overview::Misplaced;
+use crate::tls_fault::{io_error, tls_fault};
 
 /// A failure of the contract. Expected outcomes (a full queue, a lost lease, an expired record) are values, not errors.
 #[derive(Debug, Clone, thiserror::Error)]
@@ -119,7 +120,9 @@ impl Error {
     #[must_use]
     pub fn is_transient(&self) -> bool {
         match self {
-            Self::Redis { source, .. } | Self::Unreachable { source, .. } => is_transient(source),
+            Self::Redis { source, .. } => is_transient(source),
+            // What TLS failed of stays so until somebody gives one side another certificate, or another address.
+            Self::Unreachable { source, .. } => is_transient(source) && tls_fault(source).is_none(),
             Self::Refused { closed, source, .. } => *closed || is_transient(source),
             Self::Connection { .. } | Self::NotReplicated { .. } => true,
             Self::Reply { .. }
@@ -131,12 +134,12 @@ impl Error {
     }
 
     /// Whether the same call may succeed once what Redis named is put right: it is transient, or the user may not do this,
-    /// or is not let in. What a running process has to write, it keeps and tries again.
+    /// or is not let in, also by TLS. What a running process has to write, it keeps and tries again.
     #[must_use]
     pub fn may_pass(&self) -> bool {
         self.is_transient()
             || match self {
-                Self::Refused { .. } => true,
+                Self::Refused { .. } | Self::Unreachable { .. } => true,
                 Self::Redis { source, .. } => has_code(source, &DENIED),
                 _ => false,
             }
@@ -188,6 +191,7 @@ impl Error {
         };
         match self {
             Self::Redis { source, .. } => by_code(source),
+            Self::Unreachable { source, .. } => tls_fault(source).map(|fault| fault.remedy),
             Self::Refused { closed: true, .. } => {
                 Some("let Redis take more clients: redis-cli CONFIG SET maxclients 10000")
             }
@@ -204,6 +208,17 @@ impl Error {
         match self.remedy() {
             None => self.to_string(),
             Some(remedy) => format!("{self}; {remedy}"),
+        }
+    }
+
+    /// Why it failed, without where and during what.
+    pub(crate) fn cause(&self) -> String {
+        match self {
+            Self::Redis { source, .. }
+            | Self::Unreachable { source, .. }
+            | Self::Refused { source, .. } => cause(source),
+            Self::Connection { reason, .. } => reason.clone(),
+            other => other.to_string(),
         }
     }
 
@@ -257,8 +272,12 @@ fn from(url_from: &str) -> String {
 /// What mends what a server said with this code.
 fn remedy(code: &str) -> Option<&'static str> {
     Some(match code {
-        "WRONGPASS" => "put the right user and password into redis_url",
-        "NOAUTH" => "put user and password into redis_url: redis://user:password@host:port/db",
+        "WRONGPASS" => {
+            "give the right user and password, in redis_username and redis_password_file or in redis_url"
+        }
+        "NOAUTH" => {
+            "give a password, in redis_password_file, TASKFERRY_REDIS_PASSWORD, or redis_url: redis://user:password@host:port/db"
+        }
         "NOPERM" => {
             "give the user the right, with redis-cli ACL SETUSER (docs/REDIS.md has the rule)"
         }
@@ -287,7 +306,7 @@ fn cause(source: &RedisError) -> String {
             });
             said.collect::<Vec<_>>().join("; ")
         }
-        None => source.to_string(),
+        None => tls_fault(source).map_or_else(|| source.to_string(), |fault| fault.text),
     }
 }
 
@@ -298,11 +317,7 @@ fn is_transient(source: &RedisError) -> bool {
 /// Whether this process, or its machine, has no room for another connection: too few files, no memory or no port. That
 /// says nothing of the server.
 pub(crate) fn is_shortage(source: &RedisError) -> bool {
-    type Shared = std::sync::Arc<dyn std::error::Error + Send + Sync>;
-    let inner = std::error::Error::source(source).and_then(|inner| inner.downcast_ref::<Shared>());
-    let errno = inner
-        .and_then(|inner| inner.downcast_ref::<std::io::Error>())
-        .and_then(Errno::from_io_error);
+    let errno = io_error(source).and_then(Errno::from_io_error);
     matches!(
         errno,
         Some(Errno::MFILE | Errno::NFILE | Errno::NOBUFS | Errno::NOMEM | Errno::ADDRNOTAVAIL)

@@ -28,9 +28,13 @@ mod model;
 mod script;
 mod store;
 mod text;
+mod tls_fault;
 
 pub use clock::local_ms;
-pub use connection::{BlockingConnection, Connections, RedisSettings, crypto_provider};
+pub use connection::{
+    Access, BlockingConnection, Connections, Login, Password, RedisSettings, TlsFiles,
+    crypto_provider,
+};
 pub use error::Error;
 pub use hash_slot::hash_slot;
 pub use json::object::{Object, misfit};

@@ -27,6 +27,7 @@ fn with_setting(command: Command, setting: Setting) -> Command {
         Arg::new(setting.name)
             .long(setting.flag())
             .value_name(setting.value)
+            .hide(setting.is_secret())
             .help(setting.help),
     )
 }

@@ -9,7 +9,7 @@ use std::time::Duration;
 use anyhow::{Context as _, bail};
 use clap::{Arg, Command as Cli};
 use rustix::process::{Pid, Signal, kill_process};
-use taskferry_process::settings::FILE_VARIABLE;
+use taskferry_process::settings::{FILE_VARIABLE, names_a_redis};
 use tokio::process::{Child, Command};
 use tokio_util::sync::CancellationToken;
 
@@ -31,7 +31,11 @@ const SOCKET: &str = "redis.sock";
 const OWN: u32 = 0o700;
 
 pub(super) fn with_options(command: Cli) -> Cli {
-    command.mut_arg("redis_url", |arg| arg.hide(true)).arg(
+    let without_redis = command.mut_args(|arg| {
+        let hides = names_a_redis(arg.get_id().as_str());
+        if hides { arg.hide(true) } else { arg }
+    });
+    without_redis.arg(
         Arg::new("manifest")
             .long("manifest")
             .value_name("FILE")
@@ -50,7 +54,7 @@ pub(super) async fn run(given: DevConfig) -> anyhow::Result<()> {
     let worker_binary = find_worker()?;
     let folder = private_folder()?;
     let redis = Redis::start(folder.path()).await?;
-    config.redis.url.clone_from(&redis.url);
+    config.redis.url = redis.url.as_str().into();
     config.redis.url_from.clear();
     let server = Server::bind(config)?;
     let mut worker = Process::start(

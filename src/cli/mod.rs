@@ -92,6 +92,9 @@ fn message_of(error: &anyhow::Error) -> String {
 
 /// Runs an operator's command. Returns whether all of it went well; what did not was printed.
 async fn operate(name: &str, config: &OperatorConfig, args: &ArgMatches) -> anyhow::Result<bool> {
+    for warning in &config.warnings {
+        output::say(&format!("taskferry: {warning}"));
+    }
     let operator = Operator::new(&config.redis).context("redis_url cannot be used")?;
     match name {
         "dead" => dead::run(&operator, args).await,

@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use taskferry_process::settings::{Binary, Problems, Setting, names_of};
+use taskferry_process::settings::{Binary, Problems, Setting, names_a_redis, names_of};
 
 use super::{ServeConfig, collect, settings_of_both};
 
@@ -23,11 +23,13 @@ pub(crate) fn dev(
     file: Option<PathBuf>,
 ) -> Result<DevConfig, Problems> {
     let mut settings = collect(settings_of_both(), flags, file);
-    if settings.given("redis_url").is_some() {
-        settings.refuse(format!(
-            "{}: dev starts a Redis of its own; leave it out, or use serve and taskferry-worker",
-            settings.given_as("redis_url")
-        ));
+    for name in names_of(Binary::Worker).filter(|name| names_a_redis(name)) {
+        if settings.given(name).is_some() {
+            settings.refuse(format!(
+                "{}: dev starts a Redis of its own; leave it out, or use serve and taskferry-worker",
+                settings.given_as(name)
+            ));
+        }
     }
     let of_worker = names_of(Binary::Worker).filter(|name| *name != "manifest");
     let worker = of_worker

@@ -17,6 +17,8 @@ pub(crate) struct OperatorConfig {
     pub(crate) redis: RedisSettings,
     /// What Redis should keep. `None` to show what it keeps, without a judgement.
     pub(crate) durability: Option<Durability>,
+    /// What is amiss with the settings, though they can be used.
+    pub(crate) warnings: Vec<String>,
 }
 
 /// The settings that are flags of an operator's command.
@@ -34,12 +36,11 @@ pub(crate) fn operator(
         text.parse()
             .map_err(|error: UnknownDurability| error.to_string())
     });
-    let config = OperatorConfig {
+    Ok(OperatorConfig {
         redis: take_redis(&mut settings),
         durability,
-    };
-    settings.finish()?;
-    Ok(config)
+        warnings: settings.finish()?,
+    })
 }
 
 #[cfg(test)]

@@ -43,6 +43,8 @@ pub(crate) struct ServeConfig {
     pub(crate) callers: Callers,
     /// What is logged, and how.
     pub(crate) log: LogSettings,
+    /// What is amiss with the settings, though they can be used.
+    pub(crate) warnings: Vec<String>,
 }
 
 impl ServeConfig {
@@ -51,7 +53,7 @@ impl ServeConfig {
         let all = &mut settings;
         let callers = take_callers(all);
         let listen = take_listen(all, &callers);
-        let config = Self {
+        let mut config = Self {
             listen,
             drain_timeout: take_duration(all, "drain_timeout", DRAIN_TIMEOUT),
             redis: take_redis(all),
@@ -99,8 +101,10 @@ impl ServeConfig {
             },
             callers,
             log: take_log(all),
+            warnings: Vec::new(),
         };
-        settings.finish()?;
+        config.warnings = settings.finish()?;
+        config.warnings.extend(config.sums());
         Ok(config)
     }
 

@@ -7,8 +7,8 @@ use taskferry_contract::DEFAULT_POLL_MAX_MS;
 use super::ServeConfig;
 
 impl ServeConfig {
-    /// Warnings about its settings, a line for each pair.
-    pub(crate) fn warnings(&self) -> Vec<String> {
+    /// Warnings about settings, a line for each pair.
+    pub(super) fn sums(&self) -> Vec<String> {
         let idle = self.mcp.session_idle;
         let poll_max = Duration::from_millis(DEFAULT_POLL_MAX_MS);
         let mut warnings = Vec::new();

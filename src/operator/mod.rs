@@ -18,7 +18,7 @@ pub(crate) use tools::{Registered, Tools, read_definition};
 #[derive(Debug)]
 pub(crate) struct Operator {
     store: Store,
-    /// Where Redis is, as it was set.
+    /// Where Redis is, as it was set, without user and password.
     url: String,
 }
 
@@ -27,7 +27,7 @@ impl Operator {
     pub(crate) fn new(redis: &RedisSettings) -> Result<Self, Error> {
         Ok(Self {
             store: Store::new(redis)?,
-            url: redis.url.clone(),
+            url: redis.shown_url(),
         })
     }
 

@@ -28,7 +28,7 @@ const LAST_WORK: Duration = Duration::from_secs(1);
 /// Serves until a stop signal.
 pub(crate) async fn run(mut config: ServeConfig) -> anyhow::Result<()> {
     config.log.start().map_err(anyhow::Error::msg)?;
-    for warning in config.warnings() {
+    for warning in &config.warnings {
         tracing::warn!("{warning}");
     }
     config.http.max_connections = open_files::connections_of(config.http.max_connections);

@@ -68,7 +68,9 @@ impl Replica {
 
     async fn begin(mut command: Command, redis_url: &str, more: &[&str]) -> Self {
         command
-            .args(["serve", "--listen", "127.0.0.1:0", "--redis-url", redis_url])
+            .args(["serve", "--listen", "127.0.0.1:0"])
+            // It may have a password, which no flag gives.
+            .env("TASKFERRY_REDIS_URL", redis_url)
             .args(patient(more));
         let mut process = Process::start("taskferry serve", command);
         // In either format of the log.

@@ -51,6 +51,7 @@ mod redis_away;
 mod replicas;
 mod resume;
 mod rust_sdk;
+mod secrets;
 mod settings;
 mod sharing;
 mod stopping;

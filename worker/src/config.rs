@@ -71,6 +71,8 @@ pub(crate) struct WorkerConfig {
     pub(crate) max_result: usize,
     pub(crate) log: LogSettings,
     pub(crate) redis: RedisSettings,
+    /// What is amiss with the settings, though they can be used.
+    pub(crate) warnings: Vec<String>,
 }
 
 impl WorkerConfig {
@@ -82,7 +84,7 @@ impl WorkerConfig {
     ) -> Result<Self, Problems> {
         let mut settings = collect(flags, file);
         let all = &mut settings;
-        let config = Self {
+        let mut config = Self {
             manifest: all.take_optional("manifest", |text| Ok(PathBuf::from(text))),
             slots: all.take_optional("slots", |text| {
                 let number = text.parse().map_err(|_not_a_number| slots_rule())?;
@@ -99,11 +101,12 @@ impl WorkerConfig {
             }),
             log: take_log_else(all, needs.log),
             redis: take_redis(all),
+            warnings: Vec::new(),
         };
         if needs.manifest && config.manifest.is_none() {
             settings.refuse("manifest: is required: it names the tools".to_owned());
         }
-        settings.finish()?;
+        config.warnings = settings.finish()?;
         Ok(config)
     }
 }

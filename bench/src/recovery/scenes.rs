@@ -132,7 +132,7 @@ fn settled(lease: Duration) -> Duration {
 
 fn worker(settings: &RedisSettings, lease: Duration) -> anyhow::Result<Child> {
     let mut command = Command::new(child::own()?);
-    command.args(["holder", "--redis-url", &settings.url]);
+    command.args(["holder", "--redis-url", &settings.shown_url()]);
     command.args(["--prefix", &settings.prefix]);
     command.args(["--lease-ms", &lease.as_millis().to_string()]);
     Child::start("a worker", command)

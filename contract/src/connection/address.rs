@@ -8,9 +8,7 @@ use std::time::Duration;
 
 use futures_util::future::join_all;
 use redis::io::tcp::{TcpSettings, socket2::TcpKeepalive};
-use redis::{
-    AsyncConnectionConfig, Client, ConnectionAddr, ConnectionInfo, IntoConnectionInfo, RedisError,
-};
+use redis::{AsyncConnectionConfig, ConnectionAddr, ConnectionInfo, IntoConnectionInfo as _};
 
 use super::{CONNECT, handshake, no_answer, unused};
 
@@ -24,9 +22,11 @@ const DESCRIBES: Duration = Duration::from_secs(1);
 const SENTINEL_PORT: u16 = 26_379;
 /// The scheme of an address that names sentinels.
 const SENTINEL_SCHEME: &str = "redis+sentinel://";
+/// The same, if they and the primary speak TLS.
+const SENTINEL_TLS_SCHEME: &str = "rediss+sentinel://";
 
 /// What an address looks like.
-const RULE: &str = "must look like redis://[user:password@]host:port/db, unix:///path, or redis+sentinel://[user:password@]host:port,host:port/primary/db";
+const RULE: &str = "must look like redis://[user:password@]host:port/db, unix:///path, or redis+sentinel://[user:password@]host:port,host:port/primary/db; with TLS, rediss:// or rediss+sentinel://";
 
 /// How the primary is found.
 #[derive(Clone)]
@@ -61,20 +61,41 @@ impl Address {
     /// What it should look like, or which part of it would not be used: no part is ignored in silence.
     pub(crate) fn parse(text: &str) -> Result<Self, String> {
         unused::refuse(text)?;
-        let read = match text.strip_prefix(SENTINEL_SCHEME) {
-            Some(rest) => Self::parse_sentinels(rest),
-            None => Self::parse_fixed(text),
+        let read = if let Some(rest) = text.strip_prefix(SENTINEL_SCHEME) {
+            Self::parse_sentinels(rest, "redis")
+        } else if let Some(rest) = text.strip_prefix(SENTINEL_TLS_SCHEME) {
+            Self::parse_sentinels(rest, "rediss")
+        } else {
+            Self::parse_fixed(text)
         };
         read.ok_or_else(|| RULE.to_owned())
     }
 
-    fn parse_fixed(text: &str) -> Option<Self> {
-        redis::parse_redis_url(text)?;
-        Some(Self::Fixed(used(text)?))
+    /// How the primary is used, wherever it is.
+    pub(super) fn used(&self) -> &ConnectionInfo {
+        let (Self::Fixed(info) | Self::Sentinels { used: info, .. }) = self;
+        info
     }
 
-    /// `[user:password@]host:port,host:port/primary[/db]`
-    fn parse_sentinels(text: &str) -> Option<Self> {
+    /// Whether a password stands in it.
+    pub(super) fn has_password(&self) -> bool {
+        let password = self.used().redis_settings().password();
+        password.is_some_and(|password| !password.is_empty())
+    }
+
+    /// Whether Redis, and the sentinels, are spoken to with TLS.
+    pub(super) fn uses_tls(&self) -> bool {
+        matches!(self.used().addr(), ConnectionAddr::TcpTls { .. })
+    }
+
+    fn parse_fixed(text: &str) -> Option<Self> {
+        redis::parse_redis_url(text)?;
+        let info = text.into_connection_info().ok()?;
+        Some(Self::Fixed(info.set_tcp_settings(tcp())))
+    }
+
+    /// `[user:password@]host:port,host:port/primary[/db]`, where each is reached by `scheme`.
+    fn parse_sentinels(text: &str, scheme: &str) -> Option<Self> {
         let (credentials, rest) = match text.rsplit_once('@') {
             Some((credentials, rest)) => (format!("{credentials}@"), rest),
             None => (String::new(), text),
@@ -85,14 +106,14 @@ impl Address {
         if primary.is_empty() || parts.next().is_some() {
             return None;
         }
-        let used = format!("redis://{credentials}primary/{db}");
+        let used = format!("{scheme}://{credentials}primary/{db}");
         let sentinel = |host: &str| {
             let port = host.rsplit_once(':').map_or("", |(_, port)| port);
             let has_port = !port.is_empty() && port.bytes().all(|b| b.is_ascii_digit());
             let url = if has_port {
-                format!("redis://{host}/0")
+                format!("{scheme}://{host}/0")
             } else {
-                format!("redis://{host}:{SENTINEL_PORT}/0")
+                format!("{scheme}://{host}:{SENTINEL_PORT}/0")
             };
             let info = url.into_connection_info().ok()?;
             Some(info.set_tcp_settings(tcp()))
@@ -100,7 +121,7 @@ impl Address {
         Some(Self::Sentinels {
             sentinels: hosts.split(',').map(sentinel).collect::<Option<_>>()?,
             primary: primary.to_owned(),
-            used: self::used(&used)?,
+            used: used.into_connection_info().ok()?.set_tcp_settings(tcp()),
         })
     }
 
@@ -125,8 +146,8 @@ impl Address {
         let mut places: Vec<((String, u16), usize)> = votes.into_iter().collect();
         places.sort_by_key(|(_, votes)| std::cmp::Reverse(*votes));
         // A sentinel that was cut off names the primary of before: what most of them say is tried first.
-        for ((host, port), _) in places {
-            let info = used.clone().set_addr(ConnectionAddr::Tcp(host, port));
+        for (place, _) in places {
+            let info = at(used, place);
             match describe(&info).await {
                 Ok(server) if server.is_primary => return Ok(info),
                 Ok(_replica) => faults.push(format!("{} is a replica", info.addr())),
@@ -142,44 +163,43 @@ impl Address {
     }
 }
 
-/// How a server is used. A user that is named without a password has an empty one, which fits users without any: else
-/// the name would not be sent.
-fn used(url: &str) -> Option<ConnectionInfo> {
-    let info = url.into_connection_info().ok()?.set_tcp_settings(tcp());
-    let settings = info.redis_settings();
-    if settings.username().is_some() && settings.password().is_none() {
-        let settings = settings.clone().set_password("");
-        return Some(info.set_redis_settings(settings));
-    }
-    Some(info)
+/// A server at another place, which is used in the same way.
+fn at(used: &ConnectionInfo, (host, port): (String, u16)) -> ConnectionInfo {
+    let place = match used.addr() {
+        // Its certificate must be for what the sentinels call it.
+        ConnectionAddr::TcpTls { tls_params, .. } => ConnectionAddr::TcpTls {
+            host,
+            port,
+            insecure: false,
+            tls_params: tls_params.clone(),
+        },
+        _ => ConnectionAddr::Tcp(host, port),
+    };
+    used.clone().set_addr(place)
 }
 
 /// Where one sentinel says that the primary is.
 async fn ask(sentinel: &ConnectionInfo, primary: &str) -> Result<(String, u16), String> {
     let fault = |text: String| format!("sentinel {}: {text}", sentinel.addr());
     let answer = async {
-        let mut connection = connect(sentinel).await?;
+        let mut connection = handshake::connect_to_sentinel(sentinel, &patience()).await?;
         let mut command = redis::cmd("SENTINEL");
         command.arg("GET-MASTER-ADDR-BY-NAME").arg(primary);
-        command
-            .query_async::<Option<(String, u16)>>(&mut connection)
-            .await
+        let place = command.query_async::<Option<(String, u16)>>(&mut connection);
+        place.await.map_err(Error::redis("SENTINEL"))
     };
     match tokio::time::timeout(SENTINELS_ANSWER, answer).await {
         Ok(Ok(Some(place))) => Ok(place),
         Ok(Ok(None)) => Err(fault("it does not know that name".to_owned())),
-        Ok(Err(error)) => Err(fault(error.to_string())),
+        Ok(Err(error)) => Err(fault(error.cause())),
         Err(_elapsed) => Err(fault(format!("no answer within {SENTINELS_ANSWER:?}"))),
     }
 }
 
 /// Asks a server over a connection of its own what it is.
 pub(super) async fn describe(info: &ConnectionInfo) -> Result<Described, Error> {
-    let config = AsyncConnectionConfig::new()
-        .set_connection_timeout(Some(CONNECT))
-        .set_response_timeout(Some(CONNECT));
     let reply = async {
-        let mut connection = handshake::connect(info, &config).await?;
+        let mut connection = handshake::connect(info, &patience()).await?;
         let text = info_command().query_async::<String>(&mut connection).await;
         text.map_err(Error::redis("INFO"))
     };
@@ -206,13 +226,10 @@ impl Described {
     }
 }
 
-async fn connect(info: &ConnectionInfo) -> Result<redis::aio::MultiplexedConnection, RedisError> {
-    let config = AsyncConnectionConfig::new()
+fn patience() -> AsyncConnectionConfig {
+    AsyncConnectionConfig::new()
         .set_connection_timeout(Some(CONNECT))
-        .set_response_timeout(Some(CONNECT));
-    Client::open(info.clone())?
-        .get_multiplexed_async_connection_with_config(&config)
-        .await
+        .set_response_timeout(Some(CONNECT))
 }
 
 fn tcp() -> TcpSettings {
@@ -257,6 +274,33 @@ mod tests {
     }
 
     #[test]
+    fn a_primary_that_sentinels_name_is_spoken_to_as_they_are() {
+        for (text, tls) in [
+            ("redis+sentinel://a:1/main", false),
+            ("rediss+sentinel://a:1/main", true),
+        ] {
+            let Ok(Address::Sentinels {
+                sentinels, used, ..
+            }) = Address::parse(text)
+            else {
+                panic!("{text} is an address");
+            };
+            let found = at(&used, ("10.0.0.7".to_owned(), 7));
+            assert_eq!(found.addr().to_string(), "10.0.0.7:7");
+            for info in [&found, &sentinels[0]] {
+                let speaks = matches!(
+                    info.addr(),
+                    ConnectionAddr::TcpTls {
+                        insecure: false,
+                        ..
+                    }
+                );
+                assert_eq!(speaks, tls, "{text}");
+            }
+        }
+    }
+
+    #[test]
     fn what_is_no_address_is_refused() {
         for text in [
             "http://localhost",
@@ -274,6 +318,8 @@ mod tests {
             "redis://a:1/2",
             "unix:///run/redis.sock",
             "redis+sentinel://a/main",
+            "rediss://a:1/2",
+            "rediss+sentinel://a/main",
         ] {
             assert!(Address::parse(text).is_ok(), "{text}");
         }
@@ -290,8 +336,9 @@ mod tests {
             ),
             ("redis+unix:///s?pass=a@b", 0, None, Some("a@b")),
             ("redis://me:p%3F%23%40@a:1/2", 2, Some("me"), Some("p?#@")),
-            ("redis://me@a:1", 0, Some("me"), Some("")),
-            ("unix:///s?user=me", 0, Some("me"), Some("")),
+            ("redis://me@a:1", 0, Some("me"), None),
+            ("unix:///s?user=me", 0, Some("me"), None),
+            ("rediss://me:p@a:1/2", 2, Some("me"), Some("p")),
             ("redis://:secret@a:1/?", 0, None, Some("secret")),
             ("redis://a:1/4", 4, None, None),
         ] {
@@ -324,8 +371,7 @@ mod tests {
             ("unix://me:secret@/run/redis.sock", "unix:///path"),
             ("unix://run/redis.sock", "unix:///path"),
             ("valkey+unix:///s?timeout=secret", "?timeout="),
-            ("rediss://a:1/0", "TLS"),
-            ("valkeys://a:1/0", "TLS"),
+            ("rediss://a:1/0#insecure", "#"),
         ] {
             let Err(refused) = Address::parse(text) else {
                 panic!("{text} is taken");

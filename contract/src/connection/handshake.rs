@@ -3,10 +3,11 @@
 
 use std::io;
 
+use futures_util::FutureExt as _;
 use redis::aio::MultiplexedConnection;
 use redis::{
-    AsyncConnectionConfig, Client, Cmd, ConnectionInfo, ErrorKind, RedisConnectionInfo, RedisError,
-    Value,
+    AsyncConnectionConfig, Client, Cmd, ConnectionAddr, ConnectionInfo, ErrorKind,
+    RedisConnectionInfo, RedisError, Value,
 };
 
 use super::CONNECT;
@@ -21,19 +22,44 @@ pub(super) async fn connect(
     info: &ConnectionInfo,
     config: &AsyncConnectionConfig,
 ) -> Result<MultiplexedConnection, Error> {
+    let mut steps = steps(info.redis_settings());
+    steps.push((ECHO, echo()));
+    connect_by(info, config, steps).await
+}
+
+/// As [`connect`], to a sentinel, which has no databases and knows no ECHO.
+///
+/// # Errors
+///
+/// As [`connect`].
+pub(super) async fn connect_to_sentinel(
+    info: &ConnectionInfo,
+    config: &AsyncConnectionConfig,
+) -> Result<MultiplexedConnection, Error> {
+    connect_by(info, config, steps(info.redis_settings())).await
+}
+
+async fn connect_by(
+    info: &ConnectionInfo,
+    config: &AsyncConnectionConfig,
+    steps: Vec<(&'static str, Cmd)>,
+) -> Result<MultiplexedConnection, Error> {
     let settings = info.redis_settings();
     let plain = RedisConnectionInfo::default().set_protocol(settings.protocol());
     let plain = info
         .clone()
         .set_redis_settings(plain.set_skip_set_lib_name());
+    // Its type is deep, and would be part of that of every call: handlers of workers would not compile.
     let opened = async {
         Client::open(plain)?
             .get_multiplexed_async_connection_with_config(config)
             .await
-    };
+    }
+    .boxed();
     let opened = soon(opened).await;
-    let mut connection = opened.map_err(|source| unreachable(info, source))?;
-    for (step, command) in steps(settings) {
+    let mut connection = opened.map_err(|source| unreachable(info, silent(info, source)))?;
+    let mut is_first = true;
+    for (step, command) in steps {
         match soon(command.query_async::<Value>(&mut connection)).await {
             Ok(_accepted) => {}
             // The right to ECHO is not needed; only that the server speaks with this user.
@@ -46,10 +72,34 @@ pub(super) async fn connect(
                     source,
                 });
             }
+            Err(source) if is_first => return Err(unreachable(info, hung_up(info, source))),
             Err(source) => return Err(unreachable(info, source)),
         }
+        is_first = false;
     }
     Ok(connection)
+}
+
+/// What a server that ended the connection at the first command may be, if it is not one that fails just now.
+fn hung_up(info: &ConnectionInfo, source: RedisError) -> RedisError {
+    let is_plain = matches!(info.addr(), ConnectionAddr::Tcp(..));
+    if !is_plain || source.kind() != ErrorKind::Io || source.is_timeout() {
+        return source;
+    }
+    let text = "the server hung up at the first command, as a port with TLS does (for TLS, redis_url begins with rediss)";
+    io::Error::new(io::ErrorKind::ConnectionReset, text).into()
+}
+
+/// A server without TLS takes the beginning of a handshake for the beginning of a command, and waits for its end.
+fn silent(info: &ConnectionInfo, source: RedisError) -> RedisError {
+    let is_tls = matches!(info.addr(), ConnectionAddr::TcpTls { .. });
+    if !is_tls || !source.is_timeout() {
+        return source;
+    }
+    let text = format!(
+        "no TLS handshake within {CONNECT:?}, as with a port without TLS (for that, redis_url begins with redis)"
+    );
+    io::Error::new(io::ErrorKind::TimedOut, text).into()
 }
 
 /// The error for a connection that could not be opened, with the server's address.
@@ -90,7 +140,6 @@ fn steps(settings: &RedisConnectionInfo) -> Vec<(&'static str, Cmd)> {
         select.arg(settings.db());
         steps.push(("SELECT", select));
     }
-    steps.push((ECHO, echo()));
     steps
 }
 

@@ -2,6 +2,7 @@
 //! replies, and for waiting on Redis replicas. All lead to the server that is the primary now. When an error or a check says that the primary may
 //! have moved, all connections are given up together, and the process looks for the primary again.
 
+mod access;
 mod address;
 mod crypto;
 mod exclusive;
@@ -11,6 +12,7 @@ mod large;
 mod misplaced;
 mod one_hash_slot;
 mod primary;
+mod settings;
 mod sizes;
 mod unused;
 
@@ -20,18 +22,19 @@ use std::time::{Duration, Instant};
 
 use arc_swap::ArcSwapOption;
 use redis::aio::PubSub;
-use redis::{Cmd, FromRedisValue, Pipeline, RedisError, Value};
+use redis::{Cmd, ConnectionInfo, FromRedisValue, Pipeline, RedisError, Value};
+use secrecy::ExposeSecret as _;
 
+pub use access::{Access, Login, Password, TlsFiles};
 use address::Address;
 pub use crypto::crypto_provider;
 pub use exclusive::BlockingConnection;
 pub(crate) use info::Info;
 use primary::Primary;
+pub use settings::RedisSettings;
 
 use crate::error::{Error, has_code};
-use crate::keys::DEFAULT_PREFIX;
 use crate::model::overview::Misplaced;
-use crate::model::shard::Shards;
 use crate::script::TransitionCall;
 
 /// How often to check that the address still leads to the server in use.
@@ -43,50 +46,9 @@ const FAILURE_SHARED_FOR: Duration = Duration::from_millis(250);
 /// Exclusive connections beyond one blocking reader per shard.
 const SPARE_EXCLUSIVE: usize = 64;
 
-/// Where Redis is and how it is used.
-#[derive(Debug, Clone)]
-pub struct RedisSettings {
-    /// `redis://[user:password@]host:port/db`, `unix:///path`, or
-    /// `redis+sentinel://[user:password@]host:port,host:port/primary/db`. [`Store::new`] refuses anything else.
-    ///
-    /// [`Store::new`]: crate::Store::new
-    pub url: String,
-    /// Where the URL was set: a flag, a variable or a file. Shown in errors when Redis cannot be reached or refuses. Empty
-    /// if unknown.
-    pub url_from: String,
-    /// What every key begins with, letters, digits, `_` and `-`; the same for every process. Default: `tf`.
-    pub prefix: String,
-    /// How many shards the keys are spread over; the same for every process. Default: 1.
-    pub shards: Shards,
-    /// How long a command may take before it counts as failed, and its connection as broken. Default: 3 s.
-    pub response_timeout: Duration,
-}
-
-impl RedisSettings {
-    /// The defaults for everything but the address.
-    #[must_use]
-    pub fn new(url: &str) -> Self {
-        Self {
-            url: url.to_owned(),
-            url_from: String::new(),
-            prefix: DEFAULT_PREFIX.to_owned(),
-            shards: Shards::default(),
-            response_timeout: Duration::from_secs(3),
-        }
-    }
-
-    /// Checks a text that shall become [`url`](Self::url).
-    ///
-    /// # Errors
-    ///
-    /// What it must be.
-    pub fn check_url(text: &str) -> Result<(), String> {
-        Address::parse(text).map(|_address| ())
-    }
-}
-
 struct Inner {
     address: Address,
+    access: Access,
     url_from: String,
     response_timeout: Duration,
     exclusive: usize,
@@ -114,12 +76,15 @@ impl Connections {
     ///
     /// # Errors
     ///
-    /// If the address cannot be read.
+    /// If the address cannot be read, or does not go with what lets this process in.
     pub fn new(settings: &RedisSettings) -> Result<Self, Error> {
-        let address = Address::parse(&settings.url)
+        let address = Address::parse(settings.url.expose_secret())
             .map_err(|rule| Error::Unsuitable(format!("its address {rule}")))?;
+        let access = settings.access.clone();
+        access.suits(&address).map_err(Error::Unsuitable)?;
         Ok(Self(Arc::new(Inner {
             address,
+            access,
             url_from: settings.url_from.clone(),
             response_timeout: settings.response_timeout,
             exclusive: usize::from(settings.shards.count()) + SPARE_EXCLUSIVE,
@@ -242,7 +207,7 @@ impl Connections {
             .query_async::<String>(&mut primary.shared.clone())
             .await;
         let in_use = address::Described::read(&primary.note_outcome("INFO", in_use)?);
-        let found = self.0.address.find().await?;
+        let found = self.find().await?;
         let at_address = Box::pin(address::describe(&found)).await?;
         if at_address.is_primary && at_address.run_id != in_use.run_id {
             let (from, to) = (primary.address(), found.addr().to_string());
@@ -284,15 +249,16 @@ impl Connections {
     }
 
     /// Whether a process that starts should wait for Redis after this error, rather than end. The error is transient, or
-    /// this process was connected before, so its credentials were good.
+    /// this process was connected before, so its credentials and certificates were good.
     #[must_use]
     pub fn should_wait(&self, error: &Error) -> bool {
         let was_connected = self.0.connected_once.load(Ordering::Relaxed);
-        error.is_transient() || (was_connected && matches!(error, Error::Refused { .. }))
+        let is_ours = matches!(error, Error::Refused { .. } | Error::Unreachable { .. });
+        error.is_transient() || (was_connected && is_ours)
     }
 
     async fn open(&self) -> Result<Arc<Primary>, Error> {
-        let info = self.0.address.find().await?;
+        let info = self.find().await?;
         let opened = Primary::open(info, self.0.response_timeout, self.0.exclusive).await;
         opened.map_err(|mut error| {
             if let Error::Refused { url_from, .. } | Error::Unreachable { url_from, .. } =
@@ -302,6 +268,14 @@ impl Connections {
             }
             error
         })
+    }
+
+    /// Where the primary is now, with what lets this process in there as its files have it now.
+    async fn find(&self) -> Result<ConnectionInfo, Error> {
+        let address = self.0.access.apply(&self.0.address);
+        let during = "finding the primary";
+        let address = address.map_err(|reason| Error::Connection { during, reason })?;
+        address.find().await
     }
 
     fn recent_failure(&self) -> Option<Error> {

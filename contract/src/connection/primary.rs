@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures_util::FutureExt as _;
 use redis::aio::MultiplexedConnection;
 use redis::{AsyncConnectionConfig, Client, ConnectionInfo, ErrorKind, RedisError};
 use tokio::sync::Semaphore;
@@ -128,8 +129,8 @@ impl Primary {
         during: &'static str,
     ) -> Result<deadpool_redis::Connection, Error> {
         use deadpool_redis::{PoolError, TimeoutType};
-        // Large, since it may open a connection; every call that must be replicated would have to carry it.
-        let taken = Box::pin(self.exclusive.get());
+        // Large and deep, since it may open a connection; every call that must be replicated would have to carry it.
+        let taken = self.exclusive.get().boxed();
         taken.await.map_err(|source| {
             let is_ours = match &source {
                 PoolError::Timeout(of) => matches!(of, TimeoutType::Wait),
@@ -151,7 +152,7 @@ impl Primary {
 
     /// A connection of its own for messages.
     pub(super) async fn listen(&self) -> Result<redis::aio::PubSub, Error> {
-        let opened = self.client.get_async_pubsub().await;
+        let opened = self.client.get_async_pubsub().boxed().await;
         opened.map_err(|source| self.refused(source))
     }
 

@@ -15,12 +15,6 @@ pub(super) fn refuse(text: &str) -> Result<(), String> {
     let Some((scheme, rest)) = text.split_once("://") else {
         return Ok(());
     };
-    if ["rediss", "valkeys"].contains(&scheme) {
-        return Err(
-            "asks for TLS, which is not built in: use redis:// through a tunnel or in a private network"
-                .to_owned(),
-        );
-    }
     let is_socket = scheme.ends_with("unix");
     if let Some((_, behind)) = rest.split_once('#') {
         return Err(of_a_sign('#', "%23", is_socket, behind));

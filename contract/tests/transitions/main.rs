@@ -49,4 +49,5 @@ mod rings;
 mod sessions;
 mod slots;
 mod submits;
+mod tls;
 mod versions;

@@ -5,10 +5,11 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 mod fault;
 mod names;
+mod readable;
 mod redis;
 mod sources;
 mod units;
@@ -16,10 +17,10 @@ mod values;
 
 pub use fault::toml_fault;
 pub use names::{Binary, names_of};
-pub use redis::{REDIS_SETTINGS, take_redis};
+pub use redis::{REDIS_SETTINGS, names_a_redis, take_redis};
 pub use sources::{FILE_VARIABLE, Sources};
 pub use units::{bytes, duration, format_duration, format_size};
-pub use values::{truth, within};
+pub use values::{file_name, truth, within};
 
 /// What the environment variables of Taskferry begin with.
 pub const ENV_PREFIX: &str = "TASKFERRY_";
@@ -43,10 +44,16 @@ impl Setting {
         flag_of(self.name)
     }
 
+    /// Whether its value is secret: then its flag is there only to be refused with words.
+    #[must_use]
+    pub fn is_secret(&self) -> bool {
+        names::is_secret(self.name)
+    }
+
     /// The environment variable.
     #[must_use]
     pub fn variable(&self) -> String {
-        format!("{ENV_PREFIX}{}", self.name.to_uppercase())
+        variable_of(self.name)
     }
 }
 
@@ -79,6 +86,7 @@ pub struct Settings {
     known: Vec<Setting>,
     given: BTreeMap<String, (String, Origin)>,
     problems: Vec<String>,
+    warnings: Vec<String>,
 }
 
 impl Settings {
@@ -89,6 +97,7 @@ impl Settings {
             known,
             given: BTreeMap::new(),
             problems: Vec::new(),
+            warnings: Vec::new(),
         }
     }
 
@@ -142,8 +151,11 @@ impl Settings {
         }
     }
 
-    /// Adds a flag's value. The command-line parser has refused unknown ones.
+    /// Adds a flag's value. The command-line parser has refused unknown ones. A secret is refused.
     pub fn add_flag(&mut self, name: &str, value: String) {
+        if names::is_secret(name) {
+            return self.refuse_as_flag(name, &format!("{name}_file"));
+        }
         self.given.insert(name.to_owned(), (value, Origin::Flag));
     }
 
@@ -153,6 +165,14 @@ impl Settings {
         self.given.get(name).map(|(value, _)| value.as_str())
     }
 
+    /// Refuses a secret that a flag gives; `better` is the setting that may be one.
+    fn refuse_as_flag(&mut self, name: &str, better: &str) {
+        let (flag, variable) = (flag_of(name), variable_of(name));
+        self.refuse(format!(
+            "--{flag}: whoever lists the processes of this machine reads a password there; name a file in {better}, or set {variable} or the settings file"
+        ));
+    }
+
     /// Where a setting comes from: a flag, a variable or a file, by its name.
     fn came_from(&self, name: &str) -> String {
         match self.given.get(name) {
@@ -160,6 +180,11 @@ impl Settings {
             Some((_, Origin::File(path))) => path.clone(),
             Some((_, origin)) => place(name, origin),
         }
+    }
+
+    /// Whether a flag gives a setting.
+    fn is_flag(&self, name: &str) -> bool {
+        matches!(self.given.get(name), Some((_, Origin::Flag)))
     }
 
     /// The name of a setting as it was given, for messages about what it says: `--listen`, `TASKFERRY_LISTEN`, or a file and
@@ -191,11 +216,8 @@ impl Settings {
         match parse(&value) {
             Ok(value) => Some(value),
             Err(rule) => {
-                let shown = if name.contains("url") {
-                    "***"
-                } else {
-                    value.as_str()
-                };
+                let hides = name.contains("url") || names::is_secret(name);
+                let shown = if hides { "***" } else { value.as_str() };
                 self.problems
                     .push(format!("{}: {shown:?} {rule}", place(name, &origin)));
                 None
@@ -203,19 +225,43 @@ impl Settings {
         }
     }
 
+    /// Takes a setting that names a file with a secret in it, and warns if everybody may read it.
+    pub fn take_secret_file(&mut self, name: &str) -> Option<PathBuf> {
+        let path = self.take_optional(name, file_name)?;
+        if readable::by_everybody(&path) {
+            self.warn_of_readers(&format!("{name}: {}", path.display()));
+        }
+        Some(path)
+    }
+
+    /// Warns if a setting stands in a file that everybody may read.
+    fn warn_if_readable(&mut self, name: &str) {
+        if let Some((_, Origin::File(path))) = self.given.get(name)
+            && readable::by_everybody(Path::new(path))
+        {
+            self.warn_of_readers(&format!("{path}: {name}"));
+        }
+    }
+
+    fn warn_of_readers(&mut self, place: &str) {
+        self.warnings.push(format!(
+            "{place} is secret, and every user of this machine may read the file: chmod o-r"
+        ));
+    }
+
     /// Notes a problem between settings.
     pub fn refuse(&mut self, problem: String) {
         self.problems.push(problem);
     }
 
-    /// Ends the reading.
+    /// Ends the reading, with what whoever reads the log should know of the settings.
     ///
     /// # Errors
     ///
     /// Everything that was wrong.
-    pub fn finish(self) -> Result<(), Problems> {
+    pub fn finish(self) -> Result<Vec<String>, Problems> {
         if self.problems.is_empty() {
-            Ok(())
+            Ok(self.warnings)
         } else {
             Err(Problems(self.problems))
         }
@@ -243,9 +289,13 @@ impl Settings {
 fn place(name: &str, origin: &Origin) -> String {
     match origin {
         Origin::Flag => format!("--{}", flag_of(name)),
-        Origin::Environment => format!("{ENV_PREFIX}{}", name.to_uppercase()),
+        Origin::Environment => variable_of(name),
         Origin::File(path) => format!("{path}: {name}"),
     }
+}
+
+fn variable_of(name: &str) -> String {
+    format!("{ENV_PREFIX}{}", name.to_uppercase())
 }
 
 fn flag_of(name: &str) -> String {
@@ -333,6 +383,7 @@ mod tests {
             ("TASKFERRY_CONFIG", "z"),
         ]));
         all.add_flag("redis_url", "http://secret@x".to_owned());
+        all.add_flag("redis_password", "secret".to_owned());
         take_redis(&mut all);
         let problems = all.finish().unwrap_err().to_string();
         for expected in [
@@ -341,6 +392,7 @@ mod tests {
             "TASKFERRY_LISTEM",
             "TASKFERRY_REDIS_TIMEOUT",
             "--redis-url",
+            "--redis-password: whoever lists the processes",
         ] {
             assert!(
                 problems.contains(expected),

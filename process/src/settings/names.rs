@@ -16,7 +16,7 @@ const BOTH: &[Binary] = &[Binary::FrontEnd, Binary::Worker];
 /// What no binary takes as a setting: the variable of the settings file, and what only tests read.
 const NEITHER: &[Binary] = &[];
 
-const NAMES: [(&str, &[Binary]); 34] = [
+const NAMES: [(&str, &[Binary]); 43] = [
     ("listen", FRONT_END),
     ("allow_unauthenticated", FRONT_END),
     ("access_file", FRONT_END),
@@ -46,12 +46,24 @@ const NAMES: [(&str, &[Binary]); 34] = [
     ("log", BOTH),
     ("log_format", BOTH),
     ("redis_url", BOTH),
+    ("redis_username", BOTH),
+    ("redis_password", BOTH),
+    ("redis_password_file", BOTH),
+    ("redis_sentinel_username", BOTH),
+    ("redis_sentinel_password", BOTH),
+    ("redis_sentinel_password_file", BOTH),
+    ("redis_ca_file", BOTH),
+    ("redis_cert_file", BOTH),
+    ("redis_key_file", BOTH),
     ("redis_prefix", BOTH),
     ("redis_shards", BOTH),
     ("redis_timeout", BOTH),
     ("config", NEITHER),
     ("test_redis", NEITHER),
 ];
+
+/// Settings whose values are secret: no message repeats one, and no flag gives one, since whoever lists processes reads those.
+const SECRETS: [&str; 2] = ["redis_password", "redis_sentinel_password"];
 
 /// The names of a binary's settings.
 pub fn names_of(binary: Binary) -> impl Iterator<Item = &'static str> {
@@ -64,4 +76,9 @@ pub fn names_of(binary: Binary) -> impl Iterator<Item = &'static str> {
 /// Whether an environment that several programs share may hold this name.
 pub(super) fn may_be_shared(name: &str) -> bool {
     NAMES.iter().any(|(known, _)| *known == name)
+}
+
+/// Whether the value of a setting is secret.
+pub(super) fn is_secret(name: &str) -> bool {
+    SECRETS.contains(&name)
 }

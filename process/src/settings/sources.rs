@@ -83,7 +83,7 @@ mod tests {
             };
             let mut all = Settings::collect(REDIS_SETTINGS.to_vec(), sources);
             let redis = take_redis(&mut all);
-            all.finish().map(|()| redis.prefix)
+            all.finish().map(|_warnings| redis.prefix)
         };
         assert_eq!(read(None).unwrap(), "named");
         assert_eq!(read(Some(given)).unwrap(), "given");

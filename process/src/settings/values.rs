@@ -1,6 +1,7 @@
 //! What values look like: each reader says what it wants.
 
 use std::fmt;
+use std::path::PathBuf;
 
 /// Reads `true` or `false`.
 ///
@@ -10,6 +11,18 @@ use std::fmt;
 pub fn truth(text: &str) -> Result<bool, String> {
     text.parse()
         .map_err(|_neither| "must be true or false".to_owned())
+}
+
+/// Reads the name of a file.
+///
+/// # Errors
+///
+/// If it is empty.
+pub fn file_name(text: &str) -> Result<PathBuf, String> {
+    if text.is_empty() {
+        return Err("must be the name of a file".to_owned());
+    }
+    Ok(PathBuf::from(text))
 }
 
 /// Gives a reader's value on if it is from `low` to `high`, both included; else says so, as in `must be from 1s to 600s`.

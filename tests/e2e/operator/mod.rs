@@ -38,7 +38,8 @@ impl Told {
 /// Runs `taskferry` with these words, and waits for its end.
 async fn taskferry(redis_url: &str, words: &[&str]) -> Told {
     let mut command = command("taskferry");
-    command.args(words).args(["--redis-url", redis_url]);
+    // It may have a password, which no flag gives.
+    command.args(words).env("TASKFERRY_REDIS_URL", redis_url);
     let run = tokio::task::spawn_blocking(move || command.output().unwrap());
     let Output {
         status,

@@ -38,7 +38,8 @@ fn worker(url: &str) -> (Process, tempfile::TempDir) {
     std::fs::write(&manifest, tool).unwrap();
     let mut command = command("taskferry-worker");
     command
-        .args(["--redis-url", url, "--manifest"])
+        .env("TASKFERRY_REDIS_URL", url)
+        .arg("--manifest")
         .arg(&manifest);
     (Process::start("taskferry-worker", command), folder)
 }
@@ -47,7 +48,8 @@ fn worker(url: &str) -> (Process, tempfile::TempDir) {
 async fn every_program_names_the_address_at_which_nobody_answers() {
     let address = format!("127.0.0.1:{}", free_port());
     let url = format!("redis://app:secret@{address}/0");
-    let named = format!("no connection to Redis at {address} (redis_url is from --redis-url): ");
+    let named =
+        format!("no connection to Redis at {address} (redis_url is from TASKFERRY_REDIS_URL): ");
     for words in [
         &["status"][..],
         &["doctor"],
@@ -63,7 +65,8 @@ async fn every_program_names_the_address_at_which_nobody_answers() {
     // These two wait for it.
     let (worker, _folder) = worker(&url);
     let mut command = command("taskferry");
-    command.args(["serve", "--listen", "127.0.0.1:0", "--redis-url", &url]);
+    command.args(["serve", "--listen", "127.0.0.1:0"]);
+    command.env("TASKFERRY_REDIS_URL", &url);
     let front_end = Process::start("taskferry serve", command);
     for process in [&worker, &front_end] {
         eventually(SOON, "the log names the address", async || {
@@ -77,7 +80,7 @@ async fn every_program_names_the_address_at_which_nobody_answers() {
 fn assert_told_once(told: &str) {
     for part in [
         "WRONGPASS",
-        "redis_url is from --redis-url",
+        "redis_url is from TASKFERRY_REDIS_URL",
         "right user and password",
     ] {
         assert_eq!(told.matches(part).count(), 1, "{part}: {told}");

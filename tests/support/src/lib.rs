@@ -6,6 +6,7 @@
 )]
 
 mod at_end;
+mod certificates;
 mod config;
 mod connect;
 mod eventually;
@@ -16,6 +17,7 @@ mod proxy;
 mod sentinel;
 mod server;
 
+pub use certificates::{Authority, Certificate};
 pub use eventually::{eventually, eventually_some, let_begin, promptly, stays};
 pub use ports::free_port;
 pub use process::{Process, command, group_lives, kill_stray};

@@ -39,7 +39,8 @@ pub(super) fn run(
     let tools = prepared.manifest.as_ref();
     let tools = tools.map_or(&[][..], |manifest| &manifest.tools);
     let faults = faults(tools, &prepared.inherited);
-    let mut warnings = prepared.builder.warnings();
+    let mut warnings = prepared.config.warnings.clone();
+    warnings.extend(prepared.builder.warnings());
     warnings.extend(tools.iter().flat_map(|tool| {
         let warnings = about(tool, &prepared.inherited);
         let named = move |warning| format!("tool {:?}: {warning}", tool.name);

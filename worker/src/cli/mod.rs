@@ -125,8 +125,8 @@ impl Program {
             self.say(&problem);
             return ExitCode::FAILURE;
         }
-        if let Some(note) = note {
-            tracing::warn!("{note}");
+        for warning in config.warnings.iter().chain(&note) {
+            tracing::warn!("{warning}");
         }
         let (stop, second) = (CancellationToken::new(), CancellationToken::new());
         let kill = worker.kill_token();
@@ -221,6 +221,7 @@ impl Program {
                     Arg::new(setting.name)
                         .long(setting.flag())
                         .value_name(setting.value)
+                        .hide(setting.is_secret())
                         .help(setting.help)
                         .global(true),
                 )
