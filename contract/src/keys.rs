@@ -4,6 +4,7 @@
 use std::fmt;
 use std::sync::Arc;
 
+use crate::model::holder::Holder;
 use crate::model::ids::{SessionId, TaskId};
 use crate::model::names::{FrontEndId, Owner, QueueName, ToolName, WorkerId};
 use crate::model::shard::Shard;
@@ -23,13 +24,20 @@ pub(crate) fn kind_of(key: &str) -> Option<&'static str> {
     let (tag, name) = rest.strip_prefix('{')?.split_once("}:")?;
     let mut parts = name.split(':');
     let (first, second) = (parts.next()?, parts.next());
+    if tag.starts_with(HOLDER) {
+        return match first {
+            "sessions" => Some("zset"),
+            "rate" => Some("string"),
+            _ => None,
+        };
+    }
     match (Tag::read(tag)?, first) {
         (Tag::Shard(_), "task" | "expired") => Some("hash"),
         (Tag::Shard(_), "queue" | "dead" | "log") => Some("stream"),
         (Tag::Shard(_), "due" | "active" | "owned" | "running" | "waiting") => Some("zset"),
         (Tag::Shard(_), "idem" | "same") => Some("string"),
         (Tag::Fleet, "tools" | "worker") => Some("hash"),
-        (Tag::Fleet, "workers" | "definitions") => Some("zset"),
+        (Tag::Fleet, "workers" | "definitions" | "sessions") => Some("zset"),
         (Tag::Fleet, "secret") => Some("string"),
         (Tag::Session(_), "session") => match second {
             None | Some("told") => Some("hash"),
@@ -48,6 +56,8 @@ const CONTRACT: &str = "contract";
 const FLEET: &str = "fleet";
 /// What the hash tag of a session begins with.
 const SESSION: &str = "s:";
+/// What the hash tag of a caller begins with.
+const HOLDER: &str = "o:";
 
 /// The hash tag of a key. One call may only use keys with the same tag.
 #[derive(Clone, Copy)]
@@ -222,6 +232,29 @@ impl Keys {
         self.of(Tag::Fleet, format_args!("worker:{id}"))
     }
 
+    /// What is counted of a caller carries its hash tag.
+    fn of_holder(&self, holder: impl fmt::Display, name: &str) -> String {
+        format!("{}:{{{HOLDER}{holder}}}:{name}", self.prefix)
+    }
+
+    /// The sessions of a caller: sorted set by when each is counted no more, ms.
+    #[must_use]
+    pub fn sessions_of(&self, holder: Holder<'_>) -> String {
+        self.of_holder(holder, "sessions")
+    }
+
+    /// All sessions: sorted set by when each is counted no more, ms.
+    #[must_use]
+    pub fn sessions(&self) -> String {
+        self.of(Tag::Fleet, "sessions")
+    }
+
+    /// Until when a caller has used up its rate, µs since the epoch: string.
+    #[must_use]
+    pub fn rate_of(&self, owner: &Owner) -> String {
+        self.of_holder(owner, "rate")
+    }
+
     /// The tasks a legacy session asked for: sorted set by expiry, ms.
     #[must_use]
     pub fn session_tasks(&self, id: SessionId) -> String {
@@ -266,6 +299,8 @@ mod tests {
         let shard = Shards::default().all().next().unwrap();
         let id = TaskId::random(shard);
         let (tool, session) = ("a.b".parse().unwrap(), SessionId::random());
+        let alice = Owner::named("a:b").unwrap();
+        let address = "2001:db8::";
         for (key, kind) in [
             (keys.record(id), "hash"),
             (keys.log(id), "stream"),
@@ -275,12 +310,16 @@ mod tests {
             (keys.due(shard), "zset"),
             (keys.tools_with_waiting_jobs(shard), "zset"),
             (keys.waiting_jobs(shard, &tool), "zset"),
-            (keys.owned(shard, &Owner::named("a:b").unwrap()), "zset"),
+            (keys.owned(shard, &alice), "zset"),
             (keys.tools(), "hash"),
             (keys.workers(), "zset"),
             (keys.worker(&"w".parse().unwrap()), "hash"),
             (keys.contract(), "string"),
             (keys.secret(), "string"),
+            (keys.sessions_of(Holder::Owner(&alice)), "zset"),
+            (keys.sessions_of(Holder::Address(address)), "zset"),
+            (keys.rate_of(&alice), "string"),
+            (keys.sessions(), "zset"),
             (keys.session(session), "hash"),
             (keys.session_tasks(session), "zset"),
             (keys.session_told(session), "hash"),
@@ -298,6 +337,7 @@ mod tests {
             "tf:{0}:session",
             "tf:{s:x}:session",
             "tf:{fleet}:task:x",
+            "tf:{o:x}:other",
             "other:thing:x",
         ] {
             assert_eq!(kind_of(foreign), None, "{foreign}");

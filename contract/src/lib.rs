@@ -53,6 +53,7 @@ pub use model::client_task::{
 pub use model::dead_letter::{DeadLetter, InvalidLetterId, LetterFilter, LetterId, Revivable};
 pub use model::durability::{Durability, Replication, UnknownDurability};
 pub use model::finding::{Finding, Verdict};
+pub use model::holder::{Holder, RateCost, RateReply, SessionLimits, SessionRoom};
 pub use model::ids::{AttemptNumber, EntryId, HandleDigest, SenderId, SessionId, TaskId};
 pub use model::job::{Job, TaskView};
 pub use model::log::{LogLevel, LogLine, UnknownLevel};

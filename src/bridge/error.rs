@@ -21,12 +21,25 @@ pub(crate) enum BridgeError {
     },
     /// The caller has too many.
     #[error(
-        "you have {live} tasks that have not ended, which is the limit (owner_cap of the front end); let some end or cancel them"
+        "you have {live} tasks that have not ended, which is the limit (owner_cap of the front end, or peer_share of its queue_cap); let some end or cancel them"
     )]
     OwnerLimit {
         /// Live jobs of the owner.
         live: u64,
     },
+    /// The caller has too many sessions.
+    #[error(
+        "you have {most} sessions, which is the limit (session_cap of the front end); end some (DELETE), or let them go unused"
+    )]
+    SessionLimit {
+        /// How many one may have.
+        most: u64,
+    },
+    /// There are as many sessions as there may be.
+    #[error(
+        "this server has as many sessions as it may (its setting max_sessions); try again later"
+    )]
+    SessionsFull,
     /// The idempotency key stands for another call.
     #[error(
         "this idempotency key was used for another call: repeat that call with the same tool and arguments, or use a new key"
@@ -76,9 +89,12 @@ impl BridgeError {
     /// What the store said, if it is the store that failed.
     fn failure(&self) -> Option<&Error> {
         match self {
-            Self::NotFound | Self::QueueFull { .. } | Self::OwnerLimit { .. } | Self::OtherCall => {
-                None
-            }
+            Self::NotFound
+            | Self::QueueFull { .. }
+            | Self::OwnerLimit { .. }
+            | Self::SessionLimit { .. }
+            | Self::SessionsFull
+            | Self::OtherCall => None,
             Self::NotReplicated(too_few) | Self::NotAccepted(too_few) => Some(&too_few.source),
             Self::TooLarge { source, .. }
             | Self::StoreFull(source)

@@ -14,6 +14,7 @@ mod identity;
 mod outcomes;
 mod plain_call;
 mod question;
+mod rates;
 mod seal;
 mod server;
 mod sessions;
@@ -45,6 +46,7 @@ use outcomes::Outcomes;
 use plain_call::Calls;
 use question::Questions;
 pub(crate) use question::{MayBeSent, Via};
+use rates::Rates;
 use seal::Seal;
 pub(crate) use seal::{Carried, Unsealed};
 pub(crate) use server::Found;
@@ -80,6 +82,7 @@ struct Inner {
     questions: Questions,
     client_tasks: ClientTasks,
     sessions: Sessions,
+    rates: Rates,
     session_requests: SessionRequests,
     session_streams: SessionStreams,
     seal: Seal,
@@ -139,7 +142,8 @@ impl Bridge {
                 store: store.clone(),
                 audit: audit.clone(),
             },
-            sessions: Sessions::new(store.clone()),
+            sessions: Sessions::new(store.clone(), limits.sessions),
+            rates: Rates::new(store.clone(), limits.owner_rate),
             session_requests: SessionRequests::new(store.clone(), audit.clone()),
             session_streams: SessionStreams::new(store.clone()),
             seal: Seal::new(store.clone()),
@@ -229,6 +233,11 @@ impl Bridge {
     /// Sessions: opened, found, ended.
     pub(crate) fn sessions(&self) -> &Sessions {
         &self.0.sessions
+    }
+
+    /// How many requests callers make.
+    pub(crate) fn rates(&self) -> &Rates {
+        &self.0.rates
     }
 
     /// The requests of sessions.

@@ -1,9 +1,10 @@
 //! Queueing jobs: once each, within the limits, and cancelled again if too few Redis replicas have them.
 
+use std::num::NonZeroU32;
 use std::time::Duration;
 
 use taskferry_contract::{
-    Alias, CancelReply, Status, Store, Submission, SubmitReply, TaskId, TaskView,
+    Alias, CancelReply, SessionLimits, Status, Store, Submission, SubmitReply, TaskId, TaskView,
 };
 
 use super::error::retry_once;
@@ -17,8 +18,26 @@ pub(crate) struct Limits {
     pub(crate) queue_cap: u64,
     /// The most live jobs an owner may have, 0 for no limit.
     pub(crate) owner_cap: u64,
+    /// What one owner may have of a full queue, percent.
+    pub(crate) queue_share: u64,
+    /// How many sessions there may be.
+    pub(crate) sessions: SessionLimits,
+    /// How many requests a caller with a name may make in a second, on all front ends together; no limit if absent.
+    pub(crate) owner_rate: Option<NonZeroU32>,
     /// How long the record of a plain call stays after its end: so long a client whose stream broke can fetch the result.
     pub(crate) plain_keep: Duration,
+}
+
+impl Limits {
+    /// The most live jobs an owner may have: no more than its share of a queue.
+    fn most_of_owner(&self) -> u64 {
+        let share = self.queue_cap.saturating_mul(self.queue_share) / 100;
+        match (self.owner_cap, self.queue_cap) {
+            (cap, 0) => cap,
+            (0, _) => share.max(1),
+            (cap, _) => cap.min(share.max(1)),
+        }
+    }
 }
 
 /// Queues jobs.
@@ -47,7 +66,7 @@ impl Submitter {
             answers: call.answers,
             asks: call.asks,
             queue_cap: self.limits.queue_cap,
-            owner_cap: self.limits.owner_cap,
+            owner_cap: self.limits.most_of_owner(),
             ..Submission::new(tool, id, call.owner, call.arguments.clone())
         }
     }

@@ -3,7 +3,7 @@
 use taskferry_process::settings::{REDIS_SETTINGS, Setting};
 use taskferry_process::telemetry::LOG_SETTINGS;
 
-const OWN: [Setting; 22] = [
+const OWN: [Setting; 26] = [
     setting(
         "listen",
         "ADDR",
@@ -57,7 +57,7 @@ const OWN: [Setting; 22] = [
     setting(
         "peer_share",
         "PERCENT",
-        "How much of max_connections and max_requests one address may have [default: 75]",
+        "How much of max_connections, max_requests and queue_cap one address, or one caller who is told apart, may have [default: 75]",
     ),
     setting(
         "trusted_proxies",
@@ -73,6 +73,26 @@ const OWN: [Setting; 22] = [
         "owner_cap",
         "N",
         "The most tasks a caller may have that have not ended, where callers can be told apart (access_file, single_user, dev); 0 for no limit [default: 10000]",
+    ),
+    setting(
+        "session_cap",
+        "N",
+        "The most legacy sessions a caller may have, or an address where callers are not told apart; 0 for no limit [default: 1000]",
+    ),
+    setting(
+        "max_sessions",
+        "N",
+        "The most legacy sessions in all; 0 for no limit [default: 100000]",
+    ),
+    setting(
+        "owner_rate",
+        "N",
+        "How many requests a caller may make in a second on all front ends together, where callers are told apart; 0 for no limit [default: 0]",
+    ),
+    setting(
+        "address_rate",
+        "N",
+        "How many requests an address may make in a second on this front end; 0 for no limit [default: 0]",
     ),
     setting(
         "durability",

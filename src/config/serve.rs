@@ -1,10 +1,13 @@
 //! The settings of `serve` (and of `dev`, which serves too).
 
 use std::net::SocketAddr;
+use std::num::NonZeroU32;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use taskferry_contract::{Durability, Owner, RedisSettings, Replication, UnknownDurability};
+use taskferry_contract::{
+    Durability, Owner, RedisSettings, Replication, SessionLimits, UnknownDurability,
+};
 use taskferry_process::settings::{Problems, Settings, bytes, duration, take_redis, truth, within};
 use taskferry_process::telemetry::{LogSettings, take_log};
 
@@ -53,6 +56,10 @@ impl ServeConfig {
         let all = &mut settings;
         let callers = take_callers(all);
         let listen = take_listen(all, &callers);
+        let peer_share = all.take("peer_share", 75, |text| {
+            let percent = text.parse().map_err(|_not_a_number| WHOLE.to_owned())?;
+            within(1, 100)(percent)
+        });
         let mut config = Self {
             listen,
             drain_timeout: take_duration(all, "drain_timeout", DRAIN_TIMEOUT),
@@ -64,11 +71,7 @@ impl ServeConfig {
             replica_timeout: all.take("replica_timeout", Duration::from_secs(1), |text| {
                 duration(text).and_then(within(Duration::from_millis(10), Duration::from_secs(60)))
             }),
-            limits: Limits {
-                queue_cap: all.take("queue_cap", 100_000, count),
-                owner_cap: all.take("owner_cap", 10_000, count),
-                plain_keep: Duration::from_secs(60),
-            },
+            limits: take_limits(all, peer_share),
             mcp: McpSettings {
                 session_idle: take_duration(all, "session_idle", Duration::from_secs(3600)),
                 stream_after: take_duration(all, "stream_after", Duration::from_secs(1)),
@@ -84,10 +87,8 @@ impl ServeConfig {
                 }),
                 max_connections: all.take("max_connections", 20_000, at_most_a_million),
                 max_requests: all.take("max_requests", 16_000, at_most_a_million),
-                peer_share: all.take("peer_share", 75, |text| {
-                    let percent = text.parse().map_err(|_not_a_number| WHOLE.to_owned())?;
-                    within(1, 100)(percent)
-                }),
+                peer_share,
+                address_rate: all.take("address_rate", None, rate),
                 trusted_proxies: all.take(
                     "trusted_proxies",
                     TrustedProxies::default(),
@@ -179,6 +180,21 @@ fn single_user() -> Owner {
     Owner::named(SINGLE_USER).unwrap_or_default()
 }
 
+/// What callers may have.
+fn take_limits(settings: &mut Settings, peer_share: usize) -> Limits {
+    Limits {
+        queue_cap: settings.take("queue_cap", 100_000, count),
+        owner_cap: settings.take("owner_cap", 10_000, count),
+        queue_share: u64::try_from(peer_share).unwrap_or(100),
+        sessions: SessionLimits {
+            of_holder: settings.take("session_cap", 1_000, count),
+            in_all: settings.take("max_sessions", 100_000, count),
+        },
+        owner_rate: settings.take("owner_rate", None, rate),
+        plain_keep: Duration::from_secs(60),
+    }
+}
+
 fn take_duration(settings: &mut Settings, name: &str, default: Duration) -> Duration {
     settings.take(name, default, |text| {
         duration(text).and_then(within(
@@ -210,6 +226,12 @@ fn at_most_a_million(text: &str) -> Result<usize, String> {
     let most: usize = text.parse().map_err(|_not_a_number| WHOLE.to_owned())?;
     let most = within(0, 1_000_000)(most)?;
     Ok(if most == 0 { usize::MAX } else { most })
+}
+
+/// Requests in a second; 0 stands for no limit.
+fn rate(text: &str) -> Result<Option<NonZeroU32>, String> {
+    let rate = text.parse().map_err(|_not_a_number| WHOLE.to_owned())?;
+    within(0, 1_000_000)(rate).map(NonZeroU32::new)
 }
 
 fn names(text: &str) -> Result<Vec<String>, String> {
@@ -322,6 +344,9 @@ mod tests {
             ("max_requests", "many"),
             ("max_connections", "1000001"),
             ("peer_share", "0"),
+            ("address_rate", "fast"),
+            ("owner_rate", "1000001"),
+            ("session_cap", "-1"),
             ("trusted_proxies", "balancer"),
             ("body_memory", "1KiB"),
         ];

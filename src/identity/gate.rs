@@ -72,6 +72,11 @@ impl Gate {
         })
     }
 
+    /// Whether callers are told apart.
+    pub(crate) fn tells_apart(&self) -> bool {
+        matches!(self.way, Way::Guarded { .. })
+    }
+
     fn access(&self) -> Option<Arc<Access>> {
         match &self.way {
             Way::Open(_) => None,

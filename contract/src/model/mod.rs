@@ -37,6 +37,7 @@ pub(crate) mod client_task;
 pub(crate) mod dead_letter;
 pub(crate) mod durability;
 pub(crate) mod finding;
+pub(crate) mod holder;
 pub(crate) mod ids;
 pub(crate) mod job;
 pub(crate) mod log;

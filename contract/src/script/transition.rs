@@ -114,6 +114,8 @@ transitions! {
     set_session_level Refuse,
     hold_session_stream Run,
     drop_session_stream Run,
+    take_place Refuse,
+    take_rate Run,
     ask_input Refuse,
     park Run,
     answer_input Run,

@@ -2,14 +2,15 @@
 //! slots of what MONITOR saw, as they are computed here.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::num::NonZeroU32;
 use std::slice;
 use std::time::Duration;
 
 use futures_util::{Stream, StreamExt};
 use taskferry_contract::{
-    Alias, ClaimReply, ClientTaskReport, ClientTaskStatus, DefinitionDigest, Delivery, Leaver,
-    LetterFilter, LogLevel, ProgressReport, ReportOccasion, Scope, Session, Shards, Submission,
-    TaskId, hash_slot, sources,
+    Alias, ClaimReply, ClientTaskReport, ClientTaskStatus, DefinitionDigest, Delivery, Holder,
+    Leaver, LetterFilter, LogLevel, ProgressReport, RateCost, ReportOccasion, Scope, Session,
+    SessionId, SessionLimits, SessionRoom, Shards, Submission, TaskId, hash_slot, sources,
 };
 use taskferry_testing::{ServerOptions, TestServer};
 
@@ -105,7 +106,7 @@ async fn the_fleet_comes_and_goes(rig: &mut Rig) {
     rig.store.remove_tool("report").await.unwrap();
 }
 
-/// `set_session_level`, `hold_session_stream`, `drop_session_stream`, and what is called of sessions without a script.
+/// `set_session_level`, `hold_session_stream`, `drop_session_stream`, `take_place`, `take_rate`, and what is called of sessions without a script.
 async fn a_session_lives(rig: &mut Rig) {
     let (store, task) = (&rig.store, TaskId::random(rig.shard));
     let opened = Session {
@@ -115,7 +116,19 @@ async fn a_session_lives(rig: &mut Rig) {
         client: "test".to_owned(),
         log_level: None,
     };
-    let id = store.open_session(&opened, KEEP).await.unwrap();
+    let id = SessionId::random();
+    store.open_session(id, &opened, KEEP).await.unwrap();
+    let (holder, limits) = (Holder::of(&rig.owner, None), SessionLimits::default());
+    let counted = store.count_session(id, holder, limits, KEEP).await;
+    assert_eq!(counted.unwrap(), SessionRoom::Free);
+    store.uncount_session(id, holder).await.unwrap();
+    let one = NonZeroU32::MIN;
+    let request = RateCost {
+        each_second: one,
+        cost: one,
+        owed: false,
+    };
+    store.take_rate(&rig.owner, request).await.unwrap();
     store.set_session_level(id, LogLevel::Info).await.unwrap();
     let stream = sender("r").id;
     store.open_session_stream(id, &stream, KEEP).await.unwrap();

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use taskferry_contract::{
     AnswerReply, CancelReply, FinishReply, HeldAttempt, Outcome, ProgressReport, QueueStream,
-    RenewReply, RetryReply, Session, Shards, Submission, SubmitReply,
+    RenewReply, RetryReply, Session, SessionId, Shards, Submission, SubmitReply,
 };
 use taskferry_testing::{ServerOptions, eventually_some};
 
@@ -159,7 +159,9 @@ async fn a_refused_transaction_tells_why_it_was_refused() {
         log_level: None,
         client: "test".to_owned(),
     };
-    let opened = rig.store.open_session(&session, Duration::from_secs(60));
+    let opened = rig
+        .store
+        .open_session(SessionId::random(), &session, Duration::from_secs(60));
     let error = opened.await.unwrap_err();
     assert!(error.is_out_of_memory() && error.is_transient(), "{error}");
 }

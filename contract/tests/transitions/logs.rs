@@ -85,11 +85,11 @@ async fn a_session_remembers_its_level_and_one_that_ended_is_not_revived() {
         client: "test".to_owned(),
         log_level: None,
     };
+    let id = SessionId::random();
     let opened = rig
         .store
-        .open_session(&session, Duration::from_secs(60))
-        .await;
-    let id = opened.unwrap();
+        .open_session(id, &session, Duration::from_secs(60));
+    opened.await.unwrap();
     assert!(
         rig.store
             .set_session_level(id, LogLevel::Warning)

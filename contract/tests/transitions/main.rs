@@ -40,6 +40,7 @@ mod outcomes;
 mod overviews;
 mod places;
 mod promotes;
+mod quotas;
 mod reclaims;
 mod registers;
 mod renews;

@@ -25,7 +25,9 @@ fn session(owner: Owner) -> Session {
 /// A session of the rig's owner.
 async fn opened(rig: &Rig) -> SessionId {
     let session = session(rig.owner.clone());
-    rig.store.open_session(&session, IDLE).await.unwrap()
+    let id = SessionId::random();
+    rig.store.open_session(id, &session, IDLE).await.unwrap();
+    id
 }
 
 #[tokio::test]
@@ -33,7 +35,8 @@ async fn a_session_reads_back_as_it_was_opened() {
     let rig = Rig::new().await;
     for owner in [rig.owner.clone(), Owner::anonymous()] {
         let opened = session(owner);
-        let id = rig.store.open_session(&opened, IDLE).await.unwrap();
+        let id = SessionId::random();
+        rig.store.open_session(id, &opened, IDLE).await.unwrap();
         assert_eq!(id.to_string().parse(), Ok(id));
         assert_eq!(rig.store.session(id).await.unwrap(), Some(opened));
     }

@@ -16,7 +16,7 @@ const BOTH: &[Binary] = &[Binary::FrontEnd, Binary::Worker];
 /// What no binary takes as a setting: the variable of the settings file, and what only tests read.
 const NEITHER: &[Binary] = &[];
 
-const NAMES: [(&str, &[Binary]); 43] = [
+const NAMES: [(&str, &[Binary]); 47] = [
     ("listen", FRONT_END),
     ("allow_unauthenticated", FRONT_END),
     ("access_file", FRONT_END),
@@ -31,6 +31,10 @@ const NAMES: [(&str, &[Binary]); 43] = [
     ("trusted_proxies", FRONT_END),
     ("queue_cap", FRONT_END),
     ("owner_cap", FRONT_END),
+    ("session_cap", FRONT_END),
+    ("max_sessions", FRONT_END),
+    ("owner_rate", FRONT_END),
+    ("address_rate", FRONT_END),
     ("durability", FRONT_END),
     ("replica_timeout", FRONT_END),
     ("session_idle", FRONT_END),

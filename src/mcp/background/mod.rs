@@ -16,6 +16,7 @@ use crate::bridge::{BridgeError, Cancelled, Tool, Watch};
 use crate::identity::{Caller, Needs};
 use crate::mcp::edge::Edge;
 use crate::mcp::jsonrpc::RpcError;
+use crate::mcp::protocol::answer::Answer;
 use crate::mcp::protocol::outgoing::Addressable;
 use crate::mcp::protocol::progress::ProgressTeller;
 use crate::mcp::protocol::refusal::Refusal;
@@ -192,10 +193,11 @@ impl Background {
             // A tool error: the model sees it. Many clients do not show it a JSON-RPC error.
             Err(BridgeError::NotFound) => {
                 let text = BridgeError::NotFound.to_string();
-                Ok(Reply::Json((format.write)(
-                    request,
-                    wire::tool_error(&text),
-                )))
+                let answer = (format.write)(request, wire::tool_error(&text));
+                Ok(Reply::Json(Answer {
+                    not_there: true,
+                    ..answer
+                }))
             }
             answered => Ok(answered?),
         }

@@ -1,12 +1,13 @@
 //! Sessions: opened by `initialize`, kept in Redis, ended by their client or by silence.
 
 use std::borrow::Cow;
+use std::net::IpAddr;
 use std::time::Instant;
 
 use serde::Deserialize;
 use serde_json::json;
 use serde_json::value::RawValue;
-use taskferry_contract::{Object, Session, SessionId, plain};
+use taskferry_contract::{Object, Owner, Session, SessionId, plain};
 
 use crate::identity::Caller;
 use crate::mcp::jsonrpc::{self, Request, RpcError};
@@ -42,9 +43,10 @@ impl Legacy {
     /// Opens a session.
     pub(super) async fn initialize(
         &self,
-        caller: &Caller,
+        inbound: &Inbound<'_>,
         request: &Request<'_>,
     ) -> Result<Answer, Refusal> {
+        let caller = inbound.caller;
         let params: InitializeParams<'_> = request.params()?;
         capabilities::check(params.capabilities)
             .map_err(|rule| RpcError::invalid_params(format!("capabilities {rule}")))?;
@@ -62,7 +64,7 @@ impl Legacy {
             client: client_name(params.client_info),
         };
         let (sessions, idle) = (self.edge.bridge.sessions(), self.edge.settings.session_idle);
-        let id = sessions.open(&session, idle).await?;
+        let id = sessions.open(&session, inbound.address, idle).await?;
         tracing::info!(session = %id.digest(), client = %session.client, revision, "session opened");
         let mut result = json!({
             "protocolVersion": revision,
@@ -90,7 +92,8 @@ impl Legacy {
             .filter(|session| session.owner == inbound.caller.owner)
             .ok_or_else(ended)?;
         if self.sessions.is_due(id, Instant::now()) {
-            sessions.touch(id, self.edge.settings.session_idle).await?;
+            let (from, idle) = (by(inbound), self.edge.settings.session_idle);
+            sessions.use_again(id, from, idle).await?;
         }
         Ok(Opened { id, session })
     }
@@ -98,8 +101,14 @@ impl Legacy {
     /// Ends the session that a message names.
     pub(super) async fn end(&self, inbound: &Inbound<'_>) -> Result<(), Refusal> {
         let opened = self.session(inbound).await?;
-        Ok(self.edge.bridge.sessions().end(opened.id).await?)
+        let sessions = self.edge.bridge.sessions();
+        Ok(sessions.end(opened.id, by(inbound)).await?)
     }
+}
+
+/// Whose session it is that a message names, and where the message comes from.
+fn by<'a>(inbound: &Inbound<'a>) -> (&'a Owner, Option<IpAddr>) {
+    (&inbound.caller.owner, inbound.address)
 }
 
 /// Name and version, as far as they are given.

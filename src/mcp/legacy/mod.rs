@@ -52,7 +52,7 @@ impl Legacy {
             Message::Request(request) => {
                 let reply = async {
                     if request.method == "initialize" {
-                        let opened = self.initialize(inbound.caller, &request).await?;
+                        let opened = self.initialize(inbound, &request).await?;
                         return Ok(Reply::Json(opened));
                     }
                     let session = self.session(inbound).await?;

@@ -1,11 +1,15 @@
 //! What a transport hands over with a message: who sent it, and what its client says outside of the body.
 
+use std::net::IpAddr;
+
 use crate::identity::Caller;
 
 /// Where a message comes from.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Inbound<'a> {
     pub(crate) caller: &'a Caller,
+    /// The address that it comes from, as far as that is known; of IPv6, the network.
+    pub(crate) address: Option<IpAddr>,
     pub(crate) facts: &'a Facts<'a>,
 }
 

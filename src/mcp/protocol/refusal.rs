@@ -19,6 +19,8 @@ pub(crate) struct Refusal {
     pub(crate) retry_after: Option<u16>,
     /// All scopes that it needs, if the caller lacks some of them.
     needs: Vec<String>,
+    /// Whether it names what is not there.
+    pub(crate) not_there: bool,
     /// The use case that failed; it is logged when this becomes an answer.
     failed: Option<Box<BridgeError>>,
 }
@@ -30,6 +32,7 @@ impl Refusal {
             error,
             retry_after: None,
             needs: Vec::new(),
+            not_there: kind == RefusalKind::NoSession,
             failed: None,
         }
     }
@@ -64,6 +67,7 @@ impl Refusal {
         Answer {
             retry_after: self.retry_after,
             needs: self.needs,
+            not_there: self.not_there,
             ..Answer::error(self.kind, Some(id), &self.error)
         }
     }
@@ -78,6 +82,7 @@ impl Refusal {
         Answer {
             retry_after: self.retry_after,
             needs: self.needs,
+            not_there: self.not_there,
             ..Answer::error(kind, None, &self.error)
         }
     }
@@ -100,16 +105,18 @@ impl From<BridgeError> for Refusal {
     fn from(error: BridgeError) -> Self {
         let text = error.to_string();
         let refusal = match &error {
-            BridgeError::NotFound | BridgeError::OtherCall => {
-                Self::from(RpcError::invalid_params(text))
-            }
+            BridgeError::NotFound => Self {
+                not_there: true,
+                ..Self::from(RpcError::invalid_params(text))
+            },
+            BridgeError::OtherCall => Self::from(RpcError::invalid_params(text)),
             BridgeError::TooLarge { .. } => {
                 Self::new(RefusalKind::TooLarge, RpcError::invalid_params(text))
             }
-            BridgeError::QueueFull { .. } | BridgeError::StoreFull(_) => {
-                Self::unavailable(text, ROOM_AGAIN)
-            }
-            BridgeError::OwnerLimit { .. } => Self {
+            BridgeError::QueueFull { .. }
+            | BridgeError::SessionsFull
+            | BridgeError::StoreFull(_) => Self::unavailable(text, ROOM_AGAIN),
+            BridgeError::OwnerLimit { .. } | BridgeError::SessionLimit { .. } => Self {
                 kind: RefusalKind::TooMany,
                 ..Self::unavailable(text, ROOM_AGAIN)
             },

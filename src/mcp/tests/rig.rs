@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use serde_json::{Value, json};
-use taskferry_contract::{Owner, RedisSettings, Store, ToolDefinition};
+use taskferry_contract::{Owner, RedisSettings, SessionLimits, Store, ToolDefinition};
 use taskferry_testing::{TestServer, eventually, eventually_some};
 use taskferry_worker::{AskRequest, HandlerResult, JobContext, ToolOutput, Worker};
 use tokio::sync::mpsc;
@@ -70,6 +70,9 @@ impl Rig {
         let limits = Limits {
             queue_cap: 0,
             owner_cap: 0,
+            queue_share: 100,
+            sessions: SessionLimits::default(),
+            owner_rate: None,
             plain_keep: Duration::from_secs(60),
         };
         let bridge = Bridge::new(&settings, None, limits).unwrap();
@@ -107,6 +110,7 @@ impl Rig {
     pub(super) async fn send(&self, facts: &Facts<'_>, message: &Value) -> Reply {
         let inbound = Inbound {
             caller: &self.caller,
+            address: None,
             facts,
         };
         let body = message.to_string();
@@ -118,6 +122,7 @@ impl Rig {
         let facts = Facts::default();
         let inbound = Inbound {
             caller: &self.caller,
+            address: None,
             facts: &facts,
         };
         size_of_val(&self.mcp.receive(&inbound, b""))
@@ -132,6 +137,7 @@ impl Rig {
     pub(super) async fn opened(&self, facts: &Facts<'_>) -> Reply {
         let inbound = Inbound {
             caller: &self.caller,
+            address: None,
             facts,
         };
         self.mcp.open_stream(&inbound).await
@@ -141,6 +147,7 @@ impl Rig {
     pub(super) async fn end_session(&self, facts: &Facts<'_>) -> Reply {
         let inbound = Inbound {
             caller: &self.caller,
+            address: None,
             facts,
         };
         self.mcp.end_session(&inbound).await

@@ -13,11 +13,13 @@ mod refused;
 mod respond;
 mod status;
 
+use std::net::IpAddr;
+use std::num::NonZeroU32;
 use std::sync::Arc;
 use std::time::Duration;
 
 use axum::extract::{Request, State};
-use axum::http::{HeaderMap, HeaderValue, StatusCode, Uri, header};
+use axum::http::{Extensions, HeaderValue, StatusCode, Uri, header};
 use axum::middleware::from_fn_with_state;
 use axum::response::{IntoResponse as _, Response};
 use axum::routing::get;
@@ -39,10 +41,12 @@ use health::Readiness;
 use layers::admission::{Admission, Room, admit};
 pub(crate) use layers::guard::Guard;
 use layers::identify::Identify;
+use layers::rates::Rates;
 use layers::{cors, guard, peer, stopping};
+use peers::Peer;
 pub(crate) use peers::TrustedProxies;
 use refused::Refused;
-use respond::{ScopesNeeded, respond};
+use respond::{NotThere, ScopesNeeded, respond};
 
 /// What may come in and how answers go out.
 #[derive(Debug, Clone)]
@@ -55,6 +59,8 @@ pub(crate) struct HttpSettings {
     pub(crate) max_connections: usize,
     /// The most requests that are open at once.
     pub(crate) max_requests: usize,
+    /// How many requests a peer may make in a second; no limit if absent.
+    pub(crate) address_rate: Option<NonZeroU32>,
     /// How much of either one peer may have, percent.
     pub(crate) peer_share: usize,
     /// The proxies that say who their clients are.
@@ -91,7 +97,8 @@ impl HttpSettings {
     }
 }
 
-/// What a front end serves to those whom `gate` knows. `tracker` has what outlives its client; `stopping` says that it winds down: it is no longer ready.
+/// What a front end serves to those whom `gate` knows. `tracker` has what outlives its client; `stopping` says that it winds
+/// down: it is no longer ready.
 pub(crate) fn router(
     (mcp, bridge): (Arc<Mcp>, Bridge),
     gate: Arc<Gate>,
@@ -99,14 +106,16 @@ pub(crate) fn router(
     (tracker, stopping): (TaskTracker, Stopping),
 ) -> Served {
     let most = settings.max_requests;
-    let admission = Admission::new(most, settings.share(most));
+    let rates = Rates::new(settings.address_rate);
+    let admission = Admission::new(most, settings.share(most), rates);
+    let audit = bridge.audit().clone();
+    let identify = Identify::by(Arc::clone(&gate), settings.share(most), audit.clone());
     let limits = ConnectionLimits {
         most: settings.max_connections,
         most_of_peer: settings.share(settings.max_connections),
         trusted: settings.trusted_proxies.clone(),
     };
     let memory = Budget::new(settings.body_memory);
-    let audit = bridge.audit().clone();
     let guard = Arc::new(settings.guard);
     let endpoint = Arc::new(Endpoint {
         mcp,
@@ -131,7 +140,7 @@ pub(crate) fn router(
             peer::note(settings.trusted_proxies),
             from_fn_with_state(admission, admit),
             from_fn_with_state(stopping, stopping::answer_at_the_end),
-            Identify::by(Arc::clone(&gate), audit.clone()),
+            identify,
         ))
         .route(
             "/.well-known/oauth-protected-resource",
@@ -169,6 +178,30 @@ async fn unserved_method() -> (StatusCode, &'static str) {
     (StatusCode::METHOD_NOT_ALLOWED, text)
 }
 
+/// Counts a request of a caller, serves it, and counts if it named what is not there.
+async fn counted(
+    endpoint: &Endpoint,
+    caller: &Caller,
+    served: impl Future<Output = Response>,
+) -> Response {
+    let rates = endpoint.bridge.rates();
+    if let Err(wait) = rates.take(&caller.owner).await {
+        return Refused::too_fast("you", "owner_rate", wait).into_response();
+    }
+    let response = served.await;
+    if response.extensions().get::<NotThere>().is_some() {
+        rates.failed(&caller.owner).await;
+    }
+    if response.extensions().get::<ScopesNeeded>().is_some() {
+        let lacking = audit::Denied::because("a scope that the caller lacks");
+        endpoint.bridge.audit().denied(audit::Denied {
+            owner: Some(&caller.owner),
+            ..lacking
+        });
+    }
+    with_challenge(&endpoint.gate, response)
+}
+
 /// Serves a message. Work that it begins is finished even if its client goes away: the reply is made in any case, and then
 /// dropped.
 async fn post(
@@ -178,66 +211,76 @@ async fn post(
     request: Request,
 ) -> Response {
     let (parts, body) = request.into_parts();
-    let body = match body::take(&parts.headers, body, &endpoint.bodies).await {
-        Ok(body) => body,
-        Err(refused) => return refused.into_response(),
-    };
-    let (mcp, keep_alive) = (Arc::clone(&endpoint.mcp), endpoint.keep_alive);
-    let owner = caller.owner.clone();
-    let work = async move {
-        let _held_until_then = room;
-        let facts = mcp_headers::read(&parts.headers);
-        let inbound = Inbound {
-            caller: &caller,
-            facts: &facts,
+    let by = Arc::clone(&caller);
+    let served = async {
+        let body = match body::take(&parts.headers, body, &endpoint.bodies).await {
+            Ok(body) => body,
+            Err(refused) => return refused.into_response(),
         };
-        mcp.receive(&inbound, &body.bytes).await
+        let (mcp, keep_alive) = (Arc::clone(&endpoint.mcp), endpoint.keep_alive);
+        let work = async move {
+            let _held_until_then = room;
+            let facts = mcp_headers::read(&parts.headers);
+            let inbound = Inbound {
+                caller: &by,
+                address: address(&parts.extensions),
+                facts: &facts,
+            };
+            mcp.receive(&inbound, &body.bytes).await
+        };
+        let reply = Finish::new(endpoint.tracker.clone(), work).await;
+        respond(reply, keep_alive).await
     };
-    let reply = Finish::new(endpoint.tracker.clone(), work).await;
-    let response = respond(reply, keep_alive).await;
-    if response.extensions().get::<ScopesNeeded>().is_some() {
-        let lacking = audit::Denied::because("a scope that the caller lacks");
-        endpoint.bridge.audit().denied(audit::Denied {
-            owner: Some(&owner),
-            ..lacking
-        });
-    }
-    with_challenge(&endpoint.gate, response)
+    counted(&endpoint, &caller, served).await
+}
+
+/// The address that a request comes from.
+fn address(extensions: &Extensions) -> Option<IpAddr> {
+    extensions.get::<Peer>().map(|peer| peer.address())
 }
 
 /// Opens a stream.
 async fn open(
     State(endpoint): State<Arc<Endpoint>>,
     Extension(caller): Extension<Arc<Caller>>,
-    headers: HeaderMap,
+    request: Request,
 ) -> Response {
-    if !mcp_headers::accept_events(&headers) {
+    let (parts, _) = request.into_parts();
+    if !mcp_headers::accept_events(&parts.headers) {
         let text = "a GET opens an event stream; send Accept: text/event-stream";
         return Refused::new(StatusCode::NOT_ACCEPTABLE, text.to_owned()).into_response();
     }
-    let facts = mcp_headers::read(&headers);
+    let facts = mcp_headers::read(&parts.headers);
     let inbound = Inbound {
         caller: &caller,
+        address: address(&parts.extensions),
         facts: &facts,
     };
-    let reply = Box::pin(endpoint.mcp.open_stream(&inbound)).await;
-    let response = respond(reply, endpoint.keep_alive).await;
-    with_challenge(&endpoint.gate, response)
+    let served = Box::pin(async {
+        let reply = endpoint.mcp.open_stream(&inbound).await;
+        respond(reply, endpoint.keep_alive).await
+    });
+    counted(&endpoint, &caller, served).await
 }
 
 /// Ends a session.
 async fn end(
     State(endpoint): State<Arc<Endpoint>>,
     Extension(caller): Extension<Arc<Caller>>,
-    headers: HeaderMap,
+    request: Request,
 ) -> Response {
-    let facts = mcp_headers::read(&headers);
+    let (parts, _) = request.into_parts();
+    let facts = mcp_headers::read(&parts.headers);
     let inbound = Inbound {
         caller: &caller,
+        address: address(&parts.extensions),
         facts: &facts,
     };
-    let reply = endpoint.mcp.end_session(&inbound).await;
-    respond(reply, endpoint.keep_alive).await
+    let served = async {
+        let reply = endpoint.mcp.end_session(&inbound).await;
+        respond(reply, endpoint.keep_alive).await
+    };
+    counted(&endpoint, &caller, served).await
 }
 
 /// Refuses a method of HTTP that means nothing here.

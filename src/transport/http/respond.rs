@@ -18,6 +18,10 @@ const SESSION: HeaderName = HeaderName::from_static("mcp-session-id");
 #[derive(Debug, Clone)]
 pub(super) struct ScopesNeeded(pub(super) Vec<String>);
 
+/// That a request named a task or a session that is not there: an extension of the response.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct NotThere;
+
 /// Turns a reply into a response.
 pub(super) async fn respond(reply: Reply, keep_alive: Duration) -> Response {
     match reply {
@@ -58,6 +62,9 @@ pub(super) fn json(mut answer: Answer) -> Response {
     }
     if !answer.needs.is_empty() {
         response.extensions_mut().insert(ScopesNeeded(answer.needs));
+    }
+    if answer.not_there {
+        response.extensions_mut().insert(NotThere);
     }
     let headers = response.headers_mut();
     if let Some(after) = answer.retry_after {

@@ -2,6 +2,7 @@
 
 mod ends;
 mod entry;
+mod fairness;
 mod issuer;
 mod owners;
 mod scopes;
@@ -66,6 +67,18 @@ impl Guarded {
     /// A client that takes tasks, with a token or a key.
     fn modern(&self, credential: &str) -> Modern {
         Modern::with_tasks(&self.replica.endpoint).by(Some(credential))
+    }
+
+    /// Another front end of the same kind.
+    async fn another(&self, flags: &[&str]) -> Replica {
+        let mut all = vec!["--access-file", self.file.to_str().unwrap()];
+        all.extend(flags);
+        Replica::start(&self.server.url(), &all).await
+    }
+
+    /// Ends a test with jobs that no worker takes.
+    fn leaves_jobs(mut self) {
+        self.server.leaves_jobs();
     }
 
     fn endpoint(&self) -> &str {

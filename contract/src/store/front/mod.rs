@@ -8,6 +8,7 @@ pub(crate) mod client_task;
 pub(crate) mod input;
 mod log;
 pub(crate) mod outcome;
+mod quota;
 mod session;
 pub(crate) mod submit;
 pub(crate) mod task;

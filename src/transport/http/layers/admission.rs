@@ -1,19 +1,23 @@
 //! How many requests may be open at once. One that waits is cheap, but not free, and whoever opens more than a front end
 //! can hold would take it from everyone. So would one peer that fills it: each has at most a share.
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use axum::body::Body;
 use axum::extract::{Request, State};
+use axum::http::StatusCode;
 use axum::middleware::Next;
 use axum::response::{IntoResponse as _, Response};
 use http_body_util::BodyExt as _;
+use taskferry_contract::Owner;
 use taskferry_process::{Share, Shares};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use crate::transport::http::connections::Connected;
+use crate::transport::http::layers::rates::Rates;
 use crate::transport::http::peers::Peer;
 use crate::transport::http::refused::Refused;
+use crate::transport::http::respond::NotThere;
 
 /// The requests that may still be opened.
 #[derive(Debug, Clone)]
@@ -23,22 +27,28 @@ pub(in crate::transport::http) struct Admission {
     /// What each peer has open.
     shares: Shares<Peer>,
     most_of_peer: usize,
+    /// How often each peer asks.
+    rates: Rates,
 }
 
 impl Admission {
     /// Room for `most` requests, of which one peer may have `most_of_peer`.
-    pub(in crate::transport::http) fn new(most: usize, most_of_peer: usize) -> Self {
+    pub(in crate::transport::http) fn new(most: usize, most_of_peer: usize, rates: Rates) -> Self {
         let most = most.min(Semaphore::MAX_PERMITS);
         Self {
             free: Arc::new(Semaphore::new(most)),
             most,
             shares: Shares::default(),
             most_of_peer,
+            rates,
         }
     }
 
     /// Takes room for one request.
     fn take(&self, peer: Option<Peer>, connected: Option<Connected>) -> Result<Room, Refused> {
+        if let Some(Err(wait)) = peer.map(|peer| self.rates.take(peer)) {
+            return Err(Refused::too_fast("your address", "address_rate", wait));
+        }
         let permit = Arc::clone(&self.free).try_acquire_owned().map_err(|_none| {
             let most = self.most;
             Refused::for_now(format!(
@@ -47,7 +57,10 @@ impl Admission {
         })?;
         let share = peer.map(|peer| self.share(peer)).transpose()?;
         Ok(Room {
-            _held: Arc::new((permit, share, connected)),
+            held: Arc::new(Held {
+                _of_peer: (permit, share, connected),
+                of_owner: OnceLock::new(),
+            }),
         })
     }
 
@@ -64,7 +77,21 @@ impl Admission {
 /// What one request takes of it, given back with the last clone; its connection is not idle until then.
 #[derive(Debug, Clone)]
 pub(in crate::transport::http) struct Room {
-    _held: Arc<(OwnedSemaphorePermit, Option<Share<Peer>>, Option<Connected>)>,
+    held: Arc<Held>,
+}
+
+#[derive(Debug)]
+struct Held {
+    _of_peer: (OwnedSemaphorePermit, Option<Share<Peer>>, Option<Connected>),
+    of_owner: OnceLock<Share<Owner>>,
+}
+
+impl Room {
+    /// Holds also what its caller takes of what one caller may have.
+    pub(in crate::transport::http) fn hold(&self, share: Share<Owner>) {
+        // A request is identified once.
+        let _first = self.held.of_owner.set(share);
+    }
 }
 
 /// Serves a request if there is room, which it holds until the last of its answer was taken, or its client is gone and
@@ -82,6 +109,11 @@ pub(in crate::transport::http) async fn admit(
     };
     extensions.insert(room.clone());
     let response = next.run(request).await;
+    let failed = response.status() == StatusCode::UNAUTHORIZED
+        || response.extensions().get::<NotThere>().is_some();
+    if let (true, Some(peer)) = (failed, peer) {
+        admission.rates.failed(peer);
+    }
     response.map(|body| {
         // The body keeps its room as long as it lives.
         Body::new(body.inspect_frame(move |_frame| {
@@ -94,13 +126,11 @@ pub(in crate::transport::http) async fn admit(
 mod tests {
     use std::net::IpAddr;
 
-    use axum::http::StatusCode;
-
     use super::*;
 
     #[test]
     fn one_peer_leaves_room_for_others() {
-        let admission = Admission::new(3, 2);
+        let admission = Admission::new(3, 2, Rates::new(None));
         let peer = |last: u8| Some(Peer::from(IpAddr::from([192, 0, 2, last])));
         let first = admission.take(peer(1), None).unwrap();
         let _second = admission.take(peer(1), None).unwrap();
@@ -115,7 +145,7 @@ mod tests {
 
     #[test]
     fn what_was_refused_holds_nothing() {
-        let admission = Admission::new(1, 1);
+        let admission = Admission::new(1, 1, Rates::new(None));
         let [one, two] = [1, 2].map(|last| Peer::from(IpAddr::from([192, 0, 2, last])));
         let first = admission.take(Some(one), None).unwrap();
         assert!(admission.take(Some(two), None).is_err());

@@ -11,25 +11,71 @@ use std::task::{Context, Poll};
 
 use axum::extract::Request;
 use axum::http::header;
-use axum::response::Response;
+use axum::response::{IntoResponse as _, Response};
 use futures_util::future::Either;
+use taskferry_contract::Owner;
+use taskferry_process::Shares;
 use tower::{Layer, Service, ServiceExt as _};
 
 use crate::audit::{self, Audit};
-use crate::identity::{Denied, Gate, Identified};
-use crate::transport::http::connections::Connected;
+use crate::identity::{Caller, Denied, Gate, Identified};
 use crate::transport::http::denied::denied;
+use crate::transport::http::layers::admission::Room;
+use crate::transport::http::peers::Peer;
+use crate::transport::http::refused::Refused;
 
 /// Lets on the requests of callers that `gate` knows.
 #[derive(Debug, Clone)]
 pub(in crate::transport::http) struct Identify {
-    gate: Arc<Gate>,
-    audit: Audit,
+    known: Known,
 }
 
 impl Identify {
-    pub(in crate::transport::http) fn by(gate: Arc<Gate>, audit: Audit) -> Self {
-        Self { gate, audit }
+    /// One caller may have `most` requests open. Who is denied is told to `audit`.
+    pub(in crate::transport::http) fn by(gate: Arc<Gate>, most: usize, audit: Audit) -> Self {
+        Self {
+            known: Known {
+                gate,
+                open: Shares::default(),
+                most,
+                audit,
+            },
+        }
+    }
+}
+
+/// Who is known, and what each has open.
+#[derive(Debug, Clone)]
+struct Known {
+    gate: Arc<Gate>,
+    open: Shares<Owner>,
+    most: usize,
+    audit: Audit,
+}
+
+impl Known {
+    /// Notes with a request who sent it, and what that caller has open with it.
+    fn note(&self, caller: Arc<Caller>, request: &mut Request) -> Result<(), Refused> {
+        let room = request.extensions().get::<Room>();
+        if let (true, Some(room)) = (self.gate.tells_apart(), room) {
+            let share = self.open.take(caller.owner.clone(), self.most);
+            room.hold(share.ok_or_else(|| self.too_many())?);
+        }
+        request.extensions_mut().insert(caller);
+        Ok(())
+    }
+
+    fn too_many(&self) -> Refused {
+        let most = self.most;
+        Refused::share_is_taken(format!(
+            "you have as many open requests as one caller may have here ({most}): the server's settings peer_share and max_requests"
+        ))
+    }
+
+    /// The answer to a request of nobody.
+    fn deny(&self, why: &Denied, address: Option<IpAddr>) -> Response {
+        note(&self.audit, why, address);
+        denied(&self.gate, why)
     }
 }
 
@@ -38,8 +84,7 @@ impl<S> Layer<S> for Identify {
 
     fn layer(&self, behind: S) -> IdentifiedFirst<S> {
         IdentifiedFirst {
-            gate: Arc::clone(&self.gate),
-            audit: self.audit.clone(),
+            known: self.known.clone(),
             behind,
         }
     }
@@ -48,8 +93,7 @@ impl<S> Layer<S> for Identify {
 /// What callers that are known get to.
 #[derive(Debug, Clone)]
 pub(in crate::transport::http) struct IdentifiedFirst<S> {
-    gate: Arc<Gate>,
-    audit: Audit,
+    known: Known,
     behind: S,
 }
 
@@ -73,34 +117,33 @@ where
     fn call(&mut self, mut request: Request) -> Self::Future {
         let given = request.headers().get_all(header::AUTHORIZATION);
         let identified = self
+            .known
             .gate
             .identify(given.iter().map(|value| value.to_str().ok()));
         // Whatever comes after has no use for it, and cannot show it to anyone.
         request.headers_mut().remove(header::AUTHORIZATION);
-        let connected = request.extensions().get::<Connected>();
-        let peer = connected.map(|connected| connected.address);
+        let peer = request.extensions().get::<Peer>();
+        let address = peer.map(|peer| peer.address());
         match identified {
             Identified::Known(caller) => {
-                request.extensions_mut().insert(caller);
-                Either::Left(Either::Left(self.behind.call(request)))
+                Either::Left(match self.known.note(caller, &mut request) {
+                    Ok(()) => Either::Left(self.behind.call(request)),
+                    Err(refused) => Either::Right(ready(Ok(refused.into_response()))),
+                })
             }
             Identified::Denied(why) => {
-                note(&self.audit, &why, peer);
-                Either::Left(Either::Right(ready(Ok(denied(&self.gate, &why)))))
+                let denied = self.known.deny(&why, address);
+                Either::Left(Either::Right(ready(Ok(denied))))
             }
             Identified::Later(caller) => {
-                let (gate, behind) = (Arc::clone(&self.gate), self.behind.clone());
-                let audit = self.audit.clone();
+                let (known, behind) = (self.known.clone(), self.behind.clone());
                 Either::Right(Box::pin(async move {
                     match caller.await {
-                        Ok(caller) => {
-                            request.extensions_mut().insert(caller);
-                            behind.oneshot(request).await
-                        }
-                        Err(why) => {
-                            note(&audit, &why, peer);
-                            Ok(denied(&gate, &why))
-                        }
+                        Ok(caller) => match known.note(caller, &mut request) {
+                            Ok(()) => behind.oneshot(request).await,
+                            Err(refused) => Ok(refused.into_response()),
+                        },
+                        Err(why) => Ok(known.deny(&why, address)),
                     }
                 }))
             }

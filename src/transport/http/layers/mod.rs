@@ -9,4 +9,5 @@ pub(super) mod cors;
 pub(super) mod guard;
 pub(super) mod identify;
 pub(super) mod peer;
+pub(super) mod rates;
 pub(super) mod stopping;

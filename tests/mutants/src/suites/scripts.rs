@@ -12,7 +12,7 @@ macro_rules! script {
     };
 }
 
-pub(super) const SCRIPTS: [Row; 34] = [
+pub(super) const SCRIPTS: [Row; 36] = [
     ("contract/lua/", &[transitions(EVERY), MODEL]),
     ("contract/lua/prelude/", &[transitions(EVERY), MODEL]),
     script!("agree_version": "versions::"),
@@ -46,5 +46,7 @@ pub(super) const SCRIPTS: [Row; 34] = [
     script!("schedule_retry": "retries::" "rings::" "fences::"),
     script!("set_session_level": "logs::"),
     script!("submit": "submits::" "joins::" "firsts::"),
+    script!("take_place": "quotas::"),
+    script!("take_rate": "quotas::"),
     script!("watch": "rings::"),
 ];

@@ -14,17 +14,17 @@ use crate::model::session::Session;
 use crate::store::{Store, millis};
 
 impl Store {
-    /// Opens a session that ends when it is not used for `idle`.
+    /// Opens a session under a new id; it ends when it is not used for `idle`.
     ///
     /// # Errors
     ///
     /// If Redis fails.
     pub async fn open_session(
         &self,
+        id: SessionId,
         session: &Session,
         idle: Duration,
-    ) -> Result<SessionId, Error> {
-        let id = SessionId::random();
+    ) -> Result<(), Error> {
         let key = self.keys.session(id);
         let mut both = redis::pipe();
         both.atomic()
@@ -43,10 +43,7 @@ impl Store {
             .arg(&key)
             .arg(millis(idle))
             .ignore();
-        self.connections
-            .pipeline::<()>("open_session", &both)
-            .await?;
-        Ok(id)
+        self.connections.pipeline("open_session", &both).await
     }
 
     /// Reads a session. `None` if it ended.

@@ -1,0 +1,129 @@
+//! What is counted of callers.
+
+use std::num::NonZeroU32;
+use std::time::Duration;
+
+use taskferry_contract::{
+    Holder, Owner, RateCost, RateReply, SessionId, SessionLimits, SessionRoom, Store,
+};
+
+use crate::rig::Rig;
+use crate::samples::patient;
+
+const IDLE: Duration = Duration::from_secs(60);
+const LIMITS: SessionLimits = SessionLimits {
+    of_holder: 2,
+    in_all: 3,
+};
+
+#[tokio::test]
+async fn sessions_are_counted_of_each_holder_and_in_all() {
+    let mut rig = Rig::new().await;
+    let (nobody, owner) = (Owner::anonymous(), rig.owner.clone());
+    let address = "192.0.2.7";
+    let [alice, elsewhere] = [
+        Holder::of(&owner, Some(address)),
+        Holder::of(&nobody, Some(address)),
+    ];
+    assert_eq!(Holder::of(&nobody, None), None);
+    let ids = [(); 4].map(|()| SessionId::random());
+    let room = async |id: usize, holder, idle| {
+        let counted = rig.store.count_session(ids[id], holder, LIMITS, idle).await;
+        counted.unwrap()
+    };
+    assert_eq!(room(0, alice, IDLE).await, SessionRoom::Free);
+    assert_eq!(room(1, alice, IDLE * 2).await, SessionRoom::Free);
+    assert_eq!(room(2, alice, IDLE).await, SessionRoom::HolderIsFull);
+    // One that is counted stays so.
+    assert_eq!(room(1, alice, IDLE).await, SessionRoom::Free);
+    assert_eq!(room(2, elsewhere, IDLE).await, SessionRoom::Free);
+    assert_eq!(room(3, elsewhere, IDLE).await, SessionRoom::AllAreTaken);
+    assert_eq!(room(3, None, IDLE).await, SessionRoom::AllAreTaken);
+    // What did not fit in all is not counted of its holder either.
+    let own = rig.store.keys().sessions_of(elsewhere.unwrap());
+    assert_eq!(rig.raw::<u64>("ZCARD", &own).await, 1);
+    // The count lives as long as the last of what it counts.
+    let own = rig.store.keys().sessions_of(alice.unwrap());
+    let left: u64 = rig.raw("PTTL", &own).await;
+    assert!((50_000..=60_000).contains(&left), "{left}");
+}
+
+#[tokio::test]
+async fn a_session_that_ended_makes_room() {
+    let rig = Rig::new().await;
+    let alice = Holder::of(&rig.owner, None);
+    let one = SessionLimits {
+        of_holder: 1,
+        in_all: 1,
+    };
+    let count = async |id, idle| rig.store.count_session(id, alice, one, idle).await;
+    let [first, second, third] = [(); 3].map(|()| SessionId::random());
+    let short = Duration::from_millis(100);
+    assert_eq!(count(first, short).await.unwrap(), SessionRoom::Free);
+    assert_eq!(
+        count(second, IDLE).await.unwrap(),
+        SessionRoom::HolderIsFull
+    );
+    tokio::time::sleep(short * 2).await;
+    assert_eq!(count(second, IDLE).await.unwrap(), SessionRoom::Free);
+    rig.store.uncount_session(second, alice).await.unwrap();
+    assert_eq!(count(third, IDLE).await.unwrap(), SessionRoom::Free);
+}
+
+fn request(each_second: u32, cost: u32, owed: bool) -> RateCost {
+    let some = |number| NonZeroU32::new(number).unwrap();
+    RateCost {
+        each_second: some(each_second),
+        cost: some(cost),
+        owed,
+    }
+}
+
+#[tokio::test]
+async fn requests_are_counted_over_all_that_count_them() {
+    let rig = Rig::new().await;
+    let other = Store::new(&patient(&rig.server.url())).unwrap();
+    let (one, alice) = (request(5, 1, false), rig.owner.clone());
+    for turn in 0..5 {
+        let store = if turn % 2 == 0 { &rig.store } else { &other };
+        assert_eq!(store.take_rate(&alice, one).await.unwrap(), RateReply::Now);
+    }
+    let refused = other.take_rate(&alice, one).await.unwrap();
+    let RateReply::After(wait) = refused else {
+        panic!("it is let on");
+    };
+    assert!(wait <= Duration::from_millis(200), "{wait:?}");
+    let bob = Owner::named("user:bob").unwrap();
+    assert_eq!(
+        rig.store.take_rate(&bob, one).await.unwrap(),
+        RateReply::Now
+    );
+    tokio::time::sleep(wait + Duration::from_millis(10)).await;
+    assert_eq!(
+        rig.store.take_rate(&alice, one).await.unwrap(),
+        RateReply::Now
+    );
+}
+
+#[tokio::test]
+async fn what_happened_is_counted_even_if_there_is_no_room_for_it() {
+    let mut rig = Rig::new().await;
+    let alice = rig.owner.clone();
+    let (one, failure) = (request(5, 1, false), request(5, 9, true));
+    assert_eq!(
+        rig.store.take_rate(&alice, failure).await.unwrap(),
+        RateReply::Now
+    );
+    assert_eq!(
+        rig.store.take_rate(&alice, failure).await.unwrap(),
+        RateReply::Now
+    );
+    let refused = rig.store.take_rate(&alice, one).await.unwrap();
+    let RateReply::After(wait) = refused else {
+        panic!("it is let on");
+    };
+    // However often it failed, it waits for what one burst takes at most.
+    assert!(wait <= Duration::from_secs(2), "{wait:?}");
+    let left: u64 = rig.raw("PTTL", &rig.store.keys().rate_of(&alice)).await;
+    assert!(left <= 2_000, "{left}");
+}
