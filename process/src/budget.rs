@@ -58,6 +58,12 @@ pub struct Charge {
 }
 
 impl Charge {
+    /// Whether nothing was taken, or all of it was given back.
+    #[must_use]
+    pub fn is_nothing(&self) -> bool {
+        self.units() == 0
+    }
+
     /// Gives all of it back.
     pub fn give_back(&mut self) {
         self.held = None;

@@ -68,6 +68,11 @@ pub(crate) enum BridgeError {
         /// What the contract said.
         source: Error,
     },
+    /// Others hold the memory that there is for results.
+    #[error(
+        "this server has no memory for a result of this size, since others are on their way (its setting result_memory); try again in a moment"
+    )]
+    NoRoom,
     /// The store cannot be reached, or failed.
     #[error("the task store cannot be reached; try again in a moment")]
     Unavailable(#[source] Error),
@@ -94,7 +99,8 @@ impl BridgeError {
             | Self::OwnerLimit { .. }
             | Self::SessionLimit { .. }
             | Self::SessionsFull
-            | Self::OtherCall => None,
+            | Self::OtherCall
+            | Self::NoRoom => None,
             Self::NotReplicated(too_few) | Self::NotAccepted(too_few) => Some(&too_few.source),
             Self::TooLarge { source, .. }
             | Self::StoreFull(source)

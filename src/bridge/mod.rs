@@ -29,7 +29,7 @@ use std::time::Duration;
 use taskferry_contract::{
     Arguments, Error, FrontEndId, RedisSettings, Replication, Ring, Store, TaskId,
 };
-use taskferry_process::{Offload, keep_running};
+use taskferry_process::{Budget, Offload, keep_running};
 use tokio::sync::broadcast;
 use tokio_util::sync::CancellationToken;
 
@@ -90,21 +90,24 @@ struct Inner {
     outcomes: Arc<Outcomes>,
     rings: broadcast::Sender<TaskId>,
     offload: Offload,
+    memory: Budget,
 }
 
 impl Bridge {
-    /// Nothing is connected before it is used. Changes that clients hear of are answered only once Redis replicas have
-    /// them, if `replication` says which. Fails if the address cannot be used.
+    /// Nothing is connected before it is used. Results on their way take no more than `memory`. Changes that clients hear of are
+    /// answered only once Redis replicas have them, if `replication` says which. Fails if the address cannot be used.
     pub(crate) fn new(
         redis: &RedisSettings,
         replication: Option<Replication>,
         limits: Limits,
+        memory: Budget,
     ) -> Result<Self, Error> {
         let store = Store::new(redis)?.with_replication(replication);
         let front_end = FrontEndId::random();
         let audit = Audit::new(&front_end);
         let fleet = Arc::new(KnownFleet::new(store.clone()));
-        let outcomes = Arc::new(Outcomes::new(store.clone(), outcomes::KEPT_FOR));
+        let offload = Offload::default();
+        let outcomes = Arc::new(Outcomes::new(&store, &memory, &offload));
         let waiters = Arc::new(Waiters::new(
             store.clone(),
             Arc::clone(&fleet),
@@ -153,7 +156,8 @@ impl Bridge {
             waiters,
             outcomes,
             rings: broadcast::Sender::new(RINGS_KEPT),
-            offload: Offload::default(),
+            offload,
+            memory,
         })))
     }
 
@@ -253,6 +257,11 @@ impl Bridge {
     /// Every ring of this front end's bell.
     pub(crate) fn rings(&self) -> broadcast::Receiver<TaskId> {
         self.0.rings.subscribe()
+    }
+
+    /// The memory for results on their way.
+    pub(crate) fn memory(&self) -> &Budget {
+        &self.0.memory
     }
 
     /// Where work on large inputs is done.

@@ -1,61 +1,40 @@
-//! The outcomes of ended jobs, each kept for a moment: of all who ask for one at a time, the first reads it, and the others
-//! wait for that and share it.
+//! The outcomes of ended jobs, and the memory that they take: of all who ask for one at a time, the first reads it, and the
+//! others wait for that and share it, for as long as somebody holds it.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use taskferry_contract::{Error, Store, StoredOutcome, TaskId, TaskView};
+use taskferry_contract::{Error, SharedJson, Store, StoredOutcome, TaskId, TaskView};
+use taskferry_process::{Budget, Offload};
 use tokio::time::Instant;
 
-/// How long a front end keeps an outcome after it was read.
-pub(super) const KEPT_FOR: Duration = Duration::from_secs(1);
+use super::BridgeError;
+
+/// How long a front end keeps an outcome that nobody holds any more, since it was read. Not as long if others wait for its
+/// memory.
+const KEPT_FOR: Duration = Duration::from_secs(1);
 
 /// An outcome of so many bytes costs less to read again than to keep.
 const SMALL: u64 = 4 << 10;
 
-/// What is kept at most, bytes. One that does not fit is shared by those who wait for it, and then forgotten.
-const ROOM: u64 = 32 << 20;
+/// While it is read an outcome takes so many times its size: there is the buffer of the connection, which doubled as it grew,
+/// and the text.
+const TIMES_READ: usize = 3;
 
-/// The outcomes that are being read, or were a moment ago.
+/// How long a caller waits for memory that others hold.
+const ROOM_WITHIN: Duration = Duration::from_secs(3);
+
+/// The outcomes that are being read, are held, or were read a moment ago.
 #[derive(Debug)]
 pub(super) struct Outcomes {
     store: Store,
+    /// For all results on their way.
+    memory: Budget,
+    offload: Offload,
     kept_for: Duration,
-    known: Mutex<Table>,
-}
-
-/// The outcomes, and how large all are together, bytes.
-#[derive(Debug, Default)]
-struct Table {
-    of: HashMap<TaskId, Known>,
-    bytes: u64,
-}
-
-impl Table {
-    /// The reading of an outcome, which is noted if nobody asked for it yet.
-    fn reading(&mut self, id: TaskId, bytes: u64) -> Arc<Reading> {
-        let known = self.of.entry(id).or_insert_with(|| {
-            self.bytes += bytes;
-            Known {
-                bytes,
-                read: Arc::default(),
-            }
-        });
-        Arc::clone(&known.read)
-    }
-
-    fn forget(&mut self, id: TaskId) {
-        if let Some(known) = self.of.remove(&id) {
-            self.bytes -= known.bytes;
-        }
-    }
-}
-
-#[derive(Debug)]
-struct Known {
-    bytes: u64,
-    read: Arc<Reading>,
+    room_within: Duration,
+    known: Mutex<HashMap<TaskId, Arc<Reading>>>,
 }
 
 /// Locked by the one who reads it.
@@ -64,14 +43,31 @@ type Reading = tokio::sync::Mutex<Option<Read>>;
 #[derive(Debug)]
 struct Read {
     at: Instant,
-    outcome: Result<Option<StoredOutcome>, Error>,
+    outcome: Result<Option<Ended>, Failure>,
+}
+
+/// What a job ended with.
+#[derive(Debug, Clone, PartialEq)]
+struct Ended {
+    result: Option<SharedJson>,
+    error: Option<SharedJson>,
+}
+
+/// Why an outcome was not read.
+#[derive(Debug, Clone)]
+enum Failure {
+    Store(Error),
+    NoRoom,
 }
 
 impl Outcomes {
-    pub(super) fn new(store: Store, kept_for: Duration) -> Self {
+    pub(super) fn new(store: &Store, memory: &Budget, offload: &Offload) -> Self {
         Self {
-            store,
-            kept_for,
+            store: store.clone(),
+            memory: memory.clone(),
+            offload: offload.clone(),
+            kept_for: KEPT_FOR,
+            room_within: ROOM_WITHIN,
             known: Mutex::default(),
         }
     }
@@ -81,38 +77,53 @@ impl Outcomes {
         &self,
         mut view: TaskView,
         bytes: u64,
-    ) -> Result<Option<TaskView>, Error> {
+    ) -> Result<Option<TaskView>, BridgeError> {
         if bytes == 0 {
             return Ok(Some(view));
         }
-        let read = || self.store.outcome(view.id, bytes);
-        let outcome = if bytes <= SMALL {
-            read().await?
+        let ended = if bytes <= SMALL {
+            self.store.outcome(view.id, bytes).await?.map(Ended::small)
         } else {
-            self.share(view.id, bytes, read).await?
+            let read = || self.read(view.id, bytes);
+            self.share(view.id, read).await?
         };
-        let Some(outcome) = outcome else {
+        let Some(ended) = ended else {
             return Ok(None);
         };
-        (view.result, view.error) = (outcome.result, outcome.error);
+        (view.result, view.error) = (ended.result, ended.error);
         Ok(Some(view))
     }
 
-    /// What was read of a task a moment ago, or what `read` gives. A failure is shared by those who waited for it.
-    async fn share<F>(
-        &self,
-        id: TaskId,
-        bytes: u64,
-        read: impl FnOnce() -> F,
-    ) -> Result<Option<StoredOutcome>, Error>
+    /// Reads an outcome, once there is memory for it, and checks it beside the threads that serve.
+    async fn read(&self, id: TaskId, bytes: u64) -> Result<Option<Ended>, Failure> {
+        let bytes = usize::try_from(bytes).unwrap_or(usize::MAX);
+        let mut charge = self.memory.charge();
+        let most = bytes.saturating_mul(TIMES_READ);
+        if !charge.grow_to(most) {
+            self.forget_all_but_held();
+            if !charge.wait_for(most, self.room_within).await {
+                return Err(Failure::NoRoom);
+            }
+        }
+        let stored = self.store.outcome(id, bytes as u64).await?;
+        let Some(stored) = stored else {
+            return Ok(None);
+        };
+        charge.shrink_to(bytes);
+        let check = move || Ended::checked(stored, charge);
+        Ok(Some(self.offload.run(bytes, check).await))
+    }
+
+    /// What is held of a task or was read a moment ago, or what `read` gives. A failure is shared by those who waited for it.
+    async fn share<F>(&self, id: TaskId, read: impl FnOnce() -> F) -> Result<Option<Ended>, Failure>
     where
-        F: Future<Output = Result<Option<StoredOutcome>, Error>>,
+        F: Future<Output = Result<Option<Ended>, Failure>>,
     {
         let asked = Instant::now();
-        let reading = self.lock().reading(id, bytes);
+        let reading = Arc::clone(self.lock().entry(id).or_default());
         let mut last = reading.lock().await;
         if let Some(last) = &*last
-            && (last.at >= asked || last.is_fresh(self.kept_for))
+            && (last.at >= asked || last.is_kept(self.kept_for))
         {
             return last.outcome.clone();
         }
@@ -121,39 +132,89 @@ impl Outcomes {
             at: Instant::now(),
             outcome: outcome.clone(),
         });
-        let mut known = self.lock();
-        if known.bytes > ROOM {
-            known.forget(id);
-        }
         outcome
     }
 
     /// Forgets what is kept no longer, again and again. Never returns.
     pub(super) async fn keep_forgetting(&self) {
         loop {
-            tokio::time::sleep(self.kept_for / 2).await;
-            let mut known = self.lock();
-            let stale = known.of.iter().filter(|(_, one)| {
-                let read = one.read.try_lock();
-                read.is_ok_and(|read| {
-                    !read
-                        .as_ref()
-                        .is_some_and(|read| read.is_fresh(self.kept_for))
-                })
-            });
-            let stale: Vec<TaskId> = stale.map(|(id, _)| *id).collect();
-            stale.into_iter().for_each(|id| known.forget(id));
+            tokio::time::sleep(self.kept_for / 10).await;
+            if self.memory.is_short() {
+                self.forget_all_but_held();
+            } else {
+                self.forget(|read| read.is_kept(self.kept_for));
+            }
         }
     }
 
-    fn lock(&self) -> MutexGuard<'_, Table> {
+    /// Makes room for others.
+    fn forget_all_but_held(&self) {
+        self.forget(Read::is_held);
+    }
+
+    /// Forgets what nobody reads or is to be kept.
+    fn forget(&self, keep: impl Fn(&Read) -> bool) {
+        self.lock().retain(|_, reading| {
+            let read = reading.try_lock();
+            read.map_or(true, |read| read.as_ref().is_some_and(&keep))
+        });
+    }
+
+    fn lock(&self) -> MutexGuard<'_, HashMap<TaskId, Arc<Reading>>> {
         self.known.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 impl Read {
-    fn is_fresh(&self, kept_for: Duration) -> bool {
-        self.outcome.is_ok() && self.at.elapsed() < kept_for
+    fn is_kept(&self, kept_for: Duration) -> bool {
+        self.outcome.is_ok() && (self.at.elapsed() < kept_for || self.is_held())
+    }
+
+    /// Whether it is on its way to somebody.
+    fn is_held(&self) -> bool {
+        let Ok(Some(ended)) = &self.outcome else {
+            return false;
+        };
+        let mut texts = ended.result.iter().chain(&ended.error);
+        texts.any(SharedJson::is_held_by_others)
+    }
+}
+
+impl Ended {
+    fn small(stored: StoredOutcome) -> Self {
+        Self {
+            result: stored.result.map(Into::into),
+            error: stored.error.map(Into::into),
+        }
+    }
+
+    /// With something that goes with its text, which is read here to its end.
+    fn checked(stored: StoredOutcome, with: impl Send + Sync + 'static) -> Self {
+        let with = Arc::new(with);
+        let held = |text: Option<String>| {
+            let text = SharedJson::with(text?, Arc::clone(&with));
+            let _noted = text.is_json();
+            Some(text)
+        };
+        Self {
+            result: held(stored.result),
+            error: held(stored.error),
+        }
+    }
+}
+
+impl From<Error> for Failure {
+    fn from(error: Error) -> Self {
+        Self::Store(error)
+    }
+}
+
+impl From<Failure> for BridgeError {
+    fn from(failure: Failure) -> Self {
+        match failure {
+            Failure::Store(error) => error.into(),
+            Failure::NoRoom => Self::NoRoom,
+        }
     }
 }
 
@@ -170,38 +231,43 @@ mod tests {
 
     fn outcomes(kept_for: Duration) -> Outcomes {
         let settings = RedisSettings::new("redis://127.0.0.1:1");
-        Outcomes::new(Store::new(&settings).unwrap(), kept_for)
+        let (store, memory) = (Store::new(&settings).unwrap(), Budget::new(10 << 10));
+        Outcomes {
+            kept_for,
+            ..Outcomes::new(&store, &memory, &Offload::default())
+        }
     }
 
     fn id() -> TaskId {
         TaskId::random(Shards::default().all().next().unwrap())
     }
 
+    fn ended(outcomes: &Outcomes) -> Ended {
+        let mut charge = outcomes.memory.charge();
+        assert!(charge.grow_to(5 << 10));
+        let stored = StoredOutcome {
+            result: Some("{}".to_owned()),
+            error: None,
+        };
+        Ended::checked(stored, charge)
+    }
+
     /// Reads slowly, and counts that.
-    async fn slowly(
-        reads: &Cell<u32>,
-        outcome: Result<Option<StoredOutcome>, Error>,
-    ) -> Result<Option<StoredOutcome>, Error> {
+    async fn slowly<T>(reads: &Cell<u32>, outcome: impl FnOnce() -> T) -> T {
         reads.set(reads.get() + 1);
         tokio::time::sleep(Duration::from_millis(100)).await;
-        outcome
+        outcome()
     }
 
     #[tokio::test]
     async fn one_reads_for_all_who_ask_and_it_is_kept_for_a_while() {
-        let (id, stored) = (
-            id(),
-            StoredOutcome {
-                result: Some("{}".into()),
-                error: None,
-            },
-        );
+        let id = id();
         for (kept_for, reads_wanted) in [(LONG, 1), (Duration::ZERO, 2)] {
             let (outcomes, reads) = (outcomes(kept_for), Cell::new(0));
             let ask = async || {
-                let read = || slowly(&reads, Ok(Some(stored.clone())));
-                let shared = outcomes.share(id, 2, read).await.unwrap();
-                assert_eq!(shared.as_ref(), Some(&stored));
+                let read = || slowly(&reads, || Ok(Some(ended(&outcomes))));
+                let shared = outcomes.share(id, read).await.unwrap();
+                assert_eq!(shared.unwrap().result, Some("{}".into()));
             };
             tokio::join!(ask(), ask(), ask());
             assert_eq!(reads.get(), 1);
@@ -214,9 +280,8 @@ mod tests {
     async fn a_failure_is_shared_by_those_who_waited_and_not_kept() {
         let (outcomes, id, reads) = (outcomes(LONG), id(), Cell::new(0));
         let ask = async || {
-            let failure = Error::Unsuitable("no".to_owned());
-            let read = || slowly(&reads, Err(failure));
-            assert!(outcomes.share(id, 2, read).await.is_err());
+            let read = || slowly(&reads, || Err(Failure::NoRoom));
+            assert!(outcomes.share(id, read).await.is_err());
         };
         tokio::join!(ask(), ask(), ask());
         assert_eq!(reads.get(), 1);
@@ -226,16 +291,40 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn one_that_does_not_fit_is_shared_and_then_forgotten() {
-        let (outcomes, id, reads) = (outcomes(LONG), id(), Cell::new(0));
-        let ask = async || {
-            let read = || slowly(&reads, Ok(None));
-            outcomes.share(id, ROOM + 1, read).await.unwrap();
+    async fn what_somebody_holds_is_kept_and_shared_and_the_rest_makes_room() {
+        let (outcomes, reads) = (outcomes(LONG), Cell::new(0));
+        let ask = async |id| {
+            let read = || slowly(&reads, || Ok(Some(ended(&outcomes))));
+            outcomes.share(id, read).await.unwrap().unwrap()
         };
-        tokio::join!(ask(), ask());
-        assert_eq!(reads.get(), 1);
-        ask().await;
-        assert_eq!(reads.get(), 2);
-        assert_eq!(outcomes.lock().bytes, 0);
+        let (one, other) = (id(), id());
+        let held = ask(one).await;
+        drop(ask(other).await);
+        assert!(!outcomes.memory.charge().grow_to(1), "both are kept");
+        outcomes.forget_all_but_held();
+        assert!(outcomes.memory.charge().grow_to(5 << 10));
+        assert_eq!(ask(one).await, held);
+        assert_eq!(reads.get(), 2, "the held one was not read again");
+        drop(held);
+        outcomes.forget_all_but_held();
+        assert!(outcomes.memory.charge().grow_to(10 << 10));
+    }
+
+    #[tokio::test]
+    async fn without_memory_nothing_is_read() {
+        let mut outcomes = outcomes(LONG);
+        outcomes.room_within = Duration::from_millis(100);
+        let mut all = outcomes.memory.charge();
+        assert!(all.grow_to(10 << 10));
+        let begun = Instant::now();
+        let refused = outcomes.read(id(), 5000).await;
+        assert!(matches!(refused, Err(Failure::NoRoom)), "{refused:?}");
+        assert!(begun.elapsed() >= outcomes.room_within);
+        drop(all);
+        let reached = outcomes.read(id(), 1 << 40).await;
+        assert!(
+            matches!(reached, Err(Failure::Store(_))),
+            "nobody listens there: {reached:?}"
+        );
     }
 }

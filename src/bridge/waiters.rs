@@ -205,8 +205,14 @@ impl Watch {
             return Ok(None);
         };
         let outcomes = &self.waiters.outcomes;
-        let ended = outcomes.complete(view, bytes.unwrap_or(0)).await;
-        self.owned(ended).await
+        match outcomes.complete(view, bytes.unwrap_or(0)).await {
+            Ok(ended) => ended.map(Some).ok_or(BridgeError::NotFound),
+            Err(BridgeError::NoRoom | BridgeError::Unavailable(_)) => {
+                tracing::debug!(task = %self.id, "an outcome could not be read; trying again");
+                Ok(None)
+            }
+            Err(error) => Err(error),
+        }
     }
 
     async fn owned(

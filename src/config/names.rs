@@ -3,7 +3,7 @@
 use taskferry_process::settings::{REDIS_SETTINGS, Setting};
 use taskferry_process::telemetry::LOG_SETTINGS;
 
-const OWN: [Setting; 26] = [
+const OWN: [Setting; 28] = [
     setting(
         "listen",
         "ADDR",
@@ -43,6 +43,16 @@ const OWN: [Setting; 26] = [
         "body_memory",
         "SIZE",
         "What the bodies of all requests on their way may take together [default: 64MiB]",
+    ),
+    setting(
+        "result_memory",
+        "SIZE",
+        "What results, and other large answers, may take together while they are read and sent [default: 128MiB]",
+    ),
+    setting(
+        "event_memory",
+        "SIZE",
+        "What the events of all streams that wait to be sent may take together [default: 32MiB]",
     ),
     setting(
         "max_connections",

@@ -38,6 +38,8 @@ pub(crate) struct ServeConfig {
     pub(crate) replica_timeout: Duration,
     /// What callers may queue.
     pub(crate) limits: Limits,
+    /// What results on their way may take together, bytes.
+    pub(crate) result_memory: usize,
     /// The protocol.
     pub(crate) mcp: McpSettings,
     /// The transport.
@@ -72,19 +74,19 @@ impl ServeConfig {
                 duration(text).and_then(within(Duration::from_millis(10), Duration::from_secs(60)))
             }),
             limits: take_limits(all, peer_share),
+            result_memory: take_memory(all, "result_memory", 128 << 20),
             mcp: McpSettings {
                 session_idle: take_duration(all, "session_idle", Duration::from_secs(3600)),
                 stream_after: take_duration(all, "stream_after", Duration::from_secs(1)),
                 handle_after: all.take("handle_after", Some(Duration::from_secs(45)), handle_after),
                 instructions: all.take_optional("instructions", |text| Ok(text.to_owned())),
+                event_memory: take_memory(all, "event_memory", 32 << 20),
             },
             http: HttpSettings {
                 max_body_bytes: all.take("max_body", 4 << 20, |text| {
                     bytes(text).and_then(within(1 << 10, 1 << 30))
                 }),
-                body_memory: all.take("body_memory", 64 << 20, |text| {
-                    bytes(text).and_then(within(1 << 20, 1 << 40))
-                }),
+                body_memory: take_memory(all, "body_memory", 64 << 20),
                 max_connections: all.take("max_connections", 20_000, at_most_a_million),
                 max_requests: all.take("max_requests", 16_000, at_most_a_million),
                 peer_share,
@@ -193,6 +195,12 @@ fn take_limits(settings: &mut Settings, peer_share: usize) -> Limits {
         owner_rate: settings.take("owner_rate", None, rate),
         plain_keep: Duration::from_secs(60),
     }
+}
+
+fn take_memory(settings: &mut Settings, name: &str, default: usize) -> usize {
+    settings.take(name, default, |text| {
+        bytes(text).and_then(within(1 << 20, 1 << 40))
+    })
 }
 
 fn take_duration(settings: &mut Settings, name: &str, default: Duration) -> Duration {
@@ -349,6 +357,8 @@ mod tests {
             ("session_cap", "-1"),
             ("trusted_proxies", "balancer"),
             ("body_memory", "1KiB"),
+            ("result_memory", "1KiB"),
+            ("event_memory", "1KiB"),
         ];
         let refused = config(&flags).unwrap_err();
         assert_eq!(refused.0.len(), flags.len(), "{refused}");

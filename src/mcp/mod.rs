@@ -16,7 +16,7 @@ mod wait;
 use std::sync::Arc;
 
 use serde_json::value::RawValue;
-use taskferry_process::keep_running;
+use taskferry_process::{Budget, keep_running};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
@@ -27,8 +27,8 @@ use dispatch::{era_by, era_of};
 use edge::Edge;
 pub(crate) use edge::McpSettings;
 pub(crate) use edge::stopping::Stopping;
-pub(crate) use jsonrpc::RpcError;
 use jsonrpc::{Body, Message};
+pub(crate) use jsonrpc::{Piece, RpcError, Text};
 use legacy::Legacy;
 use modern::Modern;
 pub(crate) use protocol::answer::{Answer, RefusalKind};
@@ -43,6 +43,7 @@ pub(crate) struct Mcp {
     bridge: Bridge,
     legacy: Legacy,
     modern: Modern,
+    event_memory: Budget,
 }
 
 impl Mcp {
@@ -53,8 +54,10 @@ impl Mcp {
         tracker: TaskTracker,
         stopping: Stopping,
     ) -> Self {
+        let event_memory = Budget::new(settings.event_memory);
         let edge = Edge {
             bridge: bridge.clone(),
+            event_memory: event_memory.clone(),
             settings: Arc::new(settings),
             tracker,
             stopping,
@@ -64,6 +67,7 @@ impl Mcp {
             bridge,
             legacy: Legacy::new(edge.clone(), Arc::clone(&background)),
             modern: Modern::new(edge, background),
+            event_memory,
         }
     }
 
@@ -76,6 +80,11 @@ impl Mcp {
             || {},
         )
         .await;
+    }
+
+    /// The memory for events that wait to be sent.
+    pub(crate) fn event_memory(&self) -> &Budget {
+        &self.event_memory
     }
 
     /// Takes a message, or a batch of them.

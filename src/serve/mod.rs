@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context as _;
-use taskferry_process::{StopSignal, StopSignals, keep_running};
+use taskferry_process::{Budget, StopSignal, StopSignals, keep_running};
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -87,7 +87,9 @@ impl Server {
         let address = listener
             .local_addr()
             .context("the listener has no address")?;
-        let bridge = Bridge::new(&config.redis, config.replication(), config.limits)
+        let memory = Budget::new(config.result_memory);
+        let replication = config.replication();
+        let bridge = Bridge::new(&config.redis, replication, config.limits, memory)
             .context("redis_url cannot be used")?;
         let gate = gate(&config.callers).context("access_file cannot be used")?;
         Ok(Self {

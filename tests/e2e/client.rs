@@ -345,7 +345,7 @@ impl Modern {
         open(&self.endpoint, &request).await
     }
 
-    fn made(&self, method: &str, params: Value) -> Request {
+    pub(crate) fn made(&self, method: &str, params: Value) -> Request {
         let client = Declaration::new("test", self.capabilities.clone());
         let request = modern::request(&client, 1, method, params);
         authorized(request, self.credential.as_deref())

@@ -5,3 +5,4 @@ pub(crate) mod object;
 pub(crate) mod raw;
 pub(crate) mod readable;
 pub(crate) mod schema;
+pub(crate) mod shared;

@@ -99,7 +99,7 @@ impl<'de: 'a, 'a> Deserialize<'de> for RawObject<'a> {
 
 /// A name that is borrowed from the text if it has no escapes; a bare `Cow` would always be copied.
 #[derive(serde::Deserialize)]
-struct Name<'a>(#[serde(borrow)] Cow<'a, str>);
+pub(crate) struct Name<'a>(#[serde(borrow)] pub(crate) Cow<'a, str>);
 
 /// Valid JSON without the white space between its values: one line, and otherwise as it was written.
 #[must_use]

@@ -1,8 +1,8 @@
 //! What is read from a job's record: by callers who poll its task, and by the worker that runs it.
 
 use std::collections::HashMap;
-use std::sync::Arc;
 
+use crate::json::shared::SharedJson;
 use crate::model::arguments::Arguments;
 use crate::model::ids::{AttemptNumber, TaskId};
 use crate::model::log::LogLevel;
@@ -60,9 +60,9 @@ pub struct TaskView {
     /// How many workers serve its queue. Not in the record: the store leaves it `None`, a front end fills it in.
     pub served: Option<Served>,
     /// The result, byte for byte as the worker wrote it: a JSON object. Only once completed, and only where asked for.
-    pub result: Option<Arc<str>>,
+    pub result: Option<SharedJson>,
     /// The JSON-RPC error object of a failed job. Only where asked for.
-    pub error: Option<String>,
+    pub error: Option<SharedJson>,
 }
 
 /// A record as the worker that claimed it sees it.

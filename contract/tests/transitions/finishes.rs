@@ -34,7 +34,10 @@ async fn stores_every_kind_of_outcome() {
             }
             Outcome::Failed { error, message } => {
                 assert_eq!((view.status, view.is_error), (Status::Failed, false));
-                assert_eq!((view.error.as_ref(), view.result), (Some(error), None));
+                assert_eq!(
+                    (view.error.as_deref(), view.result),
+                    (Some(error.as_str()), None)
+                );
                 assert_eq!(view.message.as_ref(), Some(message));
             }
             Outcome::Cancelled { message } => {

@@ -16,7 +16,7 @@ const BOTH: &[Binary] = &[Binary::FrontEnd, Binary::Worker];
 /// What no binary takes as a setting: the variable of the settings file, and what only tests read.
 const NEITHER: &[Binary] = &[];
 
-const NAMES: [(&str, &[Binary]); 47] = [
+const NAMES: [(&str, &[Binary]); 49] = [
     ("listen", FRONT_END),
     ("allow_unauthenticated", FRONT_END),
     ("access_file", FRONT_END),
@@ -25,6 +25,8 @@ const NAMES: [(&str, &[Binary]); 47] = [
     ("single_user", FRONT_END),
     ("max_body", FRONT_END),
     ("body_memory", FRONT_END),
+    ("result_memory", FRONT_END),
+    ("event_memory", FRONT_END),
     ("max_connections", FRONT_END),
     ("max_requests", FRONT_END),
     ("peer_share", FRONT_END),

@@ -140,7 +140,7 @@ pub(super) fn show(letter: &DeadLetter, detail: &LetterDetail, as_json: bool) {
 
 fn record_json(view: &TaskView) -> Value {
     json!({
-        "status": view.status.to_string(), "message": view.message, "error": view.error,
+        "status": view.status.to_string(), "message": view.message, "error": view.error.as_deref(),
         "result": view.result.as_deref(), "created_ms": view.created_ms, "updated_ms": view.updated_ms,
         "ttl_ms": view.ttl_ms,
     })

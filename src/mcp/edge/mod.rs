@@ -5,6 +5,7 @@ pub(super) mod stopping;
 use std::sync::Arc;
 use std::time::Duration;
 
+use taskferry_process::Budget;
 use tokio_util::task::TaskTracker;
 
 use crate::bridge::Bridge;
@@ -21,6 +22,8 @@ pub(crate) struct McpSettings {
     pub(crate) handle_after: Option<Duration>,
     /// The `instructions` of this server for models, if any.
     pub(crate) instructions: Option<String>,
+    /// What all events that wait to be sent may take together, bytes.
+    pub(crate) event_memory: usize,
 }
 
 /// The protocol's side of one front end. Cheap to clone.
@@ -28,6 +31,8 @@ pub(crate) struct McpSettings {
 pub(super) struct Edge {
     pub(super) bridge: Bridge,
     pub(super) settings: Arc<McpSettings>,
+    /// For events that wait to be sent.
+    pub(super) event_memory: Budget,
     /// Work that outlives the request that began it.
     pub(super) tracker: TaskTracker,
     pub(super) stopping: Stopping,

@@ -5,6 +5,7 @@ mod body;
 mod error;
 mod id;
 mod message;
+mod text;
 mod write;
 
 pub(crate) use batch::read_batch;
@@ -12,4 +13,7 @@ pub(crate) use body::{Body, parse, refuse_duplicates};
 pub(crate) use error::{RpcError, code};
 pub(crate) use id::{LONGEST_ID, is_short_id, is_valid_id, plain_id};
 pub(crate) use message::{Malformed, Message, Notification, Request, Response};
-pub(crate) use write::{failure, notification, request, success};
+pub(crate) use text::{Piece, Text};
+pub(crate) use write::{
+    failure, failure_of, notification, request, success, success_of, with_last_member,
+};

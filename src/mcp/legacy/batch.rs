@@ -12,6 +12,7 @@ use crate::mcp::legacy::{cancel, methods, response};
 use crate::mcp::protocol::answer::{Answer, RefusalKind};
 use crate::mcp::protocol::call_line::CallLine;
 use crate::mcp::protocol::era::Era;
+use crate::mcp::protocol::event_queue::EventQueue;
 use crate::mcp::protocol::inbound::Inbound;
 use crate::mcp::protocol::refusal::Refusal;
 use crate::mcp::protocol::reply::{Event, Reply, Says};
@@ -121,7 +122,7 @@ fn answered(era: &Legacy, served: Served) -> Reply {
     if !served.requests {
         return served.refused.unwrap_or(Reply::Accepted);
     }
-    let (events, rest) = mpsc::channel(16);
+    let (events, rest) = EventQueue::new(16, &era.edge.event_memory);
     for open in served.open {
         era.edge.tracker.spawn(forward(open, events.clone()));
     }
@@ -133,7 +134,7 @@ fn answered(era: &Legacy, served: Served) -> Reply {
 }
 
 /// Forwards the events of one request. They lose their ids: a client that resumed after one would miss the other requests.
-async fn forward((mut open, line): (mpsc::Receiver<Event>, CallLine), events: mpsc::Sender<Event>) {
+async fn forward((mut open, line): (mpsc::Receiver<Event>, CallLine), events: EventQueue) {
     let mut line = Some(line);
     loop {
         let event = tokio::select! {
@@ -148,7 +149,7 @@ async fn forward((mut open, line): (mpsc::Receiver<Event>, CallLine), events: mp
             Says::Last(answer) => Says::One(answer.with_log_line(line.take().unwrap_or_default())),
             says => says,
         };
-        if events.send(Event { id: None, says }).await.is_err() {
+        if events.send(Event::without_id(says)).await.is_err() {
             return;
         }
     }

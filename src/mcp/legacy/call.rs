@@ -6,7 +6,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 use taskferry_contract::{
-    Arguments, Object, Requestor, TaskSupport, TaskView, missing_capabilities,
+    Arguments, Object, Requestor, SharedJson, TaskSupport, TaskView, missing_capabilities,
 };
 
 use crate::audit;
@@ -14,7 +14,7 @@ use crate::bridge::{Call, Tool, Wanted};
 use crate::identity::{Caller, Needs};
 use crate::mcp::allow::allow;
 use crate::mcp::background::{self, BuiltIn, BuiltInCall, Called};
-use crate::mcp::jsonrpc::{self, Request, RpcError, code};
+use crate::mcp::jsonrpc::{self, Request, RpcError, Text, code};
 use crate::mcp::legacy::cancel;
 use crate::mcp::legacy::delivery::SessionDelivery;
 use crate::mcp::legacy::event_ids::EventIds;
@@ -332,18 +332,8 @@ fn status_answer(id: &RawValue, view: &TaskView) -> Option<Answer> {
 
 /// The answer to a plain call: the result as the worker wrote it.
 fn call_answer(id: &RawValue, view: &TaskView) -> Option<Answer> {
-    let body = match Outcome::of(view)? {
-        Outcome::Result(result) => match serde_json::from_str::<&RawValue>(result) {
-            Ok(result) => jsonrpc::success(id, &result),
-            Err(_unreadable) => jsonrpc::failure(
-                Some(id),
-                &RpcError::internal("the stored result is not JSON"),
-            ),
-        },
-        Outcome::Stored(error) => jsonrpc::failure(Some(id), &error),
-        Outcome::Missing(error) => jsonrpc::failure(Some(id), &error),
-    };
-    Some(Answer::ok(body))
+    let as_it_is = |result: &SharedJson| result.is_json().then(|| Text::of(result));
+    Some(Outcome::of(view)?.answer(id, as_it_is))
 }
 
 #[cfg(test)]

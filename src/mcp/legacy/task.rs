@@ -7,12 +7,12 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde::Deserialize;
 use serde_json::json;
 use serde_json::value::RawValue;
-use taskferry_contract::{RawObject, TaskId, TaskView};
+use taskferry_contract::{SharedJson, TaskId, TaskView};
 
 use crate::bridge::Cancelled;
 use crate::identity::Needs;
 use crate::mcp::allow::allow;
-use crate::mcp::jsonrpc::{self, Request, RpcError};
+use crate::mcp::jsonrpc::{self, Request, RpcError, Text};
 use crate::mcp::legacy::call::FORMAT;
 use crate::mcp::legacy::cancel;
 use crate::mcp::legacy::delivery::SessionDelivery;
@@ -135,21 +135,12 @@ fn read_cursor(cursor: &str) -> Result<(u64, TaskId), Refusal> {
 
 /// The answer to tasks/result: exactly what the call would have returned, and which task it belongs to.
 pub(super) fn result_answer(id: &RawValue, view: &TaskView) -> Option<Answer> {
-    let body = match Outcome::of(view)? {
-        Outcome::Result(result) => match RawObject::parse(result) {
-            Ok(mut object) => {
-                object.set_meta(RELATED_TASK, &related(view.id));
-                jsonrpc::success(id, &object)
-            }
-            Err(_unreadable) => jsonrpc::failure(
-                Some(id),
-                &RpcError::internal("the stored result is not an object"),
-            ),
-        },
-        Outcome::Stored(error) => jsonrpc::failure(Some(id), &error),
-        Outcome::Missing(error) => jsonrpc::failure(Some(id), &error),
+    let related = serde_json::to_string(&related(view.id)).ok()?;
+    let shown = |result: &SharedJson| {
+        let parts = result.with_members(&[], &[(RELATED_TASK, &related)])?;
+        Some(Text::of_parts(result, parts))
     };
-    Some(Answer::ok(body))
+    Some(Outcome::of(view)?.answer(id, shown))
 }
 
 #[cfg(test)]

@@ -5,18 +5,18 @@ use std::time::Duration;
 
 use serde::Deserialize;
 use serde_json::value::RawValue;
-use taskferry_contract::{Arguments, CallDigest, RawObject, TaskSupport, TaskView};
+use taskferry_contract::{Arguments, CallDigest, SharedJson, TaskSupport, TaskView};
 
 use crate::bridge::{Call, Wanted, Watch, digest};
 use crate::identity::Needs;
 use crate::mcp::allow::allow;
 use crate::mcp::background::{self, BuiltInCall, Called};
-use crate::mcp::jsonrpc::{self, RpcError};
+use crate::mcp::jsonrpc::{self, Text};
 use crate::mcp::modern::delivery::ReturnDelivery;
 use crate::mcp::modern::exchange::Exchange;
 use crate::mcp::modern::input::{Brought, Retry};
 use crate::mcp::modern::repeated::{self, Presence};
-use crate::mcp::modern::result::{RESULT_META, complete};
+use crate::mcp::modern::result::{COMPLETE, RESULT_META, SERVER_MEMBER, complete};
 use crate::mcp::modern::task::ModernTask;
 use crate::mcp::protocol::answer::Answer;
 use crate::mcp::protocol::log::LogTeller;
@@ -176,20 +176,10 @@ fn status_answer(id: &RawValue, view: &TaskView) -> Option<Answer> {
 
 /// The answer to a plain call.
 fn call_answer(id: &RawValue, view: &TaskView) -> Option<Answer> {
-    let body = match Outcome::of(view)? {
-        Outcome::Result(result) => match RawObject::parse(result) {
-            Ok(mut object) => {
-                object.set("resultType", &"complete");
-                object.set_meta("io.modelcontextprotocol/serverInfo", &RESULT_META.server);
-                jsonrpc::success(id, &object)
-            }
-            Err(_unreadable) => jsonrpc::failure(
-                Some(id),
-                &RpcError::internal("the stored result is not an object"),
-            ),
-        },
-        Outcome::Stored(error) => jsonrpc::failure(Some(id), &error),
-        Outcome::Missing(error) => jsonrpc::failure(Some(id), &error),
+    let server = serde_json::to_string(&RESULT_META.server).ok()?;
+    let shown = |result: &SharedJson| {
+        let parts = result.with_members(&[COMPLETE], &[(SERVER_MEMBER, &server)])?;
+        Some(Text::of_parts(result, parts))
     };
-    Some(Answer::ok(body))
+    Some(Outcome::of(view)?.answer(id, shown))
 }

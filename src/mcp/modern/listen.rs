@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::json;
 use serde_json::value::RawValue;
 use taskferry_contract::{Object, Status, TaskId, TaskView};
-use tokio::sync::{Mutex, mpsc, watch};
+use tokio::sync::{Mutex, watch};
 use tokio_util::sync::CancellationToken;
 
 use crate::audit;
@@ -18,9 +18,10 @@ use crate::identity::Validity;
 use crate::mcp::jsonrpc::{self, RpcError};
 use crate::mcp::modern::exchange::Exchange;
 use crate::mcp::modern::questions::{InputRequests, input_requests};
-use crate::mcp::modern::task::ModernTask;
+use crate::mcp::modern::task::{self, ModernTask};
 use crate::mcp::protocol::answer::Answer;
 use crate::mcp::protocol::call_line::CallLine;
+use crate::mcp::protocol::event_queue::EventQueue;
 use crate::mcp::protocol::outgoing::{Addressable, Method, Outgoing};
 use crate::mcp::protocol::refusal::Refusal;
 use crate::mcp::protocol::reply::{Event, Reply};
@@ -71,8 +72,8 @@ pub(super) async fn listen(exchange: &Exchange<'_>) -> Result<Reply, Refusal> {
         Method::SubscriptionAcknowledged,
         &json!({ "notifications": granted, "_meta": SubscriptionMeta { id: &id } }),
     );
-    let (events, rest) = mpsc::channel(EVENTS_WAITING);
     let (client, edge) = (envelope.client(), &exchange.era.edge);
+    let (events, rest) = EventQueue::new(EVENTS_WAITING, &edge.event_memory);
     let changes = edge.bridge.catalog().changes();
     let subscription = Subscription {
         id,
@@ -158,7 +159,7 @@ struct Subscription {
     capabilities: Box<RawValue>,
     bridge: Bridge,
     changes: Option<watch::Receiver<u64>>,
-    events: mpsc::Sender<Event>,
+    events: EventQueue,
     /// Locked while a task's outcome is read and sent: one at a time.
     outcome: Mutex<()>,
 }
@@ -237,9 +238,13 @@ impl Subscription {
             .poll_with_outcome(watch.id(), watch.owner())
             .await?;
         let task = ModernTask::notified(&view, InputRequests::new(), self.meta());
-        let message = Outgoing::notification(Method::Task, &task);
+        let message = match task::outcome(&view) {
+            Some(outcome) => Outgoing::notification_with(Method::Task, &task, outcome),
+            None => Outgoing::notification(Method::Task, &task),
+        };
         if let Some(message) = self.client.admit(message) {
-            room.send(Event::message(message));
+            // If the client left, `run` sees that.
+            let _client_left = room.send(Event::message(message)).await;
         }
         Ok(())
     }

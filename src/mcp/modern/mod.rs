@@ -57,7 +57,7 @@ impl Modern {
             "server/discover" => written(request, &complete(server::discovery(&exchange))),
             "tools/list" => server::tools(&exchange)?,
             "tools/call" => return Box::pin(call::call(&exchange)).await,
-            "tasks/get" => task::get(&exchange).await?,
+            "tasks/get" => return Ok(Reply::Json(Answer::ok(task::get(&exchange).await?))),
             "tasks/update" => task::update(&exchange).await.map(done)?,
             "tasks/cancel" => task::cancel(&exchange).await.map(done)?,
             "subscriptions/listen" => return listen::listen(&exchange).await,

@@ -1,8 +1,14 @@
 //! The type of a result, and the server that wrote it.
 
 use serde::Serialize;
+use taskferry_contract::Member;
 
 use crate::mcp::protocol::wire::{SERVER_INFO, ServerInfo};
+
+/// The member of a result's `_meta` that says who wrote it.
+pub(super) const SERVER_MEMBER: &str = "io.modelcontextprotocol/serverInfo";
+/// The member of a result that says of what type it is.
+pub(super) const COMPLETE: Member<'static> = ("resultType", "\"complete\"");
 
 /// Who wrote it.
 #[derive(Debug, Clone, Copy, Serialize)]

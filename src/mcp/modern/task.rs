@@ -5,14 +5,14 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
-use taskferry_contract::{RawObject, Status, TaskId, TaskView};
+use taskferry_contract::{SharedJson, Status, TaskId, TaskView};
 
 use crate::bridge::Cancelled;
-use crate::mcp::jsonrpc::{self, RpcError};
+use crate::mcp::jsonrpc::{self, RpcError, Text};
 use crate::mcp::modern::exchange::Exchange;
 use crate::mcp::modern::questions::{InputRequests, input_requests, read_answers};
 use crate::mcp::modern::repeated::{self, Presence};
-use crate::mcp::modern::result::{RESULT_META, ResultMeta};
+use crate::mcp::modern::result::{COMPLETE, RESULT_META, ResultMeta};
 use crate::mcp::protocol::refusal::Refusal;
 use crate::mcp::protocol::time::timestamp;
 use crate::mcp::protocol::wire::{self, Outcome};
@@ -35,10 +35,6 @@ pub(super) struct ModernTask<'a, M = ResultMeta> {
     poll_interval_ms: u64,
     #[serde(skip_serializing_if = "Option::is_none")]
     input_requests: Option<InputRequests>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    result: Option<Box<RawValue>>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    error: Option<Box<RawValue>>,
     #[serde(rename = "_meta")]
     meta: M,
 }
@@ -69,43 +65,47 @@ impl<'a, M> ModernTask<'a, M> {
             ttl_ms: view.ttl_ms,
             poll_interval_ms: pace::interval(view),
             input_requests: None,
-            result: None,
-            error: None,
             meta,
         }
     }
 
-    /// The task as a subscription shows it.
+    /// The task as a subscription shows it, but for its [`outcome`].
     pub(super) fn notified(view: &'a TaskView, questions: InputRequests, meta: M) -> Self {
-        Self::new(None, view, meta).detailed(view, questions)
+        Self::new(None, view, meta).asking(questions)
     }
 
-    /// The task with what its status brings along.
-    fn detailed(self, view: &'a TaskView, questions: InputRequests) -> Self {
-        let mut task = self;
-        match (view.status, Outcome::of(view)) {
-            (Status::InputRequired, _) => task.input_requests = Some(questions),
-            (Status::Completed, Some(Outcome::Result(result))) => task.result = inlined(result),
-            (Status::Failed, Some(outcome)) => {
-                task.error = match outcome {
-                    Outcome::Stored(error) => Some(error),
-                    Outcome::Missing(error) => serde_json::value::to_raw_value(&error).ok(),
-                    Outcome::Result(_) => None,
-                };
-            }
-            _ => {}
+    /// The task with what it asks, if it does.
+    fn asking(self, questions: InputRequests) -> Self {
+        let asks = self.status == wire::status_word(Status::InputRequired);
+        Self {
+            input_requests: asks.then_some(questions),
+            ..self
         }
-        task
+    }
+}
+
+/// The member of a task that has what it ended with, and its JSON.
+pub(super) fn outcome(view: &TaskView) -> Option<(&'static str, Text)> {
+    match (view.status, Outcome::of(view)?) {
+        (Status::Completed, Outcome::Result(result)) => Some(("result", inlined(result)?)),
+        (Status::Failed, Outcome::Stored(error)) => Some(("error", Text::of(error))),
+        (Status::Failed, Outcome::Missing(error)) => {
+            Some(("error", serde_json::to_string(&error).ok()?.into()))
+        }
+        _ => None,
     }
 }
 
 /// A result as the call would have returned it: in this era every result says what type it is.
-fn inlined(result: &str) -> Option<Box<RawValue>> {
-    let mut object = RawObject::parse(result).ok()?;
-    if object.get("resultType").is_none() {
-        object.set("resultType", &"complete");
-    }
-    serde_json::value::to_raw_value(&object).ok()
+fn inlined(result: &SharedJson) -> Option<Text> {
+    let (name, _) = COMPLETE;
+    let missing = if result.has_member(name) {
+        &[][..]
+    } else {
+        &[COMPLETE]
+    };
+    let parts = result.with_members(missing, &[])?;
+    Some(Text::of_parts(result, parts))
 }
 
 #[derive(Deserialize)]
@@ -118,7 +118,7 @@ struct TaskParams<'a> {
 }
 
 /// Serves `tasks/get`.
-pub(super) async fn get(exchange: &Exchange<'_>) -> Result<String, Refusal> {
+pub(super) async fn get(exchange: &Exchange<'_>) -> Result<Text, Refusal> {
     let (id, _) = named_task(exchange).await?;
     let bridge = exchange.bridge();
     let view = bridge
@@ -132,10 +132,11 @@ pub(super) async fn get(exchange: &Exchange<'_>) -> Result<String, Refusal> {
     };
     let questions = input_requests(questions, exchange.envelope.capabilities.get());
     let task = ModernTask::new(Some("complete"), &view, RESULT_META);
-    Ok(jsonrpc::success(
-        exchange.request.id,
-        &task.detailed(&view, questions),
-    ))
+    let message = jsonrpc::success(exchange.request.id, &task.asking(questions));
+    Ok(match outcome(&view) {
+        Some((name, json)) => jsonrpc::with_last_member(&message, name, json),
+        None => message.into(),
+    })
 }
 
 /// Serves `tasks/update`.

@@ -3,13 +3,13 @@
 use serde_json::value::RawValue;
 use taskferry_contract::{SessionId, TaskId};
 
-use crate::mcp::jsonrpc::{self, RpcError};
+use crate::mcp::jsonrpc::{self, RpcError, Text};
 use crate::mcp::protocol::call_line::CallLine;
 
 /// One JSON body.
 #[derive(Debug)]
 pub(crate) struct Answer {
-    pub(crate) body: String,
+    pub(crate) body: Text,
     /// What kind of error it is. `None` if it is none.
     pub(crate) refusal: Option<RefusalKind>,
     /// A legacy session that this answer opens.
@@ -55,9 +55,9 @@ pub(crate) enum RefusalKind {
 
 impl Answer {
     /// A result.
-    pub(crate) fn ok(body: String) -> Self {
+    pub(crate) fn ok(body: impl Into<Text>) -> Self {
         Self {
-            body,
+            body: body.into(),
             refusal: None,
             session: None,
             retry_after: None,

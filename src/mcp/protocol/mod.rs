@@ -6,6 +6,7 @@ pub(super) mod answer;
 pub(super) mod call_line;
 pub(super) mod capabilities;
 pub(super) mod era;
+pub(super) mod event_queue;
 pub(super) mod idempotency;
 pub(super) mod inbound;
 pub(super) mod log;

@@ -3,7 +3,7 @@
 use serde::Serialize;
 use serde_json::Value;
 
-use crate::mcp::jsonrpc;
+use crate::mcp::jsonrpc::{self, Text};
 use crate::mcp::protocol::{LEGACY, LEGACY_WITH_TASKS, MODERN};
 
 /// A method by which this server addresses a client.
@@ -123,26 +123,37 @@ impl Addressable {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Outgoing {
     method: Method,
-    text: String,
+    text: Text,
 }
 
 impl Outgoing {
     pub(crate) fn notification(method: Method, params: &impl Serialize) -> Self {
-        let text = jsonrpc::notification(method.name(), params);
+        let text = jsonrpc::notification(method.name(), params).into();
+        Self { method, text }
+    }
+
+    /// A notification whose params have a member more, which is JSON.
+    pub(crate) fn notification_with(
+        method: Method,
+        params: &impl Serialize,
+        (name, json): (&str, Text),
+    ) -> Self {
+        let message = jsonrpc::notification(method.name(), params);
+        let text = jsonrpc::with_last_member(&message, name, json);
         Self { method, text }
     }
 
     pub(crate) fn request(id: &str, method: Method, params: &impl Serialize) -> Self {
-        let text = jsonrpc::request(id, method.name(), params);
+        let text = jsonrpc::request(id, method.name(), params).into();
         Self { method, text }
     }
 }
 
 /// A message whose method its client knows. Only such messages become events.
 #[derive(Debug)]
-pub(crate) struct Admitted(String);
+pub(crate) struct Admitted(Text);
 
-impl From<Admitted> for String {
+impl From<Admitted> for Text {
     fn from(message: Admitted) -> Self {
         message.0
     }

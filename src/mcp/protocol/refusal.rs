@@ -122,6 +122,7 @@ impl From<BridgeError> for Refusal {
             },
             BridgeError::NotReplicated(_)
             | BridgeError::NotAccepted(_)
+            | BridgeError::NoRoom
             | BridgeError::Unavailable(_) => Self::unavailable(text, STORE_AGAIN),
             BridgeError::Broken(_) => Self::new(RefusalKind::Broken, RpcError::internal(text)),
         };

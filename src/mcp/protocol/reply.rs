@@ -3,9 +3,10 @@
 use std::time::Duration;
 
 use serde_json::value::RawValue;
+use taskferry_process::Charge;
 use tokio::sync::mpsc;
 
-use crate::mcp::jsonrpc::RpcError;
+use crate::mcp::jsonrpc::{RpcError, Text};
 use crate::mcp::protocol::answer::{Answer, RefusalKind};
 use crate::mcp::protocol::call_line::CallLine;
 use crate::mcp::protocol::outgoing::Admitted;
@@ -16,6 +17,8 @@ pub(crate) struct Event {
     /// The event's id, after which a client can resume the stream.
     pub(crate) id: Option<String>,
     pub(crate) says: Says,
+    /// What it takes of the memory for events that wait.
+    pub(crate) charge: Option<Charge>,
 }
 
 /// What an event says.
@@ -24,7 +27,7 @@ pub(crate) enum Says {
     /// Empty: it only gives the client an id.
     Nothing,
     /// A notification, or a request of this server, on the way.
-    Message(String),
+    Message(Text),
     /// The answer to one of several requests.
     One(Answer),
     /// The answer; the stream ends.
@@ -36,22 +39,40 @@ impl Event {
     pub(crate) fn primer(id: String) -> Self {
         Self {
             id: Some(id),
-            says: Says::Nothing,
+            ..Self::without_id(Says::Nothing)
         }
+    }
+
+    /// The answer to one of several requests.
+    pub(crate) fn one(answer: Answer) -> Self {
+        Self::without_id(Says::One(answer))
+    }
+
+    /// One after which no client can resume the stream.
+    pub(crate) fn without_id(says: Says) -> Self {
+        Self {
+            id: None,
+            says,
+            charge: None,
+        }
+    }
+
+    /// What it takes of memory while it waits to be sent, bytes.
+    pub(crate) fn bytes(&self) -> usize {
+        let text = match &self.says {
+            Says::Nothing => 0,
+            Says::Message(text) => text.own_bytes(),
+            Says::One(answer) | Says::Last(answer) => answer.body.own_bytes(),
+        };
+        size_of::<Self>() + text
     }
 
     pub(crate) fn message(message: Admitted) -> Self {
-        Self {
-            id: None,
-            says: Says::Message(message.into()),
-        }
+        Self::without_id(Says::Message(message.into()))
     }
 
     pub(crate) fn last(answer: Answer) -> Self {
-        Self {
-            id: None,
-            says: Says::Last(answer),
-        }
+        Self::without_id(Says::Last(answer))
     }
 }
 

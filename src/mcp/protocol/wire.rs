@@ -4,11 +4,13 @@ use serde::de::IgnoredAny;
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 use taskferry_contract::{
-    AskFirst, RawObject, Status, TaskId, TaskSupport, TaskView, cut, missing_capabilities,
+    AskFirst, RawObject, SharedJson, Status, TaskId, TaskSupport, TaskView, cut,
+    missing_capabilities,
 };
 
 use crate::bridge::{BridgeError, Tool};
-use crate::mcp::jsonrpc::{Request, RpcError};
+use crate::mcp::jsonrpc::{self, Request, RpcError, Text};
+use crate::mcp::protocol::answer::Answer;
 use crate::mcp::protocol::capabilities;
 use crate::mcp::protocol::refusal::Refusal;
 use crate::mcp::protocol::standing;
@@ -149,9 +151,9 @@ pub(crate) fn status_word(status: Status) -> &'static str {
 /// The outcome of an ended job: its result object, or the JSON-RPC error the call would have had.
 pub(crate) enum Outcome<'a> {
     /// The result, verbatim.
-    Result(&'a str),
+    Result(&'a SharedJson),
     /// The error, verbatim.
-    Stored(Box<RawValue>),
+    Stored(&'a SharedJson),
     /// There is none stored.
     Missing(RpcError),
 }
@@ -161,7 +163,7 @@ impl<'a> Outcome<'a> {
     pub(crate) fn of(view: &'a TaskView) -> Option<Self> {
         match view.status {
             Status::Queued | Status::Working | Status::InputRequired => None,
-            Status::Completed => Some(view.result.as_deref().map_or_else(
+            Status::Completed => Some(view.result.as_ref().map_or_else(
                 || Self::Missing(RpcError::internal("the result was not stored")),
                 Self::Result,
             )),
@@ -174,11 +176,27 @@ impl<'a> Outcome<'a> {
     }
 }
 
+impl Outcome<'_> {
+    /// The answer to whoever asked for it; `shown` writes a result, if it can be read.
+    pub(crate) fn answer(
+        self,
+        id: &RawValue,
+        shown: impl FnOnce(&SharedJson) -> Option<Text>,
+    ) -> Answer {
+        let unreadable = || RpcError::internal("the stored result cannot be read");
+        match self {
+            Self::Result(result) => match shown(result) {
+                Some(result) => Answer::ok(jsonrpc::success_of(id, result)),
+                None => Answer::ok(jsonrpc::failure(Some(id), &unreadable())),
+            },
+            Self::Stored(error) => Answer::ok(jsonrpc::failure_of(id, Text::of(error))),
+            Self::Missing(error) => Answer::ok(jsonrpc::failure(Some(id), &error)),
+        }
+    }
+}
+
 fn stored_error(view: &TaskView) -> Outcome<'_> {
-    let error = view
-        .error
-        .clone()
-        .and_then(|text| RawValue::from_string(text).ok());
+    let error = view.error.as_ref().filter(|error| error.is_json());
     error.map_or_else(
         || Outcome::Missing(RpcError::internal(standing::message(view))),
         Outcome::Stored,

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 use taskferry_contract::{Owner, RedisSettings, SessionLimits, Store, ToolDefinition};
+use taskferry_process::Budget;
 use taskferry_testing::{TestServer, eventually, eventually_some};
 use taskferry_worker::{AskRequest, HandlerResult, JobContext, ToolOutput, Worker};
 use tokio::sync::mpsc;
@@ -75,7 +76,7 @@ impl Rig {
             owner_rate: None,
             plain_keep: Duration::from_secs(60),
         };
-        let bridge = Bridge::new(&settings, None, limits).unwrap();
+        let bridge = Bridge::new(&settings, None, limits, Budget::new(128 << 20)).unwrap();
         let (kept, ends) = (bridge.clone(), stop.clone());
         tracker.spawn(async move { kept.run(&ends).await });
         let settings = McpSettings {
@@ -83,6 +84,7 @@ impl Rig {
             stream_after: Duration::from_secs(1),
             handle_after: None,
             instructions: None,
+            event_memory: 32 << 20,
         };
         let mcp = Mcp::new(
             bridge.clone(),
@@ -235,7 +237,7 @@ impl Messages {
                 Says::Message(text) => text,
                 Says::One(answer) | Says::Last(answer) => answer.body,
             };
-            return serde_json::from_str(&text).unwrap();
+            return serde_json::from_str(&String::from(&text)).unwrap();
         }
     }
 }
@@ -244,7 +246,7 @@ impl Messages {
 pub(super) fn answer(reply: Reply) -> (Answer, Value) {
     match reply {
         Reply::Json(answer) => {
-            let body = serde_json::from_str(&answer.body).unwrap();
+            let body = serde_json::from_str(&String::from(&answer.body)).unwrap();
             (answer, body)
         }
         other => panic!("no answer at once: {other:?}"),

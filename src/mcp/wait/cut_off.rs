@@ -1,15 +1,14 @@
 //! How a request ends before its job has, since the server stops or the caller's credential ended: its client learns how to go
 //! on.
 
-use tokio::sync::mpsc;
 use tokio::time::timeout;
 
 use crate::bridge::Bridge;
 use crate::mcp::edge::stopping::Stopping;
 use crate::mcp::jsonrpc::RpcError;
 use crate::mcp::protocol::answer::{Answer, RefusalKind};
+use crate::mcp::protocol::event_queue::EventQueue;
 use crate::mcp::protocol::refusal::Refusal;
-use crate::mcp::protocol::reply::Event;
 use crate::mcp::wait::answers::Waiting;
 use crate::mcp::wait::delivery::Delivery;
 use crate::mcp::wait::state::Wait;
@@ -55,7 +54,7 @@ impl<D: Delivery> Wait<D> {
         &mut self,
         why: &CutOff,
         bridge: &Bridge,
-        events: &mpsc::Sender<Event>,
+        events: &EventQueue,
     ) -> Option<Answer> {
         if let Some(primer) = self.delivery.primer() {
             // After this event its client comes back for the rest, to another front end (2025-11-25, transports, Sending
@@ -67,12 +66,7 @@ impl<D: Delivery> Wait<D> {
         Some(answer.unwrap_or_else(|_elapsed| self.given_up(why.kind, why.unknown)))
     }
 
-    async fn last_answer(
-        &mut self,
-        why: &CutOff,
-        bridge: &Bridge,
-        events: &mpsc::Sender<Event>,
-    ) -> Answer {
+    async fn last_answer(&mut self, why: &CutOff, bridge: &Bridge, events: &EventQueue) -> Answer {
         let task = self.watch.id();
         if let Some(as_task) = self.as_task {
             match bridge.calls().promote(&mut self.watch, as_task.keep).await {

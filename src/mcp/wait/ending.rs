@@ -2,12 +2,11 @@
 
 use std::time::Duration;
 
-use tokio::sync::mpsc;
 use tokio::time::Instant;
 
 use crate::bridge::{Bridge, BridgeError};
 use crate::mcp::protocol::answer::Answer;
-use crate::mcp::protocol::reply::Event;
+use crate::mcp::protocol::event_queue::EventQueue;
 use crate::mcp::wait::answers::OnDeadline;
 use crate::mcp::wait::delivery::Delivery;
 use crate::mcp::wait::state::Wait;
@@ -18,11 +17,7 @@ const PROMOTE_AGAIN: Duration = Duration::from_secs(1);
 
 impl<D: Delivery> Wait<D> {
     /// The answer to a caller who waits no longer. `None` if the next state of the job has one, or if the store fails.
-    pub(super) async fn give_up(
-        &mut self,
-        bridge: &Bridge,
-        events: &mpsc::Sender<Event>,
-    ) -> Option<Answer> {
+    pub(super) async fn give_up(&mut self, bridge: &Bridge, events: &EventQueue) -> Option<Answer> {
         let deadline = self.deadline.as_mut()?;
         let view = match deadline.then {
             OnDeadline::Leave => {

@@ -16,6 +16,7 @@ use crate::bridge::{Bridge, BridgeError};
 use crate::mcp::edge::Edge;
 use crate::mcp::protocol::answer::Answer;
 use crate::mcp::protocol::call_line::CallLine;
+use crate::mcp::protocol::event_queue::EventQueue;
 use crate::mcp::protocol::reply::{Event, Reply};
 use answers::{OnDisconnect, Waiting};
 use cut_off::CutOff;
@@ -71,13 +72,13 @@ impl<D: Delivery> Wait<D> {
     fn spawn(mut self, edge: &Edge) -> (Vec<Event>, mpsc::Receiver<Event>) {
         // An empty event with an id: the client can resume the stream after it.
         let primer = self.delivery.primer();
-        let (events, rest) = mpsc::channel(16);
+        let (events, rest) = EventQueue::new(16, &edge.event_memory);
         edge.tracker
             .spawn(audit::carried(self.run(edge.clone(), events)));
         (primer.into_iter().collect(), rest)
     }
 
-    async fn run(mut self, edge: Edge, events: mpsc::Sender<Event>) {
+    async fn run(mut self, edge: Edge, events: EventQueue) {
         let bridge = &edge.bridge;
         let answer = match self.wait(&edge, &events).await {
             End::Answer(answer) => Some(answer),
@@ -102,7 +103,7 @@ impl<D: Delivery> Wait<D> {
         }
     }
 
-    async fn wait(&mut self, edge: &Edge, events: &mpsc::Sender<Event>) -> End {
+    async fn wait(&mut self, edge: &Edge, events: &EventQueue) -> End {
         let session_kept = self.delivery.keep_session(&edge.bridge);
         let validity = self.validity.clone();
         tokio::select! {
@@ -116,7 +117,7 @@ impl<D: Delivery> Wait<D> {
     }
 
     /// The answer. `None` if the client resumed the request over another connection, or cancelled it.
-    async fn answer(&mut self, bridge: &Bridge, events: &mpsc::Sender<Event>) -> Option<Answer> {
+    async fn answer(&mut self, bridge: &Bridge, events: &EventQueue) -> Option<Answer> {
         loop {
             let view = match self.next().await {
                 Ok(Next::State(view)) => view,

@@ -3,10 +3,10 @@
 use std::time::Duration;
 
 use taskferry_contract::TaskView;
-use tokio::sync::mpsc;
 
 use crate::bridge::{Bridge, BridgeError};
 use crate::mcp::protocol::answer::Answer;
+use crate::mcp::protocol::event_queue::EventQueue;
 use crate::mcp::protocol::log::LogTeller;
 use crate::mcp::protocol::outgoing::Outgoing;
 use crate::mcp::protocol::reply::Event;
@@ -19,7 +19,7 @@ pub(super) const CANCELS_TRIED: u32 = 5;
 pub(super) const CANCEL_AGAIN: Duration = Duration::from_millis(500);
 
 impl<D: Delivery> Wait<D> {
-    pub(super) async fn tell_progress(&mut self, view: &TaskView, events: &mpsc::Sender<Event>) {
+    pub(super) async fn tell_progress(&mut self, view: &TaskView, events: &EventQueue) {
         let Some(teller) = &mut self.progress else {
             return;
         };
@@ -30,12 +30,7 @@ impl<D: Delivery> Wait<D> {
         self.send(progress, events).await;
     }
 
-    pub(super) async fn tell_log(
-        &mut self,
-        bridge: &Bridge,
-        view: &TaskView,
-        events: &mpsc::Sender<Event>,
-    ) {
+    pub(super) async fn tell_log(&mut self, bridge: &Bridge, view: &TaskView, events: &EventQueue) {
         let Some(log) = &mut self.log else {
             return;
         };
@@ -58,7 +53,7 @@ impl<D: Delivery> Wait<D> {
         &mut self,
         bridge: &Bridge,
         view: &TaskView,
-        events: &mpsc::Sender<Event>,
+        events: &EventQueue,
     ) -> Result<Option<Answer>, BridgeError> {
         let asked = Asked {
             request: &self.request,
@@ -80,7 +75,7 @@ impl<D: Delivery> Wait<D> {
         &mut self,
         bridge: &Bridge,
         view: &TaskView,
-        events: &mpsc::Sender<Event>,
+        events: &EventQueue,
     ) {
         // After the end the job is read no more, so a failure must be made up for here.
         let tries = if view.status.is_terminal() {
@@ -108,19 +103,19 @@ impl<D: Delivery> Wait<D> {
     }
 
     /// Cancels the client's own tasks for a job that is gone.
-    pub(super) async fn forget(&mut self, events: &mpsc::Sender<Event>) {
+    pub(super) async fn forget(&mut self, events: &EventQueue) {
         let messages = self.delivery.forget(self.watch.id());
         self.tell(messages, events).await;
     }
 
-    async fn tell(&mut self, messages: Vec<Outgoing>, events: &mpsc::Sender<Event>) {
+    async fn tell(&mut self, messages: Vec<Outgoing>, events: &EventQueue) {
         for message in messages {
             self.send(message, events).await;
         }
     }
 
     /// Sends a message that its client knows; if the reader is gone, waits for whoever sees that to end this.
-    async fn send(&mut self, message: Outgoing, events: &mpsc::Sender<Event>) {
+    async fn send(&mut self, message: Outgoing, events: &EventQueue) {
         let Some(message) = self.client.admit(message) else {
             return;
         };

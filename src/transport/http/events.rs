@@ -2,16 +2,21 @@
 
 use std::borrow::Cow;
 use std::convert::Infallible;
+use std::ops::Range;
+use std::sync::Arc;
 use std::time::Duration;
 
 use axum::body::{Body, Bytes};
 use axum::http::{HeaderName, HeaderValue, header};
 use axum::response::Response;
 use futures_util::stream;
+use taskferry_contract::SharedJson;
+use taskferry_process::{Budget, Charge};
 use tokio::sync::mpsc;
 use tokio::time::Instant;
 
-use crate::mcp::{CallLine, Event, Says};
+use crate::mcp::{CallLine, Event, Piece, Says};
+use crate::transport::http::pieces::{own_bytes, shared_bytes};
 use crate::transport::http::status::sent;
 
 /// Tells proxies to pass events on as they come.
@@ -19,6 +24,9 @@ const ACCEL_BUFFERING: HeaderName = HeaderName::from_static("x-accel-buffering")
 
 /// How long a client whose stream broke waits before it comes back, ms.
 const RETRY_MS: u32 = 1000;
+
+/// How much of a shared text is sent at a time, bytes: as much as is made ready of it for a client that may not read.
+const CHUNK: usize = 64 << 10;
 
 /// Events as they come.
 pub(super) fn events(
@@ -31,6 +39,7 @@ pub(super) fn events(
         first: first.into_iter(),
         rest,
         keep_alive,
+        begun: None,
         line: Some(line),
         ended: false,
     };
@@ -56,6 +65,8 @@ struct Stream {
     first: std::vec::IntoIter<Event>,
     rest: mpsc::Receiver<Event>,
     keep_alive: Duration,
+    /// What is still to come of the event that is being sent.
+    begun: Option<Begun>,
     /// The log line of the request: written once; if it is dropped with this, it says that the client left.
     line: Option<CallLine>,
     ended: bool,
@@ -63,6 +74,13 @@ struct Stream {
 
 impl Stream {
     async fn next(&mut self) -> Option<Bytes> {
+        if let Some(begun) = &mut self.begun {
+            let chunk = begun.next();
+            if begun.is_over {
+                self.begun = None;
+            }
+            return Some(chunk);
+        }
         if self.ended {
             return None;
         }
@@ -89,21 +107,85 @@ impl Stream {
                 sent(answer);
             }
         }
-        Some(framed(&event))
+        let (chunk, begun) = framed(event);
+        self.begun = begun;
+        Some(chunk)
     }
 }
 
-fn framed(event: &Event) -> Bytes {
-    let id = event
-        .id
-        .as_ref()
-        .map_or_else(String::new, |id| format!("id: {id}\n"));
-    let text = match &event.says {
-        Says::Nothing => return Bytes::from(format!("{id}retry: {RETRY_MS}\ndata: \n\n")),
+/// An event that is sent in several chunks, each made when the one before was taken.
+#[derive(Debug)]
+struct Begun {
+    pieces: std::vec::IntoIter<Piece>,
+    /// A piece of which a part was sent.
+    piece: Option<(SharedJson, Range<usize>)>,
+    charge: Arc<Charge>,
+    is_over: bool,
+}
+
+impl Begun {
+    fn next(&mut self) -> Bytes {
+        if let Some((json, range)) = self.piece.take() {
+            return self.part(json, range);
+        }
+        match self.pieces.next() {
+            Some(Piece::Own(own)) => own_bytes(data(&own).into_owned(), &self.charge),
+            Some(Piece::Shared(json, range)) => self.part(json, range),
+            None => {
+                self.is_over = true;
+                Bytes::from_static(b"\n\n")
+            }
+        }
+    }
+
+    fn part(&mut self, json: SharedJson, range: Range<usize>) -> Bytes {
+        let end = json.floor_char_boundary(range.end.min(range.start + CHUNK));
+        let part = range.start..end;
+        if end < range.end {
+            self.piece = Some((json.clone(), end..range.end));
+        }
+        match data(json.get(part.clone()).unwrap_or_default()) {
+            Cow::Borrowed(_) => shared_bytes(json, part),
+            Cow::Owned(escaped) => Bytes::from(escaped),
+        }
+    }
+}
+
+/// An event's first chunk, and what comes after it: nothing, unless its text is in pieces.
+fn framed(event: Event) -> (Bytes, Option<Begun>) {
+    let Event { id, says, charge } = event;
+    let charge = Arc::new(charge.unwrap_or_else(|| Budget::new(0).charge()));
+    let id = id.map_or_else(String::new, |id| format!("id: {id}\n"));
+    let text = match says {
+        Says::Nothing => {
+            let primer = format!("{id}retry: {RETRY_MS}\ndata: \n\n");
+            return (Bytes::from(primer), None);
+        }
         Says::Message(text) => text,
-        Says::One(answer) | Says::Last(answer) => &answer.body,
+        Says::One(answer) | Says::Last(answer) => answer.body,
     };
-    Bytes::from(format!("event: message\n{id}data: {}\n\n", data(text)))
+    let mut pieces = text.into_pieces().into_iter();
+    let first = match pieces.next() {
+        Some(Piece::Own(own)) => own,
+        Some(shared @ Piece::Shared(..)) => {
+            pieces = std::iter::once(shared)
+                .chain(pieces)
+                .collect::<Vec<_>>()
+                .into_iter();
+            String::new()
+        }
+        None => String::new(),
+    };
+    let end = if pieces.len() == 0 { "\n\n" } else { "" };
+    let chunk = format!("event: message\n{id}data: {}{end}", data(&first));
+    let chunk = own_bytes(chunk, &charge);
+    let begun = (pieces.len() > 0).then_some(Begun {
+        pieces,
+        piece: None,
+        charge,
+        is_over: false,
+    });
+    (chunk, begun)
 }
 
 /// What some readers of event streams take for the end of a line, though only CR and LF end one: U+0085, U+2028 and U+2029.
@@ -161,17 +243,41 @@ fn next_special(text: &str) -> Option<usize> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::mcp::Text;
 
     fn message(text: &str) -> Event {
-        Event {
-            id: None,
-            says: Says::Message(text.to_owned()),
+        Event::without_id(Says::Message(text.to_owned().into()))
+    }
+
+    /// All that is sent of an event.
+    fn whole(event: Event) -> String {
+        let (first, mut begun) = framed(event);
+        let mut chunks = vec![first];
+        while let Some(begun) = begun.as_mut().filter(|begun| !begun.is_over) {
+            chunks.push(begun.next());
         }
+        assert!(chunks.iter().all(|chunk| chunk.len() <= 2 * CHUNK));
+        String::from_utf8(chunks.concat()).unwrap()
+    }
+
+    #[test]
+    fn a_large_text_is_sent_in_chunks_as_it_is() {
+        // A character of three bytes stands across each end of a chunk.
+        let items = vec![format!("\"{}\"", "世".repeat(CHUNK / 3)); 3].join(",\n");
+        let json = SharedJson::from(format!("[{items}]"));
+        let mut text = Text::from("{\"a\":".to_owned());
+        text.append(Text::of(&json));
+        text.push("}");
+        let sent = whole(Event::without_id(Says::Message(text)));
+        let wanted = items.replace('\n', "\ndata: ");
+        assert!(sent == format!("event: message\ndata: {{\"a\":[{wanted}]}}\n\n"));
+        let alone = whole(Event::without_id(Says::Message(Text::of(&json))));
+        assert!(alone == format!("event: message\ndata: [{wanted}]\n\n"));
     }
 
     #[test]
     fn text_of_several_lines_stays_one_event() {
-        let framed = |text: &str| framed(&message(text));
+        let framed = |text: &str| whole(message(text));
         assert_eq!(framed("{}"), "event: message\ndata: {}\n\n");
         assert_eq!(framed("{\r\n}"), "event: message\ndata: { \ndata: }\n\n");
     }
@@ -191,12 +297,12 @@ mod tests {
 
     #[test]
     fn a_stream_that_can_be_resumed_says_its_place_first_and_when_to_come_back() {
-        let primer = framed(&Event::primer("a.b".to_owned()));
+        let primer = whole(Event::primer("a.b".to_owned()));
         assert_eq!(primer, "id: a.b\nretry: 1000\ndata: \n\n");
         let numbered = Event {
             id: Some("a.c".to_owned()),
             ..message("{}")
         };
-        assert_eq!(framed(&numbered), "event: message\nid: a.c\ndata: {}\n\n");
+        assert_eq!(whole(numbered), "event: message\nid: a.c\ndata: {}\n\n");
     }
 }

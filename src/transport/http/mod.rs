@@ -9,6 +9,7 @@ mod health;
 mod layers;
 mod mcp_headers;
 mod peers;
+mod pieces;
 mod refused;
 mod respond;
 mod status;
@@ -117,6 +118,7 @@ pub(crate) fn router(
     };
     let memory = Budget::new(settings.body_memory);
     let guard = Arc::new(settings.guard);
+    let answers = [bridge.memory().clone(), mcp.event_memory().clone()];
     let endpoint = Arc::new(Endpoint {
         mcp,
         bridge,
@@ -161,6 +163,7 @@ pub(crate) fn router(
     Served {
         router,
         memory,
+        answers,
         limits,
     }
 }
@@ -229,7 +232,7 @@ async fn post(
             mcp.receive(&inbound, &body.bytes).await
         };
         let reply = Finish::new(endpoint.tracker.clone(), work).await;
-        respond(reply, keep_alive).await
+        respond(reply, keep_alive, endpoint.bridge.memory()).await
     };
     counted(&endpoint, &caller, served).await
 }
@@ -258,7 +261,7 @@ async fn open(
     };
     let served = Box::pin(async {
         let reply = endpoint.mcp.open_stream(&inbound).await;
-        respond(reply, endpoint.keep_alive).await
+        respond(reply, endpoint.keep_alive, endpoint.bridge.memory()).await
     });
     counted(&endpoint, &caller, served).await
 }
@@ -278,7 +281,7 @@ async fn end(
     };
     let served = async {
         let reply = endpoint.mcp.end_session(&inbound).await;
-        respond(reply, endpoint.keep_alive).await
+        respond(reply, endpoint.keep_alive, endpoint.bridge.memory()).await
     };
     counted(&endpoint, &caller, served).await
 }

@@ -2,6 +2,7 @@
 //! memory that it is given.
 
 mod connections;
+mod results;
 
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};

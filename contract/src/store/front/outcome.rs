@@ -1,7 +1,5 @@
 //! How an ended job's outcome is read: apart from the record, since it may be large.
 
-use std::sync::Arc;
-
 use crate::error::Error;
 use crate::model::ids::TaskId;
 use crate::model::job::TaskView;
@@ -13,7 +11,7 @@ use crate::store::record::{VIEW_FIELDS, malformed, view_from_values};
 #[derive(Debug, Clone, PartialEq)]
 pub struct StoredOutcome {
     /// The result, byte for byte as the worker wrote it: a JSON object.
-    pub result: Option<Arc<str>>,
+    pub result: Option<String>,
     /// The JSON-RPC error object of a failed job.
     pub error: Option<String>,
 }
@@ -34,7 +32,8 @@ impl Store {
         }
         let outcome = self.outcome(id, bytes).await?;
         Ok(outcome.map(|outcome| {
-            (view.result, view.error) = (outcome.result, outcome.error);
+            view.result = outcome.result.map(Into::into);
+            view.error = outcome.error.map(Into::into);
             view
         }))
     }
@@ -50,8 +49,7 @@ impl Store {
         read.arg(self.keys.record(id))
             .arg(&["status", "result", "error"]);
         let values = self.connections.read_sized("outcome", &read, bytes);
-        let (status, result, error): (Option<String>, Option<String>, _) = values.await?;
-        let result = result.map(Into::into);
+        let (status, result, error): (Option<String>, _, _) = values.await?;
         Ok(status.map(|_ended| StoredOutcome { result, error }))
     }
 

@@ -24,6 +24,7 @@ use crate::mcp::legacy::sessions::{MOST_STREAMS, Sessions};
 use crate::mcp::legacy::stream::telling::Announced;
 use crate::mcp::protocol::answer::RefusalKind;
 use crate::mcp::protocol::call_line::CallLine;
+use crate::mcp::protocol::event_queue::EventQueue;
 use crate::mcp::protocol::inbound::{Inbound, Stated};
 use crate::mcp::protocol::outgoing::{Addressable, Method, Outgoing};
 use crate::mcp::protocol::refusal::Refusal;
@@ -42,7 +43,7 @@ pub(super) async fn open(era: &Legacy, inbound: &Inbound<'_>) -> Result<Reply, R
         last => return era.resume(inbound.caller, &session, last).await,
     }
     let counted = era.sessions.count_stream(session.id).ok_or_else(too_many)?;
-    let (events, rest) = mpsc::channel(64);
+    let (events, rest) = EventQueue::new(64, &era.edge.event_memory);
     let (mut stream, tasks) = opened(era, inbound.caller, &session, events);
     if let Err(error) = stream.speaks().await {
         tracing::warn!(session = %session.id.digest(), error = error.sentence(), "a session's stream speaks as soon as Redis answers");
@@ -75,7 +76,7 @@ fn opened(
     era: &Legacy,
     caller: &Caller,
     session: &Opened,
-    events: mpsc::Sender<Event>,
+    events: EventQueue,
 ) -> (Stream, mpsc::Receiver<TaskId>) {
     let (rings, tasks) = mpsc::channel(256);
     let stream = Stream {
@@ -153,7 +154,7 @@ pub(super) struct Stream {
     client: Addressable,
     pub(super) bridge: Bridge,
     sessions: Arc<Sessions>,
-    events: mpsc::Sender<Event>,
+    events: EventQueue,
     rings: mpsc::Sender<TaskId>,
     hold: Hold,
     /// The sender of the stream that spoke before this one.

@@ -10,6 +10,8 @@ use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
 use rustix::net::sockopt;
+#[cfg(target_os = "linux")]
+use socket2::SockRef;
 use tokio::net::TcpStream;
 use tokio_util::sync::CancellationToken;
 use tower::Service as _;
@@ -21,6 +23,10 @@ use crate::transport::http::connections::paced::Paced;
 
 /// A client that acknowledges nothing for so long counts as gone, though it never closed its connection.
 const SILENT_PEER: Duration = Duration::from_secs(60);
+/// So much of what was written may wait in the system before more is written, bytes: it takes up to 4 MiB else for a client
+/// that does not read.
+#[cfg(target_os = "linux")]
+const UNSENT: u32 = 128 << 10;
 /// The largest head of a request, bytes.
 pub(super) const LARGEST_HEAD: usize = 64 << 10;
 /// A connection that was idle has so long to end in good order.
@@ -58,9 +64,12 @@ pub(super) fn prepare(connection: &TcpStream) {
         sockopt::set_socket_keepalive(connection, true)?;
         sockopt::set_tcp_keepidle(connection, SILENT_PEER / 2)?;
         sockopt::set_tcp_keepintvl(connection, SILENT_PEER / 5)?;
-        // Only Linux also bounds how long what was written may stay unacknowledged.
+        // Only Linux also bounds how long what was written may stay unacknowledged, and how much may be unsent.
         #[cfg(target_os = "linux")]
-        sockopt::set_tcp_user_timeout(connection, millis(SILENT_PEER))?;
+        {
+            sockopt::set_tcp_user_timeout(connection, millis(SILENT_PEER))?;
+            SockRef::from(connection).set_tcp_notsent_lowat(UNSENT)?;
+        }
         Ok(())
     });
     if let Err(error) = prepared {
@@ -148,6 +157,11 @@ mod tests {
         assert_eq!(
             sockopt::tcp_user_timeout(&connection).unwrap(),
             millis(SILENT_PEER)
+        );
+        #[cfg(target_os = "linux")]
+        assert_eq!(
+            SockRef::from(&connection).tcp_notsent_lowat().unwrap(),
+            UNSENT
         );
     }
 }

@@ -81,9 +81,9 @@ impl Census {
     }
 
     /// Ends the connections whose clients do not go on.
-    pub(super) fn sweep(&self, patience: &Patience) {
+    pub(super) fn sweep(&self, patience: &Patience, is_short: bool) {
         for (pace, _) in self.open().connections.values() {
-            if let Some(why) = pace.overdue(patience) {
+            if let Some(why) = pace.overdue(patience, is_short) {
                 pace.end(why);
             }
         }
@@ -227,10 +227,13 @@ mod tests {
         let (slow, served) = (census.enter(at(1)).unwrap(), census.enter(at(1)).unwrap());
         served.pace.request_begins();
         tokio::time::sleep(Duration::from_millis(20)).await;
-        census.sweep(&Patience {
-            head: Duration::from_millis(10),
-            ..Patience::default()
-        });
+        census.sweep(
+            &Patience {
+                head: Duration::from_millis(10),
+                ..Patience::default()
+            },
+            false,
+        );
         assert_eq!(ending(&slow).await, Some(true), "at once");
         assert_eq!(ending(&served).await, None);
     }

@@ -48,6 +48,8 @@ pub(crate) struct Served {
     pub(super) router: Router,
     /// The memory for requests that come in.
     pub(super) memory: Budget,
+    /// The memory for answers on their way, and for events.
+    pub(super) answers: [Budget; 2],
     pub(super) limits: ConnectionLimits,
 }
 
@@ -92,7 +94,8 @@ async fn serve_with(
             () = stop.cancelled() => break,
             Some(_ended) = open.join_next() => continue,
             _ = sweeps.tick() => {
-                census.sweep(patience);
+                let is_short = served.answers.iter().any(Budget::is_short);
+                census.sweep(patience, is_short);
                 continue;
             }
             accepted = listener.accept() => accepted,
@@ -152,6 +155,7 @@ mod tests {
         Served {
             router: Router::new().route("/", get(|| async { "here" })),
             memory: Budget::new(64 << 10),
+            answers: [Budget::new(0), Budget::new(0)],
             limits: ConnectionLimits {
                 most,
                 most_of_peer: most,
@@ -164,6 +168,8 @@ mod tests {
         head: Duration::from_millis(100),
         idle: Duration::from_millis(300),
         reader: Duration::from_millis(200),
+        short_reader: Duration::from_millis(200),
+        short_rate: 1000,
         least_rate: 16 << 10,
     };
 
@@ -243,6 +249,7 @@ mod tests {
     async fn large_heads_take_no_more_memory_than_there_is_for_them() {
         let served = Served {
             memory: Budget::new(16 << 10),
+            answers: [Budget::new(0), Budget::new(0)],
             ..served(9)
         };
         with_server(served, async |address| {

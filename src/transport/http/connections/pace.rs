@@ -19,6 +19,9 @@ pub(super) struct Patience {
     pub(super) reader: Duration,
     /// Bytes a second.
     pub(super) least_rate: u64,
+    /// The same while others wait for memory that answers on their way hold.
+    pub(super) short_reader: Duration,
+    pub(super) short_rate: u64,
 }
 
 impl Default for Patience {
@@ -28,6 +31,8 @@ impl Default for Patience {
             idle: Duration::from_secs(11 * 60),
             reader: Duration::from_secs(30),
             least_rate: 16 << 10,
+            short_reader: Duration::from_secs(1),
+            short_rate: 1 << 20,
         }
     }
 }
@@ -140,11 +145,18 @@ impl Pace {
     }
 
     /// What the client is behind with, if it is.
-    pub(super) fn overdue(&self, patience: &Patience) -> Option<Overdue> {
+    pub(super) fn overdue(&self, patience: &Patience, is_short: bool) -> Option<Overdue> {
         let now = now();
         let is_over =
             |since: u64, most: Duration| since != 0 && now - since.min(now) > millis(most);
         let unread_since = self.unread_since.load(Relaxed);
+        if is_short && is_over(unread_since, patience.short_reader) {
+            let waited = Duration::from_millis(now - unread_since.min(now));
+            let least = waited.as_secs_f64() * patience.short_rate as f64;
+            if (self.taken.load(Relaxed) as f64) < least {
+                return Some(Overdue::Reader);
+            }
+        }
         if is_over(unread_since, patience.reader) {
             let least = patience.reader.as_secs_f64() * patience.least_rate as f64;
             let taken = self.taken.swap(0, Relaxed);
@@ -186,6 +198,8 @@ mod tests {
         idle: Duration::from_millis(200),
         reader: Duration::from_millis(20),
         least_rate: 1000,
+        short_reader: Duration::from_millis(10),
+        short_rate: 10_000,
     };
 
     async fn after(milliseconds: u64) {
@@ -195,18 +209,18 @@ mod tests {
     #[tokio::test]
     async fn the_first_head_must_come_soon_and_later_ones_when_they_began() {
         let pace = Pace::begun();
-        assert_eq!(pace.overdue(&SHORT), None);
+        assert_eq!(pace.overdue(&SHORT, false), None);
         after(25).await;
-        assert_eq!(pace.overdue(&SHORT), Some(Overdue::Head));
+        assert_eq!(pace.overdue(&SHORT, false), Some(Overdue::Head));
         pace.request_begins();
-        assert_eq!(pace.overdue(&SHORT), None);
+        assert_eq!(pace.overdue(&SHORT, false), None);
         pace.request_ends();
         after(25).await;
-        assert_eq!(pace.overdue(&SHORT), None, "it may be idle longer");
+        assert_eq!(pace.overdue(&SHORT, false), None, "it may be idle longer");
         pace.head_comes();
         after(25).await;
         pace.head_comes();
-        assert_eq!(pace.overdue(&SHORT), Some(Overdue::Head));
+        assert_eq!(pace.overdue(&SHORT, false), Some(Overdue::Head));
     }
 
     #[tokio::test]
@@ -216,11 +230,14 @@ mod tests {
         pace.request_goes_on();
         pace.request_ends();
         after(210).await;
-        assert_eq!((pace.overdue(&SHORT), pace.quiet_for()), (None, None));
+        assert_eq!(
+            (pace.overdue(&SHORT, false), pace.quiet_for()),
+            (None, None)
+        );
         pace.request_ends();
-        assert_eq!(pace.overdue(&SHORT), None);
+        assert_eq!(pace.overdue(&SHORT, false), None);
         after(210).await;
-        assert_eq!(pace.overdue(&SHORT), Some(Overdue::Idle));
+        assert_eq!(pace.overdue(&SHORT, false), Some(Overdue::Idle));
         assert!(pace.quiet_for().is_some_and(|quiet| quiet >= SHORT.idle));
     }
 
@@ -230,13 +247,30 @@ mod tests {
         pace.request_begins();
         pace.took(100, 100);
         after(25).await;
-        assert_eq!(pace.overdue(&SHORT), None, "it took all");
+        assert_eq!(pace.overdue(&SHORT, false), None, "it took all");
         pace.took(1000, 0);
         after(25).await;
         pace.took(1000, 30);
-        assert_eq!(pace.overdue(&SHORT), None, "30 bytes in 25 ms are enough");
+        assert_eq!(
+            pace.overdue(&SHORT, false),
+            None,
+            "30 bytes in 25 ms are enough"
+        );
         pace.took(1000, 5);
         after(25).await;
-        assert_eq!(pace.overdue(&SHORT), Some(Overdue::Reader));
+        assert_eq!(pace.overdue(&SHORT, false), Some(Overdue::Reader));
+    }
+
+    #[tokio::test]
+    async fn a_slow_reader_is_not_waited_for_while_others_wait_for_memory() {
+        let pace = Pace::begun();
+        pace.request_begins();
+        pace.took(1000, 0);
+        after(12).await;
+        assert_eq!(pace.overdue(&SHORT, false), None);
+        pace.took(1000, 900);
+        assert_eq!(pace.overdue(&SHORT, true), None, "it is fast enough");
+        after(110).await;
+        assert_eq!(pace.overdue(&SHORT, true), Some(Overdue::Reader));
     }
 }

@@ -69,9 +69,10 @@ fn response(why: Full) -> String {
     };
     let status = status(Some(kind));
     let answer = Answer::error(kind, None, &RpcError::internal(text));
+    let body = String::from(&answer.body);
     format!(
         "HTTP/1.1 {status}\r\nconnection: close\r\ncontent-type: application/json\r\nretry-after: 1\r\ncontent-length: {}\r\n\r\n{}",
-        answer.body.len(),
-        answer.body
+        body.len(),
+        body
     )
 }
