@@ -13,7 +13,7 @@ local record, queue = KEYS[1], KEYS[2]
 local base, id, owner, key, answer, session = ARGV[1], ARGV[2], ARGV[3], ARGV[4], ARGV[5], ARGV[6]
 
 local job = read(record, {
-  'status', 'owner', 'worker', 'entry', 'tool', 'limit', 'place', 'open', 'waiters', 'ask:' .. key, 'answer:' .. key,
+  'status', 'owner', 'worker', 'entry', 'tool', 'queue', 'limit', 'place', 'open', 'waiters', 'ask:' .. key, 'answer:' .. key,
   'client_task:' .. key,
 })
 if not job.status or job.owner ~= owner then
@@ -40,7 +40,7 @@ if open == 0 and job.status == 'input_required' then
     set('status', 'working')
   else
     set('status', 'queued')
-    local entry, what = enqueue(base, queue, id, job.tool, job.limit and job.place)
+    local entry, what = enqueue(base, job.queue, id, job.tool, job.limit and job.place)
     set('entry', entry)
     set('waits', waits(what, now, '-'))
   end
@@ -50,7 +50,7 @@ if session ~= '' then
   redis.call('HDEL', record, 'client_task:' .. key)
 end
 if job.limit then
-  admit(base, job.tool)
+  admit(base, job.queue, job.tool)
 end
 if held then
   redis.call('PUBLISH', base .. 'inbox:' .. job.worker, id)

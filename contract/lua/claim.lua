@@ -23,7 +23,7 @@
 --                                 its tool is at its concurrency limit, or others that were queued first wait for a slot; the
 --                                 entry is dropped, and it gets another when its turn comes. With crashes, tool, attempt and
 --                                 worker of the lost attempt if the job was taken over from a silent worker
--- Effects  expired (GONE); running:<tool>, waiting:<tool> and waiting for tools with a limit; crashes + 1 if the last attempt
+-- Effects  expired (GONE); running:<queue>:<tool>, waiting:<queue>:<tool> and waiting:<queue> for tools with a limit; crashes + 1 if the last attempt
 --          was lost. If the job then waits for a slot, its updated_ms is when the lost lease ran out. If the job must wait for
 --          a slot, rings the front ends that watch it
 local record, queue = KEYS[1], KEYS[2]
@@ -55,7 +55,7 @@ if not job.status then
     named[found[2][i]] = found[2][i + 1]
   end
   local tool = named.tool or ''
-  local waiting = base .. 'waiting:' .. tool
+  local waiting = waiting_of(base, string.match(queue, ':queue:(.*)$') or '', tool)
   -- An entry with `slot` was made by `admit`, and its job stays in the waiting set until it is claimed. If the job is no
   -- longer there, `admit` found it expired and counted it.
   local counted = named.slot and not (is_a(waiting, 'zset') and redis.call('ZREM', waiting, id) == 1)
@@ -121,11 +121,11 @@ local function set(...)
 end
 
 if job.limit then
-  local running, waiting = base .. 'running:' .. job.tool, base .. 'waiting:' .. job.tool
+  local running, waiting = running_of(base, job.queue, job.tool), waiting_of(base, job.queue, job.tool)
   local stored = read(record, { 'place', 'waits' })
   local place = int(tonumber(stored.place) or place_of(entry))
   set('place', place)
-  local taken, rank = taken_slots(base, job.tool), redis.call('ZRANK', waiting, id)
+  local taken, rank = taken_slots(base, job.queue, job.tool), redis.call('ZRANK', waiting, id)
   local ahead = taken + (rank or redis.call('ZCOUNT', waiting, '-inf', '(' .. place))
   if not redis.call('ZSCORE', running, id) and ahead >= tonumber(job.limit) then
     drop_entry(queue, entry)
@@ -135,10 +135,10 @@ if job.limit then
     end
     redis.call('HSET', record, 'status', 'queued', 'entry', '', 'worker', '', 'crashes', int(crashes), unpack(fields))
     if not rank then
-      wait_for_slot(base, job.tool, id, place)
+      wait_for_slot(base, job.queue, job.tool, id, place)
     end
     -- Jobs ahead of it may have expired: `admit` drops them and brings whoever is next to the stream.
-    admit(base, job.tool)
+    admit(base, job.queue, job.tool)
     ring_waiters(base, id, job.waiters)
     if lost_ms then
       return { 'WAITS', int(crashes), job.tool, job.attempt, job.worker }

@@ -1,16 +1,17 @@
--- forward: queued and due -> queued on its stream, or waiting for a slot at its place. Moves a bounded batch. Also gives out
--- slots that nobody freed, since their worker died or their job expired.
--- KEYS  due
--- ARGV  base · limit (integer > 0)
+-- forward: of one queue, queued and due -> queued on its stream, or waiting for a slot at its place. Moves a bounded batch.
+-- Also gives out slots of its tools that nobody freed, since their worker died or their job expired.
+-- KEYS  due (of the queue)
+-- ARGV  base · queue name · limit (integer > 0)
 -- Replies
 --   OK, moved, call_again_ms, expired, key …   so many due jobs were moved; when to call again, for the next one that is due or for
 --                            slots, or -1 if nothing waits; how many jobs were found that expired while they waited, which
 --                            are counted in expired; keys that were found to have the wrong type
--- Effects  ids whose record expired or is none, or that are on a stream already, are dropped from due
+-- Effects  ids whose record expired or is none, that are on a stream already, or whose job is of another queue, are dropped from
+--          due
 local LOOK_FOR_SLOTS_MS = 1000
 
 local due = KEYS[1]
-local base, limit = ARGV[1], tonumber(ARGV[2])
+local base, queue, limit = ARGV[1], ARGV[2], tonumber(ARGV[3])
 
 local now = now_ms()
 local moved, expired, others, met = 0, 0, {}, {}
@@ -32,14 +33,13 @@ if usable(due, 'zset') then
   for _, id in ipairs(redis.call('ZRANGEBYSCORE', due, '-inf', int(now), 'LIMIT', 0, limit)) do
     local record = base .. 'task:' .. id
     local job = read_record(record, { 'status', 'queue', 'tool', 'entry', 'limit', 'place', 'waits', 'created_ms' })
-    local comes = job.status == 'queued' and job.entry == ''
-    if comes and not usable(base .. 'queue:' .. job.queue, 'stream') then
+    local comes = job.status == 'queued' and job.entry == '' and job.queue == queue
+    if comes and not usable(base .. 'queue:' .. queue, 'stream') then
       redis.call('ZADD', due, int(now + LOOK_AT_QUEUE_MS), id)
     else
       redis.call('ZREM', due, id)
       if comes then
-        local queue, place = base .. 'queue:' .. job.queue, job.limit and job.place
-        local entry, what = enqueue(base, queue, id, job.tool, place)
+        local entry, what = enqueue(base, queue, id, job.tool, job.limit and job.place)
         redis.call('HSET', record, 'entry', entry, 'waits', still_waits(what, job.waits, job.created_ms))
         moved = moved + 1
       elseif not job.status and redis.call('EXISTS', record) == 0 then
@@ -50,12 +50,12 @@ if usable(due, 'zset') then
   end
   next = tonumber(redis.call('ZRANGE', due, 0, 0, 'WITHSCORES')[2])
 end
-local waiting = base .. 'waiting'
+local waiting = base .. 'waiting:' .. queue
 for _, tool in ipairs(usable(waiting, 'zset') and redis.call('ZRANGE', waiting, 0, -1) or {}) do
-  usable(base .. 'waiting:' .. tool, 'zset')
-  usable(base .. 'running:' .. tool, 'zset')
-  expired = expired + admit(base, tool)
-  if redis.call('EXISTS', base .. 'waiting:' .. tool) == 0 then
+  usable(waiting_of(base, queue, tool), 'zset')
+  usable(running_of(base, queue, tool), 'zset')
+  expired = expired + admit(base, queue, tool)
+  if redis.call('EXISTS', waiting_of(base, queue, tool)) == 0 then
     redis.call('ZREM', waiting, tool)
   else
     next = math.min(next or math.huge, now + LOOK_FOR_SLOTS_MS)

@@ -9,7 +9,7 @@
 local record, queue = KEYS[1], KEYS[2]
 local base, id, attempt = ARGV[1], ARGV[2], ARGV[3]
 
-local job = read(record, { 'status', 'attempt', 'worker', 'entry', 'open', 'limit', 'tool' })
+local job = read(record, { 'status', 'attempt', 'worker', 'entry', 'open', 'limit', 'tool', 'queue' })
 local refused = refusal(job, attempt)
 if refused then
   return { refused }
@@ -20,6 +20,6 @@ end
 drop_entry(queue, job.entry)
 redis.call('HSET', record, 'status', 'input_required', 'entry', '', 'worker', '', 'updated_ms', int(now_ms()))
 if job.limit then
-  leave_slot(base, job.tool, id)
+  leave_slot(base, job.queue, job.tool, id)
 end
 return { 'OK' }

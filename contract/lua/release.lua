@@ -9,7 +9,7 @@ local base, id, attempt, entry = ARGV[1], ARGV[2], ARGV[3], ARGV[4]
 local delay, message, ran = tonumber(ARGV[5]), ARGV[6], ARGV[7] == '1'
 
 local job = read(record, {
-  'status', 'attempt', 'worker', 'entry', 'tool', 'limit', 'place', 'waiters', 'waits', 'created_ms',
+  'status', 'attempt', 'worker', 'entry', 'tool', 'queue', 'limit', 'place', 'waiters', 'waits', 'created_ms',
 })
 local refused = refusal(job, attempt)
 if refused then
@@ -22,7 +22,7 @@ end
 local now = now_ms()
 local due = delay > 0 and now + delay or nil
 drop_entry(queue, job.entry)
-local back, what = enqueue(base, queue, id, job.tool, job.limit and job.place, due)
+local back, what = enqueue(base, job.queue, id, job.tool, job.limit and job.place, due)
 local since = ran and now or tonumber(string.match(job.waits or '', '^%S+ (%d+)') or job.created_ms)
 local waiting
 if ran then
@@ -40,6 +40,6 @@ if ran or message ~= '' then
   ring_waiters(base, id, job.waiters)
 end
 if job.limit then
-  leave_slot(base, job.tool, id)
+  leave_slot(base, job.queue, job.tool, id)
 end
 return { 'OK' }

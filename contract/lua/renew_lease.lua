@@ -12,7 +12,7 @@ local record, queue = KEYS[1], KEYS[2]
 local base, id, attempt, worker, entry = ARGV[1], ARGV[2], ARGV[3], ARGV[4], ARGV[5]
 local lease = tonumber(ARGV[6])
 
-local job = read(record, { 'status', 'attempt', 'worker', 'limit', 'tool', 'asked', 'open' })
+local job = read(record, { 'status', 'attempt', 'worker', 'limit', 'tool', 'queue', 'asked', 'open' })
 local refused = refusal(job, attempt)
 if refused then
   if refused == 'GONE' then
@@ -26,8 +26,9 @@ if is_a(queue, 'stream') then
   redis.call('XCLAIM', queue, GROUP, worker, 0, entry, 'FORCE', 'JUSTID')
 end
 redis.call('HSET', record, 'lease_ms', until_ms)
-if job.limit and is_a(base .. 'running:' .. job.tool, 'zset') then
-  redis.call('ZADD', base .. 'running:' .. job.tool, until_ms, id)
+local running = job.limit and running_of(base, job.queue, job.tool)
+if running and is_a(running, 'zset') then
+  redis.call('ZADD', running, until_ms, id)
 end
 
 local reply = { 'OK' }

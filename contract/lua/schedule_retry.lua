@@ -33,11 +33,11 @@ local now = now_ms()
 local due = int(now + delay)
 drop_entry(queue, job.entry)
 local place = job.limit and redis.call('HGET', record, 'place')
-local entry, what = enqueue(base, queue, id, job.tool, place, now + delay)
+local entry, what = enqueue(base, job.queue, id, job.tool, place, now + delay)
 redis.call('HSET', record, 'status', 'queued', 'entry', entry, 'worker', '', 'retries', int(retries + 1),
   'message', message, 'updated_ms', int(now), 'waits', waits(what, now, 'failed', now + delay))
 ring_waiters(base, id, job.waiters)
 if job.limit then
-  leave_slot(base, job.tool, id)
+  leave_slot(base, job.queue, job.tool, id)
 end
 return { 'RETRY', due }

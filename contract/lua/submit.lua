@@ -78,7 +78,7 @@ if alias ~= '' then
 end
 
 if queue_cap > 0 then
-  local length = redis.call('XLEN', queue) + redis.call('ZCARD', base .. 'waiting:' .. tool)
+  local length = redis.call('XLEN', queue) + redis.call('ZCARD', waiting_of(base, queue_name, tool))
   if length >= queue_cap then
     return { 'QUEUE_FULL', length }
   end

@@ -179,7 +179,15 @@ impl Error {
 
     /// Whether Redis refused the command because the user may not run it.
     pub(crate) fn is_forbidden(&self) -> bool {
-        matches!(self, Self::Redis { source, .. } if has_code(source, &["NOPERM"]))
+        let in_script = |source: &RedisError| {
+            let refusals = source.clone().into_server_errors();
+            let said = |refusal: &redis::ServerError| {
+                let said = refusal.details().unwrap_or_default();
+                said.starts_with("ACL failure in script")
+            };
+            refusals.is_some_and(|all| all.iter().any(|(_, refusal)| said(refusal)))
+        };
+        matches!(self, Self::Redis { source, .. } if has_code(source, &["NOPERM"]) || in_script(source))
     }
 
     /// What mends the cause that Redis named, if that is known.

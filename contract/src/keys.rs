@@ -37,7 +37,8 @@ pub(crate) fn kind_of(key: &str) -> Option<&'static str> {
         (Tag::Shard(_), "due" | "active" | "owned" | "running" | "waiting") => Some("zset"),
         (Tag::Shard(_), "idem" | "same") => Some("string"),
         (Tag::Fleet, "tools" | "worker") => Some("hash"),
-        (Tag::Fleet, "workers" | "definitions" | "sessions") => Some("zset"),
+        (Tag::Fleet, "homes") => Some("hash"),
+        (Tag::Fleet, "workers" | "definitions" | "queues" | "sessions") => Some("zset"),
         (Tag::Fleet, "secret") => Some("string"),
         (Tag::Session(_), "session") => match second {
             None | Some("told") => Some("hash"),
@@ -153,22 +154,22 @@ impl Keys {
         self.of(Tag::Shard(shard), "expired")
     }
 
-    /// Jobs that wait for a time: sorted set by due time, ms.
+    /// Jobs of a queue that wait for a time: sorted set by due time, ms.
     #[must_use]
-    pub fn due(&self, shard: Shard) -> String {
-        self.of(Tag::Shard(shard), "due")
+    pub fn due(&self, shard: Shard, queue: &QueueName) -> String {
+        self.of(Tag::Shard(shard), format_args!("due:{queue}"))
     }
 
     /// Jobs that wait for a slot of a tool with a concurrency limit: sorted set by when each was first queued (`place`).
     #[must_use]
-    pub fn waiting_jobs(&self, shard: Shard, tool: &ToolName) -> String {
-        self.of(Tag::Shard(shard), format_args!("waiting:{tool}"))
+    pub fn waiting_jobs(&self, shard: Shard, queue: &QueueName, tool: &ToolName) -> String {
+        self.of(Tag::Shard(shard), format_args!("waiting:{queue}:{tool}"))
     }
 
-    /// Tools for which jobs wait for a slot, or did a moment ago: sorted set of names, all with score 0.
+    /// Tools of a queue for which jobs wait for a slot, or did a moment ago: sorted set of names, all with score 0.
     #[must_use]
-    pub fn tools_with_waiting_jobs(&self, shard: Shard) -> String {
-        self.of(Tag::Shard(shard), "waiting")
+    pub fn tools_with_waiting_jobs(&self, shard: Shard, queue: &QueueName) -> String {
+        self.of(Tag::Shard(shard), format_args!("waiting:{queue}"))
     }
 
     /// An owner's tasks: sorted set by expiry, ms.
@@ -189,10 +190,23 @@ impl Keys {
         self.of(Tag::Shard(shard), format_args!("inbox:{worker}"))
     }
 
-    /// Tool definitions: hash, name to JSON.
+    /// Definitions of the tools of a queue: hash, name to JSON.
     #[must_use]
-    pub fn tools(&self) -> String {
-        self.of(Tag::Fleet, "tools")
+    pub fn tools(&self, queue: &QueueName) -> String {
+        self.of(Tag::Fleet, format_args!("tools:{queue}"))
+    }
+
+    /// The queues that have tools: sorted set of names, all with score 0.
+    #[must_use]
+    pub fn queues(&self) -> String {
+        self.of(Tag::Fleet, "queues")
+    }
+
+    /// Of which queue the definition of a tool counts, if several have one: hash, tool to queue. Workers of some queues alone
+    /// cannot write it, so that none takes over a tool of others.
+    #[must_use]
+    pub fn homes(&self) -> String {
+        self.of(Tag::Fleet, "homes")
     }
 
     /// The channel that says the tools changed.
@@ -301,17 +315,20 @@ mod tests {
         let (tool, session) = ("a.b".parse().unwrap(), SessionId::random());
         let alice = Owner::named("a:b").unwrap();
         let address = "2001:db8::";
+        let queue = QueueName::default_queue();
         for (key, kind) in [
             (keys.record(id), "hash"),
             (keys.log(id), "stream"),
-            (keys.queue(shard, &QueueName::default_queue()), "stream"),
+            (keys.queue(shard, &queue), "stream"),
             (keys.dead(shard), "stream"),
             (keys.expired(shard), "hash"),
-            (keys.due(shard), "zset"),
-            (keys.tools_with_waiting_jobs(shard), "zset"),
-            (keys.waiting_jobs(shard, &tool), "zset"),
+            (keys.due(shard, &queue), "zset"),
+            (keys.tools_with_waiting_jobs(shard, &queue), "zset"),
+            (keys.waiting_jobs(shard, &queue, &tool), "zset"),
             (keys.owned(shard, &alice), "zset"),
-            (keys.tools(), "hash"),
+            (keys.tools(&queue), "hash"),
+            (keys.homes(), "hash"),
+            (keys.queues(), "zset"),
             (keys.workers(), "zset"),
             (keys.worker(&"w".parse().unwrap()), "hash"),
             (keys.contract(), "string"),
@@ -354,7 +371,7 @@ mod tests {
             keys.session_call(session, "x"),
             format!("{tag}session:call:x")
         );
-        assert_eq!(keys.tools(), "tf:{fleet}:tools");
+        assert_eq!(keys.homes(), "tf:{fleet}:homes");
         assert_eq!(keys.worker(&"w".parse().unwrap()), "tf:{fleet}:worker:w");
         assert_eq!(keys.contract(), "tf:contract");
     }
@@ -366,7 +383,11 @@ mod tests {
         let id = TaskId::random(shard);
         assert_eq!(keys.record(id), format!("tf:{{0}}:task:{id}"));
         let queue = QueueName::default_queue();
-        for key in [keys.queue(shard, &queue), keys.due(shard), keys.record(id)] {
+        for key in [
+            keys.queue(shard, &queue),
+            keys.due(shard, &queue),
+            keys.record(id),
+        ] {
             assert!(key.starts_with(&keys.base(shard)), "{key}");
         }
     }

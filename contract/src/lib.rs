@@ -71,7 +71,7 @@ pub use model::shard::{Shard, Shards};
 pub use model::status::Status;
 pub use model::submission::Submission;
 pub use model::tool::{
-    AskFirst, Backoff, DEFAULT_POLL_MAX_MS, DefinitionDigest, InvalidDigest, TaskSupport,
+    AskFirst, Backoff, DEFAULT_POLL_MAX_MS, DefinitionDigest, InvalidDigest, Registry, TaskSupport,
     ToolChecks, ToolDefinition, TtlBounds, is_scope,
 };
 pub use model::version::{CONTRACT_VERSION, ContractVersion};

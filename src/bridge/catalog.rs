@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
-use taskferry_contract::{Error, Store, ToolDefinition, ToolName};
+use taskferry_contract::{Error, Registry, Store, ToolDefinition, ToolName};
 use tokio::sync::{Mutex, Notify, watch};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
@@ -126,7 +126,7 @@ impl Catalog {
         {
             return last.outcome();
         }
-        let read = self.store.tools().await;
+        let read = self.store.registry().await;
         let failed = read.as_ref().err().filter(|error| error.may_pass());
         *last_read = Some(Read {
             at: Instant::now(),
@@ -134,9 +134,11 @@ impl Catalog {
         });
         let known = self.tools.load_full();
         let known_definitions = known.in_order.iter().map(|tool| &tool.definition);
+        let read = read?;
+        self.settle(&read).await;
         let definitions = self
             .doubt
-            .keep(read?, known_definitions, std::time::Instant::now());
+            .keep(read.tools, known_definitions, std::time::Instant::now());
         let fingerprint = serde_json::to_string(&definitions).unwrap_or_default();
         if fingerprint == known.fingerprint {
             return Ok(());
@@ -153,6 +155,15 @@ impl Catalog {
         }));
         self.changes.send_modify(|count| *count += 1);
         Ok(())
+    }
+
+    /// Gives the tools that are new their homes. What fails is tried again at the next read.
+    async fn settle(&self, read: &Registry) {
+        if !read.homeless.is_empty()
+            && let Err(error) = self.store.give_homes(&read.homeless).await
+        {
+            tracing::debug!(%error, "new tools have no home yet");
+        }
     }
 }
 

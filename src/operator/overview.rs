@@ -69,10 +69,14 @@ impl Overview {
         let registered: BTreeSet<&QueueName> = tools.iter().map(|tool| &tool.queue).collect();
         let survey = store.survey().await?;
         let workers = workers(store).await?;
-        let names: BTreeSet<&QueueName> =
-            registered.iter().copied().chain(&survey.queues).collect();
+        let names: BTreeSet<QueueName> = registered
+            .iter()
+            .copied()
+            .chain(&survey.queues)
+            .cloned()
+            .collect();
         let mut queues = Vec::new();
-        for name in names {
+        for name in &names {
             let overview = store.queue_overview(name).await?;
             let readers = || workers.iter().filter(|worker| worker.info.serves(name));
             let serving = readers().filter(|worker| worker.is_counted_on());
@@ -89,7 +93,7 @@ impl Overview {
         }
         Ok(Self {
             queues,
-            rest: store.shard_overview().await?,
+            rest: store.shard_overview(&names).await?,
             workers,
             tools: tools.len(),
             misplaced: survey.misplaced,

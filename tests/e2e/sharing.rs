@@ -276,7 +276,7 @@ async fn asking_tool_shares(fleet: &mut Fleet, client: &Modern) {
     add_example(fleet, "rust_worker", ASKING).await;
     let mut redis = fleet.redis.raw().await;
     let mut read = redis::cmd("HGET");
-    read.arg("tf:{fleet}:tools").arg(ASKING);
+    read.arg("tf:{fleet}:tools:default").arg(ASKING);
     let text: String = read.query_async(&mut redis).await.unwrap();
     let mut definition: Value = serde_json::from_str(&text).unwrap();
     definition["share_identical"] = json!(true);

@@ -103,11 +103,15 @@ pub(crate) async fn define(server: &TestServer, definition: &Value) {
     let mut redis = server.raw().await;
     let mut change = redis::pipe();
     let name = definition["name"].as_str().unwrap();
-    let stored = change.cmd("HSET").arg("tf:{fleet}:tools").arg(name);
+    let queue = definition["queue"].as_str().unwrap_or("default");
+    let tools = format!("tf:{{fleet}}:tools:{queue}");
+    let stored = change.cmd("HSET").arg(tools).arg(name);
     stored.arg(definition.to_string());
+    let noted = change.cmd("ZADD").arg("tf:{fleet}:queues").arg(0);
+    noted.arg(queue);
     let told = change.cmd("PUBLISH").arg("tf:{fleet}:tools:changed");
     told.arg("test");
-    let _: (u64, u64) = change.query_async(&mut redis).await.unwrap();
+    let _: (u64, u64, u64) = change.query_async(&mut redis).await.unwrap();
 }
 
 /// Defines a tool by its name and the schema of its arguments alone.

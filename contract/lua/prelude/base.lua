@@ -32,9 +32,8 @@ local function drop_member(index, member)
 end
 
 -- An index lives as long as its longest-lived member. Does nothing if there is no such index.
+-- Reads nothing of it: a worker may add to an owner's indexes, and not look into them.
 local function outlive(index, expires)
-  local current = redis.call('PEXPIRETIME', index)
-  if current >= -1 and current < expires then
-    redis.call('PEXPIREAT', index, int(expires))
-  end
+  redis.call('PEXPIREAT', index, int(expires), 'NX')
+  redis.call('PEXPIREAT', index, int(expires), 'GT')
 end

@@ -55,11 +55,11 @@ local function close(base, record, id, job, status, outcome, reply)
   end
   drop_entry(base .. 'queue:' .. job.queue, job.entry)
   if not job.entry or job.entry == '' then
-    drop_member(base .. 'due', id)
+    drop_member(base .. 'due:' .. job.queue, id)
   end
   if job.limit then
-    drop_member(base .. 'waiting:' .. job.tool, id)
-    leave_slot(base, job.tool, id)
+    drop_member(waiting_of(base, job.queue, job.tool), id)
+    leave_slot(base, job.queue, job.tool, id)
   end
   if job.owner ~= '' then
     drop_member(base .. 'active:' .. job.owner, id)

@@ -13,20 +13,20 @@ end
 -- While the queue of a due job cannot be used, `forward` tries again so often, ms.
 local LOOK_AT_QUEUE_MS = 1000
 
--- Queues a job, at `due` (ms) or now. Gives its new entry, '' while it has none, and what it waits for. It waits among the
+-- Queues a job on the queue of this name, at `due` (ms) or now. Gives its new entry, '' while it has none, and what it waits for. It waits among the
 -- due while its queue cannot be used, and comes at once while the due cannot. One with a `place` (false if its tool has no
 -- limit, or if it never was attempted) waits for a slot at its place; goes before `admit`.
 local function enqueue(base, queue, id, tool, place, due)
-  local times = base .. 'due'
-  if (due or not is_a(queue, 'stream')) and is_a(times, 'zset') then
+  local stream, times = base .. 'queue:' .. queue, base .. 'due:' .. queue
+  if (due or not is_a(stream, 'stream')) and is_a(times, 'zset') then
     redis.call('ZADD', times, int(due or now_ms() + LOOK_AT_QUEUE_MS), id)
     return '', due and 'time' or 'worker'
   end
-  if place and can_wait(base, tool) then
-    wait_for_slot(base, tool, id, place)
+  if place and can_wait(base, queue, tool) then
+    wait_for_slot(base, queue, tool, id, place)
     return '', 'slot'
   end
-  return redis.call('XADD', queue, '*', 'id', id, 'tool', tool), 'worker'
+  return redis.call('XADD', stream, '*', 'id', id, 'tool', tool), 'worker'
 end
 
 -- Rings every front end that watches this job, so that it reads the record again.

@@ -52,17 +52,33 @@ pub(crate) fn touched(call: TransitionCall<'_>) -> Vec<String> {
     let Some(base) = call.base() else {
         return all;
     };
-    all.extend(["due", "dead", "expired", "waiting"].map(|name| format!("{base}{name}")));
+    all.extend(["dead", "expired"].map(|name| format!("{base}{name}")));
     // Names are short, and come first.
     let names = call.args.iter().skip(1).take(NAMES);
-    let names = names.filter(|name| name.len() <= 300);
-    for name in names.filter(|name| !name.is_empty()) {
+    let names: Vec<&str> = names
+        .copied()
+        .filter(|name| (1..=300).contains(&name.len()))
+        .collect();
+    let named = call
+        .keys
+        .iter()
+        .filter_map(|key| key.split_once("}:queue:"));
+    let queues: Vec<&str> = named.map(|(_, queue)| queue).collect();
+    for name in names.iter().chain(&queues) {
         all.extend(DERIVED.map(|of| format!("{base}{of}:{name}")));
+    }
+    for (queue, tool) in queues
+        .iter()
+        .flat_map(|queue| names.iter().map(move |name| (queue, name)))
+    {
+        all.extend(OF_TOOLS.map(|of| format!("{base}{of}:{queue}:{tool}")));
     }
     all
 }
 
 /// How many of a transition's first arguments may be names.
 const NAMES: usize = 12;
-/// Keys that are derived from the name of a queue, a tool or an owner.
-const DERIVED: [&str; 5] = ["queue", "running", "waiting", "active", "owned"];
+/// Keys that are derived from the name of a queue or an owner.
+const DERIVED: [&str; 5] = ["queue", "due", "waiting", "active", "owned"];
+/// Keys that are derived from the names of a queue and a tool.
+const OF_TOOLS: [&str; 2] = ["running", "waiting"];

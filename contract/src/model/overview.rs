@@ -58,7 +58,7 @@ pub struct ShardOverview {
 /// What a scan of all keys found: queues, and keys of another type than they should have.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Survey {
-    /// Every queue that has a stream, also an empty one.
+    /// Every queue that has a stream, also an empty one, or jobs that wait elsewhere.
     pub queues: BTreeSet<QueueName>,
     /// Keys of queues, indexes and registries that are of another type than they should be. Records, sessions and the
     /// indexes of owners are not checked: a command that finds one of the wrong type fails and names it.

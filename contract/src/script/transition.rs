@@ -139,6 +139,7 @@ transitions! {
     agree_version Run,
     ensure_group Run,
     register_tools Run,
+    give_homes Run,
     beat Run,
 }
 

@@ -9,6 +9,8 @@ pub(crate) mod operate;
 mod record;
 pub(crate) mod work;
 
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
 use crate::connection::{Connections, RedisSettings};
@@ -31,6 +33,8 @@ pub struct Store {
     pub(crate) keys: Keys,
     pub(crate) shards: Shards,
     replication: Option<Replication>,
+    /// Whether this user was found not to have the right to say which queue is the home of a tool.
+    leaves_homes: Arc<AtomicBool>,
 }
 
 impl Store {
@@ -45,6 +49,7 @@ impl Store {
             keys: Keys::new(&settings.prefix),
             shards: settings.shards,
             replication: None,
+            leaves_homes: Arc::default(),
         })
     }
 

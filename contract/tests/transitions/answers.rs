@@ -277,7 +277,7 @@ async fn an_answer_that_comes_between_attempts_waits_for_the_next_one() {
         .unwrap();
     assert_eq!(rig.status(id).await, Some(Status::Queued));
     assert_eq!(rig.queue_length().await, 0, "due, not queued twice");
-    rig.store.forward(rig.shard, 10).await.unwrap();
+    rig.store.forward(rig.stream(), 10).await.unwrap();
     let (third, job) = rig.start().await;
     assert_eq!(job.answers.len(), 2);
     let again = rig.store.ask_input(&third, &[asking("b")]).await.unwrap();

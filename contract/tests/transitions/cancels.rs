@@ -55,7 +55,10 @@ async fn one_that_waits_for_a_slot_leaves_its_place_at_once() {
     // Whoever looks for a free slot stops at the first that still waits, and never meets the one behind it.
     let cancelled = rig.store.cancel(waiting[1], &rig.owner, "no").await;
     assert!(matches!(cancelled.unwrap(), CancelReply::Cancelled(_)));
-    let places = rig.store.keys().waiting_jobs(rig.shard, &rig.tool.name);
+    let places = rig
+        .store
+        .keys()
+        .waiting_jobs(rig.shard, &rig.tool.queue, &rig.tool.name);
     let left: Vec<String> = rig.raw("ZRANGE", (&places, 0, -1)).await;
     assert_eq!(left, [waiting[0], waiting[2]].map(|id| id.to_string()));
     rig.finish(&running).await;

@@ -102,7 +102,7 @@ async fn a_user_without_dangerous_commands_is_enough() {
     rig.store.ask_input(&hold, &[asking("k")]).await.unwrap();
     rig.store.renew_lease(&hold, LEASE).await.unwrap();
     rig.retry(&hold).await;
-    rig.store.forward(rig.shard, 10).await.unwrap();
+    rig.store.forward(rig.stream(), 10).await.unwrap();
     let (hold, _) = rig.start().await;
     assert_eq!(rig.finish(&hold).await, FinishReply::Stored);
     let page = rig.store.list_owned(&rig.owner, None, 10).await.unwrap();

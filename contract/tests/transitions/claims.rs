@@ -224,7 +224,7 @@ async fn counts_crashes_apart_from_retries_and_releases() {
         rig.retry(&third).await,
         RetryReply::Scheduled { .. }
     ));
-    rig.store.forward(rig.shard, 10).await.unwrap();
+    rig.store.forward(rig.stream(), 10).await.unwrap();
     let (fourth, job) = rig.start().await;
     assert_eq!((job.attempt.0, job.crashes, job.retries), (4, 1, 1));
     assert_eq!(rig.finish(&fourth).await, FinishReply::Stored);
@@ -288,9 +288,9 @@ async fn tells_how_long_a_job_was_ready() {
     let waits = format!("time {} failed {}", now - 600_000, now - 60_000);
     let record = rig.store.keys().record(id);
     rig.raw::<()>("HSET", (record, "waits", waits)).await;
-    let due = rig.store.keys().due(rig.shard);
+    let due = rig.store.keys().due(rig.shard, &rig.tool.queue);
     rig.raw::<()>("ZADD", (due, 1, id.to_string())).await;
-    rig.store.forward(rig.shard, 10).await.unwrap();
+    rig.store.forward(rig.stream(), 10).await.unwrap();
     let (second, job) = rig.start().await;
     assert!(about_a_minute(job.waited_ms), "{}", job.waited_ms);
 

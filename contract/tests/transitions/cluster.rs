@@ -90,7 +90,7 @@ async fn rig() -> Rig {
     rig
 }
 
-/// `agree_version`, `ensure_group`, `register_tools`, beat, `forget_worker`.
+/// `agree_version`, `ensure_group`, `register_tools`, `give_homes`, beat, `forget_worker`.
 async fn the_fleet_comes_and_goes(rig: &mut Rig) {
     rig.store.ready().await.unwrap();
     rig.ensure_group().await;
@@ -98,6 +98,8 @@ async fn the_fleet_comes_and_goes(rig: &mut Rig) {
         .register_tools(slice::from_ref(&rig.tool))
         .await
         .unwrap();
+    let home = (rig.tool.name.clone(), rig.tool.queue.clone());
+    rig.store.give_homes(&[home]).await.unwrap();
     let held = (rig.tool.name.clone(), DefinitionDigest::of(&rig.tool));
     rig.store.beat(&worker("w1"), &[held]).await.unwrap();
     let from = rig.stream();
@@ -178,7 +180,7 @@ async fn jobs_run(rig: &mut Rig) {
         .release_after_run(&other, Duration::ZERO, None)
         .await;
     released.unwrap();
-    rig.store.forward(rig.shard, 10).await.unwrap();
+    rig.store.forward(rig.stream(), 10).await.unwrap();
     // The second one's entry stands first, and its place does not.
     while let Some(Delivery::Job(claimed)) = rig.deliveries().await.pop() {
         let reply = rig.claim(&claimed).await;
@@ -295,7 +297,7 @@ async fn every_transition_has_its_keys_in_one_hash_slot() {
     calls_are_left(&mut rig).await;
     jobs_are_lost(&mut rig).await;
     rig.store.survey().await.unwrap();
-    rig.store.shard_overview().await.unwrap();
+    rig.store.shard_overview(&rig.queues()).await.unwrap();
     rig.raw::<String>("ECHO", LAST).await;
     let runs = runs(seen).await;
 
@@ -316,7 +318,13 @@ async fn every_transition_has_its_keys_in_one_hash_slot() {
     }
     // That keys which scripts derive are among them.
     let touched: BTreeSet<&String> = runs.iter().flat_map(|run| &run.touched).collect();
-    for name in ["due", "dead", "expired", "waiting", "running:report"] {
+    for name in [
+        "due:default",
+        "dead",
+        "expired",
+        "waiting:default",
+        "running:default:report",
+    ] {
         let name = format!("{}{name}", rig.store.keys().base(rig.shard));
         assert!(touched.contains(&name), "{name} is not among {touched:?}");
     }

@@ -103,7 +103,7 @@ async fn refuses_an_attempt_that_gave_its_job_back() {
     let (hold, _) = rig.start().await;
     rig.retry(&hold).await;
     refuses_all(&mut rig, &hold, Refused::LeaseLost).await;
-    rig.store.forward(rig.shard, 10).await.unwrap();
+    rig.store.forward(rig.stream(), 10).await.unwrap();
 
     let (hold, _) = rig.start().await;
     rig.store.ask_input(&hold, &[asking("k")]).await.unwrap();

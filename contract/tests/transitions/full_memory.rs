@@ -50,7 +50,7 @@ async fn running_jobs_go_on_while_new_ones_are_refused() {
         rig.retry(&retried).await,
         RetryReply::Scheduled { .. }
     ));
-    rig.store.forward(rig.shard, 10).await.unwrap();
+    rig.store.forward(rig.stream(), 10).await.unwrap();
     let released = rig
         .store
         .release_after_run(&released, Duration::ZERO, None)

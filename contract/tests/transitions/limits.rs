@@ -18,27 +18,30 @@ async fn keeps_a_tool_within_its_concurrency_limit() {
     assert!(matches!(reply, ClaimReply::Waits(None)), "{reply:?}");
     // Off the stream, in its place, and no attempt used up.
     assert_eq!((rig.queue_length().await, rig.pending().await), (1, 1));
-    let places = rig.store.keys().waiting_jobs(rig.shard, &rig.tool.name);
+    let places = rig
+        .store
+        .keys()
+        .waiting_jobs(rig.shard, &rig.tool.queue, &rig.tool.name);
     let waits: Vec<String> = rig.raw("ZRANGE", (&places, 0, -1)).await;
     assert_eq!(waits, [waiting.to_string()]);
     assert_eq!(rig.view(waiting).await.unwrap().attempt, 0);
-    let overview = rig.store.shard_overview().await.unwrap();
+    let overview = rig.store.shard_overview(&rig.queues()).await.unwrap();
     assert_eq!((overview.waiting, overview.due), (1, 0));
 
     // Another worker may hold the slot past its lease; then the slot is free.
-    let looked = rig.store.forward(rig.shard, 10).await.unwrap();
+    let looked = rig.store.forward(rig.stream(), 10).await.unwrap();
     assert!(looked.call_again_ms.is_some());
     assert_eq!(rig.queue_length().await, 1, "there is no slot yet");
-    let slots = format!("tf:{{0}}:running:{}", rig.tool.name);
+    let slots = format!("tf:{{0}}:running:{}:{}", rig.tool.queue, rig.tool.name);
     rig.raw::<()>("ZADD", (&slots, 1, running.claimed.id.to_string()))
         .await;
-    rig.store.forward(rig.shard, 10).await.unwrap();
+    rig.store.forward(rig.stream(), 10).await.unwrap();
     let (second, _) = rig.start().await;
     assert_eq!(second.claimed.id, waiting);
 
     rig.finish(&running).await;
     rig.finish(&second).await;
-    let looked = rig.store.forward(rig.shard, 10).await.unwrap();
+    let looked = rig.store.forward(rig.stream(), 10).await.unwrap();
     assert_eq!(looked.call_again_ms, None);
     let left: usize = rig.raw("ZCARD", &slots).await;
     assert_eq!(left, 0);
@@ -88,7 +91,7 @@ async fn jobs_that_wait_for_a_slot_get_it_in_their_order_and_count_as_queued() {
         assert_eq!(running.claimed.id, expected);
     }
     rig.finish(&running).await;
-    rig.store.forward(rig.shard, 10).await.unwrap();
+    rig.store.forward(rig.stream(), 10).await.unwrap();
 }
 
 #[tokio::test]
@@ -103,7 +106,7 @@ async fn a_forwarder_looks_again_for_slots_within_a_second_and_for_a_due_job_whe
     };
     let next = rig
         .store
-        .forward(rig.shard, 10)
+        .forward(rig.stream(), 10)
         .await
         .unwrap()
         .call_again_ms;
@@ -119,7 +122,7 @@ async fn a_forwarder_looks_again_for_slots_within_a_second_and_for_a_due_job_whe
     let before = rig.store.now_ms().await.unwrap();
     let next = rig
         .store
-        .forward(rig.shard, 10)
+        .forward(rig.stream(), 10)
         .await
         .unwrap()
         .call_again_ms;
@@ -130,11 +133,11 @@ async fn a_forwarder_looks_again_for_slots_within_a_second_and_for_a_due_job_whe
     );
 
     // What is due before that is not kept waiting.
-    let due = rig.store.keys().due(rig.shard);
+    let due = rig.store.keys().due(rig.shard, &rig.tool.queue);
     let soon = after + 300;
     let moved = (due, soon, later.claimed.id.to_string());
     rig.raw::<()>("ZADD", moved).await;
-    let next = rig.store.forward(rig.shard, 10).await.unwrap();
+    let next = rig.store.forward(rig.stream(), 10).await.unwrap();
     if next.moved == 0 {
         assert_eq!(next.call_again_ms, Some(soon));
     }
@@ -148,7 +151,7 @@ async fn every_way_out_of_an_attempt_frees_its_slot() {
     let mut rig = Rig::new().await;
     rig.tool.concurrency = Some(1);
     rig.submit().await;
-    let slots = format!("tf:{{0}}:running:{}", rig.tool.name);
+    let slots = format!("tf:{{0}}:running:{}:{}", rig.tool.queue, rig.tool.name);
 
     let (hold, _) = rig.start().await;
     rig.store
@@ -160,7 +163,7 @@ async fn every_way_out_of_an_attempt_frees_its_slot() {
         .schedule_retry(&hold, Duration::ZERO, "later", &completed())
         .await
         .unwrap();
-    rig.store.forward(rig.shard, 10).await.unwrap();
+    rig.store.forward(rig.stream(), 10).await.unwrap();
     let (hold, _) = rig.start().await;
     rig.store.ask_input(&hold, &[asking("k")]).await.unwrap();
     rig.store.park(&hold).await.unwrap();

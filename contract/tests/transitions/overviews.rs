@@ -22,7 +22,7 @@ async fn queues_due_jobs_and_the_server_are_counted() {
         .schedule_retry(&due, later, "later", &last)
         .await
         .unwrap();
-    let all = rig.store.shard_overview().await.unwrap();
+    let all = rig.store.shard_overview(&rig.queues()).await.unwrap();
     assert_eq!((all.due, all.dead), (1, 0));
     assert!(all.next_due_ms > Some(rig.store.now_ms().await.unwrap()));
 

@@ -38,7 +38,7 @@ async fn finds_no_slot(rig: &Rig, id: TaskId) {
 /// Lets the lease of a job's slot run out, so many ms ago.
 async fn lapse_slot(rig: &mut Rig, hold: &HeldAttempt, ago_ms: u64) {
     let until = rig.store.now_ms().await.unwrap() - ago_ms;
-    let slots = format!("tf:{{0}}:running:{}", rig.tool.name);
+    let slots = format!("tf:{{0}}:running:{}:{}", rig.tool.queue, rig.tool.name);
     let lapsed = (slots, "XX", until, hold.claimed.id.to_string());
     rig.raw::<()>("ZADD", lapsed).await;
 }
@@ -71,14 +71,14 @@ async fn a_job_that_lost_its_worker_keeps_its_slot_until_it_is_taken_over() {
     let lost = rig.running().await;
     let behind = waiting(&rig).await;
     lapse_slot(&mut rig, &lost, 1).await;
-    rig.store.forward(rig.shard, 10).await.unwrap();
+    rig.store.forward(rig.stream(), 10).await.unwrap();
     assert_eq!(rig.queue_length().await, 1, "nobody gets its slot");
     let late = waiting(&rig).await;
     let again = rig.crash(&lost).await;
     assert_eq!(again.attempt.0, 2);
     rig.finish(&again).await;
     assert_eq!(run_all(&rig, 2).await, [behind, late]);
-    rig.store.forward(rig.shard, 10).await.unwrap();
+    rig.store.forward(rig.stream(), 10).await.unwrap();
 }
 
 #[tokio::test]
@@ -87,10 +87,10 @@ async fn a_slot_whose_job_nobody_takes_over_is_given_away_after_minutes() {
     let lost = rig.running().await;
     let behind = waiting(&rig).await;
     lapse_slot(&mut rig, &lost, 299_000).await;
-    rig.store.forward(rig.shard, 10).await.unwrap();
+    rig.store.forward(rig.stream(), 10).await.unwrap();
     assert_eq!(rig.queue_length().await, 1);
     lapse_slot(&mut rig, &lost, 300_001).await;
-    rig.store.forward(rig.shard, 10).await.unwrap();
+    rig.store.forward(rig.stream(), 10).await.unwrap();
     let (hold, _) = rig.start().await;
     assert_eq!(hold.claimed.id, behind);
     let last = waiting(&rig).await;
@@ -103,7 +103,7 @@ async fn a_slot_whose_job_nobody_takes_over_is_given_away_after_minutes() {
     assert_eq!(told, (WaitsFor::Slot, Some(Again::Lost)));
     rig.finish(&hold).await;
     assert_eq!(run_all(&rig, 2).await, [lost.claimed.id, last]);
-    rig.store.forward(rig.shard, 10).await.unwrap();
+    rig.store.forward(rig.stream(), 10).await.unwrap();
 }
 
 #[tokio::test]
@@ -130,7 +130,7 @@ async fn a_released_job_gets_its_slot_again_before_those_that_were_queued_after_
     rig.finish(&one).await;
     rig.finish(&two).await;
     assert_eq!(run_all(&rig, 2).await, [behind, late.id]);
-    rig.store.forward(rig.shard, 10).await.unwrap();
+    rig.store.forward(rig.stream(), 10).await.unwrap();
 }
 
 #[tokio::test]
@@ -153,9 +153,9 @@ async fn a_job_that_was_away_comes_back_to_its_place() {
     );
     let (hold, _) = rig.start().await;
     assert_eq!(hold.claimed.id, behind[0]);
-    rig.raw::<()>("ZADD", ("tf:{0}:due", "XX", 1, id.to_string()))
+    rig.raw::<()>("ZADD", ("tf:{0}:due:default", "XX", 1, id.to_string()))
         .await;
-    rig.store.forward(rig.shard, 10).await.unwrap();
+    rig.store.forward(rig.stream(), 10).await.unwrap();
     assert_eq!(
         waits(&rig, id).await,
         (WaitsFor::Slot, Some(Again::Returned))
@@ -168,7 +168,7 @@ async fn a_job_that_was_away_comes_back_to_its_place() {
     assert_eq!(waits(&rig, id).await, (WaitsFor::Time, Some(Again::Failed)));
     let (other, _) = rig.start().await;
     assert_eq!(other.claimed.id, behind[1]);
-    rig.store.forward(rig.shard, 10).await.unwrap();
+    rig.store.forward(rig.stream(), 10).await.unwrap();
     rig.finish(&other).await;
     let (hold, _) = rig.start().await;
     assert_eq!(hold.claimed.id, id);
@@ -182,7 +182,7 @@ async fn a_job_that_was_away_comes_back_to_its_place() {
     assert_eq!(waits(&rig, id).await, (WaitsFor::Slot, None));
     rig.finish(&other).await;
     assert_eq!(run_all(&rig, 2).await, [id, late]);
-    rig.store.forward(rig.shard, 10).await.unwrap();
+    rig.store.forward(rig.stream(), 10).await.unwrap();
 }
 
 #[tokio::test]
@@ -244,10 +244,13 @@ async fn places_of_an_earlier_release_go_first() {
     let running = rig.running().await;
     let (early, old) = (waiting(&rig).await, waiting(&rig).await);
     // It numbered them from 1 on.
-    let places = rig.store.keys().waiting_jobs(rig.shard, &rig.tool.name);
+    let places = rig
+        .store
+        .keys()
+        .waiting_jobs(rig.shard, &rig.tool.queue, &rig.tool.name);
     rig.raw::<()>("ZADD", (&places, "XX", 1, old.to_string()))
         .await;
     rig.finish(&running).await;
     assert_eq!(run_all(&rig, 2).await, [old, early]);
-    rig.store.forward(rig.shard, 10).await.unwrap();
+    rig.store.forward(rig.stream(), 10).await.unwrap();
 }

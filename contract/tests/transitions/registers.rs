@@ -1,6 +1,6 @@
 //! The registry: tools and workers.
 
-use taskferry_contract::{DefinitionDigest, TaskSupport};
+use taskferry_contract::{DefinitionDigest, RedisSettings, Store, TaskSupport, ToolDefinition};
 
 use crate::rig::Rig;
 use crate::samples::{tool, worker};
@@ -26,12 +26,67 @@ async fn tools_come_back_by_rank_and_name_as_they_were_registered() {
     let mut changed = all;
     changed[0].rank = 5;
     assert_eq!(rig.store.register_tools(&changed).await.unwrap(), 1);
-    rig.raw::<()>("HSET", ("tf:{fleet}:tools", "broken", "{"))
+    rig.raw::<()>("HSET", ("tf:{fleet}:tools:default", "broken", "{"))
         .await;
     assert_eq!(rig.store.tools().await.unwrap().len(), 3);
     assert!(rig.store.remove_tool("alpha").await.unwrap());
     assert!(!rig.store.remove_tool("alpha").await.unwrap());
     assert_eq!(rig.store.tools().await.unwrap().len(), 2);
+}
+
+/// A tool of a queue.
+fn of_queue(name: &str, queue: &str) -> ToolDefinition {
+    ToolDefinition {
+        queue: queue.parse().unwrap(),
+        ..tool(name)
+    }
+}
+
+/// The queues of the tools that are listed.
+async fn listed(store: &Store) -> Vec<(String, String)> {
+    let tools = store.tools().await.unwrap();
+    let names = tools.iter();
+    names
+        .map(|tool| (tool.name.to_string(), tool.queue.to_string()))
+        .collect()
+}
+
+#[tokio::test]
+async fn a_worker_of_one_queue_takes_no_tool_of_another_and_one_of_all_moves_it() {
+    let mut rig = Rig::new().await;
+    // It may write the tools of its own queue, and not which queue a tool is at home in.
+    let rules = "SETUSER of-b on >pw +@all -@dangerous resetkeys ~tf:{fleet}:tools:b ~tf:{fleet}:queues ~tf:contract &*";
+    rig.raw::<()>("ACL", rules.split(' ').collect::<Vec<_>>())
+        .await;
+    let url = rig.server.url().replace("://", "://of-b:pw@");
+    let of_b = Store::new(&RedisSettings::new(&url)).unwrap();
+    let pair = |name: &str, queue: &str| (name.to_owned(), queue.to_owned());
+
+    rig.store
+        .register_tools(&[of_queue("pay", "a")])
+        .await
+        .unwrap();
+    let own = [of_queue("pay", "b"), of_queue("print", "b")];
+    assert_eq!(of_b.register_tools(&own).await.unwrap(), 2);
+    of_b.register_tools(&[of_queue("pay", "a")])
+        .await
+        .unwrap_err();
+    let expected = [pair("pay", "a"), pair("print", "b")];
+    assert_eq!(listed(&rig.store).await, expected);
+    // What it says of another queue is not heard.
+    let foreign = serde_json::to_string(&of_queue("ship", "a")).unwrap();
+    rig.raw::<()>("HSET", ("tf:{fleet}:tools:b", "ship", foreign))
+        .await;
+    assert_eq!(listed(&rig.store).await, expected);
+    // A tool that is new has a home from the first read by a front end on.
+    let registry = rig.store.registry().await.unwrap();
+    rig.store.give_homes(&registry.homeless).await.unwrap();
+    assert!(rig.store.registry().await.unwrap().homeless.is_empty());
+    // Whoever may say so moves a tool, and it stays there.
+    assert_eq!(rig.store.register_tools(&own[..1]).await.unwrap(), 1);
+    assert_eq!(listed(&rig.store).await[0], pair("pay", "b"));
+    assert!(rig.store.remove_tool("pay").await.unwrap());
+    assert_eq!(listed(&rig.store).await, [pair("print", "b")]);
 }
 
 #[tokio::test]

@@ -20,7 +20,7 @@ async fn renews_lease_slot_and_idle_time() {
 
     let lease_ms = rig.record(id).await["lease_ms"].clone();
     assert!(lease_ms.parse::<u64>().unwrap() > rig.store.now_ms().await.unwrap());
-    let slots = format!("tf:{{0}}:running:{}", rig.tool.name);
+    let slots = format!("tf:{{0}}:running:{}:{}", rig.tool.queue, rig.tool.name);
     let slot: String = rig.raw("ZSCORE", (slots, id.to_string())).await;
     assert_eq!(slot, lease_ms);
     assert_eq!(rig.reclaim_by(&"w2".parse().unwrap()).await, []);

@@ -43,8 +43,8 @@ async fn a_retry_waits_for_its_time() {
         expired: 0,
         misplaced: Vec::new(),
     };
-    assert_eq!(rig.store.forward(rig.shard, 10).await.unwrap(), waits);
-    let due = rig.store.keys().due(rig.shard);
+    assert_eq!(rig.store.forward(rig.stream(), 10).await.unwrap(), waits);
+    let due = rig.store.keys().due(rig.shard, &rig.tool.queue);
     rig.raw::<()>("ZADD", (due, 1, id.to_string())).await;
     let moved = ForwardReply {
         moved: 1,
@@ -52,8 +52,11 @@ async fn a_retry_waits_for_its_time() {
         expired: 0,
         misplaced: Vec::new(),
     };
-    assert_eq!(rig.store.forward(rig.shard, 10).await.unwrap(), moved);
-    assert_eq!(rig.store.forward(rig.shard, 10).await.unwrap(), NONE_LEFT);
+    assert_eq!(rig.store.forward(rig.stream(), 10).await.unwrap(), moved);
+    assert_eq!(
+        rig.store.forward(rig.stream(), 10).await.unwrap(),
+        NONE_LEFT
+    );
 
     let (second, job) = rig.start().await;
     assert_eq!((job.attempt.0, job.retries, job.crashes), (2, 1, 0));
@@ -77,7 +80,7 @@ async fn the_last_attempt_leaves_its_outcome_and_a_dead_letter() {
             .store
             .schedule_retry(&hold, Duration::ZERO, "first", &last);
         assert!(matches!(retry.await.unwrap(), RetryReply::Scheduled { .. }));
-        rig.store.forward(rig.shard, 10).await.unwrap();
+        rig.store.forward(rig.stream(), 10).await.unwrap();
         let (hold, _) = rig.start().await;
         let dead = rig
             .store
@@ -138,7 +141,7 @@ async fn a_release_uses_up_no_attempt() {
     assert_eq!((rig.queue_length().await, rig.pending().await), (0, 0));
     let view = rig.view(id).await.unwrap();
     assert_eq!(view.message.as_deref(), Some("no such tool here"));
-    let next = rig.store.forward(rig.shard, 10).await.unwrap();
+    let next = rig.store.forward(rig.stream(), 10).await.unwrap();
     assert!(next.moved == 0 && next.call_again_ms.is_some(), "{next:?}");
     rig.leaves_jobs();
 }
@@ -152,7 +155,7 @@ async fn forwards_in_bounded_batches() {
     }
     let mut moved = Vec::new();
     for _ in 0..4 {
-        moved.push(rig.store.forward(rig.shard, 2).await.unwrap().moved);
+        moved.push(rig.store.forward(rig.stream(), 2).await.unwrap().moved);
     }
     assert_eq!(moved, [2, 2, 1, 0]);
     assert_eq!(rig.queue_length().await, 5);
@@ -170,7 +173,7 @@ async fn a_job_that_ends_while_due_is_never_forwarded() {
     }
     rig.expire(ids[0]).await;
     rig.store.cancel(ids[1], &rig.owner, "no").await.unwrap();
-    let due = rig.store.keys().due(rig.shard);
+    let due = rig.store.keys().due(rig.shard, &rig.tool.queue);
     assert_eq!(
         rig.raw::<usize>("ZCARD", &due).await,
         1,
@@ -180,7 +183,10 @@ async fn a_job_that_ends_while_due_is_never_forwarded() {
         expired: 1,
         ..NONE_LEFT
     };
-    assert_eq!(rig.store.forward(rig.shard, 10).await.unwrap(), one_expired);
+    assert_eq!(
+        rig.store.forward(rig.stream(), 10).await.unwrap(),
+        one_expired
+    );
     assert_eq!(
         rig.raw::<usize>("ZCARD", &due).await,
         0,

@@ -1,15 +1,15 @@
 //! What most tests start with: a server, a store on it, a tool, an owner and a worker. A test fails if it ends and a job is
 //! left, unless it says so.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::time::Duration;
 
 use redis::aio::MultiplexedConnection;
 use redis::{FromRedisValue, ToRedisArgs};
 use taskferry_contract::{
     ClaimReply, DeliveredEntry, Delivery, FinishReply, HeldAttempt, Job, Owner, QuestionRef,
-    QueueStream, RetryReply, Shard, Shards, Status, Store, StreamReader, Submission, SubmitReply,
-    TaskId, TaskView, ToolDefinition, WorkerId,
+    QueueName, QueueStream, RetryReply, Shard, Shards, Status, Store, StreamReader, Submission,
+    SubmitReply, TaskId, TaskView, ToolDefinition, WorkerId,
 };
 use taskferry_testing::{ServerOptions, TestServer, eventually};
 
@@ -66,6 +66,11 @@ impl Rig {
             shard: self.shard,
             queue: &self.tool.queue,
         }
+    }
+
+    /// The tool's queue, as a set of names.
+    pub(crate) fn queues(&self) -> BTreeSet<QueueName> {
+        [self.tool.queue.clone()].into()
     }
 
     /// A question of the owner's task.

@@ -127,7 +127,7 @@ async fn rings_who_waits_once_per_change() {
     let (hold, _) = rig.start().await;
     rig.retry(&hold).await;
     assert_eq!(rung(&mut rig, &mut at, "bell:r1").await, 1, "a retry");
-    rig.store.forward(rig.shard, 10).await.unwrap();
+    rig.store.forward(rig.stream(), 10).await.unwrap();
     let (hold, _) = rig.start().await;
     rig.finish(&hold).await;
     assert_eq!(rung(&mut rig, &mut at, "bell:r1").await, 1, "the end");

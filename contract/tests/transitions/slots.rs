@@ -24,7 +24,7 @@ async fn waiting(rig: &Rig) -> TaskId {
 
 /// Lets the lease of a job's slot run out.
 async fn lapse_slot(rig: &mut Rig, hold: &HeldAttempt) {
-    let slots = format!("tf:{{0}}:running:{}", rig.tool.name);
+    let slots = format!("tf:{{0}}:running:{}:{}", rig.tool.queue, rig.tool.name);
     let lapsed = (slots, "XX", 1, hold.claimed.id.to_string());
     rig.raw::<()>("ZADD", lapsed).await;
 }
@@ -49,7 +49,7 @@ async fn of_several_slots_each_is_given_and_freed_by_itself() {
     assert_eq!(rig.queue_length().await, 3, "one came back to the stream");
     // Whoever looks again finds it there.
     for _ in 0..2 {
-        rig.store.forward(rig.shard, 10).await.unwrap();
+        rig.store.forward(rig.stream(), 10).await.unwrap();
     }
     assert_eq!(rig.queue_length().await, 3);
     let (first, _) = rig.start().await;
@@ -67,7 +67,7 @@ async fn of_several_slots_each_is_given_and_freed_by_itself() {
     let (last, _) = rig.start().await;
     assert_eq!(last.claimed.id, ids[3]);
     rig.finish(&last).await;
-    rig.store.forward(rig.shard, 10).await.unwrap();
+    rig.store.forward(rig.stream(), 10).await.unwrap();
 }
 
 #[tokio::test]
@@ -82,7 +82,7 @@ async fn a_job_whose_worker_died_goes_on_in_its_own_slot() {
     let (hold, _) = rig.start().await;
     assert_eq!(hold.claimed.id, behind);
     rig.finish(&hold).await;
-    rig.store.forward(rig.shard, 10).await.unwrap();
+    rig.store.forward(rig.stream(), 10).await.unwrap();
 }
 
 #[tokio::test]
@@ -118,7 +118,7 @@ async fn a_crash_counts_though_its_job_has_to_wait_for_a_slot() {
         matches!(&reply, ClaimReply::Poison(lost) if lost.crashes == 2),
         "{reply:?}"
     );
-    rig.store.forward(rig.shard, 10).await.unwrap();
+    rig.store.forward(rig.stream(), 10).await.unwrap();
 }
 
 #[tokio::test]
@@ -140,7 +140,7 @@ async fn whoever_finds_no_place_brings_back_those_before_it_for_whom_there_is_on
     let claimed = job_in(rig.reclaim_by(&other()).await);
     let reply = rig.claim_by(&claimed, &other()).await;
     assert!(matches!(reply, ClaimReply::Gone(_)), "{reply:?}");
-    rig.store.forward(rig.shard, 10).await.unwrap();
+    rig.store.forward(rig.stream(), 10).await.unwrap();
 }
 
 #[tokio::test]
@@ -153,7 +153,7 @@ async fn one_that_expires_while_it_waits_for_a_slot_is_counted_once() {
     let second = waiting(&rig).await;
     rig.finish(&running).await;
     let counted = async |rig: &Rig| {
-        let all = rig.store.shard_overview().await.unwrap();
+        let all = rig.store.shard_overview(&rig.queues()).await.unwrap();
         all.expired.get("report").copied()
     };
     assert_eq!(counted(&rig).await, Some(1));
@@ -168,7 +168,7 @@ async fn one_that_expires_while_it_waits_for_a_slot_is_counted_once() {
     let third = waiting(&rig).await;
     rig.finish(&running).await;
     rig.expire(third).await;
-    let forwarded = rig.store.forward(rig.shard, 10).await.unwrap();
+    let forwarded = rig.store.forward(rig.stream(), 10).await.unwrap();
     assert_eq!(forwarded.expired, 1);
     let claimed = rig.next().await;
     rig.claim(&claimed).await;
@@ -183,7 +183,7 @@ async fn one_that_expires_while_it_is_due_is_counted_and_one_that_ran_is_not() {
     let retry = rig.store.schedule_retry(&due, Duration::ZERO, "no", &last);
     retry.await.unwrap();
     rig.expire(due.claimed.id).await;
-    let forwarded = rig.store.forward(rig.shard, 10).await.unwrap();
+    let forwarded = rig.store.forward(rig.stream(), 10).await.unwrap();
     assert_eq!((forwarded.moved, forwarded.expired), (0, 1));
     let ran = rig.running().await;
     rig.expire(ran.claimed.id).await;
@@ -194,7 +194,7 @@ async fn one_that_expires_while_it_is_due_is_counted_and_one_that_ran_is_not() {
         panic!("{reply:?}");
     };
     assert!(expired.begun);
-    let all = rig.store.shard_overview().await.unwrap();
+    let all = rig.store.shard_overview(&rig.queues()).await.unwrap();
     assert_eq!(all.expired, [("-".to_owned(), 1)].into());
 }
 
@@ -204,10 +204,10 @@ async fn the_slot_of_one_that_expired_is_free_when_its_lease_is_over_and_not_bef
     let gone = rig.running().await;
     let next = waiting(&rig).await;
     rig.expire(gone.claimed.id).await;
-    rig.store.forward(rig.shard, 10).await.unwrap();
+    rig.store.forward(rig.stream(), 10).await.unwrap();
     assert_eq!(rig.queue_length().await, 1, "its handler may still run");
     lapse_slot(&mut rig, &gone).await;
-    rig.store.forward(rig.shard, 10).await.unwrap();
+    rig.store.forward(rig.stream(), 10).await.unwrap();
     assert_eq!(rig.queue_length().await, 2);
     let claimed = rig.next().await;
     assert_eq!(claimed.id, next);
@@ -218,16 +218,20 @@ async fn the_slot_of_one_that_expired_is_free_when_its_lease_is_over_and_not_bef
 #[tokio::test]
 async fn a_hundred_that_wait_are_looked_at_together() {
     let mut rig = limited(1).await;
-    let places = rig.store.keys().waiting_jobs(rig.shard, &rig.tool.name);
+    let places = rig
+        .store
+        .keys()
+        .waiting_jobs(rig.shard, &rig.tool.queue, &rig.tool.name);
     // All of them expired meanwhile.
     for place in 0..250 {
         let id = TaskId::random(rig.shard).to_string();
         rig.raw::<()>("ZADD", (&places, place, id)).await;
     }
     let tool = rig.tool.name.to_string();
-    rig.raw::<()>("ZADD", ("tf:{0}:waiting", 0, tool)).await;
+    rig.raw::<()>("ZADD", ("tf:{0}:waiting:default", 0, tool))
+        .await;
     for left in [150, 50, 0] {
-        let looked = rig.store.forward(rig.shard, 10).await.unwrap();
+        let looked = rig.store.forward(rig.stream(), 10).await.unwrap();
         assert_eq!(looked.call_again_ms.is_some(), left > 0);
         assert_eq!(rig.raw::<usize>("ZCARD", &places).await, left);
     }

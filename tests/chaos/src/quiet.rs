@@ -50,7 +50,7 @@ async fn too_many(redis: &mut MultiplexedConnection) -> Option<Option<String>> {
     let (seconds, _micros): (u64, u64) = redis::cmd("TIME").query_async(redis).await.ok()?;
     let mut count = redis::cmd("ZCOUNT");
     count
-        .arg("tf:{0}:running:narrow")
+        .arg("tf:{0}:running:default:narrow")
         .arg(seconds * 1000)
         .arg("+inf");
     let running: u32 = count.query_async(redis).await.ok()?;

@@ -119,7 +119,7 @@ impl Keyspace {
                 self.queues.insert(key.clone(), named.collect());
                 self.pending.insert(key.clone(), pending);
             }
-            ("waiting", "zset") if key.ends_with(":waiting") => {
+            ("waiting", "zset") if !is_of_tool(&key) => {
                 let tools: Vec<(String, i64)> = read_as(&key, held);
                 let tools = tools.into_iter().map(|(tool, _)| tool);
                 self.waited_for.insert(key.clone(), tools.collect());
@@ -145,7 +145,8 @@ impl Keyspace {
     fn without_expiry(&self) -> Vec<String> {
         let stays = |key: &str| {
             [
-                "queue", "due", "waiting", "running", "tools", "secret", "contract",
+                "queue", "due", "waiting", "running", "tools", "queues", "homes", "secret",
+                "contract",
             ]
             .contains(&part_of(key))
         };
@@ -236,8 +237,10 @@ impl Keyspace {
         for (key, record) in &self.records {
             let (base, id, status) = (base_of(key), id_of(key), field(record, "status"));
             let waits = status == "queued" && field(record, "entry").is_empty();
-            let slots = format!("{base}waiting:{}", field(record, "tool"));
-            let (is_due, for_slot) = (holds(format!("{base}due"), id), holds(slots, id));
+            let queue = field(record, "queue");
+            let tool = format!("{queue}:{}", field(record, "tool"));
+            let for_slot = holds(format!("{base}waiting:{tool}"), id);
+            let is_due = holds(format!("{base}due:{queue}"), id);
             if waits != (is_due || (for_slot && field(record, "entry").is_empty())) {
                 broken.push(format!(
                     "{key} is {status}, without an entry: {waits}, in due: {is_due}, in waiting: {for_slot}"
@@ -255,7 +258,7 @@ impl Keyspace {
                 ));
             }
             let held = !field(record, "worker").is_empty();
-            if !held && holds(format!("{base}running:{}", field(record, "tool")), id) {
+            if !held && holds(format!("{base}running:{tool}"), id) {
                 broken.push(format!("{key} is held by nobody and counted as running"));
             }
             let owner = field(record, "owner");
@@ -265,10 +268,13 @@ impl Keyspace {
             }
         }
         for (set, members) in &self.sets {
-            let Some((base, tool)) = set.split_once("waiting:") else {
+            let named = set.split_once("waiting:");
+            let Some((base, (queue, tool))) =
+                named.and_then(|(base, of)| Some((base, of.split_once(':')?)))
+            else {
                 continue;
             };
-            let tools = self.waited_for.get(&format!("{base}waiting"));
+            let tools = self.waited_for.get(&format!("{base}waiting:{queue}"));
             if !tools.is_some_and(|tools| tools.iter().any(|other| other == tool)) {
                 broken.push(format!(
                     "{set} holds {members:?}, and nobody looks after them"
@@ -364,6 +370,12 @@ fn part_of(key: &str) -> &str {
     let after_shard = key.split_once("}:").map(|(_, rest)| rest);
     let rest = after_shard.unwrap_or_else(|| key.split_once(':').map_or(key, |(_, rest)| rest));
     rest.split(':').next().unwrap_or(rest)
+}
+
+/// Whether a key is of one tool of a queue, not of all that the queue has.
+fn is_of_tool(key: &str) -> bool {
+    let name = key.split_once("}:").map_or("", |(_, name)| name);
+    name.split(':').count() > 2
 }
 
 /// What the keys of the same shard begin with.

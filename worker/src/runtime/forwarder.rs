@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use taskferry_contract::{Error, Shard};
+use taskferry_contract::{Error, QueueStream, Shard};
 
 use crate::core::Core;
 use crate::core::pause::{GrowingPause, jittered};
@@ -32,7 +32,7 @@ pub(crate) async fn run(core: Arc<Core>, shard: Shard) {
 struct Forwarder<'a> {
     core: &'a Core,
     shard: Shard,
-    /// Keys of the wrong type that were logged.
+    /// Keys of the wrong type that were logged, which are not logged again while they stay so.
     misplaced: Vec<String>,
     after_failure: GrowingPause,
 }
@@ -40,7 +40,7 @@ struct Forwarder<'a> {
 impl Round for Forwarder<'_> {
     async fn work(&mut self) -> Duration {
         let shard = self.shard;
-        match forward(self.core, shard, &mut self.misplaced).await {
+        match self.forward_all().await {
             Ok(pause) => {
                 self.after_failure = GrowingPause::default();
                 pause
@@ -53,22 +53,34 @@ impl Round for Forwarder<'_> {
     }
 }
 
-/// Moves one batch, and returns how long to sleep. `misplaced` holds the wrong-typed keys of the last call, which are not
-/// logged again while they stay so.
+impl Forwarder<'_> {
+    /// Moves a batch of each queue of this worker, and returns how long to sleep.
+    async fn forward_all(&mut self) -> Result<Duration, Error> {
+        let (mut pause, mut misplaced) = (LONGEST, Vec::new());
+        for queue in &self.core.queues {
+            let of = QueueStream {
+                shard: self.shard,
+                queue,
+            };
+            pause = pause.min(forward(self.core, of, &mut misplaced).await?);
+        }
+        let known = std::mem::replace(&mut self.misplaced, misplaced);
+        for key in self.misplaced.iter().filter(|key| !known.contains(key)) {
+            tracing::error!(key, "a key has the wrong type; the jobs that need it wait");
+        }
+        Ok(pause)
+    }
+}
+
+/// Moves one batch of a queue, and returns how long to sleep. Adds the keys of the wrong type that were met.
 async fn forward(
     core: &Core,
-    shard: Shard,
+    of: QueueStream<'_>,
     misplaced: &mut Vec<String>,
 ) -> Result<Duration, Error> {
-    let reply = core.store.forward(shard, BATCH).await?;
-    for key in reply
-        .misplaced
-        .iter()
-        .filter(|key| !misplaced.contains(key))
-    {
-        tracing::error!(key, "a key has the wrong type; the jobs that need it wait");
-    }
-    *misplaced = reply.misplaced;
+    let reply = core.store.forward(of, BATCH).await?;
+    misplaced.extend(reply.misplaced);
+    let shard = of.shard;
     if reply.expired > 0 {
         tracing::warn!(
             target: "attempt", parent: None, jobs = reply.expired, %shard,

@@ -83,7 +83,7 @@ async fn sweep(runtime: &Runtime) {
 async fn round(runtime: &Runtime) -> Result<(), Error> {
     runtime.core.store.agree_version().await?;
     if !runtime.core.is_stopping() {
-        let known = runtime.core.store.tools().await?;
+        let known = runtime.core.store.tools_of(&runtime.core.queues).await?;
         let known: HashSet<ToolName> = known.into_iter().map(|tool| tool.name).collect();
         register(runtime, |name| !known.contains(name)).await?;
     }

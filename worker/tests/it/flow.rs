@@ -186,7 +186,7 @@ async fn a_job_whose_tool_is_unknown_keeps_no_slot() {
         // The only slot is free for this one.
         let id = rig.submit(&tool("quick"), "{}").await;
         assert_eq!(text(&rig.end_of(id).await), "quick");
-        let due = ["ZADD", "tf:{0}:due", "XX", "1", &rare.to_string()];
+        let due = ["ZADD", "tf:{0}:due:default", "XX", "1", &rare.to_string()];
         rig.raw::<i64>(&due).await;
     }
     rig.store.cancel(rare, &owner(), "no").await.unwrap();
@@ -225,7 +225,7 @@ async fn jobs_that_cannot_be_claimed_are_buried_and_met_no_more() {
     let _: i64 = rig.raw(&["DEL", &second]).await;
     let _: String = rig.raw(&["SET", &second, "text", "PX", "600000"]).await;
     let _: i64 = rig
-        .raw(&["ZADD", "tf:{0}:due", "1", &no_record.to_string()])
+        .raw(&["ZADD", "tf:{0}:due:default", "1", &no_record.to_string()])
         .await;
     let worker = run(rig.builder().tool(tool("quick"), quick));
     assert_eq!(text(&rig.end_of(other).await), "quick");

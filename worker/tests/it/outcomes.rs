@@ -187,10 +187,12 @@ async fn retries_wait_longer_each_time_and_as_long_as_their_tool_says() {
     for attempt in 1..=3_u64 {
         let waits = |task: &TaskView| task.attempt == attempt && task.status == Status::Queued;
         rig.when(id, "it waits for its next attempt", waits).await;
-        let due: u64 = rig.raw(&["ZSCORE", "tf:{0}:due", &id.to_string()]).await;
+        let due: u64 = rig
+            .raw(&["ZSCORE", "tf:{0}:due:default", &id.to_string()])
+            .await;
         delays.push(due - rig.store.now_ms().await.unwrap());
         // Its time comes now.
-        rig.raw::<i64>(&["ZADD", "tf:{0}:due", "1", &id.to_string()])
+        rig.raw::<i64>(&["ZADD", "tf:{0}:due:default", "1", &id.to_string()])
             .await;
     }
     // Jitter takes away up to half; a few seconds may have passed since.
@@ -223,7 +225,9 @@ async fn jobs_that_failed_together_are_not_retried_together() {
             let id = rig.submit(&tool, "{}").await;
             let waits = |task: &TaskView| task.attempt == 1 && task.status == Status::Queued;
             let waits = rig.when(id, "it waits for its next attempt", waits).await;
-            let due: i64 = rig.raw(&["ZSCORE", "tf:{0}:due", &id.to_string()]).await;
+            let due: i64 = rig
+                .raw(&["ZSCORE", "tf:{0}:due:default", &id.to_string()])
+                .await;
             delays.push(due - waits.updated_ms);
             rig.store.cancel(id, &owner(), "seen").await.unwrap();
         }

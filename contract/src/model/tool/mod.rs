@@ -5,9 +5,11 @@ mod checks;
 mod definition;
 mod digest;
 mod numbers;
+mod registry;
 mod timing;
 
 pub use checks::ToolChecks;
 pub use definition::{AskFirst, DEFAULT_POLL_MAX_MS, TaskSupport, ToolDefinition, is_scope};
 pub use digest::{DefinitionDigest, InvalidDigest};
+pub use registry::Registry;
 pub use timing::{Backoff, TtlBounds};

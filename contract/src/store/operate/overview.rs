@@ -1,5 +1,7 @@
 //! How many jobs, entries, workers and dead letters there are, for operators. Nothing here writes.
 
+use std::collections::BTreeSet;
+
 use crate::error::Error;
 use crate::keys::GROUP;
 use crate::model::names::{QueueName, WorkerId};
@@ -73,24 +75,23 @@ impl Store {
         Ok(all)
     }
 
-    /// How many jobs are due, and how many dead letters there are. A key of another type counts for nothing.
+    /// How many jobs of these queues are due, and how many dead letters there are. A key of another type counts for nothing.
     ///
     /// # Errors
     ///
     /// If Redis fails.
-    pub async fn shard_overview(&self) -> Result<ShardOverview, Error> {
+    pub async fn shard_overview(
+        &self,
+        queues: &BTreeSet<QueueName>,
+    ) -> Result<ShardOverview, Error> {
         let mut all = ShardOverview::default();
         for shard in self.shards.all() {
-            let due_key = self.keys.due(shard);
-            let mut read = redis::pipe();
-            read.cmd("ZCARD").arg(&due_key);
-            read.cmd("ZRANGE")
-                .arg(&due_key)
-                .arg(0)
-                .arg(0)
-                .arg("WITHSCORES");
-            let read = self.connections.pipeline("shard_overview", &read);
-            let (due, next): (u64, Vec<(String, u64)>) = or_nothing(read.await)?;
+            for queue in queues {
+                let (due, next) = self.due(shard, queue).await?;
+                all.due += due;
+                all.next_due_ms = earlier(all.next_due_ms, next);
+                all.waiting += or_nothing(self.waiting_for_slots(shard, queue).await)?;
+            }
             let mut dead = redis::cmd("XLEN");
             dead.arg(self.keys.dead(shard));
             let dead = self.connections.command("shard_overview", &dead);
@@ -102,26 +103,34 @@ impl Store {
                 let of = all.expired.entry(tool).or_default();
                 *of = of.saturating_add(count);
             }
-            all.due += due;
             all.dead += or_nothing::<u64>(dead.await)?;
-            all.waiting += or_nothing(self.waiting_for_slots(shard).await)?;
-            let next = next.first().map(|(_, at)| *at);
-            all.next_due_ms = earlier(all.next_due_ms, next);
         }
         Ok(all)
     }
 
-    async fn waiting_for_slots(&self, shard: Shard) -> Result<u64, Error> {
+    /// How many jobs of a queue are due, and when the next one's time comes.
+    async fn due(&self, shard: Shard, queue: &QueueName) -> Result<(u64, Option<u64>), Error> {
+        let key = self.keys.due(shard, queue);
+        let mut read = redis::pipe();
+        read.cmd("ZCARD").arg(&key);
+        let first = read.cmd("ZRANGE").arg(&key).arg(0).arg(0);
+        first.arg("WITHSCORES");
+        let read = self.connections.pipeline("shard_overview", &read);
+        let (due, next): (u64, Vec<(String, u64)>) = or_nothing(read.await)?;
+        Ok((due, next.first().map(|(_, at)| *at)))
+    }
+
+    async fn waiting_for_slots(&self, shard: Shard, queue: &QueueName) -> Result<u64, Error> {
         let mut tools = redis::cmd("ZRANGE");
         tools
-            .arg(self.keys.tools_with_waiting_jobs(shard))
+            .arg(self.keys.tools_with_waiting_jobs(shard, queue))
             .arg(0)
             .arg(-1);
         let tools: Vec<String> = self.connections.command("shard_overview", &tools).await?;
         let mut all = 0;
         for tool in tools.iter().filter_map(|name| name.parse().ok()) {
             let mut size = redis::cmd("ZCARD");
-            size.arg(self.keys.waiting_jobs(shard, &tool));
+            size.arg(self.keys.waiting_jobs(shard, queue, &tool));
             let size = self.connections.command("shard_overview", &size);
             all += or_nothing::<u64>(size.await)?;
         }

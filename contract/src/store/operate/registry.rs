@@ -1,12 +1,13 @@
 //! Who is there: the tools that workers registered, and the workers themselves.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use crate::error::Error;
 use crate::json::object::Object;
-use crate::model::names::{ToolName, WorkerId};
-use crate::model::tool::{DefinitionDigest, ToolDefinition};
+use crate::model::names::{QueueName, ToolName, WorkerId};
+use crate::model::tool::{DefinitionDigest, Registry, ToolDefinition};
 use crate::model::worker::{HELD, WorkerInfo};
 use crate::script::TRANSITIONS;
 use crate::store::doorbell::removal;
@@ -16,73 +17,153 @@ use crate::store::{Store, millis};
 const WORKER_KEPT: Duration = Duration::from_secs(60);
 
 impl Store {
-    /// Every registered tool, by rank and name. A definition that cannot be read is left out and logged.
+    /// Every registered tool, by rank and name: of those that several queues have, the one of its home. A definition that
+    /// cannot be read is left out and logged.
     ///
     /// # Errors
     ///
     /// If Redis fails.
     pub async fn tools(&self) -> Result<Vec<ToolDefinition>, Error> {
-        let mut read = redis::cmd("HGETALL");
-        read.arg(self.keys.tools());
-        let stored: HashMap<String, String> = self.connections.command("tools", &read).await?;
-        let mut tools: Vec<ToolDefinition> = stored
-            .into_iter()
-            .filter_map(|(name, json)| match serde_json::from_str(&json) {
-                Ok(Object(tool)) => Some(tool),
-                Err(error) => {
-                    tracing::warn!(%name, %error, "a registered tool cannot be read; it is not listed");
-                    None
-                }
-            })
+        Ok(self.registry().await?.tools)
+    }
+
+    /// The same, and which of them have no home yet.
+    ///
+    /// # Errors
+    ///
+    /// If Redis fails.
+    pub async fn registry(&self) -> Result<Registry, Error> {
+        let mut read = redis::pipe();
+        read.cmd("ZRANGE").arg(self.keys.queues()).arg(0).arg(-1);
+        read.cmd("HGETALL").arg(self.keys.homes());
+        let (queues, homes): (Vec<String>, HashMap<String, String>) =
+            self.connections.pipeline("tools", &read).await?;
+        let queues: Vec<QueueName> = queues.iter().filter_map(|name| name.parse().ok()).collect();
+        Ok(Registry::of(self.tools_of(&queues).await?, &homes))
+    }
+
+    /// The tools that are registered for these queues, whatever their homes.
+    ///
+    /// # Errors
+    ///
+    /// If Redis fails.
+    pub async fn tools_of(&self, queues: &[QueueName]) -> Result<Vec<ToolDefinition>, Error> {
+        let mut read = redis::pipe();
+        for queue in queues {
+            read.cmd("HGETALL").arg(self.keys.tools(queue));
+        }
+        if queues.is_empty() {
+            return Ok(Vec::new());
+        }
+        let stored: Vec<HashMap<String, String>> =
+            self.connections.pipeline("tools", &read).await?;
+        let named = queues.iter().zip(stored);
+        let all = named.flat_map(|(queue, tools)| {
+            let read = move |(name, json): (String, String)| read_tool(queue, &name, &json);
+            tools.into_iter().filter_map(read)
+        });
+        Ok(all.collect())
+    }
+
+    /// Gives tools the homes that they have not yet: the queues that have them now.
+    ///
+    /// # Errors
+    ///
+    /// If Redis fails.
+    pub async fn give_homes(&self, homeless: &[(ToolName, QueueName)]) -> Result<(), Error> {
+        let pairs = homeless.iter();
+        let args: Vec<&str> = pairs
+            .flat_map(|(tool, queue)| [tool.as_str(), queue.as_str()])
             .collect();
-        tools.sort_by(|a, b| (a.rank, &a.name).cmp(&(b.rank, &b.name)));
-        Ok(tools)
+        let homes = self.keys.homes();
+        let reply = self.call(&TRANSITIONS.give_homes, &[&homes], &args).await?;
+        reply.done()
     }
 
     /// Stores definitions that are new or differ from what is stored, and rings the front ends. Returns how many were
-    /// stored.
+    /// stored. Their queues become their homes, unless the user may not say so: then those that others have stay there.
     ///
     /// # Errors
     ///
     /// If Redis fails.
     pub async fn register_tools(&self, tools: &[ToolDefinition]) -> Result<usize, Error> {
-        if tools.is_empty() {
-            return Ok(0);
+        let mut of_queues: BTreeMap<&QueueName, Vec<&ToolDefinition>> = BTreeMap::new();
+        for tool in tools {
+            of_queues.entry(&tool.queue).or_default().push(tool);
         }
+        let mut registered = 0;
+        for (queue, tools) in of_queues {
+            registered += self.register_with(queue, &tools).await?;
+        }
+        Ok(registered)
+    }
+
+    async fn register_with(
+        &self,
+        queue: &QueueName,
+        tools: &[&ToolDefinition],
+    ) -> Result<usize, Error> {
+        if self.leaves_homes.load(Ordering::Relaxed) {
+            return self.register(queue, tools, None).await;
+        }
+        let homes = self.keys.homes();
+        match self.register(queue, tools, Some(&homes)).await {
+            Err(error) if error.is_forbidden() => {
+                // Asked once a process: each refusal is noted in Redis's ACL LOG.
+                self.leaves_homes.store(true, Ordering::Relaxed);
+                self.register(queue, tools, None).await
+            }
+            registered => registered,
+        }
+    }
+
+    async fn register(
+        &self,
+        queue: &QueueName,
+        tools: &[&ToolDefinition],
+        homes: Option<&str>,
+    ) -> Result<usize, Error> {
         let definitions: Vec<String> = tools
             .iter()
             .map(|tool| serde_json::to_string(tool).unwrap_or_default())
             .collect();
         let bell = self.keys.tools_bell();
-        let mut args = vec![bell.as_str()];
+        let mut args = vec![bell.as_str(), queue.as_str()];
         for (tool, definition) in tools.iter().zip(&definitions) {
             args.extend([tool.name.as_str(), definition]);
         }
+        let (tools, queues) = (self.keys.tools(queue), self.keys.queues());
+        let mut keys = vec![tools.as_str(), &queues];
+        keys.extend(homes);
         let register = &TRANSITIONS.register_tools;
-        let mut reply = self.call(register, &[&self.keys.tools()], &args).await?;
+        let mut reply = self.call(register, &keys, &args).await?;
         match reply.tag.as_str() {
             "OK" => reply.integer(),
             _ => Err(reply.unknown()),
         }
     }
 
-    /// Removes a tool; says whether it was there. Jobs already queued for it stay.
+    /// Removes a tool from all queues; says whether it was there. Jobs already queued for it stay.
     ///
     /// # Errors
     ///
     /// If Redis fails.
     pub async fn remove_tool(&self, name: &str) -> Result<bool, Error> {
-        let mut both = redis::pipe();
-        both.atomic()
-            .cmd("HDEL")
-            .arg(self.keys.tools())
-            .arg(name)
-            .cmd("PUBLISH")
+        let mut queues = redis::cmd("ZRANGE");
+        queues.arg(self.keys.queues()).arg(0).arg(-1);
+        let queues: Vec<String> = self.connections.command("remove_tool", &queues).await?;
+        let mut all = redis::pipe();
+        all.atomic();
+        for queue in queues.iter().filter_map(|name| name.parse().ok()) {
+            all.cmd("HDEL").arg(self.keys.tools(&queue)).arg(name);
+        }
+        all.cmd("HDEL").arg(self.keys.homes()).arg(name);
+        all.cmd("PUBLISH")
             .arg(self.keys.tools_bell())
             .arg(removal(name))
             .ignore();
-        let (removed,): (i64,) = self.connections.pipeline("remove_tool", &both).await?;
-        Ok(removed == 1)
+        let removed: Vec<i64> = self.connections.pipeline("remove_tool", &all).await?;
+        Ok(removed.contains(&1))
     }
 
     /// The secret with which front ends sign state that a client brings back in its next request: 64 hexadecimal digits,
@@ -195,6 +276,25 @@ impl Store {
             .arg(self.keys.worker(worker))
             .ignore();
         self.connections.pipeline("leave", &leave).await
+    }
+}
+
+/// Reads the definition of a tool of a queue. `None` if it cannot be read, or is not of that queue; that is logged.
+fn read_tool(queue: &QueueName, name: &str, json: &str) -> Option<ToolDefinition> {
+    match serde_json::from_str(json) {
+        Ok(Object::<ToolDefinition>(tool))
+            if tool.queue == *queue && tool.name.as_str() == name =>
+        {
+            Some(tool)
+        }
+        Ok(_of_another) => {
+            tracing::warn!(%name, %queue, "a registered tool names another queue, or has another name; it is not listed");
+            None
+        }
+        Err(error) => {
+            tracing::warn!(%name, %error, "a registered tool cannot be read; it is not listed");
+            None
+        }
     }
 }
 

@@ -20,26 +20,36 @@ impl Store {
     /// If Redis fails.
     pub async fn survey(&self) -> Result<Survey, Error> {
         let mut keys: BTreeSet<String> = [
-            self.keys.tools(),
+            self.keys.queues(),
+            self.keys.homes(),
+            self.keys.definitions(),
             self.keys.workers(),
             self.keys.contract(),
             self.keys.secret(),
         ]
         .into();
         for shard in self.shards.all() {
-            keys.extend([
-                self.keys.due(shard),
-                self.keys.dead(shard),
-                self.keys.tools_with_waiting_jobs(shard),
-            ]);
+            keys.insert(self.keys.dead(shard));
+            keys.insert(self.keys.expired(shard));
+        }
+        for queue in self.queues_with_tools().await? {
+            keys.insert(self.keys.tools(&queue));
+            for shard in self.shards.all() {
+                keys.insert(self.keys.queue(shard, &queue));
+                keys.insert(self.keys.due(shard, &queue));
+                keys.insert(self.keys.tools_with_waiting_jobs(shard, &queue));
+            }
         }
         match self.scan(&mut keys).await {
             Err(error) if !error.is_forbidden() => return Err(error),
             _ => {}
         }
         let queues = keys.iter().filter_map(|key| {
-            let (_, name) = key.split_once("}:queue:")?;
-            name.parse::<QueueName>().ok()
+            let (_, name) = key.split_once("}:")?;
+            let (of, name) = name.split_once(':')?;
+            let name = name.split(':').next()?;
+            let is_of_queue = ["queue", "due", "waiting", "running"].contains(&of);
+            name.parse::<QueueName>().ok().filter(|_| is_of_queue)
         });
         let queues = queues.collect();
         let keys: Vec<String> = keys.into_iter().collect();
@@ -49,9 +59,20 @@ impl Store {
         })
     }
 
+    /// The queues that have tools. None if a key of another type stands in the place of their names.
+    async fn queues_with_tools(&self) -> Result<Vec<QueueName>, Error> {
+        let mut read = redis::cmd("ZRANGE");
+        read.arg(self.keys.queues()).arg(0).arg(-1);
+        let named = self.connections.command::<Vec<String>>("queues", &read);
+        match named.await {
+            Err(error) if error.is_wrong_type() => Ok(Vec::new()),
+            named => Ok(named?.iter().filter_map(|name| name.parse().ok()).collect()),
+        }
+    }
+
     /// Adds the keys of queues, and those of tools with a concurrency limit, each once.
     async fn scan(&self, keys: &mut BTreeSet<String>) -> Result<(), Error> {
-        let pattern = format!("{}:{{[0-9]*}}:[qrw]*", self.keys.prefix());
+        let pattern = format!("{}:{{[0-9]*}}:[dqrw]*", self.keys.prefix());
         let mut cursor = "0".to_owned();
         loop {
             let mut scan = redis::cmd("SCAN");

@@ -193,18 +193,18 @@ impl Store {
         Ok(!idle.is_empty())
     }
 
-    /// Moves up to `limit` due jobs of a shard to their streams, and gives out slots that nobody freed.
+    /// Moves up to `limit` due jobs of a queue to its stream, and gives out slots of its tools that nobody freed.
     ///
     /// # Errors
     ///
     /// If Redis fails; the same call again is safe.
-    pub async fn forward(&self, shard: Shard, limit: u32) -> Result<ForwardReply, Error> {
-        let (base, limit) = (self.keys.base(shard), limit.to_string());
+    pub async fn forward(&self, of: QueueStream<'_>, limit: u32) -> Result<ForwardReply, Error> {
+        let (base, limit) = (self.keys.base(of.shard), limit.to_string());
         let mut reply = self
             .call(
                 &TRANSITIONS.forward,
-                &[&self.keys.due(shard)],
-                &[&base, &limit],
+                &[&self.keys.due(of.shard, of.queue)],
+                &[&base, of.queue.as_str(), &limit],
             )
             .await?;
         match reply.tag.as_str() {

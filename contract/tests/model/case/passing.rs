@@ -17,7 +17,10 @@ impl Case {
             }
             if let Some(lapsed) = self.model.slots.get_mut(&job) {
                 *lapsed = slot;
-                let slots = self.key(&format!("running:{}", self.tools[LIMITED].name));
+                let slots = self.key(&format!(
+                    "running:{}:{}",
+                    self.queue, self.tools[LIMITED].name
+                ));
                 let until = match slot {
                     Lapsed::Just => self.store.now_ms().await.unwrap() - 1,
                     _ => 1,

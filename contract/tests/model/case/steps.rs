@@ -172,7 +172,7 @@ impl Case {
     }
 
     async fn forward(&mut self, all: bool, limit: u32) -> Step {
-        let due = self.key("due");
+        let due = self.key(&format!("due:{}", self.queue));
         for (job, far) in self.model.due.clone() {
             // Far times have come, or are still far however long the case took.
             let time = if all || !far {
@@ -184,7 +184,11 @@ impl Case {
             self.raw::<()>("ZADD", moved).await;
         }
         let expected = self.model.forward(all, limit);
-        let reply = self.store.forward(self.shard, limit).await.unwrap();
+        let of = QueueStream {
+            shard: self.shard,
+            queue: &self.queue,
+        };
+        let reply = self.store.forward(of, limit).await.unwrap();
         let real = Reply::Forwarded {
             moved: reply.moved,
             more: reply.call_again_ms.is_some(),
