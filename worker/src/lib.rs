@@ -23,6 +23,7 @@ mod trial;
 pub mod units;
 mod worker;
 
+pub use exec::supervise_if_told;
 pub use sdk::{
     AskError, AskRequest, Handler, HandlerFuture, HandlerResult, JobContext, ToolError, ToolOutput,
 };

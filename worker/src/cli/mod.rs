@@ -17,7 +17,7 @@ use taskferry_process::{StopSignals, deny_inspection, raise_open_files};
 use tokio_util::sync::CancellationToken;
 
 use crate::config::{self, Needs, WorkerConfig};
-use crate::exec::Environment;
+use crate::exec::{Environment, supervise_if_told};
 use crate::manifest::Manifest;
 use crate::worker::{Builder, Worker};
 
@@ -67,6 +67,7 @@ impl Program {
     /// The whole of a worker's `main`: [`Self::run`] on a runtime of its own. A handler that blocks its thread is not waited
     /// for once the worker has drained; the process ends.
     pub fn main(self, extend: impl FnOnce(Builder) -> Builder) -> ExitCode {
+        supervise_if_told();
         let runtime = match tokio::runtime::Runtime::new() {
             Ok(runtime) => runtime,
             Err(error) => {
@@ -93,6 +94,7 @@ impl Program {
     /// The log goes to standard error, panics included, and never holds the worker up: lines that nobody reads are lost and
     /// counted. Before this returns, it waits until the log is written, for a second at most.
     pub async fn run(self, extend: impl FnOnce(Builder) -> Builder) -> ExitCode {
+        supervise_if_told();
         let code = Box::pin(self.serve(extend)).await;
         // It cannot panic, and a runtime that ends meanwhile ends the process.
         let _flushed = tokio::task::spawn_blocking(output::flush_log).await;

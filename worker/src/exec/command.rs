@@ -4,7 +4,9 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use super::environment::{Environment, PassedNames};
+use super::limits::ResourceLimits;
 use super::output::OutputMode;
+use super::sandbox::Sandbox;
 use super::template::CommandTemplate;
 
 /// A command as a manifest describes it.
@@ -18,6 +20,10 @@ pub struct ExecCommand {
     pub env_pass: PassedNames,
     /// Variables beside the inherited ones.
     pub env: Environment,
+    /// What each of its processes may use up.
+    pub limits: ResourceLimits,
+    /// Who it runs as, and what it may read and write.
+    pub sandbox: Sandbox,
     /// How its standard output becomes a result.
     pub output: OutputMode,
     /// The most standard output, in bytes; more kills the command. A manifest allows 1 B to 64 MiB, 4 MiB by default.

@@ -1,10 +1,11 @@
 //! Why a command did not start.
 
 use std::io;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use rustix::io::Errno;
 
+use super::fault::{StartFault, error_of};
 use super::template::RenderError;
 use crate::result::ToolResult;
 
@@ -37,9 +38,9 @@ pub enum StartError {
         #[source]
         source: io::Error,
     },
-    /// A folder that leads to the program, or the one to run in, is closed to the user that the worker runs as.
+    /// A folder that leads to the program, or the one to run in, is closed to the user that it runs as.
     #[error(
-        "the command could not be started: the folder `{}` may not be entered by the worker's user (permission denied)",
+        "the command could not be started: the folder `{}` may not be entered by the user that it runs as (permission denied)",
         folder.display()
     )]
     Closed {
@@ -63,6 +64,12 @@ pub enum StartError {
         /// What the operating system said.
         #[source]
         source: io::Error,
+    },
+    /// Its limits or its sandbox could not be had, so it was not started without them.
+    #[error("the command could not be started: {reason}")]
+    Unconfined {
+        /// What could not be had.
+        reason: String,
     },
     /// An argument cannot go onto a command line.
     #[error("the command could not be started: {0}")]
@@ -102,6 +109,30 @@ impl StartError {
         }
     }
 
+    pub(super) fn from_fault(program: &str, cwd: &Path, fault: StartFault) -> Self {
+        match fault {
+            StartFault::Closed { folder, errno } => {
+                let source = error_of(errno, "permission denied".to_owned());
+                Self::Closed { folder, source }
+            }
+            StartFault::NoFolder => Self::WorkingDirectory {
+                cwd: cwd.to_owned(),
+            },
+            StartFault::Refused { errno, text } => Self::from_spawn(program, error_of(errno, text)),
+            StartFault::Unconfined(reason) => Self::Unconfined { reason },
+        }
+    }
+
+    /// Nothing came as far as the program.
+    pub(super) fn of_supervisor(program: &str, source: io::Error) -> Self {
+        match Self::from_spawn(program, source) {
+            Self::NotFound { source, .. } | Self::NotExecutable { source, .. } => {
+                Self::Other { source }
+            }
+            told => told,
+        }
+    }
+
     /// Whether another attempt may start where this one did not: false when
     /// the manifest or the arguments must change.
     #[must_use]
@@ -112,6 +143,7 @@ impl StartError {
             | Self::NotExecutable { .. }
             | Self::Closed { .. }
             | Self::WorkingDirectory { .. }
+            | Self::Unconfined { .. }
             | Self::ArgumentsTooLarge { .. }
             | Self::Argument(_) => false,
         }

@@ -5,6 +5,7 @@ use std::pin::Pin;
 
 use taskferry_contract::HandleDigest;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
+use tokio::process::{ChildStderr, ChildStdout};
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
@@ -20,6 +21,13 @@ const DOES_NOT_ASK: &str =
 
 /// The most questions that one attempt may ask.
 const MOST_ASKED: usize = 256;
+
+/// The worker's ends of the three.
+pub(super) struct Pipes {
+    pub(super) stdin: Option<Box<dyn AsyncWrite + Send + Unpin>>,
+    pub(super) stdout: Option<ChildStdout>,
+    pub(super) stderr: Option<ChildStderr>,
+}
 
 /// What the worker writes to a command's standard input.
 #[derive(Debug)]

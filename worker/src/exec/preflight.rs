@@ -12,6 +12,7 @@ use super::command::ExecCommand;
 use super::environment::Environment;
 use super::error::StartError;
 use super::folders;
+use super::landlock::lets_read;
 use super::script;
 
 /// Where to search for programs if no PATH is set, as `execvp` does.
@@ -38,10 +39,29 @@ pub(crate) fn check(command: &ExecCommand, inherited: &Environment) -> Result<()
     }
     let refused = |source| StartError::from_spawn(program, source);
     let found = find(cwd, program, path.unwrap_or(OsStr::new(PATH))).map_err(refused)?;
-    if let Some(interpreter) = interpreter(&found) {
-        runnable(&cwd.join(interpreter)).map_err(refused)?;
+    let interpreter = interpreter(&found).map(|interpreter| cwd.join(interpreter));
+    if let Some(interpreter) = &interpreter {
+        runnable(interpreter).map_err(refused)?;
     }
-    Ok(())
+    let script = script::script(&command.template).map(|script| cwd.join(script));
+    let files = [
+        Some(found),
+        interpreter,
+        script.filter(|file| file.exists()),
+    ];
+    match files
+        .into_iter()
+        .flatten()
+        .find(|file| !lets_read(&command.sandbox, file))
+    {
+        None => Ok(()),
+        Some(file) => Err(StartError::Unconfined {
+            reason: format!(
+                "`{}` may not be read in its sandbox: name it, or its folder, in sandbox.read",
+                file.display()
+            ),
+        }),
+    }
 }
 
 fn search_path<'a>(command: &'a ExecCommand, inherited: &'a Environment) -> Option<&'a OsStr> {

@@ -1,11 +1,8 @@
 //! Starts commands, and gathers what they report and leave behind.
 
-use std::process::Stdio;
 use std::time::Duration;
 
 use taskferry_contract::HandleDigest;
-use taskferry_process::lower_open_files;
-use tokio::process::{Child, Command};
 use tokio::sync::mpsc;
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
@@ -14,12 +11,12 @@ use super::command::ExecCommand;
 use super::environment::Environment;
 use super::error::StartError;
 use super::event::{EventSink, ExecEvent};
-use super::folders;
-use super::group::ProcessGroup;
 use super::invocation::Invocation;
 use super::pipes::{Speaker, StderrReader, StdinFeed, StdoutCapture};
 use super::running::{Limits, RunningCommand, pump};
+use super::start::start;
 use super::stderr::AskLine;
+use super::supervisor::Supervisor;
 use super::verdict::{CommandOutcome, CommandOutput, outcome};
 
 /// How long an outcome waits for a slow receiver to take the last events.
@@ -56,17 +53,29 @@ impl From<mpsc::Sender<ExecEvent>> for Channels {
 #[derive(Debug, Clone)]
 pub struct Runner {
     inherited: Environment,
+    supervisor: Option<Supervisor>,
 }
 
 impl Runner {
-    /// A runner whose commands inherit these variables.
+    /// A runner whose commands inherit these variables, as far as each lets them pass. They are supervised by this program,
+    /// if it can ([`supervise_if_told`](super::supervise_if_told)).
     #[must_use]
     pub fn new(inherited: Environment) -> Self {
-        Self { inherited }
+        Self {
+            inherited,
+            supervisor: Supervisor::own(),
+        }
     }
 
-    /// Runs a command to its end, and ends whatever is left of its process
-    /// group. Dropping the future kills the group.
+    /// The same with another supervisor, or none: then only the process group of a command can be ended, and one that has
+    /// limits or a sandbox is not started.
+    #[must_use]
+    pub fn supervised_by(self, supervisor: Option<Supervisor>) -> Self {
+        Self { supervisor, ..self }
+    }
+
+    /// Runs a command to its end, and ends whatever is left of what it has
+    /// started. Dropping the future kills it.
     ///
     /// # Errors
     ///
@@ -81,8 +90,8 @@ impl Runner {
         let Channels { events, questions } = channels.into();
         let asks = questions.is_some();
         let (asked, replies) = questions.map(|of| (of.asked, of.replies)).unzip();
-        let mut child = self.start(command, invocation)?;
-        let group = ProcessGroup::of_child(child.id());
+        let supervisor = self.supervisor.as_ref();
+        let (process, pipes) = start(command, &self.inherited, invocation, supervisor).await?;
         let mut capture = StdoutCapture::new(command.max_output);
         let speaker = Speaker {
             task: HandleDigest::of(invocation.task_id),
@@ -97,9 +106,8 @@ impl Runner {
             over: over.clone(),
         };
         let running = RunningCommand {
-            pump: pump(&mut child, input, &mut capture, &mut reader),
-            group,
-            child,
+            pump: pump(pipes, input, &mut capture, &mut reader),
+            process,
             stop_grace: command.stop_grace,
             over,
         };
@@ -122,42 +130,8 @@ impl Runner {
             stdout: capture.bytes,
             tail: reader.tail,
             asks,
+            limits: command.limits,
         };
         Ok(outcome(&cause, &output))
-    }
-
-    fn start(
-        &self,
-        command: &ExecCommand,
-        invocation: Invocation<'_>,
-    ) -> Result<Child, StartError> {
-        let program = command.template.program();
-        let args = command.template.render(invocation.arguments)?;
-        let mut process = Command::new(program);
-        process
-            .args(args)
-            .current_dir(&command.cwd)
-            .env_clear()
-            .envs(self.inherited.passed(&command.env_pass))
-            .envs(command.env.iter())
-            .envs(invocation.facts())
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped())
-            .process_group(0)
-            .kill_on_drop(true);
-        let child = process.spawn().map_err(|source| {
-            let path = command.env.get("PATH").or(self.inherited.get("PATH"));
-            if let Some(folder) = folders::closed_on_the_way(&command.cwd, program, path) {
-                StartError::Closed { folder, source }
-            } else if command.cwd.is_dir() {
-                StartError::from_spawn(program, source)
-            } else {
-                let cwd = command.cwd.clone();
-                StartError::WorkingDirectory { cwd }
-            }
-        })?;
-        child.id().into_iter().for_each(lower_open_files);
-        Ok(child)
     }
 }

@@ -2,12 +2,11 @@
 
 use std::time::Duration;
 
-use tokio::process::Child;
 use tokio::time::{sleep, timeout};
 use tokio_util::sync::CancellationToken;
 
-use super::group::ProcessGroup;
-use super::pipes::{Pump, StderrReader, StdinFeed, StdoutCapture};
+use super::pipes::{Pipes, Pump, StderrReader, StdinFeed, StdoutCapture};
+use super::process::Process;
 use super::verdict::ExitCause;
 
 /// How long the pipes may stay open after the command's exit, because a
@@ -32,8 +31,7 @@ pub(super) struct Limits<'a> {
 /// A running command with its pipes. The fields are dropped in this order.
 pub(super) struct RunningCommand<'a> {
     pub(super) pump: Pump<'a>,
-    pub(super) group: ProcessGroup,
-    pub(super) child: Child,
+    pub(super) process: Process,
     pub(super) stop_grace: Duration,
     /// Ends its standard input.
     pub(super) over: CancellationToken,
@@ -42,11 +40,11 @@ pub(super) struct RunningCommand<'a> {
 impl RunningCommand<'_> {
     /// Runs the command to its end, and says what ended it.
     pub(super) async fn run(mut self, limits: Limits<'_>) -> ExitCause {
-        let child = &mut self.child;
+        let process = &mut self.process;
         let first = async {
             tokio::select! {
                 biased;
-                status = child.wait() => ExitCause::Exited(status.ok()),
+                status = process.wait() => ExitCause::Exited(status.ok()),
                 () = limits.cancel.cancelled() => ExitCause::Cancelled,
                 () = limits.overflow.cancelled() => ExitCause::TooMuchOutput(limits.max_output),
                 () = elapsed(limits.left) => ExitCause::TimedOut(limits.timeout),
@@ -70,30 +68,34 @@ impl RunningCommand<'_> {
 
     /// SIGTERM, then SIGKILL after the grace.
     async fn stop(&mut self) {
-        self.group.terminate();
-        let exit = timeout(self.stop_grace, self.child.wait());
+        self.process.terminate();
+        let exit = timeout(self.stop_grace, self.process.wait());
         if self.pump.until(exit).await.is_err() {
             self.kill().await;
         }
     }
 
     async fn kill(&mut self) {
-        self.group.kill();
-        let exit = timeout(REAP, self.child.wait());
+        self.process.kill();
+        let exit = timeout(REAP, self.process.wait());
         if self.pump.until(exit).await.is_err() {
-            tracing::warn!(pid = self.child.id(), "a killed command does not end");
+            tracing::warn!(pid = self.process.id(), "a killed command does not end");
         }
     }
 
     /// Reads what is still in the pipes and ends what the command left behind.
     async fn drain(&mut self) {
-        if timeout(DRAIN, self.pump.finished()).await.is_ok() {
-            self.group.kill();
-            return;
+        let closed = timeout(DRAIN, self.pump.finished()).await.is_ok();
+        self.process.kill();
+        let gone = timeout(REAP, self.process.gone());
+        if self.pump.until(gone).await.is_err() {
+            tracing::warn!(
+                pid = self.process.id(),
+                "what a command left behind does not end"
+            );
         }
-        self.group.kill();
-        if timeout(DRAIN, self.pump.finished()).await.is_err() {
-            tracing::warn!("a process outside the command's group holds its pipes");
+        if !closed && timeout(DRAIN, self.pump.finished()).await.is_err() {
+            tracing::warn!("a process that cannot be reached holds the command's pipes");
         }
     }
 }
@@ -106,14 +108,18 @@ async fn elapsed(left: Option<Duration>) {
     }
 }
 
-/// Takes the three pipes of a command.
+/// Drives the three pipes of a command.
 pub(super) fn pump<'a>(
-    child: &mut Child,
+    pipes: Pipes,
     input: StdinFeed,
     capture: &'a mut StdoutCapture,
     reader: &'a mut StderrReader,
 ) -> Pump<'a> {
-    let (stdin, stdout, stderr) = (child.stdin.take(), child.stdout.take(), child.stderr.take());
+    let Pipes {
+        stdin,
+        stdout,
+        stderr,
+    } = pipes;
     Pump::new(async move {
         tokio::join!(
             async {

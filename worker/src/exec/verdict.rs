@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use taskferry_process::StopSignal;
 
+use super::limits::ResourceLimits;
 use super::lines::Tail;
 use super::output::OutputMode;
 use crate::result::{SUMMARY_CHARS, ToolResult, end_of};
@@ -40,6 +41,8 @@ pub(super) struct CommandOutput {
     pub(super) tail: Tail,
     /// Whether the manifest lets the tool ask questions (`asks = true`).
     pub(super) asks: bool,
+    /// What its processes could use up.
+    pub(super) limits: ResourceLimits,
 }
 
 /// What the end of a command means for its attempt.
@@ -95,10 +98,17 @@ fn was_interrupted(status: ExitStatus) -> bool {
 }
 
 fn exited(status: ExitStatus, output: &CommandOutput) -> CommandOutcome {
+    if let Some(limit) = output.limits.that_ended(status) {
+        // The same work would take as much again.
+        let text = format!("{limit}\n{}", output.tail.text());
+        return CommandOutcome::Completed(ToolResult::error(text.trim_end()).because(limit));
+    }
+    let met = || output.limits.that_show(&output.tail.text(), status);
     let Some(code) = status.code() else {
         // A status has a code or a signal.
         let signal = status.signal().unwrap_or_default();
-        return retry(format!("killed by signal {signal}"), &output.tail);
+        let and = met().map_or(String::new(), |met| format!(": {met}"));
+        return retry(format!("killed by signal {signal}{and}"), &output.tail);
     };
     if code == 0 {
         return CommandOutcome::Completed(output.mode.result_of_success(&output.stdout));
@@ -109,6 +119,9 @@ fn exited(status: ExitStatus, output: &CommandOutput) -> CommandOutcome {
     let mut fallback_text = output.tail.text();
     if fallback_text.is_empty() {
         fallback_text = format!("exit code {code}");
+    }
+    if let Some(met) = met() {
+        fallback_text = format!("{fallback_text}\n{met}");
     }
     let result = output
         .mode
@@ -142,14 +155,14 @@ mod tests {
         stderr.lines().for_each(|line| tail.push(line.to_owned()));
         let stdout = stdout.as_bytes().to_vec();
         let cause = ExitCause::Exited(Some(ExitStatus::from_raw(raw_status)));
-        let asks = false;
         outcome(
             &cause,
             &CommandOutput {
                 mode,
                 stdout,
                 tail,
-                asks,
+                asks: false,
+                limits: ResourceLimits::default(),
             },
         )
     }

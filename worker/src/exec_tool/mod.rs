@@ -1,6 +1,7 @@
 //! Tools that are commands, as handlers.
 
 mod answers;
+pub(crate) mod confined;
 mod definition;
 mod question_relay;
 

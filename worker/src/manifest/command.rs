@@ -5,10 +5,12 @@ use std::time::Duration;
 
 use toml::Value;
 
+use super::confinement::{check_together, read_limits, read_sandbox};
 use super::table::TableReader;
 use crate::exec::template::ArgSource;
 use crate::exec::{
-    CommandTemplate, Environment, ExecCommand, OutputMode, PassedNames, closed_folder,
+    CommandTemplate, Environment, ExecCommand, OutputMode, PassedNames, ResourceLimits, Sandbox,
+    closed_folder,
 };
 use crate::units::LONGEST;
 
@@ -22,6 +24,8 @@ pub(super) struct CommandSettings {
     cwd: PathBuf,
     env_pass: PassedNames,
     env: Environment,
+    limits: ResourceLimits,
+    sandbox: Sandbox,
     pub(super) output: OutputMode,
     max_output: Option<usize>,
     stop_grace: Duration,
@@ -34,6 +38,8 @@ impl CommandSettings {
             cwd: folder.to_owned(),
             env_pass: PassedNames::default(),
             env: Environment::default(),
+            limits: ResourceLimits::default(),
+            sandbox: Sandbox::default(),
             output: OutputMode::default(),
             max_output: None,
             stop_grace: Duration::from_secs(3),
@@ -52,8 +58,12 @@ impl CommandSettings {
         let (mut env_pass, mut env) = (base.env_pass.clone(), base.env.clone());
         read_env_pass(reader, &mut env_pass);
         read_env(reader, &mut env);
+        let limits = read_limits(reader, base.limits);
+        let sandbox = read_sandbox(reader, &base.sandbox, folder);
         Self {
             cwd: cwd.unwrap_or_else(|| base.cwd.clone()),
+            limits,
+            sandbox,
             env_pass,
             env,
             output: output.unwrap_or(base.output),
@@ -61,6 +71,11 @@ impl CommandSettings {
             stop_grace: stop_grace.unwrap_or(base.stop_grace),
             asks: asks.unwrap_or(base.asks),
         }
+    }
+
+    /// Checks what can hold only together.
+    pub(super) fn settle(&self, reader: &mut TableReader<'_, '_>) {
+        check_together(reader, self.limits, &self.sandbox);
     }
 
     pub(super) fn sets_max_output(&self) -> bool {
@@ -73,6 +88,8 @@ impl CommandSettings {
             cwd: self.cwd,
             env_pass: self.env_pass,
             env: self.env,
+            limits: self.limits,
+            sandbox: self.sandbox,
             output: self.output,
             max_output: self.max_output.unwrap_or(MAX_OUTPUT),
             stop_grace: self.stop_grace,

@@ -5,6 +5,7 @@
 
 mod ask_first;
 mod command;
+mod confinement;
 mod dash;
 mod exec_tool;
 mod icons;

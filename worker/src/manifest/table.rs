@@ -16,6 +16,8 @@ use crate::units::{format_duration, format_size};
 pub(super) struct TableReader<'a, 'p> {
     table: &'a Table,
     place: Place,
+    /// What its keys are named after: empty, or an inner table with a dot.
+    prefix: &'static str,
     asked: Vec<&'static str>,
     problems: &'p mut ProblemList,
 }
@@ -25,13 +27,32 @@ impl<'a, 'p> TableReader<'a, 'p> {
         Self {
             table,
             place,
+            prefix: "",
             asked: Vec::new(),
             problems,
         }
     }
 
     pub(super) fn problem(&mut self, key: &str, message: impl Into<String>) {
-        self.problems.add(&self.place, key, message);
+        let key = format!("{}{key}", self.prefix);
+        self.problems.add(&self.place, &key, message);
+    }
+
+    /// Reads the inner table `key`, whose keys are shown with `prefix` before them, and notes the unknown ones.
+    pub(super) fn inner<T>(
+        &mut self,
+        key: &'static str,
+        prefix: &'static str,
+        read: impl FnOnce(&mut TableReader<'a, '_>) -> T,
+    ) -> Option<T> {
+        let table = self.table(key)?;
+        let mut reader = TableReader {
+            prefix,
+            ..TableReader::new(table, self.place.clone(), self.problems)
+        };
+        let value = read(&mut reader);
+        reader.deny_unknown();
+        Some(value)
     }
 
     /// Notes every key that nobody asked for.

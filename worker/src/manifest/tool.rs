@@ -59,6 +59,7 @@ pub(super) fn read(
         command,
     } = ToolSettings::read(reader, base, folder);
     policy.settle(reader);
+    command.settle(reader);
     let template = command.read_template(reader);
     let declared = reader.value("input_schema").is_some();
     let input_schema = if declared {

@@ -17,7 +17,7 @@ use crate::core::phase::{Phase, Tally};
 use crate::core::slots::Slots;
 use crate::core::wake::Wake;
 use crate::exec::Environment;
-use crate::exec_tool::{self, ExecHandler};
+use crate::exec_tool::{self, ExecHandler, confined};
 use crate::manifest::Manifest;
 use crate::open_files;
 use crate::runtime::{Runtime, Tool};
@@ -53,6 +53,8 @@ pub struct Builder {
     /// What the tools that are commands may write.
     commands: Vec<CommandOutput>,
     problems: Vec<String>,
+    /// What is said of tools that this system cannot bound.
+    unconfined: Vec<String>,
 }
 
 /// Why a worker cannot be built: everything that is wrong.
@@ -86,6 +88,7 @@ impl Builder {
             tools: Vec::new(),
             commands: Vec::new(),
             problems: Vec::new(),
+            unconfined: Vec::new(),
         }
     }
 
@@ -154,10 +157,14 @@ impl Builder {
         self
     }
 
-    /// Adds the tools of a manifest; their commands inherit `environment`.
+    /// Adds the tools of a manifest; their commands inherit `environment`, as far as each lets it pass. What a command has
+    /// started is ended with it, and limits and sandboxes can be had, only in a program that has called
+    /// [`supervise_if_told`](crate::supervise_if_told).
     #[must_use]
     pub fn exec_manifest(mut self, manifest: &Manifest, environment: &Environment) -> Self {
         for tool in &manifest.tools {
+            self.problems.extend(confined::refused(tool));
+            self.unconfined.extend(confined::warning(tool));
             self.commands.push(CommandOutput {
                 tool: tool.name.clone(),
                 max_output: tool.command.max_output,
@@ -200,7 +207,9 @@ impl Builder {
     /// Warnings about settings with which it can start: a line for each pair of settings.
     pub(crate) fn warnings(&self) -> Vec<String> {
         let definitions = self.tools.iter().map(|tool| &tool.definition);
-        sums::warnings(self.bounds(), definitions, &self.commands)
+        let mut warnings = sums::warnings(self.bounds(), definitions, &self.commands);
+        warnings.extend(self.unconfined.iter().cloned());
+        warnings
     }
 
     fn bounds(&self) -> Bounds {

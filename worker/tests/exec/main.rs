@@ -1,8 +1,10 @@
 //! The exec protocol, with real commands.
 
+mod confined;
 mod documented;
 mod questions;
 mod results;
 mod signals;
 mod streams;
+mod supervised;
 mod support;

@@ -12,7 +12,8 @@ use taskferry_worker::exec::stderr::AskLine;
 use taskferry_worker::exec::template::ArgSource;
 use taskferry_worker::exec::{
     Channels, CommandOutcome, CommandTemplate, Environment, ExecCommand, ExecEvent, Invocation,
-    OutputMode, PassedNames, QuestionChannel, Runner, StartError, ToolResult,
+    OutputMode, PassedNames, QuestionChannel, ResourceLimits, Runner, Sandbox, StartError,
+    Supervisor, ToolResult,
 };
 use tempfile::TempDir;
 use tokio::sync::mpsc;
@@ -29,6 +30,8 @@ pub(crate) struct Case {
     pub(crate) inherited: Vec<(String, String)>,
     pub(crate) answers: Option<String>,
     pub(crate) cancel: CancellationToken,
+    /// As commands of a worker are.
+    pub(crate) supervised: bool,
     sender: mpsc::Sender<ExecEvent>,
     pub(crate) events: mpsc::Receiver<ExecEvent>,
 }
@@ -59,6 +62,8 @@ impl Case {
                 cwd,
                 env_pass: PassedNames::default(),
                 env: Environment::default(),
+                limits: ResourceLimits::default(),
+                sandbox: Sandbox::default(),
                 output: OutputMode::Auto,
                 max_output: 4 << 20,
                 stop_grace: LONG,
@@ -69,6 +74,7 @@ impl Case {
             inherited: vec![path],
             answers: None,
             cancel: CancellationToken::new(),
+            supervised: true,
             sender,
             events,
         }
@@ -127,7 +133,9 @@ impl Case {
     ) -> impl Future<Output = Result<CommandOutcome, StartError>> + Send + use<> {
         let inherited = self.inherited.iter().cloned();
         let inherited = inherited.map(|(name, value)| (name.into(), value.into()));
-        let runner = Runner::new(Environment::inherited(inherited));
+        let supervisor = Supervisor::at(env!("CARGO_BIN_EXE_taskferry-worker"));
+        let supervisor = self.supervised.then_some(supervisor);
+        let runner = Runner::new(Environment::inherited(inherited)).supervised_by(supervisor);
         let arguments = RawValue::from_string(self.arguments.clone()).expect("valid arguments");
         let (command, sender) = (self.command.clone(), self.sender.clone());
         let (cancel, timeout) = (self.cancel.clone(), self.timeout);

@@ -48,13 +48,13 @@ async fn a_worker_with_few_files_serves_fewer_slots_and_loses_nothing() {
     }
     let told = worker.stderr();
     assert!(
-        told.contains("the limit of 64 open files has room for 5 of 32 slots"),
+        told.contains("the limit of 64 open files has room for 4 of 32 slots"),
         "{told}"
     );
     let name: Vec<String> = rig.raw(&["ZRANGE", "tf:{fleet}:workers", "0", "0"]).await;
     let key = format!("tf:{{fleet}}:worker:{}", name[0]);
     let slots: String = rig.raw(&["HGET", &key, "slots"]).await;
-    assert_eq!(slots, "5");
+    assert_eq!(slots, "4");
 }
 
 #[tokio::test]

@@ -38,6 +38,34 @@ async fn the_job_of_a_killed_worker_runs_elsewhere_within_a_lease_and_a_second()
 }
 
 #[tokio::test]
+async fn what_a_killed_workers_command_has_started_is_told_to_end_and_then_killed() {
+    let (rig, scripts) = (Rig::new().await, Scripts::new());
+    scripts.replace(
+        "[ $TASKFERRY_ATTEMPT = 1 ] && sleep 1000 & wait;",
+        "exec 2>errors; setsid sh -c 'echo $$ > daemon.part; mv daemon.part daemon; exec sleep 1000' & trap 'echo > told' TERM; while [ $TASKFERRY_ATTEMPT = 1 ]; do sleep 0.05; done;",
+    );
+    let mut first = rig.start_binary(scripts.path(), LEASE);
+    let id = rig.submit(&tool("nap"), "{}").await;
+    let (leader, _) = scripts.running(1).await;
+    let file = scripts.path().join("daemon");
+    eventually(SOON, "the daemon runs", async || file.exists()).await;
+    let daemon: u32 = std::fs::read_to_string(&file)
+        .unwrap()
+        .trim()
+        .parse()
+        .unwrap();
+    assert!(group_lives(leader) && group_lives(daemon));
+    first.kill9();
+    eventually(SOON, "all of it ends", async || {
+        !group_lives(leader) && !group_lives(daemon)
+    })
+    .await;
+    assert!(scripts.path().join("told").exists(), "it could tidy up");
+    let _second = rig.start_binary(scripts.path(), LEASE);
+    assert_eq!(text(&rig.end_of(id).await), "by 2");
+}
+
+#[tokio::test]
 async fn a_job_of_one_attempt_fails_with_its_worker() {
     let (rig, scripts) = (Rig::new().await, Scripts::new());
     scripts.replace("name = \"nap\"", "name = \"nap\"\nattempts = 1");

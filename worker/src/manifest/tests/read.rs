@@ -149,6 +149,8 @@ fn a_tool_overrides_the_defaults() {
         cwd = "src"
         env = { A = "default", B = "default" }
         env_pass = ["PROXY_*"]
+        limits = { memory = "64MiB", cpu_time = "90s" }
+        sandbox = { write = ["src"], required = true }
         output = "text"
         [[tool]]
         name = "a"
@@ -163,6 +165,8 @@ fn a_tool_overrides_the_defaults() {
         cwd = "/tmp"
         env = { B = "own" }
         env_pass = ["SECRET"]
+        limits = { memory = "1GiB" }
+        sandbox = { write = [], read = ["/"] }
     "#;
     let tools = tools(text);
     let (a, b) = (&tools[0], &tools[1]);
@@ -187,6 +191,16 @@ fn a_tool_overrides_the_defaults() {
     }
     let passed = |tool: &ExecTool| inherited.passed(&tool.command.env_pass).count();
     assert_eq!((passed(a), passed(b)), (1, 2));
+    let limits = |tool: &ExecTool| (tool.command.limits.memory, tool.command.limits.cpu_time);
+    let time = Some(Duration::from_secs(90));
+    assert_eq!(limits(a), (Some(64 << 20), time));
+    assert_eq!(limits(b), (Some(1 << 30), time));
+    assert_eq!(a.command.sandbox.write, Some(vec![folder().join("src")]));
+    assert_eq!(a.command.sandbox.read, None);
+    let sandbox = &b.command.sandbox;
+    assert_eq!(sandbox.write, Some(Vec::new()));
+    assert_eq!(sandbox.read, Some(vec![Path::new("/").to_owned()]));
+    assert!(sandbox.required && !sandbox.new_privileges);
 }
 
 #[test]

@@ -295,3 +295,54 @@ fn a_placeholder_of_a_closed_schema_names_a_property() {
         "{no_schema:?}"
     );
 }
+
+#[test]
+fn limits_and_sandboxes_are_checked() {
+    for (lines, expected) in [
+        ("limits = 'x'", "limits: must be a table"),
+        ("limits = { cpu = '1s' }", "limits.cpu: unknown key"),
+        (
+            "limits = { cpu_time = '500ms' }",
+            "limits.cpu_time: 500ms is out of range: write 1s to",
+        ),
+        (
+            "limits = { memory = '1KiB' }",
+            "limits.memory: 1KiB is out of range: write 1MiB to",
+        ),
+        (
+            "limits = { open_files = 3 }",
+            "limits.open_files: 3 is out of range: write 8 to",
+        ),
+        (
+            "limits = { file_size = 5 }",
+            "limits.file_size: must be a size in quotes",
+        ),
+        (
+            "limits = { processes = 5 }\nsandbox = { user = 'root' }",
+            "limits.processes: does not hold for root",
+        ),
+        (
+            "sandbox = { user = 'no-such-user' }",
+            "sandbox.user: there is no user \"no-such-user\" in /etc/passwd",
+        ),
+        (
+            "sandbox = { read = ['/no/such/folder'] }",
+            "sandbox.read: `/no/such/folder`: No such file",
+        ),
+        (
+            "sandbox = { write = '/tmp' }",
+            "sandbox.write: must be a list of strings",
+        ),
+        (
+            "sandbox = { required = true }",
+            "sandbox.required: bounds nothing without",
+        ),
+        (
+            "sandbox = { users = 'x' }",
+            "sandbox.users: unknown key; did you mean `user`?",
+        ),
+    ] {
+        let problem = problem(lines);
+        assert!(problem.contains(expected), "{lines}: {problem}");
+    }
+}

@@ -72,6 +72,22 @@ fn a_command_has_the_environment_of_an_attempt_and_none_of_the_workers_settings(
     assert!(!told.contains("NOT_NAMED"), "{told}");
 }
 
+#[test]
+fn a_command_gets_no_file_that_its_worker_was_started_with() {
+    let desk = Desk::of_script("", "ls -l /proc/self/fd");
+    let worker = desk.worker("try", &["t"]);
+    let mut command = std::process::Command::new("sh");
+    let opens = "exec 9</etc/passwd 8>&1; exec \"$0\" \"$@\"";
+    command.args(["-c", opens]).arg(worker.get_program());
+    command.args(worker.get_args());
+    let said = desk.said(command.output().unwrap()).text();
+    assert!(said.contains(" 0 -> "), "{said}");
+    assert!(
+        !said.contains(" 9 -> ") && !said.contains(" 8 -> "),
+        "{said}"
+    );
+}
+
 #[tokio::test]
 async fn reports_are_shown_as_they_come() {
     let desk = Desk::of_script(

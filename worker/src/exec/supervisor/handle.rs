@@ -1,0 +1,201 @@
+//! The worker's side of a supervised command.
+
+use std::ffi::OsString;
+use std::io;
+use std::os::fd::OwnedFd;
+use std::os::unix::process::ExitStatusExt as _;
+use std::path::PathBuf;
+use std::process::{ExitStatus, Stdio};
+
+use rustix::process::{Pid, Signal, kill_process_group};
+use taskferry_process::lower_open_files;
+use tokio::net::UnixStream;
+use tokio::net::unix::pipe;
+use tokio::process::{Child, ChildStderr, ChildStdout, Command};
+
+use super::order::{self, KILL, Order, Report, SUPERVISE, TERMINATE, THIS_PROGRAM};
+use super::told::can_supervise;
+use crate::exec::command::ExecCommand;
+use crate::exec::error::StartError;
+
+/// The name of a supervisor in lists of processes.
+const NAME: &str = "taskferry-supervisor";
+
+/// The program that supervises commands.
+#[derive(Debug, Clone)]
+pub struct Supervisor {
+    program: PathBuf,
+}
+
+/// What was started.
+#[derive(Debug)]
+pub(in crate::exec) struct Started {
+    pub(in crate::exec) handle: Handle,
+    pub(in crate::exec) stdin: pipe::Sender,
+    pub(in crate::exec) stdout: Option<ChildStdout>,
+    pub(in crate::exec) stderr: Option<ChildStderr>,
+}
+
+impl Supervisor {
+    /// This program, if it looks whether it is told to supervise ([`supervise_if_told`](super::supervise_if_told)).
+    #[must_use]
+    pub fn own() -> Option<Self> {
+        can_supervise().then(|| Self::at(THIS_PROGRAM))
+    }
+
+    /// A program that looks whether it is told to supervise.
+    #[must_use]
+    pub fn at(program: impl Into<PathBuf>) -> Self {
+        Self {
+            program: program.into(),
+        }
+    }
+
+    /// Starts a command. What drops the future before it is done ends whatever was started.
+    pub(in crate::exec) async fn start(
+        &self,
+        command: &ExecCommand,
+        arguments: Vec<String>,
+        environment: Vec<(OsString, OsString)>,
+    ) -> Result<Started, StartError> {
+        let program = command.template.program();
+        let failed = |source| StartError::of_supervisor(program, source);
+        let (ours, theirs) = std::os::unix::net::UnixStream::pair().map_err(failed)?;
+        let (stdin, feed) = io::pipe().map_err(failed)?;
+        let mut supervisor = Command::new(&self.program)
+            .arg0(NAME)
+            .arg(SUPERVISE)
+            .arg(program)
+            .args(arguments)
+            .env_clear()
+            .envs(environment)
+            .stdin(OwnedFd::from(theirs))
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .process_group(0)
+            .spawn()
+            .map_err(failed)?;
+        // It waits for its order, so the command begins with this.
+        supervisor.id().into_iter().for_each(lower_open_files);
+        let order = Order {
+            cwd: command.cwd.clone(),
+            stop_grace: command.stop_grace,
+            limits: command.limits,
+            sandbox: command.sandbox.clone(),
+        };
+        order::send(&ours, &order, &stdin.into()).map_err(failed)?;
+        ours.set_nonblocking(true).map_err(failed)?;
+        let (stdout, stderr) = (supervisor.stdout.take(), supervisor.stderr.take());
+        let mut handle = Handle {
+            supervisor,
+            control: UnixStream::from_std(ours).map_err(failed)?,
+            unread: Vec::new(),
+            group: None,
+            ended: None,
+        };
+        match handle.report().await.map_err(failed)? {
+            Some(Report::Started { pid }) => handle.group = Pid::from_raw(pid),
+            Some(Report::Failed(fault)) => {
+                return Err(StartError::from_fault(program, &command.cwd, fault));
+            }
+            Some(Report::Ended { .. }) | None => {
+                return Err(failed(io::Error::other("its supervisor ended")));
+            }
+        }
+        Ok(Started {
+            handle,
+            stdin: pipe::Sender::from_owned_fd(feed.into()).map_err(failed)?,
+            stdout,
+            stderr,
+        })
+    }
+}
+
+/// A command that runs under a supervisor. Dropping it ends everything that the command has started.
+#[derive(Debug)]
+pub(in crate::exec) struct Handle {
+    supervisor: Child,
+    control: UnixStream,
+    /// The beginning of a report.
+    unread: Vec<u8>,
+    /// The group of the command, of use only if the supervisor itself was killed.
+    group: Option<Pid>,
+    ended: Option<ExitStatus>,
+}
+
+impl Handle {
+    /// How the command ended. Loses nothing if it is dropped.
+    ///
+    /// # Errors
+    ///
+    /// If the supervisor ended and nobody knows.
+    pub(in crate::exec) async fn wait(&mut self) -> io::Result<ExitStatus> {
+        loop {
+            if let Some(status) = self.ended {
+                return Ok(status);
+            }
+            match self.report().await? {
+                Some(Report::Ended { status }) => self.ended = Some(ExitStatus::from_raw(status)),
+                Some(_began) => {}
+                None => return self.orphaned().await,
+            }
+        }
+    }
+
+    /// Somebody killed the supervisor, and so its command did not end in order either.
+    async fn orphaned(&mut self) -> io::Result<ExitStatus> {
+        if let Some(group) = self.group.take() {
+            let _gone_already = kill_process_group(group, Signal::KILL);
+        }
+        let status = self.supervisor.wait().await?;
+        if status.signal().is_some() {
+            self.ended = Some(status);
+            return Ok(status);
+        }
+        Err(io::Error::other("the supervisor of a command ended"))
+    }
+
+    pub(in crate::exec) fn terminate(&self) {
+        let _gone_already = self.control.try_write(&[TERMINATE]);
+    }
+
+    /// Ends everything; [`Handle::gone`] waits for that.
+    pub(in crate::exec) fn kill(&self) {
+        let _gone_already = self.control.try_write(&[KILL]);
+    }
+
+    /// Waits until nothing is left, once it is to be killed.
+    pub(in crate::exec) async fn gone(&mut self) {
+        let _status = self.supervisor.wait().await;
+    }
+
+    pub(in crate::exec) fn id(&self) -> Option<u32> {
+        self.supervisor.id()
+    }
+
+    /// The next report; `None` if there will be none.
+    async fn report(&mut self) -> io::Result<Option<Report>> {
+        loop {
+            let end = self.unread.iter().position(|byte| *byte == b'\n');
+            if let Some(end) = end {
+                let line: Vec<u8> = self.unread.drain(..=end).collect();
+                return Ok(Some(serde_json::from_slice(&line)?));
+            }
+            self.control.readable().await?;
+            match self.control.try_read_buf(&mut self.unread) {
+                Ok(0) => return Ok(None),
+                Ok(_some) => {}
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+                // It was killed with a letter unread.
+                Err(error) if error.kind() == io::ErrorKind::ConnectionReset => return Ok(None),
+                Err(error) => return Err(error),
+            }
+        }
+    }
+}
+
+impl Drop for Handle {
+    fn drop(&mut self) {
+        self.kill();
+    }
+}
