@@ -6,6 +6,7 @@
 --       · alias ('' none; 'idem:…', an idempotency key; 'same:…', what makes calls identical)
 --       · call (a digest of the one call that an idempotency key may be used for; '' with 'same:…')
 --       · plain ('1' for a plain call) · ttl_ms (integer > 0) · queue_cap (jobs, 0 none) · owner_cap (live jobs, 0 none)
+--       · owner_bytes (what its records may take, 0 none)
 --       · parked ('1': no entry yet; the last answer queues the job)
 --       · then field, value … of the record (arguments, limits, capabilities, questions, answers)
 -- Replies
@@ -16,7 +17,8 @@
 --   OTHER_CALL                the idempotency key stands for a job of another call; nothing stored
 --   QUEUE_FULL, length        the stream, and the jobs that wait for a slot of this tool, are queue_cap; nothing stored
 --   LIMIT, live               the owner has owner_cap live jobs; nothing stored
--- Effects  active and owned get the id (owners only); the alias gets it, with the record's expiry; a parked job rings the
+--   BYTES, stored             the owner's records take so much that this does not fit in owner_bytes; nothing stored
+-- Effects  active, owned and stored get the id (owners only); the alias gets it, with the record's expiry; a parked job rings the
 --          front end that submits it, if that asked for it (`waiters` among the fields): no worker will ring for the
 --          questions it was created with. Joining a plain job: a task call promotes it to a task; a plain call adds its id
 --          to holders. A task call from another session than the job's deletes progress_token, so that no progress goes out
@@ -25,8 +27,8 @@ local record, queue = KEYS[1], KEYS[2]
 local base, id, tool, queue_name, owner = ARGV[1], ARGV[2], ARGV[3], ARGV[4], ARGV[5]
 local alias, call, plain = ARGV[6], ARGV[7], ARGV[8]
 local ttl, queue_cap, owner_cap = tonumber(ARGV[9]), tonumber(ARGV[10]), tonumber(ARGV[11])
-local parked = ARGV[12] == '1'
-local FIRST_FIELD = 13
+local owner_bytes, parked = tonumber(ARGV[12]), ARGV[13] == '1'
+local FIRST_FIELD = 14
 
 -- A command that failed after a dropped connection may have run: the same id is the same submit.
 local known = redis.call('HGET', record, 'created_ms')
@@ -94,6 +96,18 @@ if owner ~= '' then
   end
 end
 
+local counted = owner ~= '' and owner_bytes > 0
+local size = 0
+if counted then
+  for i = FIRST_FIELD, #ARGV do
+    size = size + #ARGV[i]
+  end
+  local stored = stored_bytes(base, owner, now)
+  if stored + size > owner_bytes then
+    return { 'BYTES', int(stored) }
+  end
+end
+
 local owned = base .. 'owned:' .. owner
 if owner ~= '' and plain ~= '1' then
   redis.call('ZREMRANGEBYSCORE', owned, '-inf', int(now))
@@ -114,6 +128,9 @@ if owner ~= '' then
   if plain ~= '1' then
     index(owned)
   end
+end
+if counted then
+  store_bytes(base, owner, id, size, expires)
 end
 if alias ~= '' then
   redis.call('HSET', record, 'alias', alias)

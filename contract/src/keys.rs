@@ -1,4 +1,4 @@
-//! The names of keys and channels. The scripts derive some more (`active`, `running`, `idem`, `same`) from `base`.
+//! The names of keys and channels. The scripts derive some more (`active`, `stored`, `bytes`, `running`, `idem`, `same`) from `base`.
 //! docs/REDIS.md lists all of them with content and expiry.
 
 use std::fmt;
@@ -32,9 +32,11 @@ pub(crate) fn kind_of(key: &str) -> Option<&'static str> {
         };
     }
     match (Tag::read(tag)?, first) {
-        (Tag::Shard(_), "task" | "expired") => Some("hash"),
+        (Tag::Shard(_), "task" | "expired" | "bytes") => Some("hash"),
         (Tag::Shard(_), "queue" | "dead" | "log") => Some("stream"),
-        (Tag::Shard(_), "due" | "active" | "owned" | "running" | "waiting") => Some("zset"),
+        (Tag::Shard(_), "due" | "active" | "owned" | "stored" | "running" | "waiting") => {
+            Some("zset")
+        }
         (Tag::Shard(_), "idem" | "same") => Some("string"),
         (Tag::Fleet, "tools" | "worker") => Some("hash"),
         (Tag::Fleet, "homes") => Some("hash"),

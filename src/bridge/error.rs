@@ -27,6 +27,16 @@ pub(crate) enum BridgeError {
         /// Live jobs of the owner.
         live: u64,
     },
+    /// The caller has stored too much.
+    #[error(
+        "your tasks take {stored} bytes with their results, and {most} is the limit (owner_bytes of the front end): wait until some expire, or send less"
+    )]
+    OwnerBytes {
+        /// What they take.
+        stored: u64,
+        /// What they may.
+        most: u64,
+    },
     /// The caller has too many sessions.
     #[error(
         "you have {most} sessions, which is the limit (session_cap of the front end); end some (DELETE), or let them go unused"
@@ -97,6 +107,7 @@ impl BridgeError {
             Self::NotFound
             | Self::QueueFull { .. }
             | Self::OwnerLimit { .. }
+            | Self::OwnerBytes { .. }
             | Self::SessionLimit { .. }
             | Self::SessionsFull
             | Self::OtherCall

@@ -18,6 +18,8 @@ pub(crate) struct Limits {
     pub(crate) queue_cap: u64,
     /// The most live jobs an owner may have, 0 for no limit.
     pub(crate) owner_cap: u64,
+    /// What the tasks of an owner may take together, arguments and results, bytes; 0 for no limit.
+    pub(crate) owner_bytes: u64,
     /// What one owner may have of a full queue, percent.
     pub(crate) queue_share: u64,
     /// How many sessions there may be.
@@ -67,6 +69,7 @@ impl Submitter {
             asks: call.asks,
             queue_cap: self.limits.queue_cap,
             owner_cap: self.limits.most_of_owner(),
+            owner_bytes: self.limits.owner_bytes,
             ..Submission::new(tool, id, call.owner, call.arguments.clone())
         }
     }
@@ -99,6 +102,10 @@ impl Submitter {
                 length,
             }),
             SubmitReply::OwnerLimit { live } => Err(BridgeError::OwnerLimit { live }),
+            SubmitReply::OwnerBytes { stored } => Err(BridgeError::OwnerBytes {
+                stored,
+                most: self.limits.owner_bytes,
+            }),
             SubmitReply::OtherCall => Err(BridgeError::OtherCall),
         }
     }

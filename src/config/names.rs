@@ -3,7 +3,7 @@
 use taskferry_process::settings::{REDIS_SETTINGS, Setting};
 use taskferry_process::telemetry::LOG_SETTINGS;
 
-const OWN: [Setting; 28] = [
+const OWN: [Setting; 29] = [
     setting(
         "listen",
         "ADDR",
@@ -83,6 +83,11 @@ const OWN: [Setting; 28] = [
         "owner_cap",
         "N",
         "The most tasks a caller may have that have not ended, where callers can be told apart (access_file, single_user, dev); 0 for no limit [default: 10000]",
+    ),
+    setting(
+        "owner_bytes",
+        "SIZE",
+        "What the tasks of a caller may take in Redis together, arguments and results, where callers can be told apart; 0 for no limit [default: 1GiB]",
     ),
     setting(
         "session_cap",

@@ -187,6 +187,12 @@ fn take_limits(settings: &mut Settings, peer_share: usize) -> Limits {
     Limits {
         queue_cap: settings.take("queue_cap", 100_000, count),
         owner_cap: settings.take("owner_cap", 10_000, count),
+        owner_bytes: settings.take("owner_bytes", 1 << 30, |text| match text {
+            "0" => Ok(0),
+            text => bytes(text)
+                .and_then(within(1 << 20, 1 << 50))
+                .map(|bytes| bytes as u64),
+        }),
         queue_share: u64::try_from(peer_share).unwrap_or(100),
         sessions: SessionLimits {
             of_holder: settings.take("session_cap", 1_000, count),

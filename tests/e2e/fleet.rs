@@ -116,7 +116,8 @@ pub(crate) async fn worker(redis_url: &str, tools: &str, more: &[&str]) -> Proce
 pub(crate) async fn worker_of(redis_url: &str, manifest: &Path, more: &[&str]) -> Process {
     let mut command = command("taskferry-worker");
     command
-        .args(["--redis-url", redis_url, "--manifest"])
+        .env("TASKFERRY_REDIS_URL", redis_url)
+        .arg("--manifest")
         .arg(manifest)
         .args(patient(more));
     let mut process = Process::start("taskferry-worker", command);

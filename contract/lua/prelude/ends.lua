@@ -63,6 +63,11 @@ local function close(base, record, id, job, status, outcome, reply)
   end
   if job.owner ~= '' then
     drop_member(base .. 'active:' .. job.owner, id)
+    local size = 0
+    for i = 2, #outcome, 2 do
+      size = size + #outcome[i]
+    end
+    store_more(base, job.owner, id, size, expires)
     if job.plain ~= '1' and expires ~= created + ttl then
       local owned = base .. 'owned:' .. job.owner
       if is_a(owned, 'zset') then
@@ -88,6 +93,7 @@ local function promote(base, record, id, job, keep)
     expire_at(base, record, job.alias, expires)
   end
   if job.owner ~= '' then
+    store_more(base, job.owner, id, 0, expires)
     local owned = base .. 'owned:' .. job.owner
     if is_a(owned, 'zset') then
       redis.call('ZREMRANGEBYSCORE', owned, '-inf', int(now))

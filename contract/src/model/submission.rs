@@ -51,6 +51,8 @@ pub struct Submission<'a> {
     pub queue_cap: u64,
     /// The most live jobs the owner may have, 0 for no limit.
     pub owner_cap: u64,
+    /// What the records of the owner may take together, arguments and outcomes, bytes; 0 for no limit.
+    pub owner_bytes: u64,
 }
 
 impl<'a> Submission<'a> {
@@ -82,6 +84,7 @@ impl<'a> Submission<'a> {
             log_level: None,
             queue_cap: 0,
             owner_cap: 0,
+            owner_bytes: 0,
         }
     }
 }

@@ -10,6 +10,7 @@ const PRELUDE: &str = concat!(
     include_str!("../../lua/prelude/records.lua"),
     include_str!("../../lua/prelude/slots.lua"),
     include_str!("../../lua/prelude/streams.lua"),
+    include_str!("../../lua/prelude/stored.lua"),
     include_str!("../../lua/prelude/ends.lua"),
     include_str!("../../lua/prelude/letters.lua"),
     include_str!("../../lua/prelude/questions.lua"),

@@ -1,10 +1,12 @@
 //! What is counted of callers.
 
+use std::collections::HashMap;
 use std::num::NonZeroU32;
 use std::time::Duration;
 
 use taskferry_contract::{
-    Holder, Owner, RateCost, RateReply, SessionId, SessionLimits, SessionRoom, Store,
+    Holder, Outcome, Owner, RateCost, RateReply, SessionId, SessionLimits, SessionRoom, Store,
+    Submission, SubmitReply,
 };
 
 use crate::rig::Rig;
@@ -126,4 +128,91 @@ async fn what_happened_is_counted_even_if_there_is_no_room_for_it() {
     assert!(wait <= Duration::from_secs(2), "{wait:?}");
     let left: u64 = rig.raw("PTTL", &rig.store.keys().rate_of(&alice)).await;
     assert!(left <= 2_000, "{left}");
+}
+
+/// What is counted of the rig's owner: of each record, and of all.
+async fn counted(rig: &mut Rig) -> (Vec<u64>, u64) {
+    let key = format!("{}bytes:{}", rig.store.keys().base(rig.shard), rig.owner);
+    let mut each: HashMap<String, u64> = rig.raw("HGETALL", &key).await;
+    let all = each.remove("all").unwrap_or_default();
+    (each.into_values().collect(), all)
+}
+
+fn large<'a>(rig: &'a Rig, most: u64) -> Submission<'a> {
+    let arguments = format!(r#"{{"text":"{}"}}"#, "x".repeat(10_000));
+    Submission {
+        arguments: arguments.as_str().into(),
+        owner_bytes: most,
+        ..rig.submission()
+    }
+}
+
+#[tokio::test]
+async fn what_an_owner_stores_is_bounded_with_the_results() {
+    let mut rig = Rig::new().await;
+    rig.submit_as(large(&rig, 30_000)).await;
+    let (each, all) = counted(&mut rig).await;
+    assert_eq!(each, [all]);
+    assert!((10_000..12_000).contains(&all), "{all}");
+    let (hold, _) = rig.start().await;
+    let result = format!(r#"{{"text":"{}"}}"#, "y".repeat(15_000));
+    let outcome = Outcome::Completed {
+        result,
+        is_error: false,
+        message: None,
+    };
+    rig.store.finish(&hold, &outcome).await.unwrap();
+    let (_, with_result) = counted(&mut rig).await;
+    assert!(
+        (15_000..16_000).contains(&(with_result - all)),
+        "{with_result}"
+    );
+    let refused = rig.store.submit(&large(&rig, 30_000)).await.unwrap();
+    let stored = with_result;
+    assert_eq!(refused, SubmitReply::OwnerBytes { stored });
+    // Another owner's, and one without a bound, have room.
+    let bob = Owner::named("user:bob").unwrap();
+    let of_bob = Submission {
+        owner: &bob,
+        ..large(&rig, 30_000)
+    };
+    rig.submit_as(of_bob).await;
+    rig.submit_as(large(&rig, 0)).await;
+    rig.server.leaves_jobs();
+}
+
+#[tokio::test]
+async fn what_expired_is_not_counted_any_more() {
+    let mut rig = Rig::new().await;
+    let short = Submission {
+        ttl: Duration::from_millis(200),
+        ..large(&rig, 20_000)
+    };
+    rig.submit_as(short).await;
+    let refused = rig.store.submit(&large(&rig, 20_000)).await.unwrap();
+    assert!(
+        matches!(refused, SubmitReply::OwnerBytes { .. }),
+        "{refused:?}"
+    );
+    tokio::time::sleep(Duration::from_millis(300)).await;
+    rig.submit_as(large(&rig, 20_000)).await;
+    let (each, all) = counted(&mut rig).await;
+    assert_eq!(each, [all]);
+    rig.server.leaves_jobs();
+}
+
+#[tokio::test]
+async fn the_record_of_a_plain_call_counts_for_as_long_as_it_is_there() {
+    let mut rig = Rig::new().await;
+    let plain = Submission {
+        plain: true,
+        keep: Duration::from_millis(200),
+        ..large(&rig, 20_000)
+    };
+    rig.submit_as(plain).await;
+    let (hold, _) = rig.start().await;
+    rig.finish(&hold).await;
+    tokio::time::sleep(Duration::from_millis(300)).await;
+    rig.submit_as(large(&rig, 20_000)).await;
+    rig.server.leaves_jobs();
 }

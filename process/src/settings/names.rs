@@ -16,7 +16,7 @@ const BOTH: &[Binary] = &[Binary::FrontEnd, Binary::Worker];
 /// What no binary takes as a setting: the variable of the settings file, and what only tests read.
 const NEITHER: &[Binary] = &[];
 
-const NAMES: [(&str, &[Binary]); 49] = [
+const NAMES: [(&str, &[Binary]); 50] = [
     ("listen", FRONT_END),
     ("allow_unauthenticated", FRONT_END),
     ("access_file", FRONT_END),
@@ -33,6 +33,7 @@ const NAMES: [(&str, &[Binary]); 49] = [
     ("trusted_proxies", FRONT_END),
     ("queue_cap", FRONT_END),
     ("owner_cap", FRONT_END),
+    ("owner_bytes", FRONT_END),
     ("session_cap", FRONT_END),
     ("max_sessions", FRONT_END),
     ("owner_rate", FRONT_END),

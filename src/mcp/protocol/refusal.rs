@@ -116,7 +116,9 @@ impl From<BridgeError> for Refusal {
             BridgeError::QueueFull { .. }
             | BridgeError::SessionsFull
             | BridgeError::StoreFull(_) => Self::unavailable(text, ROOM_AGAIN),
-            BridgeError::OwnerLimit { .. } | BridgeError::SessionLimit { .. } => Self {
+            BridgeError::OwnerLimit { .. }
+            | BridgeError::OwnerBytes { .. }
+            | BridgeError::SessionLimit { .. } => Self {
                 kind: RefusalKind::TooMany,
                 ..Self::unavailable(text, ROOM_AGAIN)
             },

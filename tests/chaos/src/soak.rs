@@ -32,11 +32,13 @@ for _, pattern in ipairs(ARGV) do
   until cursor == '0'
 end
 return redis.call('DBSIZE')";
-const PATTERNS: [&str; 9] = [
+const PATTERNS: [&str; 11] = [
     "tf:{0}:task:*",
     "tf:{0}:log:*",
     "tf:{0}:owned:*",
     "tf:{0}:active:*",
+    "tf:{0}:stored:*",
+    "tf:{0}:bytes:*",
     "tf:{0}:idem:*",
     "tf:{0}:same:*",
     "tf:{0}:dead",

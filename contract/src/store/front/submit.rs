@@ -33,6 +33,11 @@ pub enum SubmitReply {
         /// How many.
         live: u64,
     },
+    /// What the owner has stored leaves no room for this.
+    OwnerBytes {
+        /// How much its records take, bytes.
+        stored: u64,
+    },
 }
 
 impl Store {
@@ -90,6 +95,9 @@ impl Store {
             "LIMIT" => Ok(SubmitReply::OwnerLimit {
                 live: reply.integer()?,
             }),
+            "BYTES" => Ok(SubmitReply::OwnerBytes {
+                stored: reply.integer()?,
+            }),
             _ => Err(reply.unknown()),
         }
     }
@@ -110,6 +118,7 @@ fn submit_args<'a>(job: &'a Submission<'_>, base: String) -> Vec<Cow<'a, str>> {
         millis(job.ttl).to_string().into(),
         job.queue_cap.to_string().into(),
         job.owner_cap.to_string().into(),
+        job.owner_bytes.to_string().into(),
         if job.asks.is_empty() { "0" } else { "1" }.into(),
     ];
     args.extend(record_fields(job));

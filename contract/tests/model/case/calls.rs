@@ -37,6 +37,9 @@ impl Case {
             SubmitReply::OtherCall => Reply::OtherCall,
             SubmitReply::QueueFull { length } => Reply::QueueFull(length),
             SubmitReply::OwnerLimit { live } => Reply::OwnerLimit(live),
+            SubmitReply::OwnerBytes { stored } => {
+                return Err(format!("{stored} bytes are too many, and none were set"));
+            }
         };
         if let Some(job) = touched.filter(|_| submit.plain) {
             self.calls.push((job, call, id));
