@@ -4,9 +4,10 @@
 -- ARGV  base · id · entry · worker · lease_ms (integer > 0) · delivery (the number of this delivery to the worker; a repeated
 --       call sends the same)
 -- Replies
---   OK, attempt, field, value …   the caller has this attempt. The fields of the record follow. If the job was taken over from
---                                 a silent worker, one more pair follows that is not in the record: taken_from, and that
---                                 worker. A repeated call gets the same attempt again
+--   OK, attempt, field, value …   the caller has this attempt. The fields of the record follow. Large arguments are left out;
+--                                 instead a pair follows that is not in the record: arguments_bytes, and how large they
+--                                 are. If the job was taken over from a silent worker, one more does: taken_from, and
+--                                 that worker. A repeated call gets the same attempt again
 --   GONE [, tool, begun]          the record expired. If the entry still existed it is dropped, and tool is what it named.
 --                                 begun is 1 if an attempt may have begun: the entry was delivered before, or the group is
 --                                 gone. With 0 the job is counted in expired, unless it was counted before
@@ -30,10 +31,22 @@ local record, queue = KEYS[1], KEYS[2]
 local base, id, entry, worker = ARGV[1], ARGV[2], ARGV[3], ARGV[4]
 local lease, delivery = tonumber(ARGV[5]), ARGV[6]
 
+-- Arguments of more bytes are left out of the reply.
+local LARGE = 65536
+
 local function ok_reply(attempt)
-  local reply = redis.call('HGETALL', record)
-  table.insert(reply, 1, attempt)
-  table.insert(reply, 1, 'OK')
+  local reply = { 'OK', attempt }
+  local bytes = redis.call('HSTRLEN', record, 'arguments')
+  for _, name in ipairs(redis.call('HKEYS', record)) do
+    if name ~= 'arguments' or bytes <= LARGE then
+      reply[#reply + 1] = name
+      reply[#reply + 1] = redis.call('HGET', record, name)
+    end
+  end
+  if bytes > LARGE then
+    reply[#reply + 1] = 'arguments_bytes'
+    reply[#reply + 1] = int(bytes)
+  end
   return reply
 end
 

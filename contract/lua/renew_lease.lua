@@ -33,12 +33,11 @@ end
 
 local reply = { 'OK' }
 if job.asked and job.asked ~= job.open then
-  local fields = redis.call('HGETALL', record)
-  for i = 1, #fields, 2 do
-    local key = string.match(fields[i], '^answer:(.*)$')
+  for _, name in ipairs(redis.call('HKEYS', record)) do
+    local key = string.match(name, '^answer:(.*)$')
     if key then
       reply[#reply + 1] = key
-      reply[#reply + 1] = fields[i + 1]
+      reply[#reply + 1] = redis.call('HGET', record, name)
     end
   end
 end

@@ -42,6 +42,16 @@ pub enum Error {
         /// Why there is none.
         reason: String,
     },
+    /// Others moved as much to or from Redis for all of that time. Nothing was sent.
+    #[error(
+        "{during} waited {waited:?} for other large results or arguments, of which few at a time are read from Redis and written to it"
+    )]
+    Busy {
+        /// The transition or command.
+        during: &'static str,
+        /// How long.
+        waited: std::time::Duration,
+    },
     /// Redis refused a new connection. It is asked again for every call that comes later.
     #[error(
         "Redis refused the connection at {step}: {}{}",
@@ -124,7 +134,7 @@ impl Error {
             // What TLS failed of stays so until somebody gives one side another certificate, or another address.
             Self::Unreachable { source, .. } => is_transient(source) && tls_fault(source).is_none(),
             Self::Refused { closed, source, .. } => *closed || is_transient(source),
-            Self::Connection { .. } | Self::NotReplicated { .. } => true,
+            Self::Connection { .. } | Self::Busy { .. } | Self::NotReplicated { .. } => true,
             Self::Reply { .. }
             | Self::Malformed { .. }
             | Self::TooLarge { .. }

@@ -128,6 +128,9 @@ impl Connections {
     /// Runs a transition, loading it first if this Redis does not know it (yet, or any more).
     pub(crate) async fn transition(&self, call: TransitionCall<'_>) -> Result<Value, Error> {
         one_hash_slot::check_transition(call);
+        if large::is_large(call) {
+            return Box::pin(self.large_transition(call)).await;
+        }
         let (during, primary) = (call.transition.name, self.primary().await?);
         primary.check_size(during, call.largest()).await?;
         let invocation = call.invocation();
@@ -184,7 +187,7 @@ impl Connections {
                 reason: format!("no answer within {CONNECT:?} ({})", primary.address()),
             }),
         };
-        let pubsub = primary.note_result(pubsub)?;
+        let pubsub = primary.note_further(pubsub).await?;
         Ok(Subscription { pubsub, primary })
     }
 

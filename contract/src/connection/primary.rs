@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use futures_util::FutureExt as _;
 use redis::aio::MultiplexedConnection;
-use redis::{AsyncConnectionConfig, Client, ConnectionInfo, ErrorKind, RedisError};
+use redis::{AsyncConnectionConfig, Client, ConnectionInfo, ErrorKind, RedisError, Value};
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 
@@ -13,13 +13,17 @@ use super::sizes::Sizes;
 use super::{CONNECT, handshake, large};
 use crate::error::{Error, has_code, is_shortage};
 
+/// How long a server may take to say that it is there, if a connection beside the shared one failed.
+const ANSWERS_WITHIN: Duration = Duration::from_secs(1);
+
 /// A shared connection, a pool of exclusive ones, and whether the server they lead to is still the right one.
 pub(super) struct Primary {
     pub(super) client: Client,
     pub(super) shared: MultiplexedConnection,
     pub(super) exclusive: deadpool_redis::Pool,
-    /// The turns of those who read large replies.
-    pub(super) large: Semaphore,
+    /// The turns of those who read large replies, and of those who send large requests.
+    pub(super) large_replies: Semaphore,
+    pub(super) large_requests: Semaphore,
     server: ConnectionInfo,
     response_timeout: Duration,
     sizes: Sizes,
@@ -63,7 +67,8 @@ impl Primary {
             client,
             shared: handshake::connect(&info, &config).await?,
             exclusive,
-            large: Semaphore::new(large::AT_ONCE),
+            large_replies: Semaphore::new(large::AT_ONCE),
+            large_requests: Semaphore::new(large::AT_ONCE),
             server: info,
             response_timeout,
             sizes: Sizes::default(),
@@ -122,7 +127,33 @@ impl Primary {
         outcome
     }
 
-    /// An exclusive connection. If all are in use, or this process may open no further one, the server is not given up:
+    /// As [`Self::note_result`], for a connection beside the shared one: that it could not be had, or broke, says little. A
+    /// server that is full refuses one, and may hang up before it is heard. So the server is given up only if it does not
+    /// answer over the shared connection either.
+    pub(super) async fn note_further<T>(&self, outcome: Result<T, Error>) -> Result<T, Error> {
+        match &outcome {
+            Err(Error::Redis { source, .. }) if !handshake::is_answer(source) => {}
+            Err(Error::Unreachable { .. } | Error::Connection { .. } | Error::Refused { .. }) => {}
+            _ => return self.note_result(outcome),
+        }
+        if !self.answers().await {
+            self.give_up();
+        }
+        outcome
+    }
+
+    /// Whether the server answers over the shared connection, be it by refusing to.
+    async fn answers(&self) -> bool {
+        let (asked, mut shared) = (redis::cmd("TIME"), self.shared.clone());
+        let answer = asked.query_async::<Value>(&mut shared);
+        match tokio::time::timeout(ANSWERS_WITHIN, answer).await {
+            Ok(Ok(_)) => true,
+            Ok(Err(error)) => handshake::is_answer(&error),
+            Err(_elapsed) => false,
+        }
+    }
+
+    /// An exclusive connection. If all are in use, or this process may open no further one, the server is not in doubt:
     /// that is not its fault.
     pub(super) async fn take(
         &self,
@@ -131,23 +162,26 @@ impl Primary {
         use deadpool_redis::{PoolError, TimeoutType};
         // Large and deep, since it may open a connection; every call that must be replicated would have to carry it.
         let taken = self.exclusive.get().boxed();
-        taken.await.map_err(|source| {
-            let is_ours = match &source {
-                PoolError::Timeout(of) => matches!(of, TimeoutType::Wait),
-                PoolError::Backend(source) => is_shortage(source),
-                _ => false,
-            };
-            if !is_ours {
-                self.give_up();
-            }
-            match source {
-                PoolError::Backend(source) => self.refused(source),
-                source => Error::Connection {
-                    during,
-                    reason: format!("{source} ({})", self.address()),
-                },
-            }
-        })
+        let source = match taken.await {
+            Ok(connection) => return Ok(connection),
+            Err(source) => source,
+        };
+        let is_ours = match &source {
+            PoolError::Timeout(of) => matches!(of, TimeoutType::Wait),
+            PoolError::Backend(source) => is_shortage(source),
+            _ => false,
+        };
+        let error = match source {
+            PoolError::Backend(source) => self.refused(source),
+            source => Error::Connection {
+                during,
+                reason: format!("{source} ({})", self.address()),
+            },
+        };
+        if is_ours {
+            return Err(error);
+        }
+        self.note_further(Err(error)).boxed().await
     }
 
     /// A connection of its own for messages.

@@ -1,8 +1,9 @@
 //! Connections that Redis refuses: the cause is told, and they are had again soon after it has gone.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
-use taskferry_contract::{Error, RedisSettings, Store};
+use taskferry_contract::{Error, Outcome, RedisSettings, Store};
 use taskferry_testing::{TestServer, eventually};
 
 use crate::rig::Rig;
@@ -130,4 +131,45 @@ async fn a_password_that_is_lacking_and_a_database_that_is_not_there_are_told() 
             .contains("SELECT: ERR DB index is out of range"),
         "{error}"
     );
+}
+
+#[tokio::test]
+async fn a_server_that_takes_no_further_client_keeps_those_that_it_has() {
+    let mut rig = Rig::new().await;
+    let hold = rig.running().await;
+    let large = Outcome::Completed {
+        result: format!(r#"{{"text":"{}"}}"#, "x".repeat(100 << 10)),
+        is_error: false,
+        message: None,
+    };
+    rig.store.finish(&hold, &large).await.unwrap();
+    let id = hold.claimed.id;
+    let store = Store::new(&RedisSettings::new(&rig.server.url())).unwrap();
+    store.view(id).await.unwrap();
+    let shared = clients(&mut rig).await;
+    rig.raw::<String>("CONFIG", ("SET", "maxclients", "1"))
+        .await;
+    for _ in 0..3 {
+        for error in [
+            store.view_with_outcome(id).await.err(),
+            store.connections().blocking().await.err(),
+        ] {
+            let error = error.expect("there is no connection for it");
+            assert!(error.is_transient(), "{error:?}");
+        }
+        store.view(id).await.unwrap();
+    }
+    assert_eq!(clients(&mut rig).await, shared, "the shared one is kept");
+    rig.raw::<String>("CONFIG", ("SET", "maxclients", "1000"))
+        .await;
+    store.view_with_outcome(id).await.unwrap().unwrap();
+}
+
+/// The ids of all connections to the server.
+async fn clients(rig: &mut Rig) -> BTreeSet<String> {
+    let list: String = rig.raw("CLIENT", "LIST").await;
+    let ids = list
+        .split_whitespace()
+        .filter_map(|word| word.strip_prefix("id="));
+    ids.map(ToOwned::to_owned).collect()
 }

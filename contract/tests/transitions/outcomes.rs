@@ -4,12 +4,13 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use taskferry_contract::{Outcome, RedisSettings, Store, TaskId};
+use taskferry_contract::{Outcome, RedisSettings, Store, Submission, TaskId};
 use tokio::io::AsyncReadExt as _;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinSet;
 
-use crate::rig::Rig;
+use crate::rig::{LEASE, Rig};
+use crate::samples::started;
 
 /// A connection of [`Stalling`] carries no more than this to its client, bytes.
 const CARRIED: u64 = 128 << 10;
@@ -78,6 +79,33 @@ async fn a_large_one_that_is_slow_gives_up_its_own_connection_alone() {
     store.view(large).await.unwrap().unwrap();
     let opened = stalling.opened.load(Ordering::Relaxed) - before;
     assert_eq!(opened, 1, "beside the connection for the large one");
+}
+
+#[tokio::test]
+async fn large_arguments_that_are_slow_give_up_their_own_connection_alone() {
+    let rig = Rig::new().await;
+    let large = format!(r#"{{"text":"{}"}}"#, "x".repeat(512 << 10));
+    let submission = Submission {
+        arguments: large.clone().into(),
+        ..rig.submission()
+    };
+    let id = rig.submit_as(submission).await;
+    let entry = rig.next().await;
+    let stalling = Stalling::start(rig.server.port()).await;
+    let mut settings = RedisSettings::new(&stalling.url);
+    settings.response_timeout = Duration::from_secs(1);
+    let store = Store::new(&settings).unwrap();
+    store.view(id).await.unwrap();
+    let before = stalling.opened.load(Ordering::Relaxed);
+    let error = store.claim(&entry, &rig.worker, LEASE).await.unwrap_err();
+    assert!(error.is_transient(), "{error:?}");
+    store.view(id).await.unwrap();
+    let opened = stalling.opened.load(Ordering::Relaxed) - before;
+    assert_eq!(opened, 1, "beside the connection for the arguments");
+    // The same claim again, over a line that is fast.
+    let (hold, job) = started(entry.clone(), &rig.worker, rig.claim(&entry).await);
+    assert!(job.arguments.as_str() == large);
+    rig.finish(&hold).await;
 }
 
 /// Leads to a server. Each of its connections carries a bounded number of bytes from there, and then nothing more.

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use crate::error::Error;
 use crate::model::attempt::{DeliveredEntry, Expired, HeldAttempt, Lost, ProgressReport, Refused};
-use crate::model::ids::AttemptNumber;
+use crate::model::ids::{AttemptNumber, TaskId};
 use crate::model::names::WorkerId;
 use crate::model::outcome::{Outcome, OutcomeParts};
 use crate::model::question::NewQuestion;
@@ -44,7 +44,14 @@ impl Store {
         match reply.tag.as_str() {
             "OK" => {
                 let attempt = AttemptNumber(reply.integer()?);
-                let job = job_from_pairs(delivered.id, attempt, reply.pairs()?)?;
+                let mut pairs = reply.pairs()?;
+                if let Some(bytes) = bytes_apart(&pairs) {
+                    let Some(arguments) = self.arguments(delivered.id, bytes).await? else {
+                        return Ok(ClaimReply::Gone(None));
+                    };
+                    pairs.push(("arguments".to_owned(), arguments));
+                }
+                let job = job_from_pairs(delivered.id, attempt, pairs)?;
                 Ok(ClaimReply::Started(Box::new(job)))
             }
             "UNREADABLE" => {
@@ -73,6 +80,13 @@ impl Store {
             }),
             _ => Err(reply.unknown()),
         }
+    }
+
+    /// Reads arguments that are too large for the reply to a claim. `None` if the record expired since.
+    async fn arguments(&self, id: TaskId, bytes: u64) -> Result<Option<String>, Error> {
+        let mut read = redis::cmd("HGET");
+        read.arg(self.keys.record(id)).arg("arguments");
+        self.connections.read_sized("arguments", &read, bytes).await
     }
 
     /// Extends the lease to `lease` from now, and returns every answer stored so far. Makes the consumer group again if
@@ -294,6 +308,13 @@ impl Store {
         self.call(transition, &[&record, &queue], &script_args)
             .await
     }
+}
+
+/// How large the arguments are that a claim left out, if it did.
+fn bytes_apart(pairs: &[(String, String)]) -> Option<u64> {
+    let mut pairs = pairs.iter();
+    let (_, bytes) = pairs.find(|(name, _)| name == "arguments_bytes")?;
+    bytes.parse().ok()
 }
 
 fn read_lost(reply: &mut ScriptReply) -> Result<Lost, Error> {
