@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use reqwest::header::{HeaderMap, HeaderName, HeaderValue};
-use reqwest::{Client, Response, StatusCode};
+use reqwest::{Certificate, Client, ClientBuilder, Identity, Response, StatusCode};
 use serde_json::Value;
 
 use crate::sse::{Event, Events};
@@ -26,10 +26,26 @@ impl Http {
     ///
     /// If the system gives no client.
     pub fn new() -> Result<Self, Error> {
-        let client = Client::builder()
-            .no_proxy()
-            .connect_timeout(CONNECT)
-            .build();
+        Self::of(Client::builder())
+    }
+
+    /// The same, for servers with certificates that one in `ca` has issued. It shows them `own`, a certificate and its key,
+    /// if there is one. Both are PEM.
+    ///
+    /// # Errors
+    ///
+    /// If they cannot be read, or the system gives no client.
+    pub fn trusting(ca: &[u8], own: Option<&[u8]>) -> Result<Self, Error> {
+        let trusted = Certificate::from_pem_bundle(ca).map_err(Error::NoClient)?;
+        let mut client = Client::builder().tls_certs_only(trusted);
+        if let Some(own) = own {
+            client = client.identity(Identity::from_pem(own).map_err(Error::NoClient)?);
+        }
+        Self::of(client)
+    }
+
+    fn of(client: ClientBuilder) -> Result<Self, Error> {
+        let client = client.no_proxy().connect_timeout(CONNECT).build();
         Ok(Self {
             client: client.map_err(Error::NoClient)?,
             patience: None,

@@ -67,7 +67,7 @@ pub(super) async fn run(given: DevConfig) -> anyhow::Result<()> {
             .arg("--manifest")
             .arg(&manifest),
     )?;
-    let (address, first_tools) = (server.address, server.first_tools());
+    let (endpoint, first_tools) = (server.endpoint.clone(), server.first_tools());
     let stop = CancellationToken::new();
     let serving = server.run(stop.clone());
     let living = async {
@@ -75,7 +75,7 @@ pub(super) async fn run(given: DevConfig) -> anyhow::Result<()> {
             tools = tokio::time::timeout(PATIENCE, first_tools) => tools.context("the worker registered no tools")?,
             ended = worker.ended() => bail!("the worker ended at its start: {ended}"),
         };
-        out.print(&format!("endpoint   http://{address}/mcp"));
+        out.print(&format!("endpoint   {endpoint}"));
         let socket = redis.socket.display();
         out.print(&format!("redis      redis-cli -s {socket}"));
         out.print(&format!("tools      {}", tools.join(" ")));

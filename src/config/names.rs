@@ -3,7 +3,7 @@
 use taskferry_process::settings::{REDIS_SETTINGS, Setting};
 use taskferry_process::telemetry::LOG_SETTINGS;
 
-const OWN: [Setting; 29] = [
+const OWN: [Setting; 32] = [
     setting(
         "listen",
         "ADDR",
@@ -18,6 +18,21 @@ const OWN: [Setting; 29] = [
         "access_file",
         "FILE",
         "Who may call: issuers whose tokens are taken, and keys; without it, whoever reaches the port [default: none]",
+    ),
+    setting(
+        "tls_cert_file",
+        "FILE",
+        "The certificate with which https is served, and those that vouch for it, PEM; read again when it changes [default: none]",
+    ),
+    setting(
+        "tls_key_file",
+        "FILE",
+        "The key of that certificate, PEM [default: none]",
+    ),
+    setting(
+        "tls_client_ca_file",
+        "FILE",
+        "The certificates that vouch for clients, PEM: nobody is served without a certificate then [default: none]",
     ),
     setting(
         "allowed_hosts",

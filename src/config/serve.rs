@@ -8,13 +8,15 @@ use std::time::Duration;
 use taskferry_contract::{
     Durability, Owner, RedisSettings, Replication, SessionLimits, UnknownDurability,
 };
-use taskferry_process::settings::{Problems, Settings, bytes, duration, take_redis, truth, within};
+use taskferry_process::settings::{
+    Problems, Settings, bytes, duration, file_name, take_redis, truth, within,
+};
 use taskferry_process::telemetry::{LogSettings, take_log};
 
 use crate::bridge::Limits;
 use crate::identity::{AccessFile, read_access_file};
 use crate::mcp::McpSettings;
-use crate::transport::http::{Guard, HttpSettings, TrustedProxies};
+use crate::transport::http::{CertificateFiles, Certificates, Guard, HttpSettings, TrustedProxies};
 
 /// The owner of every task when one user is meant.
 const SINGLE_USER: &str = "local";
@@ -101,6 +103,7 @@ impl ServeConfig {
                     hosts: all.take("allowed_hosts", Vec::new(), names),
                     origins: all.take("allowed_origins", Vec::new(), names),
                 },
+                certificates: take_certificates(all),
             },
             callers,
             log: take_log(all),
@@ -152,6 +155,28 @@ fn take_listen(settings: &mut Settings, callers: &Callers) -> SocketAddr {
         ));
     }
     listen
+}
+
+/// What TLS is spoken with, if it is.
+fn take_certificates(settings: &mut Settings) -> Option<Certificates> {
+    let cert = settings.take_optional("tls_cert_file", file_name);
+    let key = settings.take_secret_file("tls_key_file");
+    let client_ca = settings.take_optional("tls_client_ca_file", file_name);
+    let (cert, key) = match (cert, key) {
+        (Some(cert), Some(key)) => (cert, key),
+        (None, None) if client_ca.is_none() => return None,
+        _ => {
+            settings.refuse("tls_cert_file, tls_key_file: TLS needs both".to_owned());
+            return None;
+        }
+    };
+    let files = CertificateFiles {
+        cert,
+        key,
+        client_ca,
+    };
+    let read = Certificates::read(files);
+    read.map_err(|problem| settings.refuse(problem)).ok()
 }
 
 fn take_callers(settings: &mut Settings) -> Callers {
@@ -256,6 +281,7 @@ fn names(text: &str) -> Result<Vec<String>, String> {
 #[cfg(test)]
 mod tests {
     use std::collections::BTreeSet;
+    use std::path::Path;
 
     use taskferry_process::settings::{Binary, names_of};
 
@@ -333,6 +359,31 @@ mod tests {
         assert!(config(&[public, known]).is_ok());
         let refused = config(&[known, ("single_user", "true")]).unwrap_err();
         assert!(refused.to_string().contains("single_user"), "{refused}");
+    }
+
+    #[test]
+    fn tls_needs_a_certificate_and_its_key() {
+        for name in ["tls_cert_file", "tls_key_file", "tls_client_ca_file"] {
+            let refused = config(&[(name, "/none")]).unwrap_err().to_string();
+            assert!(refused.contains("TLS needs both"), "{refused}");
+        }
+        let authority = taskferry_testing::Authority::default();
+        let [one, other] = [(); 2].map(|()| authority.issue(&["localhost"]));
+        let with = |cert: &Path, key: &Path| {
+            let [cert, key] = [cert, key].map(|path| path.display().to_string());
+            config(&[("tls_cert_file", &cert), ("tls_key_file", &key)])
+        };
+        assert!(with(&one.cert, &one.key).is_ok());
+        for (cert, key, part) in [
+            (&one.cert, &other.key, "cannot be used"),
+            (&one.key, &one.key, "has no certificate"),
+            (&one.cert, &one.cert, "has no key"),
+            (&one.cert, &"/none/key.pem".into(), "cannot be read"),
+        ] {
+            let refused = with(cert, key).unwrap_err().to_string();
+            assert!(refused.contains(part), "{refused}");
+            assert!(!refused.contains("PRIVATE KEY--"), "{refused}");
+        }
     }
 
     #[test]

@@ -4,7 +4,6 @@ mod drain;
 mod fitness;
 mod open_files;
 
-use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -18,7 +17,7 @@ use crate::bridge::Bridge;
 use crate::config::{Callers, ServeConfig};
 use crate::identity::{AccessFile, Caller, Gate};
 use crate::mcp::{Mcp, Stopping};
-use crate::transport::http;
+use crate::transport::http::{self, Certificates};
 use drain::drain;
 use fitness::Fitness;
 
@@ -34,7 +33,7 @@ pub(crate) async fn run(mut config: ServeConfig) -> anyhow::Result<()> {
     config.http.max_connections = open_files::connections_of(config.http.max_connections);
     let stop = CancellationToken::new();
     let server = Server::bind(config)?;
-    tracing::info!(endpoint = %format!("http://{}/mcp", server.address), "listening");
+    tracing::info!(endpoint = %server.endpoint, "listening");
     let signals = signalled()?;
     let until = stop.clone();
     let winding_down = async move {
@@ -71,11 +70,20 @@ fn gate(callers: &Callers) -> anyhow::Result<Gate> {
     }
 }
 
+/// Has renewed certificates taken, if there are any, until `stop`.
+async fn renew(certificates: Option<Certificates>, stop: &CancellationToken) {
+    if let Some(certificates) = certificates {
+        let begin = || certificates.keep_reading(stop);
+        keep_running("reading of certificates", stop, begin, || {}).await;
+    }
+}
+
 /// A front end that listens but does not serve yet.
 pub(crate) struct Server {
     config: ServeConfig,
     listener: TcpListener,
-    pub(crate) address: SocketAddr,
+    /// Where clients reach it.
+    pub(crate) endpoint: String,
     bridge: Bridge,
     gate: Arc<Gate>,
 }
@@ -87,6 +95,12 @@ impl Server {
         let address = listener
             .local_addr()
             .context("the listener has no address")?;
+        let scheme = config
+            .http
+            .certificates
+            .as_ref()
+            .map_or("http", |_| "https");
+        let endpoint = format!("{scheme}://{address}/mcp");
         let memory = Budget::new(config.result_memory);
         let replication = config.replication();
         let bridge = Bridge::new(&config.redis, replication, config.limits, memory)
@@ -96,7 +110,7 @@ impl Server {
             gate: Arc::new(gate),
             config,
             listener,
-            address,
+            endpoint,
             bridge,
         })
     }
@@ -118,8 +132,7 @@ impl Server {
 
     /// Serves until `stop`, then lets open requests end within the drain timeout.
     pub(crate) async fn run(self, stop: CancellationToken) -> anyhow::Result<()> {
-        let tracker = TaskTracker::new();
-        let background = CancellationToken::new();
+        let (tracker, background) = (TaskTracker::new(), CancellationToken::new());
         let (bridge, keep) = (self.bridge.clone(), background.clone());
         let fitness = Fitness::default();
         let fit = fitness.clone();
@@ -148,9 +161,10 @@ impl Server {
         ));
         let (sessions, keep) = (Arc::clone(&mcp), background.clone());
         let gate = Arc::clone(&self.gate);
+        let renewed = self.config.http.certificates.clone();
         tracker.spawn(async move {
             let access = keep_running("access file", &keep, || gate.run(&keep), || {});
-            tokio::join!(sessions.run(&keep), access);
+            tokio::join!(sessions.run(&keep), access, renew(renewed, &keep));
         });
         let served = http::router(
             (mcp, self.bridge.clone()),

@@ -1,6 +1,7 @@
 //! The MCP client as the tests use it: it shows everything it gets, holds every message against the schemas, and fails the
 //! test that it cannot serve.
 
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use serde_json::{Value, json};
@@ -69,7 +70,12 @@ pub(crate) async fn http(
 
 /// Sends a request over a connection of its own, and reads all that comes back.
 pub(crate) async fn send(endpoint: &str, request: &Request) -> Answer {
-    let http = Http::new().unwrap().within(PATIENCE);
+    send_over(&Http::new().unwrap(), endpoint, request).await
+}
+
+/// Sends a request, and reads all that comes back.
+pub(crate) async fn send_over(http: &Http, endpoint: &str, request: &Request) -> Answer {
+    let http = http.within(PATIENCE);
     let mut reply = http.send(endpoint, request).await.unwrap();
     let text = reply.text().await.unwrap();
     let streamed = reply.is_stream();
@@ -102,9 +108,22 @@ pub(crate) async fn get(url: &str) -> Answer {
 
 /// Whether somebody listens there and answers a GET with 200.
 pub(crate) async fn is_up(url: &str) -> bool {
-    let http = Http::new().unwrap();
+    is_up_over(&Http::new().unwrap(), url).await
+}
+
+/// The same by a client of one's own.
+pub(crate) async fn is_up_over(http: &Http, url: &str) -> bool {
     let reply = http.send(url, &Request::new(Method::GET)).await;
     reply.is_ok_and(|reply| reply.status() == StatusCode::OK)
+}
+
+/// A client that speaks TLS if `ca` is the file of the certificates that it trusts.
+pub(crate) fn http_trusting(ca: Option<&Path>) -> Http {
+    let http = match ca {
+        Some(ca) => Http::trusting(&std::fs::read(ca).unwrap(), None),
+        None => Http::new(),
+    };
+    http.unwrap()
 }
 
 /// The messages of an event stream.
@@ -285,6 +304,8 @@ pub(crate) struct Modern {
     pub(crate) capabilities: Value,
     /// The token or key that it sends, if it has one.
     pub(crate) credential: Option<String>,
+    /// The file of the certificates that it trusts, if it speaks TLS.
+    pub(crate) ca: Option<PathBuf>,
 }
 
 impl Modern {
@@ -314,7 +335,21 @@ impl Modern {
             endpoint: endpoint.to_owned(),
             capabilities,
             credential: None,
+            ca: None,
         }
+    }
+
+    /// The same client, which speaks TLS if `ca` is the file of the certificates that it trusts.
+    pub(crate) fn trusting(self, ca: Option<&Path>) -> Self {
+        Self {
+            ca: ca.map(Path::to_owned),
+            ..self
+        }
+    }
+
+    /// A connection of its own.
+    fn http(&self) -> Http {
+        http_trusting(self.ca.as_deref())
     }
 
     pub(crate) async fn request(&self, method: &str, params: Value) -> Answer {
@@ -329,7 +364,7 @@ impl Modern {
         changed: &[(&str, &str)],
     ) -> Answer {
         let request = self.made(method, params).with_all(changed);
-        let answer = send(&self.endpoint, &request).await;
+        let answer = send_over(&self.http(), &self.endpoint, &request).await;
         check_exchange(MODERN, sent(&request), &answer);
         answer
     }
@@ -342,7 +377,7 @@ impl Modern {
             None,
             &serde_json::from_slice(&request.body).unwrap(),
         );
-        open(&self.endpoint, &request).await
+        self.http().send(&self.endpoint, &request).await.unwrap()
     }
 
     pub(crate) fn made(&self, method: &str, params: Value) -> Request {

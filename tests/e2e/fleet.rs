@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 use taskferry_testing::{Process, TestServer, command, eventually, free_port};
 use tempfile::TempDir;
 
-use crate::client::{Modern, is_up};
+use crate::client::{Modern, http_trusting, is_up, is_up_over};
 use crate::tools::{manifest, with_basic};
 
 /// How long a process may take to be ready.
@@ -35,6 +35,8 @@ pub(crate) struct Replica {
     pub(crate) process: Process,
     pub(crate) origin: String,
     pub(crate) endpoint: String,
+    /// The file of the certificates that its clients trust, if it speaks TLS.
+    pub(crate) ca: Option<PathBuf>,
 }
 
 impl Replica {
@@ -72,6 +74,10 @@ impl Replica {
             // It may have a password, which no flag gives.
             .env("TASKFERRY_REDIS_URL", redis_url)
             .args(patient(more));
+        // An authority of tests has its own certificate beside those that it issued.
+        let cert = more.iter().skip_while(|flag| **flag != "--tls-cert-file");
+        let cert = cert.skip(1).map(Path::new).next();
+        let ca = cert.map(|cert| cert.with_file_name("ca.pem"));
         let mut process = Process::start("taskferry serve", command);
         // In either format of the log.
         let line = process.wait_for_line(START, "/mcp").await;
@@ -81,12 +87,18 @@ impl Replica {
             process,
             origin: endpoint.trim_end_matches("/mcp").to_owned(),
             endpoint,
+            ca,
         }
+    }
+
+    /// A client of it that takes tasks.
+    pub(crate) fn client(&self) -> Modern {
+        Modern::with_tasks(&self.endpoint).trusting(self.ca.as_deref())
     }
 
     /// Waits until it offers a tool.
     pub(crate) async fn lists(&self, tool: &str) {
-        let client = Modern::with_tasks(&self.endpoint);
+        let client = self.client();
         let what = format!("{tool} is listed");
         eventually(START, &what, async || {
             let tools = client.request("tools/list", json!({})).await;
@@ -103,7 +115,11 @@ impl Replica {
     /// Waits until it can serve.
     pub(crate) async fn ready(&self) {
         let url = format!("{}/readyz", self.origin);
-        eventually(START, "the replica is ready", async || is_up(&url).await).await;
+        let http = http_trusting(self.ca.as_deref());
+        eventually(START, "the replica is ready", async || {
+            is_up_over(&http, &url).await
+        })
+        .await;
     }
 }
 

@@ -57,5 +57,6 @@ mod sharing;
 mod stopping;
 mod subscriptions;
 mod terms;
+mod tls;
 mod unread_log;
 mod waiting;

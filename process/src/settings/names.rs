@@ -16,10 +16,13 @@ const BOTH: &[Binary] = &[Binary::FrontEnd, Binary::Worker];
 /// What no binary takes as a setting: the variable of the settings file, and what only tests read.
 const NEITHER: &[Binary] = &[];
 
-const NAMES: [(&str, &[Binary]); 50] = [
+const NAMES: [(&str, &[Binary]); 53] = [
     ("listen", FRONT_END),
     ("allow_unauthenticated", FRONT_END),
     ("access_file", FRONT_END),
+    ("tls_cert_file", FRONT_END),
+    ("tls_key_file", FRONT_END),
+    ("tls_client_ca_file", FRONT_END),
     ("allowed_hosts", FRONT_END),
     ("allowed_origins", FRONT_END),
     ("single_user", FRONT_END),

@@ -1,6 +1,7 @@
 //! HTTP: the routes, what may come in, and how replies go out.
 
 mod body;
+mod certificates;
 mod connections;
 mod denied;
 mod events;
@@ -33,7 +34,7 @@ use crate::bridge::Bridge;
 use crate::identity::{Caller, Gate};
 use crate::mcp::{Inbound, Mcp, Stopping};
 use body::BodyLimits;
-
+pub(crate) use certificates::{CertificateFiles, Certificates};
 use connections::{ConnectionLimits, Served};
 pub(crate) use connections::{listen, serve};
 use denied::with_challenge;
@@ -70,6 +71,8 @@ pub(crate) struct HttpSettings {
     pub(crate) keep_alive: Duration,
     /// Which `Host` and `Origin` headers are accepted.
     pub(crate) guard: Guard,
+    /// What TLS is spoken with; without, HTTP is spoken as it is.
+    pub(crate) certificates: Option<Certificates>,
 }
 
 /// The path of the endpoint.
@@ -165,6 +168,7 @@ pub(crate) fn router(
         memory,
         answers,
         limits,
+        certificates: settings.certificates,
     }
 }
 

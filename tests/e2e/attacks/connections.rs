@@ -12,7 +12,7 @@ use super::*;
 const HEAD: &str = "POST /mcp HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json\r\n";
 
 /// Opens `count` connections from one address, and sends `begin` on each, as far as it is taken.
-async fn begun(to: SocketAddr, last: u8, count: usize, begin: &[u8]) -> Vec<TcpStream> {
+pub(super) async fn begun(to: SocketAddr, last: u8, count: usize, begin: &[u8]) -> Vec<TcpStream> {
     let open = stream::iter(0..count).map(async |_| {
         let mut connection = from(last, to).await.ok()?;
         connection.write_all(begin).await.ok()?;
@@ -25,7 +25,7 @@ async fn begun(to: SocketAddr, last: u8, count: usize, begin: &[u8]) -> Vec<TcpS
 }
 
 /// How many of these the server has closed, or answered.
-async fn ended(connections: &mut [TcpStream]) -> usize {
+pub(super) async fn ended(connections: &mut [TcpStream]) -> usize {
     let mut ended = 0;
     for connection in connections {
         let read = connection.try_read(&mut [0; 64]);

@@ -2,6 +2,7 @@
 //! memory that it is given.
 
 mod connections;
+mod handshakes;
 mod results;
 
 use std::net::SocketAddr;
@@ -12,7 +13,7 @@ use taskferry_testing::{TestServer, eventually};
 use tokio::net::{TcpSocket, TcpStream};
 use tokio::runtime::Builder;
 
-use crate::client::{Modern, is_up};
+use crate::client::Modern;
 use crate::fleet::Replica;
 use crate::tools::register;
 
@@ -41,7 +42,7 @@ impl Attacked {
         let replica = Replica::start_within(MEMORY, &server.url(), flags).await;
         register(&server, "slow", &json!({ "type": "object" })).await;
         replica.lists("slow").await;
-        let other = Modern::with_tasks(&replica.endpoint);
+        let other = replica.client();
         let task = other.start("slow", json!({})).await;
         Self {
             server,
@@ -52,8 +53,8 @@ impl Attacked {
     }
 
     fn address(&self) -> SocketAddr {
-        let origin = self.replica.origin.trim_start_matches("http://");
-        origin.parse().unwrap()
+        let (_scheme, address) = self.replica.origin.split_once("://").unwrap();
+        address.parse().unwrap()
     }
 
     /// Polls, each time over a new connection, until the attack has done all that it does; what it returns is held as long as
@@ -94,8 +95,7 @@ impl Attacked {
 
     /// Nothing is left of the attack, and all is well.
     async fn check_after(self) {
-        let url = format!("{}/readyz", self.replica.origin);
-        eventually(SOON, "it is ready", async || is_up(&url).await).await;
+        self.replica.ready().await;
         let cancel = json!({ "taskId": self.task });
         self.other.request("tasks/cancel", cancel).await.result();
         drop(self.server);

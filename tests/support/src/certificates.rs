@@ -1,5 +1,7 @@
 //! Certificates for tests of TLS, each with an authority that issued it.
 
+use std::fs::Permissions;
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU32, Ordering};
 
@@ -77,6 +79,8 @@ impl Authority {
             ["cert", "key"].map(|of| self.folder.path().join(format!("{number}.{of}.pem")));
         write(&cert_path, &cert.pem());
         write(&key_path, &key.serialize_pem());
+        let own = Permissions::from_mode(0o600);
+        std::fs::set_permissions(&key_path, own).expect("it is this process's own");
         Certificate {
             cert: cert_path,
             key: key_path,

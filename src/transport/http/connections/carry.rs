@@ -4,6 +4,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
+use axum::Router;
 use axum::extract::Request;
 use hyper::body::Incoming;
 use hyper::server::conn::http1;
@@ -12,14 +13,15 @@ use hyper_util::rt::TokioIo;
 use rustix::net::sockopt;
 #[cfg(target_os = "linux")]
 use socket2::SockRef;
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 use tokio_util::sync::CancellationToken;
 use tower::Service as _;
 
-use crate::transport::http::connections::Served;
 use crate::transport::http::connections::census::Counted;
 use crate::transport::http::connections::pace::Pace;
 use crate::transport::http::connections::paced::Paced;
+use crate::transport::http::connections::{Served, secured};
 
 /// A client that acknowledges nothing for so long counts as gone, though it never closed its connection.
 const SILENT_PEER: Duration = Duration::from_secs(60);
@@ -82,6 +84,7 @@ fn millis(duration: Duration) -> u32 {
     u32::try_from(duration.as_millis()).unwrap_or(u32::MAX)
 }
 
+/// Carries a connection to its end.
 pub(super) async fn carry(
     connection: TcpStream,
     from: SocketAddr,
@@ -89,17 +92,44 @@ pub(super) async fn carry(
     served: Served,
     stop: CancellationToken,
 ) {
-    let Served { router, memory, .. } = served;
-    let pace = &counted.pace;
+    let pace = Arc::clone(&counted.pace);
+    let charge = served.memory.charge();
+    let (address, paced) = (from.ip(), |connection| {
+        Paced::new(connection, Arc::clone(&pace), charge)
+    });
+    let Some(certificates) = served.certificates else {
+        return talk(
+            paced(connection),
+            (address, pace.clone()),
+            served.router,
+            stop,
+        )
+        .await;
+    };
+    let Some(connection) = secured::begins(connection, &pace, &stop).await else {
+        return;
+    };
+    let secured = secured::secure(paced(connection), &certificates, &pace, &stop);
+    if let Some(secured) = Box::pin(secured).await {
+        Box::pin(talk(secured, (address, pace.clone()), served.router, stop)).await;
+    }
+}
+
+/// Serves the requests that come over a connection.
+async fn talk(
+    connection: impl AsyncRead + AsyncWrite + Unpin,
+    (address, pace): (IpAddr, Arc<Pace>),
+    router: Router,
+    stop: CancellationToken,
+) {
     let handle = |mut request: Request<Incoming>| {
         pace.request_begins();
         request.extensions_mut().insert(Connected {
-            address: from.ip(),
-            pace: Arc::clone(pace),
+            address,
+            pace: Arc::clone(&pace),
         });
         router.clone().call(request)
     };
-    let connection = Paced::new(connection, Arc::clone(pace), memory.charge());
     let mut serving = std::pin::pin!(
         http1::Builder::new()
             .max_buf_size(LARGEST_HEAD)

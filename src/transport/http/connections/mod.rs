@@ -2,8 +2,10 @@
 
 mod carry;
 mod census;
+mod last_words;
 mod pace;
 mod paced;
+mod secured;
 mod turned_away;
 
 use std::net::SocketAddr;
@@ -17,6 +19,7 @@ use tokio::task::JoinSet;
 use tokio::time::MissedTickBehavior;
 use tokio_util::sync::CancellationToken;
 
+use crate::transport::http::certificates::Certificates;
 use crate::transport::http::peers::TrustedProxies;
 pub(super) use carry::Connected;
 use carry::{carry, prepare};
@@ -51,6 +54,8 @@ pub(crate) struct Served {
     /// The memory for answers on their way, and for events.
     pub(super) answers: [Budget; 2],
     pub(super) limits: ConnectionLimits,
+    /// What TLS is spoken with, if it is.
+    pub(super) certificates: Option<Certificates>,
 }
 
 /// Listens at an address. Up to [`BACKLOG`] connections wait to be accepted. The SYN of one more is dropped, and its client
@@ -109,7 +114,12 @@ async fn serve_with(
                 }
                 Err(why) => {
                     tracing::debug!(peer = %from, ?why, "a connection is turned away");
-                    if let Some(told) = turn_away.tell(connection, why) {
+                    // Who speaks TLS would have to be answered so: that is more work than turning away should be.
+                    let speaks_plain = served.certificates.is_none();
+                    if let Some(told) = speaks_plain
+                        .then(|| turn_away.tell(connection, why))
+                        .flatten()
+                    {
                         open.spawn(told);
                     }
                 }
@@ -147,6 +157,7 @@ mod tests {
 
     use super::carry::LARGEST_HEAD;
     use super::*;
+    use crate::transport::http::certificates::CertificateFiles;
 
     const REQUEST: &[u8] = b"GET / HTTP/1.1\r\nhost: localhost\r\n\r\n";
 
@@ -161,6 +172,7 @@ mod tests {
                 most_of_peer: most,
                 trusted: TrustedProxies::default(),
             },
+            certificates: None,
         }
     }
 
@@ -208,6 +220,35 @@ mod tests {
                 };
                 assert!(begun.elapsed() >= least, "{:?}", begun.elapsed());
             }
+        })
+        .await;
+    }
+
+    #[tokio::test]
+    async fn a_handshake_is_not_waited_for_longer_than_a_head() {
+        let authority = taskferry_testing::Authority::default();
+        let own = authority.issue(&["localhost"]);
+        let files = CertificateFiles {
+            cert: own.cert,
+            key: own.key,
+            client_ca: None,
+        };
+        let served = Served {
+            certificates: Some(Certificates::read(files).unwrap()),
+            ..served(9)
+        };
+        with_server(served, async |address| {
+            for sent in [&b""[..], &[22], &[22, 3, 1, 1, 0, 1]] {
+                let mut client = TcpStream::connect(address).await.unwrap();
+                let begun = Instant::now();
+                client.write_all(sent).await.unwrap();
+                assert_eq!(answer(&mut client).await, "");
+                assert!(begun.elapsed() >= SHORT.head, "{:?}", begun.elapsed());
+            }
+            let mut client = TcpStream::connect(address).await.unwrap();
+            client.write_all(REQUEST).await.unwrap();
+            let answer = answer(&mut client).await;
+            assert!(answer.contains("https://"), "{answer}");
         })
         .await;
     }

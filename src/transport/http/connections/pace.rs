@@ -63,8 +63,8 @@ fn millis(time: Duration) -> u64 {
 pub(super) struct Pace {
     /// The requests that are served on it, until the last of their answers was taken: one, or none.
     requests: AtomicU32,
-    /// Whether there was a request.
-    is_used: AtomicBool,
+    /// How many requests began.
+    begun: AtomicU64,
     /// Since when there has been no request.
     quiet_since: AtomicU64,
     /// When the head of a request began; 0 if none is on its way.
@@ -82,7 +82,7 @@ impl Pace {
     pub(super) fn begun() -> Self {
         Self {
             requests: AtomicU32::new(0),
-            is_used: AtomicBool::new(false),
+            begun: AtomicU64::new(0),
             quiet_since: AtomicU64::new(now()),
             head_since: AtomicU64::new(0),
             unread_since: AtomicU64::new(0),
@@ -97,10 +97,15 @@ impl Pace {
         self.requests.load(Relaxed) > 0 || self.unread_since.load(Relaxed) != 0
     }
 
+    /// How many requests began: whoever counts the bytes of a head begins anew with each.
+    pub(super) fn requests_begun(&self) -> u64 {
+        self.begun.load(Relaxed)
+    }
+
     /// A request is here whole, but for its body.
     pub(super) fn request_begins(&self) {
         self.requests.fetch_add(1, Relaxed);
-        self.is_used.store(true, Relaxed);
+        self.begun.fetch_add(1, Relaxed);
         self.head_since.store(0, Relaxed);
     }
 
@@ -169,7 +174,7 @@ impl Pace {
             return None;
         }
         let quiet_since = self.quiet_since.load(Relaxed);
-        let without_request = !self.is_used.load(Relaxed) && is_over(quiet_since, patience.head);
+        let without_request = self.requests_begun() == 0 && is_over(quiet_since, patience.head);
         if without_request || is_over(self.head_since.load(Relaxed), patience.head) {
             return Some(Overdue::Head);
         }

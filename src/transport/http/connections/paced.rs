@@ -19,6 +19,8 @@ pub(super) struct Paced<T> {
     pace: Arc<Pace>,
     /// The bytes of a head that is on its way.
     head: usize,
+    /// How many requests had begun when they came.
+    requests: u64,
     /// What they take of the memory for requests.
     charge: Charge,
 }
@@ -29,20 +31,20 @@ impl<T> Paced<T> {
             connection,
             pace,
             head: 0,
+            requests: 0,
             charge,
         }
     }
 
     /// Notes that so many bytes came. False if there is no memory for them.
     fn came(&mut self, bytes: usize) -> bool {
-        if self.pace.is_serving() {
-            if self.head > 0 {
-                self.head = 0;
-                self.charge.give_back();
-            }
-            return true;
+        let begun = self.pace.requests_begun();
+        if self.requests != begun {
+            // What came until then is served.
+            (self.requests, self.head) = (begun, 0);
+            self.charge.give_back();
         }
-        if bytes == 0 {
+        if self.pace.is_serving() || bytes == 0 {
             return true;
         }
         self.pace.head_comes();
@@ -106,5 +108,29 @@ fn taken(outcome: &Poll<io::Result<usize>>) -> usize {
     match outcome {
         Poll::Ready(Ok(bytes)) => *bytes,
         Poll::Ready(Err(_)) | Poll::Pending => 0,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use taskferry_process::Budget;
+    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+
+    use super::*;
+
+    /// There is memory for one large head and no more.
+    #[tokio::test]
+    async fn heads_of_requests_that_are_served_take_no_memory() {
+        let memory = Budget::new(64 << 10);
+        let (mut client, connection) = tokio::io::duplex(FREE_HEAD * 4);
+        let pace = Arc::new(Pace::begun());
+        let mut paced = Paced::new(connection, Arc::clone(&pace), memory.charge());
+        let mut head = vec![b'x'; FREE_HEAD * 4];
+        for _ in 0..20 {
+            client.write_all(&head).await.unwrap();
+            paced.read_exact(&mut head).await.unwrap();
+            pace.request_begins();
+            pace.request_ends();
+        }
     }
 }

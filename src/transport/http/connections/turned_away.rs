@@ -1,21 +1,17 @@
 //! Connections that there is no room for. They are told so, and closed: a client that is only cut off tries again at once.
 
 use std::sync::Arc;
-use std::time::Duration;
 
-use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 use tokio::sync::Semaphore;
 
 use crate::mcp::{Answer, RefusalKind, RpcError};
 use crate::transport::http::connections::census::Full;
+use crate::transport::http::connections::last_words;
 use crate::transport::http::status::status;
 
 /// So many are told at once; others are cut off.
 const TOLD_AT_ONCE: usize = 64;
-/// How long a client may take to send its request: a connection that is closed before that is reset, and its client may never
-/// read why.
-const HEARD_OUT: Duration = Duration::from_secs(1);
 
 /// Turns connections away.
 #[derive(Debug, Clone)]
@@ -31,23 +27,13 @@ impl TurnAway {
     /// Tells a client why it is turned away, and closes its connection. Nothing is left to do if too many are told already.
     pub(super) fn tell(
         &self,
-        mut connection: TcpStream,
+        connection: TcpStream,
         why: Full,
     ) -> Option<impl Future<Output = ()> + Send + use<>> {
         let permit = Arc::clone(&self.0).try_acquire_owned().ok()?;
         Some(async move {
             let _held = permit;
-            let told = async {
-                let mut unheard = [0; 4096];
-                // An answer that comes before the request is no answer to some clients.
-                let _request = connection.read(&mut unheard).await?;
-                connection.write_all(response(why).as_bytes()).await?;
-                connection.shutdown().await?;
-                while connection.read(&mut unheard).await? > 0 {}
-                Ok::<(), std::io::Error>(())
-            };
-            // Whether it was heard is the client's matter.
-            let _outcome = tokio::time::timeout(HEARD_OUT, told).await;
+            last_words::say(connection, &response(why)).await;
         })
     }
 }
