@@ -27,6 +27,8 @@
 //! ```
 
 mod error;
+#[cfg(any(test, fuzzing))]
+pub mod fuzz;
 mod http;
 pub mod kept;
 pub mod legacy;

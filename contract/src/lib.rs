@@ -21,6 +21,8 @@ mod clock;
 mod connection;
 mod doctor;
 mod error;
+#[cfg(any(test, fuzzing))]
+pub mod fuzz;
 mod hash_slot;
 mod json;
 mod keys;

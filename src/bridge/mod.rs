@@ -10,6 +10,8 @@ mod client_task;
 mod doubt;
 mod error;
 mod fleet;
+#[cfg(any(test, fuzzing))]
+pub(crate) mod fuzz;
 mod identity;
 mod outcomes;
 mod plain_call;

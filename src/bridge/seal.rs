@@ -1,6 +1,9 @@
 //! State that a client carries for the front end between two requests: signed, so that nobody can change it or make it up,
 //! bound to who may bring it back and with which call, and good for a limited time.
 
+#[cfg(any(test, fuzzing))]
+pub(super) mod fuzz;
+
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use arc_swap::ArcSwapOption;
@@ -119,14 +122,7 @@ impl Seal {
             nonce: rand::random(),
         };
         let body = serde_json::to_vec(&state).unwrap_or_default();
-        let tag = sign(&self.key(KEY_FRESH).await?, &body)
-            .finalize()
-            .into_bytes();
-        Ok(format!(
-            "{}.{}",
-            URL_SAFE_NO_PAD.encode(body),
-            URL_SAFE_NO_PAD.encode(tag)
-        ))
+        Ok(sealed(&self.key(KEY_FRESH).await?, &body))
     }
 
     /// Opens what `owner` brought back with a call.
@@ -136,24 +132,14 @@ impl Seal {
         owner: &Owner,
         call: &CallDigest,
     ) -> Result<Carried, Unsealed> {
-        let read = || {
-            let (body, tag) = sealed.split_once('.')?;
-            Some((
-                URL_SAFE_NO_PAD.decode(body).ok()?,
-                URL_SAFE_NO_PAD.decode(tag).ok()?,
-            ))
-        };
-        let (body, tag) = read().ok_or(Unsealed::Refused("it was not made by this server"))?;
-        let mut genuine = sign(&self.key(KEY_FRESH).await?, &body)
-            .verify_slice(&tag)
-            .is_ok();
-        if !genuine {
+        let read = parts(sealed);
+        let (body, tag) = read.ok_or(Unsealed::Refused("it was not made by this server"))?;
+        let mut is_genuine = genuine(&self.key(KEY_FRESH).await?, &body, &tag);
+        if !is_genuine {
             // Another front end may have read a new secret first.
-            genuine = sign(&self.key(Duration::ZERO).await?, &body)
-                .verify_slice(&tag)
-                .is_ok();
+            is_genuine = genuine(&self.key(Duration::ZERO).await?, &body, &tag);
         }
-        let state: Option<State> = genuine
+        let state: Option<State> = is_genuine
             .then(|| serde_json::from_slice(&body).ok())
             .flatten();
         let state = state.ok_or(Unsealed::Refused(
@@ -174,6 +160,25 @@ impl Seal {
             .store(Some(std::sync::Arc::new((key.clone(), Instant::now()))));
         Ok(key)
     }
+}
+
+/// `<body>.<tag>`.
+fn sealed(key: &str, body: &[u8]) -> String {
+    let tag = sign(key, body).finalize().into_bytes();
+    let [body, tag] = [body, &tag].map(|part| URL_SAFE_NO_PAD.encode(part));
+    format!("{body}.{tag}")
+}
+
+/// Body and tag of what may be sealed.
+fn parts(text: &str) -> Option<(Vec<u8>, Vec<u8>)> {
+    let (body, tag) = text.split_once('.')?;
+    let [body, tag] = [body, tag].map(|part| URL_SAFE_NO_PAD.decode(part));
+    Some((body.ok()?, tag.ok()?))
+}
+
+/// Whether a body was sealed with this key.
+fn genuine(key: &str, body: &[u8], tag: &[u8]) -> bool {
+    sign(key, body).verify_slice(tag).is_ok()
 }
 
 fn sign(key: &str, body: &[u8]) -> Hmac<Sha256> {

@@ -192,7 +192,9 @@ fn reload(path: &Path, access: &ArcSwap<Access>, text: Option<&str>) -> Result<(
 }
 
 /// The one credential (RFC 6750, 2.1).
-fn bearer<'a>(headers: impl IntoIterator<Item = Option<&'a str>>) -> Result<&'a str, Denied> {
+pub(super) fn bearer<'a>(
+    headers: impl IntoIterator<Item = Option<&'a str>>,
+) -> Result<&'a str, Denied> {
     let mut headers = headers.into_iter();
     let header = match (headers.next(), headers.next()) {
         (None, _) => return Err(Denied::Missing),

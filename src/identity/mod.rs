@@ -6,6 +6,8 @@ mod access_file;
 mod caller;
 mod claims;
 mod denied;
+#[cfg(any(test, fuzzing))]
+pub(crate) mod fuzz;
 mod gate;
 mod issuer;
 mod jwks;

@@ -5,6 +5,8 @@ mod allow;
 mod background;
 mod dispatch;
 mod edge;
+#[cfg(any(test, fuzzing))]
+pub(crate) mod fuzz;
 mod jsonrpc;
 mod legacy;
 mod modern;

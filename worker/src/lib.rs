@@ -13,6 +13,8 @@ mod config;
 mod core;
 pub mod exec;
 mod exec_tool;
+#[cfg(any(test, fuzzing))]
+pub mod fuzz;
 pub mod manifest;
 mod open_files;
 mod result;

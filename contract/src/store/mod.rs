@@ -6,7 +6,7 @@
 pub(crate) mod doorbell;
 pub(crate) mod front;
 pub(crate) mod operate;
-mod record;
+pub(crate) mod record;
 pub(crate) mod work;
 
 use std::sync::Arc;

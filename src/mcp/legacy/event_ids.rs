@@ -126,10 +126,13 @@ impl ResumePoint {
 
     /// `<point>.<tag>`: the tag binds it to the session. A client could make one up for itself, which shows it nothing
     /// that its requests do not.
-    fn write(&self, session: SessionId) -> String {
-        let point = serde_json::to_vec(self).unwrap_or_default();
-        let tag = sign(session, &point).finalize().into_bytes();
-        let [point, tag] = [point.as_slice(), &tag].map(|part| URL_SAFE_NO_PAD.encode(part));
+    pub(super) fn write(&self, session: SessionId) -> String {
+        Self::sealed(session, &serde_json::to_vec(self).unwrap_or_default())
+    }
+
+    pub(super) fn sealed(session: SessionId, point: &[u8]) -> String {
+        let tag = sign(session, point).finalize().into_bytes();
+        let [point, tag] = [point, &tag].map(|part| URL_SAFE_NO_PAD.encode(part));
         format!("{point}.{tag}")
     }
 

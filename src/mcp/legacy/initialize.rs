@@ -1,5 +1,8 @@
 //! Sessions: opened by `initialize`, kept in Redis, ended by their client or by silence.
 
+#[cfg(any(test, fuzzing))]
+pub(super) mod fuzz;
+
 use std::borrow::Cow;
 use std::net::IpAddr;
 use std::time::Instant;

@@ -7,6 +7,8 @@ mod client_task;
 mod delivery;
 mod event_ids;
 mod exchange;
+#[cfg(any(test, fuzzing))]
+pub(super) mod fuzz;
 mod initialize;
 mod methods;
 mod own_request;

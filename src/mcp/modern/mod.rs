@@ -5,6 +5,8 @@ mod call;
 mod delivery;
 mod envelope;
 mod exchange;
+#[cfg(any(test, fuzzing))]
+pub(super) mod fuzz;
 mod input;
 mod listen;
 mod questions;

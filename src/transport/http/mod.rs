@@ -6,6 +6,8 @@ mod connections;
 mod denied;
 mod events;
 mod finish;
+#[cfg(any(test, fuzzing))]
+pub(crate) mod fuzz;
 mod health;
 mod layers;
 mod mcp_headers;

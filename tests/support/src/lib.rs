@@ -10,6 +10,7 @@ mod certificates;
 mod config;
 mod connect;
 mod eventually;
+pub mod fuzz;
 pub mod invariants;
 mod ports;
 mod process;

@@ -37,6 +37,8 @@ pub struct OutputLine {
 pub struct LineSplitter {
     line: Vec<u8>,
     is_cut: bool,
+    /// Whether a report is as long as it may be: the rest of it is dropped.
+    is_full: bool,
     /// Whether a line has just ended with a carriage return.
     returned: bool,
 }
@@ -67,12 +69,16 @@ impl LineSplitter {
     }
 
     fn extend(&mut self, body: &[u8]) {
+        if self.is_full {
+            return;
+        }
         // What kind of line it is shows in its first bytes, which may come one by one.
         let head = ASK.len().saturating_sub(self.line.len()).min(body.len());
         let (head, rest) = body.split_at(head);
         self.line.extend_from_slice(head);
         let most = match self.line.as_slice() {
-            ask if ask.starts_with(ASK) => ASK_LINE_BYTES,
+            // What a plain line that was cut begins with now stood in its middle.
+            ask if ask.starts_with(ASK) && !self.is_cut => ASK_LINE_BYTES,
             report if report.starts_with(REPORT) && !self.is_cut => LINE_BYTES,
             _plain => {
                 self.line.extend_from_slice(rest);
@@ -87,6 +93,7 @@ impl LineSplitter {
             .extend_from_slice(rest.get(..room).unwrap_or(rest));
         if room < rest.len() {
             drop_split_character(&mut self.line);
+            self.is_full = true;
         }
     }
 
@@ -115,6 +122,7 @@ impl LineSplitter {
         }
         text.push_str(&String::from_utf8_lossy(line));
         self.line.clear();
+        self.is_full = false;
         OutputLine {
             text,
             replaces: self.returned,
@@ -193,6 +201,23 @@ mod tests {
         assert_eq!(lines, ["one", "two", "", "three"]);
         assert_eq!(split(&[b"a\n"]), ["a"]);
         assert!(split(&[b""]).is_empty());
+    }
+
+    #[test]
+    fn it_does_not_matter_in_which_pieces_a_long_line_comes() {
+        let euros = "\u{20ac}".repeat(ASK_LINE_BYTES / 2);
+        let report = format!("::log info {euros}\nnext");
+        let question = format!("::ask k roots {euros}\nnext");
+        // When it is cut, a question stands at its beginning.
+        let tail = format!("::ask k roots {}", "x".repeat(LINE_BYTES - 14));
+        let plain = format!("{}{tail}{tail}\nnext", "y".repeat(LINE_BYTES + 1));
+        for text in [report, question, plain] {
+            let whole = split(&[text.as_bytes()]);
+            for size in [7, 1000, LINE_BYTES, LINE_BYTES + 1] {
+                let pieces: Vec<&[u8]> = text.as_bytes().chunks(size).collect();
+                assert!(split(&pieces) == whole, "{size}: {:.40}", text);
+            }
+        }
     }
 
     #[test]

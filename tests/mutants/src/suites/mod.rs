@@ -98,7 +98,7 @@ const fn unit(package: &'static str, target: Names) -> Suite {
 const CONTRACT: Suite = unit("taskferry-contract", &["--lib"]);
 const PROCESS: Suite = unit("taskferry-process", &["--lib"]);
 const WORKER: Suite = unit("taskferry-worker", &["--lib"]);
-const FRONT_END: Suite = unit("taskferry", &["--bin", "taskferry"]);
+const FRONT_END: Suite = unit("taskferry", &["--lib"]);
 const MODEL: Suite = unit("taskferry-contract", &["--test", "model"]);
 const EXEC: Suite = unit("taskferry-worker", &["--test", "exec"]);
 

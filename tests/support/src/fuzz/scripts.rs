@@ -1,0 +1,199 @@
+//! The scripts of the contract with any keys and arguments, on a server of their own. An input is a row of calls:
+//!
+//! - as typed calls make them, with any text where that comes from others: none fails, and the laws of
+//!   [`crate::invariants`] hold afterwards;
+//! - the same while keys are of another type than they should be: a call that fails has changed nothing;
+//! - with anything, and any number of it: the server answers, with a reply or an error that it says.
+
+#![expect(
+    clippy::indexing_slicing,
+    reason = "a name that is missing is a failed test"
+)]
+
+mod calls;
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use redis::{Connection, RedisResult, Value};
+use tokio::runtime::Runtime;
+
+use crate::connect::connect;
+use crate::fuzz::scripts::calls::{Bytes, Call, Maker};
+use crate::invariants;
+
+/// The prefix of all keys here.
+const PREFIX: &str = "tf";
+/// The most calls of one input.
+const MOST_CALLS: usize = 24;
+
+/// What all keys hold, as one digest.
+const DIGEST: &str = r"
+local all = {}
+local keys = redis.call('KEYS', '*')
+table.sort(keys)
+for _, key in ipairs(keys) do
+  all[#all + 1] = key .. ' ' .. redis.sha1hex(redis.call('DUMP', key)) .. ' ' .. redis.call('PEXPIRETIME', key)
+end
+return redis.sha1hex(table.concat(all, '\n'))
+";
+
+/// How the calls of an input are made.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Way {
+    Typed,
+    Spoilt,
+    Anything,
+}
+
+/// The scripts on a server.
+pub struct Scripts {
+    url: String,
+    connection: Connection,
+    runtime: Runtime,
+    /// The digest and the source of each, by its name.
+    known: BTreeMap<&'static str, (String, &'static str)>,
+}
+
+impl Scripts {
+    /// These scripts on the server at this address, whose keys are deleted before each input.
+    ///
+    /// # Panics
+    ///
+    /// If the server does not answer, or refuses a script.
+    #[must_use]
+    pub fn new(url: &str, sources: impl Iterator<Item = (&'static str, &'static str)>) -> Self {
+        let client = redis::Client::open(url).expect("it is an address");
+        let mut connection = client.get_connection().expect("the server answers");
+        let known: BTreeMap<&str, _> = sources
+            .map(|(name, source)| {
+                let mut load = redis::cmd("SCRIPT");
+                let digest = load.arg("LOAD").arg(source).query(&mut connection);
+                (name, (digest.expect("the server takes the script"), source))
+            })
+            .collect();
+        let listed: BTreeSet<&str> = calls::SCRIPTS.iter().map(|(name, ..)| *name).collect();
+        let missing: Vec<_> = known
+            .keys()
+            .filter(|name| !listed.contains(*name))
+            .collect();
+        assert!(
+            missing.is_empty(),
+            "how {missing:?} are called is not said in calls.rs"
+        );
+        let mut builder = tokio::runtime::Builder::new_current_thread();
+        Self {
+            url: url.to_owned(),
+            connection,
+            runtime: builder.enable_all().build().expect("a runtime can be made"),
+            known,
+        }
+    }
+
+    /// The target.
+    ///
+    /// # Panics
+    ///
+    /// If something is not as it should be.
+    pub fn hold(&mut self, data: &[u8]) {
+        let mut bytes = Bytes::new(data);
+        let way = match bytes.number(4) {
+            0 | 1 => Way::Typed,
+            2 => Way::Spoilt,
+            _ => Way::Anything,
+        };
+        let _: () = self.ask(&["FLUSHALL"]);
+        for _ in 0..MOST_CALLS {
+            if bytes.is_empty() {
+                break;
+            }
+            self.step(way, &mut bytes);
+        }
+        if way == Way::Typed {
+            let broken = self.runtime.block_on(async {
+                let mut connection = connect(&self.url).await.expect("the server answers");
+                invariants::live(&mut connection, PREFIX).await
+            });
+            assert!(broken.is_empty(), "{}", broken.join("\n"));
+        }
+        let pong: String = self.ask(&["PING"]);
+        assert_eq!(pong, "PONG");
+    }
+
+    fn step(&mut self, way: Way, bytes: &mut Bytes<'_>) {
+        if way == Way::Spoilt && bytes.number(4) == 0 {
+            let key = calls::any_key(bytes);
+            let _: () = self.ask(&["DEL", &key]);
+            let _: () = self.ask(&["SET", &key, "x"]);
+            return;
+        }
+        if way == Way::Anything {
+            let call = Call::of_anything(bytes, self.known.keys().copied());
+            let reply = self.call(&call);
+            return self.hold_reply(&call, reply.as_ref());
+        }
+        let name = calls::any_script(bytes);
+        let all_lasts = way == Way::Spoilt;
+        let call = Maker::new(bytes, &mut self.connection, all_lasts).make(name);
+        let before = (way == Way::Spoilt).then(|| self.digest());
+        let reply = self.call(&call);
+        self.hold_reply(&call, reply.as_ref());
+        match (&reply, before) {
+            // Whoever reads a queue makes its group first; that the server lost it is known by this code.
+            (Err(error), None) => assert_eq!(error.code(), Some("NOGROUP"), "{call:?}: {error}"),
+            (Err(error), Some(before)) if !calls::MAY_BE_HALF_DONE.contains(&name) => {
+                let is_known = matches!(error.code(), Some("WRONGTYPE" | "NOGROUP"));
+                assert!(is_known, "{call:?}: {error}");
+                assert_eq!(self.digest(), before, "{call:?} failed half done: {error}");
+            }
+            _ => {}
+        }
+    }
+
+    /// A reply is a row that begins with one of the script's tags; an error is one that the server says.
+    fn hold_reply(&self, call: &Call, reply: Result<&Value, &redis::RedisError>) {
+        let items = match reply {
+            Ok(Value::Array(items)) => items,
+            Ok(other) => panic!("{call:?} replied {other:?}"),
+            Err(error) => return assert!(error.code().is_some(), "{call:?}: {error}"),
+        };
+        let tag = match items.first() {
+            Some(Value::BulkString(tag)) => String::from_utf8_lossy(tag),
+            other => panic!("{call:?} replied {other:?} first"),
+        };
+        let (_, source) = &self.known[call.script];
+        assert!(
+            source.contains(&format!("'{tag}'")),
+            "{call:?} replied {tag}"
+        );
+    }
+
+    fn call(&mut self, call: &Call) -> RedisResult<Value> {
+        let (digest, _) = &self.known[call.script];
+        let mut command = redis::cmd("EVALSHA");
+        command
+            .arg(digest)
+            .arg(call.keys.len())
+            .arg(&call.keys)
+            .arg(&call.args);
+        command.query(&mut self.connection)
+    }
+
+    fn digest(&mut self) -> String {
+        self.ask(&["EVAL", DIGEST, "0"])
+    }
+
+    fn ask<T: redis::FromRedisValue>(&mut self, words: &[&str]) -> T {
+        let mut command = redis::Cmd::new();
+        command.arg(words);
+        let reply = command.query(&mut self.connection);
+        reply.unwrap_or_else(|error| panic!("{words:?}: {error}"))
+    }
+}
+
+impl std::fmt::Debug for Scripts {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Scripts")
+            .field("url", &self.url)
+            .finish_non_exhaustive()
+    }
+}
