@@ -8,6 +8,7 @@
 
 mod check;
 mod graph;
+mod images;
 mod mentions;
 mod packages;
 mod resolve;
@@ -15,3 +16,4 @@ mod rooms;
 mod rules;
 mod sources;
 mod spoilt;
+mod supply;
