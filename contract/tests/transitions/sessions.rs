@@ -233,8 +233,16 @@ async fn the_job_behind_a_plain_call_is_found_by_its_session_alone() {
         assert_eq!(found, None);
     }
     let key = rig.store.keys().session_call(session, "d1");
-    let left: u64 = rig.raw("PTTL", key).await;
+    let left: u64 = rig.raw("PTTL", &key).await;
     assert!((50_000..=60_000).contains(&left), "{left}");
+    // Once it was answered, it goes sooner; never later.
+    for (kept, most) in [(IDLE / 2, 30_000), (IDLE, 30_000)] {
+        let store = &rig.store;
+        let shortened = store.shorten_session_request(session, "d1", kept);
+        shortened.await.unwrap();
+        let left: u64 = rig.raw("PTTL", &key).await;
+        assert!((20_000..=most).contains(&left), "{left}");
+    }
 }
 
 #[tokio::test]

@@ -12,6 +12,9 @@ use crate::bridge::{BridgeError, Watch};
 /// A connection whose client went on over another one learns of it within this time, or never needs to.
 const TAKEN_OVER_FOR: Duration = Duration::from_secs(60);
 
+/// How long the note of a request stays that was answered: longer than its client comes back for the answer.
+const ANSWERED_KEPT: Duration = Duration::from_secs(120);
+
 /// What is known of the requests of sessions. A request is named by a digest of its id.
 #[derive(Debug)]
 pub(crate) struct SessionRequests {
@@ -55,6 +58,17 @@ impl SessionRequests {
                 .await?;
         }
         Ok(was_cancelled)
+    }
+
+    /// Notes that a request was answered: what is known of it goes soon, so that what a session leaves behind is bounded by
+    /// how often it asks. Until then its client may come back for the answer.
+    pub(crate) async fn answered(&self, session: SessionId, request: &str) {
+        let shorten = self
+            .store
+            .shorten_session_request(session, request, ANSWERED_KEPT);
+        if let Err(error) = shorten.await {
+            tracing::debug!(session = %session.digest(), %error, "what is known of a request stays until it expires");
+        }
     }
 
     /// Cancels a request, and so takes it off the job behind it, if there is one. A request that did not begin is ignored.

@@ -76,6 +76,10 @@ impl Delivery for SessionDelivery {
         }
     }
 
+    async fn answered(&self, bridge: &Bridge) {
+        self.sender.request_was_answered(bridge).await;
+    }
+
     fn tells_progress(&mut self, progress: f64) {
         if let Some(ids) = &mut self.ids {
             ids.tells_progress(progress);

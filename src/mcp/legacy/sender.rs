@@ -77,6 +77,14 @@ impl QuestionSender {
         Ok(note.is_some_and(|note| note.cancelled))
     }
 
+    /// The request that this connection answers has its answer.
+    pub(super) async fn request_was_answered(&self, bridge: &Bridge) {
+        if let Some(request) = &self.request {
+            let requests = bridge.session_requests();
+            requests.answered(self.session, request).await;
+        }
+    }
+
     /// Whether a cancelled job must not be answered over this connection: the client cancelled this request, or has used
     /// its id for another call since.
     pub(super) async fn must_not_answer(

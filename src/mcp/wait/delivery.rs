@@ -58,6 +58,11 @@ pub(in crate::mcp) trait Delivery: Debug + Send + Sync + 'static {
         Event::last(answer)
     }
 
+    /// The answer went out.
+    fn answered(&self, _bridge: &Bridge) -> impl Future<Output = ()> + Send {
+        std::future::ready(())
+    }
+
     /// The next event has this progress.
     fn tells_progress(&mut self, _progress: f64) {}
 

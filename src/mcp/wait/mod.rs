@@ -92,7 +92,7 @@ impl<D: Delivery> Wait<D> {
         // Close the stream now; what follows needs no client.
         drop(events);
         if !unanswered {
-            return;
+            return self.delivery.answered(bridge).await;
         }
         match self.on_disconnect {
             OnDisconnect::Cancel => self.cancel(bridge).await,

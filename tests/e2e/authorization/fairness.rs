@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 use taskferry_client::{StatusCode, legacy};
-use taskferry_testing::eventually;
+use taskferry_testing::{eventually, redis};
 
 use crate::authorization::{Guarded, KEY, SOON};
 use crate::client::{Answer, Legacy, Modern, authorized, send};
@@ -63,6 +63,31 @@ async fn sessions_are_bounded_for_each_caller_and_in_all() {
     assert_eq!(opened.status, StatusCode::OK, "{}", opened.text);
     let listed = sessions[0].request("tools/list", json!({})).await;
     assert_eq!(listed.status, StatusCode::OK);
+}
+
+#[tokio::test]
+async fn what_is_known_of_an_answered_request_goes_soon() {
+    let guarded = Guarded::start("", "", &[]).await;
+    let session = Legacy::open_by(guarded.endpoint(), KEY).await;
+    session.call("echo", json!({ "text": "x" })).await;
+    let pattern = format!("tf:{{s:{}}}:session:call:*", session.session);
+    let mut connection = guarded.server.raw().await;
+    let notes: Vec<String> = redis::cmd("KEYS")
+        .arg(pattern)
+        .query_async(&mut connection)
+        .await
+        .unwrap();
+    assert_eq!(notes.len(), 1, "{notes:?}");
+    eventually(SOON, "the note goes in two minutes", async || {
+        let mut connection = guarded.server.raw().await;
+        let left: i64 = redis::cmd("PTTL")
+            .arg(&notes[0])
+            .query_async(&mut connection)
+            .await
+            .unwrap();
+        left <= 120_000
+    })
+    .await;
 }
 
 #[tokio::test]

@@ -78,6 +78,28 @@ impl Store {
         Ok(cancelled)
     }
 
+    /// Lets the note of a request live for `kept` at most from now on, since the request was answered.
+    ///
+    /// # Errors
+    ///
+    /// If Redis fails; the same call again is safe.
+    pub async fn shorten_session_request(
+        &self,
+        id: SessionId,
+        request: &str,
+        kept: Duration,
+    ) -> Result<(), Error> {
+        let mut shorten = redis::cmd("PEXPIRE");
+        shorten
+            .arg(self.keys.session_call(id, request))
+            .arg(millis(kept))
+            .arg("LT");
+        self.connections
+            .command::<i64>("shorten_session_request", &shorten)
+            .await
+            .map(drop)
+    }
+
     /// The job behind a plain call of a session.
     ///
     /// # Errors
