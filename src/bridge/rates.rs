@@ -6,7 +6,7 @@ use std::time::Duration;
 use taskferry_contract::{Owner, RateCost, RateReply, Store};
 
 /// For so many requests one counts that named what is not there, beside itself.
-const FAILURE: NonZeroU32 = NonZeroU32::new(9).unwrap();
+const FAILURE: u32 = 9;
 
 /// The rates of all callers that have names.
 #[derive(Debug)]
@@ -44,15 +44,20 @@ impl Rates {
         }
     }
 
-    /// Counts that a request named what is not there.
-    pub(crate) async fn failed(&self, owner: &Owner) {
-        if let Some(each_second) = self.of(owner) {
-            let failure = RateCost {
+    /// Counts that a request named so many things that are not there.
+    pub(crate) async fn failed(&self, owner: &Owner, times: u32) {
+        self.owe(owner, times.saturating_mul(FAILURE)).await;
+    }
+
+    /// Counts so many requests that were made already.
+    pub(crate) async fn owe(&self, owner: &Owner, requests: u32) {
+        if let (Some(each_second), Some(cost)) = (self.of(owner), NonZeroU32::new(requests)) {
+            let owed = RateCost {
                 each_second,
-                cost: FAILURE,
+                cost,
                 owed: true,
             };
-            Box::pin(self.count(owner, failure)).await;
+            Box::pin(self.count(owner, owed)).await;
         }
     }
 

@@ -163,6 +163,7 @@ pub(super) fn queued(job: &Submission<'_>, created_ms: i64) -> TaskView {
         queue: job.tool.queue.to_string(),
         limit: job.tool.concurrency.map(u64::from),
         lease_ms: None,
+        task_scopes: job.tool.task_scopes.clone(),
         last_crash: false,
         served: None,
         result: None,

@@ -61,7 +61,7 @@ impl Access {
         })
     }
 
-    /// Ends what was opened with credentials that `after` does not know any more.
+    /// Ends what was opened with credentials that `after` does not know any more, or knows otherwise: clients open it again.
     pub(super) fn end_what_is_not_in(&self, after: &Self) {
         for old in &self.keys {
             if !after.keys.iter().any(|key| Arc::ptr_eq(key, old)) {
@@ -69,12 +69,8 @@ impl Access {
             }
         }
         for old in &self.issuers {
-            let of_same = |issuer: &&Arc<Issuer>| {
-                let (new, old) = (&issuer.config, &old.config);
-                new.rules.issuer == old.rules.issuer && new.source == old.source
-            };
-            if after.issuers.iter().find(of_same).is_none() {
-                old.revoke();
+            if !after.issuers.iter().any(|issuer| Arc::ptr_eq(issuer, old)) {
+                old.retire();
             }
         }
     }

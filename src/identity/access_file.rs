@@ -20,6 +20,8 @@ use crate::identity::static_key::StaticKey;
 /// What an access file says.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct AccessFile {
+    /// As it was read.
+    pub(super) text: String,
     /// The public address of the endpoint.
     pub(super) resource: String,
     pub(super) issuers: Vec<IssuerConfig>,
@@ -154,6 +156,7 @@ pub(crate) fn read(text: &str, folder: &Path) -> Result<AccessFile, Vec<String>>
         return Err(problems);
     }
     Ok(AccessFile {
+        text: text.to_owned(),
         resource,
         issuers,
         keys,

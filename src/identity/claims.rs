@@ -20,6 +20,9 @@ pub(super) const LEEWAY: Duration = Duration::from_secs(30);
 /// The longest token, bytes.
 pub(super) const LONGEST: usize = 8 << 10;
 
+/// The most scopes of a token.
+const MOST_SCOPES: usize = 100;
+
 /// A token that was read, and not verified.
 #[derive(Debug)]
 pub(super) struct Unverified<'a> {
@@ -90,6 +93,13 @@ impl<'a> Unverified<'a> {
         }
         let no_token = |_unreadable| Denied::Invalid("this is neither a key nor a signed JWT");
         let header = decode_header(text).map_err(no_token)?;
+        let typ = header.typ.as_deref().map(str::to_ascii_lowercase);
+        let of_access = ["jwt", "at+jwt", "application/at+jwt"];
+        if typ.is_some_and(|typ| !of_access.contains(&typ.as_str())) {
+            return Err(Denied::Invalid(
+                "the typ of the token is not that of an access token",
+            ));
+        }
         if header.crit.is_some() {
             return Err(Denied::Invalid(
                 "the token has crit, which is not known here",
@@ -123,7 +133,7 @@ impl<'a> Unverified<'a> {
         key: &PublicKey,
         rules: &TokenRules,
         scope_rules: &Arc<ScopeRules>,
-    ) -> Result<Caller, Denied> {
+    ) -> Result<Caller, Unfit> {
         let mut validation = Validation::new(self.header.alg);
         validation.leeway = LEEWAY.as_secs();
         validation.validate_nbf = true;
@@ -134,10 +144,13 @@ impl<'a> Unverified<'a> {
             required.push("nbf");
         }
         validation.set_required_spec_claims(&required);
-        let claims = decode::<Claims>(self.text, &key.key, &validation)
-            .map_err(|error| Denied::Invalid(why(error.kind())))?
-            .claims;
-        claims.caller(key, rules, scope_rules)
+        match decode::<Claims>(self.text, &key.key, &validation) {
+            Ok(token) => Ok(token.claims.caller(key, rules, scope_rules)?),
+            Err(error) => Err(match error.kind() {
+                ErrorKind::InvalidSignature => Unfit::Signature,
+                kind => Unfit::Denied(Denied::Invalid(why(kind))),
+            }),
+        }
     }
 }
 
@@ -148,8 +161,14 @@ impl Claims {
         rules: &TokenRules,
         scope_rules: &Arc<ScopeRules>,
     ) -> Result<Caller, Denied> {
-        if !rules.requires_nbf && self.iat.is_none() {
-            return Err(Denied::Invalid("the token has neither nbf nor iat"));
+        if !rules.requires_nbf {
+            let iat = self
+                .iat
+                .ok_or(Denied::Invalid("the token has neither nbf nor iat"))?;
+            let iat = Duration::try_from_secs_f64(iat).unwrap_or(Duration::MAX);
+            if iat > now() + LEEWAY {
+                return Err(Denied::Invalid("the token is not valid yet (iat)"));
+            }
         }
         if self.iss != rules.issuer || self.sub.is_empty() {
             return Err(Denied::Invalid("the token has no sub, or another iss"));
@@ -159,7 +178,10 @@ impl Claims {
             return Err(Denied::Invalid("the token says no client_id, nor azp"));
         }
         let granted = [&self.scope, &self.scp].into_iter().flatten();
-        let granted = granted.flat_map(ScopeClaim::scopes);
+        let granted: Vec<&str> = granted.flat_map(ScopeClaim::scopes).collect();
+        if granted.len() > MOST_SCOPES {
+            return Err(Denied::Invalid("the token has more than 100 scopes"));
+        }
         let until = self.exp.map(Duration::try_from_secs_f64);
         let until = until.and_then(Result::ok).unwrap_or(Duration::MAX);
         let left = until.saturating_add(LEEWAY).saturating_sub(now());
@@ -179,6 +201,25 @@ impl Claims {
     }
 }
 
+/// Why a token was not verified.
+#[derive(Debug)]
+pub(super) enum Unfit {
+    /// It does not hold.
+    Denied(Denied),
+    /// The key is not the one that it was signed with.
+    Signature,
+}
+
+impl From<Denied> for Unfit {
+    fn from(denied: Denied) -> Self {
+        Self::Denied(denied)
+    }
+}
+
+/// What is said of a token whose signature does not fit.
+pub(super) const UNFIT_SIGNATURE: Denied =
+    Denied::Invalid("the signature of the token does not fit");
+
 /// Why a token does not hold, for its client.
 fn why(kind: &ErrorKind) -> &'static str {
     match kind {
@@ -186,7 +227,6 @@ fn why(kind: &ErrorKind) -> &'static str {
         ErrorKind::ImmatureSignature => "the token is not valid yet (nbf)",
         ErrorKind::InvalidAudience => "the token was made for another server (aud)",
         ErrorKind::InvalidIssuer => "the token is of another issuer",
-        ErrorKind::InvalidSignature => "the signature of the token does not fit",
         ErrorKind::MissingRequiredClaim(claim) => match claim.as_str() {
             "exp" => "the token has no exp",
             "nbf" => "the token has no nbf",

@@ -16,7 +16,7 @@ use crate::identity::access_file::{self, AccessFile};
 use crate::identity::caller::Caller;
 use crate::identity::claims::Unverified;
 use crate::identity::denied::Denied;
-use crate::identity::issuer::{Issuer, Miss};
+use crate::identity::issuer::{Issuer, Miss, UNKNOWN_ISSUER};
 use crate::identity::key_set::TokenDigest;
 use crate::identity::static_key::{self, PREFIX};
 
@@ -153,10 +153,9 @@ impl Gate {
         let Way::Guarded { path, access } = &self.way else {
             return stop.cancelled().await;
         };
-        let mut known = tokio::fs::read_to_string(path).await.ok();
         let mut ticks = tokio::time::interval(LOOK_AGAIN);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        let mut reading = JoinSet::new();
+        let (mut reading, mut told) = (JoinSet::new(), None);
         loop {
             tokio::select! {
                 () = stop.cancelled() => return,
@@ -164,12 +163,16 @@ impl Gate {
                 Some(_done) = reading.join_next() => continue,
             }
             let text = tokio::fs::read_to_string(path).await.ok();
-            if text != known {
-                known = text;
-                if let Err(problems) = reload(path, access, known.as_deref()) {
-                    tracing::error!(file = %path.display(), problems = problems.join("; "), "the access file cannot be used; the last one that could be goes on");
-                }
+            let outcome = match &text {
+                Some(text) if *text == access.load().file.text => Ok(()),
+                text => reload(path, access, text.as_deref()),
+            };
+            let problems = outcome.err().map(|problems| problems.join("; "));
+            // What is wrong is told once, and tried again: what it names may be there by then.
+            if let Some(problems) = problems.as_ref().filter(|_| problems != told) {
+                tracing::error!(file = %path.display(), problems, "the access file cannot be used; the last one that could be goes on");
             }
+            told = problems;
             for issuer in &access.load().issuers {
                 let issuer = Arc::clone(issuer);
                 reading.spawn(async move { issuer.keep().await });
@@ -231,15 +234,13 @@ fn of_token(access: &Access, credential: &str) -> Identified {
     };
     let of_token = |issuer: &&Arc<Issuer>| issuer.config.rules.issuer == token.issuer;
     let Some(issuer) = access.issuers.iter().find(of_token) else {
-        return Identified::Denied(Denied::Invalid(
-            "the token is of an issuer that is not known here",
-        ));
+        return Identified::Denied(UNKNOWN_ISSUER);
     };
     let digest: TokenDigest = Sha256::digest(credential).into();
     match issuer.caller(&token, digest) {
         Ok(caller) => Identified::Known(caller),
         Err(Miss::Denied(denied)) => Identified::Denied(denied),
-        Err(Miss::UnknownKey) => {
+        Err(Miss::UnknownKey | Miss::OtherKey) => {
             let (issuer, credential) = (Arc::clone(issuer), credential.to_owned());
             Identified::Later(Box::pin(async move {
                 let token = Unverified::read(&credential)?;

@@ -4,10 +4,12 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use arc_swap::ArcSwapOption;
+use tokio::sync::Semaphore;
 use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
 
 use crate::identity::caller::Caller;
-use crate::identity::claims::{TokenRules, Unverified};
+use crate::identity::claims::{TokenRules, UNFIT_SIGNATURE, Unfit, Unverified};
 use crate::identity::denied::Denied;
 use crate::identity::jwks::{FETCH_TIMEOUT, KeySource, Reader};
 use crate::identity::key_set::{KeySet, TokenDigest};
@@ -22,6 +24,12 @@ const AGAIN: Duration = Duration::from_secs(5);
 const THROTTLE: Duration = Duration::from_secs(5);
 /// For how long keys are used that cannot be read again.
 const STALE: Duration = Duration::from_secs(86_400);
+/// So many requests may wait for the keys of an issuer.
+const WAITING: usize = 64;
+
+/// What is said of a token of nobody who is known.
+pub(super) const UNKNOWN_ISSUER: Denied =
+    Denied::Invalid("the token is of an issuer that is not known here");
 
 /// What the access file says of an issuer.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -40,6 +48,10 @@ pub(super) struct Issuer {
     times: Mutex<Times>,
     /// Held by who reads the keys.
     reading: tokio::sync::Mutex<()>,
+    /// How many may wait for that.
+    waiting: Semaphore,
+    /// The access file has it no more, or another in its place.
+    retired: CancellationToken,
 }
 
 /// When its keys were read.
@@ -56,6 +68,8 @@ pub(super) enum Miss {
     Denied(Denied),
     /// Its key is not known, or none is.
     UnknownKey,
+    /// The key that it names is not the one that it was signed with.
+    OtherKey,
 }
 
 impl Issuer {
@@ -76,6 +90,8 @@ impl Issuer {
             keys: ArcSwapOption::new(keys.map(|keys| Arc::new(keys.renewed()))),
             times: Mutex::new(times),
             reading: tokio::sync::Mutex::default(),
+            waiting: Semaphore::new(WAITING),
+            retired: CancellationToken::new(),
         })
     }
 
@@ -84,8 +100,9 @@ impl Issuer {
         self.config == *config && *self.scopes == *scopes
     }
 
-    /// Ends all that its tokens opened.
-    pub(super) fn revoke(&self) {
+    /// Ends all that its tokens opened, also those that are verified right now: it is used no more.
+    pub(super) fn retire(&self) {
+        self.retired.cancel();
         if let Some(keys) = self.keys.load().as_ref() {
             keys.revoke();
         }
@@ -105,8 +122,12 @@ impl Issuer {
             return Ok(caller);
         }
         let key = keys.find(wanted).ok_or(Miss::UnknownKey)?;
-        let caller = token.verify(key, rules, &self.scopes);
-        let caller = Arc::new(caller.map_err(Miss::Denied)?);
+        let caller = match token.verify(key, rules, &self.scopes) {
+            Ok(caller) => Arc::new(caller),
+            // Another key may have come in its place.
+            Err(Unfit::Signature) => return Err(Miss::OtherKey),
+            Err(Unfit::Denied(denied)) => return Err(Miss::Denied(denied)),
+        };
         keys.remember(digest, Arc::clone(&caller));
         Ok(caller)
     }
@@ -117,6 +138,9 @@ impl Issuer {
         token: &Unverified<'_>,
         digest: TokenDigest,
     ) -> Result<Arc<Caller>, Denied> {
+        let Ok(_waits) = self.waiting.try_acquire() else {
+            return Err(Denied::NoKeys);
+        };
         let reading = tokio::time::timeout(FETCH_TIMEOUT, self.reading.lock()).await;
         if let Ok(reading) = reading {
             let pause = if self.reader.is_file() {
@@ -130,9 +154,13 @@ impl Issuer {
             }
             drop(reading);
         }
+        if self.retired.is_cancelled() {
+            return Err(UNKNOWN_ISSUER);
+        }
         match self.caller(token, digest) {
             Ok(caller) => Ok(caller),
             Err(Miss::Denied(denied)) => Err(denied),
+            Err(Miss::OtherKey) => Err(UNFIT_SIGNATURE),
             Err(Miss::UnknownKey) if self.keys.load().is_none() => Err(Denied::NoKeys),
             Err(Miss::UnknownKey) => Err(Denied::Invalid(
                 "the issuer of the token has no key that the token names, or several",
@@ -185,6 +213,9 @@ impl Issuer {
     }
 
     fn take(&self, mut keys: KeySet) {
+        if keys.is_empty() {
+            tracing::warn!(issuer = %self.config.rules.issuer, "the key set of an issuer has no public key that signatures can be checked with: none of its tokens is taken");
+        }
         let before = self.keys.load_full();
         if let Some(before) = &before {
             if keys.is_same(before) {
@@ -193,6 +224,11 @@ impl Issuer {
             keys.replace(before);
         }
         tracing::info!(issuer = %self.config.rules.issuer, ?keys, "the keys of an issuer are known");
-        self.keys.store(Some(Arc::new(keys)));
+        let keys = Arc::new(keys);
+        self.keys.store(Some(Arc::clone(&keys)));
+        // It may have been retired just now, and those keys were not there to be marked.
+        if self.retired.is_cancelled() {
+            keys.revoke();
+        }
     }
 }

@@ -3,9 +3,10 @@
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use jsonwebtoken::jwk::{AlgorithmParameters, EllipticCurve, Jwk, PublicKeyUse};
+use jsonwebtoken::jwk::{AlgorithmParameters, EllipticCurve, Jwk, KeyOperations, PublicKeyUse};
 use jsonwebtoken::{Algorithm, DecodingKey};
 use serde::Deserialize;
+use serde::de::IgnoredAny;
 use serde_json::value::RawValue;
 use tokio_util::sync::CancellationToken;
 
@@ -15,8 +16,9 @@ use crate::identity::caller::Caller;
 const MOST_KEYS: usize = 100;
 /// The shortest modulus of an RSA key, bytes (NIST SP 800-131A).
 const SHORTEST_RSA: usize = 256;
-/// So many verified tokens are remembered for a key set.
-const TOKENS_KEPT: usize = 10_000;
+/// What the verified tokens that are remembered for a key set may take, bytes; and what one takes beside its scopes.
+const TOKENS_KEPT: usize = 16 << 20;
+const TOKEN: usize = 512;
 
 /// The SHA-256 of a token.
 pub(super) type TokenDigest = [u8; 32];
@@ -38,7 +40,15 @@ pub(super) struct PublicKey {
 #[derive(Default)]
 pub(super) struct KeySet {
     keys: Vec<PublicKey>,
-    verified: Mutex<HashMap<TokenDigest, Arc<Caller>>>,
+    verified: Mutex<Verified>,
+}
+
+/// Who brought tokens that were verified.
+#[derive(Default)]
+struct Verified {
+    callers: HashMap<TokenDigest, Arc<Caller>>,
+    /// What they take, bytes, somewhat.
+    bytes: usize,
 }
 
 /// Which key a token is signed with, as far as its header says.
@@ -49,7 +59,7 @@ pub(super) struct Wanted<'a> {
 }
 
 impl KeySet {
-    /// Reads a key set. Keys that are not for this are left out.
+    /// Reads a key set. Keys that are not for this are left out; there may be none.
     pub(super) fn parse(text: &[u8]) -> Result<Self, String> {
         #[derive(Deserialize)]
         struct Document<'a> {
@@ -61,15 +71,14 @@ impl KeySet {
         if keys.len() > MOST_KEYS {
             return Err(format!("it has {} keys, more than {MOST_KEYS}", keys.len()));
         }
-        let keys: Vec<PublicKey> = keys
-            .into_iter()
-            .filter_map(|key| PublicKey::of(serde_json::from_str(key.get()).ok()?))
-            .collect();
-        if keys.is_empty() {
-            return Err("it has no public key that signatures can be checked with".to_owned());
+        let mut read: Vec<PublicKey> = Vec::new();
+        for key in keys {
+            let key = PublicKey::of(key);
+            // Some issuers publish a key twice.
+            read.extend(key.filter(|key| read.iter().all(|other| other.jwk != key.jwk)));
         }
         Ok(Self {
-            keys,
+            keys: read,
             verified: Mutex::default(),
         })
     }
@@ -83,10 +92,14 @@ impl KeySet {
         fitting.next().is_none().then_some(first)
     }
 
-    /// The same keys, with which no token was verified yet.
+    /// The same keys, with which nothing was verified or opened yet.
     pub(super) fn renewed(&self) -> Self {
+        let fresh = |key: &PublicKey| PublicKey {
+            gone: CancellationToken::new(),
+            ..key.clone()
+        };
         Self {
-            keys: self.keys.clone(),
+            keys: self.keys.iter().map(fresh).collect(),
             verified: Mutex::default(),
         }
     }
@@ -106,6 +119,11 @@ impl KeySet {
         self.keys.iter().for_each(|key| key.gone.cancel());
     }
 
+    /// Whether it is known already that it has no key.
+    pub(super) fn is_empty(&self) -> bool {
+        self.keys.is_empty()
+    }
+
     /// Whether it has the same keys.
     pub(super) fn is_same(&self, other: &Self) -> bool {
         let jwks =
@@ -115,28 +133,38 @@ impl KeySet {
 
     /// Who brought this token before, while it is valid.
     pub(super) fn remembered(&self, token: &TokenDigest) -> Option<Arc<Caller>> {
-        let mut verified = self.verified.lock().unwrap_or_else(PoisonError::into_inner);
-        let caller = verified.get(token)?;
-        if caller.validity.is_over() {
-            verified.remove(token);
-            return None;
-        }
-        Some(Arc::clone(caller))
+        let verified = self.verified.lock().unwrap_or_else(PoisonError::into_inner);
+        let caller = verified.callers.get(token)?;
+        (!caller.validity.is_over()).then(|| Arc::clone(caller))
     }
 
     /// Remembers who brought a token that was verified. When there are too many, all are verified once more.
     pub(super) fn remember(&self, token: TokenDigest, caller: Arc<Caller>) {
         let mut verified = self.verified.lock().unwrap_or_else(PoisonError::into_inner);
-        if verified.len() >= TOKENS_KEPT {
-            verified.clear();
+        let bytes = TOKEN + caller.scopes.bytes();
+        if verified.bytes + bytes > TOKENS_KEPT {
+            *verified = Verified::default();
         }
-        verified.insert(token, caller);
+        if verified.callers.insert(token, caller).is_none() {
+            verified.bytes += bytes;
+        }
     }
 }
 
 impl PublicKey {
-    /// `None` for a key that is not for signatures, too weak, or symmetric.
-    fn of(jwk: Jwk) -> Option<Self> {
+    /// `None` for a key that is not for signatures, too weak, symmetric, or published with its private part.
+    fn of(text: &RawValue) -> Option<Self> {
+        #[derive(Deserialize)]
+        struct Private {
+            #[serde(default)]
+            d: Option<IgnoredAny>,
+        }
+        let jwk: Jwk = serde_json::from_str(text.get()).ok()?;
+        let private: Private = serde_json::from_str(text.get()).ok()?;
+        let verifies = |of: &Vec<KeyOperations>| of.contains(&KeyOperations::Verify);
+        if private.d.is_some() || !jwk.common.key_operations.as_ref().is_none_or(verifies) {
+            return None;
+        }
         let is_for_signatures = |of: &PublicKeyUse| *of == PublicKeyUse::Signature;
         if !jwk
             .common
@@ -236,9 +264,9 @@ mod tests {
         let two = set(vec![ec(Some("a")), ec(Some("b"))]).unwrap();
         assert!(two.find(wanted(Some("b"))).is_some());
         assert!(two.find(wanted(None)).is_none());
-        // Two of one name: which is meant?
+        // The same one twice is one.
         let twice = set(vec![ec(Some("a")), ec(Some("a"))]).unwrap();
-        assert!(twice.find(wanted(Some("a"))).is_none());
+        assert!(twice.find(wanted(Some("a"))).is_some());
     }
 
     #[test]
@@ -258,18 +286,23 @@ mod tests {
     #[test]
     fn weak_symmetric_and_other_keys_are_left_out() {
         let short = "AQAB".repeat(32);
-        let mut for_encryption = ec(None);
-        for_encryption["use"] = json!("enc");
+        let with = |name, value: Value| {
+            let mut key = ec(None);
+            key[name] = value;
+            key
+        };
+        let for_encryption = with("use", json!("enc"));
         for key in [
             json!({"kty": "oct", "k": "c2VjcmV0"}),
             json!({"kty": "RSA", "n": short, "e": "AQAB"}),
             json!({"kty": "new"}),
             json!(7),
             for_encryption,
+            with("key_ops", json!(["encrypt"])),
+            with("d", json!("c2VjcmV0")),
         ] {
-            let refused = set(vec![key.clone()]).unwrap_err();
-            assert!(refused.contains("no public key"), "{key}: {refused}");
-            assert!(set(vec![key, ec(None)]).is_ok());
+            assert!(set(vec![key.clone()]).unwrap().is_empty(), "{key}");
+            assert_eq!(set(vec![key, ec(None)]).unwrap().keys.len(), 1);
         }
         assert!(
             set(vec![ec(None); MOST_KEYS + 1])

@@ -22,6 +22,6 @@ pub(crate) use caller::Caller;
 pub(crate) use denied::Denied;
 pub(crate) use gate::{Gate, Identified};
 pub(crate) use owner::{owner_of_key, owner_of_subject};
-pub(crate) use scopes::Needs;
+pub(crate) use scopes::{Needs, Scopes};
 pub(crate) use static_key::NewKey;
 pub(crate) use validity::Validity;

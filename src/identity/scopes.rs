@@ -98,6 +98,12 @@ impl Scopes {
         lacking.then(|| needed.into_iter().cloned().collect())
     }
 
+    /// What they take, bytes, somewhat.
+    pub(super) fn bytes(&self) -> usize {
+        let granted = self.granted.as_deref().into_iter().flatten();
+        granted.map(|scope| scope.len() + 64).sum()
+    }
+
     /// Whether anything could be lacking: if not, nobody need look what an operation needs.
     pub(crate) fn are_limited(&self) -> bool {
         self.granted.is_some()

@@ -15,6 +15,8 @@ pub(super) fn now() -> Duration {
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Validity {
     until: Option<Instant>,
+    /// The same by the clock on the wall, after the epoch: a machine may sleep, and its clock be set.
+    by_the_clock: Option<Duration>,
     revoked: Option<CancellationToken>,
 }
 
@@ -28,13 +30,15 @@ impl Validity {
     pub(super) fn of(left: Option<Duration>, revoked: CancellationToken) -> Self {
         Self {
             until: left.and_then(|left| Instant::now().checked_add(left)),
+            by_the_clock: left.and_then(|left| now().checked_add(left)),
             revoked: Some(revoked),
         }
     }
 
     /// Whether it has ended.
-    pub(super) fn is_over(&self) -> bool {
+    pub(crate) fn is_over(&self) -> bool {
         self.until.is_some_and(|until| until <= Instant::now())
+            || self.by_the_clock.is_some_and(|until| until <= now())
             || self
                 .revoked
                 .as_ref()

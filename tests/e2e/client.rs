@@ -174,6 +174,13 @@ impl Legacy {
         session.initialized().await
     }
 
+    /// The same of another revision.
+    pub(crate) async fn open_as_by(endpoint: &str, revision: &str, credential: &str) -> Self {
+        let (session, _, _) =
+            Self::initialize(endpoint, revision, json!({}), Some(credential)).await;
+        session.initialized().await
+    }
+
     /// The same session, with another token or key, or none.
     pub(crate) fn by(&self, credential: Option<&str>) -> Self {
         Self {

@@ -7,7 +7,7 @@ local TERMINAL = { completed = true, failed = true, cancelled = true }
 local VIEW = {
   'status', 'tool', 'owner', 'plain', 'created_ms', 'updated_ms', 'ttl_ms', 'poll_ms', 'poll_max_ms', 'message',
   'is_error', 'progress', 'total', 'attempt', 'waits', 'queue', 'limit', 'lease_ms', 'crashes',
-  'max_crashes',
+  'max_crashes', 'task_scopes',
 }
 
 -- The named fields of a record as a table; absent ones are false.

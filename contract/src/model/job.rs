@@ -55,6 +55,8 @@ pub struct TaskView {
     /// Until when its worker holds it, ms since the epoch. Means something only while an attempt runs; else it is left over
     /// from the last one.
     pub lease_ms: Option<i64>,
+    /// The scopes that a caller needs for all that can be done with it as a task, as its tool said when it was called.
+    pub task_scopes: Vec<String>,
     /// Whether the job fails if the attempt that runs loses its worker: it reaches its crash limit then.
     pub last_crash: bool,
     /// How many workers serve its queue. Not in the record: the store leaves it `None`, a front end fills it in.

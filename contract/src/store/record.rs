@@ -13,7 +13,7 @@ use crate::model::waits::Waits;
 use crate::store::millis;
 
 /// The fields of [`TaskView`] without result and error, in the order of [`view_from_values`].
-pub(crate) const VIEW_FIELDS: [&str; 20] = [
+pub(crate) const VIEW_FIELDS: [&str; 21] = [
     "status",
     "tool",
     "owner",
@@ -34,6 +34,7 @@ pub(crate) const VIEW_FIELDS: [&str; 20] = [
     "lease_ms",
     "crashes",
     "max_crashes",
+    "task_scopes",
 ];
 
 /// Reads `HMGET` values in the order of [`VIEW_FIELDS`]. `None` if there is no record.
@@ -71,6 +72,7 @@ pub(crate) fn view_from_values(
         limit: next().and_then(|limit| limit.parse().ok()),
         lease_ms: next().and_then(|lease| lease.parse().ok()),
         last_crash: is_last_crash(next(), next()),
+        task_scopes: scopes(next()),
         served: None,
         result: None,
         error: None,
@@ -86,6 +88,12 @@ pub(crate) fn view_from_pairs(id: TaskId, pairs: Vec<(String, String)>) -> Resul
         .map(|name| fields.remove(*name))
         .collect();
     view_from_values(id, values)?.ok_or_else(|| malformed(id, "status", ""))
+}
+
+/// The scopes of a list with spaces between them.
+fn scopes(text: Option<String>) -> Vec<String> {
+    let text = text.unwrap_or_default();
+    text.split_ascii_whitespace().map(str::to_owned).collect()
 }
 
 /// Whether one more crash is one too many; not if the record does not say how many may be.
@@ -146,7 +154,7 @@ pub(crate) fn job_from_pairs(
 pub(crate) fn record_fields<'a>(job: &'a Submission<'_>) -> Vec<Cow<'a, str>> {
     let tool = job.tool;
     let mut args: Vec<Cow<'a, str>> = Vec::new();
-    let fields: [(&str, Option<Cow<'a, str>>); 15] = [
+    let fields: [(&str, Option<Cow<'a, str>>); 16] = [
         ("arguments", Some(job.arguments.as_str().into())),
         ("definition", job.definition.map(|it| it.as_str().into())),
         ("poll_ms", Some(tool.poll_interval_ms.to_string().into())),
@@ -164,6 +172,10 @@ pub(crate) fn record_fields<'a>(job: &'a Submission<'_>) -> Vec<Cow<'a, str>> {
         (
             "log_level",
             job.log_level.map(|level| level.as_str().into()),
+        ),
+        (
+            "task_scopes",
+            (!tool.task_scopes.is_empty()).then(|| tool.task_scopes.join(" ").into()),
         ),
         ("session", job.session.map(Into::into)),
         ("progress_token", job.progress_token.map(Into::into)),

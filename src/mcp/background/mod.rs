@@ -195,7 +195,7 @@ impl Background {
                 let text = BridgeError::NotFound.to_string();
                 let answer = (format.write)(request, wire::tool_error(&text));
                 Ok(Reply::Json(Answer {
-                    not_there: true,
+                    not_there: 1,
                     ..answer
                 }))
             }

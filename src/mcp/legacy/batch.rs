@@ -45,6 +45,10 @@ pub(super) async fn serve(
         return Err(RpcError::invalid_request(text).into());
     }
     let messages = jsonrpc::read_batch(text).map_err(|malformed| malformed.error)?;
+    // Each of them counts, the first did already.
+    let more = u32::try_from(messages.len().saturating_sub(1)).unwrap_or(u32::MAX);
+    let rates = era.edge.bridge.rates();
+    rates.owe(&inbound.caller.owner, more).await;
     let batch = Batch {
         era,
         caller: inbound.caller,
@@ -104,15 +108,17 @@ impl Batch<'_> {
                 return;
             }
             Ok(Message::Notification(notification)) => {
-                cancel::notified(bridge, caller, session.id, &notification).await
+                let notified = cancel::notified(bridge, caller, session.id, &notification);
+                notified.await.map_err(Refusal::from)
             }
             Ok(Message::Response(response)) => {
-                response::take(bridge, caller, session, &response).await
+                response::take(&self.era.edge, caller, session, &response).await
             }
         };
         if let Err(error) = taken {
-            let refused = Refusal::from(error).of_no_request();
-            served.refused.get_or_insert(Reply::Json(refused));
+            served
+                .refused
+                .get_or_insert(Reply::Json(error.of_no_request()));
         }
     }
 }

@@ -80,7 +80,7 @@ impl Legacy {
             Message::Response(response) => {
                 let take = async {
                     let session = self.session(inbound).await?;
-                    response::take(bridge, inbound.caller, &session, &response).await?;
+                    response::take(&self.edge, inbound.caller, &session, &response).await?;
                     Ok(Reply::Accepted)
                 };
                 take.await.unwrap_or_else(refused)

@@ -5,23 +5,27 @@ use taskferry_contract::QuestionRef;
 
 use crate::bridge::{Bridge, BridgeError};
 use crate::identity::Caller;
+use crate::mcp::edge::Edge;
 use crate::mcp::jsonrpc::Response;
 use crate::mcp::legacy::client_task::{self, Addressee};
 use crate::mcp::legacy::own_request::{self, OwnRequest};
 use crate::mcp::legacy::receiver::Receiver;
 use crate::mcp::legacy::session::Opened;
+use crate::mcp::protocol::refusal::Refusal;
 
 /// Takes a client's response. One that answers no request of this server changes nothing.
 pub(super) async fn take(
-    bridge: &Bridge,
+    edge: &Edge,
     caller: &Caller,
     session: &Opened,
     response: &Response<'_>,
-) -> Result<(), BridgeError> {
+) -> Result<(), Refusal> {
+    let bridge = &edge.bridge;
     let id = response.id.and_then(own_request::text);
     let Some(OwnRequest { task, key, about }) = id.as_deref().and_then(OwnRequest::read) else {
         return Ok(());
     };
+    edge.allow_if_task(caller, task).await?;
     let addressee = Addressee {
         question: QuestionRef {
             task,
@@ -45,8 +49,11 @@ pub(super) async fn take(
     };
     match taken {
         // The task may have ended while the client thought.
-        Err(BridgeError::NotFound) => Ok(()),
-        taken => taken,
+        Err(BridgeError::NotFound) => {
+            bridge.rates().failed(&caller.owner, 1).await;
+            Ok(())
+        }
+        taken => Ok(taken?),
     }
 }
 

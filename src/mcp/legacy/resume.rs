@@ -52,6 +52,10 @@ impl Legacy {
         if point.answers {
             return Ok(Reply::Nothing);
         }
+        match point.waiting {
+            Waiting::Task | Waiting::Status => self.edge.allow_if_task(caller, task).await?,
+            Waiting::Call => self.edge.allow_call(caller, task).await?,
+        }
         let mut over = EventIds::at(session, point.clone());
         let request = point.request.clone();
         let returned = Returned {

@@ -11,7 +11,7 @@ use taskferry_contract::{SharedJson, TaskId, TaskView};
 
 use crate::bridge::Cancelled;
 use crate::identity::Needs;
-use crate::mcp::allow::allow;
+use crate::mcp::allow::{allow, lacks_of};
 use crate::mcp::jsonrpc::{self, Request, RpcError, Text};
 use crate::mcp::legacy::call::FORMAT;
 use crate::mcp::legacy::cancel;
@@ -111,7 +111,9 @@ async fn list(exchange: &Exchange<'_>) -> Result<String, Refusal> {
         .tasks()
         .list(&exchange.caller.owner, after, PAGE)
         .await?;
-    let tasks: Vec<LegacyTask<'_>> = page.tasks.iter().map(LegacyTask::new).collect();
+    let allowed = |view: &&TaskView| lacks_of(exchange.caller, view).is_none();
+    let tasks = page.tasks.iter().filter(allowed).map(LegacyTask::new);
+    let tasks: Vec<LegacyTask<'_>> = tasks.collect();
     let mut result = json!({ "tasks": tasks });
     if let (Some(next), Some(object)) = (page.next, result.as_object_mut()) {
         object.insert("nextCursor".to_owned(), json!(write_cursor(next)));

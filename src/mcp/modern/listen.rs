@@ -121,7 +121,7 @@ async fn watch_tasks(
         return Err(RpcError::invalid_params(text).into());
     }
     let (bridge, owner) = (exchange.bridge(), &exchange.caller.owner);
-    let (mut granted, mut watches) = (Vec::new(), Vec::new());
+    let (mut granted, mut watches, mut missed) = (Vec::new(), Vec::new(), 0_u32);
     let mut needs = BTreeSet::new();
     for task in &wanted {
         match exchange
@@ -144,10 +144,11 @@ async fn watch_tasks(
                 granted.push(task.to_string());
                 watches.push(watch);
             }
-            Err(BridgeError::NotFound) => {}
+            Err(BridgeError::NotFound) => missed = missed.saturating_add(1),
             Err(error) => return Err(error.into()),
         }
     }
+    bridge.rates().failed(owner, missed).await;
     Ok((Some(granted), watches))
 }
 

@@ -18,8 +18,8 @@ pub(crate) struct Answer {
     pub(crate) retry_after: Option<u16>,
     /// All scopes that the request needs, if the caller lacks some of them.
     pub(crate) needs: Vec<String>,
-    /// Whether the request names a task or a session that is not there.
-    pub(crate) not_there: bool,
+    /// How many tasks and sessions that are not there the request names.
+    pub(crate) not_there: u32,
     /// The task that the call became, for the log.
     pub(crate) task: Option<TaskId>,
     /// The code of the JSON-RPC error that it is, for the log.
@@ -62,7 +62,7 @@ impl Answer {
             session: None,
             retry_after: None,
             needs: Vec::new(),
-            not_there: false,
+            not_there: 0,
             task: None,
             code: None,
             line: CallLine::default(),

@@ -19,8 +19,8 @@ pub(crate) struct Refusal {
     pub(crate) retry_after: Option<u16>,
     /// All scopes that it needs, if the caller lacks some of them.
     needs: Vec<String>,
-    /// Whether it names what is not there.
-    pub(crate) not_there: bool,
+    /// How much it names that is not there.
+    pub(crate) not_there: u32,
     /// The use case that failed; it is logged when this becomes an answer.
     failed: Option<Box<BridgeError>>,
 }
@@ -32,7 +32,7 @@ impl Refusal {
             error,
             retry_after: None,
             needs: Vec::new(),
-            not_there: kind == RefusalKind::NoSession,
+            not_there: u32::from(kind == RefusalKind::NoSession),
             failed: None,
         }
     }
@@ -106,7 +106,7 @@ impl From<BridgeError> for Refusal {
         let text = error.to_string();
         let refusal = match &error {
             BridgeError::NotFound => Self {
-                not_there: true,
+                not_there: 1,
                 ..Self::from(RpcError::invalid_params(text))
             },
             BridgeError::OtherCall => Self::from(RpcError::invalid_params(text)),

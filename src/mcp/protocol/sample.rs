@@ -24,6 +24,7 @@ pub(crate) fn view(status: Status) -> TaskView {
         queue: "slow".to_owned(),
         limit: None,
         lease_ms: None,
+        task_scopes: Vec::new(),
         last_crash: false,
         served: None,
         result: None,

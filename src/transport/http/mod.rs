@@ -33,7 +33,7 @@ use tokio_util::task::TaskTracker;
 
 use crate::audit;
 use crate::bridge::Bridge;
-use crate::identity::{Caller, Gate};
+use crate::identity::{Caller, Denied, Gate};
 use crate::mcp::{Inbound, Mcp, Stopping};
 use body::BodyLimits;
 pub(crate) use certificates::{CertificateFiles, Certificates};
@@ -143,12 +143,7 @@ pub(crate) fn router(
         .route(ENDPOINT, methods())
         // Clients are given addresses with a slash at their end, or add one.
         .route("/mcp/", methods())
-        .route_layer((
-            peer::note(settings.trusted_proxies),
-            from_fn_with_state(admission, admit),
-            from_fn_with_state(stopping, stopping::answer_at_the_end),
-            identify,
-        ))
+        .route_layer(identify)
         .route(
             "/.well-known/oauth-protected-resource",
             get(denied::metadata),
@@ -157,7 +152,12 @@ pub(crate) fn router(
             "/.well-known/oauth-protected-resource/{*resource}",
             get(denied::metadata),
         )
-        .route_layer(Extension(gate))
+        .route_layer((
+            peer::note(settings.trusted_proxies),
+            from_fn_with_state(admission, admit),
+            from_fn_with_state(stopping, stopping::answer_at_the_end),
+            Extension(gate),
+        ))
         .route("/healthz", get(health::alive))
         .route("/readyz", get(health::ready))
         .route_layer(guard::check_host_and_origin(Arc::clone(&guard), audit))
@@ -198,8 +198,8 @@ async fn counted(
         return Refused::too_fast("you", "owner_rate", wait).into_response();
     }
     let response = served.await;
-    if response.extensions().get::<NotThere>().is_some() {
-        rates.failed(&caller.owner).await;
+    if let Some(NotThere(times)) = response.extensions().get() {
+        rates.failed(&caller.owner, *times).await;
     }
     if response.extensions().get::<ScopesNeeded>().is_some() {
         let lacking = audit::Denied::because("a scope that the caller lacks");
@@ -226,6 +226,11 @@ async fn post(
             Ok(body) => body,
             Err(refused) => return refused.into_response(),
         };
+        // A slow body may come in after that.
+        if caller.validity.is_over() {
+            let ended = Denied::Invalid("it ended before the request was whole");
+            return denied::denied(&endpoint.gate, &ended);
+        }
         let (mcp, keep_alive) = (Arc::clone(&endpoint.mcp), endpoint.keep_alive);
         let work = async move {
             let _held_until_then = room;

@@ -25,9 +25,9 @@ const ROOM_WITHIN: Duration = Duration::from_secs(1);
 #[derive(Debug, Clone)]
 pub(super) struct ScopesNeeded(pub(super) Vec<String>);
 
-/// That a request named a task or a session that is not there: an extension of the response.
+/// How many tasks and sessions a request named that are not there: an extension of the response.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct NotThere;
+pub(super) struct NotThere(pub(super) u32);
 
 /// Turns a reply into a response.
 pub(super) async fn respond(reply: Reply, keep_alive: Duration, memory: &Budget) -> Response {
@@ -105,8 +105,8 @@ fn sent_as_json(mut answer: Answer, charge: Charge) -> Response {
     if !answer.needs.is_empty() {
         response.extensions_mut().insert(ScopesNeeded(answer.needs));
     }
-    if answer.not_there {
-        response.extensions_mut().insert(NotThere);
+    if answer.not_there > 0 {
+        response.extensions_mut().insert(NotThere(answer.not_there));
     }
     let headers = response.headers_mut();
     if let Some(after) = answer.retry_after {
@@ -167,14 +167,21 @@ async fn batch(
 fn joined(answers: Vec<Answer>) -> Answer {
     let mut all = Text::default();
     let mut before = "[";
+    let (mut needs, mut not_there) = (Vec::new(), 0_u32);
     for mut answer in answers {
         sent(&mut answer);
+        needs.append(&mut answer.needs);
+        not_there = not_there.saturating_add(answer.not_there);
         all.push(before);
         all.append(answer.body);
         before = ",";
     }
     all.push("]");
-    Answer::ok(all)
+    Answer {
+        needs,
+        not_there,
+        ..Answer::ok(all)
+    }
 }
 
 /// A stream that ends without a message: the one way in which a request may have no answer (2025-11-25, Sending Messages to

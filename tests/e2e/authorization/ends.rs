@@ -5,6 +5,8 @@ use std::time::Duration;
 use serde_json::json;
 use taskferry_client::StatusCode;
 use taskferry_testing::eventually;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::TcpStream;
 
 use crate::authorization::issuer::{RESOURCE, Signer, now};
 use crate::authorization::{Guarded, KEY, SOON, access_file, key_entry};
@@ -144,4 +146,123 @@ async fn the_access_file_is_read_again_and_a_wrong_one_changes_nothing() {
     assert!(is_let_in(&guarded, "tfk_other").await);
     let end = async { while stream.next_or_end().await.is_some() {} };
     tokio::time::timeout(SOON, end).await.unwrap();
+}
+
+/// A POST of a message whose last byte is missing.
+async fn unfinished(guarded: &Guarded, credential: &str) -> (TcpStream, u8) {
+    let address = guarded.replica.origin.trim_start_matches("http://");
+    let mut connection = TcpStream::connect(address).await.unwrap();
+    let body = json!({ "jsonrpc": "2.0", "id": 1, "method": "tools/list" }).to_string();
+    let (last, rest) = body.as_bytes().split_last().unwrap();
+    let head = format!(
+        "POST /mcp HTTP/1.1\r\nHost: {address}\r\nAuthorization: Bearer {credential}\r\nContent-Type: application/json\r\nAccept: application/json, text/event-stream\r\nContent-Length: {}\r\n\r\n",
+        body.len()
+    );
+    connection.write_all(head.as_bytes()).await.unwrap();
+    connection.write_all(rest).await.unwrap();
+    (connection, *last)
+}
+
+#[tokio::test]
+async fn a_body_that_comes_after_the_end_of_its_key_begins_nothing() {
+    let guarded = Guarded::start("", "", &[]).await;
+    let (mut connection, last) = unfinished(&guarded, KEY).await;
+    let without = format!(
+        "resource = '{RESOURCE}'\n{}",
+        key_entry("other", "tfk_other")
+    );
+    std::fs::write(&guarded.file, without).unwrap();
+    eventually(SOON, "a key is taken away", async || {
+        !is_let_in(&guarded, KEY).await
+    })
+    .await;
+    connection.write_all(&[last]).await.unwrap();
+    let mut answer = [0; 12];
+    let read = connection.read_exact(&mut answer);
+    tokio::time::timeout(SOON, read).await.unwrap().unwrap();
+    assert_eq!(&answer, b"HTTP/1.1 401");
+}
+
+#[tokio::test]
+async fn an_issuer_that_is_bound_closer_or_has_no_keys_has_none_of_its_streams_left() {
+    let guarded = Guarded::start("", "", &[]).await;
+    let listen = json!({ "notifications": { "toolsListChanged": true } });
+    let ended = async |mut stream: Stream| {
+        let end = async { while stream.next_or_end().await.is_some() {} };
+        tokio::time::timeout(SOON, end).await.unwrap();
+    };
+    let token = guarded.issuer.token("alice", "");
+    let open = async || {
+        Stream::of(
+            guarded
+                .modern(&token)
+                .open("subscriptions/listen", listen.clone())
+                .await,
+        )
+    };
+    let stream = open().await;
+    let text = std::fs::read_to_string(&guarded.file).unwrap();
+    let closer = text.replace("['ES256']", "['ES384']");
+    std::fs::write(&guarded.file, closer).unwrap();
+    ended(stream).await;
+    assert!(!is_let_in(&guarded, &token).await);
+    std::fs::write(&guarded.file, text).unwrap();
+    eventually(SOON, "the issuer is as before", async || {
+        is_let_in(&guarded, &token).await
+    })
+    .await;
+
+    // It withdraws its key: whoever asks for another learns of that.
+    let stream = open().await;
+    guarded.issuer.publish(&[]);
+    let made_up = Signer::new("made up").sign(&guarded.issuer.claims("mallory", ""));
+    eventually(SOON, "the key is known to be gone", async || {
+        is_let_in(&guarded, &made_up).await;
+        !is_let_in(&guarded, &token).await
+    })
+    .await;
+    ended(stream).await;
+}
+
+#[tokio::test]
+async fn an_issuer_that_is_taken_away_while_its_keys_are_read_lets_nobody_in() {
+    let guarded = Guarded::start("", "", &[]).await;
+    let next = Signer::new("second");
+    guarded.issuer.publish(&[&next]);
+    guarded.issuer.answer_after(Duration::from_millis(3500));
+    let token = next.sign(&guarded.issuer.claims("alice", ""));
+    // Past the pause between two reads.
+    tokio::time::sleep(Duration::from_secs(5)).await;
+    let client = guarded.modern(&token);
+    let waits = async { client.request("tools/list", json!({})).await.status };
+    let taken = async {
+        tokio::time::sleep(Duration::from_millis(300)).await;
+        let without = format!("resource = '{RESOURCE}'\n{}", key_entry("tests", KEY));
+        std::fs::write(&guarded.file, without).unwrap();
+    };
+    let (status, ()) = tokio::join!(waits, taken);
+    assert_eq!(status, StatusCode::UNAUTHORIZED);
+}
+
+#[tokio::test]
+async fn a_file_that_could_not_be_used_is_tried_again() {
+    let guarded = Guarded::start("", "", &[]).await;
+    let ca_file = guarded.file.with_file_name("ca.pem");
+    let entry = guarded
+        .issuer
+        .entry()
+        .replace("algorithms", "ca_file = 'ca.pem'\nalgorithms");
+    let text = format!(
+        "resource = '{RESOURCE}'\n{entry}{}",
+        key_entry("other", "tfk_other")
+    );
+    std::fs::write(&guarded.file, text).unwrap();
+    tokio::time::sleep(Duration::from_millis(2500)).await;
+    assert!(is_let_in(&guarded, KEY).await);
+    std::fs::write(ca_file, "").unwrap();
+    eventually(SOON, "the file is used", async || {
+        is_let_in(&guarded, "tfk_other").await
+    })
+    .await;
+    assert!(!is_let_in(&guarded, KEY).await);
 }

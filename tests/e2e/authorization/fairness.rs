@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use serde_json::{Value, json};
-use taskferry_client::{StatusCode, legacy};
+use taskferry_client::{Method, StatusCode, legacy};
 use taskferry_testing::{eventually, redis};
 
 use crate::authorization::{Guarded, KEY, SOON};
@@ -56,9 +56,7 @@ async fn sessions_are_bounded_for_each_caller_and_in_all() {
     );
     // One that is ended makes room; those that are open go on.
     let ended = sessions.pop().unwrap();
-    ended
-        .send_anything(taskferry_client::Method::DELETE, None)
-        .await;
+    ended.send_anything(Method::DELETE, None).await;
     let opened = initialize(endpoint, &bob).await;
     assert_eq!(opened.status, StatusCode::OK, "{}", opened.text);
     let listed = sessions[0].request("tools/list", json!({})).await;
@@ -232,4 +230,45 @@ async fn an_address_has_its_rate_and_tokens_that_are_tried_out_count_for_ten() {
     assert!((1..=10).contains(&tried), "{tried}");
     tokio::time::sleep(Duration::from_millis(1100)).await;
     assert_eq!(attempt(KEY.to_owned()).await.status, StatusCode::OK);
+}
+
+#[tokio::test]
+async fn what_is_asked_in_one_request_counts_each() {
+    let guarded = Guarded::start("", "", &["--owner-rate", "20"]).await;
+    let unknown = "0-00000000-0000-4000-8000-000000000000";
+    let is_slowed_down = async |token: &str| {
+        let answer = guarded.modern(token).request("tools/list", json!({})).await;
+        answer.status == StatusCode::TOO_MANY_REQUESTS
+    };
+    let token = |subject: &str| guarded.issuer.token(subject, "");
+    let batching = Legacy::open_as_by(guarded.endpoint(), "2025-03-26", &token("alice")).await;
+    let ask = |id: u32| {
+        json!({ "jsonrpc": "2.0", "id": id, "method": "tools/call", "params": {
+        "name": "task_result", "arguments": { "task_id": unknown },
+    } })
+    };
+    let batch: Vec<Value> = (1..=5).map(ask).collect();
+    let answered = batching
+        .send_anything(Method::POST, Some(json!(batch).to_string()))
+        .await;
+    assert_eq!(answered.status, StatusCode::OK, "{}", answered.text);
+    assert!(is_slowed_down(&token("alice")).await);
+
+    let listen = json!({ "notifications": { "taskIds": (0..5).map(|last| format!("{}{last}", &unknown[..37])).collect::<Vec<_>>() } });
+    let opened = guarded
+        .modern(&token("bob"))
+        .open("subscriptions/listen", listen)
+        .await;
+    assert_eq!(opened.status(), StatusCode::OK);
+    assert!(is_slowed_down(&token("bob")).await);
+
+    let session = Legacy::open_by(guarded.endpoint(), &token("carol")).await;
+    for number in 0..4 {
+        let response =
+            json!({ "jsonrpc": "2.0", "id": format!("{unknown}/{number}"), "result": {} });
+        session
+            .send_anything(Method::POST, Some(response.to_string()))
+            .await;
+    }
+    assert!(is_slowed_down(&token("carol")).await);
 }

@@ -2,7 +2,7 @@
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use axum::Router;
 use axum::extract::State;
@@ -63,6 +63,8 @@ pub(super) struct Issuer {
 struct Published {
     keys: Mutex<Vec<Value>>,
     reads: AtomicUsize,
+    /// How long it takes to answer.
+    takes: Mutex<Duration>,
 }
 
 impl Issuer {
@@ -88,6 +90,11 @@ impl Issuer {
     pub(super) fn publish(&self, signers: &[&Signer]) {
         let keys = signers.iter().map(|signer| signer.published());
         *self.published.keys.lock().unwrap() = keys.collect();
+    }
+
+    /// Lets it answer so late from now on.
+    pub(super) fn answer_after(&self, wait: Duration) {
+        *self.published.takes.lock().unwrap() = wait;
     }
 
     /// How often its keys were read.
@@ -119,6 +126,8 @@ impl Issuer {
 
 async fn key_set(State(published): State<Arc<Published>>) -> String {
     published.reads.fetch_add(1, Ordering::SeqCst);
+    let takes = *published.takes.lock().unwrap();
+    tokio::time::sleep(takes).await;
     json!({ "keys": *published.keys.lock().unwrap() }).to_string()
 }
 

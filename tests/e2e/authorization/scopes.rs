@@ -1,10 +1,13 @@
 //! What a caller may do: what it lacks is told whole, in both eras.
 
+use std::time::Duration;
+
 use serde_json::{Value, json};
-use taskferry_client::{StatusCode, task};
+use taskferry_client::{Method, StatusCode, task};
 
 use crate::authorization::Guarded;
 use crate::client::{Answer, Legacy, Modern};
+use crate::stream::{Stream, resume};
 
 const RULES: &str = "[scopes]\ncall = ['call']\ntask = ['task']\nimplies = { all = ['call', 'task', 'render', 'read'] }";
 const TOOLS: &str = r#"
@@ -95,4 +98,39 @@ async fn what_a_caller_lacks_is_told_at_once_whatever_it_asks_for() {
     let able = Modern::with(endpoint, json!({})).by(Some(&token("all")));
     let handed: Value = able.call("slow", nothing).await.body;
     assert!(handed.to_string().contains("task_status"), "{handed:#}");
+}
+
+#[tokio::test]
+async fn a_session_shows_a_caller_only_what_its_token_of_now_allows() {
+    let guarded = Guarded::start(RULES, TOOLS, &["--stream-after", "100ms"]).await;
+    let token = |scope: &str| guarded.issuer.token("alice", scope);
+    let full = Legacy::open_by(guarded.endpoint(), &token("all")).await;
+    let id = full.start("slow", json!({}), 60_000).await;
+    let mut result = Stream::post(&full, 7, "tasks/result", task(&id)).await;
+    result.first_event().await;
+    let call = json!({ "name": "slow", "arguments": {} });
+    let mut called = Stream::post(&full, 8, "tools/call", call).await;
+    called.first_event().await;
+
+    // The same caller, in the same session, with a token that allows less.
+    let less = full.by(Some(&token("call")));
+    let response = json!({ "jsonrpc": "2.0", "id": format!("{id}/k1"), "result": {} });
+    let refused = less
+        .send_anything(Method::POST, Some(response.to_string()))
+        .await;
+    lacks(&refused, "read task");
+    let refused = resume(&less, &result.last_id()).await;
+    assert_eq!(refused.status(), StatusCode::FORBIDDEN);
+    let none = full.by(Some(&token("")));
+    let refused = resume(&none, &called.last_id()).await;
+    assert_eq!(refused.status(), StatusCode::FORBIDDEN);
+    let reader = full.by(Some(&token("task")));
+    let listed = reader.request("tasks/list", json!({})).await;
+    assert_eq!(listed.result()["tasks"], json!([]), "{}", listed.text);
+    let mut own = Stream::get(&less).await;
+    full.until(&id, "completed").await;
+    let told = tokio::time::timeout(Duration::from_secs(6), own.next()).await;
+    assert!(told.is_err(), "{told:?}");
+    // It is there for a token that allows it.
+    assert_eq!(full.result_of(&id).await.result()["isError"], false);
 }

@@ -15,7 +15,7 @@ use tokio::time::MissedTickBehavior;
 use tokio_util::sync::CancellationToken;
 
 use crate::bridge::{Bridge, BridgeError};
-use crate::identity::{Caller, Validity};
+use crate::identity::{Caller, Scopes, Validity};
 use crate::mcp::jsonrpc::RpcError;
 use crate::mcp::legacy::exchange::Legacy;
 use crate::mcp::legacy::sender::QuestionSender;
@@ -83,6 +83,7 @@ fn opened(
         id: session.id,
         idle: era.edge.settings.session_idle,
         owner: caller.owner.clone(),
+        scopes: caller.scopes.clone(),
         sender: QuestionSender::new(&era.edge.bridge, session),
         client: session.client(),
         bridge: era.edge.bridge.clone(),
@@ -150,6 +151,8 @@ pub(super) struct Stream {
     pub(super) id: SessionId,
     idle: Duration,
     pub(super) owner: Owner,
+    /// What who opened it may do.
+    pub(super) scopes: Scopes,
     pub(super) sender: QuestionSender,
     client: Addressable,
     pub(super) bridge: Bridge,

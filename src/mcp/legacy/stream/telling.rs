@@ -9,6 +9,7 @@ use taskferry_contract::{DeliveryCursor, Status, TaskId, TaskView};
 use tokio::time::Instant;
 
 use crate::bridge::BridgeError;
+use crate::identity::Needs;
 use crate::mcp::legacy::related::{RELATED_TASK, related};
 use crate::mcp::legacy::shown::LegacyTask;
 use crate::mcp::legacy::stream::Stream;
@@ -72,6 +73,14 @@ impl Stream {
             Err(BridgeError::NotFound) => return self.gone(task).await,
             Err(error) => return Err(error),
         };
+        // Who opened the stream may have fewer scopes than who made the task.
+        if self
+            .scopes
+            .lacks(Needs::of_tasks(&view.task_scopes))
+            .is_some()
+        {
+            return Ok(());
+        }
         let Some(told) = self.known(&view).await? else {
             return self.cancel_client_tasks(task).await;
         };

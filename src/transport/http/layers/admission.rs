@@ -109,10 +109,11 @@ pub(in crate::transport::http) async fn admit(
     };
     extensions.insert(room.clone());
     let response = next.run(request).await;
-    let failed = response.status() == StatusCode::UNAUTHORIZED
-        || response.extensions().get::<NotThere>().is_some();
-    if let (true, Some(peer)) = (failed, peer) {
-        admission.rates.failed(peer);
+    let not_there = response.extensions().get::<NotThere>();
+    let not_let_in = u32::from(response.status() == StatusCode::UNAUTHORIZED);
+    let failed = not_there.map_or(not_let_in, |NotThere(times)| *times);
+    if let (1.., Some(peer)) = (failed, peer) {
+        admission.rates.failed(peer, failed);
     }
     response.map(|body| {
         // The body keeps its room as long as it lives.
