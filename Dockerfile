@@ -35,6 +35,7 @@ RUN useradd --system --uid 10001 taskferry
 COPY --from=build /built/taskferry-worker /usr/local/bin/taskferry-worker
 COPY examples /opt/taskferry
 USER 10001:10001
-# What a command leaves behind when it is killed belongs to the first process of the container, which must bury it.
+# What loses its supervisor, when the system runs out of memory, say, belongs to the first process of the container, which
+# must bury it.
 ENTRYPOINT ["/usr/bin/tini", "--", "/usr/local/bin/taskferry-worker"]
 CMD ["--manifest", "/opt/taskferry/tools.toml"]

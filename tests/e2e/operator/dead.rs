@@ -1,7 +1,7 @@
 //! Dead letters.
 
 use serde_json::{Value, json};
-use taskferry_testing::{eventually, eventually_some, kill_stray};
+use taskferry_testing::{eventually, eventually_some, group_lives};
 
 use super::{SOON, Site, raw};
 use crate::client::Legacy;
@@ -240,7 +240,7 @@ async fn a_job_that_may_run_once_fails_with_its_worker_and_says_so() {
     let ran = site.folder.path().join("ran");
     let command = eventually_some(SOON, "it runs", async || {
         let text = std::fs::read_to_string(&ran).ok()?;
-        text.trim().parse::<i32>().ok()
+        text.trim().parse::<u32>().ok()
     })
     .await;
     first.kill9();
@@ -275,6 +275,8 @@ async fn a_job_that_may_run_once_fails_with_its_worker_and_says_so() {
         shown.contains(&format!("last run   by {worker}, begun at ")),
         "{shown}"
     );
-    // What a killed worker leaves behind runs on.
-    kill_stray(&command.to_string());
+    eventually(SOON, "the command ended with its worker", async || {
+        !group_lives(command)
+    })
+    .await;
 }

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use serde_json::json;
 use taskferry_contract::{CONTRACT_VERSION, Keys, TaskId};
 use taskferry_testing::{
-    AppendOnly, ServerOptions, TestServer, eventually, eventually_some, kill_stray, promptly,
+    AppendOnly, ServerOptions, TestServer, eventually, eventually_some, promptly,
 };
 
 use super::{SOON, Site, raw, taskferry};
@@ -93,9 +93,7 @@ async fn the_status_shows_what_waits_and_who_works() {
     for part in ["redis ", &contract, "dead       1", "printers", "1/"] {
         assert!(told.out.contains(part), "{part} is not in {}", told.out);
     }
-    let ran = std::fs::read_to_string(site.folder.path().join("ran")).unwrap();
     drop(worker);
-    kill_stray(&ran);
 }
 
 #[tokio::test]

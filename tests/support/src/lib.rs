@@ -21,7 +21,7 @@ mod server;
 pub use certificates::{Authority, Certificate};
 pub use eventually::{eventually, eventually_some, let_begin, promptly, stays};
 pub use ports::free_port;
-pub use process::{Process, command, group_lives, kill_stray};
+pub use process::{Process, command, group_lives};
 pub use proxy::Proxy;
 pub use redis;
 pub use sentinel::Sentinels;

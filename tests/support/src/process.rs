@@ -44,18 +44,6 @@ fn binary(name: &str) -> PathBuf {
     path
 }
 
-/// Kills a process that a killed worker left behind.
-///
-/// # Panics
-///
-/// If `pid`, as the process wrote it down, is none, or it is gone already.
-pub fn kill_stray(pid: &str) {
-    let stray = pid.trim().parse().ok().and_then(Pid::from_raw);
-    let stray = stray.unwrap_or_else(|| panic!("{pid:?} is not a process id"));
-    kill_process(stray, Signal::KILL)
-        .unwrap_or_else(|error| panic!("{pid} cannot be killed: {error}"));
-}
-
 /// A process whose output goes to files. It is killed with this value; a failing test then shows the end of its output.
 #[derive(Debug)]
 pub struct Process {

@@ -1,4 +1,4 @@
-//! What a tool can learn of its worker from the system.
+//! What a tool can learn of its worker from the system, and which worker takes tools that are bounded.
 
 use std::fs::{self, Permissions};
 use std::os::unix::fs::PermissionsExt as _;
@@ -6,6 +6,8 @@ use std::os::unix::process::CommandExt as _;
 use std::process::Command;
 
 use taskferry_testing::Process;
+use taskferry_worker::exec::Environment;
+use taskferry_worker::manifest::Manifest;
 
 use crate::rig::{Rig, text, tool};
 
@@ -59,4 +61,21 @@ async fn peek(rig: &Rig) -> taskferry_worker::contract::ToolDefinition {
     let tools = rig.store.tools().await.unwrap();
     let found = tools.iter().find(|tool| tool.name.as_str() == "peek");
     found.cloned().unwrap_or_else(|| tool("peek"))
+}
+
+#[tokio::test]
+async fn a_program_that_does_not_supervise_refuses_tools_that_are_bounded() {
+    let rig = Rig::new().await;
+    for bounds in ["limits.open_files = 64", "sandbox.write = []"] {
+        let text = format!("[[tool]]\nname = 't'\ndescription = 'd'\ncommand = ['true']\n{bounds}");
+        let manifest = Manifest::parse(&text, std::path::Path::new("/")).unwrap();
+        let builder = rig.builder();
+        let builder = builder.exec_manifest(&manifest, &Environment::default());
+        let refused = builder.build().unwrap_err().to_string();
+        assert!(
+            refused.contains("tool t has limits or a sandbox"),
+            "{refused}"
+        );
+        assert!(refused.contains("supervise_if_told"), "{refused}");
+    }
 }

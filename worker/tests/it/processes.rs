@@ -8,7 +8,7 @@ use taskferry_testing::{Process, ServerOptions, eventually};
 
 use taskferry_testing::group_lives;
 
-use crate::rig::{Rig, SOON, Scripts, binary, end_group, owner, text, tool};
+use crate::rig::{Rig, SOON, Scripts, binary, owner, text, tool};
 
 const LEASE: &[&str] = &["--lease", "1s"];
 
@@ -34,7 +34,10 @@ async fn the_job_of_a_killed_worker_runs_elsewhere_within_a_lease_and_a_second()
     println!("kill -9 to the next attempt: {took:?}");
     let task = rig.end_of(id).await;
     assert_eq!((text(&task).as_str(), task.attempt), ("by 2", 2));
-    end_group(orphan);
+    eventually(SOON, "the command ended with its worker", async || {
+        !group_lives(orphan)
+    })
+    .await;
 }
 
 #[tokio::test]
@@ -83,7 +86,10 @@ async fn a_job_of_one_attempt_fails_with_its_worker() {
     let task = rig.end_of(id).await;
     assert_eq!((task.status, task.attempt), (Status::Failed, 1));
     assert_eq!(rig.dead_letters().await, ["crash limit"]);
-    end_group(orphan);
+    eventually(SOON, "the command ended with its worker", async || {
+        !group_lives(orphan)
+    })
+    .await;
 }
 
 #[tokio::test]

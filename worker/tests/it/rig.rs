@@ -284,10 +284,3 @@ impl Scripts {
         .await
     }
 }
-
-/// Ends a command that outlived its worker.
-pub(crate) fn end_group(leader: u32) {
-    let group = rustix::process::Pid::from_raw(i32::try_from(leader).unwrap()).unwrap();
-    let killed = rustix::process::kill_process_group(group, rustix::process::Signal::KILL);
-    assert!(matches!(killed, Ok(()) | Err(rustix::io::Errno::SRCH)));
-}

@@ -6,7 +6,7 @@ use rustix::process::{Pid, Signal, kill_process_group};
 use taskferry_contract::{Status, ToolDefinition};
 use taskferry_testing::{Process, eventually, group_lives};
 
-use crate::rig::{Rig, SOON, Scripts, binary, end_group, text, tool};
+use crate::rig::{Rig, SOON, Scripts, binary, text, tool};
 
 /// With a long lease only a release can explain that another worker takes over soon.
 const LONG: &[&str] = &["--lease", "10m", "--drain-timeout", "10m"];
@@ -172,5 +172,4 @@ async fn the_command_of_a_worker_that_hung_up_does_not_run_beside_the_next_attem
     })
     .await;
     first.wait_for_exit(SOON).await;
-    end_group(leader);
 }

@@ -4,7 +4,7 @@ use serde_json::Value;
 use taskferry_contract::TaskId;
 use taskferry_testing::{Process, eventually};
 
-use crate::rig::{Rig, SOON, Scripts, end_group, tool};
+use crate::rig::{Rig, SOON, Scripts, tool};
 
 /// Tools that end in every way, and say what no log may show: name, command and more.
 const TOOLS: [(&str, &str); 6] = [
@@ -114,7 +114,7 @@ async fn a_job_that_is_cancelled_given_back_or_taken_over_is_told_so() {
     let flags = ["--lease", "1s", "--drain-timeout", "0s"];
     let mut first = rig.start_binary(scripts.path(), &flags);
     let id = rig.submit(&tool("nap"), "{}").await;
-    let (orphan, _) = scripts.running(1).await;
+    scripts.running(1).await;
     first.kill9();
     let mut second = rig.start_binary(scripts.path(), &flags);
     scripts.running(2).await;
@@ -140,7 +140,6 @@ async fn a_job_that_is_cancelled_given_back_or_taken_over_is_told_so() {
     let cancelled = told(&third, id, 1).await.remove(0);
     assert!(cancelled.contains(r#"attempt=3 waited="#), "{cancelled}");
     assert!(cancelled.contains(r#"outcome="cancelled""#), "{cancelled}");
-    end_group(orphan);
 }
 
 #[tokio::test]

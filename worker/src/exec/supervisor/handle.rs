@@ -7,6 +7,7 @@ use std::os::unix::process::ExitStatusExt as _;
 use std::path::PathBuf;
 use std::process::{ExitStatus, Stdio};
 
+use rustix::net::{SendFlags, send};
 use rustix::process::{Pid, Signal, kill_process_group};
 use taskferry_process::lower_open_files;
 use tokio::net::UnixStream;
@@ -156,12 +157,18 @@ impl Handle {
     }
 
     pub(in crate::exec) fn terminate(&self) {
-        let _gone_already = self.control.try_write(&[TERMINATE]);
+        self.say(TERMINATE);
     }
 
     /// Ends everything; [`Handle::gone`] waits for that.
     pub(in crate::exec) fn kill(&self) {
-        let _gone_already = self.control.try_write(&[KILL]);
+        self.say(KILL);
+    }
+
+    /// At once, whatever the runtime knows of the socket: there is room for more letters than are ever sent.
+    fn say(&self, letter: u8) {
+        let flags = SendFlags::DONTWAIT | SendFlags::NOSIGNAL;
+        let _gone_already = send(&self.control, &[letter], flags);
     }
 
     /// Waits until nothing is left, once it is to be killed.

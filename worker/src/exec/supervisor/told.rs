@@ -29,6 +29,8 @@ pub fn supervise_if_told() {
             return;
         }
     };
+    // The short name in lists of processes, which would be that of the link to this program.
+    let _stays_as_it_is = rustix::thread::set_name(c"tf-supervisor");
     // On a thread without a runtime: this one may have one.
     let command = arguments.collect();
     let ended = std::thread::spawn(move || run(command)).join();

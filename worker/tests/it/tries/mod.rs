@@ -122,6 +122,22 @@ fn example(name: &str) -> std::path::PathBuf {
 }
 
 #[test]
+fn workers_in_rust_supervise_commands_too() {
+    let desk = Desk::new(
+        "[[tool]]\nname = 't'\ndescription = 'd'\ncommand = ['sh', '-c', 'ulimit -n; cat /proc/$PPID/cmdline']\nlimits.open_files = 64",
+    );
+    // One has a runtime of its own when it learns what it was started for.
+    for name in ["rust_worker", "fixture_worker"] {
+        let mut command = desk.command(&example(name), "try", &["t", "--manifest"]);
+        command.arg(desk.folder.path().join("tools.toml"));
+        let said = desk.said(command.output().unwrap());
+        assert_eq!(said.code, Some(0), "{said:?}");
+        let told = said.text();
+        assert!(told.starts_with("64\ntaskferry-supervisor"), "{told}");
+    }
+}
+
+#[test]
 fn a_worker_in_rust_has_both_commands() {
     let desk = Desk::new("");
     let worker = example("rust_worker");
