@@ -22,6 +22,8 @@ for _, index in ipairs(indexes) do
   redis.call('ZCARD', index)
 end
 redis.call('XLEN', queue)
+-- Likewise raises an error before anything is written if there are more fields than one command takes.
+local fields = { unpack(ARGV, FIRST_FIELD) }
 if redis.call('XDEL', dead, letter) == 0 then
   return { 'GONE' }
 end
@@ -31,7 +33,7 @@ local expires = now + ttl
 local entry = redis.call('XADD', queue, '*', 'id', id, 'tool', tool)
 redis.call('HSET', record, 'status', 'queued', 'tool', tool, 'queue', queue_name, 'owner', owner, 'created_ms', int(now),
   'updated_ms', int(now), 'ttl_ms', int(ttl), 'plain', '0', 'attempt', '0', 'retries', '0', 'crashes', '0',
-  'entry', entry, unpack(ARGV, FIRST_FIELD))
+  'entry', entry, unpack(fields))
 redis.call('PEXPIREAT', record, int(expires))
 for _, index in ipairs(indexes) do
   redis.call('ZADD', index, int(expires), id)

@@ -112,11 +112,13 @@ local owned = base .. 'owned:' .. owner
 if owner ~= '' and plain ~= '1' then
   redis.call('ZREMRANGEBYSCORE', owned, '-inf', int(now))
 end
+-- Raises an error before anything is written if there are more fields than one command takes.
+local fields = { unpack(ARGV, FIRST_FIELD) }
 local expires = now + ttl
 local entry = parked and '' or redis.call('XADD', queue, '*', 'id', id, 'tool', tool)
 redis.call('HSET', record, 'status', parked and 'input_required' or 'queued', 'tool', tool, 'queue', queue_name,
   'owner', owner, 'created_ms', int(now), 'updated_ms', int(now), 'ttl_ms', int(ttl), 'plain', plain, 'attempt', '0',
-  'retries', '0', 'crashes', '0', 'entry', entry, unpack(ARGV, FIRST_FIELD))
+  'retries', '0', 'crashes', '0', 'entry', entry, unpack(fields))
 redis.call('PEXPIREAT', record, int(expires))
 
 local function index(key)

@@ -17,3 +17,4 @@ mod rules;
 mod sources;
 mod spoilt;
 mod supply;
+mod targets;

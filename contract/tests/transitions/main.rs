@@ -27,7 +27,6 @@ mod finishes;
 mod firsts;
 mod forgets;
 mod full_memory;
-
 mod handshakes;
 mod joins;
 mod leaves;

@@ -34,6 +34,20 @@ async fn carries_a_job_from_submit_to_its_result() {
 }
 
 #[tokio::test]
+async fn more_fields_than_a_command_of_a_script_takes_leave_nothing() {
+    let mut rig = Rig::new().await;
+    let answers = (0..4_000).map(|key| (format!("k{key}"), "{}".to_owned()));
+    let answers: Vec<(String, String)> = answers.collect();
+    let submission = Submission {
+        answers: &answers,
+        ..rig.submission()
+    };
+    let error = rig.store.submit(&submission).await.unwrap_err();
+    assert!(error.to_string().contains("too many"), "{error}");
+    assert_eq!(rig.queue_length().await, 0);
+}
+
+#[tokio::test]
 async fn writes_record_expiry_entry_and_indexes_together() {
     let mut rig = Rig::new().await;
     let front_end: FrontEndId = "r1".parse().unwrap();

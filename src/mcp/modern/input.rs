@@ -11,7 +11,7 @@ use taskferry_contract::{CallDigest, Owner};
 use crate::bridge::{Bridge, BridgeError, Call, Carried, Unsealed, Watch};
 use crate::identity::Caller;
 use crate::mcp::jsonrpc::{self, RpcError};
-use crate::mcp::modern::questions::{InputRequests, read_answers};
+use crate::mcp::modern::questions::{InputRequests, read_answers, together};
 use crate::mcp::modern::result::{RESULT_META, ResultMeta};
 use crate::mcp::protocol::answer::Answer;
 use crate::mcp::protocol::refusal::Refusal;
@@ -100,7 +100,7 @@ impl Retry<'_> {
         caller: &Caller,
         call: &CallDigest,
     ) -> Result<Brought, Refusal> {
-        let mut carried = match &self.request_state {
+        let carried = match &self.request_state {
             None => Carried::default(),
             Some(state) => match bridge.seal().open(state, &caller.owner, call).await {
                 Ok(carried) => carried,
@@ -128,13 +128,9 @@ impl Retry<'_> {
                 log: carried.log,
             });
         }
-        carried
-            .answers
-            .retain(|(known, _)| !answers.iter().any(|(key, _)| key == known));
-        carried.answers.extend(answers);
         Ok(Brought {
             job: None,
-            answers: carried.answers,
+            answers: together(carried.answers, answers)?,
             log: None,
         })
     }

@@ -50,14 +50,31 @@ pub(super) fn read_answers<'a>(
             answers.push((key.to_string(), answer.get().to_owned()));
         }
     }
+    check_amount(&answers)?;
+    Ok(answers)
+}
+
+/// Answers that came before, and new ones, which take the place of those with the same key. No more than one call may bring: a
+/// client that makes a call again and again could else have the job begin with any number.
+pub(super) fn together(
+    mut known: Vec<(String, String)>,
+    new: Vec<(String, String)>,
+) -> Result<Vec<(String, String)>, Refusal> {
+    known.retain(|(key, _)| !new.iter().any(|(newer, _)| newer == key));
+    known.extend(new);
+    check_amount(&known)?;
+    Ok(known)
+}
+
+fn check_amount(answers: &[(String, String)]) -> Result<(), Refusal> {
     let size: usize = answers.iter().map(|(_, answer)| answer.len()).sum();
     if answers.len() > MOST_ANSWERS || size > LARGEST_ANSWERS {
         let text = format!(
-            "inputResponses must be at most {MOST_ANSWERS} answers of {LARGEST_ANSWERS} bytes together"
+            "inputResponses must be at most {MOST_ANSWERS} answers of {LARGEST_ANSWERS} bytes together, with those that requestState has"
         );
         return Err(RpcError::invalid_params(text).into());
     }
-    Ok(answers)
+    Ok(())
 }
 
 #[cfg(test)]
@@ -74,6 +91,24 @@ mod tests {
             raw.iter().map(|(key, answer)| (key, &**answer)).collect();
         let read = read_answers(all.iter().map(|(key, answer)| (*key, answer)));
         read.ok().map(|read| read.len())
+    }
+
+    #[test]
+    fn answers_of_several_rounds_are_bounded_together() {
+        let round = |from: usize, count: usize| -> Vec<(String, String)> {
+            let keys = (from..from + count).map(|key| key.to_string());
+            keys.map(|key| (key, "{}".to_owned())).collect()
+        };
+        let first = together(Vec::new(), round(0, 20)).unwrap();
+        let second = together(first, round(10, 22)).unwrap();
+        assert_eq!(second.len(), MOST_ANSWERS);
+        let again = together(second, vec![("0".to_owned(), "{\"x\":1}".to_owned())]).unwrap();
+        assert_eq!(again.len(), MOST_ANSWERS);
+        assert_eq!(again.last().unwrap().1, "{\"x\":1}");
+        assert!(together(again, round(MOST_ANSWERS, 1)).is_err());
+        let half = |key: &str| vec![(key.to_owned(), of_bytes(LARGEST_ANSWERS / 2 + 1))];
+        let first = together(Vec::new(), half("a")).unwrap();
+        assert!(together(first, half("b")).is_err());
     }
 
     fn of_bytes(bytes: usize) -> String {

@@ -336,7 +336,7 @@ impl<'a, 'b> Maker<'a, 'b> {
             "ms" | "ttl" | "keep" if self.all_lasts => &["60000"],
             "ttl" => &["60000", "60000", "1", "31536000000"],
             "keep" => &["0", "1", "60000"],
-            "ms" => &["60000", "1", "15000", "9007199254740991"],
+            "ms" => &["60000", "1", "15000", "31536000000"],
             "ms_or_none" => &["", "60000", "1"],
             "no_entry" => &["9-9", "0-1"],
             _ => &["0", "1", "2", "1000", "31536000000"],
@@ -408,6 +408,11 @@ impl<'a, 'b> Maker<'a, 'b> {
     /// What a record says of its tool, and what came with the call.
     fn fields(&mut self, tool: &str) -> Vec<Vec<u8>> {
         let mut words = vec![b"arguments".to_vec(), self.bytes.text()];
+        if self.all_lasts && self.bytes.number(32) == 31 {
+            // More than one command of a script takes.
+            words
+                .extend((0..4000).flat_map(|key| [format!("answer:{key}").into(), b"{}".to_vec()]));
+        }
         let attempts = self.bytes.one(&["1", "2", "3"]);
         let keep = self.choice("keep");
         words.extend(
