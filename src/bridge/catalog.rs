@@ -20,6 +20,8 @@ const MISS_REFRESH: Duration = Duration::from_millis(500);
 struct Tools {
     in_order: Vec<Arc<Tool>>,
     by_name: HashMap<String, Arc<Tool>>,
+    /// Why others that are registered cannot be used.
+    unusable: HashMap<String, String>,
     /// The definitions as JSON, to see whether anything changed.
     fingerprint: String,
 }
@@ -86,6 +88,11 @@ impl Catalog {
         Ok(self.tools.load().by_name.get(name).cloned())
     }
 
+    /// Why a tool that a worker registered cannot be used. `None` if it can, or there is none of this name.
+    pub(crate) fn why_unusable(&self, name: &str) -> Option<String> {
+        self.tools.load().unusable.get(name).cloned()
+    }
+
     /// Counts changes of the list.
     pub(crate) fn changes(&self) -> watch::Receiver<u64> {
         self.changes.subscribe()
@@ -143,7 +150,11 @@ impl Catalog {
         if fingerprint == known.fingerprint {
             return Ok(());
         }
-        let in_order: Vec<Arc<Tool>> = definitions.into_iter().filter_map(usable).collect();
+        let mut unusable = HashMap::new();
+        let in_order: Vec<Arc<Tool>> = definitions
+            .into_iter()
+            .filter_map(|definition| usable(definition, &mut unusable))
+            .collect();
         tracing::info!(tools = in_order.len(), "the registered tools changed");
         self.tools.store(Arc::new(Tools {
             by_name: in_order
@@ -151,6 +162,7 @@ impl Catalog {
                 .map(|tool| (tool.definition.name.to_string(), Arc::clone(tool)))
                 .collect(),
             in_order,
+            unusable,
             fingerprint,
         }));
         self.changes.send_modify(|count| *count += 1);
@@ -167,12 +179,13 @@ impl Catalog {
     }
 }
 
-fn usable(definition: ToolDefinition) -> Option<Arc<Tool>> {
+fn usable(definition: ToolDefinition, unusable: &mut HashMap<String, String>) -> Option<Arc<Tool>> {
     let name = definition.name.clone();
     match Tool::new(definition) {
         Ok(tool) => Some(Arc::new(tool)),
         Err(reason) => {
             tracing::warn!(tool = %name, %reason, "the definition cannot be used; the tool is not listed");
+            unusable.insert(name.to_string(), reason);
             None
         }
     }

@@ -137,9 +137,17 @@ impl Background {
                 built_in: Some(built_in),
             });
         }
-        let found = self.edge.bridge.catalog().find(name).await?;
-        let tool = found
-            .ok_or_else(|| RpcError::invalid_params(format!("unknown tool: {}", plain(name))))?;
+        let catalog = self.edge.bridge.catalog();
+        let tool = catalog.find(name).await?.ok_or_else(|| {
+            let name = plain(name);
+            let text = match catalog.why_unusable(&name) {
+                Some(reason) => format!(
+                    "the tool {name} cannot be called, since its definition cannot be used: {reason}"
+                ),
+                None => format!("unknown tool: {name}"),
+            };
+            RpcError::invalid_params(text)
+        })?;
         Ok(Called {
             tool,
             built_in: None,

@@ -4,6 +4,7 @@
 mod connections;
 mod handshakes;
 mod results;
+mod schemas;
 
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};

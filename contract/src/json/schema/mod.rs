@@ -4,11 +4,13 @@
 //! afterwards, by a walk of its own with a bound of work, since the library's way to say it costs exponential time where
 //! alternatives refer to each other.
 
+mod admit;
 mod explain;
 mod mirrored;
 mod names;
 mod parts;
 mod place;
+mod work;
 
 use std::fmt;
 
@@ -16,6 +18,7 @@ use jsonschema::{PatternOptions, ValidationOptions, Validator};
 use serde_json::Value;
 
 use crate::text::cut;
+use admit::Costs;
 pub use mirrored::Mirrored;
 pub(crate) use mirrored::collect as mirrored;
 pub use names::{DuplicateName, unique_names};
@@ -23,6 +26,8 @@ use parts::Parts;
 
 /// How often a pattern with look-around may go back in one text, until it counts as not matching. Others take linear time.
 const MOST_BACKTRACKS: usize = 100_000;
+/// The most memory that a compiled pattern takes, bytes.
+const LARGEST_PATTERN: usize = 2 << 20;
 /// The longest text that says what is wrong with a schema or a value, bytes.
 const LONGEST_REASON: usize = 512;
 
@@ -31,9 +36,8 @@ const LONGEST_REASON: usize = 512;
 pub struct Schema {
     root: Value,
     validator: Validator,
-    /// Whether a part of it has an identifier of its own: references in there count from that part.
-    has_inner_roots: bool,
     parts: Parts,
+    costs: Costs,
 }
 
 /// Why a value does not fit: the first thing that was found, without the value itself.
@@ -55,7 +59,7 @@ impl fmt::Display for Fault {
 }
 
 impl Schema {
-    /// Compiles a schema's JSON text. References lead nowhere outside of it.
+    /// Compiles a schema's JSON text, if it is [admitted](admit). References lead nowhere outside of it.
     ///
     /// # Errors
     ///
@@ -64,6 +68,7 @@ impl Schema {
         unique_names(text).map_err(|duplicate| duplicate.to_string())?;
         let root: Value =
             serde_json::from_str(text).map_err(|error| format!("it is not JSON: {error}"))?;
+        let costs = admit::admit(&root, text.len())?;
         let validator = options().build(&root).map_err(|error| {
             let at = match error.instance_path().as_str() {
                 "" => String::new(),
@@ -72,10 +77,10 @@ impl Schema {
             cut(&format!("{at}{error}"), LONGEST_REASON).into_owned()
         })?;
         Ok(Self {
-            has_inner_roots: has_inner_roots(&root),
             root,
             validator,
             parts: Parts::default(),
+            costs,
         })
     }
 
@@ -89,8 +94,12 @@ impl Schema {
     ///
     /// # Errors
     ///
-    /// The first thing that does not, and where.
+    /// The first thing that does not, and where; or that it would take too much work to say.
     pub fn check(&self, value: &Value) -> Result<(), Fault> {
+        work::check(&self.costs, value).map_err(|text| Fault {
+            place: String::new(),
+            text,
+        })?;
         if self.validator.is_valid(value) {
             return Ok(());
         }
@@ -98,26 +107,13 @@ impl Schema {
     }
 }
 
-/// Whether something below the root has an identifier. Data that looks like one counts too.
-fn has_inner_roots(schema: &Value) -> bool {
-    let is_root = |value: &Value| {
-        ["$id", "id"]
-            .iter()
-            .any(|name| value.get(name).is_some_and(Value::is_string))
-    };
-    let inner = |value: &Value| is_root(value) || has_inner_roots(value);
-    match schema {
-        Value::Object(members) => members.values().any(inner),
-        Value::Array(items) => items.iter().any(inner),
-        _ => false,
-    }
-}
-
 /// How every schema and every part of one is compiled.
 fn options() -> ValidationOptions<'static> {
-    jsonschema::options()
-        .offline()
-        .with_pattern_options(PatternOptions::fancy_regex().backtrack_limit(MOST_BACKTRACKS))
+    jsonschema::options().offline().with_pattern_options(
+        PatternOptions::fancy_regex()
+            .backtrack_limit(MOST_BACKTRACKS)
+            .size_limit(LARGEST_PATTERN),
+    )
 }
 
 #[cfg(test)]

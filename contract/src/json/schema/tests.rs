@@ -282,14 +282,6 @@ fn schemas_of_other_drafts_and_with_names_of_their_own_are_reported_too() {
             "/a/x: the value is not of type \"null\"",
         ),
         (
-            json!({ "properties": { "a": { "$ref": "#/$defs/d" } }, "$defs": {
-                "d": { "$id": "inner", "$ref": "#/$defs/e", "$defs": { "e": { "type": "null" } } },
-                "e": { "type": "integer" },
-            } }),
-            json!({ "a": 1 }),
-            "something in it does not fit the schema",
-        ),
-        (
             json!({ "properties": { "a": { "$ref": "#spot" } }, "$defs": { "d": { "$anchor": "spot", "type": "null" } } }),
             json!({ "a": 1 }),
             "/a: it does not fit what the schema says by $ref",
@@ -333,4 +325,150 @@ fn a_schema_that_cannot_be_used_is_refused_with_its_place() {
         let refused = Schema::compile(schema).unwrap_err();
         assert!(refused.contains(part) && refused.len() < 700, "{refused}");
     }
+}
+
+fn refused(schema: &Value) -> String {
+    Schema::compile(&schema.to_string()).unwrap_err()
+}
+
+/// Each level holds a value to the next one twice.
+fn doubling() -> Value {
+    let mut defs = serde_json::Map::new();
+    for level in 0..40 {
+        let next = json!({ "$ref": format!("#/$defs/d{}", level + 1) });
+        let twice = json!({ "allOf": [{ "items": next }, { "items": next }] });
+        defs.insert(format!("d{level}"), twice);
+    }
+    defs.insert("d40".to_owned(), json!({ "type": "object" }));
+    json!({ "$ref": "#/$defs/d0", "$defs": defs })
+}
+
+fn property(schema: Value) -> Value {
+    json!({ "type": "object", "properties": { "a": schema } })
+}
+
+#[track_caller]
+fn assert_refused(schema: &Value, told: &str) {
+    let begun = Instant::now();
+    let reason = refused(schema);
+    assert!(reason.contains(told), "{reason}");
+    assert!(reason.len() < 600, "{reason}");
+    assert!(begun.elapsed() < IN_TIME, "{:?}", begun.elapsed());
+}
+
+#[test]
+fn a_schema_that_costs_too_much_is_refused_with_the_bound() {
+    let many = |count: usize, part: Value| json!({ "allOf": vec![part; count] });
+    let line = (0..8).fold(json!({}), |part, _| json!({ "allOf": [{ "not": part }] }));
+    for (schema, told) in [
+        (
+            property(json!({ "description": "x".repeat(70_000) })),
+            "a schema has at most 65536",
+        ),
+        (many(2_100, json!({})), "more than 2000 subschemas"),
+        (
+            json!({ "allOf": vec![json!({ "$ref": "#/$defs/a" }); 501], "$defs": { "a": {} } }),
+            "more than 500 references",
+        ),
+        (doubling(), "more than 10000 subschemas"),
+        (line, "hold for the same value; have fewer in between"),
+        (
+            many(65, json!({ "pattern": "^a$" })),
+            "it has 65 patterns, and a schema has at most 64",
+        ),
+        (
+            property(json!({ "pattern": "x".repeat(1_001) })),
+            "/properties/a: a pattern has at most 1000 bytes",
+        ),
+        (
+            property(json!({ "pattern": "(\\w{200}){200}" })),
+            "/properties/a/pattern: ",
+        ),
+    ] {
+        assert_refused(&schema, told);
+    }
+}
+
+#[test]
+fn a_reference_that_leads_out_or_nowhere_is_refused_with_its_place() {
+    let draft_4 = "http://json-schema.org/draft-04/schema#";
+    for (schema, told) in [
+        (
+            property(json!({ "$ref": "#/$defs/a" })),
+            "there is nothing at \"#/$defs/a\"",
+        ),
+        (
+            property(json!({ "$ref": "https://example.com/a.json" })),
+            "/properties/a/$ref: \"https://example.com/a.json\" leads out of the schema",
+        ),
+        (
+            property(json!({ "$ref": "a.json#/x" })),
+            "leads out of the schema",
+        ),
+        (
+            property(json!({ "$id": "https://example.com/a", "type": "string" })),
+            "/properties/a/$id: a part of a schema has no identifier of its own",
+        ),
+        (
+            json!({ "$schema": draft_4, "definitions": { "a": { "id": "b" } } }),
+            "/definitions/a/id: a part of a schema has no identifier of its own",
+        ),
+        (
+            json!({ "allOf": [{ "anyOf": [{ "$ref": "#" }] }] }),
+            "it refers to itself for the same value",
+        ),
+    ] {
+        assert_refused(&schema, told);
+    }
+}
+
+#[test]
+fn references_inside_of_a_schema_are_admitted_however_they_are_written() {
+    for schema in [
+        tree(),
+        json!({ "properties": { "a": { "$ref": "#" } } }),
+        json!({ "$id": "https://example.com/whole", "properties": { "a": { "$ref": "#/$defs/b" } }, "$defs": { "b": {} } }),
+        json!({ "properties": { "a": { "$ref": "#b" } }, "$defs": { "x": { "$anchor": "b" } } }),
+        json!({ "properties": { "a": { "$ref": "#/$defs/a%20b~1c" } }, "$defs": { "a b/c": {} } }),
+        json!({ "properties": { "$id": { "type": "string" }, "$ref": { "const": "http://x" } } }),
+        json!({ "properties": { "a": { "const": { "$ref": "http://x" } } } }),
+        json!({ "$dynamicAnchor": "n", "properties": { "a": { "items": { "$dynamicRef": "#n" } } } }),
+    ] {
+        compiled(&schema);
+    }
+}
+
+#[test]
+fn a_value_that_would_take_too_much_work_is_refused_before_it_is_held_to_anything() {
+    let strict = json!({ "items": { "allOf": vec![json!({ "minimum": 0 }); 1_500] } });
+    let looking = json!({ "items": { "pattern": "^(?=.*a)(?=.*b).*$" } });
+    let begun = Instant::now();
+    for (schema, value) in [
+        (strict, json!(vec![1; 1 << 20])),
+        (looking, json!(vec!["ab".repeat(200); 20_000])),
+    ] {
+        let text = told(&schema, &value);
+        assert!(text.contains("too much work"), "{text}");
+        assert!(text.ends_with("send less at a time"), "{text}");
+        let less = value.as_array().unwrap()[..100].to_vec();
+        assert_eq!(compiled(&schema).check(&json!(less)), Ok(()));
+    }
+    assert!(begun.elapsed() < IN_TIME, "{:?}", begun.elapsed());
+    let plain = json!({ "items": { "type": "integer", "minimum": 0 } });
+    assert_eq!(compiled(&plain).check(&json!(vec![1; 1 << 20])), Ok(()));
+}
+
+/// On a thread as small as those of the runtime, in a build whose frames are large.
+#[test]
+fn the_longest_line_through_the_deepest_value_fits_on_a_stack() {
+    let next = json!({ "properties": { "n": { "$ref": "#/$defs/node" } } });
+    let node = (0..4).fold(next, |part, _| json!({ "allOf": [{ "anyOf": [part] }] }));
+    let schema = compiled(&json!({ "$ref": "#/$defs/node", "$defs": { "node": node } }));
+    let mut value = json!(1);
+    for _ in 0..crate::json::readable::MAX_DEPTH {
+        value = json!({ "n": value });
+    }
+    let checks = std::thread::Builder::new().stack_size(2 << 20);
+    let fits = checks.spawn(move || schema.check(&value)).unwrap();
+    assert_eq!(fits.join().unwrap(), Ok(()));
 }

@@ -268,14 +268,18 @@ mod tests {
 
     #[tokio::test]
     async fn a_slow_reader_is_not_waited_for_while_others_wait_for_memory() {
-        let pace = Pace::begun();
-        pace.request_begins();
-        pace.took(1000, 0);
-        after(12).await;
-        assert_eq!(pace.overdue(&SHORT, false), None);
-        pace.took(1000, 900);
-        assert_eq!(pace.overdue(&SHORT, true), None, "it is fast enough");
-        after(110).await;
-        assert_eq!(pace.overdue(&SHORT, true), Some(Overdue::Reader));
+        let patience = Patience {
+            reader: Duration::from_secs(600),
+            ..SHORT
+        };
+        let (slow, fast) = (Pace::begun(), Pace::begun());
+        for (pace, taken) in [(&slow, 10), (&fast, 10_000_000)] {
+            pace.request_begins();
+            pace.took(20_000_000, taken);
+        }
+        after(15).await;
+        assert_eq!(slow.overdue(&patience, false), None);
+        assert_eq!(slow.overdue(&patience, true), Some(Overdue::Reader));
+        assert_eq!(fast.overdue(&patience, true), None);
     }
 }

@@ -238,9 +238,6 @@ impl<'a> Walk<'a> {
     /// pointer from the root.
     fn referred(&self, spot: &Spot<'a>, keywords: &'a Map<String, Value>) -> Option<Spot<'a>> {
         let pointer = keywords.get("$ref")?.as_str()?.strip_prefix('#')?;
-        if self.schema.has_inner_roots {
-            return None;
-        }
         if !pointer.is_empty() && !pointer.starts_with('/') {
             return None;
         }
