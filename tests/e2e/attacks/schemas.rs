@@ -58,7 +58,7 @@ async fn costly_schemas_and_arguments_cost_others_nothing() {
             legacy.call("strict", many),
         );
         for answer in answers {
-            assert!(answer.text.contains("/list/99999"), "{}", answer.text);
+            assert!(answer.text.contains(": /list"), "{}", answer.text);
         }
         for answer in [refused, legacy_refused] {
             assert!(answer.text.contains("too much work"), "{}", answer.text);
