@@ -187,17 +187,28 @@ impl Error {
         }
     }
 
+    /// What Redis said as it refused the command; empty if it did not.
+    pub(crate) fn refusal_text(&self) -> String {
+        let Self::Redis { source, .. } = self else {
+            return String::new();
+        };
+        let refusals = source.clone().into_server_errors();
+        let first = refusals.and_then(|all| Some(all.first()?.1.details()?.to_owned()));
+        first.unwrap_or_default()
+    }
+
     /// Whether Redis refused the command because the user may not run it.
     pub(crate) fn is_forbidden(&self) -> bool {
-        let in_script = |source: &RedisError| {
-            let refusals = source.clone().into_server_errors();
-            let said = |refusal: &redis::ServerError| {
-                let said = refusal.details().unwrap_or_default();
-                said.starts_with("ACL failure in script")
-            };
-            refusals.is_some_and(|all| all.iter().any(|(_, refusal)| said(refusal)))
+        let of_script = || {
+            let said = self.refusal_text();
+            // Redis 7.0, and later ones.
+            let begins = [
+                "The user executing the script can't",
+                "ACL failure in script",
+            ];
+            begins.iter().any(|begin| said.starts_with(begin))
         };
-        matches!(self, Self::Redis { source, .. } if has_code(source, &["NOPERM"]) || in_script(source))
+        matches!(self, Self::Redis { source, .. } if has_code(source, &["NOPERM"]) || of_script())
     }
 
     /// What mends the cause that Redis named, if that is known.

@@ -68,6 +68,8 @@ pub use model::question::{
     missing_capabilities,
 };
 pub use model::queue::QueueStream;
+pub use model::role::{KeyAccess, Rights, Role, UnknownRole};
+pub use model::secret::Secrets;
 pub use model::session::{DeliveryCursor, Lifetime, RequestNote, Session, StreamHold};
 pub use model::shard::{Shard, Shards};
 pub use model::status::Status;

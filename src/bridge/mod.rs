@@ -50,7 +50,7 @@ use question::Questions;
 pub(crate) use question::{MayBeSent, Via};
 use rates::Rates;
 use seal::Seal;
-pub(crate) use seal::{Carried, Unsealed};
+pub(crate) use seal::{Carried, GOOD_FOR, Unsealed};
 pub(crate) use server::Found;
 use server::Server;
 use sessions::{SessionRequests, SessionStreams, Sessions};

@@ -4,6 +4,7 @@
 #[cfg(any(test, fuzzing))]
 pub(super) mod fuzz;
 
+use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use arc_swap::ArcSwapOption;
@@ -12,15 +13,16 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use hmac::{Hmac, KeyInit as _, Mac as _};
 use serde::{Deserialize, Serialize};
 use sha2::Sha256;
-use taskferry_contract::{CallDigest, Owner, Store, TaskId};
+use taskferry_contract::{CallDigest, Owner, Secrets, Store, TaskId};
 use tokio::time::Instant;
 
 use super::BridgeError;
 
 /// How long a sealed state is good.
-const GOOD_FOR: Duration = Duration::from_secs(3600);
-/// The secret is read again after this long: Redis may have lost it, and another front end made a new one.
-const KEY_FRESH: Duration = Duration::from_secs(10);
+pub(crate) const GOOD_FOR: Duration = Duration::from_secs(3600);
+/// The secrets are read again after this long: they may have been rotated, or Redis lost them, and another front end made a
+/// new one.
+const KEY_FRESH: Duration = Duration::from_secs(2);
 
 /// What a caller carries between two requests.
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -93,14 +95,14 @@ pub(crate) enum Unsealed {
 #[derive(Debug)]
 pub(crate) struct Seal {
     store: Store,
-    key: ArcSwapOption<(String, Instant)>,
+    secrets: ArcSwapOption<(Secrets, Instant)>,
 }
 
 impl Seal {
     pub(super) fn new(store: Store) -> Self {
         Self {
             store,
-            key: ArcSwapOption::empty(),
+            secrets: ArcSwapOption::empty(),
         }
     }
 
@@ -122,7 +124,8 @@ impl Seal {
             nonce: rand::random(),
         };
         let body = serde_json::to_vec(&state).unwrap_or_default();
-        Ok(sealed(&self.key(KEY_FRESH).await?, &body))
+        let secrets = self.secrets(KEY_FRESH).await?;
+        Ok(sealed(secrets.0.current(), &body))
     }
 
     /// Opens what `owner` brought back with a call.
@@ -134,11 +137,13 @@ impl Seal {
     ) -> Result<Carried, Unsealed> {
         let read = parts(sealed);
         let (body, tag) = read.ok_or(Unsealed::Refused("it was not made by this server"))?;
-        let mut is_genuine = genuine(&self.key(KEY_FRESH).await?, &body, &tag);
-        if !is_genuine {
-            // Another front end may have read a new secret first.
-            is_genuine = genuine(&self.key(Duration::ZERO).await?, &body, &tag);
-        }
+        let by = |secrets: &Secrets| {
+            let mut counting = secrets.counting(now_ms());
+            counting.any(|secret| genuine(secret, &body, &tag))
+        };
+        // Another front end may have read a new secret first.
+        let is_genuine =
+            by(&self.secrets(KEY_FRESH).await?.0) || by(&self.secrets(Duration::ZERO).await?.0);
         let state: Option<State> = is_genuine
             .then(|| serde_json::from_slice(&body).ok())
             .flatten();
@@ -148,17 +153,14 @@ impl Seal {
         state.take(owner, call, now_ms())
     }
 
-    async fn key(&self, fresh: Duration) -> Result<String, BridgeError> {
-        let known = self.key.load();
-        if let Some(known) = known.as_ref()
-            && known.1.elapsed() < fresh
-        {
-            return Ok(known.0.clone());
+    async fn secrets(&self, fresh: Duration) -> Result<Arc<(Secrets, Instant)>, BridgeError> {
+        let known = self.secrets.load_full();
+        if let Some(known) = known.filter(|known| known.1.elapsed() < fresh) {
+            return Ok(known);
         }
-        let key = self.store.secret().await?;
-        self.key
-            .store(Some(std::sync::Arc::new((key.clone(), Instant::now()))));
-        Ok(key)
+        let read = Arc::new((self.store.secrets().await?, Instant::now()));
+        self.secrets.store(Some(Arc::clone(&read)));
+        Ok(read)
     }
 }
 

@@ -1,6 +1,6 @@
 //! Whether Redis can be used: before anything is served, and from then on.
 
-use taskferry_contract::{Durability, Error, Store};
+use taskferry_contract::{Durability, Error, Role, Store};
 
 /// What a check of Redis found.
 #[derive(Debug)]
@@ -35,7 +35,7 @@ impl Server {
     }
 
     async fn examined(&self, level: Durability) -> Result<(), Error> {
-        self.store.check_server().await?;
+        self.store.check_server(Role::FrontEnd, &[]).await?;
         for note in self.store.check_durability(level).await? {
             tracing::warn!("{note}");
         }

@@ -2,7 +2,7 @@
 
 use clap::{Arg, ArgMatches, Command};
 use serde_json::json;
-use taskferry_contract::{Durability, Finding, Verdict};
+use taskferry_contract::{Durability, Finding, Role, Verdict};
 
 use super::arguments;
 use super::format::{json_line, plain};
@@ -17,6 +17,8 @@ pub(super) fn command() -> Command {
     let command = Command::new("doctor")
         .about("Examine Redis; exit code 1 if something would break jobs or lose them")
         .arg(durability)
+        .arg(super::acl::role().long("role").value_name("ROLE"))
+        .arg(super::acl::queues())
         .arg(arguments::json());
     arguments::with_redis(command)
 }
@@ -27,7 +29,10 @@ pub(super) async fn run(
     wanted: Option<Durability>,
     args: &ArgMatches,
 ) -> bool {
-    let findings = operator.examine(wanted).await;
+    let role = args.get_one::<Role>("role").copied();
+    let queues = super::acl::queues_of(args);
+    let role = role.map(|role| (role, queues.as_slice()));
+    let findings = operator.examine(wanted, role).await;
     for finding in &findings {
         if args.get_flag("json") {
             print(&json_line(&as_json(finding)));

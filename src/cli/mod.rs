@@ -1,6 +1,7 @@
 //! The command line.
 
 mod access;
+mod acl;
 mod arguments;
 mod dead;
 mod dev;
@@ -9,6 +10,7 @@ mod doctor;
 mod format;
 mod healthcheck;
 mod output;
+mod secret;
 mod status;
 mod tied;
 mod tools;
@@ -39,13 +41,17 @@ pub(crate) async fn run() -> ExitCode {
             Err(problems) => return refused(&problems),
         },
         Some(("healthcheck", args)) => healthcheck::run(args).await.map(|()| true),
+        Some(("acl", args)) => {
+            acl::run(args);
+            Ok(true)
+        }
         Some(("digest", args)) => {
             digest::run(args);
             Ok(true)
         }
         Some(("tied", args)) => tied::run(args),
         Some(("access", args)) => access::run(args),
-        Some((name @ ("dead" | "tools" | "status" | "doctor"), args)) => {
+        Some((name @ ("dead" | "tools" | "status" | "secret" | "doctor"), args)) => {
             match arguments::settings_of_operator(args) {
                 Ok(config) => operate(name, &config, args).await,
                 Err(problems) => return refused(&problems),
@@ -100,6 +106,7 @@ async fn operate(name: &str, config: &OperatorConfig, args: &ArgMatches) -> anyh
         "dead" => dead::run(&operator, args).await,
         "tools" => tools::run(&operator, args).await,
         "status" => status::run(&operator, args).await.map(|()| true),
+        "secret" => secret::run(&operator, args).await.map(|()| true),
         _ => Ok(doctor::run(&operator, config.durability, args).await),
     }
 }
@@ -122,11 +129,13 @@ fn command() -> Command {
         .subcommand(dev::with_options(arguments::with_settings(
             Command::new("dev").about("Try it: a private Redis, a front end on loopback, and a worker, until Ctrl-C"),
         )))
+        .subcommand(acl::command())
         .subcommand(digest::command())
         .subcommand(healthcheck::command())
         .subcommand(tied::command())
         .subcommand(access::command())
         .subcommand(doctor::command())
+        .subcommand(secret::command())
         .subcommand(status::command())
         .subcommand(tools::command())
         .subcommand(dead::command())

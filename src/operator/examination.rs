@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use taskferry_contract::{Durability, Finding, Verdict};
+use taskferry_contract::{Durability, Finding, QueueName, Role, Verdict};
 
 use super::Operator;
 
@@ -10,10 +10,15 @@ use super::Operator;
 const PATIENCE: Duration = Duration::from_secs(15);
 
 impl Operator {
-    /// The findings on Redis; with `wanted`, also whether it keeps as much as that level asks for. A Redis that does not
+    /// The findings on Redis; with `wanted`, also whether it keeps as much as that level asks for;
+    /// with a role, whether the user has the rights of that. A Redis that does not
     /// answer is a finding too.
-    pub(crate) async fn examine(&self, wanted: Option<Durability>) -> Vec<Finding> {
-        match tokio::time::timeout(PATIENCE, self.store.examine(wanted)).await {
+    pub(crate) async fn examine(
+        &self,
+        wanted: Option<Durability>,
+        role: Option<(Role, &[QueueName])>,
+    ) -> Vec<Finding> {
+        match tokio::time::timeout(PATIENCE, self.store.examine(wanted, role)).await {
             Ok(Ok(findings)) => findings,
             Ok(Err(error)) => vec![self.unreachable(error.to_string(), error.remedy())],
             Err(_elapsed) => {

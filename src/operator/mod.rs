@@ -8,8 +8,11 @@ mod overview;
 mod tests;
 mod tools;
 
+use std::time::Duration;
+
 use taskferry_contract::{Error, RedisSettings, Store};
 
+use crate::bridge::GOOD_FOR;
 pub(crate) use dead::{DeadLetters, LetterDetail, LetterName, Prepared, Ready, Retrier, Revival};
 pub(crate) use overview::{Overview, SeenWorker};
 pub(crate) use tools::{Registered, Tools, read_definition};
@@ -49,6 +52,13 @@ impl Operator {
     /// The dead letters: jobs that no worker will attempt again.
     pub(crate) fn dead_letters(&self) -> DeadLetters<'_> {
         DeadLetters::new(&self.store)
+    }
+
+    /// Gives front ends a new secret to sign with. What the old one signed is taken for as long as it would have been good,
+    /// or, if it leaked, no more (`now`).
+    pub(crate) async fn rotate_secret(&self, now: bool) -> Result<(), Error> {
+        let keep = if now { Duration::ZERO } else { GOOD_FOR };
+        self.store.rotate_secret(keep).await
     }
 
     /// Whether Redis answers and can be used.

@@ -23,11 +23,11 @@ pub(super) async fn connect(
     config: &AsyncConnectionConfig,
 ) -> Result<MultiplexedConnection, Error> {
     let mut steps = steps(info.redis_settings());
-    steps.push((ECHO, echo()));
+    steps.push((TIME, redis::cmd(TIME)));
     connect_by(info, config, steps).await
 }
 
-/// As [`connect`], to a sentinel, which has no databases and knows no ECHO.
+/// As [`connect`], to a sentinel, which has no databases and knows no TIME.
 ///
 /// # Errors
 ///
@@ -62,8 +62,8 @@ async fn connect_by(
     for (step, command) in steps {
         match soon(command.query_async::<Value>(&mut connection)).await {
             Ok(_accepted) => {}
-            // The right to ECHO is not needed; only that the server speaks with this user.
-            Err(source) if step == ECHO && has_code(&source, &["NOPERM"]) => {}
+            // Whether this user may ask is not what is asked here; only that the server speaks with it.
+            Err(source) if step == TIME && has_code(&source, &["NOPERM"]) => {}
             Err(source) if is_answer(&source) => {
                 return Err(Error::Refused {
                     step,
@@ -122,8 +122,8 @@ async fn soon<T>(step: impl Future<Output = Result<T, RedisError>>) -> Result<T,
     }
 }
 
-/// The commands that are sent first on each connection.
-const ECHO: &str = "ECHO";
+/// What is sent last on each new connection: its answer says that the server speaks with this user. Every role has the right to it ([`Role`](crate::model::role::Role)).
+const TIME: &str = "TIME";
 
 fn steps(settings: &RedisConnectionInfo) -> Vec<(&'static str, Cmd)> {
     let mut steps = Vec::new();
@@ -143,16 +143,10 @@ fn steps(settings: &RedisConnectionInfo) -> Vec<(&'static str, Cmd)> {
     steps
 }
 
-fn echo() -> Cmd {
-    let mut echo = redis::cmd(ECHO);
-    echo.arg("");
-    echo
-}
-
 /// Whether the server closed the connection with its refusal, as a server with too many clients does. Then the refusal is
 /// not about the user.
 async fn is_closed(connection: &mut MultiplexedConnection) -> bool {
-    let reply = echo().query_async::<Value>(connection).await;
+    let reply = redis::cmd(TIME).query_async::<Value>(connection).await;
     reply.is_err_and(|error| error.kind() == ErrorKind::Io)
 }
 

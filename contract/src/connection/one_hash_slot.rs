@@ -25,6 +25,7 @@ const ON_ONE: &[&str] = &[
     "PTTL",
     "PUBLISH",
     "SET",
+    "TTL",
     "TYPE",
     "XACK",
     "XADD",
@@ -47,7 +48,8 @@ const ON_ONE: &[&str] = &[
 ];
 /// Commands without keys.
 const ON_NONE: &[&str] = &[
-    "ACL", "CLIENT", "COMMAND", "CONFIG", "EXEC", "INFO", "MULTI", "SCAN", "SCRIPT", "TIME", "WAIT",
+    "ACL", "CLIENT", "COMMAND", "CONFIG", "EXEC", "INFO", "MULTI", "PING", "SCAN", "SCRIPT",
+    "TIME", "UNWATCH", "WAIT",
 ];
 /// What [`hash_slot`] is not asked of: the key with the contract's version, which stands alone so that processes of every
 /// major find it.
@@ -115,7 +117,7 @@ fn keys_of(command: &Cmd) -> Vec<&[u8]> {
     let from = |place: usize| words.iter().skip(place).copied();
     match name {
         "DEL" | "EXISTS" => from(1).collect(),
-        "XGROUP" | "XINFO" => from(2).take(1).collect(),
+        "MEMORY" | "XGROUP" | "XINFO" => from(2).take(1).collect(),
         // EVALSHA digest number key …
         "EVALSHA" => from(3).take(number(from(2).next())).collect(),
         "XREADGROUP" => {

@@ -9,20 +9,28 @@ mod permissions;
 mod persistence;
 
 use crate::clock::local_ms;
+use crate::doctor::permissions::Wanted;
 use crate::error::{Error, has_code};
 use crate::model::durability::Durability;
 use crate::model::finding::{Finding, Verdict};
+use crate::model::names::QueueName;
+use crate::model::role::Role;
 use crate::model::version::CONTRACT_VERSION;
 use crate::store::Store;
+use crate::store::operate::version;
 
 impl Store {
-    /// Runs every check. Changes nothing but the contract's version, which is stored if there is none. With `wanted`, also
-    /// checks that Redis keeps as much as that level asks for.
+    /// Runs every check. Changes nothing. With `wanted`, also checks that Redis keeps as much as that level asks for; with a
+    /// role, that the user has its rights, as a worker of these queues, or of all if there are none.
     ///
     /// # Errors
     ///
     /// If Redis fails, or answers nobody for now; then nothing can be checked.
-    pub async fn examine(&self, wanted: Option<Durability>) -> Result<Vec<Finding>, Error> {
+    pub async fn examine(
+        &self,
+        wanted: Option<Durability>,
+        role: Option<(Role, &[QueueName])>,
+    ) -> Result<Vec<Finding>, Error> {
         self.look_at_a_key().await?;
         let info = self.connections.info().await?;
         let config = config::Config::read(self).await?;
@@ -36,7 +44,17 @@ impl Store {
         findings.extend(persistence::judge(&info, &config, wanted));
         findings.extend(judge::settings(&config));
         findings.push(judge::clock(self.clock_lead_ms().await?));
-        findings.push(permissions::check(self, wanted).await?);
+        findings.push(match role {
+            Some((role, queues)) => {
+                let wanted = Wanted {
+                    role,
+                    queues,
+                    durability: wanted,
+                };
+                permissions::check(self, wanted).await?
+            }
+            None => permissions::survey(self, wanted).await?,
+        });
         findings.extend(permissions::refused_write(self).await?);
         findings.push(self.contract_finding().await?);
         findings.push(match self.survey().await {
@@ -51,14 +69,14 @@ impl Store {
         Ok(findings)
     }
 
-    /// What must be right before a process begins: version, no Cluster, no eviction, every command permitted. A clock
-    /// that is off is logged.
+    /// What must be right before a process begins: version, no Cluster, no eviction, the rights of its role, as a worker of
+    /// these queues. A clock that is off is logged.
     ///
     /// # Errors
     ///
     /// [`Error::Unsuitable`] with what to change; a transient error while this server is a Redis replica; others if Redis
     /// fails.
-    pub async fn check_server(&self) -> Result<(), Error> {
+    pub async fn check_server(&self, role: Role, queues: &[QueueName]) -> Result<(), Error> {
         let info = self.connections.info().await?;
         let mut findings = vec![
             judge::version(&info),
@@ -66,7 +84,12 @@ impl Store {
             judge::eviction(&info),
         ];
         if findings.iter().all(|found| found.verdict != Verdict::Fail) {
-            findings.push(permissions::check(self, None).await?);
+            let wanted = Wanted {
+                role,
+                queues,
+                durability: None,
+            };
+            findings.push(permissions::check(self, wanted).await?);
         }
         if let Some(found) = worst(&findings) {
             return Err(Error::Unsuitable(found.sentence()));
@@ -101,22 +124,30 @@ impl Store {
         }
     }
 
+    /// Whether the version that is stored is one that this program can keep. Stores none: who looks may not write.
     async fn contract_finding(&self) -> Result<Finding, Error> {
-        match self.agree_version().await {
-            Ok(version) => Ok(Finding::ok(
-                "contract",
-                format!(
-                    "version {version}; this program keeps to {}",
-                    CONTRACT_VERSION
-                ),
+        let check = "contract";
+        match self.stored_version().await {
+            Ok(None) => Ok(Finding::ok(
+                check,
+                "none yet; whoever starts first stores its own",
             )),
-            Err(Error::Unsuitable(text)) => Ok(Finding {
+            Ok(Some(stored)) if version::can_keep(&stored) => Ok(Finding::ok(
+                check,
+                format!("version {stored}; this program keeps to {CONTRACT_VERSION}"),
+            )),
+            Ok(Some(stored)) => Ok(Finding {
                 verdict: Verdict::Fail,
-                ..Finding::ok("contract", text)
+                ..Finding::ok(check, version::incompatible(&self.keys.contract(), &stored))
             }),
+            Err(error) if error.is_forbidden() => Ok(Finding::warn(
+                check,
+                "its version cannot be read, as that is not permitted",
+                "ask whoever runs the front ends",
+            )),
             Err(error) if error.is_refusal() => Ok(Finding::fail(
-                "contract",
-                format!("its version could not be agreed on: {error}"),
+                check,
+                format!("its version could not be read: {error}"),
                 error.remedy().unwrap_or("mend the findings above first"),
             )),
             Err(error) => Err(error),

@@ -46,6 +46,8 @@ pub(crate) mod outcome;
 pub(crate) mod overview;
 pub(crate) mod question;
 pub(crate) mod queue;
+pub(crate) mod role;
+pub(crate) mod secret;
 pub(crate) mod session;
 pub(crate) mod shard;
 pub(crate) mod status;

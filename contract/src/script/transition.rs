@@ -141,6 +141,7 @@ transitions! {
     ensure_group Run,
     register_tools Run,
     give_homes Run,
+    rotate_secret Run,
     beat Run,
 }
 

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use taskferry_contract::{Error, FinishReply, FrontEndId, RedisSettings, Store};
+use taskferry_contract::{Error, FinishReply, FrontEndId, RedisSettings, Role, Store};
 use taskferry_testing::free_port;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpListener;
@@ -12,7 +12,7 @@ use crate::rig::{LEASE, Rig, SOON};
 use crate::samples::asking;
 
 async fn refusal(store: &Store) -> String {
-    match store.check_server().await.unwrap_err() {
+    match store.check_server(Role::Worker, &[]).await.unwrap_err() {
         Error::Unsuitable(text) => text,
         other => panic!("{other:?}"),
     }
@@ -21,7 +21,7 @@ async fn refusal(store: &Store) -> String {
 #[tokio::test]
 async fn a_server_that_evicts_is_refused() {
     let mut rig = Rig::new().await;
-    rig.store.check_server().await.unwrap();
+    rig.store.check_server(Role::Worker, &[]).await.unwrap();
     for policy in ["allkeys-lru", "volatile-ttl"] {
         rig.raw::<()>("CONFIG", ("SET", "maxmemory-policy", policy))
             .await;
@@ -33,7 +33,7 @@ async fn a_server_that_evicts_is_refused() {
     }
     rig.raw::<()>("CONFIG", ("SET", "maxmemory-policy", "noeviction"))
         .await;
-    rig.store.check_server().await.unwrap();
+    rig.store.check_server(Role::Worker, &[]).await.unwrap();
 }
 
 /// Answers INFO as a server of this version does, and everything else with OK.
@@ -68,7 +68,7 @@ async fn a_server_that_is_too_old_is_refused() {
         let checked = async {
             if fits {
                 // It is asked for more than this server can pretend.
-                let checked = store.check_server().await;
+                let checked = store.check_server(Role::Worker, &[]).await;
                 assert!(!matches!(checked, Err(Error::Unsuitable(_))), "{checked:?}");
             } else {
                 let text = refusal(&store).await;
@@ -92,8 +92,8 @@ async fn a_user_without_dangerous_commands_is_enough() {
     user.extend(RULES.split(' '));
     rig.raw::<()>("ACL", user).await;
     let url = rig.server.url().replace("://", "://taskferry:pw@");
-    rig.store = Store::new(&RedisSettings::new(&url)).unwrap();
-    rig.store.check_server().await.unwrap();
+    rig.uses(&Store::new(&RedisSettings::new(&url)).unwrap());
+    rig.store.check_server(Role::Worker, &[]).await.unwrap();
     rig.store.ready().await.unwrap();
     rig.ensure_group().await;
 

@@ -90,22 +90,24 @@ async fn rig() -> Rig {
     rig
 }
 
-/// `agree_version`, `ensure_group`, `register_tools`, `give_homes`, beat, `forget_worker`.
+/// `agree_version`, `ensure_group`, `register_tools`, `give_homes`, `rotate_secret`, beat, `forget_worker`.
 async fn the_fleet_comes_and_goes(rig: &mut Rig) {
     rig.store.ready().await.unwrap();
+    rig.at_work.ready().await.unwrap();
     rig.ensure_group().await;
-    rig.store
+    rig.at_work
         .register_tools(slice::from_ref(&rig.tool))
         .await
         .unwrap();
     let home = (rig.tool.name.clone(), rig.tool.queue.clone());
     rig.store.give_homes(&[home]).await.unwrap();
     let held = (rig.tool.name.clone(), DefinitionDigest::of(&rig.tool));
-    rig.store.beat(&worker("w1"), &[held]).await.unwrap();
+    rig.at_work.beat(&worker("w1"), &[held]).await.unwrap();
     let from = rig.stream();
-    rig.store.forget_worker(&rig.worker, from).await.unwrap();
-    rig.store.leave(&rig.worker).await.unwrap();
-    rig.store.remove_tool("report").await.unwrap();
+    rig.at_work.forget_worker(&rig.worker, from).await.unwrap();
+    rig.at_work.leave(&rig.worker).await.unwrap();
+    rig.operator.rotate_secret(KEEP).await.unwrap();
+    rig.operator.remove_tool("report").await.unwrap();
 }
 
 /// `set_session_level`, `hold_session_stream`, `drop_session_stream`, `take_place`, `take_rate`, and what is called of sessions without a script.
@@ -164,23 +166,27 @@ async fn jobs_run(rig: &mut Rig) {
     rig.submit().await;
     let reply = rig.claim(&rig.next().await).await;
     assert!(matches!(reply, ClaimReply::Waits(None)), "{reply:?}");
-    rig.store.renew_lease(&hold, KEEP).await.unwrap();
+    rig.at_work.renew_lease(&hold, KEEP).await.unwrap();
     let half = ProgressReport {
         progress: Some(0.5),
         ..ProgressReport::default()
     };
-    let told = rig.store.report_progress(&hold, &half).await;
+    let told = rig.at_work.report_progress(&hold, &half).await;
     told.unwrap().unwrap();
     let lines = [(LogLevel::Info, "a line".to_owned())];
-    rig.store.report_log(&hold, &lines).await.unwrap().unwrap();
+    rig.at_work
+        .report_log(&hold, &lines)
+        .await
+        .unwrap()
+        .unwrap();
     rig.retry(&hold).await;
     let (other, _) = rig.start().await;
     let released = rig
-        .store
+        .at_work
         .release_after_run(&other, Duration::ZERO, None)
         .await;
     released.unwrap();
-    rig.store.forward(rig.stream(), 10).await.unwrap();
+    rig.at_work.forward(rig.stream(), 10).await.unwrap();
     // The second one's entry stands first, and its place does not.
     while let Some(Delivery::Job(claimed)) = rig.deliveries().await.pop() {
         let reply = rig.claim(&claimed).await;
@@ -195,7 +201,7 @@ async fn jobs_run(rig: &mut Rig) {
 async fn a_question_is_answered(rig: &mut Rig) {
     let hold = rig.running().await;
     let (store, owner, id) = (&rig.store, &rig.owner, hold.claimed.id);
-    let asked = store.ask_input(&hold, &[asking("a")]).await;
+    let asked = rig.at_work.ask_input(&hold, &[asking("a")]).await;
     asked.unwrap();
     let (question, sender) = (rig.question(id, "a"), sender("c1"));
     let delivered = store.deliver_input(question, KEEP, &sender);
@@ -211,7 +217,7 @@ async fn a_question_is_answered(rig: &mut Rig) {
     store.note_client_task(question, said).await.unwrap();
     let polled = store.poll_client_task(question, KEEP, &sender);
     polled.await.unwrap();
-    store.park(&hold).await.unwrap();
+    rig.at_work.park(&hold).await.unwrap();
     let answered = store.answer_input(question, "1");
     answered.await.unwrap();
     store
@@ -257,23 +263,23 @@ async fn jobs_are_lost(rig: &mut Rig) {
     let Some(Delivery::Unreadable(found)) = rig.deliveries().await.pop() else {
         panic!("a job in an entry that names none");
     };
-    let buried = rig.store.dead_letter(&found, "why");
+    let buried = rig.at_work.dead_letter(&found, "why");
     buried.await.unwrap();
 
     rig.tool.attempts = 1;
     let hold = rig.running().await;
     rig.retry(&hold).await;
     let all = LetterFilter::default();
-    let letters = rig.store.dead_letters(&all, 10).await.unwrap();
+    let letters = rig.operator.dead_letters(&all, 10).await.unwrap();
     let letter = letters.iter().find(|letter| letter.task.is_some()).unwrap();
-    let revivable = rig.store.revivable(letter).await.unwrap().unwrap();
+    let revivable = rig.operator.revivable(letter).await.unwrap().unwrap();
     let id = TaskId::random(rig.shard);
-    let revived = rig.store.revive(letter, &revivable, &rig.tool, id);
+    let revived = rig.operator.revive(letter, &revivable, &rig.tool, id);
     revived.await.unwrap();
     let (hold, _) = rig.start().await;
     rig.finish(&hold).await;
     let ids: Vec<_> = letters.iter().map(|letter| letter.id).collect();
-    rig.store.purge_dead(&ids).await.unwrap();
+    rig.operator.purge_dead(&ids).await.unwrap();
 }
 
 /// The names of the scripts, as they lie in their folder.
@@ -296,8 +302,8 @@ async fn every_transition_has_its_keys_in_one_hash_slot() {
     a_question_is_answered(&mut rig).await;
     calls_are_left(&mut rig).await;
     jobs_are_lost(&mut rig).await;
-    rig.store.survey().await.unwrap();
-    rig.store.shard_overview(&rig.queues()).await.unwrap();
+    rig.operator.survey().await.unwrap();
+    rig.operator.shard_overview(&rig.queues()).await.unwrap();
     rig.raw::<String>("ECHO", LAST).await;
     let runs = runs(seen).await;
 

@@ -31,7 +31,7 @@ async fn proxied() -> (Rig, TestServer, Proxy) {
     let mut rig = Rig::new().await;
     let replica = TestServer::replica_of(&rig.server).await;
     let proxy = Proxy::start(rig.server.port()).await;
-    rig.store = store_at(&proxy.url());
+    rig.uses(&store_at(&proxy.url()));
     (rig, replica, proxy)
 }
 
@@ -40,7 +40,7 @@ async fn guarded() -> (Rig, TestServer, Sentinels) {
     let mut rig = Rig::new().await;
     let replica = TestServer::replica_of(&rig.server).await;
     let sentinels = Sentinels::watch(&rig.server).await;
-    rig.store = store_at(&sentinels.url());
+    rig.uses(&store_at(&sentinels.url()));
     (rig, replica, sentinels)
 }
 

@@ -127,7 +127,7 @@ async fn a_large_result_is_stored_byte_for_byte() {
 #[tokio::test]
 async fn a_worker_can_start_where_it_is_needed_to_make_room() {
     let mut rig = Rig::new().await;
-    let secret = rig.store.secret().await.unwrap();
+    let secret = rig.store.secrets().await.unwrap();
     let queued = rig.submit().await;
     fill(&mut rig).await;
 
@@ -142,7 +142,7 @@ async fn a_worker_can_start_where_it_is_needed_to_make_room() {
     let tools = [tool("new")];
     assert_eq!(rig.store.register_tools(&tools).await.unwrap(), 1);
     rig.store.beat(&worker("w1"), &[]).await.unwrap();
-    assert_eq!(rig.store.secret().await.unwrap(), secret);
+    assert_eq!(rig.store.secrets().await.unwrap(), secret);
     let (hold, _) = rig.start().await;
     assert_eq!(hold.claimed.id, queued);
     assert_eq!(rig.finish(&hold).await, FinishReply::Stored);

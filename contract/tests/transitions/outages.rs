@@ -4,7 +4,7 @@
 use std::time::{Duration, Instant};
 
 use taskferry_contract::{
-    Error, FinishReply, RedisSettings, Shards, Status, Store, StreamReader, TaskId,
+    Error, FinishReply, RedisSettings, Role, Shards, Status, Store, StreamReader, TaskId,
 };
 use taskferry_testing::{AppendOnly, ServerOptions, eventually, eventually_some};
 
@@ -47,11 +47,11 @@ async fn a_store_without_redis_fails_soon_and_works_once_there_is_one() {
     let settings = RedisSettings::new(&rig.server.url());
     rig.store = Store::new(&settings).unwrap();
     assert_down(&rig).await;
-    let check = rig.store.check_server().await.unwrap_err();
+    let check = rig.store.check_server(Role::Worker, &[]).await.unwrap_err();
     assert!(check.is_transient(), "{check:?}");
     rig.server.restart().await;
     works_again(&rig).await;
-    rig.store.check_server().await.unwrap();
+    rig.store.check_server(Role::Worker, &[]).await.unwrap();
     rig.store.ready().await.unwrap();
 }
 

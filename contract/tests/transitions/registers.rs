@@ -126,11 +126,31 @@ async fn a_worker_is_listed_while_it_beats() {
 }
 
 #[tokio::test]
-async fn every_front_end_signs_with_the_same_secret() {
+async fn every_front_end_signs_with_the_same_secret_and_knows_the_one_before() {
     let mut rig = Rig::new().await;
-    let (first, second) = tokio::join!(rig.store.secret(), rig.store.secret());
-    let secret = first.unwrap();
-    assert_eq!(second.unwrap(), secret);
+    let (first, second) = tokio::join!(rig.store.secrets(), rig.store.secrets());
+    let first = first.unwrap();
+    assert_eq!(second.unwrap(), first);
+    let secret = first.current().to_owned();
     assert!(secret.len() == 64 && secret.bytes().all(|b| b.is_ascii_hexdigit()));
     assert_eq!(rig.raw::<String>("GET", "tf:{fleet}:secret").await, secret);
+
+    let keep = std::time::Duration::from_secs(60);
+    let counting = async |rig: &Rig, later| {
+        let secrets = rig.store.secrets().await.unwrap();
+        let at = rig.store.now_ms().await.unwrap() + later;
+        secrets.counting(at).map(str::to_owned).collect::<Vec<_>>()
+    };
+    rig.store.rotate_secret(keep).await.unwrap();
+    let rotated = counting(&rig, 0).await;
+    assert_eq!((rotated.len(), &rotated[1]), (2, &secret));
+    assert_eq!(counting(&rig, 60_001).await, rotated[..1]);
+    // The second time, or at once, what was first signed counts no more.
+    rig.store.rotate_secret(keep).await.unwrap();
+    assert_eq!(counting(&rig, 0).await[1..], rotated[..1]);
+    rig.store
+        .rotate_secret(std::time::Duration::ZERO)
+        .await
+        .unwrap();
+    assert_eq!(counting(&rig, 0).await.len(), 1);
 }

@@ -21,7 +21,12 @@ pub(crate) const LEASE: Duration = Duration::from_secs(60);
 pub(crate) const SOON: Duration = Duration::from_secs(10);
 pub(crate) struct Rig {
     pub(crate) server: TestServer,
+    /// What a front end has, and all others that are not told apart.
     pub(crate) store: Store,
+    /// What a worker has.
+    pub(crate) at_work: Store,
+    /// What an operator has.
+    pub(crate) operator: Store,
     pub(crate) redis: MultiplexedConnection,
     pub(crate) tool: ToolDefinition,
     pub(crate) owner: Owner,
@@ -40,8 +45,11 @@ impl Rig {
         let mut settings = patient(&server.url());
         settings.shards = shards;
         let owner = Owner::named("key:alice").unwrap();
+        let store = Store::new(&settings).unwrap();
         let rig = Self {
-            store: Store::new(&settings).unwrap(),
+            at_work: store.clone(),
+            operator: store.clone(),
+            store,
             redis: server.raw().await,
             server,
             tool: tool("report"),
@@ -51,6 +59,13 @@ impl Rig {
         };
         rig.ensure_group().await;
         rig
+    }
+
+    /// Has one store for all that there is to do.
+    pub(crate) fn uses(&mut self, store: &Store) {
+        [&mut self.store, &mut self.at_work, &mut self.operator]
+            .into_iter()
+            .for_each(|used| *used = store.clone());
     }
 
     /// Changes to the server that became the primary: assertions look there from now on.
@@ -83,7 +98,7 @@ impl Rig {
     }
 
     pub(crate) async fn ensure_group(&self) {
-        let made = self.store.ensure_group(self.stream());
+        let made = self.at_work.ensure_group(self.stream());
         made.await.unwrap();
     }
 
@@ -117,13 +132,13 @@ impl Rig {
 
     /// Reads up to one new entry.
     pub(crate) async fn deliveries(&self) -> Vec<Delivery> {
-        let mut connection = self.store.connections().blocking().await.unwrap();
+        let mut connection = self.at_work.connections().blocking().await.unwrap();
         let source = StreamReader {
             worker: &self.worker,
             shard: self.shard,
             queues: std::slice::from_ref(&self.tool.queue),
         };
-        let read = self.store.read_new(&mut connection, source, 1, None);
+        let read = self.at_work.read_new(&mut connection, source, 1, None);
         read.await.unwrap()
     }
 
@@ -132,7 +147,7 @@ impl Rig {
     }
 
     pub(crate) async fn claim_by(&self, claimed: &DeliveredEntry, worker: &WorkerId) -> ClaimReply {
-        self.store.claim(claimed, worker, LEASE).await.unwrap()
+        self.at_work.claim(claimed, worker, LEASE).await.unwrap()
     }
 
     /// Reads the next entry and starts its attempt.
@@ -173,7 +188,7 @@ impl Rig {
 
     /// Takes over what silent workers held.
     pub(crate) async fn reclaim_by(&self, worker: &WorkerId) -> Vec<Delivery> {
-        let reclaimed = self.store.reclaim(worker, self.stream(), LEASE, 100);
+        let reclaimed = self.at_work.reclaim(worker, self.stream(), LEASE, 100);
         reclaimed.await.unwrap()
     }
 
@@ -220,13 +235,13 @@ impl Rig {
     }
 
     pub(crate) async fn finish(&self, hold: &HeldAttempt) -> FinishReply {
-        self.store.finish(hold, &completed()).await.unwrap()
+        self.at_work.finish(hold, &completed()).await.unwrap()
     }
 
     /// Fails the attempt in a way that another one may mend.
     pub(crate) async fn retry(&self, hold: &HeldAttempt) -> RetryReply {
         let retry = self
-            .store
+            .at_work
             .schedule_retry(hold, Duration::ZERO, "later", &failed("no"))
             .await;
         retry.unwrap()

@@ -65,7 +65,7 @@ async fn what_processes_of_1_x_left_is_passed_over_and_their_ended_tasks_are_rea
     // So that clients can go on with what they carry (docs/OPERATIONS.md).
     let renamed = ("tf:secret", "tf:{fleet}:secret");
     rig.raw::<()>("RENAME", renamed).await;
-    assert_eq!(rig.store.secret().await.unwrap(), "0123");
+    assert_eq!(rig.store.secrets().await.unwrap().current(), "0123");
     rig.leaves_anything();
 }
 

@@ -82,7 +82,7 @@ async fn the_overview_names_who_serves_a_queue_and_what_is_dead() {
 async fn a_redis_that_does_not_answer_is_a_finding_without_its_password() {
     let port = taskferry_testing::free_port();
     let url = format!("redis://alice:secret@127.0.0.1:{port}/0");
-    let findings = Operator::at(&url).unwrap().examine(None).await;
+    let findings = Operator::at(&url).unwrap().examine(None, None).await;
     let [finding] = &findings[..] else {
         panic!("not one finding: {findings:?}");
     };
@@ -97,7 +97,7 @@ async fn a_redis_that_does_not_answer_is_a_finding_without_its_password() {
 async fn a_redis_of_the_tests_is_fit() {
     let rig = Rig::start().await;
     assert!(rig.operator.is_ready().await);
-    let findings = rig.operator.examine(None).await;
+    let findings = rig.operator.examine(None, None).await;
     let failed = findings.iter().find(|it| it.verdict == Verdict::Fail);
     assert_eq!(failed, None);
 }

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use taskferry_contract::{Error, QueueStream, Shard, WorkerId};
+use taskferry_contract::{Error, QueueStream, Role, Shard, WorkerId};
 use taskferry_process::keep_running;
 use tokio::time::{sleep, timeout};
 use tokio_util::sync::CancellationToken;
@@ -294,7 +294,8 @@ async fn wait_until_ready(runtime: &Runtime) -> Result<(), Error> {
 }
 
 async fn try_to_start(runtime: &Runtime) -> Result<(), Error> {
-    runtime.core.store.check_server().await?;
+    let core = &runtime.core;
+    core.store.check_server(Role::Worker, &core.queues).await?;
     runtime.core.store.ready().await?;
     janitor::introduce(runtime).await
 }

@@ -1,6 +1,6 @@
 //! Who is there, how much there is, and what went wrong.
 //!
-//! [`registry`] holds tools and workers, [`fleet`] says who serves which queue, [`version`] whether processes of different
+//! [`registry`] holds tools and workers, [`fleet`] says who serves which queue, [`secret`] what front ends sign with, [`version`] whether processes of different
 //! versions can share one Redis; [`overview`] and [`survey`] show operators what is there, [`dead`] and [`revive`] let them
 //! read dead letters and queue their jobs again.
 
@@ -9,5 +9,6 @@ mod fleet;
 mod overview;
 mod registry;
 pub(crate) mod revive;
+mod secret;
 mod survey;
 pub(crate) mod version;

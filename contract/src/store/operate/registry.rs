@@ -166,31 +166,6 @@ impl Store {
         Ok(removed.contains(&1))
     }
 
-    /// The secret with which front ends sign state that a client brings back in its next request: 64 hexadecimal digits,
-    /// made once and then the same for every front end.
-    ///
-    /// # Errors
-    ///
-    /// If Redis fails.
-    pub async fn secret(&self) -> Result<String, Error> {
-        let key = self.keys.secret();
-        let mut read = redis::cmd("GET");
-        read.arg(&key);
-        let stored: Option<String> = self.connections.command("secret", &read).await?;
-        if let Some(secret) = stored {
-            return Ok(secret);
-        }
-        let made = format!(
-            "{:032x}{:032x}",
-            rand::random::<u128>(),
-            rand::random::<u128>()
-        );
-        let mut make = redis::cmd("SET");
-        make.arg(&key).arg(&made).arg("NX").arg("GET");
-        let another: Option<String> = self.connections.command("secret", &make).await?;
-        Ok(another.unwrap_or(made))
-    }
-
     /// Notes that a worker is alive, and which definitions of tools it can run jobs of.
     ///
     /// # Errors

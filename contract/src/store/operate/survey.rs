@@ -25,7 +25,6 @@ impl Store {
             self.keys.definitions(),
             self.keys.workers(),
             self.keys.contract(),
-            self.keys.secret(),
         ]
         .into();
         for shard in self.shards.all() {

@@ -69,7 +69,13 @@ impl Store {
     }
 }
 
-fn incompatible(key: &str, stored: &str) -> String {
+/// Whether a stored version is one of this binary's major.
+pub(crate) fn can_keep(stored: &str) -> bool {
+    let major = stored.split_once('.').map(|(major, _)| major);
+    major.and_then(|major| major.parse().ok()) == Some(CONTRACT_VERSION.major)
+}
+
+pub(crate) fn incompatible(key: &str, stored: &str) -> String {
     let stored: String = stored.chars().take(40).collect();
     format!(
         "it is used with version {stored} of the contract and this program keeps to {CONTRACT_VERSION}: run a version of Taskferry whose contract has the same major, or stop the other front ends, let their tasks end, stop the other workers, and run: redis-cli DEL {key} (docs/OPERATIONS.md, \"To change the major\")"

@@ -22,7 +22,7 @@ impl Store {
             return Ok(Ok(()));
         }
         let id = hold.claimed.id;
-        let (record, log) = (self.keys.record(id), self.keys.log(id));
+        let record = self.keys.record(id);
         let (base, text) = (self.keys.base(id.shard()), id.to_string());
         let attempt = hold.attempt.to_string();
         let mut args = vec![base.as_str(), &text, &attempt];
@@ -30,7 +30,7 @@ impl Store {
             args.extend([level.as_str(), line]);
         }
         let reply = self
-            .call(&TRANSITIONS.report_log, &[&record, &log], &args)
+            .call(&TRANSITIONS.report_log, &[&record], &args)
             .await?;
         match reply.tag.as_str() {
             "OK" => Ok(Ok(())),
