@@ -12,7 +12,7 @@ macro_rules! script {
     };
 }
 
-pub(super) const SCRIPTS: [Row; 36] = [
+pub(super) const SCRIPTS: [Row; 38] = [
     ("contract/lua/", &[transitions(EVERY), MODEL]),
     ("contract/lua/prelude/", &[transitions(EVERY), MODEL]),
     script!("agree_version": "versions::"),
@@ -29,6 +29,7 @@ pub(super) const SCRIPTS: [Row; 36] = [
     script!("finish": "finishes::" "fences::"),
     script!("forget_worker": "forgets::"),
     script!("forward": "retries::" "claims::"),
+    script!("give_homes": "registers::"),
     script!("hold_session_stream": "sessions::"),
     script!("leave_call": "leaves::" "rings::"),
     script!("note_client_task": "client_tasks::"),
@@ -43,6 +44,7 @@ pub(super) const SCRIPTS: [Row; 36] = [
     script!("report_log": "logs::"),
     script!("report_progress": "renews::" "rings::"),
     script!("revive": "dead_letters::"),
+    script!("rotate_secret": "registers::"),
     script!("schedule_retry": "retries::" "rings::" "fences::"),
     script!("set_session_level": "logs::"),
     script!("submit": "submits::" "joins::" "firsts::"),
