@@ -228,6 +228,8 @@ pub(super) fn any_key(bytes: &mut Bytes<'_>) -> String {
         "dead",
         "expired",
         "log:t1",
+        "stored:o",
+        "bytes:o",
         "idem:k",
         "same:k",
     ]);
@@ -386,14 +388,12 @@ impl<'a, 'b> Maker<'a, 'b> {
             [("", ""), ("idem:k", "c"), ("idem:k", "d"), ("same:k", "")][self.bytes.number(4)];
         let plain = self.choice("flag");
         let ttl = self.choice("ttl");
-        let caps = [
-            self.bytes.one(&["0", "0", "1"]),
-            self.bytes.one(&["0", "0", "2"]),
-        ];
+        let caps = [["0", "0", "1"], ["0", "0", "2"], ["0", "0", "100"]];
+        let caps = caps.map(|of| self.bytes.one(&of));
         let is_parked = self.bytes.number(4) == 0;
         let parked = if is_parked { "1" } else { "0" };
         let mut words: Vec<Vec<u8>> = [
-            tool, "q", owner, alias, call, plain, ttl, caps[0], caps[1], parked,
+            tool, "q", owner, alias, call, plain, ttl, caps[0], caps[1], caps[2], parked,
         ]
         .map(|text| text.into())
         .to_vec();
