@@ -51,6 +51,7 @@ mod redis_away;
 mod replicas;
 mod resume;
 mod rust_sdk;
+mod secret;
 mod secrets;
 mod settings;
 mod sharing;
