@@ -77,6 +77,10 @@ pub(crate) struct HttpSettings {
     pub(crate) certificates: Option<Certificates>,
 }
 
+/// Heads and handshakes have one part in so many of the memory for bodies, and none of the rest: they take it by the KiB, so that
+/// those of one peer would leave nothing for the body of another's request.
+const OF_HEADS: usize = 4;
+
 /// The path of the endpoint.
 const ENDPOINT: &str = "/mcp";
 
@@ -167,7 +171,7 @@ pub(crate) fn router(
         .with_state(endpoint);
     Served {
         router,
-        memory,
+        memory: Budget::new(settings.body_memory / OF_HEADS),
         answers,
         limits,
         certificates: settings.certificates,
