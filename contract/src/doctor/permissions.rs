@@ -199,6 +199,10 @@ impl Commands {
                 all.note(name, ask(store, &command).await?);
             }
         }
+        if names.contains(&"SUBSCRIBE") {
+            let heard = store.connections.subscribe(&[channel(store)]).await;
+            all.note("SUBSCRIBE", answer(heard.map(drop))?);
+        }
         // On its own it would hold back all that comes after it on the connection.
         if names.contains(&"MULTI") && !all.denied.contains("EXEC") {
             all.note("MULTI", answer(transaction(store).await)?);

@@ -225,11 +225,15 @@ async fn a_user_is_told_what_it_is_enough_for() {
 
 #[tokio::test]
 async fn a_command_that_is_renamed_is_named() {
-    for command in ["CLIENT", "INFO", "MULTI"] {
+    for (command, role) in [
+        ("CLIENT", Role::Worker),
+        ("INFO", Role::Worker),
+        ("MULTI", Role::FrontEnd),
+    ] {
         let (_server, store) = with_arguments(&["--rename-command", command, "HIDDEN"]).await;
         let findings = examined(&store, "").await;
         assert_fails(&findings, "permissions", &[command, "rename-command"]);
-        let refused = store.check_server(Role::Worker, &[]).await.unwrap_err();
+        let refused = store.check_server(role, &[]).await.unwrap_err();
         assert!(matches!(refused, Error::Unsuitable(_)), "{refused:?}");
         let text = refused.to_string();
         assert!(
