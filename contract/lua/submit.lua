@@ -119,6 +119,10 @@ local entry = parked and '' or redis.call('XADD', queue, '*', 'id', id, 'tool', 
 redis.call('HSET', record, 'status', parked and 'input_required' or 'queued', 'tool', tool, 'queue', queue_name,
   'owner', owner, 'created_ms', int(now), 'updated_ms', int(now), 'ttl_ms', int(ttl), 'plain', plain, 'attempt', '0',
   'retries', '0', 'crashes', '0', 'entry', entry, unpack(fields))
+if alias ~= '' then
+  redis.call('HSET', record, 'alias', alias)
+end
+-- With the last write to it: a record that expires at once, and is written to again, would stay for ever.
 redis.call('PEXPIREAT', record, int(expires))
 
 local function index(key)
@@ -135,7 +139,6 @@ if counted then
   store_bytes(base, owner, id, size, expires)
 end
 if alias ~= '' then
-  redis.call('HSET', record, 'alias', alias)
   redis.call('SET', base .. alias, call == '' and id or (id .. ' ' .. call), 'PXAT', int(expires))
 end
 if parked then

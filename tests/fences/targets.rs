@@ -46,7 +46,7 @@ fn every_fuzz_target_has_a_program_a_corpus_and_a_test() {
         "worker/src/fuzz.rs",
     ];
     let mut tested: BTreeSet<String> = files.into_iter().flat_map(tested).collect();
-    // In contract/tests/transitions/fuzzed.rs, on a server.
+    // It needs a server: `scripts/fuzz` alone runs it.
     tested.insert("scripts".to_owned());
     assert_eq!(tested, programs);
 }

@@ -59,7 +59,7 @@ impl fmt::Display for Fault {
 }
 
 impl Schema {
-    /// Compiles a schema's JSON text, if it is [admitted](admit). References lead nowhere outside of it.
+    /// Compiles a schema's JSON text, if it is admitted (`admit`). References lead nowhere outside of it.
     ///
     /// # Errors
     ///
