@@ -25,4 +25,4 @@ pub use process::{Process, command, group_lives};
 pub use proxy::Proxy;
 pub use redis;
 pub use sentinel::Sentinels;
-pub use server::{AppendOnly, ServerOptions, TestServer};
+pub use server::{AppendOnly, ServerOptions, TestServer, server_speaks_tls};

@@ -375,6 +375,22 @@ fn spawn(options: &ServerOptions, directory: &Path, port: u16) -> Child {
     })
 }
 
+/// Whether the server of the tests was built with TLS: some that are shipped as one file are not.
+///
+/// # Panics
+///
+/// If there is no server binary.
+#[must_use]
+pub fn server_speaks_tls() -> bool {
+    let (port, tls) = (free_port().to_string(), free_port().to_string());
+    // Without a certificate it ends at once, and says what it lacks.
+    let ended = Command::new(config::redis_server())
+        .args(["--port", &port, "--tls-port", &tls, "--save", ""])
+        .output()
+        .expect("there is a server (apt-get install -y redis-server)");
+    String::from_utf8_lossy(&ended.stdout).contains("tls-cert-file")
+}
+
 /// Whether the replica at `place` has all that its primary wrote, by the primary's INFO.
 fn has_acknowledged(info: &str, place: &str) -> bool {
     let offset = |text: &str, name: &str| {
