@@ -48,6 +48,7 @@ use outcomes::Outcomes;
 use plain_call::Calls;
 use question::Questions;
 pub(crate) use question::{MayBeSent, Via};
+pub(crate) use rates::FAILURE;
 use rates::Rates;
 use seal::Seal;
 pub(crate) use seal::{Carried, GOOD_FOR, Unsealed};

@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use taskferry_contract::{Owner, RateCost, RateReply, Store};
 
-/// For so many requests one counts that named what is not there, beside itself.
-const FAILURE: u32 = 9;
+/// For so many requests one counts, beside itself, that named what is not there or was not let in.
+pub(crate) const FAILURE: u32 = 9;
 
 /// The rates of all callers that have names.
 #[derive(Debug)]

@@ -228,6 +228,11 @@ fn of_key(access: &Access, credential: &str) -> Identified {
 }
 
 fn of_token(access: &Access, credential: &str) -> Identified {
+    let digest: TokenDigest = Sha256::digest(credential).into();
+    let mut issuers = access.issuers.iter();
+    if let Some(caller) = issuers.find_map(|issuer| issuer.remembered(&digest)) {
+        return Identified::Known(caller);
+    }
     let token = match Unverified::read(credential) {
         Ok(token) => token,
         Err(denied) => return Identified::Denied(denied),
@@ -236,7 +241,6 @@ fn of_token(access: &Access, credential: &str) -> Identified {
     let Some(issuer) = access.issuers.iter().find(of_token) else {
         return Identified::Denied(UNKNOWN_ISSUER);
     };
-    let digest: TokenDigest = Sha256::digest(credential).into();
     match issuer.caller(&token, digest) {
         Ok(caller) => Identified::Known(caller),
         Err(Miss::Denied(denied)) => Identified::Denied(denied),

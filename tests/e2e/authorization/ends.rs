@@ -20,6 +20,13 @@ fn ends_in(guarded: &Guarded, seconds: u64) -> String {
     guarded.issuer.signer.sign(&claims)
 }
 
+/// Reads a stream until it ends, which must be soon.
+async fn until_its_end(stream: &mut Stream, what: &str) {
+    let end = async { while stream.next_or_end().await.is_some() {} };
+    let ended = tokio::time::timeout(SOON, end).await;
+    assert!(ended.is_ok(), "the stream goes on: {what}");
+}
+
 async fn is_let_in(guarded: &Guarded, credential: &str) -> bool {
     let client = guarded.modern(credential);
     let answer = client.request("tools/list", json!({})).await;
@@ -60,9 +67,7 @@ async fn what_waits_when_a_token_ends_is_not_lost() {
         ("followed", &mut followed),
         ("call", &mut call),
     ] {
-        let end = async { while stream.next_or_end().await.is_some() {} };
-        let ended = tokio::time::timeout(SOON, end).await;
-        assert!(ended.is_ok(), "the stream goes on: {what}");
+        until_its_end(stream, what).await;
     }
     assert!(!is_let_in(&guarded, &short).await);
 
@@ -106,8 +111,7 @@ async fn keys_of_an_issuer_change_and_one_that_is_not_known_is_asked_for_now_and
     .await;
     assert!(!is_let_in(&guarded, &old).await);
     // What was opened by the old one ends, and goes on by the new one.
-    let end = async { while stream.next_or_end().await.is_some() {} };
-    tokio::time::timeout(SOON, end).await.unwrap();
+    until_its_end(&mut stream, "that of the old key").await;
     let session = session.by(Some(&new));
     let listed = session.request("tools/list", json!({})).await;
     assert_eq!(listed.status, StatusCode::OK);
@@ -144,8 +148,7 @@ async fn the_access_file_is_read_again_and_a_wrong_one_changes_nothing() {
     .await;
     assert!(!is_let_in(&guarded, &token).await);
     assert!(is_let_in(&guarded, "tfk_other").await);
-    let end = async { while stream.next_or_end().await.is_some() {} };
-    tokio::time::timeout(SOON, end).await.unwrap();
+    until_its_end(&mut stream, "that of the key").await;
 }
 
 /// A POST of a message whose last byte is missing.
@@ -187,10 +190,6 @@ async fn a_body_that_comes_after_the_end_of_its_key_begins_nothing() {
 async fn an_issuer_that_is_bound_closer_or_has_no_keys_has_none_of_its_streams_left() {
     let guarded = Guarded::start("", "", &[]).await;
     let listen = json!({ "notifications": { "toolsListChanged": true } });
-    let ended = async |mut stream: Stream| {
-        let end = async { while stream.next_or_end().await.is_some() {} };
-        tokio::time::timeout(SOON, end).await.unwrap();
-    };
     let token = guarded.issuer.token("alice", "");
     let open = async || {
         Stream::of(
@@ -200,11 +199,11 @@ async fn an_issuer_that_is_bound_closer_or_has_no_keys_has_none_of_its_streams_l
                 .await,
         )
     };
-    let stream = open().await;
+    let mut stream = open().await;
     let text = std::fs::read_to_string(&guarded.file).unwrap();
     let closer = text.replace("['ES256']", "['ES384']");
     std::fs::write(&guarded.file, closer).unwrap();
-    ended(stream).await;
+    until_its_end(&mut stream, "that of its token").await;
     assert!(!is_let_in(&guarded, &token).await);
     std::fs::write(&guarded.file, text).unwrap();
     eventually(SOON, "the issuer is as before", async || {
@@ -213,7 +212,7 @@ async fn an_issuer_that_is_bound_closer_or_has_no_keys_has_none_of_its_streams_l
     .await;
 
     // It withdraws its key: whoever asks for another learns of that.
-    let stream = open().await;
+    let mut stream = open().await;
     guarded.issuer.publish(&[]);
     let made_up = Signer::new("made up").sign(&guarded.issuer.claims("mallory", ""));
     eventually(SOON, "the key is known to be gone", async || {
@@ -221,7 +220,7 @@ async fn an_issuer_that_is_bound_closer_or_has_no_keys_has_none_of_its_streams_l
         !is_let_in(&guarded, &token).await
     })
     .await;
-    ended(stream).await;
+    until_its_end(&mut stream, "that of its token").await;
 }
 
 #[tokio::test]

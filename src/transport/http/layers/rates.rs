@@ -8,10 +8,9 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
+use crate::bridge::FAILURE;
 use crate::transport::http::peers::Peer;
 
-/// For so many requests a failed one counts, beside itself.
-const FAILURE: u32 = 9;
 /// So many may come at once as in this time.
 const BURST: Duration = Duration::from_secs(1);
 /// An address that fails again and again waits so long at most.
