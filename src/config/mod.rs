@@ -1,5 +1,6 @@
 //! The settings of the front end. The environment is read here and nowhere else.
 
+mod callers;
 mod dev;
 mod names;
 mod operator;
@@ -10,10 +11,11 @@ use std::path::PathBuf;
 
 use taskferry_process::settings::{Binary, Problems, Setting, Settings, Sources, names_of};
 
+pub(crate) use callers::Callers;
 pub(crate) use dev::{DevConfig, dev};
 pub(crate) use names::settings_of_serve;
 pub(crate) use operator::{OperatorConfig, operator, settings_of_operator};
-pub(crate) use serve::{Callers, ServeConfig};
+pub(crate) use serve::ServeConfig;
 
 /// Collects what flags, the environment and the settings file say of the settings in `known`.
 fn collect(

@@ -2,11 +2,10 @@
 
 use std::net::SocketAddr;
 use std::num::NonZeroU32;
-use std::path::PathBuf;
 use std::time::Duration;
 
 use taskferry_contract::{
-    Durability, Owner, RedisSettings, Replication, SessionLimits, UnknownDurability,
+    Durability, RedisSettings, Replication, SessionLimits, UnknownDurability,
 };
 use taskferry_process::settings::{
     Problems, Settings, bytes, duration, file_name, take_redis, truth, within,
@@ -14,12 +13,9 @@ use taskferry_process::settings::{
 use taskferry_process::telemetry::{LogSettings, take_log};
 
 use crate::bridge::Limits;
-use crate::identity::{AccessFile, read_access_file};
+use crate::config::callers::{Callers, single_user, take_callers};
 use crate::mcp::McpSettings;
 use crate::transport::http::{CertificateFiles, Certificates, Guard, HttpSettings, TrustedProxies};
-
-/// The owner of every task when one user is meant.
-const SINGLE_USER: &str = "local";
 
 /// How long open requests may take to end, unless it is set: with what comes after, less than the 10 s that `docker stop`
 /// gives.
@@ -130,15 +126,6 @@ impl ServeConfig {
     }
 }
 
-/// Who may call.
-#[derive(Debug, Clone)]
-pub(crate) enum Callers {
-    /// Everyone, and all are this owner.
-    Everyone(Owner),
-    /// Those whom the access file at this path names.
-    Known(PathBuf, Box<AccessFile>),
-}
-
 fn take_listen(settings: &mut Settings, callers: &Callers) -> SocketAddr {
     let loopback = SocketAddr::from(([127, 0, 0, 1], 8080));
     let place = settings.given_as("listen");
@@ -177,34 +164,6 @@ fn take_certificates(settings: &mut Settings) -> Option<Certificates> {
     };
     let read = Certificates::read(files);
     read.map_err(|problem| settings.refuse(problem)).ok()
-}
-
-fn take_callers(settings: &mut Settings) -> Callers {
-    let place = settings.given_as("access_file");
-    let single = settings.take("single_user", false, truth);
-    let file = settings.take_optional("access_file", |path| {
-        let text =
-            std::fs::read_to_string(path).map_err(|error| format!("cannot be read: {error}"))?;
-        let path = PathBuf::from(path);
-        let file = read_access_file(&text, path.parent().unwrap_or(&path))
-            .map_err(|problems| format!("cannot be used: {}", problems.join("; ")))?;
-        Ok((path, Box::new(file)))
-    });
-    match file {
-        Some(_) if single => {
-            settings.refuse(format!(
-                "{place}: with single_user all callers are one; leave one of the two out"
-            ));
-            Callers::Everyone(single_user())
-        }
-        Some((path, file)) => Callers::Known(path, file),
-        None if single => Callers::Everyone(single_user()),
-        None => Callers::Everyone(Owner::anonymous()),
-    }
-}
-
-fn single_user() -> Owner {
-    Owner::named(SINGLE_USER).unwrap_or_default()
 }
 
 /// What callers may have.

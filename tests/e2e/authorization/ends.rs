@@ -27,6 +27,17 @@ async fn until_its_end(stream: &mut Stream, what: &str) {
     assert!(ended.is_ok(), "the stream goes on: {what}");
 }
 
+/// Takes all out of the access file but the key `tfk_other`.
+async fn leave_one_key(guarded: &Guarded) {
+    let other = key_entry("other", "tfk_other");
+    let one = format!("resource = '{RESOURCE}'\n{other}");
+    std::fs::write(&guarded.file, one).unwrap();
+    eventually(SOON, "a key is taken away", async || {
+        !is_let_in(guarded, KEY).await
+    })
+    .await;
+}
+
 async fn is_let_in(guarded: &Guarded, credential: &str) -> bool {
     let client = guarded.modern(credential);
     let answer = client.request("tools/list", json!({})).await;
@@ -137,15 +148,7 @@ async fn the_access_file_is_read_again_and_a_wrong_one_changes_nothing() {
 
     let token = guarded.issuer.token("alice", "");
     assert!(is_let_in(&guarded, &token).await);
-    let without = format!(
-        "resource = '{RESOURCE}'\n{}",
-        key_entry("other", "tfk_other")
-    );
-    std::fs::write(&guarded.file, without).unwrap();
-    eventually(SOON, "a key is taken away", async || {
-        !is_let_in(&guarded, KEY).await
-    })
-    .await;
+    leave_one_key(&guarded).await;
     assert!(!is_let_in(&guarded, &token).await);
     assert!(is_let_in(&guarded, "tfk_other").await);
     until_its_end(&mut stream, "that of the key").await;
@@ -170,15 +173,7 @@ async fn unfinished(guarded: &Guarded, credential: &str) -> (TcpStream, u8) {
 async fn a_body_that_comes_after_the_end_of_its_key_begins_nothing() {
     let guarded = Guarded::start("", "", &[]).await;
     let (mut connection, last) = unfinished(&guarded, KEY).await;
-    let without = format!(
-        "resource = '{RESOURCE}'\n{}",
-        key_entry("other", "tfk_other")
-    );
-    std::fs::write(&guarded.file, without).unwrap();
-    eventually(SOON, "a key is taken away", async || {
-        !is_let_in(&guarded, KEY).await
-    })
-    .await;
+    leave_one_key(&guarded).await;
     connection.write_all(&[last]).await.unwrap();
     let mut answer = [0; 12];
     let read = connection.read_exact(&mut answer);
