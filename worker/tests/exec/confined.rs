@@ -22,9 +22,11 @@ fn is_root() -> bool {
     rustix::process::geteuid().is_root()
 }
 
-/// A case whose folder every user may enter.
+/// A case whose folder every user may enter, wherever this user has its own temporary files.
 fn open(script: &str) -> Case {
-    let case = Case::sh(script);
+    let mut case = Case::sh(script);
+    case.folder = tempfile::tempdir_in("/tmp").expect("a folder that others may enter");
+    case.command.cwd = case.folder.path().to_owned();
     fs::set_permissions(case.folder.path(), Permissions::from_mode(0o755))
         .expect("the folder is this test's own");
     case
@@ -126,7 +128,7 @@ async fn start_errors_of_another_user_are_seen_with_its_eyes() {
     if !is_root() {
         return;
     }
-    let mut case = Case::new(&["true"]);
+    let mut case = open("true");
     fs::set_permissions(case.folder.path(), Permissions::from_mode(0o700)).unwrap();
     case.command.sandbox.user = Some(nobody());
     let error = case.run().await.unwrap_err();

@@ -270,6 +270,7 @@ async fn a_folder_that_may_not_be_entered_is_named_instead_of_the_program() {
 async fn as_nobody(test: &str) {
     let mut again = tokio::process::Command::new("/proc/self/exe");
     again.args(["--exact", test]).uid(65534).gid(65534);
+    again.env("TMPDIR", "/tmp");
     let ended = again.output().await.expect("this test, once more");
     let said = String::from_utf8_lossy(&ended.stdout);
     assert!(ended.status.success(), "{said}");

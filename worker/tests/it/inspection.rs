@@ -25,7 +25,8 @@ input_schema = { type = "object", properties = { pid = { type = "integer" } } }
 #[tokio::test]
 async fn a_tool_of_the_same_user_cannot_look_into_its_worker() {
     let rig = Rig::new().await;
-    let folder = tempfile::tempdir().unwrap();
+    // Where another user may go, wherever this one has its own temporary files.
+    let folder = tempfile::tempdir_in("/tmp").unwrap();
     let manifest = folder.path().join("tools.toml");
     fs::write(&manifest, MANIFEST).unwrap();
     fs::set_permissions(folder.path(), Permissions::from_mode(0o777)).unwrap();
