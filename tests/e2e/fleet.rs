@@ -69,8 +69,11 @@ impl Replica {
     }
 
     async fn begin(mut command: Command, redis_url: &str, more: &[&str]) -> Self {
+        command.arg("serve");
+        if !more.contains(&"--listen") {
+            command.args(["--listen", "127.0.0.1:0"]);
+        }
         command
-            .args(["serve", "--listen", "127.0.0.1:0"])
             // It may have a password, which no flag gives.
             .env("TASKFERRY_REDIS_URL", redis_url)
             .args(patient(more));

@@ -37,14 +37,35 @@ impl ClientHandler for Agreeing {
     }
 }
 
+/// How its messages travel.
+type Transport = StreamableHttpClientTransport<reqwest::Client>;
 type Client = RunningService<RoleClient, Agreeing>;
 
 async fn connect(endpoint: &str, mode: ClientLifecycleMode) -> Client {
     let transport = StreamableHttpClientTransport::from_uri(endpoint.to_owned());
+    connect_over(transport, mode).await
+}
+
+async fn connect_over(transport: Transport, mode: ClientLifecycleMode) -> Client {
     Agreeing
         .serve_with_lifecycle(transport, mode)
         .await
         .unwrap()
+}
+
+fn modern() -> ClientLifecycleMode {
+    ClientLifecycleMode::Discover {
+        preferred_versions: vec![ProtocolVersion::V_2026_07_28],
+    }
+}
+
+/// Runs a tool without arguments as a task; the text of its result.
+pub(crate) async fn run_task(transport: Transport, tool: &'static str) -> String {
+    let client = connect_over(transport, modern()).await;
+    let id = start(&client, tool, json!({})).await;
+    let text = text(&result(&client, &id).await).to_owned();
+    client.cancel().await.unwrap();
+    text
 }
 
 fn params(tool: &'static str, arguments: Value) -> CallToolRequestParams {
@@ -125,11 +146,8 @@ async fn the_rust_sdk_makes_legacy_calls() {
 #[tokio::test]
 async fn the_rust_sdk_runs_modern_tasks() {
     let fleet = fixture_fleet().await;
-    let mode = ClientLifecycleMode::Discover {
-        preferred_versions: vec![ProtocolVersion::V_2026_07_28],
-    };
     let recorder = Recorder::to(fleet.endpoint()).await;
-    let client = connect(&recorder.endpoint(), mode).await;
+    let client = connect(&recorder.endpoint(), modern()).await;
     let id = start(&client, "generate_report", json!({ "month": "January" })).await;
     assert!(text(&result(&client, &id).await).contains("January"));
 

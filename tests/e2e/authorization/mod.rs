@@ -5,6 +5,7 @@ mod entry;
 mod fairness;
 mod issuer;
 mod owners;
+mod real_issuer;
 mod scopes;
 
 use std::path::PathBuf;
