@@ -9,6 +9,7 @@ use taskferry_process::settings::{
 };
 use taskferry_process::telemetry::{LOG_SETTINGS, LogSettings, take_log_else};
 
+use crate::core::quota::SHORTEST_IDLE;
 use crate::exec::Environment;
 use crate::worker::{DRAIN_TIMEOUT, LONGEST_LEASE, MAX_RESULT, MOST_SLOTS, SHORTEST_LEASE};
 
@@ -16,7 +17,7 @@ use crate::worker::{DRAIN_TIMEOUT, LONGEST_LEASE, MAX_RESULT, MOST_SLOTS, SHORTE
 const SMALLEST_BOUND: usize = 1 << 10;
 const LARGEST_BOUND: usize = 256 << 20;
 
-const OWN: [Setting; 5] = [
+const OWN: [Setting; 7] = [
     Setting {
         name: "manifest",
         value: "FILE",
@@ -36,6 +37,16 @@ const OWN: [Setting; 5] = [
         name: "drain_timeout",
         value: "DURATION",
         help: "How long running jobs may go on after SIGTERM [default: 5s]",
+    },
+    Setting {
+        name: "max_jobs",
+        value: "N",
+        help: "End after so many jobs, from 1 [default: no bound]",
+    },
+    Setting {
+        name: "idle_exit",
+        value: "DURATION",
+        help: "End after so long without a job, 1s to 1d [default: never]",
     },
     Setting {
         name: "max_result",
@@ -68,6 +79,8 @@ pub(crate) struct WorkerConfig {
     pub(crate) slots: Option<usize>,
     pub(crate) lease: Duration,
     pub(crate) drain_timeout: Duration,
+    pub(crate) max_jobs: Option<usize>,
+    pub(crate) idle_exit: Option<Duration>,
     pub(crate) max_result: usize,
     pub(crate) log: LogSettings,
     pub(crate) redis: RedisSettings,
@@ -95,6 +108,13 @@ impl WorkerConfig {
             }),
             drain_timeout: all.take("drain_timeout", DRAIN_TIMEOUT, |text| {
                 duration(text).and_then(within(Duration::ZERO, Duration::from_secs(86_400)))
+            }),
+            max_jobs: all.take_optional("max_jobs", |text| {
+                let number = text.parse::<usize>().ok().filter(|jobs| *jobs > 0);
+                number.ok_or_else(|| "must be a whole number from 1".to_owned())
+            }),
+            idle_exit: all.take_optional("idle_exit", |text| {
+                duration(text).and_then(within(SHORTEST_IDLE, Duration::from_secs(86_400)))
             }),
             max_result: all.take("max_result", MAX_RESULT, |text| {
                 bytes(text).and_then(within(SMALLEST_BOUND, LARGEST_BOUND))

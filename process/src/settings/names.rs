@@ -16,7 +16,7 @@ const BOTH: &[Binary] = &[Binary::FrontEnd, Binary::Worker];
 /// What no binary takes as a setting: the variable of the settings file, and what only tests read.
 const NEITHER: &[Binary] = &[];
 
-const NAMES: [(&str, &[Binary]); 53] = [
+const NAMES: [(&str, &[Binary]); 55] = [
     ("listen", FRONT_END),
     ("allow_unauthenticated", FRONT_END),
     ("access_file", FRONT_END),
@@ -52,6 +52,8 @@ const NAMES: [(&str, &[Binary]); 53] = [
     ("lease", WORKER),
     ("drain_timeout", BOTH),
     ("instructions", FRONT_END),
+    ("max_jobs", WORKER),
+    ("idle_exit", WORKER),
     ("max_result", WORKER),
     ("log", BOTH),
     ("log_format", BOTH),

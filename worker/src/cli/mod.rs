@@ -9,7 +9,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
 
-use clap::{Arg, ArgMatches, Command, value_parser};
+use clap::{Arg, ArgAction, ArgMatches, Command, value_parser};
 use taskferry_contract::Store;
 use taskferry_process::output;
 use taskferry_process::telemetry::DEFAULT_FILTER;
@@ -23,6 +23,9 @@ use crate::worker::{Builder, Worker};
 
 /// How long threads that are still blocked after the drain may take.
 const THREADS_END: Duration = Duration::from_secs(1);
+
+/// What `--once` stands for.
+const ONCE: [(&str, &str); 2] = [("max_jobs", "1"), ("idle_exit", "5s")];
 
 /// The exit code if settings, a manifest or flags cannot be used.
 const UNUSABLE: u8 = 2;
@@ -170,6 +173,12 @@ impl Program {
         if let Some(slots) = config.slots {
             builder = builder.slots(slots);
         }
+        if let Some(jobs) = config.max_jobs {
+            builder = builder.max_jobs(jobs);
+        }
+        if let Some(after) = config.idle_exit {
+            builder = builder.idle_exit(after);
+        }
         let load = |path: &PathBuf| Manifest::load(path).map_err(|error| error.to_string());
         let manifest = config.manifest.as_ref().map(load).transpose()?;
         let inherited = config::inherited_environment();
@@ -214,6 +223,13 @@ impl Program {
             .about("Takes jobs from Redis, runs them, and writes status and results back, until it is told to stop")
             .after_help("Every setting can also be given as TASKFERRY_<NAME> in the environment, or in the file that --config or TASKFERRY_CONFIG names.")
             .arg(file.global(true))
+            .arg(
+                Arg::new("once")
+                    .long("once")
+                    .action(ArgAction::SetTrue)
+                    .global(true)
+                    .help("Run one job, if there is one: as --max-jobs 1 --idle-exit 5s, each unless it is set"),
+            )
             .subcommand(check::command())
             .subcommand(try_tool::command());
         config::all_settings()
@@ -252,11 +268,16 @@ fn print(text: &str) -> io::Result<()> {
 }
 
 fn flags(matches: &ArgMatches) -> Vec<(&'static str, String)> {
+    let once = matches.get_flag("once");
     config::all_settings()
         .into_iter()
         .filter_map(|setting| {
-            let value = matches.get_one::<String>(setting.name)?;
-            Some((setting.name, value.clone()))
+            let given = matches.get_one::<String>(setting.name).cloned();
+            let meant = ONCE
+                .into_iter()
+                .find(|(name, _)| once && *name == setting.name);
+            let value = given.or(meant.map(|(_, value)| value.to_owned()))?;
+            Some((setting.name, value))
         })
         .collect()
 }

@@ -8,6 +8,7 @@ pub(crate) mod in_flight;
 pub(crate) mod lock;
 pub(crate) mod pause;
 pub(crate) mod phase;
+pub(crate) mod quota;
 pub(crate) mod relay;
 pub(crate) mod reports;
 pub(crate) mod rounds;
@@ -26,6 +27,7 @@ use activity::{Activity, Fetching};
 use in_flight::InFlight;
 use lock::lock;
 use phase::{Phase, Tally};
+use quota::Quota;
 use slots::Slots;
 use wake::Wake;
 
@@ -41,6 +43,7 @@ pub(crate) struct Core {
     /// The queues of its tools, each once.
     pub(crate) queues: Vec<QueueName>,
     pub(crate) slots: Arc<Slots>,
+    pub(crate) quota: Arc<Quota>,
     pub(crate) in_flight: Arc<InFlight>,
     /// One future per entry that was delivered, until it is settled.
     pub(crate) jobs: TaskTracker,

@@ -9,9 +9,42 @@ use taskferry_contract::{Connections, Shard};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use super::lock::lock;
+use super::quota::{Begun, Quota};
 
-/// A permit is a slot of this worker, taken: the right to run one job, or several if it was taken for several.
+/// A permit is a slot of this worker, taken: the right to run one job.
 pub(crate) type Permit = OwnedSemaphorePermit;
+
+/// The right to begin one job, or several if it was taken for several: slots, and as much of the worker's quota.
+#[derive(Debug)]
+pub(crate) struct StartPermit {
+    slot: Permit,
+    quota: OwnedSemaphorePermit,
+}
+
+impl StartPermit {
+    /// How many jobs may begin with it.
+    pub(crate) fn jobs(&self) -> usize {
+        self.slot.num_permits()
+    }
+
+    /// Takes the right to so many jobs out of this one. `None` if it has fewer.
+    pub(crate) fn split(&mut self, jobs: usize) -> Option<Self> {
+        Some(Self {
+            slot: self.slot.split(jobs)?,
+            quota: self.quota.split(jobs)?,
+        })
+    }
+
+    pub(crate) fn merge(&mut self, more: Self) {
+        self.slot.merge(more.slot);
+        self.quota.merge(more.quota);
+    }
+
+    /// A job begins with it.
+    pub(crate) fn begin(self, quota: &Quota) -> (Permit, Begun) {
+        (self.slot, quota.begin(self.quota))
+    }
+}
 
 /// Pause between calls that end the blocking reads, while a job waits for a slot that one of them holds.
 const ASK_AGAIN: Duration = Duration::from_millis(50);
@@ -22,6 +55,7 @@ const ASK_AGAIN: Duration = Duration::from_millis(50);
 pub(crate) struct Slots {
     total: usize,
     semaphore: Arc<Semaphore>,
+    quota: Arc<Quota>,
     connections: Connections,
     blocked: Mutex<HashMap<Shard, Blocked>>,
 }
@@ -33,10 +67,11 @@ struct Blocked {
 }
 
 impl Slots {
-    pub(crate) fn new(total: usize, connections: Connections) -> Self {
+    pub(crate) fn new(total: usize, quota: Arc<Quota>, connections: Connections) -> Self {
         Self {
             total,
             semaphore: Arc::new(Semaphore::new(total)),
+            quota,
             connections,
             blocked: Mutex::default(),
         }
@@ -57,7 +92,20 @@ impl Slots {
         self.semaphore.available_permits() + lent
     }
 
-    /// Waits for a slot to read with.
+    /// Waits for the right to begin a job.
+    pub(crate) async fn acquire_start(&self) -> StartPermit {
+        // In this order: who waits for the quota must not hold a slot that a job in flight needs.
+        let quota = self.quota.acquire().await;
+        let slot = self.acquire().await;
+        StartPermit { slot, quota }
+    }
+
+    /// The same for an entry that was delivered already; ends blocking reads to get it.
+    pub(crate) async fn acquire_start_now(&self) -> StartPermit {
+        self.now(self.acquire_start()).await
+    }
+
+    /// Waits for a slot.
     pub(crate) async fn acquire(&self) -> Permit {
         Arc::clone(&self.semaphore)
             .acquire_owned()
@@ -67,7 +115,12 @@ impl Slots {
 
     /// Waits for a slot for a job in flight, and ends blocking reads to get one.
     pub(crate) async fn acquire_now(&self) -> Permit {
-        let mut permit = pin!(self.acquire());
+        self.now(self.acquire()).await
+    }
+
+    /// Waits for this permit, and ends blocking reads to get it.
+    async fn now<P>(&self, permit: impl Future<Output = P>) -> P {
+        let mut permit = pin!(permit);
         loop {
             tokio::select! {
                 biased;
@@ -82,14 +135,14 @@ impl Slots {
         }
     }
 
-    /// All free slots but `kept`.
-    pub(crate) fn take_free(&self, kept: usize) -> Option<Permit> {
+    /// All free slots but `kept`, as far as the quota has room.
+    pub(crate) fn take_free(&self, kept: usize) -> Option<StartPermit> {
         let free = self.semaphore.available_permits().saturating_sub(kept);
-        let free = u32::try_from(free).ok().filter(|free| *free > 0)?;
+        let quota = self.quota.take(free)?;
+        let count = u32::try_from(quota.num_permits()).ok()?;
         // Another loop may have been faster; then the next round takes what is left.
-        Arc::clone(&self.semaphore)
-            .try_acquire_many_owned(free)
-            .ok()
+        let slot = Arc::clone(&self.semaphore).try_acquire_many_owned(count);
+        slot.ok().map(|slot| StartPermit { slot, quota })
     }
 
     /// Notes that a fetcher blocks on this connection while it holds `permits` slots, until the guard is dropped.

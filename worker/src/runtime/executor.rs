@@ -16,7 +16,7 @@ use super::{Runtime, Tool, cannot_run, claim, ended, heartbeat, reporter};
 use crate::core::Core;
 use crate::core::attempt::{Beginning, RunningAttempt, expires};
 use crate::core::in_flight::EntryInFlight;
-use crate::core::slots::Permit;
+use crate::core::slots::{Permit, StartPermit};
 use crate::result::ToolResult;
 use crate::sdk::ToolError;
 
@@ -24,7 +24,7 @@ use crate::sdk::ToolError;
 pub(crate) fn take_up(
     runtime: &Arc<Runtime>,
     deliveries: Vec<Delivery>,
-    mut permits: Option<Permit>,
+    mut permits: Option<StartPermit>,
 ) {
     for delivery in deliveries {
         let own = Arc::clone(runtime);
@@ -46,11 +46,11 @@ pub(crate) fn take_up(
     }
 }
 
-async fn execute(runtime: &Arc<Runtime>, taken: EntryInFlight, permit: Option<Permit>) {
+async fn execute(runtime: &Arc<Runtime>, taken: EntryInFlight, permit: Option<StartPermit>) {
     let permit = match permit {
         Some(permit) => Some(permit),
         None => tokio::select! {
-            permit = runtime.core.slots.acquire_now() => Some(permit),
+            permit = runtime.core.slots.acquire_start_now() => Some(permit),
             () = runtime.core.phase.stop.cancelled() => None,
         },
     };
@@ -67,6 +67,7 @@ async fn execute(runtime: &Arc<Runtime>, taken: EntryInFlight, permit: Option<Pe
     };
     match permit {
         Some(permit) if !runtime.core.is_stopping() => {
+            let (permit, _begun) = permit.begin(&runtime.core.quota);
             Box::pin(attempt(runtime, hold, *job, &taken, permit)).await;
         }
         _ => give_back(&runtime.core, &hold, &job).await,

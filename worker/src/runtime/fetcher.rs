@@ -11,7 +11,7 @@ use super::Runtime;
 use super::executor::take_up;
 use crate::core::activity::Fetching;
 use crate::core::pause::GrowingPause;
-use crate::core::slots::Permit;
+use crate::core::slots::StartPermit;
 
 /// How long a read waits for an entry.
 const BLOCK: Duration = Duration::from_secs(5);
@@ -66,6 +66,7 @@ impl Fetcher {
                     tracing::warn!(%error, shard = %self.shard, "reading failed; trying again");
                     let failing = Fetching::Failing(error.to_string());
                     self.runtime.core.note_fetcher(self.shard, failing);
+                    self.runtime.core.quota.found_something(self.shard);
                     self.failing = true;
                     self.connection = None;
                     self.may_have_unseen_entries = true;
@@ -113,7 +114,7 @@ impl Fetcher {
         let permit = tokio::select! {
             biased;
             () = self.runtime.core.phase.stop.cancelled() => return Ok(()),
-            permit = self.runtime.core.slots.acquire() => permit,
+            permit = self.runtime.core.slots.acquire_start() => permit,
         };
         self.note(Fetching::Reading);
         if self.connection.is_none() {
@@ -154,26 +155,26 @@ impl Fetcher {
     }
 
     /// Blocks on the only queue, with all free worker slots but one, which stays for the reclaimer.
-    async fn read_one(&mut self, mut permits: Permit) -> Result<(), Error> {
+    async fn read_one(&mut self, mut permits: StartPermit) -> Result<(), Error> {
         if let Some(more) = self.runtime.core.slots.take_free(1) {
             permits.merge(more);
         }
         let queues = self.queues.clone();
-        let deliveries = self.read(&queues, permits.num_permits(), true).await?;
+        let deliveries = self.read(&queues, permits.jobs(), true).await?;
         take_up(&self.runtime, deliveries, Some(permits));
         Ok(())
     }
 
     /// Reads each queue in turn, and blocks on all together only if all were empty. A read over several queues may bring
     /// one entry of each: those without a worker slot wait for one before they are claimed.
-    async fn read_several(&mut self, mut permits: Permit) -> Result<(), Error> {
+    async fn read_several(&mut self, mut permits: StartPermit) -> Result<(), Error> {
         self.queues.rotate_left(1);
         if let Some(more) = self.runtime.core.slots.take_free(0) {
             permits.merge(more);
         }
         let mut found = false;
         for queue in self.queues.clone() {
-            let count = permits.num_permits();
+            let count = permits.jobs();
             if count == 0 {
                 return Ok(());
             }
@@ -189,7 +190,11 @@ impl Fetcher {
         }
         let permit_for_one = permits.split(1);
         drop(permits);
-        let queues = self.queues.clone();
+        let mut queues = self.queues.clone();
+        if self.runtime.core.quota.is_limited() {
+            // An entry too many would wait here in vain.
+            queues.truncate(1);
+        }
         let deliveries = self.read(&queues, 1, true).await?;
         take_up(&self.runtime, deliveries, permit_for_one);
         Ok(())
@@ -212,12 +217,22 @@ impl Fetcher {
             shard,
             queues,
         };
-        let store = &runtime.core.store;
+        let (store, quota) = (&runtime.core.store, &runtime.core.quota);
         if !block {
-            return store.read_new(connection, reader, count, None).await;
+            let deliveries = store.read_new(connection, reader, count, None).await?;
+            if !deliveries.is_empty() {
+                quota.found_something(shard);
+            }
+            return Ok(deliveries);
         }
         let several = runtime.core.store.shards().all().nth(1).is_some();
-        let wait = if several { BLOCK_AMONG_SHARDS } else { BLOCK };
+        let others_wait = several || queues.len() < self.queues.len();
+        let wait = if others_wait {
+            BLOCK_AMONG_SHARDS
+        } else {
+            BLOCK
+        };
+        let wait = wait.min(quota.longest_read());
         let _blocking = runtime
             .core
             .slots
@@ -225,7 +240,16 @@ impl Fetcher {
         if runtime.core.is_stopping() {
             return Ok(Vec::new());
         }
-        store.read_new(connection, reader, count, Some(wait)).await
+        let began = tokio::time::Instant::now();
+        let deliveries = store
+            .read_new(connection, reader, count, Some(wait))
+            .await?;
+        if deliveries.is_empty() {
+            quota.found_nothing(shard, began);
+        } else {
+            quota.found_something(shard);
+        }
+        Ok(deliveries)
     }
 
     /// Makes missing consumer groups again, and begins work on entries that are pending for this worker but not in flight.

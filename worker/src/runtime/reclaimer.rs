@@ -10,7 +10,7 @@ use super::executor::take_up;
 use crate::core::Core;
 use crate::core::pause::jittered;
 use crate::core::rounds::{Round, repeat};
-use crate::core::slots::Permit;
+use crate::core::slots::StartPermit;
 
 /// The longest sleep between two rounds. A worker with a spare slot takes a job over within this time after its lease; a
 /// full one when one of its own slots becomes free, and its further queues wait as long.
@@ -58,7 +58,7 @@ impl Round for Reclaimer<'_> {
 /// A permit of a full worker to run a job that lost its worker, if there is such a job (not a slot of the tool, which the
 /// job keeps). The reclaimer waits for the permit beside the fetcher, so that a backlog of new jobs does not keep the lost
 /// one waiting until it is worked off.
-async fn slot_for_lost(core: &Core, from: QueueStream<'_>) -> Result<Option<Permit>, Error> {
+async fn slot_for_lost(core: &Core, from: QueueStream<'_>) -> Result<Option<StartPermit>, Error> {
     match core.store.has_idle_entry(from, core.lease).await {
         Ok(false) => return Ok(None),
         Ok(true) => {}
@@ -68,7 +68,7 @@ async fn slot_for_lost(core: &Core, from: QueueStream<'_>) -> Result<Option<Perm
     }
     tokio::select! {
         () = core.phase.stop.cancelled() => Ok(None),
-        permit = core.slots.acquire() => Ok(Some(permit)),
+        permit = core.slots.acquire_start() => Ok(Some(permit)),
     }
 }
 

@@ -14,6 +14,7 @@ use tokio_util::task::TaskTracker;
 use crate::core::Core;
 use crate::core::in_flight::InFlight;
 use crate::core::phase::{Phase, Tally};
+use crate::core::quota::{OneShot, Quota};
 use crate::core::slots::Slots;
 use crate::core::wake::Wake;
 use crate::exec::Environment;
@@ -47,6 +48,7 @@ pub struct Builder {
     lease: Duration,
     drain_timeout: Duration,
     park_after: Duration,
+    one_shot: OneShot,
     max_result: usize,
     host: String,
     tools: Vec<Tool>,
@@ -80,6 +82,7 @@ impl Builder {
             lease: Duration::from_secs(15),
             drain_timeout: DRAIN_TIMEOUT,
             park_after: Duration::from_secs(60),
+            one_shot: OneShot::default(),
             max_result: MAX_RESULT,
             host: rustix::system::uname()
                 .nodename()
@@ -139,6 +142,22 @@ impl Builder {
     #[must_use]
     pub fn park_after(mut self, bound: Duration) -> Self {
         self.park_after = bound;
+        self
+    }
+
+    /// How many jobs it begins before it ends by itself, at least 1; it ends when they have ended. One that is asked
+    /// for an answer and parked counts as ended. No bound.
+    #[must_use]
+    pub fn max_jobs(mut self, jobs: usize) -> Self {
+        self.one_shot.max_jobs = Some(jobs);
+        self
+    }
+
+    /// After what time without a job it ends by itself: at least a second. While Redis cannot be read that time does not
+    /// run. Never.
+    #[must_use]
+    pub fn idle_exit(mut self, after: Duration) -> Self {
+        self.one_shot.idle_exit = Some(after);
         self
     }
 
@@ -246,6 +265,7 @@ impl Builder {
                 "the lease must be from {SHORTEST_LEASE:?} to {LONGEST_LEASE:?}"
             ));
         }
+        self.one_shot.refused().for_each(&mut refuse);
         if no_tool {
             refuse("it has no tool".to_owned());
         }
@@ -265,6 +285,7 @@ impl Builder {
             return Err(BuildError(self.problems));
         }
         let connections = self.store.connections().clone();
+        let quota = Arc::new(Quota::new(self.one_shot));
         let core = Core {
             worker: WorkerId::random(&self.host),
             store: self.store,
@@ -273,7 +294,8 @@ impl Builder {
             park_after: self.park_after,
             max_result: self.max_result,
             queues,
-            slots: Arc::new(Slots::new(self.slots, connections)),
+            slots: Arc::new(Slots::new(self.slots, Arc::clone(&quota), connections)),
+            quota,
             in_flight: Arc::new(InFlight::default()),
             jobs: TaskTracker::new(),
             handlers: TaskTracker::new(),

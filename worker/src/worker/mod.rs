@@ -69,7 +69,7 @@ impl Worker {
         self.runtime.core.phase.kill.clone()
     }
 
-    /// Runs until `stop` is cancelled, and then drains: nothing new is begun, what runs may finish within the drain
+    /// Runs until `stop` is cancelled, or it has nothing left to do ([`Builder::max_jobs`], [`Builder::idle_exit`]), and then drains: nothing new is begun, what runs may finish within the drain
     /// timeout, the rest is stopped and released.
     ///
     /// While Redis does not answer it waits and tries again, also at the start.
@@ -115,11 +115,7 @@ impl Worker {
             &drain_over,
             listener,
         ));
-        tokio::select! {
-            () = stop.cancelled() => {}
-            () = runtime.core.phase.stop.cancelled() => {}
-            () = runtime.core.phase.kill.cancelled() => {}
-        }
+        until_end(runtime, &stop).await;
         self.drain(loops).await;
         drain_over.cancel();
         background.close();
@@ -201,6 +197,19 @@ impl Worker {
                 left,
                 "some jobs did not end in time; other workers take them over when their leases end"
             );
+        }
+    }
+}
+
+/// Waits until the worker is told to stop, can go on no longer, or has nothing left to do.
+async fn until_end(runtime: &Runtime, stop: &CancellationToken) {
+    let (core, phase) = (&runtime.core, &runtime.core.phase);
+    tokio::select! {
+        () = stop.cancelled() => {}
+        () = phase.stop.cancelled() => {}
+        () = phase.kill.cancelled() => {}
+        why = core.quota.over(core.store.shards().all().count()) => {
+            tracing::info!("nothing is left to do: {why}");
         }
     }
 }

@@ -16,6 +16,7 @@ mod flow;
 mod inspection;
 mod leases;
 mod lost;
+mod one_shot;
 mod outcomes;
 mod processes;
 mod prompt;
