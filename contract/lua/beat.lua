@@ -8,6 +8,8 @@ local worker, workers, definitions = KEYS[1], KEYS[2], KEYS[3]
 local id, kept, held = ARGV[1], tonumber(ARGV[2]), tonumber(ARGV[3])
 local FIRST_DEFINITION = 4
 
+need('hash', worker)
+need('zset', workers, definitions)
 local now = now_ms()
 redis.call('HSET', worker, unpack(ARGV, FIRST_DEFINITION + held))
 redis.call('PEXPIRE', worker, kept)

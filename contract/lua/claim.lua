@@ -81,7 +81,7 @@ if TERMINAL[job.status] then
   drop_entry(queue, entry)
   return { 'DONE' }
 end
-if job.entry ~= entry then
+if job.entry ~= entry or entry == '' then
   drop_entry(queue, entry)
   return { 'STALE' }
 end
@@ -135,6 +135,7 @@ end
 
 if job.limit then
   local running, waiting = running_of(base, job.queue, job.tool), waiting_of(base, job.queue, job.tool)
+  need('zset', running, waiting, base .. 'waiting:' .. job.queue)
   local stored = read(record, { 'place', 'waits' })
   local place = int(tonumber(stored.place) or place_of(entry))
   set('place', place)

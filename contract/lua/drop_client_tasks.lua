@@ -13,10 +13,10 @@ local job = read(record, { 'status', 'owner' })
 if not job.status or job.owner ~= owner then
   return { 'GONE' }
 end
-local reply = { 'OK' }
+local reply, dropped = { 'OK' }, {}
 local function drop(name, key, whose, task)
   if whose == session then
-    redis.call('HDEL', record, name)
+    dropped[#dropped + 1] = name
     if task then
       reply[#reply + 1] = key
       reply[#reply + 1] = task
@@ -32,5 +32,9 @@ for _, name in ipairs(redis.call('HKEYS', record)) do
     local ended = client_task.status == 'completed' or client_task.status == 'failed'
     drop(name, key, client_task.session, not ended and client_task.task)
   end
+end
+-- Once all were read: one that cannot be read fails the call before it changes anything.
+for _, name in ipairs(dropped) do
+  redis.call('HDEL', record, name)
 end
 return reply

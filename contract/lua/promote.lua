@@ -16,7 +16,9 @@ end
 if TERMINAL[job.status] then
   return append_fields({ 'DONE' }, record, VIEW)
 end
-if job.plain == '1' then
-  promote(base, record, id, job, keep)
+local reply = { 'OK' }
+if job.plain ~= '1' then
+  return append_fields(reply, record, VIEW)
 end
-return append_fields({ 'OK' }, record, VIEW)
+promote(base, record, id, job, keep, reply)
+return reply

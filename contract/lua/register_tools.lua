@@ -8,6 +8,8 @@ local tools, queues, homes = KEYS[1], KEYS[2], KEYS[3]
 local channel, queue = ARGV[1], ARGV[2]
 local FIRST_TOOL = 3
 
+need('hash', tools, homes)
+need('zset', queues)
 local changed = 0
 for i = FIRST_TOOL, #ARGV, 2 do
   local name, definition = ARGV[i], ARGV[i + 1]

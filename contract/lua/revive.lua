@@ -17,12 +17,9 @@ if known then
   return { 'OK', known }
 end
 local indexes = owner == '' and {} or { base .. 'active:' .. owner, base .. 'owned:' .. owner }
-for _, index in ipairs(indexes) do
-  -- Raises an error before anything is written if it is no index.
-  redis.call('ZCARD', index)
-end
-redis.call('XLEN', queue)
--- Likewise raises an error before anything is written if there are more fields than one command takes.
+need('zset', unpack(indexes))
+need('stream', queue, dead)
+-- Raises an error before anything is written if there are more fields than one command takes.
 local fields = { unpack(ARGV, FIRST_FIELD) }
 if redis.call('XDEL', dead, letter) == 0 then
   return { 'GONE' }

@@ -60,15 +60,18 @@ local function join(first, its_call)
     -- A token means something in its own session alone.
     redis.call('HDEL', its_record, 'progress_token')
   end
+  local reply = { 'JOINED', first }
   if plain ~= '1' and job.plain == '1' then
-    promote(base, its_record, first, job, given.keep_ms)
-  elseif job.plain == '1' and not ended then
+    promote(base, its_record, first, job, given.keep_ms, reply)
+    return reply
+  end
+  if job.plain == '1' and not ended then
     local holders = job.holders or first
     if not string.find(',' .. holders .. ',', ',' .. id .. ',', 1, true) then
       redis.call('HSET', its_record, 'holders', holders .. ',' .. id)
     end
   end
-  return append_fields({ 'JOINED', first }, its_record, VIEW)
+  return append_fields(reply, its_record, VIEW)
 end
 
 if alias ~= '' then
@@ -79,6 +82,11 @@ if alias ~= '' then
   end
 end
 
+local active, owned = base .. 'active:' .. owner, base .. 'owned:' .. owner
+need('stream', queue)
+if owner ~= '' then
+  need('zset', active, owned)
+end
 if queue_cap > 0 then
   local length = redis.call('XLEN', queue) + redis.call('ZCARD', waiting_of(base, queue_name, tool))
   if length >= queue_cap then
@@ -87,9 +95,8 @@ if queue_cap > 0 then
 end
 
 local now = now_ms()
-local active = base .. 'active:' .. owner
 if owner ~= '' then
-  redis.call('ZREMRANGEBYSCORE', active, '-inf', int(now))
+  drop_expired(active, now)
   local live = redis.call('ZCARD', active)
   if owner_cap > 0 and live >= owner_cap then
     return { 'LIMIT', live }
@@ -108,9 +115,8 @@ if counted then
   end
 end
 
-local owned = base .. 'owned:' .. owner
 if owner ~= '' and plain ~= '1' then
-  redis.call('ZREMRANGEBYSCORE', owned, '-inf', int(now))
+  drop_expired(owned, now)
 end
 -- Raises an error before anything is written if there are more fields than one command takes.
 local fields = { unpack(ARGV, FIRST_FIELD) }
@@ -122,6 +128,7 @@ redis.call('HSET', record, 'status', parked and 'input_required' or 'queued', 't
 if alias ~= '' then
   redis.call('HSET', record, 'alias', alias)
 end
+local waiters = parked and redis.call('HGET', record, 'waiters')
 -- With the last write to it: a record that expires at once, and is written to again, would stay for ever.
 redis.call('PEXPIREAT', record, int(expires))
 
@@ -142,6 +149,6 @@ if alias ~= '' then
   redis.call('SET', base .. alias, call == '' and id or (id .. ' ' .. call), 'PXAT', int(expires))
 end
 if parked then
-  ring_waiters(base, id, redis.call('HGET', record, 'waiters'))
+  ring_waiters(base, id, waiters)
 end
 return { 'OK', int(now) }

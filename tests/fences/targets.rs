@@ -46,7 +46,7 @@ fn every_fuzz_target_has_a_program_a_corpus_and_a_test() {
         "worker/src/fuzz.rs",
     ];
     let mut tested: BTreeSet<String> = files.into_iter().flat_map(tested).collect();
-    // It needs a server: `scripts/fuzz` alone runs it.
+    // It needs a server, so its test is contract/tests/transitions/fuzzed.rs.
     tested.insert("scripts".to_owned());
     assert_eq!(tested, programs);
 }

@@ -81,22 +81,27 @@ end
 
 -- Makes the record of a plain call a task, whose caller has the id. `job` has status, owner, created_ms, ttl_ms and alias.
 -- One that has ended stays for `keep` from now on at least, as if it had been a task when it ended. The token of the call's
--- progress is spent: on the session's own stream it would be sent a second time.
-local function promote(base, record, id, job, keep)
+-- progress is spent: on the session's own stream it would be sent a second time. The record as a poll shows it is appended to
+-- `reply`: afterwards it may be gone, as after `close`.
+local function promote(base, record, id, job, keep, reply)
   local now = now_ms()
   local expires = tonumber(job.created_ms) + tonumber(job.ttl_ms)
   redis.call('HSET', record, 'plain', '0', 'keep_ms', keep)
   redis.call('HDEL', record, 'progress_token')
-  if TERMINAL[job.status] and expires < now + tonumber(keep) then
+  local lives_longer = TERMINAL[job.status] and expires < now + tonumber(keep)
+  if lives_longer then
     expires = now + tonumber(keep)
     redis.call('HSET', record, 'ttl_ms', int(expires - tonumber(job.created_ms)))
+  end
+  append_fields(reply, record, VIEW)
+  if lives_longer then
     expire_at(base, record, job.alias, expires)
   end
   if job.owner ~= '' then
     store_more(base, job.owner, id, 0, expires)
     local owned = base .. 'owned:' .. job.owner
     if is_a(owned, 'zset') then
-      redis.call('ZREMRANGEBYSCORE', owned, '-inf', int(now))
+      drop_expired(owned, now)
       redis.call('ZADD', owned, int(expires), id)
       outlive(owned, expires)
     end

@@ -15,7 +15,7 @@ local function stored_bytes(base, owner, now)
   if not ids then
     return 0
   end
-  for _, id in ipairs(redis.call('ZRANGEBYSCORE', ids, '-inf', int(now), 'LIMIT', 0, 1000)) do
+  for _, id in ipairs(redis.call('ZRANGEBYSCORE', ids, '-inf', '(' .. int(now), 'LIMIT', 0, 1000)) do
     local taken = tonumber(redis.call('HGET', bytes, id) or '')
     if taken then
       redis.call('HINCRBY', bytes, 'all', int(-taken))

@@ -5,7 +5,7 @@ use std::time::Duration;
 use taskferry_contract::{ClaimReply, Error, FinishReply, QueueStream, RetryReply, Status};
 
 use crate::rig::Rig;
-use crate::samples::{failed, queue};
+use crate::samples::{failed, queue, started};
 
 async fn spoil(rig: &mut Rig, key: &str) {
     rig.raw::<i64>("DEL", key).await;
@@ -146,4 +146,49 @@ async fn a_due_job_waits_while_its_queue_cannot_be_used_and_holds_up_no_other_qu
     let (next, _) = rig.start().await;
     assert_eq!(next.claimed.id, stuck.claimed.id);
     rig.finish(&next).await;
+}
+
+#[tokio::test]
+async fn a_call_that_is_refused_for_a_key_has_changed_nothing() {
+    let mut rig = Rig::new().await;
+    rig.tool.concurrency = Some(1);
+    let id = rig.submit().await;
+    let claimed = rig.next().await;
+    let before = rig.record(id).await;
+    let (name, tool) = (rig.tool.queue.clone(), rig.tool.name.clone());
+    let running = format!("tf:{{0}}:running:{name}:{tool}");
+    // A slot that a job left behind is freed by a claim, and by one that is refused not.
+    rig.raw::<()>("ZADD", (&running, 1, "left-behind")).await;
+    for key in [
+        format!("tf:{{0}}:waiting:{name}:{tool}"),
+        format!("tf:{{0}}:waiting:{name}"),
+    ] {
+        spoil(&mut rig, &key).await;
+        let reply = rig
+            .store
+            .claim(&claimed, &rig.worker, Duration::from_secs(15));
+        let error = reply.await.unwrap_err();
+        assert!(error.is_wrong_type(), "{error}");
+        assert!(error.to_string().contains(&key), "{error}");
+        assert_eq!(rig.record(id).await, before, "{key}");
+        assert_eq!(rig.raw::<u64>("ZCARD", &running).await, 1, "{key}");
+        mend(&mut rig, &key).await;
+    }
+    let reply = rig.claim(&claimed).await;
+    let (hold, _) = started(claimed, &rig.worker, reply);
+    rig.finish(&hold).await;
+
+    let homes = "tf:{fleet}:homes";
+    let tools = "tf:{fleet}:tools:new";
+    spoil(&mut rig, tools).await;
+    let mut other = rig.tool.clone();
+    other.queue = queue("new");
+    let error = rig.store.register_tools(&[other]).await.unwrap_err();
+    assert!(error.is_wrong_type(), "{error}");
+    assert_eq!(
+        rig.raw::<u64>("HEXISTS", (homes, tool.as_str())).await,
+        0,
+        "half done"
+    );
+    mend(&mut rig, tools).await;
 }

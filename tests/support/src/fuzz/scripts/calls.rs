@@ -2,15 +2,11 @@
 
 use redis::{Connection, FromRedisValue};
 
-/// Scripts whose failure may leave a part: they write keys that are no job's, each of which is whole by itself, and are called
-/// again soon.
-pub(super) const MAY_BE_HALF_DONE: [&str; 1] = ["beat"];
-
 const BASE: &str = "tf:{0}:";
 const SESSION: &str = "5f0f0000-0000-4000-8000-000000000000";
 
 /// The scripts with their keys and arguments, in the words of [`Maker::word`].
-pub(super) const SCRIPTS: [(&str, &str, &str); 38] = [
+pub(super) const SCRIPTS: [(&str, &str, &str); 39] = [
     ("submit", "record queue", "base id submission"),
     ("submit", "record queue", "base id submission"),
     ("claim", "record queue", "base id entry worker ms count"),
@@ -26,7 +22,7 @@ pub(super) const SCRIPTS: [(&str, &str, &str); 38] = [
     ),
     (
         "report_log",
-        "record log",
+        "record",
         "base id attempt level text level text",
     ),
     ("set_session_level", "session", "level"),
@@ -94,6 +90,7 @@ pub(super) const SCRIPTS: [(&str, &str, &str); 38] = [
     ("give_homes", "homes", "tool queue_name"),
     ("take_place", "places", "sender ms count"),
     ("take_rate", "rate", "most most flag"),
+    ("rotate_secret", "secret", "new_secret count"),
     ("reclaim", "queue", "worker ms ms"),
     ("dead_letter", "queue", "base no_entry text text text"),
     ("forget_worker", "queue", "worker"),
@@ -290,7 +287,6 @@ impl<'a, 'b> Maker<'a, 'b> {
         let key = |name: &str| one(&format!("{BASE}{name}"));
         match word {
             "record" => key(&format!("task:{}", self.id)),
-            "log" => key(&format!("log:{}", self.id)),
             "queue" => key("queue:q"),
             "due" => key("due:q"),
             "dead" => key("dead"),
@@ -303,6 +299,7 @@ impl<'a, 'b> Maker<'a, 'b> {
             "channel" => one("tf:{fleet}:tools:changed"),
             "places" => one("tf:{o:o}:sessions"),
             "rate" => one("tf:{o:o}:rate"),
+            "secret" => one("tf:{fleet}:secret"),
             "queue_name" => one("q"),
             "workers" | "definitions" | "queues" | "homes" => one(&format!("tf:{{fleet}}:{word}")),
             "contract" => one("tf:contract"),
@@ -332,6 +329,7 @@ impl<'a, 'b> Maker<'a, 'b> {
             "flag" => &["0", "1"],
             "level" => &["debug", "info", "error"],
             "tool" => &["fast", "slow"],
+            "new_secret" => &["00ff", "ff00"],
             "most" => &["1", "50", "1000"],
             "progress" => &["", "1", "0.5", "1e300"],
             "client_status" => &["working", "input_required", "completed", "failed"],
@@ -350,7 +348,7 @@ impl<'a, 'b> Maker<'a, 'b> {
     fn current(&mut self, field: &str) -> String {
         let stored: Option<String> = self.ask(&["HGET", &format!("{BASE}task:{}", self.id), field]);
         match stored {
-            Some(stored) if self.is_current => stored,
+            Some(stored) if self.is_current && !stored.is_empty() => stored,
             _ if field == "entry" => self.bytes.one(&["9-9", "0-1"]).to_owned(),
             _ => self.bytes.one(&["0", "1", "2"]).to_owned(),
         }
