@@ -1,6 +1,6 @@
 //! Whether Redis can be used: before anything is served, and from then on.
 
-use taskferry_contract::{Durability, Error, Role, Store};
+use taskferry_contract::{Durability, Error, Installed, Replaces, Role, Store};
 
 /// What a check of Redis found.
 #[derive(Debug)]
@@ -50,6 +50,11 @@ impl Server {
             Err(error @ Error::Unsuitable(_)) => Found::Unfit(error),
             Err(error) => Found::Away(error),
         }
+    }
+
+    /// Puts the library of functions there, for workers in other languages.
+    pub(crate) async fn install_functions(&self, replaces: Replaces) -> Result<Installed, Error> {
+        self.store.install_functions(replaces).await
     }
 
     /// Whether requests can be served: Redis answers, knows every transition, and is used with a contract that this program

@@ -3,6 +3,7 @@
 mod access;
 mod acl;
 mod arguments;
+mod contract;
 mod dead;
 mod dev;
 mod digest;
@@ -51,7 +52,11 @@ pub(crate) async fn run() -> ExitCode {
         }
         Some(("tied", args)) => tied::run(args),
         Some(("access", args)) => access::run(args),
-        Some((name @ ("dead" | "tools" | "status" | "secret" | "doctor"), args)) => {
+        Some(("contract", args)) if contract::prints(args) => {
+            contract::print_it(args);
+            Ok(true)
+        }
+        Some((name @ ("contract" | "dead" | "tools" | "status" | "secret" | "doctor"), args)) => {
             match arguments::settings_of_operator(args) {
                 Ok(config) => operate(name, &config, args).await,
                 Err(problems) => return refused(&problems),
@@ -103,6 +108,7 @@ async fn operate(name: &str, config: &OperatorConfig, args: &ArgMatches) -> anyh
     }
     let operator = Operator::new(&config.redis).context("redis_url cannot be used")?;
     match name {
+        "contract" => contract::install(&operator, args).await,
         "dead" => dead::run(&operator, args).await,
         "tools" => tools::run(&operator, args).await,
         "status" => status::run(&operator, args).await.map(|()| true),
@@ -134,6 +140,7 @@ fn command() -> Command {
         .subcommand(healthcheck::command())
         .subcommand(tied::command())
         .subcommand(access::command())
+        .subcommand(contract::command())
         .subcommand(doctor::command())
         .subcommand(secret::command())
         .subcommand(status::command())

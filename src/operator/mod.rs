@@ -10,7 +10,7 @@ mod tools;
 
 use std::time::Duration;
 
-use taskferry_contract::{Error, RedisSettings, Store};
+use taskferry_contract::{Error, Installed, RedisSettings, Replaces, Store};
 
 use crate::bridge::GOOD_FOR;
 pub(crate) use dead::{DeadLetters, LetterDetail, LetterName, Prepared, Ready, Retrier, Revival};
@@ -59,6 +59,11 @@ impl Operator {
     pub(crate) async fn rotate_secret(&self, now: bool) -> Result<(), Error> {
         let keep = if now { Duration::ZERO } else { GOOD_FOR };
         self.store.rotate_secret(keep).await
+    }
+
+    /// Puts the library of functions there, for workers in other languages.
+    pub(crate) async fn install_functions(&self, replaces: Replaces) -> Result<Installed, Error> {
+        self.store.install_functions(replaces).await
     }
 
     /// Whether Redis answers and can be used.

@@ -2,6 +2,7 @@
 
 mod drain;
 mod fitness;
+mod functions;
 mod open_files;
 
 use std::sync::Arc;
@@ -78,6 +79,19 @@ async fn renew(certificates: Option<Certificates>, stop: &CancellationToken) {
     }
 }
 
+/// What goes on beside all requests, until `stop`. Until Redis is found fit, only the check of that calls it, and logs what it
+/// answers.
+async fn in_background(bridge: &Bridge, fitness: &Fitness, stop: &CancellationToken) {
+    tokio::select! {
+        () = stop.cancelled() => {}
+        () = fitness.reached() => {
+            let begin = || functions::keep(bridge, stop);
+            let functions = keep_running("library of functions", stop, begin, || {});
+            tokio::join!(bridge.run(stop), functions);
+        }
+    }
+}
+
 /// A front end that listens but does not serve yet.
 pub(crate) struct Server {
     config: ServeConfig,
@@ -136,13 +150,7 @@ impl Server {
         let (bridge, keep) = (self.bridge.clone(), background.clone());
         let fitness = Fitness::default();
         let fit = fitness.clone();
-        // Until Redis is found fit, only one loop calls it, and logs what it answers.
-        tracker.spawn(async move {
-            tokio::select! {
-                () = keep.cancelled() => {}
-                () = fit.reached() => bridge.run(&keep).await,
-            }
-        });
+        tracker.spawn(async move { in_background(&bridge, &fit, &keep).await });
         let (bridge, checked) = (self.bridge.clone(), stop.clone());
         let (level, fit) = (self.config.durability, fitness.clone());
         tracker.spawn(async move {

@@ -110,8 +110,7 @@ impl Connections {
         let primary = self.primary().await?;
         primary.check_size(during, call.largest()).await?;
         let mut connection = primary.take(during).await?;
-        let invocation = call.invocation();
-        let value = within(during, timeout, invocation.invoke_async(&mut connection)).await;
+        let value = within(during, timeout, call.run(&mut connection)).await;
         let value = primary.note_result(value)?;
         if !matters(&value) {
             return Ok(value);

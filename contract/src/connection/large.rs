@@ -59,8 +59,7 @@ impl Connections {
         // A connection that is kept keeps the buffer of what it sent.
         let mut connection = deadpool_redis::Connection::take(primary.take(during).await?);
         let limit = self.response_timeout() + Duration::from_millis(bytes as u64 / LEAST_PACE);
-        let invocation = call.invocation();
-        let outcome = within(during, limit, invocation.invoke_async(&mut connection)).await;
+        let outcome = within(during, limit, call.run(&mut connection)).await;
         let outcome = primary.note_further(outcome).await;
         name_wrong_keys(&primary, outcome, || misplaced::touched(call)).await
     }

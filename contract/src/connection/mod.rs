@@ -133,8 +133,7 @@ impl Connections {
         }
         let (during, primary) = (call.transition.name, self.primary().await?);
         primary.check_size(during, call.largest()).await?;
-        let invocation = call.invocation();
-        let outcome = invocation.invoke_async(&mut primary.shared.clone()).await;
+        let outcome = call.run(&mut primary.shared.clone()).await;
         let outcome = primary.note_outcome(during, outcome);
         name_wrong_keys(&primary, outcome, || misplaced::touched(call)).await
     }

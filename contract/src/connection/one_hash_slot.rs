@@ -48,8 +48,8 @@ const ON_ONE: &[&str] = &[
 ];
 /// Commands without keys.
 const ON_NONE: &[&str] = &[
-    "ACL", "CLIENT", "COMMAND", "CONFIG", "EXEC", "INFO", "MULTI", "PING", "SCAN", "SCRIPT",
-    "TIME", "UNWATCH", "WAIT",
+    "ACL", "CLIENT", "COMMAND", "CONFIG", "EXEC", "FUNCTION", "INFO", "MULTI", "PING", "SCAN",
+    "SCRIPT", "TIME", "UNWATCH", "WAIT",
 ];
 /// What [`hash_slot`] is not asked of: the key with the contract's version, which stands alone so that processes of every
 /// major find it.
@@ -118,8 +118,8 @@ fn keys_of(command: &Cmd) -> Vec<&[u8]> {
     match name {
         "DEL" | "EXISTS" => from(1).collect(),
         "MEMORY" | "XGROUP" | "XINFO" => from(2).take(1).collect(),
-        // EVALSHA digest number key …
-        "EVALSHA" => from(3).take(number(from(2).next())).collect(),
+        // EVALSHA digest number key …, FCALL function number key …
+        "EVALSHA" | "FCALL" => from(3).take(number(from(2).next())).collect(),
         "XREADGROUP" => {
             let streams = words.iter().position(|word| *word == b"STREAMS");
             let named = from(streams.map_or(words.len(), |place| place + 1));
@@ -146,7 +146,7 @@ fn number(word: Option<&[u8]>) -> usize {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::script::TRANSITIONS;
+    use crate::script::{CallBy, TRANSITIONS};
 
     fn command(text: &str) -> Cmd {
         let mut command = Cmd::new();
@@ -166,6 +166,7 @@ mod tests {
             ("EXISTS a b c", "a b c"),
             ("XINFO CONSUMERS q workers", "q"),
             ("EVALSHA digest 2 a b arg arg", "a b"),
+            ("FCALL function 1 a arg", "a"),
             ("XREADGROUP GROUP workers w BLOCK 5 STREAMS a b > >", "a b"),
             ("INFO server", ""),
         ] {
@@ -194,6 +195,7 @@ mod tests {
                 transition: &TRANSITIONS.forward,
                 keys: &["tf:{0}:due"],
                 args: &[base, "1"],
+                by: CallBy::Script,
             };
             assert_eq!(passes(|| check_transition(call)), fits, "{base}");
         }

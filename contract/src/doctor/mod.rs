@@ -3,6 +3,7 @@
 
 mod config;
 mod durable;
+mod functions;
 mod judge;
 mod kept;
 mod permissions;
@@ -57,6 +58,7 @@ impl Store {
         });
         findings.extend(permissions::refused_write(self).await?);
         findings.push(self.contract_finding().await?);
+        findings.push(functions::judge(&self.libraries().await?));
         findings.push(match self.survey().await {
             Ok(survey) => judge::keys(&survey.misplaced),
             Err(error) if error.is_refusal() => Finding::warn(

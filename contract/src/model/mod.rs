@@ -40,6 +40,7 @@ pub(crate) mod finding;
 pub(crate) mod holder;
 pub(crate) mod ids;
 pub(crate) mod job;
+pub(crate) mod library;
 pub(crate) mod log;
 pub(crate) mod names;
 pub(crate) mod outcome;

@@ -13,11 +13,12 @@ pub enum Role {
     FrontEnd,
     /// Runs jobs, and registers its tools.
     Worker,
-    /// Runs jobs by the scripts alone: it claims, renews and ends attempts, and registers nothing.
+    /// Runs jobs by the scripts, or their functions, alone: it claims, renews and ends attempts, and registers nothing.
     ForeignWorker,
     /// An operator who looks: `status`, `doctor`, `tools list`, `dead list`, redis-cli.
     Viewer,
-    /// An operator who acts, too: `dead retry`, `dead purge`, `tools add`, `tools remove`, `secret rotate`.
+    /// An operator who acts, too: `dead retry`, `dead purge`, `tools add`, `tools remove`, `secret rotate`,
+    /// `contract install`.
     Operator,
 }
 
@@ -53,6 +54,18 @@ const QUEUE: &str = "<queue>";
 
 /// Sent by every transition, or to call one.
 const SCRIPTS: &[&str] = &["EVALSHA", "SCRIPT LOAD", "TIME"];
+
+/// Whether every role does its work also without a command that its rules allow: only workers in other languages use the
+/// library of functions, and they have the scripts where there is none.
+pub(crate) fn is_dispensable(command: &str) -> bool {
+    LIBRARIES.contains(&command) || CALLS.contains(&command)
+}
+
+/// What puts the library of functions there, and shows which one is.
+const LIBRARIES: &[&str] = &["FUNCTION LIST", "FUNCTION LOAD"];
+
+/// Calls one of its functions.
+const CALLS: &[&str] = &["FCALL"];
 
 /// What the programs send beside that, whatever they are.
 const CONNECTED: &[&str] = &["INFO", "PING", "SCRIPT EXISTS", "UNWATCH"];
@@ -131,7 +144,14 @@ const VIEWER: &[&str] = &[
 ];
 
 /// What docs/REDIS.md has people look with.
-const LOOKS: &[&str] = &["HKEYS", "MEMORY USAGE", "PTTL", "TTL", "XINFO GROUPS"];
+const LOOKS: &[&str] = &[
+    "FUNCTION LIST",
+    "HKEYS",
+    "MEMORY USAGE",
+    "PTTL",
+    "TTL",
+    "XINFO GROUPS",
+];
 
 const OPERATOR: &[&str] = &[
     "EXEC",
@@ -303,12 +323,12 @@ impl Role {
     fn tables(self, of_all_queues: bool) -> (Vec<Words>, Vec<Keys>, Vec<Words>) {
         match self {
             Self::FrontEnd => (
-                vec![SCRIPTS, CONNECTED, MOVES, FRONT_END],
+                vec![SCRIPTS, LIBRARIES, CONNECTED, MOVES, FRONT_END],
                 vec![OF_FRONT_END],
                 vec![BELLS, TOOLS_BELL],
             ),
             Self::Worker => (
-                vec![SCRIPTS, CONNECTED, MOVES, RUNS, WORKER],
+                vec![SCRIPTS, CALLS, CONNECTED, MOVES, RUNS, WORKER],
                 if of_all_queues {
                     vec![OF_RUNNING, OF_WORKER, OF_WORKER_OF_ALL]
                 } else {
@@ -316,10 +336,14 @@ impl Role {
                 },
                 vec![BELLS, TOOLS_BELL],
             ),
-            Self::ForeignWorker => (vec![SCRIPTS, MOVES, RUNS], vec![OF_RUNNING], vec![BELLS]),
+            Self::ForeignWorker => (
+                vec![SCRIPTS, CALLS, MOVES, RUNS],
+                vec![OF_RUNNING],
+                vec![BELLS],
+            ),
             Self::Viewer => (vec![VIEWER, LOOKS], vec![OF_VIEWER], vec![]),
             Self::Operator => (
-                vec![SCRIPTS, VIEWER, LOOKS, OPERATOR],
+                vec![SCRIPTS, LIBRARIES, VIEWER, LOOKS, OPERATOR],
                 vec![OF_VIEWER, OF_OPERATOR],
                 vec![TOOLS_BELL],
             ),

@@ -2,10 +2,14 @@
 
 use std::sync::LazyLock;
 
-use redis::{Script, ScriptInvocation};
+use redis::aio::ConnectionLike;
+use redis::{Cmd, RedisResult, Script, ScriptInvocation, Value};
+
+use super::header::Header;
+use crate::model::version::CONTRACT_VERSION;
 
 /// What the transitions share, before each: a file uses what those before it define.
-const PRELUDE: &str = concat!(
+pub(crate) const PRELUDE: &str = concat!(
     include_str!("../../lua/prelude/base.lua"),
     include_str!("../../lua/prelude/records.lua"),
     include_str!("../../lua/prelude/slots.lua"),
@@ -28,7 +32,20 @@ enum WhenFull {
 pub(crate) struct Transition {
     pub(crate) name: &'static str,
     pub(crate) script: Script,
+    /// Its file.
+    pub(crate) body: &'static str,
+    when_full: WhenFull,
     source: String,
+}
+
+/// As what Redis runs a transition.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(crate) enum CallBy {
+    /// A script, by its digest; loaded first if this Redis does not know it.
+    #[default]
+    Script,
+    /// A function of the library, as workers in other languages call it.
+    Function,
 }
 
 /// A call of a transition.
@@ -39,11 +56,28 @@ pub(crate) struct TransitionCall<'a> {
     pub(crate) keys: &'a [&'a str],
     /// The arguments, likewise.
     pub(crate) args: &'a [&'a str],
+    pub(crate) by: CallBy,
 }
 
 impl<'a> TransitionCall<'a> {
-    /// As it goes out.
-    pub(crate) fn invocation(self) -> ScriptInvocation<'a> {
+    /// Sends it, and waits for the reply.
+    pub(crate) async fn run(self, connection: &mut impl ConnectionLike) -> RedisResult<Value> {
+        match self.by {
+            CallBy::Script => self.invocation().invoke_async(connection).await,
+            CallBy::Function => self.function_call().query_async(connection).await,
+        }
+    }
+
+    fn function_call(self) -> Cmd {
+        let mut call = redis::cmd("FCALL");
+        call.arg(self.transition.function())
+            .arg(self.keys.len())
+            .arg(self.keys)
+            .arg(self.args);
+        call
+    }
+
+    fn invocation(self) -> ScriptInvocation<'a> {
         let mut invocation = self.transition.script.prepare_invoke();
         for key in self.keys {
             invocation.key(*key);
@@ -68,7 +102,7 @@ impl<'a> TransitionCall<'a> {
 }
 
 impl Transition {
-    fn new(name: &'static str, body: &str, when_full: WhenFull) -> Self {
+    fn new(name: &'static str, body: &'static str, when_full: WhenFull) -> Self {
         // The first line makes Redis check memory before the script starts, never between two of its writes.
         let flags = match when_full {
             WhenFull::Refuse => "#!lua",
@@ -78,9 +112,39 @@ impl Transition {
         Self {
             name,
             script: Script::new(&source),
+            body,
+            when_full,
             source,
         }
     }
+
+    /// Its prelude and file, as Redis runs them.
+    pub(crate) fn source(&self) -> &str {
+        &self.source
+    }
+
+    /// The name of its function in the library.
+    pub(crate) fn function(&self) -> String {
+        function(self.name)
+    }
+
+    /// What its file says of it.
+    pub(crate) fn header(&self) -> Header {
+        Header::of(self.body)
+    }
+
+    /// Its flags, each between two of `quote`.
+    pub(crate) fn flags(&self, quote: &str) -> String {
+        match self.when_full {
+            WhenFull::Refuse => String::new(),
+            WhenFull::Run => format!("{quote}allow-oom{quote}"),
+        }
+    }
+}
+
+/// The name of a function of the library.
+pub(crate) fn function(name: &str) -> String {
+    format!("tf{}_{name}", CONTRACT_VERSION.major)
 }
 
 macro_rules! transitions {

@@ -20,7 +20,7 @@ use crate::model::durability::Replication;
 use crate::model::ids::TaskId;
 use crate::model::names::{FrontEndId, WorkerId};
 use crate::model::shard::Shards;
-use crate::script::{ScriptReply, Transition, TransitionCall};
+use crate::script::{CallBy, ScriptReply, Transition, TransitionCall};
 use crate::store::doorbell::Doorbell;
 
 /// Replies that refuse: nothing was written, so there is nothing that could be lost.
@@ -33,6 +33,7 @@ pub struct Store {
     pub(crate) keys: Keys,
     pub(crate) shards: Shards,
     replication: Option<Replication>,
+    by: CallBy,
     /// Whether this user was found not to have the right to say which queue is the home of a tool.
     leaves_homes: Arc<AtomicBool>,
 }
@@ -49,6 +50,7 @@ impl Store {
             keys: Keys::new(&settings.prefix),
             shards: settings.shards,
             replication: None,
+            by: CallBy::default(),
             leaves_homes: Arc::default(),
         })
     }
@@ -58,6 +60,14 @@ impl Store {
     #[must_use]
     pub fn with_replication(mut self, replication: Option<Replication>) -> Self {
         self.replication = replication;
+        self
+    }
+
+    /// The same store, which calls the functions of the library, as workers in other languages do, and no scripts. The library
+    /// must be there: [`Store::install_functions`].
+    #[must_use]
+    pub fn through_functions(mut self) -> Self {
+        self.by = CallBy::Function;
         self
     }
 
@@ -132,6 +142,7 @@ impl Store {
             transition,
             keys,
             args,
+            by: self.by,
         };
         let value = self
             .connections
@@ -152,6 +163,7 @@ impl Store {
             transition,
             keys,
             args,
+            by: self.by,
         };
         let value = self.connections.transition(call).await?;
         ScriptReply::new(transition.name, value)

@@ -9,8 +9,9 @@ use std::time::Duration;
 use futures_util::{Stream, StreamExt};
 use taskferry_contract::{
     Alias, ClaimReply, ClientTaskReport, ClientTaskStatus, DefinitionDigest, Delivery, Holder,
-    Leaver, LetterFilter, LogLevel, ProgressReport, RateCost, ReportOccasion, Scope, Session,
-    SessionId, SessionLimits, SessionRoom, Shards, Submission, TaskId, hash_slot, sources,
+    Installed, Leaver, LetterFilter, LogLevel, ProgressReport, RateCost, Replaces, ReportOccasion,
+    Scope, Session, SessionId, SessionLimits, SessionRoom, Shards, Submission, TaskId, hash_slot,
+    sources,
 };
 use taskferry_testing::{ServerOptions, TestServer};
 
@@ -68,6 +69,10 @@ async fn runs(seen: impl Stream<Item = String>) -> Vec<Run> {
         match words[0].to_uppercase().as_str() {
             "EVALSHA" => runs.push(Run {
                 transition: names[&words[1]].to_owned(),
+                touched: of(3, words[2].parse().unwrap()).collect(),
+            }),
+            "FCALL" => runs.push(Run {
+                transition: words[1].strip_prefix("tf3_").unwrap().to_owned(),
                 touched: of(3, words[2].parse().unwrap()).collect(),
             }),
             "SELECT" => panic!("a node of a Cluster has one database: {line}"),
@@ -294,7 +299,21 @@ fn in_the_folder() -> BTreeSet<String> {
 
 #[tokio::test]
 async fn every_transition_has_its_keys_in_one_hash_slot() {
+    let rig = rig().await;
+    every_transition_runs(rig).await;
+}
+
+#[tokio::test]
+async fn every_function_of_the_library_does_what_its_transition_does() {
     let mut rig = rig().await;
+    let installed = rig.store.install_functions(Replaces::Older).await;
+    assert_eq!(installed.unwrap(), Installed::New);
+    let by_functions = rig.store.clone().through_functions();
+    rig.uses(&by_functions);
+    every_transition_runs(rig).await;
+}
+
+async fn every_transition_runs(mut rig: Rig) {
     let seen = record(&rig.server).await;
     the_fleet_comes_and_goes(&mut rig).await;
     a_session_lives(&mut rig).await;

@@ -27,6 +27,7 @@ mod finishes;
 mod firsts;
 mod forgets;
 mod full_memory;
+mod functions;
 mod fuzzed;
 mod handshakes;
 mod joins;

@@ -3,6 +3,7 @@
 mod access;
 mod contract;
 mod dead;
+mod functions;
 mod inspect;
 mod refused;
 

@@ -1,11 +1,12 @@
 //! Who is there, how much there is, and what went wrong.
 //!
 //! [`registry`] holds tools and workers, [`fleet`] says who serves which queue, [`secret`] what front ends sign with, [`version`] whether processes of different
-//! versions can share one Redis; [`overview`] and [`survey`] show operators what is there, [`dead`] and [`revive`] let them
+//! versions can share one Redis, [`functions`] puts the library of functions there; [`overview`] and [`survey`] show operators what is there, [`dead`] and [`revive`] let them
 //! read dead letters and queue their jobs again.
 
 mod dead;
 mod fleet;
+mod functions;
 mod overview;
 mod registry;
 pub(crate) mod revive;
