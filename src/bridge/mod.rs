@@ -29,9 +29,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use taskferry_contract::{
-    Arguments, Error, FrontEndId, RedisSettings, Replication, Ring, Store, TaskId,
+    Arguments, Error, FrontEndId, Owner, RedisSettings, Replication, Ring, Store, TaskId,
 };
-use taskferry_process::{Budget, Offload, keep_running};
+use taskferry_process::{Offload, Parts, keep_running};
 use tokio::sync::broadcast;
 use tokio_util::sync::CancellationToken;
 
@@ -93,7 +93,7 @@ struct Inner {
     outcomes: Arc<Outcomes>,
     rings: broadcast::Sender<TaskId>,
     offload: Offload,
-    memory: Budget,
+    memory: Parts<Owner>,
 }
 
 impl Bridge {
@@ -103,7 +103,7 @@ impl Bridge {
         redis: &RedisSettings,
         replication: Option<Replication>,
         limits: Limits,
-        memory: Budget,
+        memory: Parts<Owner>,
     ) -> Result<Self, Error> {
         let store = Store::new(redis)?.with_replication(replication);
         let front_end = FrontEndId::random();
@@ -262,8 +262,8 @@ impl Bridge {
         self.0.rings.subscribe()
     }
 
-    /// The memory for results on their way.
-    pub(crate) fn memory(&self) -> &Budget {
+    /// The memory for results on their way, and what each owner has of it.
+    pub(crate) fn memory(&self) -> &Parts<Owner> {
         &self.0.memory
     }
 

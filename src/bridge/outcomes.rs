@@ -5,8 +5,8 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use taskferry_contract::{Error, SharedJson, Store, StoredOutcome, TaskId, TaskView};
-use taskferry_process::{Budget, Offload};
+use taskferry_contract::{Error, Owner, SharedJson, Store, StoredOutcome, TaskId, TaskView};
+use taskferry_process::{Budget, Offload, Parts};
 use tokio::time::Instant;
 
 use super::BridgeError;
@@ -30,7 +30,7 @@ const ROOM_WITHIN: Duration = Duration::from_secs(3);
 pub(super) struct Outcomes {
     store: Store,
     /// For all results on their way.
-    memory: Budget,
+    memory: Parts<Owner>,
     offload: Offload,
     kept_for: Duration,
     room_within: Duration,
@@ -61,7 +61,7 @@ enum Failure {
 }
 
 impl Outcomes {
-    pub(super) fn new(store: &Store, memory: &Budget, offload: &Offload) -> Self {
+    pub(super) fn new(store: &Store, memory: &Parts<Owner>, offload: &Offload) -> Self {
         Self {
             store: store.clone(),
             memory: memory.clone(),
@@ -84,7 +84,7 @@ impl Outcomes {
         let ended = if bytes <= SMALL {
             self.store.outcome(view.id, bytes).await?.map(Ended::small)
         } else {
-            let read = || self.read(view.id, bytes);
+            let read = || self.read(view.id, bytes, self.memory.of(&view.owner));
             self.share(view.id, read).await?
         };
         let Some(ended) = ended else {
@@ -94,10 +94,10 @@ impl Outcomes {
         Ok(Some(view))
     }
 
-    /// Reads an outcome, once there is memory for it, and checks it beside the threads that serve.
-    async fn read(&self, id: TaskId, bytes: u64) -> Result<Option<Ended>, Failure> {
+    /// Reads an outcome, once there is room in its owner's memory for it, and checks it beside the threads that serve.
+    async fn read(&self, id: TaskId, bytes: u64, memory: Budget) -> Result<Option<Ended>, Failure> {
         let bytes = usize::try_from(bytes).unwrap_or(usize::MAX);
-        let mut charge = self.memory.charge();
+        let mut charge = memory.charge();
         let most = bytes.saturating_mul(TIMES_READ);
         if !charge.grow_to(most) {
             self.forget_all_but_held();
@@ -231,7 +231,8 @@ mod tests {
 
     fn outcomes(kept_for: Duration) -> Outcomes {
         let settings = RedisSettings::new("redis://127.0.0.1:1");
-        let (store, memory) = (Store::new(&settings).unwrap(), Budget::new(10 << 10));
+        let memory = Parts::new(Budget::new(10 << 10), None);
+        let store = Store::new(&settings).unwrap();
         Outcomes {
             kept_for,
             ..Outcomes::new(&store, &memory, &Offload::default())
@@ -243,7 +244,7 @@ mod tests {
     }
 
     fn ended(outcomes: &Outcomes) -> Ended {
-        let mut charge = outcomes.memory.charge();
+        let mut charge = outcomes.memory.whole().charge();
         assert!(charge.grow_to(5 << 10));
         let stored = StoredOutcome {
             result: Some("{}".to_owned()),
@@ -300,28 +301,32 @@ mod tests {
         let (one, other) = (id(), id());
         let held = ask(one).await;
         drop(ask(other).await);
-        assert!(!outcomes.memory.charge().grow_to(1), "both are kept");
+        assert!(
+            !outcomes.memory.whole().charge().grow_to(1),
+            "both are kept"
+        );
         outcomes.forget_all_but_held();
-        assert!(outcomes.memory.charge().grow_to(5 << 10));
+        assert!(outcomes.memory.whole().charge().grow_to(5 << 10));
         assert_eq!(ask(one).await, held);
         assert_eq!(reads.get(), 2, "the held one was not read again");
         drop(held);
         outcomes.forget_all_but_held();
-        assert!(outcomes.memory.charge().grow_to(10 << 10));
+        assert!(outcomes.memory.whole().charge().grow_to(10 << 10));
     }
 
     #[tokio::test]
     async fn without_memory_nothing_is_read() {
         let mut outcomes = outcomes(LONG);
         outcomes.room_within = Duration::from_millis(100);
-        let mut all = outcomes.memory.charge();
+        let memory = outcomes.memory.whole().clone();
+        let mut all = memory.charge();
         assert!(all.grow_to(10 << 10));
         let begun = Instant::now();
-        let refused = outcomes.read(id(), 5000).await;
+        let refused = outcomes.read(id(), 5000, memory.clone()).await;
         assert!(matches!(refused, Err(Failure::NoRoom)), "{refused:?}");
         assert!(begun.elapsed() >= outcomes.room_within);
         drop(all);
-        let reached = outcomes.read(id(), 1 << 40).await;
+        let reached = outcomes.read(id(), 1 << 40, memory).await;
         assert!(
             matches!(reached, Err(Failure::Store(_))),
             "nobody listens there: {reached:?}"

@@ -17,8 +17,8 @@ use super::waiters::Waiters;
 use super::{BridgeError, Call, Wanted, Watch, identity};
 use crate::audit::{Act, Denied, Done};
 
-/// So many log lines are read at once.
-const LINES_AT_ONCE: usize = 100;
+/// So many log lines are read at once, of up to 8 KiB each: a client that takes its time holds these.
+const LINES_AT_ONCE: usize = 16;
 
 /// What became of the wish to cancel a task.
 #[derive(Debug)]

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context as _;
-use taskferry_process::{Budget, StopSignal, StopSignals, keep_running};
+use taskferry_process::{Budget, Parts, StopSignal, StopSignals, keep_running};
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -115,11 +115,12 @@ impl Server {
             .as_ref()
             .map_or("http", |_| "https");
         let endpoint = format!("{scheme}://{address}/mcp");
-        let memory = Budget::new(config.result_memory);
+        let gate = gate(&config.callers).context("access_file cannot be used")?;
+        let most = gate.tells_apart().then_some(config.result_memory / 2);
+        let memory = Parts::new(Budget::new(config.result_memory), most);
         let replication = config.replication();
         let bridge = Bridge::new(&config.redis, replication, config.limits, memory)
             .context("redis_url cannot be used")?;
-        let gate = gate(&config.callers).context("access_file cannot be used")?;
         Ok(Self {
             gate: Arc::new(gate),
             config,

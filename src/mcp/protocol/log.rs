@@ -7,6 +7,10 @@ use taskferry_contract::{LogLevel, LogLine, SessionId, TaskId};
 use crate::bridge::{Bridge, BridgeError};
 use crate::mcp::protocol::outgoing::{Method, Outgoing};
 
+/// So often in a row some lines are told before anything else is: a log keeps about 1,000 lines, of which these are all. A job
+/// that logs faster than its client reads must not keep that from its questions.
+pub(crate) const TOLD_IN_A_ROW: usize = 100;
+
 /// Makes the log notifications of one job.
 #[derive(Debug, Clone)]
 pub(crate) struct LogTeller {
@@ -74,25 +78,32 @@ impl LogTeller {
         self.told.as_deref()
     }
 
-    /// The notifications of lines that have not been sent yet; all of them again if this fails.
+    /// The notifications of some lines that have not been sent yet, so few that they are no burden while a client takes its
+    /// time; the same again if this fails, none once all were sent.
     pub(crate) async fn tell(
         &mut self,
         bridge: &Bridge,
         job: TaskId,
     ) -> Result<Vec<Line>, BridgeError> {
-        let (mut messages, mut told) = (Vec::new(), self.told.clone());
+        let mut told = self.told.clone();
+        let mut level_is_read = false;
         loop {
             let lines = bridge.tasks().log_lines(job, told.as_deref()).await?;
             let Some(last) = lines.last() else {
                 self.told = told;
-                return Ok(messages);
+                return Ok(Vec::new());
             };
-            if messages.is_empty() {
+            if !level_is_read {
                 self.read_level(bridge).await?;
+                level_is_read = true;
             }
             told = Some(last.place.clone());
             let wanted = lines.into_iter().filter(|line| line.level >= self.least);
-            messages.extend(wanted.map(|line| self.message(line)));
+            let messages: Vec<Line> = wanted.map(|line| self.message(line)).collect();
+            if !messages.is_empty() {
+                self.told = told;
+                return Ok(messages);
+            }
         }
     }
 

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 use taskferry_contract::{Owner, RedisSettings, SessionLimits, Store, ToolDefinition};
-use taskferry_process::Budget;
+use taskferry_process::{Budget, Parts};
 use taskferry_testing::{TestServer, eventually, eventually_some};
 use taskferry_worker::{AskRequest, HandlerResult, JobContext, ToolOutput, Worker};
 use tokio::sync::mpsc;
@@ -77,7 +77,8 @@ impl Rig {
             owner_rate: None,
             plain_keep: Duration::from_secs(60),
         };
-        let bridge = Bridge::new(&settings, None, limits, Budget::new(128 << 20)).unwrap();
+        let memory = Parts::new(Budget::new(128 << 20), None);
+        let bridge = Bridge::new(&settings, None, limits, memory).unwrap();
         let (kept, ends) = (bridge.clone(), stop.clone());
         tracker.spawn(async move { kept.run(&ends).await });
         let settings = McpSettings {

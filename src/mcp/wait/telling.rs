@@ -7,7 +7,7 @@ use taskferry_contract::TaskView;
 use crate::bridge::{Bridge, BridgeError};
 use crate::mcp::protocol::answer::Answer;
 use crate::mcp::protocol::event_queue::EventQueue;
-use crate::mcp::protocol::log::LogTeller;
+use crate::mcp::protocol::log::{LogTeller, TOLD_IN_A_ROW};
 use crate::mcp::protocol::outgoing::Outgoing;
 use crate::mcp::protocol::reply::Event;
 use crate::mcp::wait::delivery::{Asked, Delivered, Delivery};
@@ -31,19 +31,23 @@ impl<D: Delivery> Wait<D> {
     }
 
     pub(super) async fn tell_log(&mut self, bridge: &Bridge, view: &TaskView, events: &EventQueue) {
-        let Some(log) = &mut self.log else {
-            return;
-        };
-        match log.tell(bridge, view.id).await {
-            Ok(lines) => {
-                for line in lines {
-                    self.delivery.tells_line(line.place);
-                    self.send(line.message, events).await;
+        for _some_lines in 0..TOLD_IN_A_ROW {
+            let Some(log) = &mut self.log else {
+                return;
+            };
+            match log.tell(bridge, view.id).await {
+                Ok(lines) if lines.is_empty() => return,
+                Ok(lines) => {
+                    for line in lines {
+                        self.delivery.tells_line(line.place);
+                        self.send(line.message, events).await;
+                    }
                 }
-            }
-            // The next state of the job brings what was missed.
-            Err(error) => {
-                tracing::warn!(task = %view.id.digest(), error = error.sentence(), "the log could not be read")
+                // The next state of the job brings what was missed.
+                Err(error) => {
+                    tracing::warn!(task = %view.id.digest(), error = error.sentence(), "the log could not be read");
+                    return;
+                }
             }
         }
     }

@@ -34,7 +34,7 @@ use tokio_util::task::TaskTracker;
 use crate::audit;
 use crate::bridge::Bridge;
 use crate::identity::{Caller, Denied, Gate};
-use crate::mcp::{Inbound, Mcp, Stopping};
+use crate::mcp::{Inbound, Mcp, Reply, Stopping};
 use body::BodyLimits;
 pub(crate) use certificates::{CertificateFiles, Certificates};
 use connections::{ConnectionLimits, Served};
@@ -115,11 +115,11 @@ pub(crate) fn router(
     settings: HttpSettings,
     (tracker, stopping): (TaskTracker, Stopping),
 ) -> Served {
-    let most = settings.max_requests;
+    let share = settings.share(settings.max_requests);
     let rates = Rates::new(settings.address_rate);
-    let admission = Admission::new(most, settings.share(most), rates);
-    let audit = bridge.audit().clone();
-    let identify = Identify::by(Arc::clone(&gate), settings.share(most), audit.clone());
+    let admission = Admission::new(settings.max_requests, share, rates);
+    let (audit, parts) = (bridge.audit().clone(), bridge.memory().clone());
+    let identify = Identify::by(Arc::clone(&gate), (share, parts), audit.clone());
     let limits = ConnectionLimits {
         most: settings.max_connections,
         most_of_peer: settings.share(settings.max_connections),
@@ -127,7 +127,7 @@ pub(crate) fn router(
     };
     let memory = Budget::new(settings.body_memory);
     let guard = Arc::new(settings.guard);
-    let answers = [bridge.memory().clone(), mcp.event_memory().clone()];
+    let answers = [bridge.memory().whole().clone(), mcp.event_memory().clone()];
     let endpoint = Arc::new(Endpoint {
         mcp,
         bridge,
@@ -215,6 +215,12 @@ async fn counted(
     with_challenge(&endpoint.gate, response)
 }
 
+/// The response to a caller, which takes what it needs from that caller's part of the memory for answers.
+async fn answered(endpoint: &Endpoint, caller: &Caller, reply: Reply) -> Response {
+    let memory = endpoint.bridge.memory().of(&caller.owner);
+    respond(reply, endpoint.keep_alive, &memory).await
+}
+
 /// Serves a message. Work that it begins is finished even if its client goes away: the reply is made in any case, and then
 /// dropped.
 async fn post(
@@ -235,7 +241,7 @@ async fn post(
             let ended = Denied::Invalid("it ended before the request was whole");
             return denied::denied(&endpoint.gate, &ended);
         }
-        let (mcp, keep_alive) = (Arc::clone(&endpoint.mcp), endpoint.keep_alive);
+        let mcp = Arc::clone(&endpoint.mcp);
         let work = async move {
             let _held_until_then = room;
             let facts = mcp_headers::read(&parts.headers);
@@ -247,7 +253,7 @@ async fn post(
             mcp.receive(&inbound, &body.bytes).await
         };
         let reply = Finish::new(endpoint.tracker.clone(), work).await;
-        respond(reply, keep_alive, endpoint.bridge.memory()).await
+        answered(&endpoint, &caller, reply).await
     };
     counted(&endpoint, &caller, served).await
 }
@@ -276,7 +282,7 @@ async fn open(
     };
     let served = Box::pin(async {
         let reply = endpoint.mcp.open_stream(&inbound).await;
-        respond(reply, endpoint.keep_alive, endpoint.bridge.memory()).await
+        answered(&endpoint, &caller, reply).await
     });
     counted(&endpoint, &caller, served).await
 }
@@ -296,7 +302,7 @@ async fn end(
     };
     let served = async {
         let reply = endpoint.mcp.end_session(&inbound).await;
-        respond(reply, endpoint.keep_alive, endpoint.bridge.memory()).await
+        answered(&endpoint, &caller, reply).await
     };
     counted(&endpoint, &caller, served).await
 }

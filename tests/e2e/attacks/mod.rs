@@ -5,15 +5,23 @@ mod connections;
 mod handshakes;
 mod results;
 mod schemas;
+mod streams;
 
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
 use serde_json::json;
+use taskferry_client::Request;
+use taskferry_contract::{RedisSettings, Store, ToolDefinition};
 use taskferry_testing::{TestServer, eventually};
+use taskferry_worker::{Handler, Worker};
+use tempfile::TempDir;
 use tokio::net::{TcpSocket, TcpStream};
 use tokio::runtime::Builder;
+use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
 
+use crate::authorization::key_file;
 use crate::client::Modern;
 use crate::fleet::Replica;
 use crate::tools::register;
@@ -26,6 +34,9 @@ const IN_TIME: Duration = Duration::from_secs(1);
 const POLLS: usize = 100;
 /// Between two polls.
 const PAUSE: Duration = Duration::from_millis(10);
+/// The keys of who attacks and of who is not to notice.
+const ATTACKER: &str = "tfk_attacker";
+const OTHER: &str = "tfk_other";
 /// How long something may take to happen on a slow machine.
 const SOON: Duration = Duration::from_secs(30);
 
@@ -35,22 +46,59 @@ struct Attacked {
     replica: Replica,
     other: Modern,
     task: String,
+    _folder: Option<TempDir>,
 }
 
 impl Attacked {
     async fn start(flags: &[&str]) -> Self {
+        Self::start_for(None, flags).await
+    }
+
+    /// One that tells callers apart: by the keys [`ATTACKER`] and [`OTHER`].
+    async fn guarded(flags: &[&str]) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let file = key_file(folder.path(), &[ATTACKER, OTHER]);
+        let all = [&["--access-file", file.to_str().unwrap()], flags].concat();
+        let started = Self::start_for(Some(OTHER), &all).await;
+        Self {
+            _folder: Some(folder),
+            ..started
+        }
+    }
+
+    async fn start_for(credential: Option<&str>, flags: &[&str]) -> Self {
         let server = TestServer::start().await;
         let replica = Replica::start_within(MEMORY, &server.url(), flags).await;
         register(&server, "slow", &json!({ "type": "object" })).await;
-        replica.lists("slow").await;
-        let other = replica.client();
+        let other = replica.client().by(credential);
+        lists(&other, "slow").await;
         let task = other.start("slow", json!({})).await;
         Self {
             server,
             replica,
             other,
             task,
+            _folder: None,
         }
+    }
+
+    /// Starts a worker with one tool, which has a queue of its own.
+    async fn worker(&self, tool: ToolDefinition, handler: impl Handler) -> Working {
+        let mut settings = RedisSettings::new(&self.server.url());
+        settings.response_timeout = SOON;
+        let name = tool.name.to_string();
+        let worker = Worker::builder(Store::new(&settings).unwrap())
+            .tool(tool, handler)
+            .build()
+            .unwrap();
+        let stop = CancellationToken::new();
+        let stopped = stop.clone();
+        let mut running = JoinSet::new();
+        running.spawn(async move {
+            worker.run(stopped).await.unwrap();
+        });
+        lists(&self.other, &name).await;
+        Working { stop, running }
     }
 
     fn address(&self) -> SocketAddr {
@@ -101,6 +149,45 @@ impl Attacked {
         self.other.request("tasks/cancel", cancel).await.result();
         drop(self.server);
     }
+}
+
+/// A worker that runs.
+struct Working {
+    stop: CancellationToken,
+    running: JoinSet<()>,
+}
+
+impl Working {
+    async fn end(mut self) {
+        self.stop.cancel();
+        self.running.join_next().await.unwrap().unwrap();
+    }
+}
+
+/// The definition of a tool that takes any object.
+fn tool(name: &str) -> ToolDefinition {
+    let schema = serde_json::value::to_raw_value(&json!({ "type": "object" })).unwrap();
+    let mut tool = ToolDefinition::new(name.parse().unwrap(), schema);
+    tool.queue = name.parse().unwrap();
+    tool
+}
+
+async fn lists(client: &Modern, tool: &str) {
+    eventually(SOON, &format!("{tool} is listed"), async || {
+        let listed = client.request("tools/list", json!({})).await;
+        listed.text.contains(&format!("\"{tool}\""))
+    })
+    .await;
+}
+
+/// A request as it is on the wire.
+fn wire(request: &Request) -> Vec<u8> {
+    let mut head = "POST /mcp HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n".to_owned();
+    for (name, value) in &request.headers {
+        head.push_str(&format!("{name}: {value}\r\n"));
+    }
+    head.push_str(&format!("content-length: {}\r\n\r\n", request.body.len()));
+    [head.into_bytes(), request.body.clone()].concat()
 }
 
 /// A connection from another address of this machine.

@@ -3,14 +3,12 @@
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 
 use futures_util::future::join_all;
-use taskferry_client::{Request, StatusCode, task};
-use taskferry_contract::{RedisSettings, Store, ToolDefinition};
+use taskferry_client::{StatusCode, task};
 use taskferry_testing::{eventually_some, redis};
-use taskferry_worker::{HandlerResult, JobContext, ToolOutput, Worker};
+use taskferry_worker::{HandlerResult, JobContext, ToolOutput};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 use tokio::task::JoinSet;
-use tokio_util::sync::CancellationToken;
 
 use super::*;
 use crate::client::Legacy;
@@ -22,8 +20,7 @@ const LARGE: usize = 16_000_000;
 struct Large {
     attacked: Attacked,
     legacy: Legacy,
-    stop: CancellationToken,
-    worker: JoinSet<()>,
+    worker: Working,
 }
 
 async fn large(_: JobContext) -> HandlerResult {
@@ -33,37 +30,40 @@ async fn large(_: JobContext) -> HandlerResult {
 impl Large {
     async fn start(flags: &[&str]) -> Self {
         let attacked = Attacked::start(flags).await;
-        let mut settings = RedisSettings::new(&attacked.server.url());
-        settings.response_timeout = SOON;
-        let schema = serde_json::value::to_raw_value(&json!({ "type": "object" })).unwrap();
-        let mut tool = ToolDefinition::new("large".parse().unwrap(), schema);
-        tool.queue = "large".parse().unwrap();
-        let worker = Worker::builder(Store::new(&settings).unwrap())
-            .tool(tool, large)
-            .build()
-            .unwrap();
-        let stop = CancellationToken::new();
-        let stopped = stop.clone();
-        let mut running = JoinSet::new();
-        running.spawn(async move {
-            worker.run(stopped).await.unwrap();
-        });
-        attacked.replica.lists("large").await;
+        let worker = attacked.worker(tool("large"), large).await;
         let legacy = Legacy::open_with_tasks(&attacked.replica.endpoint).await;
         Self {
             attacked,
             legacy,
-            stop,
-            worker: running,
+            worker,
         }
     }
 
     /// A task that ended with a large result.
     async fn ended(&self) -> String {
-        let task = self.attacked.other.start("large", json!({})).await;
+        self.attacked.ended(&self.attacked.other).await
+    }
+
+    /// What both eras ask for the result of a task by.
+    fn asked(&self, id: &str) -> [Vec<u8>; 2] {
+        let modern = self.attacked.other.made("tasks/get", task(id));
+        let legacy = self.legacy.speaks().request(7, "tasks/result", task(id));
+        [wire(&modern), wire(&legacy)]
+    }
+
+    async fn check_after(self) {
+        self.worker.end().await;
+        self.attacked.check_after().await;
+    }
+}
+
+impl Attacked {
+    /// A task of a caller that ended with a large result.
+    async fn ended(&self, caller: &Modern) -> String {
+        let task = caller.start("large", json!({})).await;
         let stored = format!("the result of {task} is stored");
         eventually_some(SOON, &stored, async || {
-            let told = self.legacy.task(&task).await;
+            let told = caller.task(&task).await;
             (told["status"] == "completed").then_some(())
         })
         .await;
@@ -75,33 +75,10 @@ impl Large {
         write.arg(format!("tf:{{{shard}}}:task:{task}"));
         write.arg("outcome_bytes").arg(result.len());
         write.arg("result").arg(result);
-        let mut raw = self.attacked.server.raw().await;
+        let mut raw = self.server.raw().await;
         write.query_async::<()>(&mut raw).await.unwrap();
         task
     }
-
-    /// What both eras ask for the result of a task by.
-    fn asked(&self, id: &str) -> [Vec<u8>; 2] {
-        let modern = self.attacked.other.made("tasks/get", task(id));
-        let legacy = self.legacy.speaks().request(7, "tasks/result", task(id));
-        [wire(&modern), wire(&legacy)]
-    }
-
-    async fn check_after(mut self) {
-        self.stop.cancel();
-        self.worker.join_next().await.unwrap().unwrap();
-        self.attacked.check_after().await;
-    }
-}
-
-/// A request as it is on the wire.
-fn wire(request: &Request) -> Vec<u8> {
-    let mut head = "POST /mcp HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n".to_owned();
-    for (name, value) in &request.headers {
-        head.push_str(&format!("{name}: {value}\r\n"));
-    }
-    head.push_str(&format!("content-length: {}\r\n\r\n", request.body.len()));
-    [head.into_bytes(), request.body.clone()].concat()
 }
 
 /// Asks, and reads so many bytes of the answer, or what comes of them.
@@ -203,4 +180,45 @@ async fn a_result_that_there_is_no_room_for_is_refused_for_now() {
     let what = "it is there once there is room";
     eventually(SOON, what, async || status().await == StatusCode::OK).await;
     large.check_after().await;
+}
+
+/// Fast enough not to be cut off for others, and far too slow to make room for them.
+async fn reads_on(to: SocketAddr, asked: Vec<u8>) {
+    loop {
+        let Some((mut connection, _)) = read(to, 2, &asked, 1000).await else {
+            continue;
+        };
+        let mut part = vec![0; 300_000];
+        while connection.read_exact(&mut part).await.is_ok() {
+            tokio::time::sleep(Duration::from_millis(100)).await;
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_caller_who_reads_large_results_without_end_leaves_memory_for_those_of_others() {
+    let attacked = Attacked::guarded(&["--result-memory", "100MiB"]).await;
+    let worker = attacked.worker(tool("large"), large).await;
+    let attacker = attacked.replica.client().by(Some(ATTACKER));
+    let asked = |caller: &Modern, id: &str| wire(&caller.made("tasks/get", task(id)));
+    let theirs = join_all((0..6).map(|_| attacked.ended(&attacker))).await;
+    let theirs: Vec<Vec<u8>> = theirs.iter().map(|id| asked(&attacker, id)).collect();
+    let own = attacked.ended(&attacked.other).await;
+    let own = asked(&attacked.other, &own);
+    let to = attacked.address();
+    let attack = async move || {
+        let mut readers = JoinSet::new();
+        for asked in theirs {
+            readers.spawn(reads_on(to, asked));
+        }
+        for _ in 0..3 {
+            // Longer than a result is kept that nobody holds.
+            tokio::time::sleep(Duration::from_millis(1500)).await;
+            let (_, came) = read(to, 3, &own, LARGE).await.unwrap();
+            assert!(came >= LARGE, "{came} bytes");
+        }
+    };
+    attacked.beside(attack).await;
+    worker.end().await;
+    attacked.check_after().await;
 }

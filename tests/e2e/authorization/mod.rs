@@ -8,7 +8,7 @@ mod owners;
 mod real_issuer;
 mod scopes;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use serde_json::json;
@@ -93,6 +93,17 @@ fn access_file(issuer: &Issuer, more: &str) -> String {
         issuer.entry(),
         key_entry("tests", KEY)
     )
+}
+
+/// An access file with keys alone, which may do everything.
+pub(crate) fn key_file(folder: &Path, keys: &[&str]) -> PathBuf {
+    let file = folder.join("access.toml");
+    let entries = keys.iter().enumerate();
+    let entries: String = entries
+        .map(|(number, key)| key_entry(&format!("key-{number}"), key))
+        .collect();
+    std::fs::write(&file, format!("resource = '{RESOURCE}'\n{entries}")).unwrap();
+    file
 }
 
 fn key_entry(name: &str, key: &str) -> String {

@@ -3,13 +3,16 @@
 use std::collections::VecDeque;
 use std::sync::Mutex;
 
-use taskferry_contract::{LogLevel, ProgressReport};
+use taskferry_contract::{LogLevel, ProgressReport, cut};
 use tokio::sync::Notify;
 
 use super::lock::lock;
 
 /// How many log lines wait to be sent. When there are more, the oldest is dropped.
 const LINES_WAITING: usize = 256;
+
+/// The longest log line that is sent, bytes: front ends hold some of each for clients that take their time.
+const LONGEST_LINE: usize = 8 << 10;
 
 /// What a handler reported and pollers have not seen yet.
 #[derive(Debug, Default)]
@@ -35,7 +38,7 @@ impl Reports {
         if lines.len() == LINES_WAITING {
             lines.pop_front();
         }
-        lines.push_back((level, text.to_owned()));
+        lines.push_back((level, cut(text, LONGEST_LINE).into_owned()));
         drop(lines);
         self.added.notify_one();
     }

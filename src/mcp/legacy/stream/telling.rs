@@ -13,7 +13,7 @@ use crate::identity::Needs;
 use crate::mcp::legacy::related::{RELATED_TASK, related};
 use crate::mcp::legacy::shown::LegacyTask;
 use crate::mcp::legacy::stream::Stream;
-use crate::mcp::protocol::log::LogTeller;
+use crate::mcp::protocol::log::{LogTeller, TOLD_IN_A_ROW};
 use crate::mcp::protocol::outgoing::{Method, Outgoing};
 use crate::mcp::protocol::progress::ProgressTeller;
 use crate::mcp::protocol::standing;
@@ -112,11 +112,23 @@ impl Stream {
         {
             messages.extend(teller.tell(view));
         }
-        if let Some(log) = &mut told.log {
-            let lines = log.tell(&self.bridge, view.id).await?;
-            messages.extend(lines.into_iter().map(|line| line.message));
+        if !self.deliver(view, &told, messages).await? {
+            return Ok(false);
         }
-        let on_the_way = !messages.is_empty();
+        for _some_lines in 0..TOLD_IN_A_ROW {
+            let lines = match &mut told.log {
+                Some(log) => log.tell(&self.bridge, view.id).await?,
+                None => Vec::new(),
+            };
+            if lines.is_empty() {
+                break;
+            }
+            let messages = lines.into_iter().map(|line| line.message).collect();
+            if !self.deliver(view, &told, messages).await? {
+                return Ok(false);
+            }
+        }
+        let mut messages = Vec::new();
         let shown = LegacyTask::new(view);
         let news = standing::news(view);
         if told.status != shown.status || told.message != news {
@@ -126,13 +138,30 @@ impl Stream {
         if !messages.is_empty() && !self.speaks().await? {
             return Ok(false);
         }
-        if on_the_way {
-            let streams = self.bridge.session_streams();
-            streams
-                .note_delivered(self.id, view, &told.places())
-                .await?;
-        }
         self.told.insert(view.id, told);
+        self.send_all(messages).await;
+        Ok(true)
+    }
+
+    /// Sends what comes while a task is on its way, and notes how far that got. False if another stream of the session sends
+    /// now.
+    async fn deliver(
+        &mut self,
+        view: &TaskView,
+        told: &Announced,
+        messages: Vec<Outgoing>,
+    ) -> Result<bool, BridgeError> {
+        if messages.is_empty() {
+            return Ok(true);
+        }
+        if !self.speaks().await? {
+            return Ok(false);
+        }
+        let streams = self.bridge.session_streams();
+        streams
+            .note_delivered(self.id, view, &told.places())
+            .await?;
+        self.told.insert(view.id, told.clone());
         self.send_all(messages).await;
         Ok(true)
     }

@@ -13,6 +13,7 @@ use hyper_util::rt::TokioIo;
 use rustix::net::sockopt;
 #[cfg(target_os = "linux")]
 use socket2::SockRef;
+use taskferry_process::Budget;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 use tokio_util::sync::CancellationToken;
@@ -40,6 +41,13 @@ pub(in crate::transport::http) struct Connected {
     /// The address at the other end of its connection.
     pub(in crate::transport::http) address: IpAddr,
     pace: Arc<Pace>,
+}
+
+impl Connected {
+    /// Notes from which memory the answer is taken that its client reads.
+    pub(in crate::transport::http) fn draws_on(&self, memory: Budget) {
+        self.pace.draws_on(memory);
+    }
 }
 
 impl Clone for Connected {

@@ -1,9 +1,10 @@
 //! How a connection gets on: whether a client that began something goes on with it.
 
-use std::sync::LazyLock;
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering::Relaxed};
+use std::sync::{LazyLock, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
+use taskferry_process::Budget;
 use tokio::sync::Notify;
 
 /// How long a client may take for what.
@@ -19,7 +20,7 @@ pub(super) struct Patience {
     pub(super) reader: Duration,
     /// Bytes a second.
     pub(super) least_rate: u64,
-    /// The same while others wait for memory that answers on their way hold.
+    /// The same while others wait for memory that answers on their way hold, those of all callers or its own.
     pub(super) short_reader: Duration,
     pub(super) short_rate: u64,
 }
@@ -73,6 +74,8 @@ pub(super) struct Pace {
     unread_since: AtomicU64,
     /// What the client took since then, bytes.
     taken: AtomicU64,
+    /// What the last answer that began takes its memory from.
+    memory: Mutex<Option<Budget>>,
     /// Set before `ending` is rung: the connection is dropped, not closed in good order.
     is_cut: AtomicBool,
     ending: Notify,
@@ -87,6 +90,7 @@ impl Pace {
             head_since: AtomicU64::new(0),
             unread_since: AtomicU64::new(0),
             taken: AtomicU64::new(0),
+            memory: Mutex::new(None),
             is_cut: AtomicBool::new(false),
             ending: Notify::new(),
         }
@@ -117,6 +121,16 @@ impl Pace {
         if self.requests.fetch_sub(1, Relaxed) == 1 {
             self.quiet_since.store(now(), Relaxed);
         }
+    }
+
+    /// An answer begins that takes its memory from there: its client is not waited for while others wait for that.
+    pub(super) fn draws_on(&self, memory: Budget) {
+        *self.memory.lock().unwrap_or_else(PoisonError::into_inner) = Some(memory);
+    }
+
+    fn is_short(&self) -> bool {
+        let memory = self.memory.lock().unwrap_or_else(PoisonError::into_inner);
+        memory.as_ref().is_some_and(Budget::is_short)
     }
 
     /// Some of the head of a request came.
@@ -155,7 +169,7 @@ impl Pace {
         let is_over =
             |since: u64, most: Duration| since != 0 && now - since.min(now) > millis(most);
         let unread_since = self.unread_since.load(Relaxed);
-        if is_short && is_over(unread_since, patience.short_reader) {
+        if is_over(unread_since, patience.short_reader) && (is_short || self.is_short()) {
             let waited = Duration::from_millis(now - unread_since.min(now));
             let least = waited.as_secs_f64() * patience.short_rate as f64;
             if (self.taken.load(Relaxed) as f64) < least {
@@ -281,5 +295,17 @@ mod tests {
         assert_eq!(slow.overdue(&patience, false), None);
         assert_eq!(slow.overdue(&patience, true), Some(Overdue::Reader));
         assert_eq!(fast.overdue(&patience, true), None);
+
+        // Nor while others wait for the memory of its own caller.
+        let whole = Budget::new(2 << 10);
+        let mut held = whole.charge();
+        assert!(held.grow_to(2 << 10));
+        slow.draws_on(whole.clone());
+        assert_eq!(slow.overdue(&patience, false), None);
+        let mut other = whole.charge();
+        let mut waits = std::pin::pin!(other.wait_for(1, Duration::from_secs(600)));
+        assert!(futures_util::poll!(waits.as_mut()).is_pending());
+        assert_eq!(slow.overdue(&patience, false), Some(Overdue::Reader));
+        assert_eq!(fast.overdue(&patience, false), None);
     }
 }

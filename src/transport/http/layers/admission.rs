@@ -10,7 +10,7 @@ use axum::middleware::Next;
 use axum::response::{IntoResponse as _, Response};
 use http_body_util::BodyExt as _;
 use taskferry_contract::Owner;
-use taskferry_process::{Share, Shares};
+use taskferry_process::{Budget, Share, Shares};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use crate::transport::http::connections::Connected;
@@ -58,7 +58,8 @@ impl Admission {
         let share = peer.map(|peer| self.share(peer)).transpose()?;
         Ok(Room {
             held: Arc::new(Held {
-                _of_peer: (permit, share, connected),
+                _of_peer: (permit, share),
+                connected,
                 of_owner: OnceLock::new(),
             }),
         })
@@ -82,15 +83,19 @@ pub(in crate::transport::http) struct Room {
 
 #[derive(Debug)]
 struct Held {
-    _of_peer: (OwnedSemaphorePermit, Option<Share<Peer>>, Option<Connected>),
+    _of_peer: (OwnedSemaphorePermit, Option<Share<Peer>>),
+    connected: Option<Connected>,
     of_owner: OnceLock<Share<Owner>>,
 }
 
 impl Room {
-    /// Holds also what its caller takes of what one caller may have.
-    pub(in crate::transport::http) fn hold(&self, share: Share<Owner>) {
+    /// Holds also what its caller takes of what one caller may have, and notes which memory its answer is taken from.
+    pub(in crate::transport::http) fn hold(&self, share: Share<Owner>, memory: Budget) {
         // A request is identified once.
         let _first = self.held.of_owner.set(share);
+        if let Some(connected) = &self.held.connected {
+            connected.draws_on(memory);
+        }
     }
 }
 

@@ -14,7 +14,7 @@ use axum::http::header;
 use axum::response::{IntoResponse as _, Response};
 use futures_util::future::Either;
 use taskferry_contract::Owner;
-use taskferry_process::Shares;
+use taskferry_process::{Parts, Shares};
 use tower::{Layer, Service, ServiceExt as _};
 
 use crate::audit::{self, Audit};
@@ -31,13 +31,18 @@ pub(in crate::transport::http) struct Identify {
 }
 
 impl Identify {
-    /// One caller may have `most` requests open. Who is denied is told to `audit`.
-    pub(in crate::transport::http) fn by(gate: Arc<Gate>, most: usize, audit: Audit) -> Self {
+    /// One caller may have `most` requests open, and a part of the memory for answers. Who is denied is told to `audit`.
+    pub(in crate::transport::http) fn by(
+        gate: Arc<Gate>,
+        (most, memory): (usize, Parts<Owner>),
+        audit: Audit,
+    ) -> Self {
         Self {
             known: Known {
                 gate,
                 open: Shares::default(),
                 most,
+                memory,
                 audit,
             },
         }
@@ -50,6 +55,7 @@ struct Known {
     gate: Arc<Gate>,
     open: Shares<Owner>,
     most: usize,
+    memory: Parts<Owner>,
     audit: Audit,
 }
 
@@ -59,7 +65,8 @@ impl Known {
         let room = request.extensions().get::<Room>();
         if let (true, Some(room)) = (self.gate.tells_apart(), room) {
             let share = self.open.take(caller.owner.clone(), self.most);
-            room.hold(share.ok_or_else(|| self.too_many())?);
+            let share = share.ok_or_else(|| self.too_many())?;
+            room.hold(share, self.memory.of(&caller.owner));
         }
         request.extensions_mut().insert(caller);
         Ok(())
