@@ -179,7 +179,8 @@ impl Error {
 
     /// Whether Redis answered, by refusing the command: a user without the right to it, a server that lacks or renamed it, or
     /// one that takes no writes.
-    pub(crate) fn is_refusal(&self) -> bool {
+    #[must_use]
+    pub fn is_refusal(&self) -> bool {
         match self {
             Self::Redis { source, .. } => source.clone().into_server_errors().is_some(),
             Self::WrongType { .. } => true,

@@ -68,12 +68,19 @@ fn head(overview: &Overview) -> Vec<String> {
             "contract   {} (this program: {CONTRACT_VERSION})",
             plain(contract)
         ),
-        format!("tools      {}", overview.tools),
+        format!("tools      {}{}", overview.tools, refused(overview)),
         format!("due        {due}"),
         format!("at limit   {at_limit}"),
         format!("dead       {}", rest.dead),
         format!("expired    {}", expired(&rest.expired)),
     ]
+}
+
+fn refused(overview: &Overview) -> String {
+    match overview.refused.len() {
+        0 => String::new(),
+        some => format!("; {some} that front ends do not list: taskferry doctor says why"),
+    }
 }
 
 /// Jobs whose ttl passed while they waited, by tool.
@@ -187,7 +194,11 @@ fn as_json(overview: &Overview) -> Value {
         "now_ms": server.now_ms, "product": server.product, "primary": server.is_primary,
         "uptime_seconds": server.uptime_seconds, "used_bytes": server.used_bytes,
         "max_bytes": server.max_bytes, "connections": server.connections,
-        "contract": server.contract, "tools": overview.tools, "due": overview.rest.due,
+        "contract": server.contract, "tools": overview.tools,
+        "refused_tools": overview.refused.iter().map(|refused| json!({
+            "name": refused.tool, "queue": refused.queue, "reason": refused.reason,
+        })).collect::<Vec<_>>(),
+        "due": overview.rest.due,
         "next_due_ms": overview.rest.next_due_ms, "waiting": overview.rest.waiting, "dead": overview.rest.dead,
         "expired": overview.rest.expired,
         "misplaced": overview.misplaced.iter().map(|found| json!({

@@ -5,12 +5,12 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context as _, bail};
 use clap::{Arg, ArgMatches, Command, value_parser};
 use serde_json::json;
-use taskferry_contract::ToolDefinition;
+use taskferry_contract::{LeftOut, ToolDefinition};
 
 use super::arguments;
-use super::format::{json_line, table};
+use super::format::{json_line, plain, table};
 use super::output::{print, say};
-use crate::operator::{Operator, Registered, Tools, read_definition};
+use crate::operator::{Listing, Operator, Registered, Tools, read_definition};
 
 pub(super) fn command() -> Command {
     let name = Arg::new("name")
@@ -68,18 +68,26 @@ pub(super) async fn run(operator: &Operator, args: &ArgMatches) -> anyhow::Resul
 }
 
 async fn list(tools: &Tools<'_>, as_json: bool) -> anyhow::Result<()> {
-    let all = tools.list().await?;
+    let Listing { tools, refused } = tools.list().await?;
     if as_json {
-        for (tool, standing) in &all {
+        for (tool, standing) in &tools {
+            let why = refused.iter().find(|one| one.tool == tool.name.as_str());
             let line = json!({
                 "name": tool.name, "queue": tool.queue, "workers": standing.workers,
                 "queue_length": standing.on_queue, "title": tool.title,
+                "refused": why.map(|one| &one.reason),
             });
+            print(&json_line(&line.to_string()));
+        }
+        let is_shown =
+            |one: &&LeftOut| tools.iter().any(|(tool, _)| tool.name.as_str() == one.tool);
+        for one in refused.iter().filter(|one| !is_shown(one)) {
+            let line = json!({ "name": one.tool, "queue": one.queue, "refused": one.reason });
             print(&json_line(&line.to_string()));
         }
         return Ok(());
     }
-    let rows = all.into_iter().map(|(tool, standing)| {
+    let rows = tools.into_iter().map(|(tool, standing)| {
         vec![
             tool.name.to_string(),
             tool.queue.to_string(),
@@ -91,6 +99,17 @@ async fn list(tools: &Tools<'_>, as_json: bool) -> anyhow::Result<()> {
     let head = ["TOOL", "QUEUE", "WORKERS", "ALL ON QUEUE", "TITLE"];
     let lines = table(&head, rows.collect());
     lines.iter().for_each(|line| print(line));
+    for LeftOut {
+        tool,
+        queue,
+        reason,
+    } in &refused
+    {
+        let [tool, queue, reason] = [tool, queue, reason].map(|text| plain(text));
+        print(&format!(
+            "front ends do not list {tool} of queue {queue}: {reason}"
+        ));
+    }
     Ok(())
 }
 
@@ -101,9 +120,14 @@ async fn show(tools: &Tools<'_>, name: &str) -> anyhow::Result<()> {
 }
 
 async fn remove(tools: &Tools<'_>, name: &str) -> anyhow::Result<()> {
-    let tool = find(tools, name).await?;
-    tools.remove(&tool).await?;
+    let tool = tools.find(name).await?;
+    if !tools.remove(name).await? {
+        return Err(no_tool(name));
+    }
     print(&format!("{name} is removed"));
+    let Some(tool) = tool else {
+        return Ok(());
+    };
     let left = tools.standing(&tool).await?;
     if left.workers > 0 {
         say(&format!(
@@ -136,5 +160,9 @@ async fn add(tools: &Tools<'_>, file: &Path) -> anyhow::Result<()> {
 
 async fn find(tools: &Tools<'_>, name: &str) -> anyhow::Result<ToolDefinition> {
     let found = tools.find(name).await?;
-    found.with_context(|| format!("no tool {name:?} is registered; see: taskferry tools list"))
+    found.ok_or_else(|| no_tool(name))
+}
+
+fn no_tool(name: &str) -> anyhow::Error {
+    anyhow::anyhow!("no tool {name:?} is registered; see: taskferry tools list")
 }

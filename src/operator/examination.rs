@@ -2,9 +2,10 @@
 
 use std::time::Duration;
 
-use taskferry_contract::{Durability, Finding, QueueName, Role, Verdict};
+use taskferry_contract::{Durability, Error, Finding, LeftOut, QueueName, Role, Verdict};
 
 use super::Operator;
+use super::refused::refused;
 
 /// How long the whole examination may take.
 const PATIENCE: Duration = Duration::from_secs(15);
@@ -18,7 +19,12 @@ impl Operator {
         wanted: Option<Durability>,
         role: Option<(Role, &[QueueName])>,
     ) -> Vec<Finding> {
-        match tokio::time::timeout(PATIENCE, self.store.examine(wanted, role)).await {
+        let examine = async {
+            let mut findings = self.store.examine(wanted, role).await?;
+            findings.extend(self.tools_that_are_used().await?);
+            Ok::<_, Error>(findings)
+        };
+        match tokio::time::timeout(PATIENCE, examine).await {
             Ok(Ok(findings)) => findings,
             Ok(Err(error)) => vec![self.unreachable(error.to_string(), error.remedy())],
             Err(_elapsed) => {
@@ -26,6 +32,48 @@ impl Operator {
                 vec![self.unreachable(found, None)]
             }
         }
+    }
+
+    /// Whether front ends list every tool that is registered: a line for each that they do not.
+    async fn tools_that_are_used(&self) -> Result<Vec<Finding>, Error> {
+        let finding = |verdict, found, remedy: Option<String>| Finding {
+            check: "tools",
+            verdict,
+            found,
+            remedy,
+        };
+        let registry = match self.store.registry().await {
+            Ok(registry) => registry,
+            // The line on keys tells of those.
+            Err(Error::WrongType { .. }) => return Ok(Vec::new()),
+            Err(error) if error.is_refusal() => {
+                let found = format!("they could not be checked: {error}");
+                return Ok(vec![finding(Verdict::Warn, found, None)]);
+            }
+            Err(error) => return Err(error),
+        };
+        let refused = refused(&registry);
+        if refused.is_empty() {
+            let found = format!(
+                "{} registered, and front ends list all",
+                registry.tools.len()
+            );
+            return Ok(vec![finding(Verdict::Ok, found, None)]);
+        }
+        let told = refused.into_iter().map(
+            |LeftOut {
+                 tool,
+                 queue,
+                 reason,
+             }| {
+                let found = format!("front ends do not list {tool} of queue {queue}: {reason}");
+                let remedy = format!(
+                    "mend it where its worker has it, or forget it: taskferry tools remove {tool}"
+                );
+                finding(Verdict::Warn, found, Some(remedy))
+            },
+        );
+        Ok(told.collect())
     }
 
     fn unreachable(&self, found: String, remedy: Option<&str>) -> Finding {

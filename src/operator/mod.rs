@@ -4,6 +4,7 @@
 mod dead;
 mod examination;
 mod overview;
+mod refused;
 #[cfg(test)]
 mod tests;
 mod tools;
@@ -15,7 +16,7 @@ use taskferry_contract::{Error, Installed, RedisSettings, Replaces, Store};
 use crate::bridge::GOOD_FOR;
 pub(crate) use dead::{DeadLetters, LetterDetail, LetterName, Prepared, Ready, Retrier, Revival};
 pub(crate) use overview::{Overview, SeenWorker};
-pub(crate) use tools::{Registered, Tools, read_definition};
+pub(crate) use tools::{Listing, Registered, Tools, read_definition};
 
 /// The use cases of operators, on one Redis.
 #[derive(Debug)]

@@ -4,9 +4,11 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use taskferry_contract::{
-    Error, Misplaced, QueueName, QueueOverview, ServerOverview, ShardOverview, Store,
-    ToolDefinition, WorkerId, WorkerInfo,
+    Error, LeftOut, Misplaced, QueueName, QueueOverview, Registry, ServerOverview, ShardOverview,
+    Store, WorkerId, WorkerInfo,
 };
+
+use super::refused::refused;
 
 /// All of that at one moment, or nearly so.
 #[derive(Debug)]
@@ -21,6 +23,8 @@ pub(crate) struct Overview {
     pub(crate) workers: Vec<SeenWorker>,
     /// How many tools are registered.
     pub(crate) tools: usize,
+    /// Those that front ends do not list.
+    pub(crate) refused: Vec<LeftOut>,
     /// Keys of the wrong type.
     pub(crate) misplaced: Vec<Misplaced>,
 }
@@ -61,11 +65,12 @@ impl SeenWorker {
 
 impl Overview {
     pub(super) async fn read(store: &Store) -> Result<Self, Error> {
-        let tools = match store.tools().await {
+        let registry = match store.registry().await {
             // A key of the wrong type stands in their place: the survey finds it.
-            Err(Error::WrongType { .. }) => Vec::<ToolDefinition>::new(),
-            tools => tools?,
+            Err(Error::WrongType { .. }) => Registry::default(),
+            registry => registry?,
         };
+        let tools = &registry.tools;
         let registered: BTreeSet<&QueueName> = tools.iter().map(|tool| &tool.queue).collect();
         let survey = store.survey().await?;
         let workers = workers(store).await?;
@@ -96,6 +101,7 @@ impl Overview {
             rest: store.shard_overview(&names).await?,
             workers,
             tools: tools.len(),
+            refused: refused(&registry),
             misplaced: survey.misplaced,
             server: store.server_overview().await?,
         })

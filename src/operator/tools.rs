@@ -1,9 +1,10 @@
 //! The registered tools, as workers left them in Redis.
 
 use serde_json::Value;
-use taskferry_contract::{Error, Object, Store, ToolDefinition, misfit};
+use taskferry_contract::{Error, LeftOut, Object, Store, ToolDefinition, misfit};
 
 use super::overview::{SeenWorker, workers};
+use super::refused::refused;
 use crate::bridge::Tool;
 
 /// How a tool stands.
@@ -24,6 +25,15 @@ pub(crate) enum Registered {
     Known,
 }
 
+/// All that is registered.
+#[derive(Debug)]
+pub(crate) struct Listing {
+    /// The tools that can be read, in the order that clients see.
+    pub(crate) tools: Vec<(ToolDefinition, Standing)>,
+    /// Those that front ends do not list; some of them are among the tools.
+    pub(crate) refused: Vec<LeftOut>,
+}
+
 /// The registered tools.
 #[derive(Debug)]
 pub(crate) struct Tools<'a> {
@@ -35,11 +45,13 @@ impl<'a> Tools<'a> {
         Self { store }
     }
 
-    /// All of them, in the order that clients see.
-    pub(crate) async fn list(&self) -> Result<Vec<(ToolDefinition, Standing)>, Error> {
+    /// All of them.
+    pub(crate) async fn list(&self) -> Result<Listing, Error> {
         let workers = workers(self.store).await?;
+        let registry = self.store.registry().await?;
+        let refused = refused(&registry);
         let mut all = Vec::new();
-        for tool in self.store.tools().await? {
+        for tool in registry.tools {
             let name = tool.name.as_str();
             let standing = Standing {
                 workers: running(&workers, name),
@@ -47,7 +59,10 @@ impl<'a> Tools<'a> {
             };
             all.push((tool, standing));
         }
-        Ok(all)
+        Ok(Listing {
+            tools: all,
+            refused,
+        })
     }
 
     /// One of them.
@@ -65,10 +80,9 @@ impl<'a> Tools<'a> {
         })
     }
 
-    /// Forgets one. A worker that runs it registers it again.
-    pub(crate) async fn remove(&self, tool: &ToolDefinition) -> Result<(), Error> {
-        self.store.remove_tool(tool.name.as_str()).await?;
-        Ok(())
+    /// Forgets one, also if its definition cannot be read; says whether it was there. A worker that runs it registers it again.
+    pub(crate) async fn remove(&self, name: &str) -> Result<bool, Error> {
+        self.store.remove_tool(name).await
     }
 
     /// Registers one whose workers come later, or puts another definition in its place.

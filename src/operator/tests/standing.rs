@@ -39,13 +39,14 @@ async fn a_tool_counts_its_workers_and_the_entries_of_its_queue() {
 
     let all = tools.list().await.unwrap();
     let seen: Vec<_> = all
+        .tools
         .iter()
         .map(|(tool, standing)| (tool.name.as_str(), standing.workers, standing.on_queue))
         .collect();
     // A worker that drains begins nothing; the queue is shared.
     assert_eq!(seen, [("audit", 1, 1), ("report", 2, 1)]);
     let report = tools.find("report").await.unwrap().expect("it is there");
-    tools.remove(&report).await.unwrap();
+    assert!(tools.remove(report.name.as_str()).await.unwrap());
     assert!(tools.find("report").await.unwrap().is_none());
     assert_eq!(tools.standing(&report).await.unwrap().workers, 2);
     rig.cancel(job).await;

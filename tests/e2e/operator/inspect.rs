@@ -10,6 +10,7 @@ use taskferry_testing::{
 
 use super::{SOON, Site, raw, taskferry};
 use crate::client::Legacy;
+use crate::tools::register;
 
 #[tokio::test]
 async fn tools_are_listed_shown_removed_and_added_and_clients_see_it() {
@@ -141,6 +142,64 @@ async fn doctor_tells_a_good_server_from_a_bad_one_and_from_none() {
     let wrong = taskferry(&redis.url(), &["doctor", "--durability", "forever"]).await;
     assert_eq!(wrong.code, 2);
     assert!(wrong.err.contains("--durability"), "{}", wrong.err);
+}
+
+/// Each with its reason, wherever operators look, and `remove` gets rid of what cannot be read.
+#[tokio::test]
+async fn tools_that_front_ends_do_not_list_are_named_with_the_reason() {
+    let redis = TestServer::start().await;
+    register(&redis, "good", &json!({ "type": "object" })).await;
+    register(
+        &redis,
+        "far",
+        &json!({ "$ref": "https://example.com/schema" }),
+    )
+    .await;
+    let broken = &["HSET", "tf:{fleet}:tools:default", "broken", "{"];
+    raw::<i64>(&redis, broken).await;
+
+    let doctor = taskferry(&redis.url(), &["doctor"]).await;
+    assert_eq!(doctor.code, 0, "{}{}", doctor.out, doctor.err);
+    let far = "warn  tools        front ends do not list far of queue default: input_schema: ";
+    let unread = "warn  tools        front ends do not list broken of queue default: its definition cannot be read: ";
+    let mends = "taskferry tools remove broken";
+    for part in [far, "leads out of the schema", unread, mends] {
+        assert!(doctor.out.contains(part), "{part} is not in {}", doctor.out);
+    }
+    let listed = taskferry(&redis.url(), &["tools", "list"]).await;
+    for tool in ["far", "broken"] {
+        let line = format!("front ends do not list {tool} of queue default: ");
+        assert!(
+            listed.out.contains(&line),
+            "{line} is not in {}",
+            listed.out
+        );
+    }
+    let lines = taskferry(&redis.url(), &["tools", "list", "--json"]).await;
+    let lines = lines.lines();
+    let refused: Vec<bool> = lines
+        .iter()
+        .map(|line| line["refused"].is_string())
+        .collect();
+    let names: Vec<&str> = lines
+        .iter()
+        .map(|line| line["name"].as_str().unwrap())
+        .collect();
+    assert_eq!(names, ["far", "good", "broken"]);
+    assert_eq!(refused, [true, false, true]);
+    let status = taskferry(&redis.url(), &["status"]).await;
+    let told = "tools      2; 2 that front ends do not list: taskferry doctor says why";
+    assert!(status.out.contains(told), "{}", status.out);
+    let status = taskferry(&redis.url(), &["status", "--json"]).await.lines();
+    assert_eq!(status[0]["refused_tools"][1]["name"], "broken");
+
+    for tool in ["far", "broken"] {
+        let removed = taskferry(&redis.url(), &["tools", "remove", tool]).await;
+        assert_eq!(removed.code, 0, "{}", removed.err);
+    }
+    let doctor = taskferry(&redis.url(), &["doctor"]).await;
+    let well = "ok    tools        1 registered, and front ends list all";
+    assert!(doctor.out.contains(well), "{}", doctor.out);
 }
 
 #[tokio::test]

@@ -11,5 +11,5 @@ mod timing;
 pub use checks::ToolChecks;
 pub use definition::{AskFirst, DEFAULT_POLL_MAX_MS, TaskSupport, ToolDefinition, is_scope};
 pub use digest::{DefinitionDigest, InvalidDigest};
-pub use registry::Registry;
+pub use registry::{LeftOut, Registry};
 pub use timing::{Backoff, TtlBounds};

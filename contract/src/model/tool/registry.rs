@@ -15,6 +15,19 @@ pub struct Registry {
     pub tools: Vec<ToolDefinition>,
     /// Those that one queue alone has, and that have no home yet.
     pub homeless: Vec<(ToolName, QueueName)>,
+    /// The definitions that do not count.
+    pub left_out: Vec<LeftOut>,
+}
+
+/// A definition that is registered, and that no front end uses.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LeftOut {
+    /// The tool, as it is named in Redis.
+    pub tool: String,
+    /// The queue that has it; several, with commas.
+    pub queue: String,
+    /// Why it is not used.
+    pub reason: String,
 }
 
 impl Registry {
@@ -39,8 +52,14 @@ impl Registry {
                 }
                 (None, _) => {
                     let queues: Vec<&str> = same.iter().map(|tool| tool.queue.as_str()).collect();
-                    let (queues, home) = (queues.join(","), home.map(String::as_str));
-                    tracing::warn!(tool = %name, queues, home, "no queue that has this tool is known to be its home; it is not listed: say which is by taskferry tools add");
+                    registry.left_out.push(LeftOut {
+                        tool: name.to_string(),
+                        queue: queues.join(","),
+                        reason: home.map_or_else(
+                            || "no queue that has it is known to be its home: say which is by taskferry tools add".to_owned(),
+                            |home| format!("its home is the queue {home:?}, which does not have it: say which is by taskferry tools add"),
+                        ),
+                    });
                 }
             }
         }

@@ -5,9 +5,9 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use crate::error::Error;
-use crate::json::object::Object;
+use crate::json::object::{Object, misfit};
 use crate::model::names::{QueueName, ToolName, WorkerId};
-use crate::model::tool::{DefinitionDigest, Registry, ToolDefinition};
+use crate::model::tool::{DefinitionDigest, LeftOut, Registry, ToolDefinition};
 use crate::model::worker::{HELD, WorkerInfo};
 use crate::script::TRANSITIONS;
 use crate::store::doorbell::removal;
@@ -27,7 +27,7 @@ impl Store {
         Ok(self.registry().await?.tools)
     }
 
-    /// The same, and which of them have no home yet.
+    /// The same, which of them have no home yet, and what is left out.
     ///
     /// # Errors
     ///
@@ -39,7 +39,18 @@ impl Store {
         let (queues, homes): (Vec<String>, HashMap<String, String>) =
             self.connections.pipeline("tools", &read).await?;
         let queues: Vec<QueueName> = queues.iter().filter_map(|name| name.parse().ok()).collect();
-        Ok(Registry::of(self.tools_of(&queues).await?, &homes))
+        let (tools, left_out) = self.definitions(&queues).await?;
+        let mut registry = Registry::of(tools, &homes);
+        registry.left_out.extend(left_out);
+        for left_out in &registry.left_out {
+            let LeftOut {
+                tool,
+                queue,
+                reason,
+            } = left_out;
+            tracing::warn!(tool, queue, reason, "a registered tool is not listed");
+        }
+        Ok(registry)
     }
 
     /// The tools that are registered for these queues, whatever their homes.
@@ -48,21 +59,37 @@ impl Store {
     ///
     /// If Redis fails.
     pub async fn tools_of(&self, queues: &[QueueName]) -> Result<Vec<ToolDefinition>, Error> {
+        Ok(self.definitions(queues).await?.0)
+    }
+
+    /// The same, and what cannot be read.
+    async fn definitions(
+        &self,
+        queues: &[QueueName],
+    ) -> Result<(Vec<ToolDefinition>, Vec<LeftOut>), Error> {
         let mut read = redis::pipe();
         for queue in queues {
             read.cmd("HGETALL").arg(self.keys.tools(queue));
         }
         if queues.is_empty() {
-            return Ok(Vec::new());
+            return Ok((Vec::new(), Vec::new()));
         }
         let stored: Vec<HashMap<String, String>> =
             self.connections.pipeline("tools", &read).await?;
-        let named = queues.iter().zip(stored);
-        let all = named.flat_map(|(queue, tools)| {
-            let read = move |(name, json): (String, String)| read_tool(queue, &name, &json);
-            tools.into_iter().filter_map(read)
-        });
-        Ok(all.collect())
+        let (mut all, mut left_out) = (Vec::new(), Vec::new());
+        for (queue, tools) in queues.iter().zip(stored) {
+            for (name, json) in tools {
+                match read_tool(queue, &name, &json) {
+                    Ok(tool) => all.push(tool),
+                    Err(reason) => left_out.push(LeftOut {
+                        tool: name,
+                        queue: queue.to_string(),
+                        reason,
+                    }),
+                }
+            }
+        }
+        Ok((all, left_out))
     }
 
     /// Gives tools the homes that they have not yet: the queues that have them now.
@@ -254,22 +281,16 @@ impl Store {
     }
 }
 
-/// Reads the definition of a tool of a queue. `None` if it cannot be read, or is not of that queue; that is logged.
-fn read_tool(queue: &QueueName, name: &str, json: &str) -> Option<ToolDefinition> {
+/// Reads the definition of a tool of a queue; else why it cannot be, or is not of that queue.
+fn read_tool(queue: &QueueName, name: &str, json: &str) -> Result<ToolDefinition, String> {
     match serde_json::from_str(json) {
         Ok(Object::<ToolDefinition>(tool))
             if tool.queue == *queue && tool.name.as_str() == name =>
         {
-            Some(tool)
+            Ok(tool)
         }
-        Ok(_of_another) => {
-            tracing::warn!(%name, %queue, "a registered tool names another queue, or has another name; it is not listed");
-            None
-        }
-        Err(error) => {
-            tracing::warn!(%name, %error, "a registered tool cannot be read; it is not listed");
-            None
-        }
+        Ok(_of_another) => Err("its definition names another queue, or another tool".to_owned()),
+        Err(error) => Err(format!("its definition cannot be read: {}", misfit(&error))),
     }
 }
 
