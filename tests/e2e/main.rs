@@ -7,6 +7,7 @@
 )]
 
 mod client;
+mod contract_page;
 mod crowd;
 mod fleet;
 mod jobs;
