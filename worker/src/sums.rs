@@ -19,6 +19,8 @@ pub(crate) struct CommandOutput {
     /// Whether the manifest says so.
     pub(crate) is_set: bool,
     pub(crate) mode: OutputMode,
+    /// Whether its jobs run in another system, and go on there when the worker stops.
+    pub(crate) is_external: bool,
 }
 
 impl CommandOutput {
@@ -71,8 +73,17 @@ pub(crate) fn warnings<'a>(
 ) -> Vec<String> {
     let mut tools: Vec<&ToolDefinition> = tools.collect();
     tools.sort_by(|a, b| a.name.as_str().cmp(b.name.as_str()));
+    let goes_on = |tool: &ToolDefinition| {
+        let mut commands = commands.iter();
+        commands.any(|command| command.is_external && command.tool == tool.name.as_str())
+    };
+    let here: Vec<_> = tools
+        .iter()
+        .copied()
+        .filter(|tool| !goes_on(tool))
+        .collect();
     [
-        drain(bounds, &tools),
+        drain(bounds, &here),
         renewals(bounds),
         results(bounds, commands),
         lifetimes(&tools),
@@ -223,6 +234,7 @@ mod tests {
             max_output,
             is_set: true,
             mode,
+            is_external: false,
         }
     }
 

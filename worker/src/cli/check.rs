@@ -90,8 +90,9 @@ fn faults(tools: &[ExecTool], inherited: &Environment) -> String {
     let faults: Vec<String> = tools
         .iter()
         .filter_map(|tool| {
-            let fault = preflight::check(&tool.command, inherited).err()?;
-            Some(format!("\n  tool {:?}: {fault}", tool.name))
+            let mut commands = tool.commands().into_iter();
+            let fault = commands.find_map(|command| preflight::check(&command, inherited).err());
+            Some(format!("\n  tool {:?}: {}", tool.name, fault?))
         })
         .collect();
     if faults.is_empty() {

@@ -102,6 +102,11 @@ impl RunningAttempt {
         &self.is_refused
     }
 
+    /// Why the attempt is refused, if it is.
+    pub(crate) fn refusal(&self) -> Option<Refused> {
+        self.refused.get().copied()
+    }
+
     /// Waits until the attempt is refused, and says why.
     pub(crate) async fn refused(&self) -> Refused {
         self.is_refused.cancelled().await;

@@ -3,6 +3,7 @@
 mod answers;
 pub(crate) mod confined;
 mod definition;
+mod external;
 mod question_relay;
 
 use std::time::Duration;
@@ -18,6 +19,7 @@ use crate::sdk::{
     Failure, Handler, HandlerFuture, HandlerResult, JobContext, ToolError, ToolOutput,
 };
 pub(crate) use definition::definition;
+pub(crate) use external::ExternalHandler;
 use question_relay::QuestionTally;
 
 /// How many events may wait to be handled. If a command is faster, newer ones replace older ones.

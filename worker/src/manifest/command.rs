@@ -29,7 +29,7 @@ pub(super) struct CommandSettings {
     pub(super) output: OutputMode,
     max_output: Option<usize>,
     stop_grace: Duration,
-    asks: bool,
+    pub(super) asks: bool,
 }
 
 impl CommandSettings {
@@ -97,30 +97,31 @@ impl CommandSettings {
         }
     }
 
-    /// Reads `command` and finds its program if it is a relative path.
+    /// Reads the command `key` and finds its program if it is a relative path.
     pub(super) fn read_template(
         &self,
         reader: &mut TableReader<'_, '_>,
+        key: &'static str,
     ) -> Option<CommandTemplate> {
-        let Some(value) = reader.value("command") else {
+        let Some(value) = reader.value(key) else {
             reader.problem(
-                "command",
+                key,
                 "is required: a list of the program and its arguments, such as [\"python3\", \"run.py\"]",
             );
             return None;
         };
         let Some(sources) = arg_sources(value) else {
             reader.problem(
-                "command",
+                key,
                 "must be a list of strings and of lists of strings, such as [\"python3\", \"run.py\", [\"--month\", \"{month}\"]]",
             );
             return None;
         };
         match CommandTemplate::parse(&sources) {
-            Ok(template) => self.find_program(template, reader),
+            Ok(template) => self.find_program(template, reader, key),
             Err(errors) => {
                 for error in errors {
-                    reader.problem("command", error.to_string());
+                    reader.problem(key, error.to_string());
                 }
                 None
             }
@@ -134,6 +135,7 @@ impl CommandSettings {
         &self,
         template: CommandTemplate,
         reader: &mut TableReader<'_, '_>,
+        key: &'static str,
     ) -> Option<CommandTemplate> {
         let program = Path::new(template.program());
         if program.is_absolute() || !template.program().contains('/') {
@@ -149,13 +151,13 @@ impl CommandSettings {
                 ),
                 None => format!("there is no file `{program}` in {cwd}"),
             };
-            reader.problem("command", problem);
+            reader.problem(key, problem);
             return None;
         }
         if !is_executable(&path) {
             let program = program.display();
             reader.problem(
-                "command",
+                key,
                 format!(
                     "`{program}` is not executable: run chmod +x, or name its interpreter first"
                 ),
@@ -165,7 +167,7 @@ impl CommandSettings {
         // Without the `.` of `./run.sh`.
         let path: PathBuf = path.components().collect();
         let Some(absolute) = path.to_str() else {
-            reader.problem("command", "its program's path is not UTF-8");
+            reader.problem(key, "its program's path is not UTF-8");
             return None;
         };
         let absolute = absolute.to_owned();

@@ -8,15 +8,18 @@ use super::table::TableReader;
 use crate::exec::CommandTemplate;
 use crate::exec::template::LeadingDash;
 
-/// Reads `leading_dash`, and allows what it names, and what the input schema allows by name or as numbers.
+/// Reads `leading_dash`, and allows what it names in each of the tool's commands, and what the input schema allows by name
+/// or as numbers.
 pub(super) fn read_leading_dash(
     reader: &mut TableReader<'_, '_>,
-    template: CommandTemplate,
+    mut templates: Vec<&mut CommandTemplate>,
     schema: &Value,
-) -> CommandTemplate {
+) {
     let named = reader.strings("leading_dash").unwrap_or_default();
-    let paths: Vec<Vec<String>> = template.placeholders().map(<[_]>::to_vec).collect();
-    let names: Vec<String> = paths.iter().map(|path| path.join(".")).collect();
+    let paths = templates
+        .iter()
+        .flat_map(|template| template.placeholders());
+    let names: Vec<String> = paths.map(|path| path.join(".")).collect();
     for name in &named {
         if !names.iter().any(|known| known == name) {
             let hint = hint(name, names.iter().map(String::as_str));
@@ -26,14 +29,17 @@ pub(super) fn read_leading_dash(
             );
         }
     }
-    paths.into_iter().fold(template, |template, path| {
-        let is_named = named.contains(&path.join(".").as_str());
-        let allowed = is_named.then_some(LeadingDash::Any);
-        match allowed.or_else(|| by_schema(property(schema, &path)?)) {
-            Some(values) => template.allow_dash(path, values),
-            None => template,
+    for template in &mut templates {
+        let paths: Vec<Vec<String>> = template.placeholders().map(<[_]>::to_vec).collect();
+        for path in paths {
+            let is_named = named.contains(&path.join(".").as_str());
+            let allowed = is_named.then_some(LeadingDash::Any);
+            let by_schema = || by_schema(property(schema, &path)?);
+            if let Some(values) = allowed.or_else(by_schema) {
+                template.allow_dash(path, values);
+            }
         }
-    })
+    }
 }
 
 /// What the schema of an argument lets begin with `-` on purpose: values that it lists, and numbers.

@@ -4,6 +4,7 @@ use serde_json::value::RawValue;
 use taskferry_contract::AskFirst;
 
 use super::dash::may_begin_with_dash;
+use super::external::{External, JOB};
 use super::policy::Policy;
 use crate::exec::ExecCommand;
 
@@ -34,18 +35,35 @@ pub struct ExecTool {
     pub required_capabilities: Option<Box<RawValue>>,
     /// How its jobs are queued, bounded and retried.
     pub policy: Policy,
-    /// What runs.
+    /// What runs; of an external job, what submits it.
     pub command: ExecCommand,
+    /// How a job of another system is followed, if the tool is one.
+    pub external: Option<External>,
     /// Whether the manifest says how much it may write.
     pub sets_max_output: bool,
 }
 
 impl ExecTool {
+    /// Everything that it may run.
+    pub(crate) fn commands(&self) -> Vec<ExecCommand> {
+        let external = self.external.iter().flat_map(External::templates);
+        let others = external.map(|(_, template)| ExecCommand {
+            template: template.clone(),
+            ..self.command.clone()
+        });
+        std::iter::once(self.command.clone())
+            .chain(others)
+            .collect()
+    }
+
     /// The arguments of which a call may have a value that is refused, since it begins with `-`.
     pub(crate) fn refuses_dashes_of(&self) -> Vec<String> {
         let schema = serde_json::from_str(self.input_schema.get()).unwrap_or_default();
-        let exposed = self.command.template.without_dash();
+        let external = self.external.iter().flat_map(External::templates);
+        let exposed = external.flat_map(|(_, template)| template.without_dash());
+        let exposed = self.command.template.without_dash().chain(exposed);
         exposed
+            .filter(|path| *path != [JOB])
             .filter(|path| may_begin_with_dash(&schema, path))
             .map(|path| path.join("."))
             .collect()

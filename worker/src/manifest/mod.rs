@@ -8,6 +8,7 @@ mod command;
 mod confinement;
 mod dash;
 mod exec_tool;
+mod external;
 mod icons;
 mod name;
 mod near;
@@ -23,6 +24,7 @@ use std::path::{Path, PathBuf};
 use taskferry_process::settings::toml_fault;
 
 pub use exec_tool::ExecTool;
+pub use external::{External, ExternalState, JOB};
 pub use policy::Policy;
 use problem::ProblemList;
 pub use problem::{ManifestError, Place, Problem};

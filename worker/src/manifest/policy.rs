@@ -10,6 +10,8 @@ use crate::units::{LONGEST, format_duration};
 
 const SHORTEST: Duration = Duration::from_millis(1);
 const MOST: u32 = 1_000_000;
+/// How many of its workers an external job may outlive, unless its tool says otherwise.
+const EXTERNAL_CRASH_LIMIT: u32 = 100;
 
 /// The choices of `task_support`, with their words.
 const TASK_SUPPORT: [(&str, TaskSupport); 3] = [
@@ -164,6 +166,20 @@ impl Policy {
                 );
             }
             self.crash_limit = 1;
+        }
+    }
+
+    /// What is otherwise for jobs of another system: their attempts are taken up again where they are, so that workers may
+    /// come and go meanwhile.
+    pub(super) fn settle_external(&mut self, reader: &mut TableReader<'_, '_>) {
+        if self.attempts == 1 {
+            reader.problem(
+                "attempts",
+                "must be more than 1 for an external job, whose next attempt goes on with the same job",
+            );
+        }
+        if reader.value("crash_limit").is_none() {
+            self.crash_limit = self.crash_limit.max(EXTERNAL_CRASH_LIMIT);
         }
     }
 }

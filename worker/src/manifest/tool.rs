@@ -2,16 +2,19 @@
 
 use std::path::Path;
 
+use serde_json::Value;
+
 use super::ask_first::read_ask_first;
 use super::command::CommandSettings;
 use super::dash::read_leading_dash;
 use super::exec_tool::ExecTool;
+use super::external::{External, JOB, Kind};
 use super::icons::read_icons;
 use super::name::check_name;
 use super::policy::Policy;
 use super::schema::{Document, missing_property, read_annotations, read_capabilities, read_schema};
 use super::table::TableReader;
-use crate::exec::OutputMode;
+use crate::exec::{CommandTemplate, OutputMode};
 
 /// The input schema where the manifest gives none: such a tool takes no arguments.
 const NO_ARGUMENTS: &str = r#"{"type":"object","additionalProperties":false}"#;
@@ -60,7 +63,14 @@ pub(super) fn read(
     } = ToolSettings::read(reader, base, folder);
     policy.settle(reader);
     command.settle(reader);
-    let template = command.read_template(reader);
+    let kind = Kind::read(reader);
+    let mut template = command.read_template(reader, kind.key());
+    let mut external = (kind == Kind::External)
+        .then(|| {
+            policy.settle_external(reader);
+            External::read(reader, &command)
+        })
+        .flatten();
     let declared = reader.value("input_schema").is_some();
     let input_schema = if declared {
         read_schema(reader, "input_schema")
@@ -74,17 +84,12 @@ pub(super) fn read(
             "promises structured content, which output = \"text\" never has: use \"json\"",
         );
     }
-    if let (Some(template), Some(schema)) = (&template, &input_schema) {
-        for path in template.placeholders() {
-            if let Some(message) = missing_property(&schema.value, path) {
-                reader.problem("command", message);
-            }
-        }
+    if let (Some(template), Some(schema)) = (&mut template, &input_schema) {
+        check_placeholders(reader, kind, (template, external.as_ref()), &schema.value);
+        let mut templates = vec![template];
+        templates.extend(external.iter_mut().flat_map(External::templates_mut));
+        read_leading_dash(reader, templates, &schema.value);
     }
-    let template = match (template, &input_schema) {
-        (Some(template), Some(schema)) => Some(read_leading_dash(reader, template, &schema.value)),
-        (template, _) => template,
-    };
     let annotations = read_annotations(reader);
     let icons = read_icons(reader);
     let ask_first = read_ask_first(reader);
@@ -101,9 +106,34 @@ pub(super) fn read(
         ask_first,
         required_capabilities,
         policy,
+        external,
         sets_max_output: command.sets_max_output(),
         command: command.with_template(template?),
     })
+}
+
+/// Checks that each placeholder is an argument of the tool, and that each command of an external job names the job.
+fn check_placeholders(
+    reader: &mut TableReader<'_, '_>,
+    kind: Kind,
+    (template, external): (&CommandTemplate, Option<&External>),
+    schema: &Value,
+) {
+    let following = external.into_iter().flat_map(External::templates);
+    for (key, template) in [(kind.key(), template)].into_iter().chain(following) {
+        let mut names_job = kind == Kind::Command;
+        for path in template.placeholders() {
+            if kind == Kind::External && path == [JOB] {
+                names_job = true;
+            } else if let Some(message) = missing_property(schema, path) {
+                reader.problem(key, message);
+            }
+        }
+        if !names_job {
+            let lacks = "has no `{$job}`: it must say which job it means";
+            reader.problem(key, lacks);
+        }
+    }
 }
 
 /// A text that may be left out, but not be empty.

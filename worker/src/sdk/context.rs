@@ -7,7 +7,7 @@ use std::time::{Duration, SystemTime};
 use serde::de::DeserializeOwned;
 use serde_json::value::RawValue;
 use taskferry_contract::{
-    AttemptNumber, LogLevel, Owner, ProgressReport, TaskId, ToolName, misfit,
+    AttemptNumber, LogLevel, Owner, ProgressReport, Refused, TaskId, ToolName, misfit,
 };
 use tokio_util::sync::CancellationToken;
 
@@ -138,6 +138,26 @@ impl JobContext {
     pub(crate) async fn worker_stops_within(&self, time: Duration) -> bool {
         let stops = self.core.phase.stop.cancelled();
         tokio::time::timeout(time, stops).await.is_ok()
+    }
+
+    /// Waits until the worker is told to stop.
+    pub(crate) async fn worker_stops(&self) {
+        self.core.phase.stop.cancelled().await;
+    }
+
+    /// Whether attempts are stopped because the worker ends.
+    pub(crate) fn is_halted(&self) -> bool {
+        self.core.phase.halt.is_cancelled() || self.core.phase.kill.is_cancelled()
+    }
+
+    /// Why the attempt may not write any more, if that is so.
+    pub(crate) fn refused(&self) -> Option<Refused> {
+        self.attempt.refusal()
+    }
+
+    /// Gives the slot back for the rest of the attempt: it waits for what runs elsewhere.
+    pub(crate) fn leave_slot(&self) {
+        self.attempt.slot.leave();
     }
 
     pub(crate) fn report(&self, report: ProgressReport) {

@@ -18,7 +18,7 @@ use crate::core::quota::{OneShot, Quota};
 use crate::core::slots::Slots;
 use crate::core::wake::Wake;
 use crate::exec::Environment;
-use crate::exec_tool::{self, ExecHandler, confined};
+use crate::exec_tool::{self, ExecHandler, ExternalHandler, confined};
 use crate::manifest::Manifest;
 use crate::open_files;
 use crate::runtime::{Runtime, Tool};
@@ -189,10 +189,17 @@ impl Builder {
                 max_output: tool.command.max_output,
                 is_set: tool.sets_max_output,
                 mode: tool.command.output,
+                is_external: tool.external.is_some(),
             });
             match exec_tool::definition(tool) {
                 Ok(definition) => {
-                    self.add(definition, Arc::new(ExecHandler::new(tool, environment)));
+                    let handler: Arc<dyn Handler> = match &tool.external {
+                        Some(external) => {
+                            Arc::new(ExternalHandler::new(tool, external, environment))
+                        }
+                        None => Arc::new(ExecHandler::new(tool, environment)),
+                    };
+                    self.add(definition, handler);
                 }
                 Err(error) => self.refuse(&error),
             }

@@ -5,7 +5,7 @@ use std::path::Path;
 use serde_json::value::RawValue;
 use serde_json::{Value, json};
 use taskferry_worker::exec::{CommandOutcome, ExecEvent};
-use taskferry_worker::manifest::Manifest;
+use taskferry_worker::manifest::{ExternalState, Manifest};
 
 use crate::support::{Case, panic_with, text_of};
 
@@ -117,4 +117,43 @@ fn the_first_shell_tool_of_the_guide_is_valid() {
         render(json!({"folder": "/srv/x", "depth": 2})),
         ["/srv/x", "--depth", "2"]
     );
+}
+
+#[tokio::test]
+async fn the_external_jobs_of_the_guide_are_valid_and_read_the_states_of_their_systems() {
+    let all = blocks("toml");
+    let all = all.iter().filter(|block| block.contains("\"external\""));
+    let manifests: Vec<_> = all
+        .map(|text| Manifest::parse(text, Path::new("/")).unwrap())
+        .collect();
+    let systems: Vec<_> = manifests
+        .iter()
+        .map(|manifest| manifest.tools[0].command.template.program())
+        .collect();
+    assert_eq!(systems, ["sbatch", "sh"]);
+    // What kubectl prints for the path in `status`: the conditions that hold, and how many pods are active.
+    let tool = &manifests[1].tools[0];
+    let external = tool.external.as_ref().unwrap();
+    for (printed, state) in [
+        ("Complete ", Some(ExternalState::Succeeded)),
+        ("Failed ", Some(ExternalState::Failed)),
+        ("Suspended ", Some(ExternalState::Running)),
+        (" 1", Some(ExternalState::Running)),
+        (" ", Some(ExternalState::Waiting)),
+        ("", None),
+    ] {
+        let mut case = Case::sh("");
+        let kubectl = case.path("kubectl");
+        fs::write(&kubectl, format!("#!/bin/sh\nprintf '%s' '{printed}'\n")).unwrap();
+        fs::set_permissions(&kubectl, PermissionsExt::from_mode(0o755)).unwrap();
+        let path = case.inherited[0].1.clone();
+        let path = format!("{}:{path}", case.path("").display());
+        case.inherited = vec![("PATH".into(), path)];
+        case.command.template = external.status.clone();
+        case.arguments = json!({ "$job": "taskferry-0-x" }).to_string();
+        let said = case.text().await;
+        let word = said.split_whitespace().next();
+        let seen = word.and_then(|word| external.state(word));
+        assert_eq!(seen, state, "{printed:?} {said:?}");
+    }
 }

@@ -10,6 +10,7 @@ mod definitions;
 mod ends;
 mod exec_asks;
 mod exec_parks;
+mod external;
 mod faults;
 mod files;
 mod flow;

@@ -98,10 +98,8 @@ impl CommandTemplate {
     }
 
     /// Lets values of the argument at this path begin with `-`, also where no `--` comes before.
-    #[must_use]
-    pub fn allow_dash(mut self, path: Vec<String>, values: LeadingDash) -> Self {
+    pub fn allow_dash(&mut self, path: Vec<String>, values: LeadingDash) {
         self.dashes.push((path, values));
-        self
     }
 
     fn leading_dash(&self, path: &[String]) -> Option<LeadingDash> {
@@ -214,8 +212,8 @@ mod tests {
 
     fn render(args: &[ArgSource], arguments: &str) -> Vec<String> {
         let command = [&[one("program")], args].concat();
-        let template = CommandTemplate::parse(&command).unwrap();
-        let template = template.allow_dash(path("minus"), LeadingDash::Numbers);
+        let mut template = CommandTemplate::parse(&command).unwrap();
+        template.allow_dash(path("minus"), LeadingDash::Numbers);
         template.render(&raw(arguments)).unwrap()
     }
 
@@ -325,9 +323,9 @@ mod tests {
         let all = r#"{"a": "-x", "n": -5, "s": "-5", "empty": "", "o": {"i": "--all"}}"#;
         let refused = |args: &[ArgSource]| {
             let command = [&[one("program")], args].concat();
-            let template = CommandTemplate::parse(&command).unwrap();
-            let template = template.allow_dash(path("n"), LeadingDash::Numbers);
-            let template = template.allow_dash(path("s"), LeadingDash::Numbers);
+            let mut template = CommandTemplate::parse(&command).unwrap();
+            template.allow_dash(path("n"), LeadingDash::Numbers);
+            template.allow_dash(path("s"), LeadingDash::Numbers);
             let exposed = template.without_dash().next().map(|path| path.join("."));
             let refused = template.render(&raw(all)).err();
             let refused = refused.map(|error| {
@@ -355,11 +353,11 @@ mod tests {
         ] {
             assert_eq!(refused(args).as_deref(), by, "{args:?}");
         }
-        let hidden = CommandTemplate::parse(&[one("p"), one("{empty}{a}")]).unwrap();
-        let refused = hidden.clone().render(&raw(all)).unwrap_err();
+        let mut hidden = CommandTemplate::parse(&[one("p"), one("{empty}{a}")]).unwrap();
+        let refused = hidden.render(&raw(all)).unwrap_err();
         assert_eq!(refused.placeholder, "a");
-        let allowed = hidden.allow_dash(path("a"), LeadingDash::Any);
-        assert_eq!(allowed.render(&raw(all)).unwrap(), ["-x"]);
+        hidden.allow_dash(path("a"), LeadingDash::Any);
+        assert_eq!(hidden.render(&raw(all)).unwrap(), ["-x"]);
     }
 
     #[test]
