@@ -51,6 +51,7 @@ mod receivers;
 mod redis_away;
 mod replicas;
 mod resume;
+mod roles;
 mod rust_sdk;
 mod secret;
 mod secrets;

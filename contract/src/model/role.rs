@@ -178,7 +178,7 @@ const OF_FRONT_END: Keys = &[
     (Write, "{[0-9]*}:due:*"),
     (ReadWrite, "{[0-9]*}:waiting:*"),
     (ReadWrite, "{[0-9]*}:running:*"),
-    (ReadWrite, "{[0-9]*}:active:*"),
+    (Write, "{[0-9]*}:active:*"),
     (ReadWrite, "{[0-9]*}:owned:*"),
     (ReadWrite, "{[0-9]*}:stored:*"),
     (ReadWrite, "{[0-9]*}:bytes:*"),
@@ -308,6 +308,10 @@ impl Role {
         rights.commands.sort_unstable();
         rights.commands.dedup();
         for (access, pattern) in keys.iter().copied().flatten() {
+            // Of an operator the one who looks has some keys, too, for less.
+            rights
+                .keys
+                .retain(|(_, other)| *other != with_prefix(pattern));
             if pattern.contains(QUEUE) {
                 let named = queues.iter().map(|queue| pattern.replace(QUEUE, queue));
                 rights

@@ -18,9 +18,9 @@ use taskferry_testing::{ServerOptions, TestServer};
 use crate::rig::Rig;
 use crate::samples::{asking, key, sender, session, started, worker};
 
-const KEEP: Duration = Duration::from_secs(300);
+pub(crate) const KEEP: Duration = Duration::from_secs(300);
 /// What MONITOR shows last.
-const LAST: &str = "every call was seen";
+pub(crate) const LAST: &str = "every call was seen";
 
 /// What one run of a script touched.
 struct Run {
@@ -30,14 +30,14 @@ struct Run {
 }
 
 /// Everything that a server is told from now on, as MONITOR shows it. The server keeps what is not read yet.
-async fn record(server: &TestServer) -> impl Stream<Item = String> + use<> {
+pub(crate) async fn record(server: &TestServer) -> impl Stream<Item = String> + use<> {
     let client = redis::Client::open(server.url()).unwrap();
     let monitor = client.get_async_monitor().await.unwrap();
     monitor.into_on_message()
 }
 
 /// Where a command came from, and its words: `1795405088.233 [0 lua] "HGET" "key" …`.
-fn parse(line: &str) -> (bool, Vec<String>) {
+pub(crate) fn parse(line: &str) -> (bool, Vec<String>) {
     let (head, words) = line.split_once("] ").unwrap();
     let mut all = Vec::new();
     let mut rest = words.chars();
@@ -96,7 +96,7 @@ async fn rig() -> Rig {
 }
 
 /// `agree_version`, `ensure_group`, `register_tools`, `give_homes`, `rotate_secret`, beat, `forget_worker`.
-async fn the_fleet_comes_and_goes(rig: &mut Rig) {
+pub(crate) async fn the_fleet_comes_and_goes(rig: &mut Rig) {
     rig.store.ready().await.unwrap();
     rig.at_work.ready().await.unwrap();
     rig.ensure_group().await;
@@ -116,7 +116,7 @@ async fn the_fleet_comes_and_goes(rig: &mut Rig) {
 }
 
 /// `set_session_level`, `hold_session_stream`, `drop_session_stream`, `take_place`, `take_rate`, and what is called of sessions without a script.
-async fn a_session_lives(rig: &mut Rig) {
+pub(crate) async fn a_session_lives(rig: &mut Rig) {
     let (store, task) = (&rig.store, TaskId::random(rig.shard));
     let opened = Session {
         revision: "2025-11-25".to_owned(),
@@ -162,7 +162,7 @@ fn aliased<'a>(rig: &'a Rig, alias: &'a Alias) -> Submission<'a> {
 
 /// submit, watch, claim, `renew_lease`, `report_progress`, `report_log`, `schedule_retry`, release, forward, finish: a job with an
 /// idempotency key, and one that waits for its slot.
-async fn jobs_run(rig: &mut Rig) {
+pub(crate) async fn jobs_run(rig: &mut Rig) {
     let (alias, front_end) = (key(&rig.owner, "k"), "front_end".parse().unwrap());
     let hold = rig.running_as(aliased(rig, &alias)).await;
     let id = hold.claimed.id;
@@ -203,7 +203,7 @@ async fn jobs_run(rig: &mut Rig) {
 }
 
 /// `ask_input`, `deliver_input`, `recall_input`, `note_client_task`, `poll_client_task`, `drop_client_tasks`, park, `answer_input`.
-async fn a_question_is_answered(rig: &mut Rig) {
+pub(crate) async fn a_question_is_answered(rig: &mut Rig) {
     let hold = rig.running().await;
     let (store, owner, id) = (&rig.store, &rig.owner, hold.claimed.id);
     let asked = rig.at_work.ask_input(&hold, &[asking("a")]).await;
@@ -234,7 +234,7 @@ async fn a_question_is_answered(rig: &mut Rig) {
 }
 
 /// `promote`, cancel, `leave_call`.
-async fn calls_are_left(rig: &mut Rig) {
+pub(crate) async fn calls_are_left(rig: &mut Rig) {
     let scope = Scope {
         owner: &rig.owner,
         session: None,
@@ -253,7 +253,7 @@ async fn calls_are_left(rig: &mut Rig) {
 }
 
 /// reclaim, `dead_letter`, revive; and jobs that expired while they waited.
-async fn jobs_are_lost(rig: &mut Rig) {
+pub(crate) async fn jobs_are_lost(rig: &mut Rig) {
     let hold = rig.running().await;
     let hold = rig.crash(&hold).await;
     rig.finish(&hold).await;

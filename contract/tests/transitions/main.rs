@@ -49,6 +49,7 @@ mod renews;
 mod replicas;
 mod retries;
 mod rings;
+mod roles;
 mod sessions;
 mod slots;
 mod submits;
