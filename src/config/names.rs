@@ -122,7 +122,7 @@ const OWN: [Setting; 32] = [
     setting(
         "address_rate",
         "N",
-        "How many requests an address may make in a second on this front end; 0 for no limit [default: 0]",
+        "How many requests an address may make in a second on this front end; 0 for no limit [default: 1000; 0 on loopback]",
     ),
     setting(
         "durability",

@@ -88,7 +88,7 @@ impl ServeConfig {
                 max_connections: all.take("max_connections", 20_000, at_most_a_million),
                 max_requests: all.take("max_requests", 16_000, at_most_a_million),
                 peer_share,
-                address_rate: all.take("address_rate", None, rate),
+                address_rate: all.take("address_rate", rate_of_others(listen), rate),
                 trusted_proxies: all.take(
                     "trusted_proxies",
                     TrustedProxies::default(),
@@ -226,6 +226,12 @@ fn at_most_a_million(text: &str) -> Result<usize, String> {
     Ok(if most == 0 { usize::MAX } else { most })
 }
 
+/// How many requests an address may make in a second, unless it is set: more than any client needs, where others than the
+/// programs of this machine can be clients.
+fn rate_of_others(listen: SocketAddr) -> Option<NonZeroU32> {
+    NonZeroU32::new(1_000).filter(|_| !listen.ip().is_loopback())
+}
+
 /// Requests in a second; 0 stands for no limit.
 fn rate(text: &str) -> Result<Option<NonZeroU32>, String> {
     let rate = text.parse().map_err(|_not_a_number| WHOLE.to_owned())?;
@@ -297,6 +303,23 @@ mod tests {
         let refused = config(&[public]).unwrap_err().to_string();
         assert!(refused.contains("allow_unauthenticated"), "{refused}");
         assert!(config(&[public, ("allow_unauthenticated", "true")]).is_ok());
+    }
+
+    #[test]
+    fn an_address_has_a_rate_where_others_can_come_from_one() {
+        let rate = |flags: &[(&str, &str)]| {
+            let config = config(flags).unwrap();
+            let warns = config.warnings.iter().any(|it| it.contains("address_rate"));
+            (config.http.address_rate.map(NonZeroU32::get), warns)
+        };
+        let (public, open) = (("listen", "0.0.0.0:80"), ("allow_unauthenticated", "true"));
+        assert_eq!(rate(&[]), (None, false));
+        assert_eq!(rate(&[public, open]), (Some(1_000), false));
+        assert_eq!(
+            rate(&[public, open, ("address_rate", "7")]),
+            (Some(7), false)
+        );
+        assert_eq!(rate(&[public, open, ("address_rate", "0")]), (None, true));
     }
 
     #[test]

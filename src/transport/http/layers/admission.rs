@@ -47,7 +47,8 @@ impl Admission {
     /// Takes room for one request.
     fn take(&self, peer: Option<Peer>, connected: Option<Connected>) -> Result<Room, Refused> {
         if let Some(Err(wait)) = peer.map(|peer| self.rates.take(peer)) {
-            return Err(Refused::too_fast("your address", "address_rate", wait));
+            let setting = "address_rate, or trusted_proxies if it is a proxy's,";
+            return Err(Refused::too_fast("your address", setting, wait));
         }
         let permit = Arc::clone(&self.free).try_acquire_owned().map_err(|_none| {
             let most = self.most;

@@ -15,6 +15,8 @@ use crate::transport::http::peers::Peer;
 const BURST: Duration = Duration::from_secs(1);
 /// An address that fails again and again waits so long at most.
 const DEBT: Duration = Duration::from_secs(10);
+/// That an address makes too many requests is logged no more often than this.
+const TELL_AGAIN: Duration = Duration::from_secs(60);
 /// Addresses that used nothing for long enough are forgotten once there are so many.
 const TIDY_AT: usize = 10_000;
 
@@ -35,6 +37,8 @@ struct Used {
     until: HashMap<Peer, Instant>,
     /// How many addresses there may be before they are tidied up.
     tidy_at: usize,
+    /// When it was logged last that one makes too many.
+    told: Option<Instant>,
 }
 
 impl Rates {
@@ -63,7 +67,10 @@ impl Rates {
         let until = used.until.entry(peer).or_insert(now);
         let after = (*until).max(now) + limited.space;
         match after.checked_duration_since(now + BURST.max(limited.space)) {
-            Some(wait) if !wait.is_zero() => Err(wait),
+            Some(wait) if !wait.is_zero() => {
+                used.tell(peer, now);
+                Err(wait)
+            }
             _ => {
                 *until = after;
                 Ok(())
@@ -84,6 +91,15 @@ impl Rates {
 }
 
 impl Used {
+    /// Says that a peer makes too many requests, as whoever runs this may know that it is a proxy.
+    fn tell(&mut self, peer: Peer, now: Instant) {
+        if self.told.is_none_or(|told| now - told >= TELL_AGAIN) {
+            self.told = Some(now);
+            let peer = peer.address();
+            tracing::warn!(%peer, "an address makes more requests than one may (address_rate): if it is the address of a proxy, name it in trusted_proxies");
+        }
+    }
+
     fn tidy(&mut self, now: Instant) {
         if self.until.len() >= self.tidy_at.max(TIDY_AT) {
             self.until.retain(|_, until| *until > now);
