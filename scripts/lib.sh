@@ -79,6 +79,31 @@ fetch_python_sdk() {
   cp tests/clients/requirements.txt target/clients/
 }
 
+# The releases of redis-py with which the SDK for workers in Python is tested.
+redis_py='7.4.1 8.0.1 8.1.0'
+
+# fetch_redis_py: each of them into a folder of its own below target/python.
+fetch_redis_py() {
+  local release
+  for release in $redis_py; do
+    [ -d "target/python/redis-$release/redis-$release.dist-info" ] && continue
+    need_pip
+    rm -rf "target/python/redis-$release"
+    python3 -m pip install --quiet --disable-pip-version-check --target "target/python/redis-$release" "redis==$release"
+  done
+}
+
+# test_python_sdk: on each of them at once, since the tests mostly wait.
+test_python_sdk() {
+  local release failed= tests=()
+  for release in $redis_py; do
+    PYTHONPATH=$PWD/target/python/redis-$release python3 -m unittest discover -s sdk/python/tests -q &
+    tests+=($!)
+  done
+  for release in "${tests[@]}"; do wait "$release" || failed=yes; done
+  [ -z "$failed" ]
+}
+
 # bare_path FOLDER: fills it with links to the programs above and to those that every Debian machine with Rust, git and a
 # C compiler has, and to nothing else: a PATH on which a program that nobody installs is missing everywhere.
 bare_path() {
