@@ -76,7 +76,7 @@ pub use model::secret::Secrets;
 pub use model::session::{DeliveryCursor, Lifetime, RequestNote, Session, StreamHold};
 pub use model::shard::{Shard, Shards};
 pub use model::status::Status;
-pub use model::submission::Submission;
+pub use model::submission::{Submission, TraceContext};
 pub use model::tool::{
     AskFirst, Backoff, DEFAULT_POLL_MAX_MS, DefinitionDigest, InvalidDigest, LeftOut, Registry,
     TaskSupport, ToolChecks, ToolDefinition, TtlBounds, is_scope,

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use taskferry_contract::{Arguments, LogLevel, Owner, Requestor};
+use taskferry_contract::{Arguments, LogLevel, Owner, Requestor, TraceContext};
 
 use super::Tool;
 
@@ -20,7 +20,7 @@ pub(crate) struct Call<'a> {
     /// What the client can be asked, a JSON object.
     pub(crate) capabilities: &'a str,
     /// W3C trace context of the call.
-    pub(crate) trace: Option<&'a str>,
+    pub(crate) trace: TraceContext<'a>,
     /// From which level on the caller gets the job's log lines. `None` for none.
     pub(crate) log_level: Option<LogLevel>,
     /// Answers that the caller gave before it was asked: key and JSON.

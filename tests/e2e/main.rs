@@ -61,5 +61,6 @@ mod stopping;
 mod subscriptions;
 mod terms;
 mod tls;
+mod trace;
 mod unread_log;
 mod waiting;

@@ -106,8 +106,12 @@ pub struct Job {
     pub timeout_ms: u64,
     /// What the client can be asked: a JSON object of MCP client capabilities.
     pub capabilities: Option<String>,
-    /// W3C trace context of the call.
+    /// The W3C `traceparent` of the call.
     pub trace: Option<String>,
+    /// The W3C `tracestate` of the call.
+    pub trace_state: Option<String>,
+    /// The W3C `baggage` of the call.
+    pub baggage: Option<String>,
     /// The least level of log lines that the client gets. `None`: it gets no lines.
     pub log_level: Option<LogLevel>,
     /// Which definition of the tool the arguments were checked against; absent if whoever queued it knew none.

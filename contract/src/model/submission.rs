@@ -32,8 +32,8 @@ pub struct Submission<'a> {
     pub alias: Option<&'a Alias>,
     /// The MCP client capabilities, a JSON object.
     pub capabilities: Option<&'a str>,
-    /// The W3C `traceparent` of the call.
-    pub trace: Option<&'a str>,
+    /// The W3C trace context of the call.
+    pub trace: TraceContext<'a>,
     /// The front end that waits for the outcome from the start.
     pub waiter: Option<&'a FrontEndId>,
     /// The legacy session that asked for it: it gets the status of a task, and may resume the stream of a plain call.
@@ -53,6 +53,17 @@ pub struct Submission<'a> {
     pub owner_cap: u64,
     /// What the records of the owner may take together, arguments and outcomes, bytes; 0 for no limit.
     pub owner_bytes: u64,
+}
+
+/// What the client says of the trace that a call belongs to, as the W3C writes it.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct TraceContext<'a> {
+    /// `traceparent`.
+    pub parent: Option<&'a str>,
+    /// `tracestate`.
+    pub state: Option<&'a str>,
+    /// `baggage`.
+    pub baggage: Option<&'a str>,
 }
 
 impl<'a> Submission<'a> {
@@ -75,7 +86,7 @@ impl<'a> Submission<'a> {
             keep: Duration::ZERO,
             alias: None,
             capabilities: None,
-            trace: None,
+            trace: TraceContext::default(),
             waiter: None,
             session: None,
             progress_token: None,

@@ -144,6 +144,8 @@ pub(crate) fn job_from_pairs(
         timeout_ms: read(id, "timeout_ms", take("timeout_ms"))?,
         capabilities: take("capabilities"),
         trace: take("trace"),
+        trace_state: take("tracestate"),
+        baggage: take("baggage"),
         log_level: take("log_level").and_then(|level| level.parse().ok()),
         definition: take("definition").and_then(|digest| digest.parse().ok()),
         answers,
@@ -154,7 +156,7 @@ pub(crate) fn job_from_pairs(
 pub(crate) fn record_fields<'a>(job: &'a Submission<'_>) -> Vec<Cow<'a, str>> {
     let tool = job.tool;
     let mut args: Vec<Cow<'a, str>> = Vec::new();
-    let fields: [(&str, Option<Cow<'a, str>>); 16] = [
+    let fields: [(&str, Option<Cow<'a, str>>); 18] = [
         ("arguments", Some(job.arguments.as_str().into())),
         ("definition", job.definition.map(|it| it.as_str().into())),
         ("poll_ms", Some(tool.poll_interval_ms.to_string().into())),
@@ -168,7 +170,9 @@ pub(crate) fn record_fields<'a>(job: &'a Submission<'_>) -> Vec<Cow<'a, str>> {
         ("keep_ms", Some(millis(job.keep).to_string().into())),
         ("limit", tool.concurrency.map(|n| n.to_string().into())),
         ("capabilities", job.capabilities.map(Into::into)),
-        ("trace", job.trace.map(Into::into)),
+        ("trace", job.trace.parent.map(Into::into)),
+        ("tracestate", job.trace.state.map(Into::into)),
+        ("baggage", job.trace.baggage.map(Into::into)),
         (
             "log_level",
             job.log_level.map(|level| level.as_str().into()),

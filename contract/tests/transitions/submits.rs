@@ -3,7 +3,9 @@
 use std::collections::HashMap;
 use std::time::Duration;
 
-use taskferry_contract::{FinishReply, FrontEndId, Owner, Status, Submission, SubmitReply, TaskId};
+use taskferry_contract::{
+    FinishReply, FrontEndId, Owner, Status, Submission, SubmitReply, TaskId, TraceContext,
+};
 
 use crate::rig::Rig;
 use crate::samples::{key, slow};
@@ -54,7 +56,11 @@ async fn writes_record_expiry_entry_and_indexes_together() {
     let id = rig
         .submit_as(Submission {
             capabilities: Some(r#"{"elicitation":{}}"#),
-            trace: Some("00-1-2-01"),
+            trace: TraceContext {
+                parent: Some("00-1-2-01"),
+                state: Some("a=1"),
+                baggage: Some("b=2"),
+            },
             waiter: Some(&front_end),
             keep: Duration::from_secs(7),
             ..rig.submission()
@@ -85,6 +91,8 @@ async fn writes_record_expiry_entry_and_indexes_together() {
         ("keep_ms", "7000"),
         ("capabilities", r#"{"elicitation":{}}"#),
         ("trace", "00-1-2-01"),
+        ("tracestate", "a=1"),
+        ("baggage", "b=2"),
         ("waiters", "r1"),
     ]
     .into_iter()

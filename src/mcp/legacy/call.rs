@@ -30,6 +30,7 @@ use crate::mcp::protocol::number::Number;
 use crate::mcp::protocol::progress::{self, ProgressTeller};
 use crate::mcp::protocol::refusal::Refusal;
 use crate::mcp::protocol::reply::Reply;
+use crate::mcp::protocol::trace::Trace;
 use crate::mcp::protocol::wire::{self, Outcome};
 use crate::mcp::wait::Wait;
 use crate::mcp::wait::answers::{ResultFormat, Waiting};
@@ -64,6 +65,10 @@ struct Meta<'a> {
     progress_token: Option<&'a RawValue>,
     #[serde(borrow, default)]
     traceparent: Option<Cow<'a, str>>,
+    #[serde(borrow, default)]
+    tracestate: Option<Cow<'a, str>>,
+    #[serde(borrow, default)]
+    baggage: Option<Cow<'a, str>>,
     #[serde(borrow, rename = "taskferry/idempotencyKey", default)]
     idempotency_key: GivenKey<'a>,
 }
@@ -74,13 +79,6 @@ pub(super) const FORMAT: ResultFormat = ResultFormat {
     status: status_answer,
     write: |id, result| Answer::ok(jsonrpc::success(id, &result)),
 };
-
-/// The W3C trace context of a call, if it has one.
-fn trace(given: Option<&str>) -> Option<&str> {
-    let trace = given.filter(|text| wire::is_trace(text))?;
-    audit::traced(trace);
-    Some(trace)
-}
 
 /// Serves `tools/call`.
 pub(super) async fn call(exchange: &Exchange<'_>) -> Result<Reply, Refusal> {
@@ -117,13 +115,18 @@ pub(super) async fn call(exchange: &Exchange<'_>) -> Result<Reply, Refusal> {
     // Not `open`: by their session even callers without a name are told apart.
     let key = meta.idempotency_key.read(false)?;
     let asks = wire::asked_first(&tool, &session.session.capabilities);
+    let trace = Trace::of([meta.traceparent, meta.tracestate, meta.baggage]);
+    trace
+        .context()
+        .parent
+        .inspect(|parent| audit::traced(parent));
     let call = Call {
         tool: &tool,
         arguments,
         owner: &caller.owner,
         idempotency_key: key.as_deref(),
         capabilities: &session.session.capabilities,
-        trace: trace(meta.traceparent.as_deref()),
+        trace: trace.context(),
         log_level: session.session.log_level,
         answers: &[],
         asks: &asks,

@@ -96,7 +96,7 @@ pub(super) async fn call(exchange: &Exchange<'_>) -> Result<Reply, Refusal> {
         owner: &caller.owner,
         idempotency_key: key.as_deref(),
         capabilities: envelope.capabilities.get(),
-        trace: envelope.trace.as_deref(),
+        trace: envelope.trace.context(),
         log_level: envelope.log_level,
         answers: &brought.answers,
         asks: &[],

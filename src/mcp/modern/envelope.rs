@@ -21,7 +21,7 @@ use crate::mcp::protocol::inbound::Facts;
 use crate::mcp::protocol::outgoing::Addressable;
 use crate::mcp::protocol::progress::{self, ProgressTeller};
 use crate::mcp::protocol::refusal::Refusal;
-use crate::mcp::protocol::wire;
+use crate::mcp::protocol::trace::Trace;
 use crate::mcp::protocol::{LEGACY, MODERN, TASKS_EXTENSION};
 
 /// What a request states in its `_meta`.
@@ -34,7 +34,7 @@ pub(super) struct Envelope<'a> {
     /// Its progress token: a string or an integer, verbatim.
     pub(super) progress_token: Option<&'a RawValue>,
     /// W3C trace context.
-    pub(super) trace: Option<Cow<'a, str>>,
+    pub(super) trace: Trace<'a>,
     /// From which level on it gets the job's log lines. `None` for none.
     pub(super) log_level: Option<LogLevel>,
     /// Its idempotency key; only calls have one.
@@ -62,6 +62,10 @@ struct Meta<'a> {
     progress_token: Option<&'a RawValue>,
     #[serde(borrow, default)]
     traceparent: Option<Cow<'a, str>>,
+    #[serde(borrow, default)]
+    tracestate: Option<Cow<'a, str>>,
+    #[serde(borrow, default)]
+    baggage: Option<Cow<'a, str>>,
     #[serde(borrow, rename = "io.modelcontextprotocol/logLevel", default)]
     log_level: Option<Cow<'a, str>>,
     #[serde(borrow, rename = "taskferry/idempotencyKey", default)]
@@ -92,8 +96,11 @@ impl<'a> Envelope<'a> {
         let Object(declared): Object<Capabilities<'a>> =
             serde_json::from_str(capabilities.get()).map_err(|error| unfit(&misfit(&error)))?;
         let extensions = declared.extensions.unwrap_or_default();
-        let trace = meta.traceparent.filter(|trace| wire::is_trace(trace));
-        trace.as_deref().inspect(|trace| audit::traced(trace));
+        let trace = Trace::of([meta.traceparent, meta.tracestate, meta.baggage]);
+        trace
+            .context()
+            .parent
+            .inspect(|parent| audit::traced(parent));
         Ok(Self {
             capabilities: without_nulls(capabilities),
             takes_tasks: extensions

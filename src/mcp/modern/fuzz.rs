@@ -72,11 +72,11 @@ fn hold_envelope(envelope: &Envelope<'_>) {
         RawObject::parse(declared).is_ok(),
         "{declared} are capabilities"
     );
+    let trace = envelope.trace.context();
     assert!(
-        envelope
-            .trace
-            .as_ref()
-            .is_none_or(|trace| trace.len() <= 64),
+        trace.parent.is_none_or(|text| text.len() <= 64)
+            && trace.state.is_none_or(|text| text.len() <= 512)
+            && trace.baggage.is_none_or(|text| text.len() <= 1024),
         "a long trace is kept"
     );
     assert!(

@@ -20,6 +20,7 @@ pub(super) mod reply;
 pub(super) mod sample;
 pub(super) mod standing;
 pub(super) mod time;
+pub(super) mod trace;
 pub(super) mod wire;
 
 /// The revision of the modern era.

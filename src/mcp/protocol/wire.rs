@@ -21,9 +21,6 @@ pub(crate) const SERVER_NAME: &str = "taskferry";
 /// The longest text of a tool error that this side writes, bytes.
 const LONGEST_TOOL_ERROR: usize = 2048;
 
-/// The longest `traceparent`, bytes: its first version has 55, later ones may have more.
-const LONGEST_TRACE: usize = 64;
-
 /// The name and version of this server.
 #[derive(Debug, Clone, Copy, Serialize)]
 pub(crate) struct ServerInfo {
@@ -43,11 +40,6 @@ pub(crate) const SERVER_INFO: ServerInfo = ServerInfo {
 pub(crate) fn task_id(text: &str) -> Result<TaskId, Refusal> {
     text.parse()
         .map_err(|_unreadable| BridgeError::NotFound.into())
-}
-
-/// Whether a text can be a W3C `traceparent`; other texts are dropped.
-pub(crate) fn is_trace(text: &str) -> bool {
-    text.len() <= LONGEST_TRACE && text.bytes().all(|byte| byte.is_ascii_graphic())
 }
 
 /// A text as the content of a tool result that reports an error.

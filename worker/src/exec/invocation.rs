@@ -24,6 +24,8 @@ pub struct Invocation<'a> {
     /// When this attempt must have ended. For a command that asks it is not enforced here: its time stands still while it
     /// waits for answers, so whoever runs it keeps the time, and cancels it.
     pub deadline: SystemTime,
+    /// The W3C trace context of the call: variables of the command, by their names.
+    pub trace: [(&'static str, Option<&'a str>); 3],
     /// The answers that the client gave so far, a JSON object by key; none for a tool that cannot have any.
     pub answers: Option<&'a str>,
 }
@@ -58,6 +60,8 @@ impl Invocation<'_> {
             ("TASKFERRY_OWNER", self.owner.to_owned()),
             ("TASKFERRY_DEADLINE_MS", deadline_ms.to_string()),
         ];
+        let trace = self.trace.into_iter();
+        facts.extend(trace.filter_map(|(name, value)| Some((name, value?.to_owned()))));
         facts.extend(
             self.answers
                 .map(|all| ("TASKFERRY_ANSWERS", all.to_owned())),

@@ -10,7 +10,7 @@ use tokio::sync::{Semaphore, mpsc};
 use tokio::time::{Instant, sleep};
 use tokio_util::sync::CancellationToken;
 
-use super::{EVENTS, not_started, report};
+use super::{EVENTS, not_started, report, trace};
 use crate::exec::{
     CommandOutcome, CommandTemplate, Environment, ExecCommand, Invocation, OutputMode, Runner,
 };
@@ -331,6 +331,7 @@ impl<'a> Following<'a> {
             arguments: &self.arguments,
             timeout: follower.timeout,
             deadline,
+            trace: trace(job),
             answers: None,
         };
         let Ok(_turn) = follower.commands.acquire().await else {

@@ -65,6 +65,7 @@ impl ExecHandler {
             arguments: job.raw_arguments(),
             timeout: self.timeout,
             deadline: job.deadline(),
+            trace: trace(&job),
             answers: answers.as_deref(),
         };
         let (questions, relay) = self.command.asks.then(question_relay::open).unzip();
@@ -145,6 +146,15 @@ impl Handler for ExecHandler {
     fn park_grace(&self) -> Duration {
         self.stop_grace()
     }
+}
+
+/// The trace that the call belongs to, by the names under which programs look for it in their environment.
+fn trace(job: &JobContext) -> [(&'static str, Option<&str>); 3] {
+    [
+        ("TRACEPARENT", job.trace()),
+        ("TRACESTATE", job.trace_state()),
+        ("BAGGAGE", job.baggage()),
+    ]
 }
 
 fn report(job: &JobContext, event: ExecEvent) {

@@ -96,6 +96,18 @@ impl JobContext {
         self.attempt.job.trace.as_deref()
     }
 
+    /// The W3C `tracestate` of the call, if it had one.
+    #[must_use]
+    pub fn trace_state(&self) -> Option<&str> {
+        self.attempt.job.trace_state.as_deref()
+    }
+
+    /// The W3C `baggage` of the call, if it had some.
+    #[must_use]
+    pub fn baggage(&self) -> Option<&str> {
+        self.attempt.job.baggage.as_deref()
+    }
+
     /// When this attempt times out. Time spent waiting in [`JobContext::ask`] does not count.
     #[must_use]
     pub fn deadline(&self) -> SystemTime {

@@ -220,6 +220,8 @@ impl Trial {
             timeout_ms: definition.timeout_ms,
             capabilities: Some(self.capabilities.clone()),
             trace: None,
+            trace_state: None,
+            baggage: None,
             log_level: Some(LogLevel::Debug),
             definition: Some(tool.digest.clone()),
             answers: self.terminal.answers(),

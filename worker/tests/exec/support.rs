@@ -142,6 +142,11 @@ impl Case {
         let (answers, events) = (self.answers.clone(), sender);
         async move {
             let invocation = Invocation {
+                trace: [
+                    ("TRACEPARENT", None),
+                    ("TRACESTATE", None),
+                    ("BAGGAGE", None),
+                ],
                 task_id: "0-11111111-2222-4333-8444-555555555555",
                 origin_task_id: "0-66666666-7777-4888-9999-000000000000",
                 attempt: 2,
