@@ -112,16 +112,7 @@ if job.worker and job.worker ~= '' then
   crashes = crashes + 1
   lost_ms = held_until
   if crashes >= tonumber(job.max_crashes) then
-    local text = 'the worker died during attempt ' .. job.attempt .. '; the crash limit of ' .. job.max_crashes
-      .. ' is reached (crash_limit of the tool)'
-    if job.max_crashes == '1' then
-      text = text .. ': the job is not run again, and its work may be partly done'
-    end
-    bury_job(base, record, id, job, 'crash limit', job.attempt)
-    local outcome = outcome_fields('error', cjson.encode({ code = -32603, message = text }), '', text)
-    outcome[#outcome + 1] = 'crashes'
-    outcome[#outcome + 1] = int(crashes)
-    close(base, record, id, job, 'failed', outcome)
+    fail_at_crash_limit(base, record, id, job, crashes)
     return { 'POISON', int(crashes), job.tool, job.attempt, job.worker }
   end
 end

@@ -199,7 +199,8 @@ impl Error {
     }
 
     /// Whether Redis refused the command because the user may not run it.
-    pub(crate) fn is_forbidden(&self) -> bool {
+    #[must_use]
+    pub fn is_forbidden(&self) -> bool {
         let of_script = || {
             let said = self.refusal_text();
             // Redis 7.0, and later ones.

@@ -37,7 +37,7 @@ pub(crate) fn kind_of(key: &str) -> Option<&'static str> {
         (Tag::Shard(_), "due" | "active" | "owned" | "stored" | "running" | "waiting") => {
             Some("zset")
         }
-        (Tag::Shard(_), "idem" | "same") => Some("string"),
+        (Tag::Shard(_), "idem" | "same" | "housekeeper") => Some("string"),
         (Tag::Fleet, "tools" | "worker") => Some("hash"),
         (Tag::Fleet, "homes") => Some("hash"),
         (Tag::Fleet, "workers" | "definitions" | "queues" | "sessions") => Some("zset"),
@@ -172,6 +172,15 @@ impl Keys {
     #[must_use]
     pub fn tools_with_waiting_jobs(&self, shard: Shard, queue: &QueueName) -> String {
         self.of(Tag::Shard(shard), format_args!("waiting:{queue}"))
+    }
+
+    /// Who keeps the queues of a shard going, or one of them: string.
+    #[must_use]
+    pub fn housekeeper(&self, shard: Shard, queue: Option<&QueueName>) -> String {
+        match queue {
+            None => self.of(Tag::Shard(shard), "housekeeper"),
+            Some(queue) => self.of(Tag::Shard(shard), format_args!("housekeeper:{queue}")),
+        }
     }
 
     /// An owner's tasks: sorted set by expiry, ms.

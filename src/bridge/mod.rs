@@ -31,6 +31,7 @@ use std::time::Duration;
 use taskferry_contract::{
     Arguments, Error, FrontEndId, Owner, RedisSettings, Replication, Ring, Store, TaskId,
 };
+use taskferry_housekeeping::Housekeeping;
 use taskferry_process::{Offload, Parts, keep_running};
 use tokio::sync::broadcast;
 use tokio_util::sync::CancellationToken;
@@ -91,6 +92,7 @@ struct Inner {
     seal: Seal,
     waiters: Arc<Waiters>,
     outcomes: Arc<Outcomes>,
+    housekeeping: Housekeeping,
     rings: broadcast::Sender<TaskId>,
     offload: Offload,
     memory: Parts<Owner>,
@@ -153,6 +155,7 @@ impl Bridge {
             session_requests: SessionRequests::new(store.clone(), audit.clone()),
             session_streams: SessionStreams::new(store.clone()),
             seal: Seal::new(store.clone()),
+            housekeeping: Housekeeping::new(store.clone(), front_end.to_string(), Vec::new()),
             store,
             front_end,
             audit,
@@ -164,7 +167,8 @@ impl Bridge {
         })))
     }
 
-    /// Keeps the catalog and the waiters awake, and forgets outcomes, until `stop`.
+    /// Keeps the catalog and the waiters awake, forgets outcomes, and keeps the queues going if no other process does, until
+    /// `stop`.
     pub(crate) async fn run(&self, stop: &CancellationToken) {
         let catalog = || self.0.catalog.keep_fresh(CATALOG_REFRESH, stop);
         let outcomes = || async {
@@ -176,7 +180,16 @@ impl Bridge {
             keep_running("doorbell", stop, || self.listen(stop), || {}),
             keep_running("catalog", stop, catalog, || {}),
             keep_running("outcomes", stop, outcomes, || {}),
+            self.keep_house(stop),
         );
+    }
+
+    async fn keep_house(&self, stop: &CancellationToken) {
+        let shards = self.0.store.shards().all().map(async |shard| {
+            let begin = || self.0.housekeeping.run(shard, stop);
+            keep_running("housekeeper", stop, begin, || {}).await;
+        });
+        futures_util::future::join_all(shards).await;
     }
 
     async fn listen(&self, stop: &CancellationToken) {

@@ -40,6 +40,7 @@ mod limits;
 mod logs;
 mod malformed;
 mod modern;
+mod no_worker;
 mod operator;
 mod overload;
 mod own_stream;

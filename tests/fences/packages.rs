@@ -40,10 +40,22 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ("taskferry-client", &[]),
     ("taskferry-contract", &[]),
     ("taskferry-process", &["taskferry-contract"]),
-    ("taskferry", &["taskferry-contract", "taskferry-process"]),
+    ("taskferry-housekeeping", &["taskferry-contract"]),
+    (
+        "taskferry",
+        &[
+            "taskferry-contract",
+            "taskferry-housekeeping",
+            "taskferry-process",
+        ],
+    ),
     (
         "taskferry-worker",
-        &["taskferry-contract", "taskferry-process"],
+        &[
+            "taskferry-contract",
+            "taskferry-housekeeping",
+            "taskferry-process",
+        ],
     ),
     ("taskferry-testing", &["taskferry-contract"]),
     ("taskferry-mutants", &[]),

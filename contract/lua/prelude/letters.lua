@@ -38,3 +38,17 @@ local function bury_job(base, record, id, job, reason, attempts)
   end
   bury(base, letter)
 end
+
+-- Ends a job whose worker was lost once too often: failed, and a dead letter.
+local function fail_at_crash_limit(base, record, id, job, crashes)
+  local text = 'the worker died during attempt ' .. job.attempt .. '; the crash limit of ' .. job.max_crashes
+    .. ' is reached (crash_limit of the tool)'
+  if job.max_crashes == '1' then
+    text = text .. ': the job is not run again, and its work may be partly done'
+  end
+  bury_job(base, record, id, job, 'crash limit', job.attempt)
+  local outcome = outcome_fields('error', cjson.encode({ code = -32603, message = text }), '', text)
+  outcome[#outcome + 1] = 'crashes'
+  outcome[#outcome + 1] = int(crashes)
+  close(base, record, id, job, 'failed', outcome)
+end

@@ -95,8 +95,24 @@ const MOVES: &[&str] = &[
 ];
 
 const FRONT_END: &[&str] = &[
-    "EXEC", "GET", "HDEL", "HEXISTS", "HGETALL", "HKEYS", "HSTRLEN", "MULTI", "PTTL", "SET",
-    "WAIT", "XLEN", "XRANGE", "ZSCORE",
+    "EXEC",
+    "GET",
+    "HDEL",
+    "HEXISTS",
+    "HGETALL",
+    "HKEYS",
+    "HSTRLEN",
+    "MULTI",
+    "PTTL",
+    "SET",
+    "WAIT",
+    "XGROUP DELCONSUMER",
+    "XINFO CONSUMERS",
+    "XLEN",
+    "XPENDING",
+    "XRANGE",
+    "XTRIM",
+    "ZSCORE",
 ];
 
 /// What it takes to run jobs.
@@ -175,7 +191,7 @@ type Words = &'static [&'static str];
 const OF_FRONT_END: Keys = &[
     (ReadWrite, "{[0-9]*}:task:*"),
     (ReadWrite, "{[0-9]*}:queue:*"),
-    (Write, "{[0-9]*}:due:*"),
+    (ReadWrite, "{[0-9]*}:due:*"),
     (ReadWrite, "{[0-9]*}:waiting:*"),
     (ReadWrite, "{[0-9]*}:running:*"),
     (Write, "{[0-9]*}:active:*"),
@@ -185,6 +201,8 @@ const OF_FRONT_END: Keys = &[
     (ReadWrite, "{[0-9]*}:idem:*"),
     (ReadWrite, "{[0-9]*}:same:*"),
     (ReadWrite, "{[0-9]*}:expired"),
+    (Write, "{[0-9]*}:dead"),
+    (ReadWrite, "{[0-9]*}:housekeeper"),
     (Read, "{[0-9]*}:log:*"),
     (ReadWrite, "{o:*}:sessions"),
     (ReadWrite, "{o:*}:rate"),
@@ -220,6 +238,7 @@ const OF_RUNNING: Keys = &[
 ];
 
 const OF_WORKER: Keys = &[
+    (ReadWrite, "{[0-9]*}:housekeeper:<queue>"),
     (ReadWrite, "{fleet}:tools:<queue>"),
     (ReadWrite, "{fleet}:queues"),
     (ReadWrite, "{fleet}:workers"),
@@ -228,8 +247,11 @@ const OF_WORKER: Keys = &[
     (ReadWrite, "contract"),
 ];
 
-/// Which queue is the home of a tool: a worker of all queues says so, one of some does not.
-const OF_WORKER_OF_ALL: Keys = &[(ReadWrite, "{fleet}:homes")];
+/// Which queue is the home of a tool, and who keeps all queues going: a worker of all queues may say so, one of some not.
+const OF_WORKER_OF_ALL: Keys = &[
+    (ReadWrite, "{fleet}:homes"),
+    (ReadWrite, "{[0-9]*}:housekeeper"),
+];
 
 const OF_VIEWER: Keys = &[
     (Read, "{[0-9]*}:*"),

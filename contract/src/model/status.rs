@@ -10,10 +10,10 @@ pub enum Status {
     /// its stream; `cancel` ends it. Nothing holds it, so no crash can strand it.
     Queued,
     /// An attempt runs. Its worker moves it on with `finish`, `schedule_retry`, `release` or `ask_input`; if the worker
-    /// dies, whoever reclaims the entry after the lease starts the next attempt.
+    /// dies, the job is queued again after the lease, for the next attempt.
     Working,
     /// Questions to the client are open. The last `answer_input` moves it to `Working`, or to `Queued` if it was
-    /// parked; a crash of the worker that waits is reclaimed as in `Working`.
+    /// parked; a crash of the worker that waits is as in `Working`.
     InputRequired,
     /// Ended with a result; `is_error` in the record says whether the tool calls it an error. Only expiry follows.
     Completed,

@@ -1,10 +1,11 @@
 //! The store: typed calls of the transitions, and the reads beside them.
 //!
-//! [`front`] is what a front end calls, [`work`] what a worker calls, [`operate`] what both call to know of each other, and
-//! operators to see and mend. [`doorbell`] wakes whoever waits; [`record`] knows the fields of a job's record.
+//! [`front`] is what a front end calls, [`work`] what a worker calls, [`housekeeping`] what whoever keeps the queues going calls,
+//! [`operate`] what both call to know of each other, and operators to see and mend. [`doorbell`] wakes whoever waits; [`record`] knows the fields of a job's record.
 
 pub(crate) mod doorbell;
 pub(crate) mod front;
+pub(crate) mod housekeeping;
 pub(crate) mod operate;
 pub(crate) mod record;
 pub(crate) mod work;

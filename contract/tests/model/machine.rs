@@ -2,6 +2,7 @@
 
 mod calling;
 mod holding;
+mod losing;
 mod slots;
 
 use std::collections::{BTreeMap, BTreeSet};

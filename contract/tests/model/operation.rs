@@ -76,6 +76,7 @@ pub(crate) enum Operation {
     ReclaimAndClaim {
         worker: usize,
     },
+    Requeue,
     Renew {
         hold: usize,
     },
@@ -203,6 +204,7 @@ fn coming() -> impl Strategy<Value = Operation> {
             .prop_map(|(delivery, worker)| Operation::Claim { delivery, worker }),
         3 => (0..WORKERS).prop_map(|worker| Operation::Reclaim { worker }),
         12 => (0..WORKERS).prop_map(|worker| Operation::ReclaimAndClaim { worker }),
+        8 => Just(Operation::Requeue),
         6 => (any::<bool>(), 1..4_u32).prop_map(|(all, limit)| Operation::Forward { all, limit }),
         1 => Just(Operation::Malformed),
         2 => some().prop_map(|job| Operation::Duplicate { job }),

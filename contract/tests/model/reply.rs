@@ -53,6 +53,18 @@ pub(crate) enum Reply {
         moved: u64,
         more: bool,
     },
+    /// Of each job that was found with no worker, its number and what became of it.
+    Requeued(Vec<(Option<usize>, Lot)>),
+}
+
+/// What became of a job that was found with no worker.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Lot {
+    /// It is attempted again; so many workers of it were lost.
+    Again(u64),
+    Poison(u64),
+    Unclaimed,
+    Expired,
 }
 
 impl Reply {

@@ -9,9 +9,9 @@ use std::time::Duration;
 use futures_util::{Stream, StreamExt};
 use taskferry_contract::{
     Alias, ClaimReply, ClientTaskReport, ClientTaskStatus, DefinitionDigest, Delivery, Holder,
-    Installed, Leaver, LetterFilter, LogLevel, ProgressReport, RateCost, Replaces, ReportOccasion,
-    Scope, Session, SessionId, SessionLimits, SessionRoom, Shards, Submission, TaskId, hash_slot,
-    sources,
+    Installed, Leaver, LetterFilter, LogLevel, PendingFrom, ProgressReport, RateCost, Replaces,
+    ReportOccasion, Scope, Session, SessionId, SessionLimits, SessionRoom, Shards, Submission,
+    TaskId, hash_slot, sources,
 };
 use taskferry_testing::{ServerOptions, TestServer};
 
@@ -252,10 +252,19 @@ pub(crate) async fn calls_are_left(rig: &mut Rig) {
     left.await.unwrap();
 }
 
-/// reclaim, `dead_letter`, revive; and jobs that expired while they waited.
+/// reclaim, requeue, `hold_housekeeping`, `drop_housekeeping`, `dead_letter`, revive; and jobs that expired while they waited.
 pub(crate) async fn jobs_are_lost(rig: &mut Rig) {
     let hold = rig.running().await;
     let hold = rig.crash(&hold).await;
+    rig.lapse(&hold).await;
+    let post = (rig.shard, None);
+    let held = rig.store.hold_housekeeping(post, "f1", KEEP, 1);
+    held.await.unwrap();
+    let from = PendingFrom::default();
+    let requeued = rig.store.requeue(rig.stream(), &from, 10, Duration::ZERO);
+    assert_eq!(requeued.await.unwrap().found.len(), 1);
+    rig.store.drop_housekeeping(post, "f1").await.unwrap();
+    let (hold, _) = rig.start().await;
     rig.finish(&hold).await;
 
     let id = rig.submit().await;

@@ -47,6 +47,7 @@ mod reclaims;
 mod registers;
 mod renews;
 mod replicas;
+mod requeues;
 mod retries;
 mod rings;
 mod roles;

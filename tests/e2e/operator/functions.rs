@@ -71,7 +71,7 @@ async fn a_front_end_installs_it_if_it_may() {
     let installed = "the library of functions taskferry_3 is installed";
     replica.process.wait_for_line(SOON, installed).await;
     let version: Vec<String> = raw(&redis, &["FCALL", "tf3_version", "0"]).await;
-    assert_eq!(version[..2], ["OK", "3.0"]);
+    assert_eq!(version[..2], ["OK", "3.1"]);
 
     // As with a server that has no functions.
     let old = TestServer::start_with(ServerOptions {

@@ -10,8 +10,9 @@ use serde::Deserialize;
 use crate::mutant::{Kind, Mutant};
 
 /// Those that are shipped.
-const PACKAGES: [&str; 4] = [
+const PACKAGES: [&str; 5] = [
     "taskferry-contract",
+    "taskferry-housekeeping",
     "taskferry-process",
     "taskferry-worker",
     "taskferry",

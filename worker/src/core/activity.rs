@@ -131,16 +131,16 @@ mod tests {
     #[test]
     fn what_died_is_reported_until_the_worker_ends() {
         let mut activity = Activity::default();
-        activity.note_death("reclaimer 0");
+        activity.note_death("housekeeper 0");
         let now = Instant::now();
         assert_eq!(
             activity.in_one_line(now),
-            "fetching; reclaimer 0 died and was begun again, times: 1"
+            "fetching; housekeeper 0 died and was begun again, times: 1"
         );
-        activity.note_death("reclaimer 0");
+        activity.note_death("housekeeper 0");
         assert_eq!(
             activity.in_one_line(now),
-            "fetching; reclaimer 0 died and was begun again, times: 2"
+            "fetching; housekeeper 0 died and was begun again, times: 2"
         );
     }
 }

@@ -22,8 +22,7 @@ pub(crate) struct EntryInFlight {
 
 impl InFlight {
     /// Notes that an entry is in flight. `None` if it already was: it was delivered twice, as by a re-read of what is
-    /// pending, or its lease ran out while Redis was away and this worker reclaimed it from itself. Then its heartbeat is
-    /// rung, which renews the lease or learns that it is lost.
+    /// pending. Then its heartbeat is rung, which renews the lease or learns that it is lost.
     pub(crate) fn take(self: &Arc<Self>, claimed: DeliveredEntry) -> Option<EntryInFlight> {
         let key = (claimed.id, claimed.entry.clone());
         let mut all = lock(&self.0);

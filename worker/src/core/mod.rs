@@ -11,16 +11,16 @@ pub(crate) mod phase;
 pub(crate) mod quota;
 pub(crate) mod relay;
 pub(crate) mod reports;
-pub(crate) mod rounds;
 pub(crate) mod slot_guard;
 pub(crate) mod slots;
-pub(crate) mod wake;
 
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use taskferry_contract::{DRAINING, Error, QueueName, Shard, Store, WorkerId};
+use taskferry_housekeeping::Housekeeping;
 use taskferry_process::Offload;
+use tokio::sync::Notify;
 use tokio_util::task::TaskTracker;
 
 use activity::{Activity, Fetching};
@@ -29,7 +29,6 @@ use lock::lock;
 use phase::{Phase, Tally};
 use quota::Quota;
 use slots::Slots;
-use wake::Wake;
 
 /// What all loops and attempts of a worker share.
 pub(crate) struct Core {
@@ -50,7 +49,10 @@ pub(crate) struct Core {
     /// Handlers that run, each on its own so that a panic or a blocked thread is the handler's alone.
     pub(crate) handlers: TaskTracker,
     pub(crate) phase: Phase,
-    pub(crate) wake: Wake,
+    /// Wakes the janitor.
+    pub(crate) make_known: Notify,
+    /// Keeps the queues going, of all who work on them, if no other process does.
+    pub(crate) housekeeping: Housekeeping,
     pub(crate) ended: Tally,
     /// Checks large results on threads of their own.
     pub(crate) offload: Offload,

@@ -1,20 +1,16 @@
 //! Starts attempts, and buries what cannot be read.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use taskferry_contract::{
     AttemptNumber, ClaimReply, DeliveredEntry, Error, HeldAttempt, Job, Outcome, UnreadableEntry,
 };
-use tokio::time::{Instant, sleep};
+use tokio::time::Instant;
 
 use super::ended;
 use super::settle::persist;
 use crate::core::Core;
 use crate::core::pause::GrowingPause;
-
-/// A lease that ends within this time is waited for.
-const SOON: Duration = Duration::from_secs(2);
 
 /// Starts an attempt. `None` if there is none to start, or Redis fails for as long as a lease.
 pub(crate) async fn claim(core: &Arc<Core>, claimed: &DeliveredEntry) -> Option<Box<Job>> {
@@ -28,7 +24,7 @@ pub(crate) async fn claim(core: &Arc<Core>, claimed: &DeliveredEntry) -> Option<
                 return Some(job);
             }
             Ok(reply) => {
-                not_started(core, claimed, &reply);
+                not_started(claimed, &reply);
                 return None;
             }
             Err(error) if error.may_pass() && Instant::now() < until => {
@@ -39,7 +35,7 @@ pub(crate) async fn claim(core: &Arc<Core>, claimed: &DeliveredEntry) -> Option<
                 return None;
             }
             Err(error) => {
-                tracing::error!(%error, "a job could not be claimed; another worker takes it over when the lease ends");
+                tracing::error!(%error, "a job could not be claimed; it is put back for another when the lease ends");
                 return None;
             }
         }
@@ -50,7 +46,7 @@ pub(crate) async fn claim(core: &Arc<Core>, claimed: &DeliveredEntry) -> Option<
     }
 }
 
-fn not_started(core: &Arc<Core>, claimed: &DeliveredEntry, reply: &ClaimReply) {
+fn not_started(claimed: &DeliveredEntry, reply: &ClaimReply) {
     match reply {
         ClaimReply::Poison(lost) => {
             ended::lost(claimed.id, lost, "dead letter");
@@ -61,33 +57,10 @@ fn not_started(core: &Arc<Core>, claimed: &DeliveredEntry, reply: &ClaimReply) {
             );
         }
         ClaimReply::Waits(Some(lost)) => ended::lost(claimed.id, lost, "waits for a slot"),
-        ClaimReply::Busy { until_ms } => {
-            tracing::debug!(until_ms, "a job is held");
-            let (until_ms, own) = (*until_ms, Arc::clone(core));
-            core.jobs
-                .spawn(async move { wake_when_free(&own, until_ms).await });
-        }
+        ClaimReply::Busy { until_ms } => tracing::debug!(until_ms, "a job is held"),
         ClaimReply::Gone(Some(expired)) => ended::expired(claimed, expired),
         reply => tracing::debug!(?reply, "an entry was dropped"),
     }
-}
-
-/// A reclaim can come a moment before the lease ends, since an entry is idle from its delivery and the lease runs from the
-/// claim. Then the reclaimer runs again when the lease ends, not a whole round later.
-async fn wake_when_free(core: &Core, until_ms: u64) {
-    let Ok(now_ms) = core.store.now_ms().await else {
-        return;
-    };
-    let wait = Duration::from_millis(until_ms.saturating_sub(now_ms) + 1);
-    if wait > SOON {
-        return;
-    }
-    tokio::select! {
-        () = sleep(wait) => {}
-        () = core.phase.stop.cancelled() => {}
-    }
-    core.wake.reclaimer.notify_waiters();
-    core.wake.forwarder.notify_waiters();
 }
 
 /// Ends a job whose record cannot be read: buries its entry, and ends its task with an error.

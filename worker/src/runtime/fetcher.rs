@@ -154,9 +154,10 @@ impl Fetcher {
         Ok(changed)
     }
 
-    /// Blocks on the only queue, with all free worker slots but one, which stays for the reclaimer.
+    /// Blocks on the only queue, with all free worker slots, but for one that stays for the fetchers of other shards.
     async fn read_one(&mut self, mut permits: StartPermit) -> Result<(), Error> {
-        if let Some(more) = self.runtime.core.slots.take_free(1) {
+        let kept = usize::from(self.is_one_of_several());
+        if let Some(more) = self.runtime.core.slots.take_free(kept) {
             permits.merge(more);
         }
         let queues = self.queues.clone();
@@ -200,6 +201,11 @@ impl Fetcher {
         Ok(())
     }
 
+    /// Whether there are other shards.
+    fn is_one_of_several(&self) -> bool {
+        self.runtime.core.store.shards().all().nth(1).is_some()
+    }
+
     /// Reads new entries. A read that blocks is never dropped halfway: the server may have delivered an entry already.
     async fn read(
         &mut self,
@@ -207,6 +213,7 @@ impl Fetcher {
         count: usize,
         block: bool,
     ) -> Result<Vec<Delivery>, Error> {
+        let others_wait = self.is_one_of_several() || queues.len() < self.queues.len();
         let (runtime, shard) = (&self.runtime, self.shard);
         let Some(connection) = &mut self.connection else {
             // `round` has opened it; this cannot happen.
@@ -225,8 +232,6 @@ impl Fetcher {
             }
             return Ok(deliveries);
         }
-        let several = runtime.core.store.shards().all().nth(1).is_some();
-        let others_wait = several || queues.len() < self.queues.len();
         let wait = if others_wait {
             BLOCK_AMONG_SHARDS
         } else {
@@ -260,7 +265,7 @@ impl Fetcher {
             runtime.core.store.ensure_group(stream).await?;
         }
         // If Redis lost data it may have lost the registered tools too: wake the janitor, which registers them again.
-        runtime.core.wake.janitor.notify_one();
+        runtime.core.make_known.notify_one();
         let reader = StreamReader {
             worker: &runtime.core.worker,
             shard,

@@ -12,20 +12,16 @@ use super::Runtime;
 /// Between two rounds. A Redis that lost its data has its tools again after this.
 const ROUND: Duration = Duration::from_secs(5);
 
-/// After so many rounds, about a minute, the names of workers that were killed are taken off the queues.
-const SWEEP_EVERY: u32 = 12;
-
 /// Tidies until `end`.
 pub(crate) async fn run(runtime: Arc<Runtime>, end: CancellationToken) {
-    for number in 1_u32.. {
+    loop {
         let pause = ROUND.mul_f64(rand::random_range(0.8..=1.0));
         tokio::select! {
             () = end.cancelled() => return,
             () = tokio::time::sleep(pause) => {}
-            () = runtime.core.wake.janitor.notified() => {}
+            () = runtime.core.make_known.notified() => {}
         }
         match round(&runtime).await {
-            Ok(()) if number % SWEEP_EVERY == 0 => sweep(&runtime).await,
             Ok(()) => {}
             Err(error @ Error::Unsuitable(_)) => {
                 tracing::error!(%error, "this worker cannot go on");
@@ -40,7 +36,7 @@ pub(crate) async fn run(runtime: Arc<Runtime>, end: CancellationToken) {
 }
 
 /// Makes the worker known, with its tools as they are now and the groups of its queues. Groups that are lost later are
-/// made again by the fetcher or the reclaimer that misses them.
+/// made again by the fetcher that misses them.
 pub(crate) async fn introduce(runtime: &Runtime) -> Result<(), Error> {
     register(runtime, |_every| true).await?;
     for shard in runtime.core.store.shards().all() {
@@ -53,27 +49,7 @@ pub(crate) async fn introduce(runtime: &Runtime) -> Result<(), Error> {
             }
         }
     }
-    beat(runtime).await?;
-    sweep(runtime).await;
-    Ok(())
-}
-
-/// Takes workers that were killed off the consumers of this worker's queues, so that their names do not pile up.
-async fn sweep(runtime: &Runtime) {
-    for shard in runtime.core.store.shards().all() {
-        for queue in &runtime.core.queues {
-            let stream = QueueStream { shard, queue };
-            match runtime.core.store.forget_silent_workers(stream).await {
-                Ok(0) => {}
-                Ok(forgotten) => {
-                    tracing::info!(forgotten, %queue, "silent workers are no longer consumers");
-                }
-                Err(error) => {
-                    tracing::debug!(%error, %queue, "the names of silent workers stay for now");
-                }
-            }
-        }
-    }
+    beat(runtime).await
 }
 
 /// Registers what the registry lacks, and only that: a tool that is there in another form was registered by a newer

@@ -70,7 +70,7 @@ async fn write(core: &Core, attempt: &RunningAttempt, settlement: &Settlement) -
                 core.store.schedule_retry(hold, *delay, message, last)
             })
             .await;
-            core.wake.forwarder.notify_waiters();
+            core.housekeeping.nudge();
             written(reply, |reply, repeated| retried(reply, repeated, *delay))
         }
         Settlement::Release { delay, message } => {
@@ -170,7 +170,7 @@ pub(crate) async fn release(
     })
     .await;
     if !delay.is_zero() {
-        core.wake.forwarder.notify_waiters();
+        core.housekeeping.nudge();
     }
     match reply {
         Ok(Persisted {

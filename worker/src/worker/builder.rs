@@ -8,7 +8,9 @@ use std::time::Duration;
 use taskferry_contract::{
     DefinitionDigest, InvalidId, Store, ToolChecks, ToolDefinition, ToolName, WorkerId,
 };
+use taskferry_housekeeping::Housekeeping;
 use taskferry_process::Offload;
+use tokio::sync::Notify;
 use tokio_util::task::TaskTracker;
 
 use crate::core::Core;
@@ -16,7 +18,6 @@ use crate::core::in_flight::InFlight;
 use crate::core::phase::{Phase, Tally};
 use crate::core::quota::{OneShot, Quota};
 use crate::core::slots::Slots;
-use crate::core::wake::Wake;
 use crate::exec::Environment;
 use crate::exec_tool::{self, ExecHandler, ExternalHandler, confined};
 use crate::manifest::Manifest;
@@ -293,8 +294,11 @@ impl Builder {
         }
         let connections = self.store.connections().clone();
         let quota = Arc::new(Quota::new(self.one_shot));
+        let worker = WorkerId::random(&self.host);
+        let own = queues.clone();
+        let housekeeping = Housekeeping::new(self.store.clone(), worker.to_string(), own);
         let core = Core {
-            worker: WorkerId::random(&self.host),
+            worker,
             store: self.store,
             host: self.host,
             lease: self.lease,
@@ -307,7 +311,8 @@ impl Builder {
             jobs: TaskTracker::new(),
             handlers: TaskTracker::new(),
             phase: Phase::default(),
-            wake: Wake::default(),
+            make_known: Notify::new(),
+            housekeeping,
             ended: Tally::default(),
             offload: Offload::default(),
             activity: Mutex::default(),

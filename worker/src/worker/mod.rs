@@ -16,7 +16,7 @@ use tokio_util::task::TaskTracker;
 use crate::core::activity::Fetching;
 use crate::core::lock::lock;
 use crate::runtime::fetcher::Fetcher;
-use crate::runtime::{Runtime, forwarder, heartbeat, janitor, reclaimer};
+use crate::runtime::{Runtime, heartbeat, janitor};
 
 pub(crate) use builder::DRAIN_TIMEOUT;
 pub use builder::{BuildError, Builder, LONGEST_LEASE, MAX_RESULT, MOST_SLOTS, SHORTEST_LEASE};
@@ -220,22 +220,13 @@ fn begin_loops(runtime: &Arc<Runtime>) -> TaskTracker {
     let stop = &runtime.core.phase.stop;
     for shard in runtime.core.store.shards().all() {
         loops.spawn(keep_fetching(Arc::clone(runtime), shard));
-        let own = Arc::clone(runtime);
-        let reclaimer = move || reclaimer::run(Arc::clone(&own), shard);
-        loops.spawn(supervised(
-            runtime,
-            format!("reclaimer {shard}"),
-            stop,
-            reclaimer,
-        ));
         let core = Arc::clone(&runtime.core);
-        let forwarder = move || forwarder::run(Arc::clone(&core), shard);
-        loops.spawn(supervised(
-            runtime,
-            format!("forwarder {shard}"),
-            stop,
-            forwarder,
-        ));
+        let keep_house = move || {
+            let core = Arc::clone(&core);
+            async move { core.housekeeping.run(shard, &core.phase.stop).await }
+        };
+        let name = format!("housekeeper {shard}");
+        loops.spawn(supervised(runtime, name, stop, keep_house));
     }
     loops
 }
@@ -272,7 +263,7 @@ async fn keep_fetching(runtime: Arc<Runtime>, shard: Shard) {
     keep_running(&name, &runtime.core.phase.stop, begin, ended).await;
 }
 
-/// Waits until fetchers, reclaimers and forwarders have ended, then says so by `read_no_more`. Ends blocking reads again
+/// Waits until fetchers and housekeepers have ended, then says so by `read_no_more`. Ends blocking reads again
 /// and again, because one may begin just after the last call.
 async fn end_loops(runtime: &Runtime, loops: TaskTracker) {
     loops.close();

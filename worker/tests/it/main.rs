@@ -15,6 +15,7 @@ mod faults;
 mod files;
 mod flow;
 mod inspection;
+mod keeps_house;
 mod leases;
 mod lost;
 mod one_shot;

@@ -58,8 +58,12 @@ impl Store {
         })
     }
 
-    /// The queues that have tools. None if a key of another type stands in the place of their names.
-    async fn queues_with_tools(&self) -> Result<Vec<QueueName>, Error> {
+    /// The queues that have, or had, tools. None if a key of another type stands in the place of their names.
+    ///
+    /// # Errors
+    ///
+    /// If Redis fails.
+    pub async fn queues_with_tools(&self) -> Result<Vec<QueueName>, Error> {
         let mut read = redis::cmd("ZRANGE");
         read.arg(self.keys.queues()).arg(0).arg(-1);
         let named = self.connections.command::<Vec<String>>("queues", &read);

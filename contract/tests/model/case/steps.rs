@@ -3,14 +3,14 @@
 use std::time::Duration;
 
 use taskferry_contract::{
-    AttemptNumber, ClaimReply, Delivery, FrontEndId, HeldAttempt, NewQuestion, Outcome,
-    ProgressReport, QuestionRef, QueueStream, StreamReader,
+    AttemptNumber, ClaimReply, Delivery, Found, FrontEndId, HeldAttempt, NewQuestion, Outcome,
+    PendingFrom, ProgressReport, QuestionRef, QueueStream, Requeued, StreamReader,
 };
 
 use super::{Case, Checked, Delivered, Holding, LEASE, equal};
 use crate::machine::{Held, Lapsed};
 use crate::operation::{End, Operation};
-use crate::reply::Reply;
+use crate::reply::{Lot, Reply};
 
 /// The job whose record to compare, what the store replied, and what the model says it should have.
 pub(super) type Step = (Option<usize>, Reply, Reply);
@@ -44,6 +44,7 @@ impl Case {
                 self.claim_since(before, *worker).await?;
                 reclaimed
             }
+            Operation::Requeue => self.requeue().await,
             Operation::Forward { all, limit } => self.forward(*all, *limit).await,
             Operation::Malformed => {
                 let key = self.stream();
@@ -95,6 +96,28 @@ impl Case {
         let delivered = reclaim.await.unwrap();
         let expected = self.model.reclaim(worker);
         self.delivered(&delivered, &expected).await
+    }
+
+    async fn requeue(&mut self) -> Step {
+        let of = QueueStream {
+            shard: self.shard,
+            queue: &self.queue,
+        };
+        let expected = self.model.requeue();
+        let from = PendingFrom::default();
+        let requeue = self.store.requeue(of, &from, 1_000, Duration::ZERO);
+        let found = requeue.await.unwrap().found.into_iter();
+        let numbered = found.map(|Requeued { id, what }| {
+            let job = self.ids.iter().position(|known| known.to_string() == id);
+            let what = match what {
+                Found::Queued(lost) | Found::Waits(lost) => Lot::Again(lost.crashes),
+                Found::Poison(lost) => Lot::Poison(lost.crashes),
+                Found::Unclaimed { .. } => Lot::Unclaimed,
+                Found::Expired { .. } => Lot::Expired,
+            };
+            (job, what)
+        });
+        (None, Reply::Requeued(numbered.collect()), expected)
     }
 
     /// Notes what was delivered; buries what cannot be read.

@@ -1,10 +1,11 @@
 //! Everything that there is to do, done as the role that does it.
 
 use std::collections::HashMap;
+use std::time::Duration;
 
 use taskferry_contract::{
-    FrontEndId, LetterFilter, Lifetime, LogLevel, NewQuestion, Outcome, Replaces, Replication,
-    Role, Session, SessionId, Store, Submission, TaskId,
+    FrontEndId, LetterFilter, Lifetime, LogLevel, NewQuestion, Outcome, PendingFrom, Replaces,
+    Replication, Role, Session, SessionId, Store, Submission, TaskId,
 };
 use tokio_util::sync::CancellationToken;
 
@@ -170,9 +171,32 @@ pub(super) async fn a_read_is_ended(rig: &Rig) {
     assert!(read.unwrap_or_default().is_empty());
 }
 
+/// A front end keeps the queues going.
+async fn a_front_end_keeps_house(rig: &mut Rig) {
+    rig.store.queues_with_tools().await.unwrap();
+    rig.store.count_workers().await.unwrap();
+    rig.store.forward(rig.stream(), 10).await.unwrap();
+    let queue = rig.store.keys().queue(rig.shard, &rig.tool.queue);
+    let silent = ("CREATECONSUMER", queue, "workers", "silent");
+    rig.raw::<i64>("XGROUP", silent).await;
+    let swept = rig.store.forget_silent_workers(rig.stream()).await;
+    assert!(swept.unwrap() > 0);
+    rig.tool.crash_limit = 1;
+    let hold = rig.running().await;
+    rig.lapse(&hold).await;
+    let from = PendingFrom::default();
+    let requeued = rig.store.requeue(rig.stream(), &from, 10, Duration::ZERO);
+    assert_eq!(requeued.await.unwrap().found.len(), 1);
+    rig.tool.crash_limit = 3;
+}
+
 /// What workers do beside what the tests of single transitions have.
 async fn a_worker_reads(rig: &mut Rig) {
     let from = rig.stream();
+    let post = (rig.shard, Some(&rig.tool.queue));
+    let held = rig.at_work.hold_housekeeping(post, "w1", KEEP, 1).await;
+    held.unwrap();
+    rig.at_work.drop_housekeeping(post, "w1").await.unwrap();
     rig.at_work.tools_of(&queues()).await.unwrap();
     rig.at_work.forget_silent_workers(from).await.unwrap();
     let digest = taskferry_contract::DefinitionDigest::of(&rig.tool);
@@ -275,6 +299,7 @@ pub(super) async fn all_is_done(rig: &mut Rig) -> Users {
     a_front_end_reads(rig).await;
     a_session_lives(rig).await;
     a_worker_reads(rig).await;
+    a_front_end_keeps_house(rig).await;
     for role in [Role::Worker, Role::ForeignWorker] {
         note_users(rig, &mut users).await;
         rig.at_work = store_of(rig, role).await;

@@ -96,6 +96,7 @@ const fn unit(package: &'static str, target: Names) -> Suite {
 }
 
 const CONTRACT: Suite = unit("taskferry-contract", &["--lib"]);
+const HOUSEKEEPING: Suite = unit("taskferry-housekeeping", &["--lib"]);
 const PROCESS: Suite = unit("taskferry-process", &["--lib"]);
 const WORKER: Suite = unit("taskferry-worker", &["--lib"]);
 const FRONT_END: Suite = unit("taskferry", &["--lib"]);
@@ -172,7 +173,13 @@ mod tests {
 
     /// Every source, and every script.
     fn all_files() -> (Vec<String>, Vec<String>) {
-        let folders = ["contract/src", "process/src", "worker/src", "src"];
+        let folders = [
+            "contract/src",
+            "housekeeping/src",
+            "process/src",
+            "worker/src",
+            "src",
+        ];
         let sources = folders.map(|folder| files_below(folder, ".rs")).concat();
         (sources, files_below("contract/lua", ".lua"))
     }

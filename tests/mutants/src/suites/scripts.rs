@@ -12,7 +12,7 @@ macro_rules! script {
     };
 }
 
-pub(super) const SCRIPTS: [Row; 38] = [
+pub(super) const SCRIPTS: [Row; 41] = [
     ("contract/lua/", &[transitions(EVERY), MODEL]),
     ("contract/lua/prelude/", &[transitions(EVERY), MODEL]),
     script!("agree_version": "versions::"),
@@ -38,6 +38,9 @@ pub(super) const SCRIPTS: [Row; 38] = [
     script!("promote": "promotes::"),
     script!("recall_input": "delivers::" "rings::"),
     script!("reclaim": "reclaims::"),
+    script!("requeue": "requeues::"),
+    script!("hold_housekeeping": "requeues::"),
+    script!("drop_housekeeping": "requeues::"),
     script!("register_tools": "registers::" "rings::"),
     script!("release": "retries::" "rings::" "fences::"),
     script!("renew_lease": "renews::" "fences::"),

@@ -1,8 +1,8 @@
 //! The suites for the sources: those of the longest path that a file's begins with.
 
 use super::{
-    CONTRACT, EVERY, EXEC, FRONT_END, PROCESS, Row, WORKER, e2e, jobs, slow_transitions,
-    transitions,
+    CONTRACT, EVERY, EXEC, FRONT_END, HOUSEKEEPING, PROCESS, Row, WORKER, e2e, jobs,
+    slow_transitions, transitions,
 };
 
 pub(super) const SOURCES: [Row; 44] = [
@@ -137,8 +137,12 @@ pub(super) const SOURCES: [Row; 44] = [
         &[WORKER, jobs(&["flow::", "prompt::"]), jobs(EVERY)],
     ),
     (
-        "worker/src/runtime/forwarder",
-        &[WORKER, jobs(&["prompt::", "outcomes::"]), jobs(EVERY)],
+        "housekeeping/src/",
+        &[
+            HOUSEKEEPING,
+            jobs(&["keeps_house::", "lost::", "prompt::", "outcomes::"]),
+            e2e(&["no_worker::", "waiting::"]),
+        ],
     ),
     (
         "worker/src/runtime/heartbeat",

@@ -6,7 +6,7 @@ const BASE: &str = "tf:{0}:";
 const SESSION: &str = "5f0f0000-0000-4000-8000-000000000000";
 
 /// The scripts with their keys and arguments, in the words of [`Maker::word`].
-pub(super) const SCRIPTS: [(&str, &str, &str); 39] = [
+pub(super) const SCRIPTS: [(&str, &str, &str); 42] = [
     ("submit", "record queue", "base id submission"),
     ("submit", "record queue", "base id submission"),
     ("claim", "record queue", "base id entry worker ms count"),
@@ -92,6 +92,9 @@ pub(super) const SCRIPTS: [(&str, &str, &str); 39] = [
     ("take_rate", "rate", "most most flag"),
     ("rotate_secret", "secret", "new_secret count"),
     ("reclaim", "queue", "worker ms ms"),
+    ("requeue", "queue", "base queue_name from ms count ms"),
+    ("hold_housekeeping", "housekeeper", "worker ms count"),
+    ("drop_housekeeping", "housekeeper", "worker"),
     ("dead_letter", "queue", "base no_entry text text text"),
     ("forget_worker", "queue", "worker"),
     ("revive", "record queue dead", "base id revival"),
@@ -290,6 +293,7 @@ impl<'a, 'b> Maker<'a, 'b> {
             "queue" => key("queue:q"),
             "due" => key("due:q"),
             "dead" => key("dead"),
+            "housekeeper" => key("housekeeper"),
             "base" => one(BASE),
             "id" => one(self.id),
             "session" => one(&format!("tf:{{s:{SESSION}}}:session")),
@@ -304,6 +308,7 @@ impl<'a, 'b> Maker<'a, 'b> {
             "workers" | "definitions" | "queues" | "homes" => one(&format!("tf:{{fleet}}:{word}")),
             "contract" => one("tf:contract"),
             "none" => one(""),
+            "from" => one("-"),
             "text" | "message" => vec![self.bytes.text()],
             "submission" => self.submission(),
             "revival" => self.revival(),

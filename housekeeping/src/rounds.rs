@@ -13,15 +13,10 @@ pub(crate) trait Round: Send {
     fn work(&mut self) -> impl Future<Output = Duration> + Send;
 }
 
-/// Works in rounds until `stop`, after a first sleep. Use `wake.notify_waiters()`: during a sleep it ends it, during a
+/// Works in rounds until `stop`. Use `wake.notify_waiters()`: during a sleep it ends it, during a
 /// round it skips the next sleep. `stop` ends a sleep, never a round.
-pub(crate) async fn repeat(
-    mut round: impl Round,
-    first_sleep: Duration,
-    wake: &Notify,
-    stop: &CancellationToken,
-) {
-    let mut sleep = first_sleep;
+pub(crate) async fn repeat(mut round: impl Round, wake: &Notify, stop: &CancellationToken) {
+    let mut sleep = Duration::ZERO;
     let mut woken = pin!(wake.notified());
     loop {
         tokio::select! {
@@ -73,7 +68,7 @@ mod tests {
             is_second: false,
         };
         let begun = Instant::now();
-        repeat(round, Duration::ZERO, &wake, &stop).await;
+        repeat(round, &wake, &stop).await;
         assert!(begun.elapsed() < HOUR, "it slept through the wake");
     }
 }
