@@ -104,6 +104,11 @@ test_python_sdk() {
   [ -z "$failed" ]
 }
 
+# test_node_sdk: with the client of Redis that its lock file names.
+test_node_sdk() {
+  (cd sdk/node && npm ci --silent --no-audit --no-fund && npm test --silent)
+}
+
 # bare_path FOLDER: fills it with links to the programs above and to those that every Debian machine with Rust, git and a
 # C compiler has, and to nothing else: a PATH on which a program that nobody installs is missing everywhere.
 bare_path() {

@@ -298,9 +298,10 @@ class Attempt:
             return Settlement("finish", error(said), reason=said)
         if raised is None:
             return Settlement("finish", outcome_of(value, structured=self.tool.has_output, most=most))
+        if reason == HALTED:
+            # What it raises as it is stopped may be anything.
+            return self.halted()
         if isinstance(raised, asyncio.CancelledError):
-            if reason == HALTED:
-                return self.halted()
             raised = Retry("the tool was cancelled from within")
         place = _place(raised)
         logs.TOOL.debug("a tool raised", exc_info=raised, extra={"fields": {"task": logs.digest(self.id)}})
