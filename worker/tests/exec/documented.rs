@@ -1,6 +1,7 @@
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
+use std::process::Command;
 
 use serde_json::value::RawValue;
 use serde_json::{Value, json};
@@ -11,8 +12,14 @@ use crate::support::{Case, panic_with, text_of};
 
 /// The code blocks of a language in the guide, in their order.
 fn blocks(language: &str) -> Vec<String> {
-    let guide = Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/WORKERS.md");
-    let guide = fs::read_to_string(guide).expect("the guide for those who write tools");
+    blocks_of("WORKERS.md", language)
+}
+
+fn blocks_of(page: &str, language: &str) -> Vec<String> {
+    let guide = Path::new(env!("CARGO_MANIFEST_DIR"))
+        .join("../docs")
+        .join(page);
+    let guide = fs::read_to_string(guide).expect("a page for those who write tools");
     let fence = format!("```{language}\n");
     let blocks = guide.split(fence.as_str()).skip(1);
     blocks
@@ -156,4 +163,24 @@ async fn the_external_jobs_of_the_guide_are_valid_and_read_the_states_of_their_s
         let seen = word.and_then(|word| external.state(word));
         assert_eq!(seen, state, "{printed:?} {said:?}");
     }
+}
+
+#[test]
+fn the_first_tool_of_the_first_afternoon_can_be_tried() {
+    let folder = tempfile::tempdir().unwrap();
+    let manifest = &blocks_of("FLEET.md", "toml")[0];
+    fs::write(folder.path().join("tools.toml"), manifest).unwrap();
+    let tried = &blocks_of("FLEET.md", "sh")[1];
+    let tried = tried.replace("taskferry-worker", env!("CARGO_BIN_EXE_taskferry-worker"));
+    // A small folder in place of a large one.
+    let tried = tried.replace("/usr/share/doc", &folder.path().display().to_string());
+    let mut shell = Command::new("sh");
+    let said = shell
+        .arg("-c")
+        .arg(tried)
+        .current_dir(folder.path())
+        .output();
+    let said = said.unwrap();
+    let result: Value = serde_json::from_slice(&said.stdout).unwrap();
+    assert_eq!(result["isError"], false, "{said:?}");
 }
