@@ -10,14 +10,14 @@ use taskferry_process::settings::{
 use taskferry_process::telemetry::{LOG_SETTINGS, LogSettings, take_log_else};
 
 use crate::core::quota::SHORTEST_IDLE;
-use crate::exec::Environment;
+use crate::exec::{CgroupSetting, Environment};
 use crate::worker::{DRAIN_TIMEOUT, LONGEST_LEASE, MAX_RESULT, MOST_SLOTS, SHORTEST_LEASE};
 
 /// The range of `max_result`, bytes.
 const SMALLEST_BOUND: usize = 1 << 10;
 const LARGEST_BOUND: usize = 256 << 20;
 
-const OWN: [Setting; 7] = [
+const OWN: [Setting; 8] = [
     Setting {
         name: "manifest",
         value: "FILE",
@@ -53,6 +53,11 @@ const OWN: [Setting; 7] = [
         value: "SIZE",
         help: "The largest result that is stored, 1KiB to 256MiB; a larger one is a tool error [default: 16MiB]",
     },
+    Setting {
+        name: "cgroup",
+        value: "auto|off|PATH",
+        help: "The cgroup (version 2) below which each command gets one of its own: the worker's, if it was handed over to it, none, or this one [default: auto]",
+    },
 ];
 
 /// Every setting of a worker.
@@ -82,6 +87,7 @@ pub(crate) struct WorkerConfig {
     pub(crate) max_jobs: Option<usize>,
     pub(crate) idle_exit: Option<Duration>,
     pub(crate) max_result: usize,
+    pub(crate) cgroup: CgroupSetting,
     pub(crate) log: LogSettings,
     pub(crate) redis: RedisSettings,
     /// What is amiss with the settings, though they can be used.
@@ -119,6 +125,7 @@ impl WorkerConfig {
             max_result: all.take("max_result", MAX_RESULT, |text| {
                 bytes(text).and_then(within(SMALLEST_BOUND, LARGEST_BOUND))
             }),
+            cgroup: all.take("cgroup", CgroupSetting::Auto, str::parse),
             log: take_log_else(all, needs.log),
             redis: take_redis(all),
             warnings: Vec::new(),
@@ -203,6 +210,7 @@ mod tests {
             ("lease", "999ms"),
             ("drain_timeout", "soon"),
             ("max_result", "1B"),
+            ("cgroup", "here"),
             ("log", "worker=loud"),
             ("log_format", "xml"),
             ("redis_shards", "0"),

@@ -16,7 +16,7 @@ const BOTH: &[Binary] = &[Binary::FrontEnd, Binary::Worker];
 /// What no binary takes as a setting: the variable of the settings file, and what only tests read.
 const NEITHER: &[Binary] = &[];
 
-const NAMES: [(&str, &[Binary]); 55] = [
+const NAMES: [(&str, &[Binary]); 56] = [
     ("listen", FRONT_END),
     ("allow_unauthenticated", FRONT_END),
     ("access_file", FRONT_END),
@@ -55,6 +55,7 @@ const NAMES: [(&str, &[Binary]); 55] = [
     ("max_jobs", WORKER),
     ("idle_exit", WORKER),
     ("max_result", WORKER),
+    ("cgroup", WORKER),
     ("log", BOTH),
     ("log_format", BOTH),
     ("redis_url", BOTH),

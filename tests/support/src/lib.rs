@@ -7,6 +7,7 @@
 
 mod at_end;
 mod certificates;
+mod cgroup;
 mod config;
 mod connect;
 mod eventually;
@@ -19,6 +20,7 @@ mod sentinel;
 mod server;
 
 pub use certificates::{Authority, Certificate};
+pub use cgroup::TestCgroup;
 pub use eventually::{eventually, eventually_some, let_begin, promptly, stays};
 pub use ports::free_port;
 pub use process::{Process, command, group_lives};

@@ -9,7 +9,7 @@ use taskferry_process::telemetry::DEFAULT_FILTER;
 use super::{Program, UNUSABLE, print};
 use crate::config;
 use crate::exec::script::script;
-use crate::exec::{CommandTemplate, Environment, preflight};
+use crate::exec::{CgroupHome, CgroupSetting, CommandTemplate, Environment, preflight};
 use crate::manifest::ExecTool;
 use crate::runtime::Runtime;
 use crate::worker::Builder;
@@ -46,6 +46,10 @@ pub(super) fn run(
         let named = move |warning| format!("tool {:?}: {warning}", tool.name);
         warnings.into_iter().map(named)
     }));
+    let bounded = match bounds_of_all(&prepared.config.cgroup, tools) {
+        Ok(bounded) => bounded,
+        Err(problem) => return program.refuse(&problem),
+    };
     let list = match prepared.builder.runtime() {
         Ok(runtime) if faults.is_empty() => list(&runtime, tools),
         Ok(_runtime) => return program.refuse(&faults),
@@ -58,7 +62,27 @@ pub(super) fn run(
     for warning in warnings {
         program.say(&format!("warning: {warning}"));
     }
+    if let Some(bounded) = bounded {
+        program.say(&format!("note: {bounded}"));
+    }
     ExitCode::SUCCESS
+}
+
+/// What limits of memory and of processes are held against here, if a tool has any, or the setting names a cgroup.
+fn bounds_of_all(setting: &CgroupSetting, tools: &[ExecTool]) -> Result<Option<String>, String> {
+    let is_named = matches!(setting, CgroupSetting::At(_));
+    let limits = tools.iter().map(|tool| &tool.command.limits);
+    let has_limits = limits
+        .clone()
+        .any(|limits| limits.memory.is_some() || limits.processes.is_some());
+    match CgroupHome::seen(setting) {
+        Err(reason) if is_named => Err(format!("cgroup: {reason}")),
+        _ if !is_named && !has_limits => Ok(None),
+        Ok(home) => Ok(Some(home.sentence())),
+        Err(reason) => Ok(Some(format!(
+            "limits.memory bounds each process by itself, and limits.processes those of its user on this machine: commands have no cgroups of their own here ({reason})"
+        ))),
+    }
 }
 
 /// What may not be as its author thinks, though the command can be started.

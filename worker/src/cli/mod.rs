@@ -17,7 +17,7 @@ use taskferry_process::{StopSignals, deny_inspection, raise_open_files};
 use tokio_util::sync::CancellationToken;
 
 use crate::config::{self, Needs, WorkerConfig};
-use crate::exec::{Environment, supervise_if_told};
+use crate::exec::{CgroupHome, CgroupSetting, Environment, Supervisor, supervise_if_told};
 use crate::manifest::Manifest;
 use crate::worker::{Builder, Worker};
 
@@ -132,6 +132,11 @@ impl Program {
         }
         for warning in config.warnings.iter().chain(&note) {
             tracing::warn!("{warning}");
+        }
+        match take_cgroup(&config.cgroup).await {
+            Ok(Some(taken)) => tracing::info!("{taken}"),
+            Ok(None) => {}
+            Err(problem) => return self.refuse(&problem),
         }
         let (stop, second) = (CancellationToken::new(), CancellationToken::new());
         let kill = worker.kill_token();
@@ -264,6 +269,27 @@ fn print(text: &str) -> io::Result<()> {
     match writeln!(out, "{text}").and_then(|()| out.flush()) {
         Err(error) if error.kind() != io::ErrorKind::BrokenPipe => Err(error),
         _printed => Ok(()),
+    }
+}
+
+/// Has commands run in cgroups of their own, where that can be had; what that is good for, if so.
+async fn take_cgroup(setting: &CgroupSetting) -> Result<Option<String>, String> {
+    let taken = match CgroupHome::take(setting).await {
+        Ok(home) => {
+            let taken = home.sentence();
+            let tried = Supervisor::own_in_cgroups_of(home).await;
+            let unusable = |error| format!("no process can be moved into one: {error}");
+            tried.map(|()| taken).map_err(unusable)
+        }
+        Err(reason) => Err(reason),
+    };
+    match taken {
+        Ok(taken) => Ok(Some(taken)),
+        Err(reason) if matches!(setting, CgroupSetting::At(_)) => Err(format!("cgroup: {reason}")),
+        Err(reason) => {
+            tracing::debug!("commands have no cgroups of their own: {reason}");
+            Ok(None)
+        }
     }
 }
 

@@ -10,7 +10,7 @@ use taskferry_process::StopSignals;
 use taskferry_process::output::say;
 use tokio_util::sync::CancellationToken;
 
-use super::{Prepared, Program, hurried, print};
+use super::{Prepared, Program, hurried, print, take_cgroup};
 use crate::sdk::ask::check_key;
 use crate::trial::{Call, Trial, TrialEnd, answer};
 use crate::worker::Builder;
@@ -78,6 +78,9 @@ pub(super) async fn run(
             return ExitCode::FAILURE;
         }
     };
+    if let Err(problem) = take_cgroup(&config.cgroup).await {
+        return program.refuse(&problem);
+    }
     let (cancel, kill) = (CancellationToken::new(), trial.kill_token());
     let ended = tokio::select! {
         ended = Box::pin(trial.run(&cancel)) => ended,

@@ -1,4 +1,5 @@
-//! What a command may use up, as the operating system counts it: each process of it by itself.
+//! What a command may use up, as the operating system counts it: each process of it by itself, and where it has a cgroup of its
+//! own, all of them together.
 
 use std::fmt::Write as _;
 use std::os::unix::process::ExitStatusExt as _;
@@ -7,6 +8,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+use super::cgroup::MetLimits;
 use crate::units::{format_duration, format_size};
 
 /// SIGXCPU and SIGXFSZ of Linux on all its architectures but MIPS.
@@ -57,7 +59,13 @@ impl ResourceLimits {
     }
 
     /// The limit that ended a command, where the system says so: the text for its caller.
-    pub(super) fn that_ended(&self, status: ExitStatus) -> Option<String> {
+    pub(super) fn that_ended(&self, status: ExitStatus, met: MetLimits) -> Option<String> {
+        if let Some(size) = self.memory.filter(|_| met.memory && !status.success()) {
+            let size = format_size(size);
+            return Some(format!(
+                "all its processes together took more than {size} of memory (the tool's limits.memory, set in its manifest)"
+            ));
+        }
         let signal = signal(status)?;
         if let Some(time) = self.cpu_time.filter(|_| signal == TOO_MUCH_CPU) {
             let time = format_duration(time);
@@ -73,7 +81,12 @@ impl ResourceLimits {
     }
 
     /// The limits that a failed command seems to have met, by its last words or the signal that ended it.
-    pub(super) fn that_show(&self, last_words: &str, status: ExitStatus) -> Option<String> {
+    pub(super) fn that_show(
+        &self,
+        last_words: &str,
+        status: ExitStatus,
+        met: MetLimits,
+    ) -> Option<String> {
         let says = |words: &[&str]| words.iter().any(|words| last_words.contains(words));
         let broke = || matches!(signal(status), Some(ABORTED | SEGMENT_FAULT));
         let met = [
@@ -84,7 +97,7 @@ impl ResourceLimits {
                 .filter(|_| says(&OF_OPEN_FILES))
                 .map(|count| ("open_files", count.to_string())),
             self.processes
-                .filter(|_| says(&OF_PROCESSES))
+                .filter(|_| met.processes || says(&OF_PROCESSES))
                 .map(|count| ("processes", count.to_string())),
             self.file_size
                 .filter(|_| says(&OF_FILE_SIZE))
@@ -120,7 +133,7 @@ mod tests {
 
     #[test]
     fn a_limit_is_told_by_the_signal_that_it_sends() {
-        let told = |raw| ALL.that_ended(ExitStatus::from_raw(raw));
+        let told = |raw| ALL.that_ended(ExitStatus::from_raw(raw), MetLimits::default());
         for raw in [24, (128 + 24) << 8] {
             assert!(
                 told(raw)
@@ -133,12 +146,37 @@ mod tests {
             assert_eq!(told(raw), None, "{raw}");
         }
         let none = ResourceLimits::default();
-        assert_eq!(none.that_ended(ExitStatus::from_raw(24)), None);
+        assert_eq!(
+            none.that_ended(ExitStatus::from_raw(24), MetLimits::default()),
+            None
+        );
+    }
+
+    #[test]
+    fn limits_of_the_sum_are_told_by_what_the_cgroup_counted() {
+        let (killed, failed) = (ExitStatus::from_raw(9), ExitStatus::from_raw(1 << 8));
+        let memory = MetLimits {
+            memory: true,
+            processes: false,
+        };
+        let told = ALL.that_ended(killed, memory).unwrap();
+        assert!(
+            told.contains("together took more than 64MiB of memory"),
+            "{told}"
+        );
+        assert_eq!(ALL.that_ended(ExitStatus::from_raw(0), memory), None);
+        assert_eq!(ResourceLimits::default().that_ended(killed, memory), None);
+        let processes = MetLimits {
+            memory: false,
+            processes: true,
+        };
+        let shown = ALL.that_show("no usual words", failed, processes).unwrap();
+        assert!(shown.contains("limits.processes of 9"), "{shown}");
     }
 
     #[test]
     fn a_limit_is_guessed_from_last_words() {
-        let failed = ExitStatus::from_raw(1 << 8);
+        let (failed, none) = (ExitStatus::from_raw(1 << 8), MetLimits::default());
         for (words, told) in [
             ("MemoryError", "limits.memory of 64MiB"),
             (
@@ -148,12 +186,15 @@ mod tests {
             ("sh: 1: Cannot fork", "limits.processes of 9"),
             ("write error: File too large", "limits.file_size of 1KiB"),
         ] {
-            let shown = ALL.that_show(words, failed).unwrap();
+            let shown = ALL.that_show(words, failed, none).unwrap();
             assert!(shown.contains(told), "{shown}");
-            assert_eq!(ResourceLimits::default().that_show(words, failed), None);
+            assert_eq!(
+                ResourceLimits::default().that_show(words, failed, none),
+                None
+            );
         }
-        assert_eq!(ALL.that_show("no such month", failed), None);
-        let broken = ALL.that_show("", ExitStatus::from_raw(11)).unwrap();
+        assert_eq!(ALL.that_show("no such month", failed, none), None);
+        let broken = ALL.that_show("", ExitStatus::from_raw(11), none).unwrap();
         assert!(broken.contains("limits.memory"), "{broken}");
     }
 }

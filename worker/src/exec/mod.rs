@@ -6,6 +6,7 @@
 //! starts the command in a process group of its own, under a [`Supervisor`], so
 //! that its end, cancellation and timeout reach everything it has started.
 
+mod cgroup;
 mod command;
 mod environment;
 mod error;
@@ -32,6 +33,7 @@ pub mod template;
 mod verdict;
 
 pub use crate::result::{SUMMARY_CHARS, ToolResult};
+pub use cgroup::{CgroupHome, CgroupSetting};
 pub use command::ExecCommand;
 pub use environment::{Environment, PassedNames};
 pub use error::StartError;

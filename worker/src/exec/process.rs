@@ -5,6 +5,7 @@ use std::process::ExitStatus;
 
 use tokio::process::Child;
 
+use super::cgroup::MetLimits;
 use super::group::ProcessGroup;
 use super::supervisor::Handle;
 
@@ -28,6 +29,14 @@ impl Process {
         match self {
             Self::Supervised(handle) => handle.wait().await,
             Self::Alone { child, .. } => child.wait().await,
+        }
+    }
+
+    /// The limits of its cgroup that it had met when it ended.
+    pub(super) fn met(&self) -> MetLimits {
+        match self {
+            Self::Supervised(handle) => handle.met(),
+            Self::Alone { .. } => MetLimits::default(),
         }
     }
 

@@ -118,7 +118,7 @@ impl Runner {
             overflow: &overflow,
             cancel,
         };
-        let cause = running.run(limits).await;
+        let (cause, met) = running.run(limits).await;
         let last_events = async {
             while reader.events.has_waiting() {
                 reader.events.send_next().await;
@@ -131,6 +131,7 @@ impl Runner {
             tail: reader.tail,
             asks,
             limits: command.limits,
+            met,
         };
         Ok(outcome(&cause, &output))
     }

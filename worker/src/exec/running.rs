@@ -5,6 +5,7 @@ use std::time::Duration;
 use tokio::time::{sleep, timeout};
 use tokio_util::sync::CancellationToken;
 
+use super::cgroup::MetLimits;
 use super::pipes::{Pipes, Pump, StderrReader, StdinFeed, StdoutCapture};
 use super::process::Process;
 use super::verdict::ExitCause;
@@ -38,8 +39,8 @@ pub(super) struct RunningCommand<'a> {
 }
 
 impl RunningCommand<'_> {
-    /// Runs the command to its end, and says what ended it.
-    pub(super) async fn run(mut self, limits: Limits<'_>) -> ExitCause {
+    /// Runs the command to its end, and says what ended it, and which limits of its cgroup it had met.
+    pub(super) async fn run(mut self, limits: Limits<'_>) -> (ExitCause, MetLimits) {
         let process = &mut self.process;
         let first = async {
             tokio::select! {
@@ -58,12 +59,13 @@ impl RunningCommand<'_> {
             ExitCause::Cancelled | ExitCause::TimedOut(_) => self.stop().await,
         }
         self.drain().await;
-        match ending {
+        let ending = match ending {
             ExitCause::Exited(_) if limits.overflow.is_cancelled() => {
                 ExitCause::TooMuchOutput(limits.max_output)
             }
             ending => ending,
-        }
+        };
+        (ending, self.process.met())
     }
 
     /// SIGTERM, then SIGKILL after the grace.

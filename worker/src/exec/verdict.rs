@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use taskferry_process::StopSignal;
 
+use super::cgroup::MetLimits;
 use super::limits::ResourceLimits;
 use super::lines::Tail;
 use super::output::OutputMode;
@@ -43,6 +44,8 @@ pub(super) struct CommandOutput {
     pub(super) asks: bool,
     /// What its processes could use up.
     pub(super) limits: ResourceLimits,
+    /// Those that all of them together have met.
+    pub(super) met: MetLimits,
 }
 
 /// What the end of a command means for its attempt.
@@ -98,12 +101,15 @@ fn was_interrupted(status: ExitStatus) -> bool {
 }
 
 fn exited(status: ExitStatus, output: &CommandOutput) -> CommandOutcome {
-    if let Some(limit) = output.limits.that_ended(status) {
+    if let Some(limit) = output.limits.that_ended(status, output.met) {
         // The same work would take as much again.
         let text = format!("{limit}\n{}", output.tail.text());
         return CommandOutcome::Completed(ToolResult::error(text.trim_end()).because(limit));
     }
-    let met = || output.limits.that_show(&output.tail.text(), status);
+    let met = || {
+        let words = output.tail.text();
+        output.limits.that_show(&words, status, output.met)
+    };
     let Some(code) = status.code() else {
         // A status has a code or a signal.
         let signal = status.signal().unwrap_or_default();
@@ -163,6 +169,7 @@ mod tests {
                 tail,
                 asks: false,
                 limits: ResourceLimits::default(),
+                met: MetLimits::default(),
             },
         )
     }

@@ -1,5 +1,6 @@
 //! The exec protocol, with real commands.
 
+mod cgroups;
 mod confined;
 mod documented;
 mod questions;

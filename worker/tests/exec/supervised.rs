@@ -84,9 +84,12 @@ async fn a_tree_of_daemons_ends_and_nothing_of_another_job() {
 async fn a_supervisor_outlives_signals_and_its_death_is_that_of_the_command() {
     let case = Case::sh("kill -TERM $PPID; kill -INT $PPID; kill -HUP $PPID; sleep 0.1; echo well");
     assert_eq!(case.text().await, "well");
-    let case = Case::sh("echo $$ > pid; echo $PPID > above; sleep 1000");
+    let mut case =
+        Case::sh("echo $$ > pid; echo $PPID > above; echo '::message up' >&2; sleep 1000");
     let mut runs = JoinSet::new();
     runs.spawn(case.run());
+    // The worker knows that it has begun.
+    case.events.recv().await.unwrap();
     let (leader, supervisor) = (case.group("pid").await, case.group("above").await);
     kill_process(Pid::from_raw(supervisor).unwrap(), Signal::KILL).unwrap();
     let outcome = runs.join_next().await.unwrap().unwrap().unwrap();

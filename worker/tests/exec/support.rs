@@ -11,9 +11,9 @@ use taskferry_testing::{eventually, eventually_some};
 use taskferry_worker::exec::stderr::AskLine;
 use taskferry_worker::exec::template::ArgSource;
 use taskferry_worker::exec::{
-    Channels, CommandOutcome, CommandTemplate, Environment, ExecCommand, ExecEvent, Invocation,
-    OutputMode, PassedNames, QuestionChannel, ResourceLimits, Runner, Sandbox, StartError,
-    Supervisor, ToolResult,
+    CgroupHome, Channels, CommandOutcome, CommandTemplate, Environment, ExecCommand, ExecEvent,
+    Invocation, OutputMode, PassedNames, QuestionChannel, ResourceLimits, Runner, Sandbox,
+    StartError, Supervisor, ToolResult,
 };
 use tempfile::TempDir;
 use tokio::sync::mpsc;
@@ -32,6 +32,8 @@ pub(crate) struct Case {
     pub(crate) cancel: CancellationToken,
     /// As commands of a worker are.
     pub(crate) supervised: bool,
+    /// Where it gets a cgroup of its own.
+    pub(crate) home: Option<CgroupHome>,
     sender: mpsc::Sender<ExecEvent>,
     pub(crate) events: mpsc::Receiver<ExecEvent>,
 }
@@ -75,6 +77,7 @@ impl Case {
             answers: None,
             cancel: CancellationToken::new(),
             supervised: true,
+            home: None,
             sender,
             events,
         }
@@ -134,6 +137,10 @@ impl Case {
         let inherited = self.inherited.iter().cloned();
         let inherited = inherited.map(|(name, value)| (name.into(), value.into()));
         let supervisor = Supervisor::at(env!("CARGO_BIN_EXE_taskferry-worker"));
+        let supervisor = match &self.home {
+            Some(home) => supervisor.in_cgroups_of(home.clone()),
+            None => supervisor,
+        };
         let supervisor = self.supervised.then_some(supervisor);
         let runner = Runner::new(Environment::inherited(inherited)).supervised_by(supervisor);
         let arguments = RawValue::from_string(self.arguments.clone()).expect("valid arguments");

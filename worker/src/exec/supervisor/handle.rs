@@ -6,6 +6,7 @@ use std::os::fd::OwnedFd;
 use std::os::unix::process::ExitStatusExt as _;
 use std::path::PathBuf;
 use std::process::{ExitStatus, Stdio};
+use std::sync::OnceLock;
 
 use rustix::net::{SendFlags, send};
 use rustix::process::{Pid, Signal, kill_process_group};
@@ -16,16 +17,23 @@ use tokio::process::{Child, ChildStderr, ChildStdout, Command};
 
 use super::order::{self, KILL, Order, Report, SUPERVISE, TERMINATE, THIS_PROGRAM};
 use super::told::can_supervise;
+use crate::exec::cgroup::{self, AttemptCgroup, CgroupHome, MetLimits};
 use crate::exec::command::ExecCommand;
 use crate::exec::error::StartError;
+use crate::exec::limits::ResourceLimits;
 
 /// The name of a supervisor in lists of processes.
 const NAME: &str = "taskferry-supervisor";
+
+/// Where the supervisors of this program make cgroups.
+static OWN_HOME: OnceLock<CgroupHome> = OnceLock::new();
 
 /// The program that supervises commands.
 #[derive(Debug, Clone)]
 pub struct Supervisor {
     program: PathBuf,
+    /// Where it makes a cgroup for each command.
+    home: Option<CgroupHome>,
 }
 
 /// What was started.
@@ -44,12 +52,46 @@ impl Supervisor {
         can_supervise().then(|| Self::at(THIS_PROGRAM))
     }
 
+    /// Has every command that this program supervises from now on in a cgroup of its own. The first home counts.
+    ///
+    /// # Errors
+    ///
+    /// If a process cannot be moved into one, for a reason that its files do not show.
+    pub(crate) async fn own_in_cgroups_of(home: CgroupHome) -> io::Result<()> {
+        let (ours, theirs) = std::os::unix::net::UnixStream::pair()?;
+        // It waits for its order, and goes when none can come.
+        let mut moved = Command::new(THIS_PROGRAM)
+            .arg0(NAME)
+            .arg(SUPERVISE)
+            .env_clear()
+            .stdin(OwnedFd::from(theirs))
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .spawn()?;
+        let cgroup = AttemptCgroup::bounded(&home, &ResourceLimits::default())?;
+        let entered = moved.id().map_or(Ok(()), |id| cgroup.take_in(id));
+        drop(ours);
+        let _ended = moved.wait().await;
+        cgroup::end(cgroup.path()).await;
+        entered?;
+        let _again = OWN_HOME.set(home);
+        Ok(())
+    }
+
     /// A program that looks whether it is told to supervise.
     #[must_use]
     pub fn at(program: impl Into<PathBuf>) -> Self {
         Self {
             program: program.into(),
+            home: None,
         }
+    }
+
+    /// The same, with a cgroup for each command.
+    #[must_use]
+    pub fn in_cgroups_of(self, home: CgroupHome) -> Self {
+        let home = Some(home);
+        Self { home, ..self }
     }
 
     /// Starts a command. What drops the future before it is done ends whatever was started.
@@ -83,6 +125,8 @@ impl Supervisor {
             stop_grace: command.stop_grace,
             limits: command.limits,
             sandbox: command.sandbox.clone(),
+            home: self.home.clone().or_else(|| OWN_HOME.get().cloned()),
+            cgroup: None,
         };
         order::send(&ours, &order, &stdin.into()).map_err(failed)?;
         ours.set_nonblocking(true).map_err(failed)?;
@@ -92,10 +136,14 @@ impl Supervisor {
             control: UnixStream::from_std(ours).map_err(failed)?,
             unread: Vec::new(),
             group: None,
+            cgroup: None,
             ended: None,
         };
         match handle.report().await.map_err(failed)? {
-            Some(Report::Started { pid }) => handle.group = Pid::from_raw(pid),
+            Some(Report::Started { pid, cgroup }) => {
+                handle.group = Pid::from_raw(pid);
+                handle.cgroup = cgroup;
+            }
             Some(Report::Failed(fault)) => {
                 return Err(StartError::from_fault(program, &command.cwd, fault));
             }
@@ -119,9 +167,10 @@ pub(in crate::exec) struct Handle {
     control: UnixStream,
     /// The beginning of a report.
     unread: Vec<u8>,
-    /// The group of the command, of use only if the supervisor itself was killed.
+    /// The group of the command, and its cgroup, of use only if the supervisor itself was killed.
     group: Option<Pid>,
-    ended: Option<ExitStatus>,
+    cgroup: Option<PathBuf>,
+    ended: Option<(ExitStatus, MetLimits)>,
 }
 
 impl Handle {
@@ -132,11 +181,13 @@ impl Handle {
     /// If the supervisor ended and nobody knows.
     pub(in crate::exec) async fn wait(&mut self) -> io::Result<ExitStatus> {
         loop {
-            if let Some(status) = self.ended {
+            if let Some((status, _)) = self.ended {
                 return Ok(status);
             }
             match self.report().await? {
-                Some(Report::Ended { status }) => self.ended = Some(ExitStatus::from_raw(status)),
+                Some(Report::Ended { status, met }) => {
+                    self.ended = Some((ExitStatus::from_raw(status), met));
+                }
                 Some(_began) => {}
                 None => return self.orphaned().await,
             }
@@ -148,12 +199,20 @@ impl Handle {
         if let Some(group) = self.group.take() {
             let _gone_already = kill_process_group(group, Signal::KILL);
         }
+        if let Some(cgroup) = self.cgroup.take() {
+            cgroup::end(&cgroup).await;
+        }
         let status = self.supervisor.wait().await?;
         if status.signal().is_some() {
-            self.ended = Some(status);
+            self.ended = Some((status, MetLimits::default()));
             return Ok(status);
         }
         Err(io::Error::other("the supervisor of a command ended"))
+    }
+
+    /// The limits of its cgroup that it had met when it ended.
+    pub(in crate::exec) fn met(&self) -> MetLimits {
+        self.ended.map(|(_, met)| met).unwrap_or_default()
     }
 
     pub(in crate::exec) fn terminate(&self) {

@@ -15,6 +15,7 @@ use rustix::thread::{set_thread_groups, set_thread_res_gid, set_thread_res_uid};
 
 use super::order::{self, Order};
 use super::process::fault;
+use crate::exec::cgroup;
 use crate::exec::fault::StartFault;
 use crate::exec::landlock::FileRules;
 use crate::exec::limits::ResourceLimits;
@@ -63,6 +64,10 @@ fn become_command(control: &mut UnixStream, program: &OsStr, arguments: &[OsStri
 
 /// In this order: files are opened for the rules while that is still allowed, and the rules come last.
 fn confine(order: &Order) -> Result<(), String> {
+    if let Some(path) = &order.cgroup {
+        let entered = cgroup::enter(path);
+        entered.map_err(|error| format!("its cgroup cannot be entered: {error}"))?;
+    }
     let rules = FileRules::of(&order.sandbox)?;
     if let Some(user) = &order.sandbox.user {
         become_user(user).map_err(|error| format!("it cannot run as {}: {error}", user.name))?;

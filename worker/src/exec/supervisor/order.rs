@@ -13,6 +13,7 @@ use rustix::net::{
 };
 use serde::{Deserialize, Serialize};
 
+use crate::exec::cgroup::{CgroupHome, MetLimits};
 use crate::exec::fault::StartFault;
 use crate::exec::limits::ResourceLimits;
 use crate::exec::sandbox::Sandbox;
@@ -36,17 +37,21 @@ pub(super) struct Order {
     pub(super) stop_grace: Duration,
     pub(super) limits: ResourceLimits,
     pub(super) sandbox: Sandbox,
+    /// Where its supervisor makes a cgroup for it.
+    pub(super) home: Option<CgroupHome>,
+    /// The cgroup that its launcher enters.
+    pub(super) cgroup: Option<PathBuf>,
 }
 
 /// What a supervisor reports.
 #[derive(Debug, Serialize, Deserialize)]
 pub(super) enum Report {
-    /// The command runs, under this process id, which is its group's too.
-    Started { pid: i32 },
+    /// The command runs, under this process id, which is its group's too, and in this cgroup.
+    Started { pid: i32, cgroup: Option<PathBuf> },
     /// It could not be started, and nothing of it ran.
     Failed(StartFault),
-    /// It ended, with this status as `wait` tells it.
-    Ended { status: i32 },
+    /// It ended, with this status as `wait` tells it, and had met these limits.
+    Ended { status: i32, met: MetLimits },
 }
 
 /// Sends an order, and the file that is to be the command's standard input.

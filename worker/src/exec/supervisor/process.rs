@@ -22,6 +22,7 @@ use tokio::time::timeout;
 use super::descendants::{bury, kill_all};
 use super::inherited;
 use super::order::{self, LAUNCH, Order, Report, TERMINATE, THIS_PROGRAM};
+use crate::exec::cgroup::{self, AttemptCgroup};
 use crate::exec::fault::StartFault;
 
 /// The whole life of a supervisor; whether it could do its work.
@@ -34,7 +35,7 @@ pub(super) fn main(command: Vec<OsString>) -> bool {
 
 async fn supervise(command: &[OsString]) -> io::Result<()> {
     let mut control = control()?;
-    let (order, stdin) = order::receive(&mut control)?;
+    let (mut order, stdin) = order::receive(&mut control)?;
     // Of no use to it, and the command could follow its worker's lines there.
     let _not_linux = set_dumpable_behavior(DumpableBehavior::NotDumpable);
     inherited::close();
@@ -48,7 +49,10 @@ async fn supervise(command: &[OsString]) -> io::Result<()> {
         signal(SignalKind::quit())?,
         signal(SignalKind::terminate())?,
     ];
-    let spawned = spawn(command, &order, stdin);
+    let (cgroup, spawned) = match own_cgroup(&mut order) {
+        Ok(cgroup) => (cgroup, spawn(command, &order, stdin)),
+        Err(fault) => (None, Err(fault)),
+    };
     let_go_of_streams()?;
     control.set_nonblocking(true)?;
     let mut job = Job {
@@ -56,12 +60,14 @@ async fn supervise(command: &[OsString]) -> io::Result<()> {
         children,
         command: None,
         stop_grace: order.stop_grace,
+        cgroup,
     };
     match spawned {
         Ok(command) => {
             job.command = Some(command);
             let pid = command.as_raw_nonzero().get();
-            job.report(&Report::Started { pid }).await;
+            let cgroup = order.cgroup;
+            job.report(&Report::Started { pid, cgroup }).await;
             job.run().await;
         }
         Err(fault) => job.report(&Report::Failed(fault)).await,
@@ -90,6 +96,8 @@ struct Job {
     /// The command, until it has ended.
     command: Option<Pid>,
     stop_grace: Duration,
+    /// What the command is in, if it has one of its own.
+    cgroup: Option<AttemptCgroup>,
 }
 
 impl Job {
@@ -142,8 +150,15 @@ impl Job {
         if let Some(group) = self.command {
             let _gone_already = kill_process_group(group, Signal::KILL);
         }
+        if let Some(cgroup) = &self.cgroup {
+            cgroup.kill();
+        }
+        // Also those that went to another cgroup.
         kill_all(|child, status| ends.push((child, status))).await;
         self.note(ends).await;
+        if let Some(cgroup) = &self.cgroup {
+            cgroup::end(cgroup.path()).await;
+        }
     }
 
     async fn note(&mut self, ends: Vec<(Pid, WaitStatus)>) {
@@ -153,7 +168,9 @@ impl Job {
         if let Some((_, status)) = end {
             self.command = None;
             let status = status.as_raw();
-            self.report(&Report::Ended { status }).await;
+            let met = self.cgroup.as_ref().map(AttemptCgroup::met);
+            let met = met.unwrap_or_default();
+            self.report(&Report::Ended { status, met }).await;
         }
     }
 
@@ -163,6 +180,20 @@ impl Job {
         line.push(b'\n');
         let _gone = self.control.write_all(&line).await;
     }
+}
+
+/// Makes the cgroup of the command, which bounds its processes instead of its user's.
+fn own_cgroup(order: &mut Order) -> Result<Option<AttemptCgroup>, StartFault> {
+    let Some(home) = order.home.take() else {
+        return Ok(None);
+    };
+    let made = AttemptCgroup::bounded(&home, &order.limits);
+    let made = made.map_err(|error| StartFault::Unconfined(format!("its cgroup: {error}")))?;
+    if home.bounds_processes() {
+        order.limits.processes = None;
+    }
+    order.cgroup = Some(made.path().to_owned());
+    Ok(Some(made))
 }
 
 /// Starts the command in a group of its own, by itself or through a launcher.
@@ -180,7 +211,7 @@ fn spawn(command: &[OsString], order: &Order, stdin: OwnedFd) -> Result<Pid, Sta
         maximum: nothing,
     };
     let _stays_as_it_is = setrlimit(Resource::Core, none);
-    if !order.limits.is_empty() || !order.sandbox.is_empty() {
+    if !order.limits.is_empty() || !order.sandbox.is_empty() || order.cgroup.is_some() {
         return launch(command, order, stdin);
     }
     let spawned = Command::new(program)

@@ -1,6 +1,7 @@
 //! `check` and `try`: what they say, what they run, and that Redis is asked for nothing.
 
 mod calls;
+mod cgroups;
 mod check;
 mod questions;
 mod results;
