@@ -6,6 +6,8 @@ use std::collections::HashMap;
 use serde_json::{Map, Value};
 
 use super::LONGEST_REASON;
+use super::patterns;
+use super::work::Costs;
 use crate::text::{cut, quoted};
 
 /// The longest schema, bytes of JSON.
@@ -62,17 +64,6 @@ const MAPS: [&str; 6] = [
 ];
 const REFERENCES: [&str; 3] = ["$ref", "$dynamicRef", "$recursiveRef"];
 
-/// What it may cost to apply a schema.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Costs {
-    /// To how many subschemas one value may be held, in all places together.
-    pub(super) applied: u64,
-    /// How many patterns a text may be held to.
-    pub(super) patterns: u64,
-    /// How many of them may go back in a text.
-    pub(super) backtracking: u64,
-}
-
 /// A subschema.
 #[derive(Debug)]
 struct Node<'a> {
@@ -93,6 +84,8 @@ struct Graph<'a> {
     references: usize,
     /// What the keyword of an identifier is called.
     id: &'static str,
+    /// Whether texts are held to formats and media types, as drafts before 2019-09 have it.
+    has_formats: bool,
 }
 
 /// What a schema costs.
@@ -107,7 +100,12 @@ pub(super) fn admit(root: &Value, bytes: usize) -> Result<Costs, String> {
         ));
     }
     let mut graph = Graph {
-        id: if is_draft_4(root) { "id" } else { "$id" },
+        id: if is_draft(root, &["draft-04"]) {
+            "id"
+        } else {
+            "$id"
+        },
+        has_formats: is_draft(root, &["draft-04", "draft-06", "draft-07"]),
         ..Graph::default()
     };
     graph.add(root, String::new())?;
@@ -120,10 +118,10 @@ pub(super) fn admit(root: &Value, bytes: usize) -> Result<Costs, String> {
     graph.costs()
 }
 
-/// Whether a schema is of the draft whose identifiers have another name.
-fn is_draft_4(root: &Value) -> bool {
-    let draft = root.get("$schema").and_then(Value::as_str);
-    draft.is_some_and(|draft| draft.contains("draft-04"))
+/// Whether a schema says that it is of one of these drafts.
+fn is_draft(root: &Value, drafts: &[&str]) -> bool {
+    let named = root.get("$schema").and_then(Value::as_str);
+    named.is_some_and(|named| drafts.iter().any(|draft| named.contains(draft)))
 }
 
 impl<'a> Graph<'a> {
@@ -269,36 +267,25 @@ impl<'a> Graph<'a> {
     }
 
     fn costs(&self) -> Result<Costs, String> {
+        self.check_patterns()?;
         let mut weights = Weights {
             graph: self,
             of: vec![Known::Nothing; self.nodes.len()],
             recursive: Vec::new(),
         };
-        let applied = weights.all()?;
-        if applied > MOST_APPLIED {
+        let costs = weights.all()?;
+        if costs.applied > MOST_APPLIED {
             return Err(format!(
                 "with its references replaced by what they lead to it has more than {MOST_APPLIED} subschemas; refer to the same subschema less often"
             ));
         }
-        let patterns = self.patterns()?;
-        Ok(Costs {
-            applied,
-            patterns: patterns.len() as u64,
-            backtracking: patterns
-                .iter()
-                .filter(|pattern| may_go_back(pattern))
-                .count() as u64,
-        })
+        Ok(costs)
     }
 
-    fn patterns(&self) -> Result<Vec<&'a str>, String> {
-        let mut patterns = Vec::new();
+    fn check_patterns(&self) -> Result<(), String> {
+        let mut count = 0;
         for node in &self.nodes {
-            let own = node.schema.get("pattern").and_then(Value::as_str);
-            let names = node.schema.get("patternProperties");
-            let names = names.and_then(Value::as_object);
-            let names = names.into_iter().flat_map(Map::keys).map(String::as_str);
-            for pattern in own.into_iter().chain(names) {
+            for pattern in patterns_of(node.schema) {
                 if pattern.len() > LONGEST_PATTERN {
                     return Err(format!(
                         "{}: a pattern has at most {LONGEST_PATTERN} bytes, and one here has {}",
@@ -306,17 +293,25 @@ impl<'a> Graph<'a> {
                         pattern.len()
                     ));
                 }
-                patterns.push(pattern);
+                count += 1;
             }
         }
-        if patterns.len() > MOST_PATTERNS {
+        if count > MOST_PATTERNS {
             return Err(format!(
-                "it has {} patterns, and a schema has at most {MOST_PATTERNS}",
-                patterns.len()
+                "it has {count} patterns, and a schema has at most {MOST_PATTERNS}"
             ));
         }
-        Ok(patterns)
+        Ok(())
     }
+}
+
+/// The patterns that a subschema holds a value to, or the names in it.
+fn patterns_of(schema: &Map<String, Value>) -> impl Iterator<Item = &str> {
+    let own = schema.get("pattern").and_then(Value::as_str);
+    let names = schema.get("patternProperties");
+    let names = names.and_then(Value::as_object);
+    let names = names.into_iter().flat_map(Map::keys).map(String::as_str);
+    own.into_iter().chain(names)
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -330,7 +325,7 @@ enum Known {
 /// How much a subschema is, with a copy in the place of each reference.
 #[derive(Debug, Clone, Copy)]
 struct Weight {
-    subschemas: u64,
+    costs: Costs,
     /// How many, one in the other, hold for the same value.
     line: usize,
 }
@@ -338,7 +333,7 @@ struct Weight {
 impl Weight {
     /// That of a subschema which is weighed by itself.
     const APART: Self = Self {
-        subschemas: 1,
+        costs: Costs::of_subschemas(1),
         line: 1,
     };
 }
@@ -352,12 +347,12 @@ struct Weights<'g, 'a> {
 
 impl Weights<'_, '_> {
     /// All subschemas that a value and what it holds may be held to.
-    fn all(&mut self) -> Result<u64, String> {
-        let mut all = self.weigh(0, &mut Vec::new())?.subschemas;
+    fn all(&mut self) -> Result<Costs, String> {
+        let mut all = self.weigh(0, &mut Vec::new())?.costs;
         let mut next = 0;
         while let Some(recursive) = self.recursive.get(next).copied() {
             let weight = self.weigh(recursive, &mut Vec::new())?;
-            all = all.saturating_add(weight.subschemas);
+            all.add(weight.costs);
             next += 1;
         }
         Ok(all)
@@ -386,7 +381,7 @@ impl Weights<'_, '_> {
         }
         self.set(number, Known::Open);
         let mut weight = Weight {
-            subschemas: own_weight(node.schema),
+            costs: own_costs(node.schema, self.graph.has_formats),
             line: 1,
         };
         // What is unevaluated is found by another look at them.
@@ -395,8 +390,7 @@ impl Weights<'_, '_> {
         for part in &node.in_place {
             let part = self.weigh(*part, line)?;
             weight.line = weight.line.max(part.line + 1);
-            let held = part.subschemas.saturating_mul(looks);
-            weight.subschemas = weight.subschemas.saturating_add(held);
+            (0..looks).for_each(|_| weight.costs.add(part.costs));
         }
         line.pop();
         if weight.line > LONGEST_LINE {
@@ -407,7 +401,7 @@ impl Weights<'_, '_> {
         }
         for part in &node.inside {
             let part = self.weigh(*part, &mut Vec::new())?;
-            weight.subschemas = weight.subschemas.saturating_add(part.subschemas);
+            weight.costs.add(part.costs);
         }
         self.set(number, Known::Weight(weight));
         Ok(weight)
@@ -424,8 +418,8 @@ fn looks_twice(schema: &Map<String, Value>) -> bool {
     schema.contains_key("unevaluatedProperties") || schema.contains_key("unevaluatedItems")
 }
 
-/// One, and more for what a value is compared with one by one.
-fn own_weight(schema: &Map<String, Value>) -> u64 {
+/// One subschema, more for what a value is compared with one by one, and what it does with texts.
+fn own_costs(schema: &Map<String, Value>, has_formats: bool) -> Costs {
     let items = |name: &str| {
         schema
             .get(name)
@@ -434,15 +428,40 @@ fn own_weight(schema: &Map<String, Value>) -> u64 {
     };
     let compared = items("enum") + items("required");
     let unique = u64::from(schema.get("uniqueItems") == Some(&Value::Bool(true)));
-    1 + compared as u64 / 8 + unique * 8
+    let mut costs = Costs::of_subschemas(1 + compared as u64 / 8 + unique * 8);
+    let names = schema.contains_key("patternProperties");
+    for pattern in patterns_of(schema) {
+        // What fits no pattern is looked for by another look at them.
+        let looks = if names { 2 } else { 1 };
+        for part in patterns::costs(pattern) {
+            (0..looks).for_each(|_| costs.add(Costs::of_pattern(part)));
+        }
+    }
+    for keyword in REFERENCES {
+        if schema.contains_key(keyword) {
+            costs.add(Costs::of_reference());
+        }
+    }
+    if has_formats {
+        costs.add(of_formats(schema));
+    }
+    costs
 }
 
-/// Whether a pattern looks around or repeats what it found: then it is tried in more than one way.
-fn may_go_back(pattern: &str) -> bool {
-    let looks = ["(?=", "(?!", "(?<=", "(?<!", "(?>"];
-    let repeats = pattern.as_bytes().windows(2);
-    let mut repeats = repeats.filter(|two| matches!(two, [b'\\', b'1'..=b'9' | b'k']));
-    looks.iter().any(|look| pattern.contains(look)) || repeats.next().is_some()
+/// What it takes to hold texts to a format, or to read what is in them.
+fn of_formats(schema: &Map<String, Value>) -> Costs {
+    let mut costs = Costs::default();
+    match schema.get("format").and_then(Value::as_str) {
+        Some("regex") => costs.add(Costs::of_reading(16)),
+        Some(_) => costs.add(Costs::of_reading(1)),
+        None => {}
+    }
+    for content in ["contentMediaType", "contentEncoding"] {
+        if schema.contains_key(content) {
+            costs.add(Costs::of_reading(6));
+        }
+    }
+    costs
 }
 
 /// A place for a message.

@@ -9,6 +9,7 @@ mod explain;
 mod mirrored;
 mod names;
 mod parts;
+mod patterns;
 mod place;
 mod work;
 
@@ -18,11 +19,11 @@ use jsonschema::{PatternOptions, ValidationOptions, Validator};
 use serde_json::Value;
 
 use crate::text::cut;
-use admit::Costs;
 pub use mirrored::Mirrored;
 pub(crate) use mirrored::collect as mirrored;
 pub use names::{DuplicateName, unique_names};
 use parts::Parts;
+use work::Costs;
 
 /// How often a pattern with look-around may go back in one text, until it counts as not matching. Others take linear time.
 const MOST_BACKTRACKS: usize = 100_000;
