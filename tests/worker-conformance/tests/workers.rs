@@ -31,6 +31,13 @@ fn exec() -> Command {
     worker
 }
 
+fn in_shell() -> Command {
+    let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/../../sdk/shell");
+    let mut worker = Command::new(format!("{folder}/taskferry-worker"));
+    worker.args([&format!("{folder}/examples/conformance"), "conformance"]);
+    worker
+}
+
 macro_rules! checks {
     ($of:ident, $worker:expr, [$($name:ident),* $(,)?]) => {
         mod $of {
@@ -56,12 +63,23 @@ checks!(
     ]
 );
 
+// What a worker does around its commands is the same as with handlers.
 checks!(
     exec_manifest,
     exec(),
     [
-        register, claim, context, progress, log, lease, ask, replay, big, empty, error, late,
-        cancel, retry, exhausted, unknown, kill, poison, stale, drain, release,
+        claim, context, trace, progress, log, lease, ask, replay, big, empty, error, late, cancel,
+        retry, stale, release,
+    ]
+);
+
+checks!(
+    shell,
+    in_shell(),
+    [
+        register, claim, context, trace, progress, log, lease, ask, replay, big, empty, error,
+        late, cancel, retry, exhausted, unknown, kill, poison, stale, drain, release, major,
+        permission,
     ]
 );
 

@@ -44,7 +44,7 @@ pub(super) async fn stale(under: Under) {
     other.wait_for_exit(SOON).await;
     frozen.resume();
     stays(
-        Duration::from_secs(1),
+        Duration::from_millis(500),
         "the result is that of the second attempt",
         async || system.field(&task, "result").await.contains("attempt 2"),
     )

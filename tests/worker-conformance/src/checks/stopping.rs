@@ -12,13 +12,18 @@ use crate::worker_process::DRAIN;
 const ENDS: Duration = Duration::from_secs(8);
 
 pub(super) async fn drain(under: Under) {
-    let (system, mut worker) = System::with(&under, "sleep").await;
-    let task = system.client.call("sleep", json!({ "seconds": 0.6 })).await;
-    system.runs(&task, 1).await;
+    let (system, mut worker) = System::with(&under, "progress").await;
+    let task = system.client.call("progress", json!({})).await;
+    // Its tool runs: a job that is only claimed may be given back.
+    eventually(SOON, "the tool reports", async || {
+        system.field(&task, "message").await == "one"
+    })
+    .await;
     worker.terminate();
     let status = worker.wait_for_exit(DRAIN + ENDS).await;
     assert_eq!(status.code(), Some(0), "it ends with {status}");
-    assert_eq!(system.client.text_of(&task, SOON).await, "attempt 1");
+    assert_eq!(system.client.text_of(&task, SOON).await, "done");
+    assert_eq!(system.field(&task, "attempt").await, "1");
 }
 
 pub(super) async fn release(under: Under) {
