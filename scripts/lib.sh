@@ -82,31 +82,56 @@ fetch_python_sdk() {
 # The releases of redis-py with which the SDK for workers in Python is tested.
 redis_py='7.4.1 8.0.1 8.1.0'
 
-# fetch_redis_py: each of them into a folder of its own below target/python.
+# fetch_redis_py: each of them into a folder of its own below target/python; and Celery and RQ.
 fetch_redis_py() {
   local release
-  for release in $redis_py; do
-    [ -d "target/python/redis-$release/redis-$release.dist-info" ] && continue
-    need_pip
-    rm -rf "target/python/redis-$release"
-    python3 -m pip install --quiet --disable-pip-version-check --target "target/python/redis-$release" "redis==$release"
-  done
+  for release in $redis_py; do fetch_python "redis-$release" "redis==$release"; done
+  fetch_python queues celery==5.7.0 rq==3.0.0 redis==7.4.1 packaging==26.4
 }
 
-# test_python_sdk: on each of them at once, since the tests mostly wait.
-test_python_sdk() {
+# fetch_python FOLDER PACKAGE…: the packages into a folder below target/python, unless they are there.
+fetch_python() {
+  local folder=target/python/$1
+  shift
+  [ "$(cat "$folder/.fetched" 2>/dev/null)" = "$*" ] && return 0
+  need_pip
+  rm -rf "$folder"
+  python3 -m pip install --quiet --disable-pip-version-check --target "$folder" "$@"
+  printf '%s\n' "$*" >"$folder/.fetched"
+}
+
+# fetch_node_client: the client of Redis that the lock file of the SDK for workers in Node names.
+fetch_node_client() {
+  (cd sdk/node && npm ci --silent --no-audit --no-fund)
+}
+
+# test_worker_sdks: the SDKs for workers in Python, on each release of redis-py, and in Node. All at once, since the tests
+# mostly wait; then the rest: Node, Celery and RQ, and both SDKs with the conformance kit.
+test_worker_sdks() {
   local release failed= tests=()
   for release in $redis_py; do
     PYTHONPATH=$PWD/target/python/redis-$release python3 -m unittest discover -s sdk/python/tests -q &
     tests+=($!)
   done
   for release in "${tests[@]}"; do wait "$release" || failed=yes; done
+  tests=()
+  {
+    local told
+    told=$(cd sdk/node && npm test --silent 2>&1) || {
+      say "$told"
+      exit 1
+    }
+  } &
+  tests+=($!)
+  NEEDS_OTHER_QUEUES=1 PYTHONPATH=$PWD/target/python/queues python3 -m unittest discover -s sdk/python/tests -q -k OtherQueues &
+  tests+=($!)
+  PYTHONPATH=$PWD/sdk/python:$PWD/target/python/redis-${redis_py##* } \
+    target/debug/worker-conformance -- python3 sdk/python/examples/conformance.py &
+  tests+=($!)
+  target/debug/worker-conformance -- node sdk/node/examples/conformance.mjs &
+  tests+=($!)
+  for release in "${tests[@]}"; do wait "$release" || failed=yes; done
   [ -z "$failed" ]
-}
-
-# test_node_sdk: with the client of Redis that its lock file names.
-test_node_sdk() {
-  (cd sdk/node && npm ci --silent --no-audit --no-fund && npm test --silent)
 }
 
 # bare_path FOLDER: fills it with links to the programs above and to those that every Debian machine with Rust, git and a

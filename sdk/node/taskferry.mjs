@@ -1253,8 +1253,8 @@ export class Worker {
   async listen(shard) {
     for (let first = true; !this.over; first = false) {
       const { redisTimeout } = this.settings
-      // So that a connection which leads nowhere is noticed.
-      const inbox = new Connection(this.settings, redisTimeout, { pingInterval: 10_000 })
+      // So that a connection which leads nowhere is noticed. That role may not PING.
+      const inbox = new Connection(this.settings, redisTimeout, this.foreign ? {} : { pingInterval: 10_000 })
       this.inboxes = [...(this.inboxes ?? []).filter(other => other.live), inbox]
       try {
         const client = await inbox.client()
@@ -1470,6 +1470,8 @@ class Fetcher {
   async seeUnseen() {
     const { worker } = this
     await worker.ensureGroups(this.shard)
+    // If Redis lost its data, it lost the tools, too.
+    await worker.register(true)
     const count = worker.running.size + worker.settings.slots
     const found = await this.read(this.queues, count, undefined, '0')
     this.begin(found.filter(({ entry }) => !worker.running.has(entry)))

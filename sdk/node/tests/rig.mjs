@@ -14,12 +14,12 @@ export const ROOT = fileURLToPath(new URL('../../../', import.meta.url))
 export const BINARY = process.env.TASKFERRY_BINARY ?? join(ROOT, 'target/debug/taskferry')
 const ENDED = ['completed', 'failed', 'cancelled']
 
+/** A port that nothing listens on now, below those that outgoing connections are given. */
 const freePort = () =>
   new Promise(found => {
-    const probe = createServer().listen(0, '127.0.0.1', () => {
-      const { port } = probe.address()
-      probe.close(() => found(port))
-    })
+    const port = 12_000 + Math.floor(Math.random() * 20_000)
+    const probe = createServer().on('error', () => found(freePort()))
+    probe.listen(port, '127.0.0.1', () => probe.close(() => found(port)))
   })
 
 /** Waits until something is found, and returns it. */

@@ -65,11 +65,11 @@ describe('a worker among others', { concurrency: 4 }, () => {
   })
 
   test('a tool knows its job', async () => {
-    const traceparent = '00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01'
-    const task = await fleet.call('context', { n: 1 }, { traceparent })
+    const trace = { traceparent: '00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01', tracestate: 'vendor=1', baggage: 'user=7' }
+    const task = await fleet.call('context', { n: 1 }, trace)
     const { structuredContent: job } = (await fleet.ended(task)).result
     assert.deepEqual([job.taskId, job.origin, job.attempt, job.tool, job.queue, job.owner], [task, task, 1, 'context', 'other', ''])
-    assert.deepEqual([job.trace.traceparent, JSON.parse(job.rawArguments)], [traceparent, { n: 1 }])
+    assert.deepEqual([job.trace, JSON.parse(job.rawArguments)], [trace, { n: 1 }])
     assert.ok(job.timeLeft > 599 && job.timeLeft <= 600)
   })
 

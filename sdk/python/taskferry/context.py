@@ -36,7 +36,7 @@ class Context:
         """The same in every attempt."""
         self.origin = job.get("origin") or attempt.id
         """The key under which to do things once: the task's id, also if an operator has the job run again as a new task."""
-        self.attempt = attempt.number
+        self.attempt = int(attempt.number)
         """From 1."""
         self.tool: str = job["tool"]
         self.queue: str = job["queue"]

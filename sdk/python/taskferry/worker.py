@@ -370,9 +370,9 @@ class Worker:
                         message = await inbox.get_message(timeout=10.0)
                         silent = 0 if message else silent + 1
                         if not message:
-                            # So that a connection which leads nowhere is noticed.
-                            await inbox.ping()
-                        elif message["type"] == "subscribe":
+                            # Said again, so that a connection which leads nowhere is noticed; not every role may PING.
+                            await inbox.subscribe(channel)
+                        elif message["type"] == "subscribe" and shard in self._deaf:
                             first = False
                             self._deaf.discard(shard)
                             if self.is_listening:
@@ -627,6 +627,8 @@ class Fetcher:
         worker = self.worker
         self.reading = True
         await worker._ensure_groups(self.shard)
+        # If Redis lost its data, it lost the tools, too.
+        await worker._register(lost=True)
         count = len(worker.running) + worker.settings.slots
         found = await self._read(self.queues, count, None, "0")
         new = [item for item in found if item[1] not in worker.running]

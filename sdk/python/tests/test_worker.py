@@ -90,11 +90,12 @@ class Results(unittest.TestCase):
 class Reports(unittest.TestCase):
     def test_a_tool_knows_its_job(self) -> None:
         trace = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
-        task = fleet.call("context", {"traceparent": trace})
+        sent = {"traceparent": trace, "tracestate": "vendor=1", "baggage": "user=7"}
+        task = fleet.call("context", sent)
         said = fleet.ended(task)["result"]["structuredContent"]
         self.assertEqual([said[name] for name in ("task_id", "origin")], [task, task])
-        self.assertEqual((said["attempt"], said["tool"], said["queue"], said["owner"]), ("1", "context", "other", ""))
-        self.assertEqual(said["trace"]["traceparent"], trace)
+        self.assertEqual((said["attempt"], said["tool"], said["queue"], said["owner"]), (1, "context", "other", ""))
+        self.assertEqual(said["trace"], sent)
         self.assertTrue(599 < said["left"] <= 600, said)
 
     def test_progress_and_the_log_tell_without_arguments_and_ids(self) -> None:
@@ -124,7 +125,7 @@ class Stops(unittest.TestCase):
         for tool, task in tasks.items():
             shared.note(f"c-{tool}.began")
             began = time.monotonic()
-            fleet.post("tasks/cancel", task, taskId=task)
+            fleet.cancel(task)
             self.assertEqual(shared.note(f"c-{tool}.cancelled"), "CANCELLED")
             self.assertLess(time.monotonic() - began, 0.3, "the channel tells, not the next renewal")
             self.assertEqual(fleet.ended(task)["status"], "cancelled")
@@ -140,21 +141,16 @@ class Stops(unittest.TestCase):
 
 
 class Questions(unittest.TestCase):
-    def answer(self, task: str) -> None:
-        eventually("a question", lambda: fleet.task(task)["status"] == "input_required")
-        response = {"to": {"action": "accept", "content": {"to": "Bob"}}}
-        fleet.post("tasks/update", task, taskId=task, inputResponses=response)
-
     def test_an_answer_comes_while_the_tool_waits_or_after_it_was_parked(self) -> None:
         for tool in ("ask", "ask_from_a_thread"):
             task = fleet.call(tool)
-            self.answer(task)
-            self.assertEqual(fleet.ended(task)["result"]["structuredContent"], {"to": "Bob", "attempt": "1"})
+            fleet.answer(task)
+            self.assertEqual(fleet.ended(task)["result"]["structuredContent"], {"to": "Bob", "attempt": 1})
         for tool in ("ask", "ask_from_a_thread"):
             task = fleet.call(tool)
             eventually("a parked job", lambda task=task: fleet.record(task).get("worker") == "")
-            self.answer(task)
-            self.assertEqual(fleet.ended(task)["result"]["structuredContent"], {"to": "Bob", "attempt": "2"})
+            fleet.answer(task)
+            self.assertEqual(fleet.ended(task)["result"]["structuredContent"], {"to": "Bob", "attempt": 2})
 
     def test_what_a_client_does_not_declare_is_not_asked(self) -> None:
         result = fleet.result("ask_a_model")
@@ -207,7 +203,7 @@ class Alone(unittest.TestCase):
         again = self.start()
         again.note("long.began")
         self.assertEqual(empty.ended(waiting)["result"]["content"][0]["text"], "slept in attempt 1")
-        empty.post("tasks/cancel", long, taskId=long)
+        empty.cancel(long)
 
     def test_a_tool_that_blocks_and_may_run_once_only_fails_when_its_worker_stops(self) -> None:
         worker = self.start(drain_timeout="0s")
@@ -240,7 +236,7 @@ class Alone(unittest.TestCase):
         task = empty.call("unknown")
         eventually("a release", lambda: empty.record(task).get("waits", "").startswith("time"))
         self.assertEqual(empty.record(task)["status"], "queued")
-        empty.post("tasks/cancel", task, taskId=task)
+        empty.cancel(task)
         empty.redis.xadd("tf:{0}:queue:default", {"what": "ever"})
         eventually("the line", lambda: worker.lines("an entry that is no job's is a dead letter"))
         empty.redis.xtrim("tf:{0}:dead", maxlen=0)
@@ -254,6 +250,45 @@ class Alone(unittest.TestCase):
         task = empty.call("nap", seconds=0)
         self.assertEqual(worker.wait(), 0)
         self.assertEqual(empty.task(task)["status"], "completed")
+
+    def test_connections_that_break_and_data_that_is_lost_stop_nothing(self) -> None:
+        worker = self.start()
+        task = empty.call("nap", seconds=1.2)
+        worker.note("nap.began")
+        for kind in ("normal", "pubsub"):
+            empty.redis.execute_command("CLIENT", "KILL", "TYPE", kind)
+        self.assertEqual(empty.ended(task)["result"]["content"][0]["text"], "slept in attempt 1")
+        eventually("it listens again", lambda: empty.redis.pubsub_channels("tf:{0}:inbox:*"))
+        cancelled = empty.call("nap", seconds=30, name="again")
+        worker.note("again.began")
+        began = time.monotonic()
+        empty.cancel(cancelled)
+        self.assertEqual(worker.note("again.cancelled"), "CANCELLED")
+        self.assertLess(time.monotonic() - began, 0.3)
+        empty.redis.flushall()
+        eventually("the tools are listed again", lambda: empty.tool("greet"))
+        self.assertEqual(empty.result("greet", name="Ada")["content"][0]["text"], "Hello, Ada.")
+
+    def test_the_roles_of_redis_are_enough(self) -> None:
+        for role in ("worker", "foreign-worker"):
+            rules = subprocess.run([BINARY, "acl", role, "--file"], capture_output=True, text=True, check=True).stdout
+            _, name, *rights = rules.replace("PASSWORD", "pw").split()
+            empty.redis.execute_command("ACL", "SETUSER", name, "reset", *rights)
+            url = empty.url.replace("redis://", f"redis://{name}:pw@")
+            worker = self.start(redis_url=url, role=role, park_after="0s", lease="1s")
+            empty.answer(asked := empty.call("ask"))
+            tasks = [empty.call("fails", how="once"), empty.call("nap", seconds=0.5)]
+            large = empty.call("shapes", shape="arguments", text="x" * 100_000)
+            cancelled = empty.call("block", seconds=30)
+            worker.note("block.began")
+            empty.cancel(cancelled)
+            self.assertEqual(worker.note("block.cancelled"), "CANCELLED")
+            for task in (asked, *tasks, large):
+                self.assertFalse(empty.ended(task)["result"].get("isError"), empty.task(task))
+            worker.signal(signal.SIGTERM)
+            self.assertEqual(worker.wait(), 0)
+            self.assertNotIn("NOPERM", worker.log().upper())
+            self.assertNotIn("no permissions", worker.log())
 
 
 class Refusals(unittest.TestCase):

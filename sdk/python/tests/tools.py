@@ -81,7 +81,7 @@ def fails(job: Context, how: str) -> str:
     if how == "rpc":
         raise RpcError(-32602, "the month is wrong")
     if how == "once":
-        if job.attempt == "1":
+        if job.attempt == 1:
             raise Retry("the file is locked", after=0.05)
         return f"attempt {job.attempt}"
     if how == "always":
@@ -100,7 +100,7 @@ def slow(job: Context) -> str:
 
 @worker.tool
 async def nap(job: Context, seconds: float, name: str = "nap") -> str:
-    note(f"{name}.began", job.attempt)
+    note(f"{name}.began", str(job.attempt))
     try:
         await asyncio.sleep(seconds)
     except asyncio.CancelledError:
@@ -112,7 +112,7 @@ async def nap(job: Context, seconds: float, name: str = "nap") -> str:
 @worker.tool
 def block(job: Context, seconds: float, name: str = "block") -> str:
     """Blocks, and looks up from time to time whether it must stop."""
-    note(f"{name}.began", job.attempt)
+    note(f"{name}.began", str(job.attempt))
     until = time.monotonic() + seconds
     try:
         while time.monotonic() < until:
