@@ -3,7 +3,7 @@
 use std::process::Command;
 use std::time::Duration;
 
-use taskferry_contract::{PortableScript, portable_scripts};
+use taskferry_contract::{CONTRACT_VERSION, PortableScript, portable_scripts};
 use taskferry_testing::{Process, TestServer};
 
 use crate::fleet::{Replica, in_tree};
@@ -87,7 +87,7 @@ async fn the_documented_session_with_redis_cli_works() {
     assert!(ended.success(), "{told}\n{errors}");
     let mut rest = told.as_str();
     for part in [
-        "OK\n3.1\n",
+        &format!("OK\n{CONTRACT_VERSION}\n"),
         "GONE\n",
         "OK\n1\narguments\n{\"name\":",
         r#"["completed","Hello, Ada."]"#,

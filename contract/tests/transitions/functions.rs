@@ -22,7 +22,8 @@ fn version(described: &str) -> String {
 }
 
 fn version_of(release: &str) -> String {
-    format!("contract 3.0, release {release}, {}", "0".repeat(40))
+    let digest = "0".repeat(40);
+    format!("contract {CONTRACT_VERSION}, release {release}, {digest}")
 }
 
 #[tokio::test]
@@ -34,14 +35,9 @@ async fn an_older_library_is_replaced_and_a_newer_one_stays() {
     let own = LIBRARY.version.clone();
     assert_eq!(install(Replaces::Same).await, Installed::Kept(own.clone()));
     let version_now: Vec<String> = rig.raw("FCALL", ("tf3_version", 0)).await;
-    assert_eq!(
-        version_now[1..],
-        [
-            CONTRACT_VERSION.to_string().as_str(),
-            &own.release,
-            &own.digest
-        ]
-    );
+    let own_contract = CONTRACT_VERSION.to_string();
+    let said = [own_contract, own.release.clone(), own.digest.clone()];
+    assert_eq!(version_now[1..], said);
 
     for (there, kept_by, replaced_by) in [
         ("0.0.1", None, Replaces::Older),

@@ -1,6 +1,7 @@
 //! The library of functions for workers in other languages: on the command line, and at the start of a front end.
 
 use serde_json::Value;
+use taskferry_contract::CONTRACT_VERSION;
 use taskferry_testing::{ServerOptions, TestServer};
 
 use super::{SOON, raw, taskferry};
@@ -71,7 +72,10 @@ async fn a_front_end_installs_it_if_it_may() {
     let installed = "the library of functions taskferry_3 is installed";
     replica.process.wait_for_line(SOON, installed).await;
     let version: Vec<String> = raw(&redis, &["FCALL", "tf3_version", "0"]).await;
-    assert_eq!(version[..2], ["OK", "3.1"]);
+    assert_eq!(
+        version[..2],
+        ["OK".to_owned(), CONTRACT_VERSION.to_string()]
+    );
 
     // As with a server that has no functions.
     let old = TestServer::start_with(ServerOptions {
