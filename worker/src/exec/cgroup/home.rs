@@ -92,8 +92,12 @@ impl CgroupHome {
             };
             moved.map_err(|error| format!("{} cannot be entered: {error}", below.display()))?;
         }
+        // One with processes would pass on pids alone, and none of those below it could have processes then.
+        let can_add = members(&path).is_empty();
         for (name, has) in [("memory", &mut home.memory), ("pids", &mut home.processes)] {
-            let _refused = fs::write(path.join("cgroup.subtree_control"), format!("+{name}"));
+            if can_add {
+                let _refused = fs::write(path.join("cgroup.subtree_control"), format!("+{name}"));
+            }
             *has = listed(&words(&path, "cgroup.subtree_control"), name);
         }
         let _elapsed = timeout(SWEEP, sweep(&path)).await;

@@ -77,3 +77,27 @@ fn a_worker_uses_its_own_cgroup_if_that_was_handed_over_to_it() {
     assert_eq!(places[1], "/worker");
     assert_eq!(cgroup.below(), [cgroup.path.join("worker")]);
 }
+
+#[test]
+fn beside_another_process_commands_have_cgroups_without_controllers() {
+    let Some(cgroup) = TestCgroup::new("shared") else {
+        return;
+    };
+    let mark = setxattr(&cgroup.path, "trusted.delegate", b"1", XattrFlags::empty());
+    if let Err(error) = mark {
+        eprintln!("skipped: it cannot be marked here: {error}");
+        return;
+    }
+    let mut other = Command::new("sleep").arg("1000").spawn().unwrap();
+    let procs = cgroup.path.join("cgroup.procs");
+    std::fs::write(procs, other.id().to_string()).unwrap();
+    let desk = Desk::of_script("", "sed -n s/^0:://p /proc/self/cgroup /proc/$PPID/cgroup");
+    let told = tried_in(&desk, &cgroup.path);
+    other.kill().unwrap();
+    other.wait().unwrap();
+    let name = cgroup.path.file_name().unwrap().to_str().unwrap();
+    let (command, supervisor) = told.split_once('\n').unwrap();
+    assert!(command.contains(&format!("{name}/taskferry-")), "{told}");
+    assert!(supervisor.ends_with(name), "{told}");
+    assert!(!cgroup.passes_on("memory") && !cgroup.passes_on("pids"));
+}
