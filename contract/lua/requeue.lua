@@ -5,6 +5,8 @@
 -- ARGV  base · queue name · after (where to begin in the list of pending entries: '-', or what the call before replied) · count
 --       (pending entries to look at, integer > 0) · idle_ms (entries that something was done with so short a time ago are
 --       passed over, integer >= 0) · unclaimed_ms (after which an entry that nobody claimed is put back, integer > 0)
+--       · silent_ms (integer > 0) · then workers that are no longer there: what such a one has not renewed for silent_ms is lost before
+--       its lease is over, but for a job that may run once
 -- Replies
 --   OK, after, then of each job what, id, tool, attempt, worker, crashes
 --                after: where the next call goes on, '-' if all were looked at. what: QUEUED, WAITS (for a slot of its tool),
@@ -12,12 +14,16 @@
 --                gone; an attempt may have begun). attempt and worker are those that were lost, crashes counts this one; '' for
 --                UNCLAIMED and EXPIRED
 -- Effects  crashes + 1 of what was lost; its slot is given to the next; rings the front ends that watch it, and the worker that
---          held it, which may live. Only a lease that is over is lost. Entries that stand for no job any more are dropped. A job
+--          held it, which may live. Entries that stand for no job any more are dropped. A job
 --          whose record cannot be read is put back: who claims it says what is wrong
 -- Raises NOGROUP when the group is lost.
 local queue = KEYS[1]
 local base, queue_name, after, count = ARGV[1], ARGV[2], ARGV[3], ARGV[4]
-local idle_ms, unclaimed = ARGV[5], tonumber(ARGV[6])
+local idle_ms, unclaimed, silent_ms = ARGV[5], tonumber(ARGV[6]), tonumber(ARGV[7])
+local is_silent = {}
+for i = 8, #ARGV do
+  is_silent[ARGV[i]] = true
+end
 -- What the ids of its jobs begin with.
 local own = string.match(base, '{(%d+)}:$') .. '-'
 
@@ -87,7 +93,8 @@ local function look_at(entry, idle)
   local is_current = job.status and not TERMINAL[job.status] and job.entry == entry
   local held = is_current and job.worker and job.worker ~= ''
   if held and is_readable(job) then
-    if (tonumber(job.lease_ms) or 0) <= now then
+    local is_gone = is_silent[job.worker] and idle >= silent_ms and job.max_attempts ~= '1' and job.max_crashes ~= '1'
+    if is_gone or (tonumber(job.lease_ms) or 0) <= now then
       lose(record, id, entry, job)
     end
   elseif idle < unclaimed then

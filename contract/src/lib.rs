@@ -92,7 +92,9 @@ pub use store::front::input::{AnswerReply, SendRightReply};
 pub use store::front::outcome::StoredOutcome;
 pub use store::front::submit::SubmitReply;
 pub use store::front::task::{CancelReply, LeaveReply, Leaver, Page, PromoteReply};
-pub use store::housekeeping::{Found, HousekeepingReply, PendingFrom, RequeueReply, Requeued};
+pub use store::housekeeping::{
+    Found, HousekeepingReply, Listeners, Look, PendingFrom, RequeueReply, Requeued,
+};
 pub use store::operate::revive::ReviveReply;
 pub use store::work::flow::{Delivery, ForwardReply, StreamReader};
 pub use store::work::replies::{

@@ -11,9 +11,10 @@ use crate::Housekeeping;
 use crate::post::Post;
 use crate::queue::Tended;
 use crate::rounds::Round;
+use crate::wire::Wire;
 
 /// How often the queues and the workers are counted.
-const COUNT: Duration = Duration::from_secs(5);
+const COUNT: Duration = Duration::from_secs(1);
 /// The pause after Redis failed, at most; half of it at least.
 const AFTER_FAILURE: Duration = Duration::from_secs(1);
 /// After Redis was away, workers that live have so long to renew their leases: their pause after failures is two seconds at
@@ -34,6 +35,7 @@ pub(crate) struct Keeper<'a> {
     count_at: Instant,
     /// Until then nobody is judged by a lease that is over.
     judge_at: Instant,
+    wire: Wire,
     /// How many nudges were heeded.
     nudges: u64,
     /// Whether it was logged that the user may keep no house.
@@ -51,6 +53,7 @@ impl<'a> Keeper<'a> {
             processes: 0,
             count_at: Instant::now(),
             judge_at: Instant::now(),
+            wire: Wire::new(),
             nudges: 0,
             is_forbidden: false,
         }
@@ -65,7 +68,7 @@ impl<'a> Keeper<'a> {
 
     /// One round. Returns when the next is due.
     async fn round(&mut self) -> Result<Instant, Error> {
-        let mut queues = Vec::new();
+        let (mut queues, mut holds) = (Vec::new(), false);
         let mut next = Instant::now() + FORBIDDEN;
         for at in 0..self.posts.len() {
             let Some(post) = self.posts.get_mut(at) else {
@@ -74,8 +77,10 @@ impl<'a> Keeper<'a> {
             if post.hold(self.of, self.processes).await? {
                 if post.was_idle() {
                     self.judge_at = Instant::now() + GRACE;
+                    self.wire.doubt();
                     post.note_idle();
                 }
+                holds = true;
                 let of = post.queue.clone();
                 next = next.min(post.ask_at());
                 match of {
@@ -93,14 +98,22 @@ impl<'a> Keeper<'a> {
         }
         let nudges = self.of.nudges.load(Ordering::Relaxed);
         let hurries = std::mem::replace(&mut self.nudges, nudges) != nudges;
+        let mut is_somebody_gone = false;
+        if holds {
+            is_somebody_gone = self.wire.look(&self.of.store, self.shard).await?;
+            next = next.min(self.wire.look_at());
+        }
         let mut failed = None;
         for tended in self.tended.values_mut() {
             if hurries {
                 tended.hurry();
             }
+            if is_somebody_gone {
+                tended.look_for_lost();
+            }
             // One that fails holds up no other.
-            let judges = self.judge_at <= Instant::now();
-            if let Err(error) = tended.tend(&self.of.store, self.shard, judges).await {
+            let judged = (self.judge_at <= Instant::now()).then(|| self.wire.gone());
+            if let Err(error) = tended.tend(&self.of.store, self.shard, judged).await {
                 failed.get_or_insert(error);
             }
             next = next.min(tended.due_at());
@@ -147,6 +160,7 @@ impl Round for &mut Keeper<'_> {
             Err(error) => {
                 tracing::debug!(%error, shard = %self.shard, "housekeeping failed; trying again");
                 self.judge_at = Instant::now() + GRACE;
+                self.wire.doubt();
                 AFTER_FAILURE.mul_f64(rand::random_range(0.5..=1.0))
             }
         }

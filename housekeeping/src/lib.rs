@@ -9,6 +9,7 @@ mod post;
 mod queue;
 mod rounds;
 mod told;
+mod wire;
 
 use std::sync::atomic::{AtomicU64, Ordering};
 

@@ -8,9 +8,9 @@ use tokio::time::Instant;
 use crate::Housekeeping;
 
 /// Who says nothing for so long has the post no more.
-const VALID: Duration = Duration::from_millis(1_500);
+const VALID: Duration = Duration::from_millis(1_200);
 /// Who has it says so again after this.
-const AGAIN: Duration = Duration::from_millis(500);
+const AGAIN: Duration = Duration::from_millis(400);
 /// Those who have not look again when the time of the one who has is over, and, so that a large fleet does not ask in step, a
 /// random part of this for each process later. So about as many ask in a second however many there are.
 const SPREAD_OF_EACH: Duration = Duration::from_millis(50);

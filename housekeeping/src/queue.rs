@@ -2,7 +2,9 @@
 
 use std::time::Duration;
 
-use taskferry_contract::{Error, PendingFrom, QueueName, QueueStream, Shard, Store};
+use taskferry_contract::{
+    Error, Look, PendingFrom, QueueName, QueueStream, Shard, Store, WorkerId,
+};
 use tokio::time::Instant;
 
 use crate::told;
@@ -57,18 +59,23 @@ impl Tended {
         self.forward_at.min(self.requeue_at)
     }
 
-    /// Does what is due. `judges`: whether leases that are over are those of workers that are lost.
+    /// Lost jobs are looked for in this round.
+    pub(crate) fn look_for_lost(&mut self) {
+        self.requeue_at = Instant::now();
+    }
+
+    /// Does what is due. `gone` are workers whose leases are not waited for; `None` if no lease is judged now.
     pub(crate) async fn tend(
         &mut self,
         store: &Store,
         shard: Shard,
-        judges: bool,
+        gone: Option<&[WorkerId]>,
     ) -> Result<(), Error> {
         let now = Instant::now();
         if self.requeue_at <= now {
             self.requeue_at = now + LOST;
-            if judges {
-                self.requeue(store, shard).await?;
+            if let Some(gone) = gone {
+                self.requeue(store, shard, gone).await?;
             }
         }
         if self.forward_at <= now {
@@ -83,10 +90,20 @@ impl Tended {
     }
 
     /// Puts jobs back that lost their worker.
-    async fn requeue(&mut self, store: &Store, shard: Shard) -> Result<(), Error> {
+    async fn requeue(
+        &mut self,
+        store: &Store,
+        shard: Shard,
+        silent: &[WorkerId],
+    ) -> Result<(), Error> {
+        let look = Look {
+            count: PENDING,
+            idle: IDLE,
+            silent,
+        };
         for _ in 0..CALLS {
             let of = stream(shard, &self.name);
-            let reply = match store.requeue(of, &self.from, PENDING, IDLE).await {
+            let reply = match store.requeue(of, &self.from, look).await {
                 // Nothing was ever delivered. Whoever reads a key that is no stream logs it.
                 Err(error) if error.is_no_group() || error.is_wrong_type() => return Ok(()),
                 reply => reply?,

@@ -155,6 +155,14 @@ impl Connections {
         }
     }
 
+    /// The section `server` of the same.
+    pub(crate) async fn server_info(&self) -> Result<Info, Error> {
+        let mut info = redis::cmd("INFO");
+        info.arg("server");
+        let text: String = self.command("INFO", &info).await?;
+        Ok(Info::parse(&text))
+    }
+
     /// Ends the read that blocks on the connection with this id. Does nothing if no read blocks on it.
     ///
     /// # Errors

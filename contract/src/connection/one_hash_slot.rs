@@ -118,6 +118,8 @@ fn keys_of(command: &Cmd) -> Vec<&[u8]> {
     match name {
         "DEL" | "EXISTS" => from(1).collect(),
         "MEMORY" | "XGROUP" | "XINFO" => from(2).take(1).collect(),
+        // PUBSUB NUMSUB channel …
+        "PUBSUB" => from(2).collect(),
         // EVALSHA digest number key …, FCALL function number key …
         "EVALSHA" | "FCALL" => from(3).take(number(from(2).next())).collect(),
         "XREADGROUP" => {

@@ -367,6 +367,7 @@ fn probe(name: &'static str, key: &str, channel: &str) -> Option<Cmd> {
         // No Lua.
         "SCRIPT LOAD" => &["("],
         "PUBLISH" => &[channel, ""],
+        "PUBSUB NUMSUB" => &[channel],
         "MEMORY USAGE" | "XINFO GROUPS" => &[key],
         "XGROUP CREATE" => &[key, "workers", "0"],
         "XGROUP DELCONSUMER" => &[key, "workers", "w"],

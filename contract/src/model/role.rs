@@ -104,6 +104,7 @@ const FRONT_END: &[&str] = &[
     "HSTRLEN",
     "MULTI",
     "PTTL",
+    "PUBSUB NUMSUB",
     "SET",
     "WAIT",
     "XGROUP DELCONSUMER",
@@ -137,6 +138,7 @@ const RUNS: &[&str] = &[
 const WORKER: &[&str] = &[
     "GET",
     "HGETALL",
+    "PUBSUB NUMSUB",
     "SET",
     "XGROUP DELCONSUMER",
     "XINFO CONSUMERS",

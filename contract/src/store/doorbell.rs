@@ -1,6 +1,8 @@
 //! Doorbells: published messages that say "read this again". They carry no truth: whoever waits also reads by itself every
 //! few seconds, because a message published while a connection is down is gone.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use futures_util::StreamExt;
@@ -38,6 +40,7 @@ pub struct Doorbell {
     connections: Connections,
     channels: Vec<String>,
     tools_channel: String,
+    is_heard: Arc<AtomicBool>,
 }
 
 impl Doorbell {
@@ -53,6 +56,7 @@ impl Doorbell {
             connections: connections.clone(),
             channels,
             tools_channel: keys.tools_bell(),
+            is_heard: Arc::default(),
         }
     }
 
@@ -66,7 +70,14 @@ impl Doorbell {
             connections: connections.clone(),
             channels: shards.all().map(|s| keys.inbox(s, worker)).collect(),
             tools_channel: keys.tools_bell(),
+            is_heard: Arc::default(),
         }
+    }
+
+    /// Whether it is connected, as far as is known.
+    #[must_use]
+    pub fn is_heard(&self) -> bool {
+        self.is_heard.load(Ordering::Relaxed)
     }
 
     /// Calls `on_ring` for each ring until `stop`. Reconnects with a delay of 50 ms to 2 s. Meanwhile also checks that the
@@ -106,6 +117,7 @@ impl Doorbell {
 
     async fn listen_once(&self, on_ring: &mut (impl FnMut(Ring) + Send)) -> Result<(), Error> {
         let (messages, given_up) = self.connections.subscribe(&self.channels).await?.split();
+        let _heard = Heard::new(&self.is_heard);
         on_ring(Ring::Connected);
         tokio::pin!(messages, given_up);
         loop {
@@ -127,6 +139,22 @@ impl Doorbell {
                 _ => tracing::warn!("a doorbell message names no task"),
             }
         }
+    }
+}
+
+/// That a bell is connected, for as long as this lives.
+struct Heard<'a>(&'a AtomicBool);
+
+impl<'a> Heard<'a> {
+    fn new(is_heard: &'a AtomicBool) -> Self {
+        is_heard.store(true, Ordering::Relaxed);
+        Self(is_heard)
+    }
+}
+
+impl Drop for Heard<'_> {
+    fn drop(&mut self) {
+        self.0.store(false, Ordering::Relaxed);
     }
 }
 

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use crate::error::Error;
 use crate::model::attempt::Lost;
-use crate::model::names::QueueName;
+use crate::model::names::{QueueName, WorkerId};
 use crate::model::queue::QueueStream;
 use crate::model::shard::Shard;
 use crate::script::{ScriptReply, TRANSITIONS};
@@ -13,6 +13,33 @@ use crate::store::{Store, millis};
 
 /// An entry that was delivered and not claimed is put back after this long.
 const UNCLAIMED: Duration = Duration::from_secs(15);
+
+/// A worker that listens, and was absent and renewed nothing for so long, is gone.
+pub(crate) const SILENCE: Duration = Duration::from_secs(3);
+
+/// How a queue is looked at for jobs that lost their worker.
+#[derive(Debug, Clone, Copy)]
+pub struct Look<'a> {
+    /// At so many pending entries at most.
+    pub count: u32,
+    /// Entries that something was done with so short a time ago are passed over.
+    pub idle: Duration,
+    /// Workers that are gone: their leases are not waited for, but for those of jobs that may run once.
+    pub silent: &'a [WorkerId],
+}
+
+/// Which of the workers that reported within the last minute are there.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Listeners {
+    /// The server's own name for this run of it; empty if it does not say.
+    pub run_id: String,
+    /// For how long it runs.
+    pub uptime: Duration,
+    /// Those that have a subscription to their inbox.
+    pub present: Vec<WorkerId>,
+    /// Those that have none.
+    pub absent: Vec<WorkerId>,
+}
 
 /// Who keeps house.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -132,8 +159,7 @@ impl Store {
         call?.done()
     }
 
-    /// Looks at up to `count` pending entries of a queue that were left alone for `idle`, and puts the jobs back that lost their
-    /// worker, for whoever reads the stream next.
+    /// Looks at pending entries of a queue, and puts the jobs back that lost their worker, for whoever reads the stream next.
     ///
     /// # Errors
     ///
@@ -142,16 +168,30 @@ impl Store {
         &self,
         of: QueueStream<'_>,
         from: &PendingFrom,
-        count: u32,
-        idle: Duration,
+        look: Look<'_>,
     ) -> Result<RequeueReply, Error> {
         let (base, key) = (
             self.keys.base(of.shard),
             self.keys.queue(of.shard, of.queue),
         );
-        let [count, idle, unclaimed] =
-            [u64::from(count), millis(idle), millis(UNCLAIMED)].map(|number| number.to_string());
-        let args: [&str; 6] = [&base, of.queue.as_str(), &from.0, &count, &idle, &unclaimed];
+        let [count, idle, unclaimed, silence] = [
+            u64::from(look.count),
+            millis(look.idle),
+            millis(UNCLAIMED),
+            millis(SILENCE),
+        ]
+        .map(|number| number.to_string());
+        let queue = of.queue.as_str();
+        let mut args = vec![
+            base.as_str(),
+            queue,
+            &from.0,
+            &count,
+            &idle,
+            &unclaimed,
+            &silence,
+        ];
+        args.extend(look.silent.iter().map(WorkerId::as_str));
         let mut reply = self.call(&TRANSITIONS.requeue, &[&key], &args).await?;
         if reply.tag != "OK" {
             return Err(reply.unknown());
@@ -165,6 +205,58 @@ impl Store {
             next: (next != "-").then_some(PendingFrom(next)),
             found,
         })
+    }
+
+    /// Which of the workers that reported within the last minute have a subscription to their inbox on a shard.
+    ///
+    /// # Errors
+    ///
+    /// If Redis fails.
+    pub async fn listeners(&self, shard: Shard) -> Result<Listeners, Error> {
+        let info = self.connections.server_info().await?;
+        let mut read = redis::cmd("ZRANGE");
+        read.arg(self.keys.workers()).arg(0).arg(-1);
+        let workers: Vec<String> = match self.connections.command("workers", &read).await {
+            Err(error) if error.is_wrong_type() => Vec::new(),
+            workers => workers?,
+        };
+        let workers: Vec<WorkerId> = workers.iter().filter_map(|id| id.parse().ok()).collect();
+        let (mut present, mut absent) = (Vec::new(), Vec::new());
+        if !workers.is_empty() {
+            let mut count = redis::cmd("PUBSUB");
+            count.arg("NUMSUB");
+            for worker in &workers {
+                count.arg(self.keys.inbox(shard, worker));
+            }
+            let counts: Vec<(String, u64)> =
+                self.connections.command("PUBSUB NUMSUB", &count).await?;
+            for (worker, (_, count)) in workers.into_iter().zip(counts) {
+                let side = if count == 0 {
+                    &mut absent
+                } else {
+                    &mut present
+                };
+                side.push(worker);
+            }
+        }
+        Ok(Listeners {
+            run_id: info.text("run_id").unwrap_or_default().to_owned(),
+            uptime: Duration::from_secs(info.number("uptime_in_seconds").unwrap_or(0)),
+            present,
+            absent,
+        })
+    }
+
+    /// Whether a worker says of itself that it listens for as long as it lives.
+    ///
+    /// # Errors
+    ///
+    /// If Redis fails.
+    pub async fn listens(&self, worker: &WorkerId) -> Result<bool, Error> {
+        let mut read = redis::cmd("HGET");
+        read.arg(self.keys.worker(worker)).arg("listens");
+        let said: Option<String> = self.connections.command("listens", &read).await?;
+        Ok(said.as_deref() == Some("1"))
     }
 
     /// How many workers have reported within the last minute; none if a key of another type stands in their place.

@@ -16,7 +16,7 @@ use taskferry_contract::{
 use taskferry_testing::{ServerOptions, TestServer};
 
 use crate::rig::Rig;
-use crate::samples::{asking, key, sender, session, started, worker};
+use crate::samples::{asking, key, look_at, sender, session, started, worker};
 
 pub(crate) const KEEP: Duration = Duration::from_secs(300);
 /// What MONITOR shows last.
@@ -261,7 +261,7 @@ pub(crate) async fn jobs_are_lost(rig: &mut Rig) {
     let held = rig.store.hold_housekeeping(post, "f1", KEEP, 1);
     held.await.unwrap();
     let from = PendingFrom::default();
-    let requeued = rig.store.requeue(rig.stream(), &from, 10, Duration::ZERO);
+    let requeued = rig.store.requeue(rig.stream(), &from, look_at(10));
     assert_eq!(requeued.await.unwrap().found.len(), 1);
     rig.store.drop_housekeeping(post, "f1").await.unwrap();
     let (hold, _) = rig.start().await;

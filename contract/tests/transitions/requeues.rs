@@ -3,18 +3,19 @@
 use std::time::Duration;
 
 use taskferry_contract::{
-    ClaimReply, Error, FinishReply, Found, HeldAttempt, HousekeepingReply, Lost, PendingFrom,
+    ClaimReply, Error, FinishReply, Found, HeldAttempt, HousekeepingReply, Look, Lost, PendingFrom,
     Refused, RequeueReply, Requeued, Status, WaitsFor,
 };
 use taskferry_testing::eventually;
+use tokio_util::sync::CancellationToken;
 
 use crate::rig::{LEASE, Rig, SOON};
-use crate::samples::asking;
+use crate::samples::{asking, look_at, worker};
 
 /// Everything that is pending is looked at.
 async fn requeue(rig: &Rig) -> RequeueReply {
     let (of, from) = (rig.stream(), PendingFrom::default());
-    let reply = rig.store.requeue(of, &from, 100, Duration::ZERO);
+    let reply = rig.store.requeue(of, &from, look_at(100));
     reply.await.unwrap()
 }
 
@@ -187,7 +188,7 @@ async fn many_are_looked_at_in_parts() {
     }
     let (mut from, mut parts) = (Some(PendingFrom::default()), Vec::new());
     while let Some(after) = from {
-        let part = rig.store.requeue(rig.stream(), &after, 2, Duration::ZERO);
+        let part = rig.store.requeue(rig.stream(), &after, look_at(2));
         let part = part.await.unwrap();
         parts.push(part.found.len());
         from = part.next;
@@ -243,4 +244,68 @@ async fn one_keeps_house_until_it_says_so_no_more() {
     assert!(unheld > LEASE, "{unheld:?}");
     rig.raw::<()>("SET", (&key, "nonsense", "EX", 60)).await;
     assert_eq!(hold("f1", 1).await, held_at_once);
+}
+
+#[tokio::test]
+async fn of_a_worker_that_is_gone_the_lease_is_not_waited_for() {
+    let mut rig = Rig::new().await;
+    let gone = rig.running().await;
+    let renewed = rig.running().await;
+    rig.tool.attempts = 1;
+    let once = rig.running().await;
+    rig.tool.attempts = 3;
+    for hold in [&gone, &once] {
+        idle(&mut rig, hold.claimed.entry.as_str()).await;
+    }
+    let silent = [rig.worker.clone()];
+    let look = Look {
+        silent: &silent,
+        ..look_at(100)
+    };
+    let from = PendingFrom::default();
+    let reply = rig.store.requeue(rig.stream(), &from, look).await.unwrap();
+    let found: Vec<_> = reply.found.into_iter().map(|found| found.id).collect();
+    assert_eq!(found, [gone.claimed.id.to_string()]);
+    let now_ms = i64::try_from(rig.store.now_ms().await.unwrap()).unwrap();
+    let waits = rig.view(gone.claimed.id).await.unwrap().waits.unwrap();
+    assert!(
+        waits.since_ms <= now_ms,
+        "since now, not the end of its lease"
+    );
+    let (next, job) = rig.start().await;
+    assert_eq!((next.attempt.0, job.crashes), (2, 1));
+    for hold in [&next, &renewed, &once] {
+        assert_eq!(rig.finish(hold).await, FinishReply::Stored);
+    }
+}
+
+#[tokio::test]
+async fn a_worker_without_its_subscription_is_absent() {
+    let rig = Rig::new().await;
+    let (here, away) = (worker("w1"), worker("w2"));
+    for of in [&here, &away] {
+        rig.at_work.beat(of, &[]).await.unwrap();
+    }
+    let bell = rig.at_work.worker_bell(&here.id);
+    let (stop, heard) = (CancellationToken::new(), CancellationToken::new());
+    assert!(!bell.is_heard());
+    let listen = bell.listen(&stop, |_| heard.cancel());
+    let look = async {
+        heard.cancelled().await;
+        assert!(bell.is_heard());
+        let seen = rig.store.listeners(rig.shard).await.unwrap();
+        assert_eq!(seen.present, std::slice::from_ref(&here.id));
+        assert_eq!(seen.absent, std::slice::from_ref(&away.id));
+        assert_eq!(seen.run_id.len(), 40, "{seen:?}");
+        stop.cancel();
+    };
+    tokio::join!(listen, look);
+    assert!(!bell.is_heard());
+    let rig_sees = || rig.store.listeners(rig.shard);
+    eventually(SOON, "it is absent too", async || {
+        rig_sees().await.unwrap().absent.len() == 2
+    })
+    .await;
+    assert!(rig.store.listens(&here.id).await.unwrap());
+    assert!(!rig.store.listens(&"w3".parse().unwrap()).await.unwrap());
 }

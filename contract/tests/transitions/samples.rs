@@ -3,8 +3,9 @@
 use std::time::Duration;
 
 use taskferry_contract::{
-    Alias, ClaimReply, DeliveredEntry, Delivery, HeldAttempt, Job, NewQuestion, Outcome, Owner,
-    QueueName, RedisSettings, Scope, Sender, SessionId, ToolDefinition, WorkerId, WorkerInfo,
+    Alias, ClaimReply, DeliveredEntry, Delivery, HeldAttempt, Job, Look, NewQuestion, Outcome,
+    Owner, QueueName, RedisSettings, Scope, Sender, SessionId, ToolDefinition, WorkerId,
+    WorkerInfo,
 };
 
 /// What a store may wait for an answer where the test is not about that: longer than any machine stalls.
@@ -118,6 +119,15 @@ pub(crate) fn started(
         worker: worker.clone(),
     };
     (hold, *job)
+}
+
+/// So many pending entries, however short a time they were left alone.
+pub(crate) fn look_at(count: u32) -> Look<'static> {
+    Look {
+        count,
+        idle: Duration::ZERO,
+        silent: &[],
+    }
 }
 
 /// The one job in what was delivered.

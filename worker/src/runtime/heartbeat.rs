@@ -1,6 +1,7 @@
 //! Keeps an attempt's lease, brings its answers, and learns that it must stop.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use taskferry_contract::{RenewReply, Ring};
 use taskferry_process::keep_running;
@@ -59,14 +60,29 @@ fn deliver(attempt: &RunningAttempt, answers: Vec<(String, String)>) {
     }
 }
 
-/// Rings the heartbeats of jobs about which this worker gets a message, until `end`.
+/// While this worker hears nothing, others may think that it is gone: it renews its leases this often then.
+const UNHEARD: Duration = Duration::from_secs(1);
+
+/// Rings the heartbeats of jobs about which this worker gets a message, until `end`. While it gets none, since its subscription
+/// is lost, it rings all of them, so that the leases show that it lives.
 pub(crate) async fn listen(core: Arc<Core>, end: CancellationToken) {
     let bell = core.store.worker_bell(&core.worker);
-    bell.listen(&end, |ring| match ring {
+    let on_ring = |ring| match ring {
         Ring::Task(id) => core.in_flight.ring(id),
         // Messages are lost while the connection is down.
         Ring::Connected => core.in_flight.ring_all(),
         Ring::Tools | Ring::ToolRemoved(_) => {}
-    })
-    .await;
+    };
+    let unheard = async {
+        loop {
+            tokio::time::sleep(UNHEARD).await;
+            if !bell.is_heard() {
+                core.in_flight.ring_all();
+            }
+        }
+    };
+    tokio::select! {
+        () = bell.listen(&end, on_ring) => {}
+        () = unheard => {}
+    }
 }

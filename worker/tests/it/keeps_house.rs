@@ -18,7 +18,7 @@ fn shard(rig: &Rig) -> Shard {
 }
 
 /// Keeps house as this process until it is told to stop, or aborted as if it was killed.
-fn keep_house(
+pub(crate) fn keep_house(
     store: &Store,
     (who, own): (&str, &[QueueName]),
     shard: Shard,

@@ -237,6 +237,9 @@ impl Store {
             &worker.doing,
             "queues",
             &worker.queues,
+            // Since it has an inbox from its start to its end, its absence there says that it is gone.
+            "listens",
+            "1",
         ];
         let mut args = vec![worker.id.as_str(), &kept, &count];
         args.extend(members.iter().map(String::as_str));

@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use taskferry_contract::{
-    AttemptNumber, ClaimReply, Delivery, Found, FrontEndId, HeldAttempt, NewQuestion, Outcome,
-    PendingFrom, ProgressReport, QuestionRef, QueueStream, Requeued, StreamReader,
+    AttemptNumber, ClaimReply, Delivery, Found, FrontEndId, HeldAttempt, Look, NewQuestion,
+    Outcome, PendingFrom, ProgressReport, QuestionRef, QueueStream, Requeued, StreamReader,
 };
 
 use super::{Case, Checked, Delivered, Holding, LEASE, equal};
@@ -104,8 +104,13 @@ impl Case {
             queue: &self.queue,
         };
         let expected = self.model.requeue();
+        let look = Look {
+            count: 1_000,
+            idle: Duration::ZERO,
+            silent: &[],
+        };
         let from = PendingFrom::default();
-        let requeue = self.store.requeue(of, &from, 1_000, Duration::ZERO);
+        let requeue = self.store.requeue(of, &from, look);
         let found = requeue.await.unwrap().found.into_iter();
         let numbered = found.map(|Requeued { id, what }| {
             let job = self.ids.iter().position(|known| known.to_string() == id);

@@ -1,7 +1,6 @@
 //! Everything that there is to do, done as the role that does it.
 
 use std::collections::HashMap;
-use std::time::Duration;
 
 use taskferry_contract::{
     FrontEndId, LetterFilter, Lifetime, LogLevel, NewQuestion, Outcome, PendingFrom, Replaces,
@@ -15,7 +14,7 @@ use crate::cluster::{
 };
 use crate::rig::{Rig, SOON};
 use crate::roles::{queues, store_of};
-use crate::samples::worker;
+use crate::samples::{look_at, worker};
 
 /// The user of each connection that there was, by its address.
 pub(super) type Users = HashMap<String, String>;
@@ -175,6 +174,8 @@ pub(super) async fn a_read_is_ended(rig: &Rig) {
 async fn a_front_end_keeps_house(rig: &mut Rig) {
     rig.store.queues_with_tools().await.unwrap();
     rig.store.count_workers().await.unwrap();
+    rig.store.listeners(rig.shard).await.unwrap();
+    rig.store.listens(&rig.worker).await.unwrap();
     rig.store.forward(rig.stream(), 10).await.unwrap();
     let queue = rig.store.keys().queue(rig.shard, &rig.tool.queue);
     let silent = ("CREATECONSUMER", queue, "workers", "silent");
@@ -185,7 +186,7 @@ async fn a_front_end_keeps_house(rig: &mut Rig) {
     let hold = rig.running().await;
     rig.lapse(&hold).await;
     let from = PendingFrom::default();
-    let requeued = rig.store.requeue(rig.stream(), &from, 10, Duration::ZERO);
+    let requeued = rig.store.requeue(rig.stream(), &from, look_at(10));
     assert_eq!(requeued.await.unwrap().found.len(), 1);
     rig.tool.crash_limit = 3;
 }
@@ -197,6 +198,7 @@ async fn a_worker_reads(rig: &mut Rig) {
     let held = rig.at_work.hold_housekeeping(post, "w1", KEEP, 1).await;
     held.unwrap();
     rig.at_work.drop_housekeeping(post, "w1").await.unwrap();
+    rig.at_work.listeners(rig.shard).await.unwrap();
     rig.at_work.tools_of(&queues()).await.unwrap();
     rig.at_work.forget_silent_workers(from).await.unwrap();
     let digest = taskferry_contract::DefinitionDigest::of(&rig.tool);

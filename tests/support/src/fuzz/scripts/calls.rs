@@ -92,7 +92,11 @@ pub(super) const SCRIPTS: [(&str, &str, &str); 42] = [
     ("take_rate", "rate", "most most flag"),
     ("rotate_secret", "secret", "new_secret count"),
     ("reclaim", "queue", "worker ms ms"),
-    ("requeue", "queue", "base queue_name from ms count ms"),
+    (
+        "requeue",
+        "queue",
+        "base queue_name from ms count ms ms worker",
+    ),
     ("hold_housekeeping", "housekeeper", "worker ms count"),
     ("drop_housekeeping", "housekeeper", "worker"),
     ("dead_letter", "queue", "base no_entry text text text"),
