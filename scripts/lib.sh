@@ -105,16 +105,20 @@ fetch_node_client() {
   (cd sdk/node && npm ci --silent --no-audit --no-fund)
 }
 
-# test_worker_sdks: the SDKs for workers in Python, on each release of redis-py, and in Node. All at once, since the tests
-# mostly wait; then the rest: Node, Celery and RQ, and both SDKs with the conformance kit.
+# test_worker_sdks: the SDKs for workers in Python, on each release of redis-py, and in Node; Celery and RQ; then both SDKs with
+# the conformance kit. A few at a time, since the tests mostly wait.
 test_worker_sdks() {
   local release failed= tests=()
+  ended() {
+    local test
+    for test in "${tests[@]}"; do wait "$test" || failed=yes; done
+    tests=()
+  }
   for release in $redis_py; do
     PYTHONPATH=$PWD/target/python/redis-$release python3 -m unittest discover -s sdk/python/tests -q &
     tests+=($!)
   done
-  for release in "${tests[@]}"; do wait "$release" || failed=yes; done
-  tests=()
+  ended
   {
     local told
     told=$(cd sdk/node && npm test --silent 2>&1) || {
@@ -125,12 +129,13 @@ test_worker_sdks() {
   tests+=($!)
   NEEDS_OTHER_QUEUES=1 PYTHONPATH=$PWD/target/python/queues python3 -m unittest discover -s sdk/python/tests -q -k OtherQueues &
   tests+=($!)
+  ended
   PYTHONPATH=$PWD/sdk/python:$PWD/target/python/redis-${redis_py##* } \
-    target/debug/worker-conformance -- python3 sdk/python/examples/conformance.py &
+    target/debug/worker-conformance --jobs 3 -- python3 sdk/python/examples/conformance.py &
   tests+=($!)
-  target/debug/worker-conformance -- node sdk/node/examples/conformance.mjs &
+  target/debug/worker-conformance --jobs 3 -- node sdk/node/examples/conformance.mjs &
   tests+=($!)
-  for release in "${tests[@]}"; do wait "$release" || failed=yes; done
+  ended
   [ -z "$failed" ]
 }
 

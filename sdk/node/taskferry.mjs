@@ -470,13 +470,19 @@ function keepLeases({ settings }) {
     attempt.timer = setTimeout(renew, next, key)
   }
 
+  const connect = () => calls.connection.client().then(() => parentPort.postMessage({ ready: true }), () => setTimeout(connect, 200))
+  connect()
   parentPort.on('message', ({ what, key, ...more }) => {
     const attempt = kept.get(key)
     if (what === 'add') {
       kept.set(key, { ...more, failing: 200, timer: setTimeout(renew, settings.lease / 3, key) })
-    } else if (what === 'listening') listening = more.listening
-    else if (!attempt) return
-    else if (what === 'until') attempt.until = more.until
+    } else if (what === 'listening') {
+      listening = more.listening
+      // Who is not heard to listen is taken for dead, unless it renews.
+      if (!listening) for (const key of kept.keys()) renew(key)
+    }
+    if (!attempt) return
+    if (what === 'until') attempt.until = more.until
     else if (what === 'renew') renew(key)
     else if (what === 'remove') {
       clearTimeout(attempt.timer)
@@ -1181,12 +1187,17 @@ export class Worker {
   async work() {
     const { settings } = this
     this.leases = new Thread(new URL(import.meta.url), { workerData: { taskferry: 'leases', settings } })
-    this.leases.on('message', ({ key, ...heard }) => this.running.get(key)?.renewed(heard))
+    let keeps = false
+    this.leases.on('message', ({ key, ready, ...heard }) => {
+      if (ready) keeps = true
+      else this.running.get(key)?.renewed(heard)
+    })
     this.leases.on('error', fault => this.giveUp(new CannotWork(`the thread that keeps leases died: ${fault.message}`)))
     for (const shard of this.shards) this.listen(shard)
-    // Nothing is read before messages are heard, so that no cancel of what was just begun is missed.
+    // Nothing is read before messages are heard and leases can be kept, so that no cancel of what was just begun is missed, and a
+    // tool that blocks at once does not keep that thread from starting.
     const until = Date.now() + settings.redisTimeout
-    while (this.deaf.size && Date.now() < until && !this.stopping) await sleep(5)
+    while (!this.stopping && (!keeps || (this.deaf.size && Date.now() < until))) await sleep(5)
     this.fetchers = this.shards.map(shard => new Fetcher(this, shard))
     const reading = Promise.all(this.fetchers.map(fetcher => fetcher.run()))
     const timers = [setInterval(() => this.tidy(), BEAT * 0.9), setInterval(() => this.endByItself(), 50)]
@@ -1309,7 +1320,7 @@ export class Worker {
   async take(shard, item, hasSlot) {
     let begun = false
     try {
-      if (!hasSlot) await this.slots.take()
+      hasSlot ||= await this.slotOrStop()
       const claimed = await this.claim(shard, item)
       if (!claimed) return
       const tool = this.tools.get(claimed.job.tool)
@@ -1326,9 +1337,17 @@ export class Worker {
       this.running.delete(item.entry)
       if (!begun) {
         this.left += 1
-        this.slots.give()
+        if (hasSlot) this.slots.give()
       }
     }
+  }
+
+  /** Waits for a slot; false if the worker stops before: what was read is given back then, without one. */
+  async slotOrStop() {
+    const slot = this.slots.take().then(() => true)
+    if (await Promise.race([slot, this.told])) return true
+    slot.then(() => this.slots.give())
+    return false
   }
 
   async claim(shard, { queue, entry, fields }) {

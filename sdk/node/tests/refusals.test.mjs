@@ -13,7 +13,7 @@ test('what makes a worker end says what to do, and nothing is taken', async t =>
   t.after(() => fleet.close())
   const refused = async (code, settings) => {
     const worker = new Process(fleet, TOOLS, settings)
-    assert.equal(await worker.ended, code, worker.log())
+    assert.equal(await worker.wait(), code, worker.log())
     return worker.log()
   }
   const user = async (...rules) => {

@@ -115,8 +115,9 @@ export class Fleet {
 
   ended(task) {
     return eventually('the end of the task', async () => {
-      const now = await this.task(task)
-      return ENDED.includes(now.status) && now
+      // A front end that has just lost Redis answers with an error.
+      const { result } = await this.post('tasks/get', task, { taskId: task })
+      return ENDED.includes(result?.status) && result
     })
   }
 
@@ -174,11 +175,18 @@ export class Process {
     this.child.kill(signal)
   }
 
+  /** Its exit code. One that does not end is ended. */
+  async wait() {
+    await Promise.race([this.ended, sleep(30_000)])
+    if (this.child.exitCode === null) this.kill('SIGKILL')
+    return this.ended
+  }
+
   async close() {
     if (this.child.exitCode === null) {
       this.kill('SIGCONT')
       this.kill('SIGTERM')
     }
-    await this.ended
+    await this.wait()
   }
 }

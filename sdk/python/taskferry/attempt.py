@@ -534,6 +534,6 @@ class Claimed:
         """The arguments. Large ones are read for themselves."""
         if "arguments_bytes" not in self.job:
             return self.job.get("arguments", "{}")
-        client = worker.calls.client
+        client = worker.calls.large
         value, _ = await persist(lambda: command(client, "HGET", self.record, "arguments"), until)
         return text(value or b"")

@@ -17,6 +17,8 @@ MAJOR = 3
 
 LIBRARY = f"taskferry_{MAJOR}"
 GROUP = "workers"
+LARGE = 65_536
+"""Calls with an argument of more characters may take longer than others."""
 NOBODY = "00000000-0000-4000-8000-000000000000"
 
 # A call that ended so may succeed when it is made again: Redis is not ready, or somebody must put a right back.
@@ -111,8 +113,8 @@ class Keys:
 class Calls:
     """Makes the calls: as functions, or as the scripts that `taskferry contract print --eval` printed."""
 
-    def __init__(self, client: Redis, scripts: Path | None):
-        self.client = client
+    def __init__(self, client: Redis, large: Redis, scripts: Path | None):
+        self.client, self.large = client, large
         self._scripts: dict[str, dict[str, str]] | None = None
         if scripts is not None:
             try:
@@ -132,15 +134,16 @@ class Calls:
     async def __call__(self, name: str, keys: Sequence[str], *args: str | int) -> Reply:
         """Makes a call. Raises what redis-py raises."""
         tail = (len(keys), *keys, *args)
+        client = self.large if any(isinstance(arg, str) and len(arg) > LARGE for arg in args) else self.client
         if self._scripts is None:
-            value = await command(self.client, "FCALL", f"tf{MAJOR}_{name}", *tail)
+            value = await command(client, "FCALL", f"tf{MAJOR}_{name}", *tail)
         else:
             script = self._scripts[name]
             try:
-                value = await command(self.client, "EVALSHA", script["sha1"], *tail)
+                value = await command(client, "EVALSHA", script["sha1"], *tail)
             except exceptions.NoScriptError:
-                await command(self.client, "SCRIPT LOAD", script["source"])
-                value = await command(self.client, "EVALSHA", script["sha1"], *tail)
+                await command(client, "SCRIPT LOAD", script["source"])
+                value = await command(client, "EVALSHA", script["sha1"], *tail)
         if not isinstance(value, (list, tuple)) or not value:
             raise UnknownReply(name, value)
         return Reply(text(value[0]), [text(item) for item in value[1:]])

@@ -135,7 +135,8 @@ class Worker:
         self._fault: CannotWork | None = None
         self._drains = True
         client = self.connect(self.settings.redis_timeout)
-        self.calls = Calls(client, self.settings.scripts)
+        large = self.connect(self.settings.redis_timeout + 30)
+        self.calls = Calls(client, large, self.settings.scripts)
         if signals:
             for number in (signal.SIGTERM, signal.SIGINT, signal.SIGQUIT, signal.SIGHUP):
                 self.loop.add_signal_handler(number, self._signalled)
@@ -147,6 +148,7 @@ class Worker:
                 for number in (signal.SIGTERM, signal.SIGINT, signal.SIGQUIT, signal.SIGHUP):
                     self.loop.remove_signal_handler(number)
             await client.aclose()
+            await large.aclose()
         if self._fault:
             raise self._fault
 
@@ -385,6 +387,8 @@ class Worker:
                 logs.say(logs.WORKER, level, "messages are not heard; trying again", error=str(fault))
             first = False
             self._deaf.add(shard)
+            # Who is not heard to listen is taken for dead, unless it renews.
+            self._ring(None)
             await asyncio.sleep(random.uniform(0.2, 1))
 
     def _ring(self, job: str | None) -> None:
@@ -424,9 +428,7 @@ class Worker:
     async def _take(self, shard: int, queue: str, entry: str, fields: dict[str, str], has_slot: bool) -> None:
         begun = False
         try:
-            if not has_slot:
-                await self.slots.acquire()
-                has_slot = True
+            has_slot = has_slot or await self._slot_or_stop()
             claimed = await self._claim(shard, queue, entry, fields)
             if claimed is None:
                 return
@@ -452,6 +454,15 @@ class Worker:
                     self.left += 1
                 if has_slot:
                     self.slots.release()
+
+    async def _slot_or_stop(self) -> bool:
+        """Waits for a slot; False if the worker stops before: what was read is given back then, without one."""
+        slot, stop = asyncio.create_task(self.slots.acquire()), asyncio.create_task(self.stopping.wait())
+        await asyncio.wait({slot, stop}, return_when=asyncio.FIRST_COMPLETED)
+        stop.cancel()
+        if not slot.done():
+            slot.cancel()
+        return (await asyncio.gather(slot, return_exceptions=True))[0] is True
 
     async def _claim(self, shard: int, queue: str, entry: str, fields: dict[str, str]) -> Claimed | None:
         base, stream, job = self.keys.base(shard), self.keys.queue(shard, queue), fields.get("id", "")
