@@ -13,7 +13,7 @@ local record, queue = KEYS[1], KEYS[2]
 local base, id, owner, key, answer, session = ARGV[1], ARGV[2], ARGV[3], ARGV[4], ARGV[5], ARGV[6]
 
 local job = read(record, {
-  'status', 'owner', 'worker', 'entry', 'tool', 'queue', 'limit', 'place', 'open', 'waiters', 'ask:' .. key, 'answer:' .. key,
+  'status', 'owner', 'worker', 'entry', 'tool', 'queue', 'limit', 'place', 'open', 'waiters', 'not_before_ms', 'ask:' .. key, 'answer:' .. key,
   'client_task:' .. key,
 })
 if not job.status or job.owner ~= owner then
@@ -40,9 +40,11 @@ if open == 0 and job.status == 'input_required' then
     set('status', 'working')
   else
     set('status', 'queued')
-    local entry, what = enqueue(base, job.queue, id, job.tool, job.limit and job.place)
+    local start = tonumber(job.not_before_ms)
+    start = start and start > now and start or nil
+    local entry, what = enqueue(base, job.queue, id, job.tool, job.limit and job.place, start)
     set('entry', entry)
-    set('waits', waits(what, now, '-'))
+    set('waits', waits(what, now, '-', start))
   end
 end
 redis.call('HSET', record, unpack(fields))

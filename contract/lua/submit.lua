@@ -1,4 +1,4 @@
--- submit: nothing -> queued, or -> input_required and held by nobody (parked) when the caller must be asked first. The
+-- submit: nothing -> queued (on its stream, or due if it is not to run yet), or -> input_required and held by nobody (parked) when the caller must be asked first. The
 -- record, its expiry and its stream entry appear together or not at all. A call whose alias stands for a job already joins
 -- that job instead.
 -- KEYS  record, queue
@@ -8,14 +8,17 @@
 --       · plain ('1' for a plain call) · ttl_ms (integer > 0) · queue_cap (jobs, 0 none) · owner_cap (live jobs, 0 none)
 --       · owner_bytes (what its records may take, 0 none)
 --       · parked ('1': no entry yet; the last answer queues the job)
---       · then field, value … of the record (arguments, limits, capabilities, questions, answers)
+--       · then field, value … of the record (arguments, limits, capabilities, questions, answers; not_before_ms, if the job is
+--       not to run before then)
 -- Replies
 --   OK, created_ms            stored; also for a repeated submit of the same id, which changes nothing
 --   JOINED, id, field, value …   the call joins this job. An idem: alias is joined as long as the record exists, unless the
 --                             job is a cancelled plain call; a same: alias only until the job ends. Nothing is queued;
 --                             follows the record as a poll shows it
 --   OTHER_CALL                the idempotency key stands for a job of another call; nothing stored
---   QUEUE_FULL, length        the stream, and the jobs that wait for a slot of this tool, are queue_cap; nothing stored
+--   LATE, expires_ms          not_before_ms is not before the record expires; nothing stored
+--   QUEUE_FULL, length        the stream, and the jobs that wait for a slot of this tool, are queue_cap, or, for a job that is to wait
+--                             for its time, the due; nothing stored
 --   LIMIT, live               the owner has owner_cap live jobs; nothing stored
 --   BYTES, stored             the owner's records take so much that this does not fit in owner_bytes; nothing stored
 -- Effects  active, owned and stored get the id (owners only); the alias gets it, with the record's expiry; a parked job rings the
@@ -87,14 +90,32 @@ need('stream', queue)
 if owner ~= '' then
   need('zset', active, owned)
 end
+local now = now_ms()
+local expires = now + ttl
+local start
+for i = FIRST_FIELD, #ARGV - 1, 2 do
+  if ARGV[i] == 'not_before_ms' then
+    start = tonumber(ARGV[i + 1])
+  end
+end
+if start and start >= expires then
+  return { 'LATE', int(expires) }
+end
+if start and start <= now then
+  start = nil
+end
+local times = base .. 'due:' .. queue_name
+if start then
+  need('zset', times)
+end
 if queue_cap > 0 then
-  local length = redis.call('XLEN', queue) + redis.call('ZCARD', waiting_of(base, queue_name, tool))
+  local length = start and redis.call('ZCARD', times)
+    or redis.call('XLEN', queue) + redis.call('ZCARD', waiting_of(base, queue_name, tool))
   if length >= queue_cap then
     return { 'QUEUE_FULL', length }
   end
 end
 
-local now = now_ms()
 if owner ~= '' then
   drop_expired(active, now)
   local live = redis.call('ZCARD', active)
@@ -120,8 +141,14 @@ if owner ~= '' and plain ~= '1' then
 end
 -- Raises an error before anything is written if there are more fields than one command takes.
 local fields = { unpack(ARGV, FIRST_FIELD) }
-local expires = now + ttl
-local entry = parked and '' or redis.call('XADD', queue, '*', 'id', id, 'tool', tool)
+local entry = ''
+if start and not parked then
+  redis.call('ZADD', times, int(start), id)
+  fields[#fields + 1] = 'waits'
+  fields[#fields + 1] = waits('time', now, '-', start)
+elseif not parked then
+  entry = redis.call('XADD', queue, '*', 'id', id, 'tool', tool)
+end
 redis.call('HSET', record, 'status', parked and 'input_required' or 'queued', 'tool', tool, 'queue', queue_name,
   'owner', owner, 'created_ms', int(now), 'updated_ms', int(now), 'ttl_ms', int(ttl), 'plain', plain, 'attempt', '0',
   'retries', '0', 'crashes', '0', 'entry', entry, unpack(fields))

@@ -21,6 +21,8 @@ pub(crate) struct Call<'a> {
     pub(crate) capabilities: &'a str,
     /// W3C trace context of the call.
     pub(crate) trace: TraceContext<'a>,
+    /// When it may run at the earliest, ms since the epoch.
+    pub(crate) not_before_ms: Option<i64>,
     /// From which level on the caller gets the job's log lines. `None` for none.
     pub(crate) log_level: Option<LogLevel>,
     /// Answers that the caller gave before it was asked: key and JSON.

@@ -19,6 +19,14 @@ pub(crate) enum BridgeError {
         /// Its entries.
         length: u64,
     },
+    /// It was to begin when its task is gone.
+    #[error(
+        "this call is not to begin before its task expires, {ttl_ms} ms after the call: let it begin sooner, or ask for a longer ttl"
+    )]
+    TooLate {
+        /// The ttl of the task, ms.
+        ttl_ms: u128,
+    },
     /// The caller has too many.
     #[error(
         "you have {live} tasks that have not ended, which is the limit (owner_cap of the front end, or peer_share of its queue_cap); let some end or cancel them"
@@ -111,6 +119,7 @@ impl BridgeError {
             | Self::SessionLimit { .. }
             | Self::SessionsFull
             | Self::OtherCall
+            | Self::TooLate { .. }
             | Self::NoRoom => None,
             Self::NotReplicated(too_few) | Self::NotAccepted(too_few) => Some(&too_few.source),
             Self::TooLarge { source, .. }

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use taskferry_contract::{
     Alias, CancelReply, SessionLimits, Status, Store, Submission, SubmitReply, TaskId, TaskView,
+    Waits, WaitsFor,
 };
 
 use super::error::retry_once;
@@ -64,6 +65,7 @@ impl Submitter {
             alias,
             capabilities: Some(call.capabilities),
             trace: call.trace,
+            not_before_ms: call.not_before_ms,
             log_level: call.log_level,
             answers: call.answers,
             asks: call.asks,
@@ -97,6 +99,9 @@ impl Submitter {
                 self.note(Act::Join, job, view.id);
                 Ok(Submitted::Joined(view))
             }
+            SubmitReply::TooLate { .. } => Err(BridgeError::TooLate {
+                ttl_ms: job.ttl.as_millis(),
+            }),
             SubmitReply::QueueFull { length } => Err(BridgeError::QueueFull {
                 queue: job.tool.queue.to_string(),
                 length,
@@ -159,7 +164,7 @@ pub(super) fn queued(job: &Submission<'_>, created_ms: i64) -> TaskView {
         progress: None,
         total: None,
         attempt: 0,
-        waits: None,
+        waits: later(job, created_ms),
         queue: job.tool.queue.to_string(),
         limit: job.tool.concurrency.map(u64::from),
         lease_ms: None,
@@ -169,4 +174,15 @@ pub(super) fn queued(job: &Submission<'_>, created_ms: i64) -> TaskView {
         result: None,
         error: None,
     }
+}
+
+/// What a job waits for that is not to begin yet.
+fn later(job: &Submission<'_>, created_ms: i64) -> Option<Waits> {
+    let due_ms = job.not_before_ms.filter(|start| *start > created_ms)?;
+    Some(Waits {
+        what: WaitsFor::Time,
+        since_ms: created_ms,
+        again: None,
+        due_ms: Some(due_ms),
+    })
 }

@@ -41,6 +41,7 @@ mod logs;
 mod malformed;
 mod modern;
 mod no_worker;
+mod not_before;
 mod operator;
 mod overload;
 mod own_stream;

@@ -34,6 +34,8 @@ pub struct Submission<'a> {
     pub capabilities: Option<&'a str>,
     /// The W3C trace context of the call.
     pub trace: TraceContext<'a>,
+    /// When the job may run at the earliest, ms since the epoch; within its ttl. At once if absent or past.
+    pub not_before_ms: Option<i64>,
     /// The front end that waits for the outcome from the start.
     pub waiter: Option<&'a FrontEndId>,
     /// The legacy session that asked for it: it gets the status of a task, and may resume the stream of a plain call.
@@ -87,6 +89,7 @@ impl<'a> Submission<'a> {
             alias: None,
             capabilities: None,
             trace: TraceContext::default(),
+            not_before_ms: None,
             waiter: None,
             session: None,
             progress_token: None,

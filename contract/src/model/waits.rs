@@ -7,7 +7,7 @@ pub enum WaitsFor {
     Worker,
     /// A slot of its tool, which is at its concurrency limit. It is brought to its stream when its turn comes.
     Slot,
-    /// Its time, which another attempt was planned for.
+    /// Its time, which its caller wished, or another attempt was planned for.
     Time,
     /// Something that only a later version knows of.
     Other,
@@ -38,15 +38,16 @@ pub struct Waits {
     pub since_ms: i64,
     /// Why again. `None` if it never was attempted.
     pub again: Option<Again>,
-    /// When another attempt is due, ms since the epoch.
+    /// When it is due, ms since the epoch.
     pub due_ms: Option<i64>,
 }
 
 impl Waits {
-    /// Since when the job could have been attempted, ms since the epoch: the delay of a retry is no wait for a worker.
+    /// Since when the job could have been attempted, ms since the epoch: neither the delay of a retry nor one that its caller
+    /// wished is a wait for a worker.
     pub(crate) fn ready_ms(self) -> i64 {
         match (self.again, self.due_ms) {
-            (Some(Again::Failed), Some(due_ms)) => due_ms,
+            (Some(Again::Failed) | None, Some(due_ms)) => due_ms,
             _ => self.since_ms,
         }
     }

@@ -156,7 +156,7 @@ pub(crate) fn job_from_pairs(
 pub(crate) fn record_fields<'a>(job: &'a Submission<'_>) -> Vec<Cow<'a, str>> {
     let tool = job.tool;
     let mut args: Vec<Cow<'a, str>> = Vec::new();
-    let fields: [(&str, Option<Cow<'a, str>>); 18] = [
+    let fields: [(&str, Option<Cow<'a, str>>); 19] = [
         ("arguments", Some(job.arguments.as_str().into())),
         ("definition", job.definition.map(|it| it.as_str().into())),
         ("poll_ms", Some(tool.poll_interval_ms.to_string().into())),
@@ -173,6 +173,10 @@ pub(crate) fn record_fields<'a>(job: &'a Submission<'_>) -> Vec<Cow<'a, str>> {
         ("trace", job.trace.parent.map(Into::into)),
         ("tracestate", job.trace.state.map(Into::into)),
         ("baggage", job.trace.baggage.map(Into::into)),
+        (
+            "not_before_ms",
+            job.not_before_ms.map(|ms| ms.to_string().into()),
+        ),
         (
             "log_level",
             job.log_level.map(|level| level.as_str().into()),

@@ -4,7 +4,8 @@ use std::collections::HashMap;
 use std::time::Duration;
 
 use taskferry_contract::{
-    FinishReply, FrontEndId, Owner, Status, Submission, SubmitReply, TaskId, TraceContext,
+    Arguments, FinishReply, FrontEndId, Owner, Status, Submission, SubmitReply, TaskId,
+    TraceContext, WaitsFor,
 };
 
 use crate::rig::Rig;
@@ -309,4 +310,70 @@ async fn the_same_transitions_serve_every_shard() {
         assert_eq!(page.tasks.len(), 1);
     }
     assert!(seen.len() > 2, "{seen:?}");
+}
+
+#[tokio::test]
+async fn a_job_that_is_to_begin_later_is_due_then_and_within_its_life() {
+    let mut rig = Rig::new().await;
+    let now = rig.operator.now_ms().await.unwrap();
+    let now = i64::try_from(now).unwrap();
+    let starting = |rig: &Rig, ms: i64| {
+        let (tool, owner) = (rig.tool.clone(), rig.owner.clone());
+        let (store, id) = (rig.store.clone(), TaskId::random(rig.shard));
+        async move {
+            let submission = Submission {
+                not_before_ms: Some(now + ms),
+                ttl: Duration::from_secs(60),
+                queue_cap: 1,
+                ..Submission::new(&tool, id, &owner, Arguments::default())
+            };
+            (id, store.submit(&submission).await.unwrap())
+        }
+    };
+    let (id, late) = starting(&rig, 90_000).await;
+    assert!(matches!(late, SubmitReply::TooLate { .. }), "{late:?}");
+    assert_eq!(rig.status(id).await, None);
+    let (id, queued) = starting(&rig, 2_000).await;
+    assert!(matches!(queued, SubmitReply::Queued { .. }), "{queued:?}");
+    assert_eq!(rig.status(id).await, Some(Status::Queued));
+    assert_eq!(rig.queue_length().await, 0);
+    let waits = rig.view(id).await.unwrap().waits.unwrap();
+    let due = (waits.what, waits.again, waits.due_ms);
+    assert_eq!(due, (WaitsFor::Time, None, Some(now + 2_000)));
+    // Those that wait for their time have the cap of a queue to themselves.
+    let (_, full) = starting(&rig, 3_000).await;
+    assert_eq!(full, SubmitReply::QueueFull { length: 1 });
+    // A time that is past is no delay.
+    starting(&rig, -5_000).await;
+    assert_eq!(rig.queue_length().await, 1);
+    let forwarded = rig.store.forward(rig.stream(), 10).await.unwrap();
+    assert_eq!(forwarded.moved, 0);
+    tokio::time::sleep(Duration::from_millis(2_000)).await;
+    rig.store.forward(rig.stream(), 10).await.unwrap();
+    assert_eq!(rig.queue_length().await, 2);
+    let waits = rig.view(id).await.unwrap().waits.unwrap();
+    assert_eq!(waits.what, WaitsFor::Worker);
+    rig.leaves_jobs();
+}
+
+#[tokio::test]
+async fn a_job_that_is_asked_first_begins_no_sooner_for_its_answer() {
+    let mut rig = Rig::new().await;
+    let now = rig.operator.now_ms().await.unwrap();
+    let asks = [(
+        "it".to_owned(),
+        r#"{"method":"roots/list","params":{}}"#.to_owned(),
+    )];
+    let submission = Submission {
+        not_before_ms: Some(i64::try_from(now).unwrap() + 60_000),
+        asks: &asks,
+        ..rig.submission()
+    };
+    let id = rig.submit_as(submission).await;
+    let question = rig.question(id, "it");
+    rig.store.answer_input(question, "{}").await.unwrap();
+    let waits = rig.view(id).await.unwrap().waits.unwrap();
+    assert_eq!(waits.what, WaitsFor::Time);
+    assert_eq!(rig.queue_length().await, 0);
+    rig.leaves_jobs();
 }

@@ -26,6 +26,7 @@ use crate::mcp::protocol::answer::Answer;
 use crate::mcp::protocol::capabilities;
 use crate::mcp::protocol::idempotency::GivenKey;
 use crate::mcp::protocol::log::LogTeller;
+use crate::mcp::protocol::not_before::NotBefore;
 use crate::mcp::protocol::number::Number;
 use crate::mcp::protocol::progress::{self, ProgressTeller};
 use crate::mcp::protocol::refusal::Refusal;
@@ -71,6 +72,8 @@ struct Meta<'a> {
     baggage: Option<Cow<'a, str>>,
     #[serde(borrow, rename = "taskferry/idempotencyKey", default)]
     idempotency_key: GivenKey<'a>,
+    #[serde(borrow, rename = "taskferry/notBefore", default)]
+    not_before: NotBefore<'a>,
 }
 
 /// This era's way to write results.
@@ -127,6 +130,7 @@ pub(super) async fn call(exchange: &Exchange<'_>) -> Result<Reply, Refusal> {
         idempotency_key: key.as_deref(),
         capabilities: &session.session.capabilities,
         trace: trace.context(),
+        not_before_ms: meta.not_before.read()?,
         log_level: session.session.log_level,
         answers: &[],
         asks: &asks,

@@ -60,18 +60,16 @@ pub(super) async fn call(exchange: &Exchange<'_>) -> Result<Reply, Refusal> {
         let definition = &tool.definition;
         let may_be_task = envelope.takes_tasks && definition.task_support != TaskSupport::Forbidden;
         let needs = Needs::of_call(&definition.scopes);
-        allow(
-            caller,
-            needs.and_tasks(&definition.task_scopes, may_be_task),
-        )?;
+        let needs = needs.and_tasks(&definition.task_scopes, may_be_task);
+        allow(caller, needs)?;
     }
     envelope.require_for(&tool)?;
     let arguments = &Arguments::of(params.arguments);
     repeated::expect_parameters(facts, &tool.mirrored, arguments)?;
     if let Err(faults) = bridge.check(&tool, arguments).await {
         // An execution error, not a protocol error: a model can read it and mend its call.
-        let unfit = (FORMAT.write)(request.id, wire::tool_error(&faults));
-        return Ok(Reply::Json(unfit));
+        let unfit = wire::tool_error(&faults);
+        return Ok(Reply::Json((FORMAT.write)(request.id, unfit)));
     }
     let key = envelope.idempotency_key.read(caller.owner.is_anonymous())?;
     let call_digest = digest(&params.name, arguments);
@@ -97,6 +95,7 @@ pub(super) async fn call(exchange: &Exchange<'_>) -> Result<Reply, Refusal> {
         idempotency_key: key.as_deref(),
         capabilities: envelope.capabilities.get(),
         trace: envelope.trace.context(),
+        not_before_ms: envelope.not_before.read()?,
         log_level: envelope.log_level,
         answers: &brought.answers,
         asks: &[],

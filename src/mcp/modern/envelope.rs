@@ -18,6 +18,7 @@ use crate::mcp::modern::repeated;
 use crate::mcp::protocol::capabilities;
 use crate::mcp::protocol::idempotency::GivenKey;
 use crate::mcp::protocol::inbound::Facts;
+use crate::mcp::protocol::not_before::NotBefore;
 use crate::mcp::protocol::outgoing::Addressable;
 use crate::mcp::protocol::progress::{self, ProgressTeller};
 use crate::mcp::protocol::refusal::Refusal;
@@ -39,6 +40,8 @@ pub(super) struct Envelope<'a> {
     pub(super) log_level: Option<LogLevel>,
     /// Its idempotency key; only calls have one.
     pub(super) idempotency_key: GivenKey<'a>,
+    /// When it may run at the earliest; only calls say that.
+    pub(super) not_before: NotBefore<'a>,
 }
 
 #[derive(Deserialize)]
@@ -70,6 +73,8 @@ struct Meta<'a> {
     log_level: Option<Cow<'a, str>>,
     #[serde(borrow, rename = "taskferry/idempotencyKey", default)]
     idempotency_key: GivenKey<'a>,
+    #[serde(borrow, rename = "taskferry/notBefore", default)]
+    not_before: NotBefore<'a>,
 }
 
 #[derive(Deserialize)]
@@ -110,6 +115,7 @@ impl<'a> Envelope<'a> {
             trace,
             log_level: meta.log_level.as_deref().map(read_level).transpose()?,
             idempotency_key: meta.idempotency_key,
+            not_before: meta.not_before,
         })
     }
 

@@ -10,6 +10,7 @@ pub(super) mod event_queue;
 pub(super) mod idempotency;
 pub(super) mod inbound;
 pub(super) mod log;
+pub(super) mod not_before;
 pub(super) mod number;
 pub(super) mod outgoing;
 pub(super) mod pace;

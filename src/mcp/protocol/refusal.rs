@@ -109,7 +109,9 @@ impl From<BridgeError> for Refusal {
                 not_there: 1,
                 ..Self::from(RpcError::invalid_params(text))
             },
-            BridgeError::OtherCall => Self::from(RpcError::invalid_params(text)),
+            BridgeError::OtherCall | BridgeError::TooLate { .. } => {
+                Self::from(RpcError::invalid_params(text))
+            }
             BridgeError::TooLarge { .. } => {
                 Self::new(RefusalKind::TooLarge, RpcError::invalid_params(text))
             }

@@ -68,7 +68,8 @@ fn waiting(view: &TaskView, served: Option<Served>) -> String {
         (WaitsFor::Slot, _) => " for a slot of its tool",
         (_, Some(Again::Lost | Again::Released | Again::Failed)) => " for another attempt",
         (_, Some(Again::Returned)) => " for another worker",
-        (WaitsFor::Worker | WaitsFor::Time, None) => " for a worker",
+        (WaitsFor::Time, None) => " for its time",
+        (WaitsFor::Worker, None) => " for a worker",
     };
     // Writing to a string never fails.
     let _infallible = write!(text, "{what} since {since}");
@@ -309,6 +310,12 @@ mod tests {
                 "The task waits for another worker since T; it is due at 1970-01-01T00:00:09.000Z.",
             ),
             (WaitsFor::Other, None, none(), "The task waits since T."),
+            (
+                WaitsFor::Time,
+                None,
+                none(),
+                "The task waits for its time since T; it is due at 1970-01-01T00:00:09.000Z.",
+            ),
             (
                 WaitsFor::Worker,
                 Some(Again::LostForGood),

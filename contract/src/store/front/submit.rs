@@ -23,6 +23,11 @@ pub enum SubmitReply {
     Joined(Box<TaskView>),
     /// The idempotency key stands for another call.
     OtherCall,
+    /// The job was to begin when its record is gone already.
+    TooLate {
+        /// When it would expire, ms since the epoch.
+        expires_ms: i64,
+    },
     /// The queue is full.
     QueueFull {
         /// The stream's entries, and the jobs of this tool that wait for a slot; what `queue_cap` is held against.
@@ -89,6 +94,9 @@ impl Store {
                 Ok(SubmitReply::Joined(Box::new(view)))
             }
             "OTHER_CALL" => Ok(SubmitReply::OtherCall),
+            "LATE" => Ok(SubmitReply::TooLate {
+                expires_ms: reply.integer()?,
+            }),
             "QUEUE_FULL" => Ok(SubmitReply::QueueFull {
                 length: reply.integer()?,
             }),

@@ -37,6 +37,9 @@ impl Case {
             SubmitReply::OtherCall => Reply::OtherCall,
             SubmitReply::QueueFull { length } => Reply::QueueFull(length),
             SubmitReply::OwnerLimit { live } => Reply::OwnerLimit(live),
+            SubmitReply::TooLate { expires_ms } => {
+                return Err(format!("it begins at once, not after {expires_ms}"));
+            }
             SubmitReply::OwnerBytes { stored } => {
                 return Err(format!("{stored} bytes are too many, and none were set"));
             }
