@@ -444,6 +444,15 @@ function keepLeases({ settings }) {
   const calls = new Calls(settings)
   const kept = new Map()
   let listening = false
+  let ticked = Date.now()
+  let blind = true
+  // Whoever does not listen is taken for dead, unless it renews. What the main thread hears of its subscription is unknown while a
+  // tool blocks it.
+  setInterval(() => {
+    const before = blind
+    blind = !listening || Date.now() - ticked > 1500
+    if (blind && !before) for (const key of kept.keys()) renew(key)
+  }, 250)
 
   const renew = async key => {
     const attempt = kept.get(key)
@@ -458,8 +467,7 @@ function keepLeases({ settings }) {
       parentPort.postMessage({ key, reply })
       if (reply.tag !== 'OK') return
       attempt.failing = 200
-      // Redis drops the subscription of a process that dies. Who has lost it for another reason shows that it lives.
-      next = listening ? jittered(next) : Math.min(1000, next)
+      next = blind ? Math.min(1000, next) : jittered(next)
     } catch (fault) {
       if (fault instanceof CannotWork) return parentPort.postMessage({ key, fault: fault.message })
       say('worker', 'warn', 'a lease could not be renewed; the tool goes on', { error: fault.message })
@@ -476,11 +484,8 @@ function keepLeases({ settings }) {
     const attempt = kept.get(key)
     if (what === 'add') {
       kept.set(key, { ...more, failing: 200, timer: setTimeout(renew, settings.lease / 3, key) })
-    } else if (what === 'listening') {
-      listening = more.listening
-      // Who is not heard to listen is taken for dead, unless it renews.
-      if (!listening) for (const key of kept.keys()) renew(key)
-    }
+    } else if (what === 'listening') listening = more.listening
+    else if (what === 'tick') ticked = Date.now()
     if (!attempt) return
     if (what === 'until') attempt.until = more.until
     else if (what === 'renew') renew(key)
@@ -1176,7 +1181,7 @@ export class Worker {
     const doing = this.stopping ? 'draining' : this.slots.free > 0 ? 'fetching' : 'full'
     const said = {
       host: hostname(), pid: process.pid, version: `node-${VERSION}`, slots: this.settings.slots, busy: this.jobs.size,
-      tools: [...this.tools.keys()].sort().join(','), queues: this.queues.join(','), doing
+      tools: [...this.tools.keys()].sort().join(','), queues: this.queues.join(','), doing, listens: 1
     }
     const keys = [this.fleet(`worker:${this.id}`), this.fleet('workers'), this.fleet('definitions')]
     await this.calls.call('beat', keys, this.id, KEPT, 0, ...Object.entries(said).flat())
@@ -1200,16 +1205,17 @@ export class Worker {
     while (!this.stopping && (!keeps || (this.deaf.size && Date.now() < until))) await sleep(5)
     this.fetchers = this.shards.map(shard => new Fetcher(this, shard))
     const reading = Promise.all(this.fetchers.map(fetcher => fetcher.run()))
-    const timers = [setInterval(() => this.tidy(), BEAT * 0.9), setInterval(() => this.endByItself(), 50)]
+    const tick = () => this.leases.postMessage({ what: 'tick' })
+    const timers = [setInterval(() => this.endByItself(), 50), setInterval(() => this.tidy(), BEAT * 0.9), setInterval(tick, 250)]
     say('worker', 'info', 'working', { worker: this.id, tools: [...this.tools.keys()].sort().join(',') })
     await this.told
-    clearInterval(timers[1])
+    clearInterval(timers.shift())
     for (let ended = false; !ended; ) {
       ended = await Promise.race([reading.then(() => true), sleep(50).then(() => false)])
       if (!ended) for (const fetcher of this.fetchers) fetcher.unblock()
     }
     await this.drain()
-    clearInterval(timers[0])
+    for (const timer of timers) clearInterval(timer)
     await this.leave()
     this.over = true
     for (const inbox of this.inboxes ?? []) inbox.drop()

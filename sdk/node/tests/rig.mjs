@@ -177,7 +177,7 @@ export class Process {
 
   /** Its exit code. One that does not end is ended. */
   async wait() {
-    await Promise.race([this.ended, sleep(30_000)])
+    await Promise.race([this.ended, sleep(30_000, undefined, { ref: false })])
     if (this.child.exitCode === null) this.kill('SIGKILL')
     return this.ended
   }

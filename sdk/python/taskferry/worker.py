@@ -263,7 +263,7 @@ class Worker:
         said: dict[str, str | int] = {
             "host": socket.gethostname(), "pid": os.getpid(), "version": f"python-{VERSION}",
             "slots": self.settings.slots, "busy": busy, "tools": ",".join(sorted(self.tools)),
-            "queues": ",".join(self.queues), "doing": doing,
+            "queues": ",".join(self.queues), "doing": doing, "listens": 1,
         }  # fmt: skip
         fields = [part for pair in said.items() for part in pair]
         keys = [fleet(f"worker:{self.id}"), fleet("workers"), fleet("definitions")]
