@@ -43,7 +43,7 @@ impl Tended {
             name,
             forward_at: now,
             requeue_at: now,
-            sweep_at: now + SWEEP.mul_f64(rand::random()),
+            sweep_at: now,
             from: PendingFrom::default(),
             misplaced: Vec::new(),
         }

@@ -111,6 +111,7 @@ async fn a_worker_is_listed_while_it_beats() {
         ("busy", "1"),
         ("doing", "fetching"),
         ("host", "host-a"),
+        ("listens", "1"),
         ("pid", "7"),
         ("queues", "default,reports"),
         ("slots", "4"),
