@@ -8,7 +8,7 @@ mod keeper;
 mod post;
 mod queue;
 mod rounds;
-mod told;
+pub mod told;
 mod wire;
 
 use std::sync::atomic::{AtomicU64, Ordering};

@@ -1,4 +1,4 @@
-//! The lines that say what was found. They hold neither arguments nor results.
+//! The lines that say what was found of jobs without a worker, here or by a worker that was to begin one. They hold neither arguments nor results.
 
 use taskferry_contract::{Found, Lost, QueueName, Requeued, Shard, TaskId};
 
@@ -13,13 +13,7 @@ pub(crate) fn found(queue: &QueueName, Requeued { id, what }: &Requeued) {
     match what {
         Found::Queued(of) => lost(task, of, "queued again"),
         Found::Waits(of) => lost(task, of, "waits for a slot"),
-        Found::Poison(of) => {
-            lost(task, of, "dead letter");
-            tracing::error!(
-                task = %task.digest(), crashes = of.crashes,
-                "a job whose workers were killed or fell silent is at its crash limit: it is a dead letter"
-            );
-        }
+        Found::Poison(of) => buried(task, of),
         Found::Unclaimed { tool } => tracing::info!(
             target: ATTEMPT, parent: None, task = %task.digest(), %tool, %queue, outcome = "queued again",
             "a worker was given it and did not begin"
@@ -39,7 +33,17 @@ pub(crate) fn expired_waiting(jobs: u64, shard: Shard) {
     );
 }
 
-fn lost(task: TaskId, lost: &Lost, then: &'static str) {
+/// Logs that a job that lost its worker is at its crash limit.
+pub fn buried(task: TaskId, of: &Lost) {
+    lost(task, of, "dead letter");
+    tracing::error!(
+        task = %task.digest(), crashes = of.crashes,
+        "a job whose workers were killed or fell silent is at its crash limit: it is a dead letter"
+    );
+}
+
+/// Logs that a job lost its worker, and what becomes of it then.
+pub fn lost(task: TaskId, lost: &Lost, then: &'static str) {
     let Lost {
         crashes,
         tool,

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use taskferry_contract::{
     AttemptNumber, ClaimReply, DeliveredEntry, Error, HeldAttempt, Job, Outcome, UnreadableEntry,
 };
+use taskferry_housekeeping::told;
 use tokio::time::Instant;
 
 use super::ended;
@@ -48,15 +49,8 @@ pub(crate) async fn claim(core: &Arc<Core>, claimed: &DeliveredEntry) -> Option<
 
 fn not_started(claimed: &DeliveredEntry, reply: &ClaimReply) {
     match reply {
-        ClaimReply::Poison(lost) => {
-            ended::lost(claimed.id, lost, "dead letter");
-            let crashes = lost.crashes;
-            tracing::error!(
-                crashes,
-                "a job whose workers were killed or fell silent is at its crash limit: it is a dead letter"
-            );
-        }
-        ClaimReply::Waits(Some(lost)) => ended::lost(claimed.id, lost, "waits for a slot"),
+        ClaimReply::Poison(lost) => told::buried(claimed.id, lost),
+        ClaimReply::Waits(Some(lost)) => told::lost(claimed.id, lost, "waits for a slot"),
         ClaimReply::Busy { until_ms } => tracing::debug!(until_ms, "a job is held"),
         ClaimReply::Gone(Some(expired)) => ended::expired(claimed, expired),
         reply => tracing::debug!(?reply, "an entry was dropped"),

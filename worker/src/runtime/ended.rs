@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use taskferry_contract::{DeliveredEntry, Expired, Job, Lost, Outcome, Refused, TaskId};
+use taskferry_contract::{DeliveredEntry, Expired, Job, Outcome, Refused};
 use taskferry_process::telemetry::Took;
 
 use crate::core::attempt::RunningAttempt;
@@ -121,20 +121,6 @@ pub(crate) fn taken_over(job: &Job) {
             waited = %waited(job), from = %from, crashes = job.crashes, "taken over"
         );
     }
-}
-
-/// Logs that a job was taken over of which no attempt begins now.
-pub(crate) fn lost(task: TaskId, lost: &Lost, then: &'static str) {
-    let Lost {
-        crashes,
-        tool,
-        attempt,
-        worker,
-    } = lost;
-    tracing::info!(
-        target: ATTEMPT, parent: None, task = %task.digest(), %tool, attempt, from = %worker, crashes,
-        outcome = then, "taken over"
-    );
 }
 
 /// Logs that the ttl of a job had passed when it was found in its queue.

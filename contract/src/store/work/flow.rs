@@ -176,23 +176,6 @@ impl Store {
         Ok(deliveries)
     }
 
-    /// Whether a queue has an entry that [`Self::reclaim`] would take over.
-    ///
-    /// # Errors
-    ///
-    /// If Redis fails. [`Error::is_no_group`] is true of the error if the consumer group is gone.
-    pub async fn has_idle_entry(
-        &self,
-        QueueStream { shard, queue }: QueueStream<'_>,
-        lease: Duration,
-    ) -> Result<bool, Error> {
-        let mut read = redis::cmd("XPENDING");
-        read.arg(self.keys.queue(shard, queue)).arg(GROUP);
-        read.arg("IDLE").arg(millis(lease)).arg(&["-", "+", "1"]);
-        let idle: Vec<Value> = self.connections.command("has_idle_entry", &read).await?;
-        Ok(!idle.is_empty())
-    }
-
     /// Moves up to `limit` due jobs of a queue to its stream, and gives out slots of its tools that nobody freed.
     ///
     /// # Errors
