@@ -4,7 +4,7 @@ use std::fmt;
 
 /// What this binary keeps to. The minor is raised when a key, field or transition is added that others may pass over;
 /// the major when one changes its meaning.
-pub const CONTRACT_VERSION: ContractVersion = ContractVersion { major: 3, minor: 1 };
+pub const CONTRACT_VERSION: ContractVersion = ContractVersion { major: 3, minor: 2 };
 
 /// A version of the contract. Processes work together if the major is the same.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
