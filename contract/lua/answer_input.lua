@@ -6,14 +6,14 @@
 --   OK, open     stored; so many questions are still open
 --   IGNORED      the key was never asked or has its answer, the job is terminal, or there is no such task; nothing changes
 --   GONE         no such record for this owner
--- Effects  a job that was parked in the middle of an attempt waits for a slot at its place, if its tool has a limit; deletes
+-- Effects  a job that was parked in the middle of an attempt waits for its turn at its place, if it has one; deletes
 --          client_task:<key> with the outcome of that task; rings the worker that holds the job and the front ends that
 --          watch it
 local record, queue = KEYS[1], KEYS[2]
 local base, id, owner, key, answer, session = ARGV[1], ARGV[2], ARGV[3], ARGV[4], ARGV[5], ARGV[6]
 
 local job = read(record, {
-  'status', 'owner', 'worker', 'entry', 'tool', 'queue', 'limit', 'place', 'open', 'waiters', 'not_before_ms', 'ask:' .. key, 'answer:' .. key,
+  'status', 'owner', 'worker', 'entry', 'tool', 'queue', 'place', 'open', 'waiters', 'not_before_ms', 'ask:' .. key, 'answer:' .. key,
   'client_task:' .. key,
 })
 if not job.status or job.owner ~= owner then
@@ -42,7 +42,7 @@ if open == 0 and job.status == 'input_required' then
     set('status', 'queued')
     local start = tonumber(job.not_before_ms)
     start = start and start > now and start or nil
-    local entry, what = enqueue(base, job.queue, id, job.tool, job.limit and job.place, start)
+    local entry, what = enqueue(base, job.queue, id, job.tool, job.place, start)
     set('entry', entry)
     set('waits', waits(what, now, '-', start))
   end
@@ -51,7 +51,7 @@ redis.call('HSET', record, unpack(fields))
 if session ~= '' then
   redis.call('HDEL', record, 'client_task:' .. key)
 end
-if job.limit then
+if job.place then
   admit(base, job.queue, job.tool)
 end
 if held then

@@ -1,5 +1,6 @@
 -- claim: starts an attempt. queued -> working; also working or input_required -> working if the lease of the last attempt
--- has run out. Instead: -> failed at the crash limit; -> queued, waiting for a slot, if the tool is at its limit.
+-- has run out. Instead: -> failed at the crash limit; -> queued, waiting for its turn, if the tool is at its
+-- limit or paused.
 -- KEYS  record, queue
 -- ARGV  base · id · entry · worker · lease_ms (integer > 0) · delivery (the number of this delivery to the worker; a repeated
 --       call sends the same)
@@ -21,12 +22,13 @@
 --   BUSY, until_ms                a worker holds a lease until then. It may be the caller itself, by an earlier delivery, whose
 --                                 handler may have begun. The entry stays pending for that worker
 --   WAITS [, crashes, tool, attempt, worker]
---                                 its tool is at its concurrency limit, or others that were queued first wait for a slot; the
+--                                 its tool or its queue is paused, its tool is at its concurrency limit, or others that were queued
+--                                 first wait for their turn; the
 --                                 entry is dropped, and it gets another when its turn comes. With crashes, tool, attempt and
 --                                 worker of the lost attempt if the job was taken over from a silent worker
--- Effects  expired (GONE); running:<queue>:<tool>, waiting:<queue>:<tool> and waiting:<queue> for tools with a limit; crashes + 1 if the last attempt
---          was lost. If the job then waits for a slot, its updated_ms is when the lost lease ran out. If the job must wait for
---          a slot, rings the front ends that watch it
+-- Effects  expired (GONE); running:<queue>:<tool>, waiting:<queue>:<tool> and waiting:<queue> for tools with a limit or a pause; crashes + 1
+--          if the last attempt was lost. If the job then waits for its turn, its updated_ms is when the lost lease ran out. If the
+--          job must wait for its turn, rings the front ends that watch it
 local record, queue = KEYS[1], KEYS[2]
 local base, id, entry, worker = ARGV[1], ARGV[2], ARGV[3], ARGV[4]
 local lease, delivery = tonumber(ARGV[5]), ARGV[6]
@@ -124,34 +126,31 @@ local function set(...)
   end
 end
 
-if job.limit then
-  local running, waiting = running_of(base, job.queue, job.tool), waiting_of(base, job.queue, job.tool)
-  need('zset', running, waiting, base .. 'waiting:' .. job.queue)
-  local stored = read(record, { 'place', 'waits' })
-  local place = int(tonumber(stored.place) or place_of(entry))
+local place, held_up, was_waiting = ask_for_turn(base, id, job, entry)
+if place then
   set('place', place)
-  local taken, rank = taken_slots(base, job.queue, job.tool), redis.call('ZRANK', waiting, id)
-  local ahead = taken + (rank or redis.call('ZCOUNT', waiting, '-inf', '(' .. place))
-  if not redis.call('ZSCORE', running, id) and ahead >= tonumber(job.limit) then
-    drop_entry(queue, entry)
-    set('waits', lost_ms and waits('slot', lost_ms, 'lost') or still_waits('slot', stored.waits, job.created_ms))
-    if lost_ms then
-      set('updated_ms', int(lost_ms))
-    end
-    redis.call('HSET', record, 'status', 'queued', 'entry', '', 'worker', '', 'crashes', int(crashes), unpack(fields))
-    if not rank then
-      wait_for_slot(base, job.queue, job.tool, id, place)
-    end
-    -- Jobs ahead of it may have expired: `admit` drops them and brings whoever is next to the stream.
-    admit(base, job.queue, job.tool)
-    ring_waiters(base, id, job.waiters)
-    if lost_ms then
-      return { 'WAITS', int(crashes), job.tool, job.attempt, job.worker }
-    end
-    return { 'WAITS' }
+end
+if held_up then
+  drop_entry(queue, entry)
+  local before = redis.call('HGET', record, 'waits')
+  set('waits', lost_ms and waits(held_up, lost_ms, 'lost') or still_waits(held_up, before, job.created_ms))
+  if lost_ms then
+    set('updated_ms', int(lost_ms))
   end
-  redis.call('ZREM', waiting, id)
-  redis.call('ZADD', running, int(now + lease), id)
+  redis.call('HSET', record, 'status', 'queued', 'entry', '', 'worker', '', 'crashes', int(crashes), unpack(fields))
+  if not was_waiting then
+    wait_for_slot(base, job.queue, job.tool, id, place)
+  end
+  -- Jobs ahead of it may have expired: `admit` drops them and brings whoever is next to the stream.
+  leave_slot(base, job.queue, job.tool, id)
+  ring_waiters(base, id, job.waiters)
+  if lost_ms then
+    return { 'WAITS', int(crashes), job.tool, job.attempt, job.worker }
+  end
+  return { 'WAITS' }
+end
+if place then
+  take_turn(base, id, job, was_waiting, now + lease)
 end
 if lost_ms then
   -- If this worker gives the job back unrun, `release` takes from here since when it has waited: since the lost lease ran

@@ -1,4 +1,4 @@
--- forward: of one queue, queued and due -> queued on its stream, or waiting for a slot at its place. Moves a bounded batch.
+-- forward: of one queue, queued and due -> queued on its stream, or waiting for its turn at its place. Moves a bounded batch.
 -- Also gives out slots of its tools that nobody freed, since their worker died or their job expired.
 -- KEYS  due (of the queue)
 -- ARGV  base · queue name · limit (integer > 0)
@@ -32,14 +32,14 @@ local next
 if usable(due, 'zset') then
   for _, id in ipairs(redis.call('ZRANGEBYSCORE', due, '-inf', int(now), 'LIMIT', 0, limit)) do
     local record = base .. 'task:' .. id
-    local job = read_record(record, { 'status', 'queue', 'tool', 'entry', 'limit', 'place', 'waits', 'created_ms' })
+    local job = read_record(record, { 'status', 'queue', 'tool', 'entry', 'place', 'waits', 'created_ms' })
     local comes = job.status == 'queued' and job.entry == '' and job.queue == queue
     if comes and not usable(base .. 'queue:' .. queue, 'stream') then
       redis.call('ZADD', due, int(now + LOOK_AT_QUEUE_MS), id)
     else
       redis.call('ZREM', due, id)
       if comes then
-        local entry, what = enqueue(base, queue, id, job.tool, job.limit and job.place)
+        local entry, what = enqueue(base, queue, id, job.tool, job.place)
         redis.call('HSET', record, 'entry', entry, 'waits', still_waits(what, job.waits, job.created_ms))
         moved = moved + 1
       elseif not job.status and redis.call('EXISTS', record) == 0 then
@@ -54,11 +54,12 @@ local waiting = base .. 'waiting:' .. queue
 for _, tool in ipairs(usable(waiting, 'zset') and redis.call('ZRANGE', waiting, 0, -1) or {}) do
   usable(waiting_of(base, queue, tool), 'zset')
   usable(running_of(base, queue, tool), 'zset')
-  expired = expired + admit(base, queue, tool)
+  local gone = admit(base, queue, tool)
+  expired = expired + gone
   if redis.call('EXISTS', waiting_of(base, queue, tool)) == 0 then
     redis.call('ZREM', waiting, tool)
   else
-    next = math.min(next or math.huge, now + LOOK_FOR_SLOTS_MS)
+    next = math.min(next or math.huge, gone == ADMITTED_AT_ONCE and now or now + LOOK_FOR_SLOTS_MS)
   end
 end
 return { 'OK', moved, next and int(next) or -1, expired, unpack(others) }

@@ -9,7 +9,7 @@
 local record, queue = KEYS[1], KEYS[2]
 local base, id, attempt = ARGV[1], ARGV[2], ARGV[3]
 
-local job = read(record, { 'status', 'attempt', 'worker', 'entry', 'open', 'limit', 'tool', 'queue' })
+local job = read(record, { 'status', 'attempt', 'worker', 'entry', 'open', 'place', 'tool', 'queue' })
 local refused = refusal(job, attempt)
 if refused then
   return { refused }
@@ -19,7 +19,7 @@ if (tonumber(job.open) or 0) == 0 then
 end
 drop_entry(queue, job.entry)
 redis.call('HSET', record, 'status', 'input_required', 'entry', '', 'worker', '', 'updated_ms', int(now_ms()))
-if job.limit then
+if job.place then
   leave_slot(base, job.queue, job.tool, id)
 end
 return { 'OK' }

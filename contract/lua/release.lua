@@ -1,5 +1,5 @@
 -- release: working or input_required -> queued, without using up an attempt. For a worker that drains, or that cannot run
--- the job. Of a tool with a limit the job waits for a slot at its place, before those that were queued after it.
+-- the job. A job that has a place, as those of a tool with a limit have, waits for its turn there, before those that were queued after it.
 -- KEYS  record, queue
 -- ARGV  base · id · attempt · entry · delay_ms (0: back on the stream at once; else due then) · message ('' to leave)
 --       · ran ('1': the attempt was stopped; '0': its handler never began, and the job's waiting time goes on)
@@ -9,7 +9,7 @@ local base, id, attempt, entry = ARGV[1], ARGV[2], ARGV[3], ARGV[4]
 local delay, message, ran = tonumber(ARGV[5]), ARGV[6], ARGV[7] == '1'
 
 local job = read(record, {
-  'status', 'attempt', 'worker', 'entry', 'tool', 'queue', 'limit', 'place', 'waiters', 'waits', 'created_ms',
+  'status', 'attempt', 'worker', 'entry', 'tool', 'queue', 'place', 'waiters', 'waits', 'created_ms',
 })
 local refused = refusal(job, attempt)
 if refused then
@@ -22,7 +22,7 @@ end
 local now = now_ms()
 local due = delay > 0 and now + delay or nil
 drop_entry(queue, job.entry)
-local back, what = enqueue(base, job.queue, id, job.tool, job.limit and job.place, due)
+local back, what = enqueue(base, job.queue, id, job.tool, job.place, due)
 local since = ran and now or tonumber(string.match(job.waits or '', '^%S+ (%d+)') or job.created_ms)
 local waiting
 if ran then
@@ -39,7 +39,7 @@ end
 if ran or message ~= '' then
   ring_waiters(base, id, job.waiters)
 end
-if job.limit then
+if job.place then
   leave_slot(base, job.queue, job.tool, id)
 end
 return { 'OK' }

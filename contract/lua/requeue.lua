@@ -1,5 +1,5 @@
 -- requeue: of one queue, jobs that lost their worker: working or input_required -> queued, with a new entry at the end of the
--- stream (of a tool with a limit: at the job's place among those that wait for a slot); or, at the crash limit, -> failed. Whoever
+-- stream (of a job that has a place: there, among those that wait for their turn); or, at the crash limit, -> failed. Whoever
 -- reads the stream next gets them. An entry that was delivered and that nobody claimed is put back as well.
 -- KEYS  queue
 -- ARGV  base · queue name · after (where to begin in the list of pending entries: '-', or what the call before replied) · count
@@ -55,13 +55,12 @@ local function lose(record, id, entry, job)
     fail_at_crash_limit(base, record, id, job, crashes)
     return tell('POISON', id, job.tool, job, int(crashes))
   end
-  local place = job.limit and redis.call('HGET', record, 'place')
   drop_entry(queue, entry)
-  local back, what = enqueue(base, queue_name, id, job.tool, place)
+  local back, what = enqueue(base, queue_name, id, job.tool, job.place)
   redis.call('HSET', record, 'status', 'queued', 'entry', back, 'worker', '', 'crashes', int(crashes),
     'updated_ms', int(lost_ms), 'waits', waits(what, lost_ms, 'lost'))
   ring_waiters(base, id, job.waiters)
-  if job.limit then
+  if job.place then
     leave_slot(base, queue_name, job.tool, id)
   end
   tell(what == 'slot' and 'WAITS' or 'QUEUED', id, job.tool, job, int(crashes))

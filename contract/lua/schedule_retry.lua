@@ -1,4 +1,4 @@
--- schedule_retry: working or input_required -> queued, due later (then, of a tool with a limit, it waits for a slot at its
+-- schedule_retry: working or input_required -> queued, due later (then, if it has a place, it waits for its turn at that
 -- place); or -> its last outcome and a dead letter when the
 -- attempts are used up.
 -- KEYS  record, queue
@@ -32,12 +32,11 @@ end
 local now = now_ms()
 local due = int(now + delay)
 drop_entry(queue, job.entry)
-local place = job.limit and redis.call('HGET', record, 'place')
-local entry, what = enqueue(base, job.queue, id, job.tool, place, now + delay)
+local entry, what = enqueue(base, job.queue, id, job.tool, job.place, now + delay)
 redis.call('HSET', record, 'status', 'queued', 'entry', entry, 'worker', '', 'retries', int(retries + 1),
   'message', message, 'updated_ms', int(now), 'waits', waits(what, now, 'failed', now + delay))
 ring_waiters(base, id, job.waiters)
-if job.limit then
+if job.place then
   leave_slot(base, job.queue, job.tool, id)
 end
 return { 'RETRY', due }

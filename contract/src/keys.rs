@@ -32,7 +32,7 @@ pub(crate) fn kind_of(key: &str) -> Option<&'static str> {
         };
     }
     match (Tag::read(tag)?, first) {
-        (Tag::Shard(_), "task" | "expired" | "bytes") => Some("hash"),
+        (Tag::Shard(_), "task" | "expired" | "bytes" | "paused") => Some("hash"),
         (Tag::Shard(_), "queue" | "dead" | "log") => Some("stream"),
         (Tag::Shard(_), "due" | "active" | "owned" | "stored" | "running" | "waiting") => {
             Some("zset")
@@ -156,19 +156,25 @@ impl Keys {
         self.of(Tag::Shard(shard), "expired")
     }
 
+    /// Which queues and tools are paused: hash.
+    #[must_use]
+    pub fn paused(&self, shard: Shard) -> String {
+        self.of(Tag::Shard(shard), "paused")
+    }
+
     /// Jobs of a queue that wait for a time: sorted set by due time, ms.
     #[must_use]
     pub fn due(&self, shard: Shard, queue: &QueueName) -> String {
         self.of(Tag::Shard(shard), format_args!("due:{queue}"))
     }
 
-    /// Jobs that wait for a slot of a tool with a concurrency limit: sorted set by when each was first queued (`place`).
+    /// Jobs of a tool that wait for a slot, or for the end of a pause: sorted set by when each was first queued (`place`).
     #[must_use]
     pub fn waiting_jobs(&self, shard: Shard, queue: &QueueName, tool: &ToolName) -> String {
         self.of(Tag::Shard(shard), format_args!("waiting:{queue}:{tool}"))
     }
 
-    /// Tools of a queue for which jobs wait for a slot, or did a moment ago: sorted set of names, all with score 0.
+    /// Tools of a queue for which jobs wait for their turn, or did a moment ago: sorted set of names, all with score 0.
     #[must_use]
     pub fn tools_with_waiting_jobs(&self, shard: Shard, queue: &QueueName) -> String {
         self.of(Tag::Shard(shard), format_args!("waiting:{queue}"))
@@ -333,6 +339,7 @@ mod tests {
             (keys.queue(shard, &queue), "stream"),
             (keys.dead(shard), "stream"),
             (keys.expired(shard), "hash"),
+            (keys.paused(shard), "hash"),
             (keys.due(shard, &queue), "zset"),
             (keys.tools_with_waiting_jobs(shard, &queue), "zset"),
             (keys.waiting_jobs(shard, &queue, &tool), "zset"),

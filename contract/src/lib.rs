@@ -66,6 +66,7 @@ pub use model::log::{LogLevel, LogLine, UnknownLevel};
 pub use model::names::{FrontEndId, InvalidId, Owner, QueueName, ToolName, WorkerId};
 pub use model::outcome::Outcome;
 pub use model::overview::{Misplaced, QueueOverview, ServerOverview, ShardOverview, Survey};
+pub use model::pause::{Pausable, Pause, Paused, Pauses};
 pub use model::question::{
     AskCapability, NewQuestion, Question, QuestionRef, Requestor, Sender, check_url,
     missing_capabilities,

@@ -6,7 +6,9 @@ use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::Duration;
 
 use arc_swap::ArcSwapOption;
-use taskferry_contract::{Again, Fleet, Status, Store, TaskView, Waits, WaitsFor, local_ms};
+use taskferry_contract::{
+    Again, Fleet, Pauses, Status, Store, TaskView, Waits, WaitsFor, local_ms,
+};
 use tokio::sync::Mutex;
 use tokio::time::{Instant, timeout};
 
@@ -34,6 +36,7 @@ struct Read {
     at: Instant,
     /// `None` if it failed, or took too long.
     fleet: Option<Fleet>,
+    pauses: Pauses,
 }
 
 impl KnownFleet {
@@ -71,10 +74,28 @@ impl KnownFleet {
             }
             Err(_elapsed) => None,
         };
+        let pauses = self.pauses().await;
         let at = Instant::now();
-        let read = Arc::new(Read { at, fleet });
+        let read = Arc::new(Read { at, fleet, pauses });
         self.last.store(Some(Arc::clone(&read)));
         read
+    }
+
+    /// What is paused, as far as it could be read.
+    async fn pauses(&self) -> Pauses {
+        // It is the same on all shards.
+        let shard = self.store.shards().all().next();
+        let Some(shard) = shard else {
+            return Pauses::default();
+        };
+        match timeout(PATIENCE, self.store.pauses_of(shard)).await {
+            Ok(Ok(pauses)) => pauses,
+            Ok(Err(error)) => {
+                tracing::debug!(%error, "what is paused could not be read");
+                Pauses::default()
+            }
+            Err(_elapsed) => Pauses::default(),
+        }
     }
 
     /// The same view with what is known of the workers. A job whose lease is over is shown as it is: it waits to be taken over.
@@ -94,15 +115,18 @@ impl KnownFleet {
                 due_ms: None,
             });
         }
-        // What a worker returned is due soon; whether another can run it is the question.
-        let by_workers = view.waits.is_none_or(|waits| {
-            waits.what == WaitsFor::Worker || waits.again == Some(Again::Returned)
-        });
         // A plain call shows nothing of this.
-        if by_workers && view.status == Status::Queued && !view.plain {
+        if view.status == Status::Queued && !view.plain {
             let read = self.fresh().await;
             let fleet = read.fleet.as_ref();
-            view.served = fleet.map(|fleet| fleet.serving(&view.queue, &view.tool));
+            // What a worker returned is due soon; whether another can run it is the question.
+            let by_workers = view.waits.is_none_or(|waits| {
+                waits.what == WaitsFor::Worker || waits.again == Some(Again::Returned)
+            });
+            view.served = fleet
+                .filter(|_| by_workers)
+                .map(|fleet| fleet.serving(&view.queue, &view.tool));
+            view.paused = read.pauses.holding_up(&view.queue, &view.tool).cloned();
         }
         view
     }

@@ -171,6 +171,7 @@ pub(super) fn queued(job: &Submission<'_>, created_ms: i64) -> TaskView {
         task_scopes: job.tool.task_scopes.clone(),
         last_crash: false,
         served: None,
+        paused: None,
         result: None,
         error: None,
     }

@@ -11,6 +11,7 @@ mod doctor;
 mod format;
 mod healthcheck;
 mod output;
+mod pause;
 mod secret;
 mod status;
 mod tied;
@@ -56,12 +57,14 @@ pub(crate) async fn run() -> ExitCode {
             contract::print_it(args);
             Ok(true)
         }
-        Some((name @ ("contract" | "dead" | "tools" | "status" | "secret" | "doctor"), args)) => {
-            match arguments::settings_of_operator(args) {
-                Ok(config) => operate(name, &config, args).await,
-                Err(problems) => return refused(&problems),
-            }
-        }
+        Some((
+            name @ ("contract" | "dead" | "tools" | "status" | "pause" | "resume" | "secret"
+            | "doctor"),
+            args,
+        )) => match arguments::settings_of_operator(args) {
+            Ok(config) => operate(name, &config, args).await,
+            Err(problems) => return refused(&problems),
+        },
         _ => {
             let _closed_stderr = command.print_help();
             return ExitCode::from(2);
@@ -111,6 +114,8 @@ async fn operate(name: &str, config: &OperatorConfig, args: &ArgMatches) -> anyh
         "contract" => contract::install(&operator, args).await,
         "dead" => dead::run(&operator, args).await,
         "tools" => tools::run(&operator, args).await,
+        "pause" => pause::pause(&operator, &config.user, args).await,
+        "resume" => pause::resume(&operator, args).await,
         "status" => status::run(&operator, args).await.map(|()| true),
         "secret" => secret::run(&operator, args).await.map(|()| true),
         _ => Ok(doctor::run(&operator, config.durability, args).await),
@@ -142,6 +147,8 @@ fn command() -> Command {
         .subcommand(access::command())
         .subcommand(contract::command())
         .subcommand(doctor::command())
+        .subcommand(pause::pause_command())
+        .subcommand(pause::resume_command())
         .subcommand(secret::command())
         .subcommand(status::command())
         .subcommand(tools::command())

@@ -9,6 +9,7 @@ use taskferry_contract::{CONTRACT_VERSION, WorkerId};
 use super::arguments;
 use super::format::{json_line, moment, plain, span, table};
 use super::output::print;
+use super::pause::since;
 use crate::operator::{Operator, Overview, SeenWorker};
 
 pub(super) fn command() -> Command {
@@ -28,6 +29,7 @@ pub(super) async fn run(operator: &Operator, args: &ArgMatches) -> anyhow::Resul
     } else {
         head(&overview).iter().for_each(|line| print(line));
         misplaced(&overview).iter().for_each(|line| print(line));
+        paused(&overview).iter().for_each(|line| print(line));
         print("");
         queues(&overview).iter().for_each(|line| print(line));
         print("");
@@ -54,7 +56,9 @@ fn head(overview: &Overview) -> Vec<String> {
     };
     let at_limit = match rest.waiting {
         0 => "none".to_owned(),
-        some => format!("{some}, waiting for a slot of their tool (concurrency)"),
+        some => format!(
+            "{some}, waiting for a slot of their tool (concurrency), or for the end of a pause"
+        ),
     };
     vec![
         format!(
@@ -97,6 +101,12 @@ fn expired(counts: &BTreeMap<String, u64>) -> String {
         tools.push("…".to_owned());
     }
     format!("{all}, while they waited to run ({})", tools.join(", "))
+}
+
+fn paused(overview: &Overview) -> Vec<String> {
+    let lines = overview.pauses.0.iter();
+    let lines = lines.map(|pause| format!("paused     {}, {}", pause.what, since(pause)));
+    lines.collect()
 }
 
 fn misplaced(overview: &Overview) -> Vec<String> {
@@ -201,6 +211,10 @@ fn as_json(overview: &Overview) -> Value {
         "due": overview.rest.due,
         "next_due_ms": overview.rest.next_due_ms, "waiting": overview.rest.waiting, "dead": overview.rest.dead,
         "expired": overview.rest.expired,
+        "paused": overview.pauses.0.iter().map(|pause| json!({
+            "kind": pause.what.kind(), "name": pause.what.name(), "since_ms": pause.since_ms,
+            "by": pause.by, "reason": pause.reason,
+        })).collect::<Vec<_>>(),
         "misplaced": overview.misplaced.iter().map(|found| json!({
             "key": found.key, "holds": found.holds, "belongs": found.belongs,
         })).collect::<Vec<_>>(),

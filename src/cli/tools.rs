@@ -10,6 +10,7 @@ use taskferry_contract::{LeftOut, ToolDefinition};
 use super::arguments;
 use super::format::{json_line, plain, table};
 use super::output::{print, say};
+use super::pause::since;
 use crate::operator::{Listing, Operator, Registered, Tools, read_definition};
 
 pub(super) fn command() -> Command {
@@ -68,12 +69,17 @@ pub(super) async fn run(operator: &Operator, args: &ArgMatches) -> anyhow::Resul
 }
 
 async fn list(tools: &Tools<'_>, as_json: bool) -> anyhow::Result<()> {
-    let Listing { tools, refused } = tools.list().await?;
+    let Listing {
+        tools,
+        refused,
+        pauses,
+    } = tools.list().await?;
     if as_json {
         for (tool, standing) in &tools {
             let why = refused.iter().find(|one| one.tool == tool.name.as_str());
+            let pause = pauses.holding_up(tool.queue.as_str(), tool.name.as_str());
             let line = json!({
-                "name": tool.name, "queue": tool.queue, "workers": standing.workers,
+                "paused": pause.is_some(), "name": tool.name, "queue": tool.queue, "workers": standing.workers,
                 "queue_length": standing.on_queue, "title": tool.title,
                 "refused": why.map(|one| &one.reason),
             });
@@ -99,6 +105,9 @@ async fn list(tools: &Tools<'_>, as_json: bool) -> anyhow::Result<()> {
     let head = ["TOOL", "QUEUE", "WORKERS", "ALL ON QUEUE", "TITLE"];
     let lines = table(&head, rows.collect());
     lines.iter().for_each(|line| print(line));
+    for pause in &pauses.0 {
+        print(&format!("{} is paused, {}", pause.what, since(pause)));
+    }
     for LeftOut {
         tool,
         queue,

@@ -51,6 +51,17 @@ fn settings_of_both() -> Vec<Setting> {
     both
 }
 
+/// The name of the user who runs this; empty if the system does not say.
+fn user() -> String {
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "this is the module that reads the environment"
+    )]
+    let mut named = ["USER", "LOGNAME"].into_iter().filter_map(std::env::var_os);
+    let first = named.find(|name| !name.is_empty());
+    first.unwrap_or_default().to_string_lossy().into_owned()
+}
+
 /// Where to search for programs, as the shell does.
 pub(crate) fn search_path() -> Vec<PathBuf> {
     #[expect(

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use taskferry_contract::{Durability, RedisSettings, UnknownDurability};
 use taskferry_process::settings::{Problems, REDIS_SETTINGS, Setting, take_redis};
 
-use super::{collect, settings_of_both};
+use super::{collect, settings_of_both, user};
 
 /// The level against which `doctor` checks Redis.
 const DURABILITY: &str = "durability";
@@ -17,6 +17,8 @@ pub(crate) struct OperatorConfig {
     pub(crate) redis: RedisSettings,
     /// What Redis should keep. `None` to show what it keeps, without a judgement.
     pub(crate) durability: Option<Durability>,
+    /// Who gives the command, as the system knows them; empty if it does not say.
+    pub(crate) user: String,
     /// What is amiss with the settings, though they can be used.
     pub(crate) warnings: Vec<String>,
 }
@@ -39,6 +41,7 @@ pub(crate) fn operator(
     Ok(OperatorConfig {
         redis: take_redis(&mut settings),
         durability,
+        user: user(),
         warnings: settings.finish()?,
     })
 }

@@ -1,9 +1,10 @@
-//! What operators ask and do: how queues, workers and Redis stand, which tools there are, what became of dead letters, and
+//! What operators ask and do: how queues, workers and Redis stand, which tools there are, what is paused, what became of dead letters, and
 //! whether Redis can be trusted. Everything here returns values and prints nothing: the command line shows them.
 
 mod dead;
 mod examination;
 mod overview;
+mod pauses;
 mod refused;
 #[cfg(test)]
 mod tests;
@@ -16,6 +17,7 @@ use taskferry_contract::{Error, Installed, RedisSettings, Replaces, Store};
 use crate::bridge::GOOD_FOR;
 pub(crate) use dead::{DeadLetters, LetterDetail, LetterName, Prepared, Ready, Retrier, Revival};
 pub(crate) use overview::{Overview, SeenWorker};
+pub(crate) use pauses::{Pausing, Resumed};
 pub(crate) use tools::{Listing, Registered, Tools, read_definition};
 
 /// The use cases of operators, on one Redis.
@@ -53,6 +55,11 @@ impl Operator {
     /// The dead letters: jobs that no worker will attempt again.
     pub(crate) fn dead_letters(&self) -> DeadLetters<'_> {
         DeadLetters::new(&self.store)
+    }
+
+    /// Queues and tools that are paused.
+    pub(crate) fn pausing(&self) -> Pausing<'_> {
+        Pausing::new(&self.store)
     }
 
     /// Gives front ends a new secret to sign with. What the old one signed is taken for as long as it would have been good,

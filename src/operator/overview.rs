@@ -4,8 +4,8 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use taskferry_contract::{
-    Error, LeftOut, Misplaced, QueueName, QueueOverview, Registry, ServerOverview, ShardOverview,
-    Store, WorkerId, WorkerInfo,
+    Error, LeftOut, Misplaced, Pauses, QueueName, QueueOverview, Registry, ServerOverview,
+    ShardOverview, Store, WorkerId, WorkerInfo,
 };
 
 use super::refused::refused;
@@ -19,6 +19,8 @@ pub(crate) struct Overview {
     pub(crate) queues: Vec<StandingQueue>,
     /// What waits or lies outside of the queues, over all shards.
     pub(crate) rest: ShardOverview,
+    /// What is paused.
+    pub(crate) pauses: Pauses,
     /// The workers that reported within the last minute, also those that are silent by now.
     pub(crate) workers: Vec<SeenWorker>,
     /// How many tools are registered.
@@ -99,6 +101,7 @@ impl Overview {
         Ok(Self {
             queues,
             rest: store.shard_overview(&names).await?,
+            pauses: store.pauses().await?,
             workers,
             tools: tools.len(),
             refused: refused(&registry),

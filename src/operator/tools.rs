@@ -1,7 +1,7 @@
 //! The registered tools, as workers left them in Redis.
 
 use serde_json::Value;
-use taskferry_contract::{Error, LeftOut, Object, Store, ToolDefinition, misfit};
+use taskferry_contract::{Error, LeftOut, Object, Pauses, Store, ToolDefinition, misfit};
 
 use super::overview::{SeenWorker, workers};
 use super::refused::refused;
@@ -32,6 +32,8 @@ pub(crate) struct Listing {
     pub(crate) tools: Vec<(ToolDefinition, Standing)>,
     /// Those that front ends do not list; some of them are among the tools.
     pub(crate) refused: Vec<LeftOut>,
+    /// What is paused.
+    pub(crate) pauses: Pauses,
 }
 
 /// The registered tools.
@@ -62,6 +64,7 @@ impl<'a> Tools<'a> {
         Ok(Listing {
             tools: all,
             refused,
+            pauses: self.store.pauses().await?,
         })
     }
 

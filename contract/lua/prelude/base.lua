@@ -45,11 +45,9 @@ local function drop_expired(index, now)
   redis.call('ZREMRANGEBYSCORE', index, '-inf', '(' .. int(now))
 end
 
--- Takes a member out of an index.
+-- Takes a member out of an index; says whether it was there.
 local function drop_member(index, member)
-  if is_a(index, 'zset') then
-    redis.call('ZREM', index, member)
-  end
+  return is_a(index, 'zset') and redis.call('ZREM', index, member) == 1
 end
 
 -- An index outlives its longest-lived member. Does nothing if there is no such index.

@@ -3,7 +3,7 @@
 -- What `close` reads of a record, beside what its caller needs.
 local CLOSING = {
   'status', 'attempt', 'worker', 'queue', 'tool', 'owner', 'entry', 'waiters', 'plain', 'keep_ms', 'created_ms',
-  'ttl_ms', 'limit', 'crashes', 'max_crashes', 'retries', 'max_attempts', 'lease_ms', 'alias',
+  'ttl_ms', 'limit', 'crashes', 'max_crashes', 'retries', 'max_attempts', 'lease_ms', 'alias', 'place',
 }
 
 -- An attempt's outcome as `close` stores it: only the parts that there are. Its size lets a reader choose how to fetch it.
@@ -57,10 +57,7 @@ local function close(base, record, id, job, status, outcome, reply)
   if not job.entry or job.entry == '' then
     drop_member(base .. 'due:' .. job.queue, id)
   end
-  if job.limit then
-    drop_member(waiting_of(base, job.queue, job.tool), id)
-    leave_slot(base, job.queue, job.tool, id)
-  end
+  leave_tool(base, id, job)
   if job.owner ~= '' then
     drop_member(base .. 'active:' .. job.owner, id)
     local size = 0

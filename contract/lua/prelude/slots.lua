@@ -1,4 +1,5 @@
--- slots: how many jobs of a tool with a concurrency limit run at a time, and in which order the others come.
+-- slots: how many jobs of a tool may begin, and in which order the others come: as many as its concurrency limit has room for, and
+-- none while the tool or its queue is paused.
 
 -- The place of a job among those that wait for a slot of its tool: when it was first queued, as its first entry says, in
 -- thousandths of a ms.
@@ -7,7 +8,7 @@ local function place_of(entry)
   return tonumber(ms) * 1000 + math.min(tonumber(number), 999)
 end
 
--- The jobs of a tool that wait for a slot, and those that have one. A tool is one of its queue: whoever may not use the
+-- The jobs of a tool that wait for their turn, and those that have a slot. A tool is one of its queue: whoever may not use the
 -- queue may not use these.
 local function waiting_of(base, queue, tool)
   return base .. 'waiting:' .. queue .. ':' .. tool
@@ -22,7 +23,13 @@ local function can_wait(base, queue, tool)
   return is_a(waiting_of(base, queue, tool), 'zset') and is_a(base .. 'waiting:' .. queue, 'zset')
 end
 
--- Lets a job wait for a slot of its tool, at its place. It is brought to its stream by `admit`.
+-- Whether a job has a place among those of its tool from its first claim on; others get one when they meet a pause. A job that
+-- has a place waits for its turn there whenever it is queued again.
+local function has_bounds(job)
+  return job.limit
+end
+
+-- Lets a job wait for its turn, at its place. It is brought to its stream by `admit`.
 local function wait_for_slot(base, queue, tool, id, place)
   redis.call('ZADD', waiting_of(base, queue, tool), int(tonumber(place)), id)
   if is_a(base .. 'waiting:' .. queue, 'zset') then
@@ -52,13 +59,47 @@ local function taken_slots(base, queue, tool)
   return redis.call('ZCARD', running)
 end
 
--- At most so many jobs that wait for a slot are checked at once.
+-- Whether no job of a tool may begin: an operator paused it, or its queue. Where that cannot be read nothing is paused: the key
+-- must stop nothing but what it is for.
+local function is_paused(base, queue, tool)
+  local found = redis.pcall('HMGET', base .. 'paused', 'queue:' .. queue, 'tool:' .. tool)
+  return (found[1] or found[2]) and true or false
+end
+
+-- What there is now of all that bounds a tool.
+local function use_of(base, queue, tool)
+  return { paused = is_paused(base, queue, tool), taken = taken_slots(base, queue, tool) }
+end
+
+-- What holds up a job with so many before it ('paused', 'slot'); nil if it may begin.
+local function held_up_by(use, job, before)
+  if use.paused then
+    return 'paused'
+  end
+  if job.limit and use.taken + before >= (tonumber(job.limit) or math.huge) then
+    return 'slot'
+  end
+  return nil
+end
+
+-- At most so many jobs that wait for their turn are checked at once; of a tool without bounds so many are on the stream at most.
 local ADMITTED_AT_ONCE = 100
 
--- Puts the first jobs of a tool's waiting set on the stream of its queue, as many as slots are free, counting those that are there
+-- Puts a job that waits for its turn on the stream of its queue, if it is not there already. The entry has `slot`: if its record
+-- has expired by the time it is claimed, `claim` must know that `admit` may have counted that in `expired`.
+local function bring(base, queue, tool, id, job)
+  if job.entry == '' and is_a(base .. 'queue:' .. queue, 'stream') then
+    local entry = redis.call('XADD', base .. 'queue:' .. queue, '*', 'id', id, 'tool', tool, 'slot', '1')
+    redis.call('HSET', base .. 'task:' .. id, 'entry', entry, 'waits', still_waits('worker', job.waits, job.created_ms))
+  end
+end
+
+-- What is read of a job that waits for its turn.
+local TURN = { 'status', 'queue', 'entry', 'limit', 'waits', 'created_ms' }
+
+-- Puts the first jobs of a tool's waiting set on the stream of its queue, as many as may begin, counting those that are there
 -- already. Each stays in the set until it is claimed, so that later ones stay behind it. Ids whose job waits no more are
--- dropped. The entry has `slot`: if its record has expired by the time it is claimed, `claim` must know that `admit` may
--- have counted that in `expired`. Returns how many expired jobs it counted.
+-- dropped. Returns how many expired jobs it counted.
 local function admit(base, queue, tool)
   local waiting = waiting_of(base, queue, tool)
   if not (is_a(waiting, 'zset') and is_a(running_of(base, queue, tool), 'zset')) then
@@ -68,33 +109,91 @@ local function admit(base, queue, tool)
   if #first == 0 then
     return 0
   end
-  local expired = 0
-  local taken = taken_slots(base, queue, tool)
+  local expired, before = 0, 0
+  local use = use_of(base, queue, tool)
   for _, id in ipairs(first) do
     local record = base .. 'task:' .. id
-    local job = read_record(record, { 'status', 'queue', 'entry', 'limit', 'waits', 'created_ms' })
-    if job.status ~= 'queued' or not tonumber(job.limit) or job.queue ~= queue then
+    local job = read_record(record, TURN)
+    if job.status ~= 'queued' or job.queue ~= queue then
       redis.call('ZREM', waiting, id)
       if redis.call('EXISTS', record) == 0 then
         count_expired(base, tool)
         expired = expired + 1
       end
-    elseif taken >= tonumber(job.limit) then
+    elseif held_up_by(use, job, before) then
       return expired
     else
-      taken = taken + 1
-      if job.entry == '' and is_a(base .. 'queue:' .. queue, 'stream') then
-        local entry = redis.call('XADD', base .. 'queue:' .. queue, '*', 'id', id, 'tool', tool, 'slot', '1')
-        redis.call('HSET', record, 'entry', entry, 'waits', still_waits('worker', job.waits, job.created_ms))
-      end
+      before = before + 1
+      bring(base, queue, tool, id, job)
     end
   end
   return expired
 end
 
--- Frees a job's slot and admits the next one. Call it after everything else that a transition does to the job: `admit`
--- hands the slot on at once.
+-- Whether a job whose entry is claimed must wait for its turn first. Gives its place, and what holds it up ('paused', 'slot'; nil if
+-- it may begin), and whether it is in the waiting set. A job without bounds that nobody holds up has no place; one that comes
+-- as others have waited through a pause waits behind them.
+local function ask_for_turn(base, id, job, entry)
+  local queue, tool = job.queue, job.tool
+  local running, waiting = running_of(base, queue, tool), waiting_of(base, queue, tool)
+  if not has_bounds(job) and not is_paused(base, queue, tool) then
+    local others = redis.pcall('ZCARD', waiting)
+    if others == 0 or type(others) == 'table' then
+      return nil, nil, false
+    end
+  end
+  need('zset', running, waiting, base .. 'waiting:' .. queue)
+  local place = int(tonumber(job.place) or place_of(entry))
+  local rank = redis.call('ZRANK', waiting, id)
+  local before = rank or redis.call('ZCOUNT', waiting, '-inf', '(' .. place)
+  local use = use_of(base, queue, tool)
+  if redis.call('ZSCORE', running, id) then
+    -- The slot of its last attempt is still its own.
+    return place, use.paused and 'paused' or nil, rank
+  end
+  local held_up = held_up_by(use, job, before)
+  if not held_up and not has_bounds(job) and before >= (rank and ADMITTED_AT_ONCE or 1) then
+    held_up = 'paused'
+  end
+  return place, held_up, rank
+end
+
+-- A job begins whose turn it is: it leaves the waiting set and has a slot until `until_ms`. In the place of one without bounds
+-- the next of its tool comes to the stream.
+local function take_turn(base, id, job, was_waiting, until_ms)
+  local queue, tool = job.queue, job.tool
+  local waiting = waiting_of(base, queue, tool)
+  if was_waiting then
+    redis.call('ZREM', waiting, id)
+  end
+  if job.limit then
+    redis.call('ZADD', running_of(base, queue, tool), int(until_ms), id)
+  end
+  if was_waiting and not has_bounds(job) then
+    local last = ADMITTED_AT_ONCE - 1
+    local next = redis.call('ZRANGE', waiting, last, last)[1]
+    local its = next and read_record(base .. 'task:' .. next, TURN)
+    if its and its.status == 'queued' and its.queue == queue and not has_bounds(its) then
+      bring(base, queue, tool, next, its)
+    end
+  end
+end
+
+-- Frees the slot of a job that has a place, if it has one, and admits the next. Call it after everything else that a transition does
+-- to the job: `admit` hands the slot on at once.
 local function leave_slot(base, queue, tool, id)
   drop_member(running_of(base, queue, tool), id)
   admit(base, queue, tool)
+end
+
+-- A job ends: it waits for no turn, and has no slot.
+local function leave_tool(base, id, job)
+  if not job.place then
+    return
+  end
+  local waited = drop_member(waiting_of(base, job.queue, job.tool), id)
+  local ran = drop_member(running_of(base, job.queue, job.tool), id)
+  if waited or ran then
+    admit(base, job.queue, job.tool)
+  end
 end

@@ -14,8 +14,8 @@ end
 local LOOK_AT_QUEUE_MS = 1000
 
 -- Queues a job on the queue of this name, at `due` (ms) or now. Gives its new entry, '' while it has none, and what it waits for. It waits among the
--- due while its queue cannot be used, and comes at once while the due cannot. One with a `place` (false if its tool has no
--- limit, or if it never was attempted) waits for a slot at its place; goes before `admit`.
+-- due while its queue cannot be used, and comes at once while the due cannot. One with a `place` (false if
+-- its tool has no limit, or if it never was claimed) waits for its turn at its place; goes before `admit`.
 local function enqueue(base, queue, id, tool, place, due)
   local stream, times = base .. 'queue:' .. queue, base .. 'due:' .. queue
   if (due or not is_a(stream, 'stream')) and is_a(times, 'zset') then

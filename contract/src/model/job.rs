@@ -7,6 +7,7 @@ use crate::model::arguments::Arguments;
 use crate::model::ids::{AttemptNumber, TaskId};
 use crate::model::log::LogLevel;
 use crate::model::names::{Owner, QueueName, ToolName};
+use crate::model::pause::Pause;
 use crate::model::status::Status;
 use crate::model::tool::DefinitionDigest;
 use crate::model::waits::Waits;
@@ -61,6 +62,8 @@ pub struct TaskView {
     pub last_crash: bool,
     /// How many workers serve its queue. Not in the record: the store leaves it `None`, a front end fills it in.
     pub served: Option<Served>,
+    /// What pauses its tool or its queue. Not in the record, either.
+    pub paused: Option<Pause>,
     /// The result, byte for byte as the worker wrote it: a JSON object. Only once completed, and only where asked for.
     pub result: Option<SharedJson>,
     /// The JSON-RPC error object of a failed job. Only where asked for.

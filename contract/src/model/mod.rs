@@ -13,9 +13,9 @@
 //! | state | what holds the job | who moves it on, by which transition | what if that process dies |
 //! | --- | --- | --- | --- |
 //! | (none) | nothing | a front end: `submit` -> `queued`, or `input_required` if the tool asks first; an operator: `revive` -> `queued` | a repeated `submit` or `revive` finds the record and changes nothing |
-//! | `queued`, waits for a worker | its entry, on the stream of its queue | a worker begins an attempt: `claim` -> `working`; or finds the tool at its limit: `claim` -> waits for a slot | the entry is delivered but not acked: after 15 s it is put back for another worker (`requeue`) |
-//! | `queued`, waits for a slot | its tool's set of waiting jobs | the transition that frees a slot brings the next job to its stream (`admit` in the prelude) | each worker runs `forward` every second, which gives out slots that nobody freed |
-//! | `queued`, waits for its time | the set of due jobs | any worker: `forward` -> its stream, or waits for a slot if its tool has a limit and it was attempted before | every worker forwards |
+//! | `queued`, waits for a worker | its entry, on the stream of its queue | a worker begins an attempt: `claim` -> `working`; or finds the tool at its limit, or paused: `claim` -> waits for its turn | the entry is delivered but not acked: after 15 s it is put back for another worker (`requeue`) |
+//! | `queued`, waits for a slot, or for the end of a pause | its tool's set of waiting jobs | the transition that frees a slot, or `resume`, brings the next job to its stream (`admit` in the prelude) | each worker runs `forward` every second, which gives out slots that nobody freed |
+//! | `queued`, waits for its time | the set of due jobs | any worker: `forward` -> its stream, or waits for its turn if it has a place among those that do | every worker forwards |
 //! | `working` | the attempt, with a lease in the record, and the entry, pending for its worker | its worker, until another attempt begins: `finish` -> an end; `schedule_retry` -> `queued`, or an end and a dead letter; `release` -> `queued`; `ask_input` -> `input_required` | the lease runs out: whoever keeps house puts it back, `requeue` -> `queued`, or, at the crash limit, -> `failed` and a dead letter |
 //! | `input_required`, an attempt waits | as in `working` | the last `answer_input` -> `working`; its worker: `park` -> nobody holds it, or as in `working` | as in `working` |
 //! | `input_required`, parked, or asked before it was ever queued | nobody; it has no entry | the last `answer_input` -> `queued` | no process holds anything: any front end stores the answer |
@@ -45,6 +45,7 @@ pub(crate) mod log;
 pub(crate) mod names;
 pub(crate) mod outcome;
 pub(crate) mod overview;
+pub(crate) mod pause;
 pub(crate) mod question;
 pub(crate) mod queue;
 pub(crate) mod role;

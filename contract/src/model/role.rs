@@ -17,8 +17,8 @@ pub enum Role {
     ForeignWorker,
     /// An operator who looks: `status`, `doctor`, `tools list`, `dead list`, redis-cli.
     Viewer,
-    /// An operator who acts, too: `dead retry`, `dead purge`, `tools add`, `tools remove`, `secret rotate`,
-    /// `contract install`.
+    /// An operator who acts, too: `dead retry`, `dead purge`, `tools add`, `tools remove`, `pause`, `resume`,
+    /// `secret rotate`, `contract install`.
     Operator,
 }
 
@@ -175,14 +175,19 @@ const OPERATOR: &[&str] = &[
     "EXEC",
     "HDEL",
     "HGET",
+    "HINCRBY",
     "HSET",
     "MULTI",
+    "PEXPIRE",
     "PEXPIREAT",
     "PUBLISH",
     "SET",
     "XADD",
     "XDEL",
     "ZADD",
+    "ZRANGEBYSCORE",
+    "ZREM",
+    "ZREMRANGEBYSCORE",
 ];
 
 use KeyAccess::{Read, ReadWrite, Write};
@@ -203,6 +208,7 @@ const OF_FRONT_END: Keys = &[
     (ReadWrite, "{[0-9]*}:idem:*"),
     (ReadWrite, "{[0-9]*}:same:*"),
     (ReadWrite, "{[0-9]*}:expired"),
+    (Read, "{[0-9]*}:paused"),
     (Write, "{[0-9]*}:dead"),
     (ReadWrite, "{[0-9]*}:housekeeper"),
     (Read, "{[0-9]*}:log:*"),
@@ -237,6 +243,7 @@ const OF_RUNNING: Keys = &[
     (Write, "{[0-9]*}:log:*"),
     (Write, "{[0-9]*}:dead"),
     (ReadWrite, "{[0-9]*}:expired"),
+    (Read, "{[0-9]*}:paused"),
 ];
 
 const OF_WORKER: Keys = &[
@@ -269,6 +276,10 @@ const OF_VIEWER: Keys = &[
 const OF_OPERATOR: Keys = &[
     (ReadWrite, "{[0-9]*}:task:*"),
     (ReadWrite, "{[0-9]*}:queue:*"),
+    (Write, "{[0-9]*}:waiting:*"),
+    (Write, "{[0-9]*}:running:*"),
+    (ReadWrite, "{[0-9]*}:expired"),
+    (ReadWrite, "{[0-9]*}:paused"),
     (ReadWrite, "{[0-9]*}:dead"),
     (Write, "{[0-9]*}:active:*"),
     (Write, "{[0-9]*}:owned:*"),

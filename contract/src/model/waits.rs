@@ -7,6 +7,8 @@ pub enum WaitsFor {
     Worker,
     /// A slot of its tool, which is at its concurrency limit. It is brought to its stream when its turn comes.
     Slot,
+    /// The end of a pause of its tool or its queue, or its turn after that.
+    Paused,
     /// Its time, which its caller wished, or another attempt was planned for.
     Time,
     /// Something that only a later version knows of.
@@ -58,6 +60,7 @@ impl Waits {
         let what = match parts.next() {
             Some("worker") => WaitsFor::Worker,
             Some("slot") => WaitsFor::Slot,
+            Some("paused") => WaitsFor::Paused,
             Some("time") => WaitsFor::Time,
             _ => WaitsFor::Other,
         };
@@ -93,6 +96,7 @@ mod tests {
                 None,
             ),
             ("slot 7 lost", WaitsFor::Slot, Some(Again::Lost), None),
+            ("paused 7 -", WaitsFor::Paused, None, None),
             (
                 "time 7 failed 9",
                 WaitsFor::Time,

@@ -208,6 +208,8 @@ transitions! {
     ensure_group Run,
     register_tools Run,
     give_homes Run,
+    pause Run,
+    resume Run,
     rotate_secret Run,
     beat Run,
 }

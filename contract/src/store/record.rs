@@ -74,6 +74,7 @@ pub(crate) fn view_from_values(
         last_crash: is_last_crash(next(), next()),
         task_scopes: scopes(next()),
         served: None,
+        paused: None,
         result: None,
         error: None,
     };

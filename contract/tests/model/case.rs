@@ -136,6 +136,9 @@ impl Case {
 
     /// Brings every job to its end by what workers and time do anyway; then nothing may be left.
     async fn drain(&mut self) -> Checked<()> {
+        for what in self.model.paused.clone() {
+            self.step(&Operation::Resume(what)).await?;
+        }
         for _ in 0..ROUNDS {
             self.lapse_all().await;
             if self.model.is_drained() {

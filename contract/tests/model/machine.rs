@@ -3,13 +3,14 @@
 mod calling;
 mod holding;
 mod losing;
+mod pausing;
 mod slots;
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use taskferry_contract::Status;
 
-use crate::operation::{Submit, TOOLS};
+use crate::operation::{Submit, TOOLS, What};
 use crate::reply::Reply;
 
 /// How often a job of either tool may be attempted, and how many of its workers may die.
@@ -53,7 +54,8 @@ pub(crate) struct Job {
     pub(crate) gone: bool,
     pub(crate) status: Status,
     pub(crate) entry: Option<usize>,
-    /// Its place among those that wait for a slot: its first entry, once it was claimed.
+    /// Its place among those that wait for their turn: its first entry, once it was claimed and its tool is limited; else the one
+    /// by which it met a pause.
     pub(crate) place: Option<usize>,
     pub(crate) worker: Option<usize>,
     /// The delivery by which the attempt was claimed.
@@ -122,8 +124,9 @@ pub(crate) struct Machine {
     pub(crate) due: BTreeMap<usize, bool>,
     /// Slots of the limited tool, and whether their lease has run out.
     pub(crate) slots: BTreeMap<usize, Lapsed>,
-    /// Jobs that wait for a slot, in the order of their places.
-    waiting: Vec<usize>,
+    /// Of each tool the jobs that wait for their turn, in the order of their places.
+    waiting: [Vec<usize>; TOOLS],
+    pub(crate) paused: BTreeSet<What>,
     keys: BTreeMap<(usize, u8), usize>,
     /// The jobs that identical calls share, by owner and tool.
     shared: BTreeMap<(usize, usize), usize>,
@@ -241,8 +244,8 @@ impl Machine {
                 self.enqueue(job);
             }
         }
-        if self.jobs[job].limited() {
-            self.admit();
+        if self.jobs[job].place.is_some() {
+            self.admit(self.jobs[job].submit.tool);
         }
         Reply::Stored(open as u64)
     }
@@ -284,10 +287,10 @@ impl Machine {
                 moved += 1;
             }
         }
-        self.admit();
+        (0..TOOLS).for_each(|tool| self.admit(tool));
         Reply::Forwarded {
             moved,
-            more: !self.due.is_empty() || !self.waiting.is_empty(),
+            more: !self.due.is_empty() || self.waiting.iter().any(|of| !of.is_empty()),
         }
     }
 
@@ -312,6 +315,7 @@ impl Machine {
 
     pub(crate) fn is_drained(&self) -> bool {
         let live = self.jobs.iter().any(Job::is_live);
-        !live && self.entries.is_empty() && self.due.is_empty() && self.waiting.is_empty()
+        let waits = self.waiting.iter().any(|of| !of.is_empty());
+        !live && !waits && self.entries.is_empty() && self.due.is_empty()
     }
 }

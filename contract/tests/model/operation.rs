@@ -50,6 +50,13 @@ pub(crate) enum Passes {
     Both,
 }
 
+/// What is paused.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum What {
+    Queue,
+    Tool(usize),
+}
+
 #[derive(Debug, Clone)]
 pub(crate) enum Operation {
     Submit(Submit),
@@ -135,6 +142,8 @@ pub(crate) enum Operation {
         job: usize,
     },
     Malformed,
+    Pause(What),
+    Resume(What),
 }
 
 /// A sequence of operations.
@@ -165,6 +174,10 @@ fn end() -> impl Strategy<Value = End> {
         Just(End::Failed),
         Just(End::Cancelled)
     ]
+}
+
+fn what() -> impl Strategy<Value = What> {
+    prop_oneof![2 => (0..TOOLS).prop_map(What::Tool), 1 => Just(What::Queue)]
 }
 
 /// How jobs come to workers.
@@ -208,6 +221,8 @@ fn coming() -> impl Strategy<Value = Operation> {
         6 => (any::<bool>(), 1..4_u32).prop_map(|(all, limit)| Operation::Forward { all, limit }),
         1 => Just(Operation::Malformed),
         2 => some().prop_map(|job| Operation::Duplicate { job }),
+        2 => what().prop_map(Operation::Pause),
+        3 => what().prop_map(Operation::Resume),
     ]
 }
 

@@ -53,6 +53,10 @@ pub(crate) enum Reply {
         moved: u64,
         more: bool,
     },
+    /// Whether it was not paused before.
+    Paused(bool),
+    /// Whether it was paused.
+    Resumed(bool),
     /// Of each job that was found with no worker, its number and what became of it.
     Requeued(Vec<(Option<usize>, Lot)>),
 }

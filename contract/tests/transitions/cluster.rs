@@ -9,9 +9,9 @@ use std::time::Duration;
 use futures_util::{Stream, StreamExt};
 use taskferry_contract::{
     Alias, ClaimReply, ClientTaskReport, ClientTaskStatus, DefinitionDigest, Delivery, Holder,
-    Installed, Leaver, LetterFilter, LogLevel, PendingFrom, ProgressReport, RateCost, Replaces,
-    ReportOccasion, Scope, Session, SessionId, SessionLimits, SessionRoom, Shards, Submission,
-    TaskId, hash_slot, sources,
+    Installed, Leaver, LetterFilter, LogLevel, Pausable, PendingFrom, ProgressReport, RateCost,
+    Replaces, ReportOccasion, Scope, Session, SessionId, SessionLimits, SessionRoom, Shards,
+    Submission, TaskId, hash_slot, sources,
 };
 use taskferry_testing::{ServerOptions, TestServer};
 
@@ -296,6 +296,25 @@ pub(crate) async fn jobs_are_lost(rig: &mut Rig) {
     rig.operator.purge_dead(&ids).await.unwrap();
 }
 
+/// pause, resume: of jobs that wait meanwhile one expires.
+pub(crate) async fn a_tool_is_paused(rig: &mut Rig) {
+    let tool = Pausable::Tool(rig.tool.name.clone());
+    rig.operator.pause(&tool, "alice", "why").await.unwrap();
+    let mut waiting = Vec::new();
+    for _ in 0..2 {
+        waiting.push(rig.submit().await);
+        let reply = rig.claim(&rig.next().await).await;
+        assert!(matches!(reply, ClaimReply::Waits(None)), "{reply:?}");
+    }
+    rig.expire(waiting[0]).await;
+    let queues = [rig.tool.queue.clone()];
+    let resumed = rig.operator.resume(&tool, &queues).await.unwrap();
+    assert!(resumed.is_some());
+    let (hold, _) = rig.start().await;
+    assert_eq!(hold.claimed.id, waiting[1]);
+    rig.finish(&hold).await;
+}
+
 /// The names of the scripts, as they lie in their folder.
 fn in_the_folder() -> BTreeSet<String> {
     let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/lua");
@@ -330,6 +349,7 @@ async fn every_transition_runs(mut rig: Rig) {
     a_question_is_answered(&mut rig).await;
     calls_are_left(&mut rig).await;
     jobs_are_lost(&mut rig).await;
+    a_tool_is_paused(&mut rig).await;
     rig.operator.survey().await.unwrap();
     rig.operator.shard_overview(&rig.queues()).await.unwrap();
     rig.raw::<String>("ECHO", LAST).await;

@@ -40,6 +40,7 @@ mod misplaced;
 mod outages;
 mod outcomes;
 mod overviews;
+mod pauses;
 mod places;
 mod promotes;
 mod quotas;

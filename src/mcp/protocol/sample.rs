@@ -27,6 +27,7 @@ pub(crate) fn view(status: Status) -> TaskView {
         task_scopes: Vec::new(),
         last_crash: false,
         served: None,
+        paused: None,
         result: None,
         error: None,
     }

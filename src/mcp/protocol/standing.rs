@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 use std::fmt::Write as _;
 
-use taskferry_contract::{Again, Served, Status, TaskView, Waits, WaitsFor, cut};
+use taskferry_contract::{Again, Pause, Served, Status, TaskView, Waits, WaitsFor, cut};
 
 use crate::mcp::protocol::amount::{amount, has_figures};
 use crate::mcp::protocol::time::timestamp;
@@ -35,7 +35,8 @@ pub(crate) fn news(view: &TaskView) -> Option<String> {
         return view.message.clone();
     }
     let unserved = view.served.filter(|served| served.able == 0);
-    (view.waits.is_some() || unserved.is_some()).then(|| waiting(view, unserved))
+    let is_news = view.waits.is_some() || unserved.is_some() || view.paused.is_some();
+    is_news.then(|| waiting(view, unserved))
 }
 
 /// The message of the attempt that runs, or ran last, with its progress unless the text has all the numbers.
@@ -58,24 +59,21 @@ fn waiting(view: &TaskView, served: Option<Served>) -> String {
     });
     let since = timestamp(waits.since_ms);
     let returned = waits.again == Some(Again::Returned);
-    if let (true, Some(why)) = (returned, &view.message) {
+    // Its time comes first.
+    let paused = view.paused.as_ref();
+    let paused = paused.filter(|_| waits.what != WaitsFor::Time);
+    if let (true, Some(why), None) = (returned, &view.message, paused) {
         return format!("{} (the task has waited since {since})", sentence(why));
     }
-    let mut text = "The task waits".to_owned();
-    let what = match (waits.what, waits.again) {
-        (_, Some(Again::LostForGood)) => " to be failed, as it may not be attempted again,",
-        (WaitsFor::Other, _) => "",
-        (WaitsFor::Slot, _) => " for a slot of its tool",
-        (_, Some(Again::Lost | Again::Released | Again::Failed)) => " for another attempt",
-        (_, Some(Again::Returned)) => " for another worker",
-        (WaitsFor::Time, None) => " for its time",
-        (WaitsFor::Worker, None) => " for a worker",
-    };
-    // Writing to a string never fails.
-    let _infallible = write!(text, "{what} since {since}");
+    let mut text = format!("The task waits{} since {since}", for_what(waits, paused));
+    if let Some(pause) = paused {
+        text.push_str(&who_paused(pause));
+    }
     match (waits.what, view.limit, waits.due_ms, served) {
+        _ if paused.is_some() => {}
         (WaitsFor::Slot, Some(limit), ..) => {
             let jobs = if limit == 1 { "job" } else { "jobs" };
+            // Writing to a string never fails.
             let _infallible = write!(text, "; at most {limit} {jobs} of {} at a time", view.tool);
         }
         (WaitsFor::Time, _, _, Some(served)) if returned && served.able == 0 => {
@@ -93,6 +91,29 @@ fn waiting(view: &TaskView, served: Option<Served>) -> String {
         text.push_str(&before);
     }
     text
+}
+
+fn for_what(waits: Waits, paused: Option<&Pause>) -> &'static str {
+    match (waits.what, waits.again) {
+        (_, Some(Again::LostForGood)) => " to be failed, as it may not be attempted again,",
+        (WaitsFor::Other, _) => "",
+        (_, None) if paused.is_some() => "",
+        (WaitsFor::Slot, _) if paused.is_none() => " for a slot of its tool",
+        (WaitsFor::Paused, None) => " for its turn",
+        (_, Some(Again::Lost | Again::Released | Again::Failed)) => " for another attempt",
+        (_, Some(Again::Returned)) => " for another worker",
+        (WaitsFor::Time, None) => " for its time",
+        (WaitsFor::Worker | WaitsFor::Slot, None) => " for a worker",
+    }
+}
+
+fn who_paused(pause: &Pause) -> String {
+    let since = timestamp(i64::try_from(pause.since_ms).unwrap_or(i64::MAX));
+    let reason = match sentence(&pause.reason) {
+        reason if reason.is_empty() => String::new(),
+        reason => format!(": {reason}"),
+    };
+    format!("; its {} is paused since {since}{reason}", pause.what)
 }
 
 fn who_serves(view: &TaskView, served: Served) -> String {
@@ -142,6 +163,8 @@ fn sentence(text: &str) -> Cow<'_, str> {
 
 #[cfg(test)]
 mod tests {
+    use taskferry_contract::Pausable;
+
     use super::*;
     use crate::mcp::protocol::sample;
 
@@ -274,6 +297,52 @@ mod tests {
             &slot(1, Some(Again::Lost), lost),
             "The task waits for a slot of its tool since T; at most 1 job of report at a time. Attempt 1 lost its worker at \"part 18 (7 of 20)\".",
         );
+    }
+
+    #[test]
+    fn what_is_paused_is_told_with_its_reason_whatever_else_it_waits_for() {
+        let pause = |what, reason: &str| Pause {
+            what,
+            since_ms: 8_000,
+            by: "alice".to_owned(),
+            reason: reason.to_owned(),
+        };
+        let queue = Pausable::Queue("slow".parse().unwrap());
+        let tool = Pausable::Tool("report".parse().unwrap());
+        let paused = |what: WaitsFor, again, pause: &Pause| {
+            let view = TaskView {
+                paused: Some(pause.clone()),
+                limit: Some(2),
+                served: Some(Served::default()),
+                ..view(Status::Queued)
+            };
+            waits(what, again, view)
+        };
+        let close = pause(tool, "month-end close.");
+        let text = "The task waits since T; its tool report is paused since 1970-01-01T00:00:08.000Z: month-end close.";
+        for what in [WaitsFor::Paused, WaitsFor::Worker, WaitsFor::Slot] {
+            says(&paused(what, None, &close), text);
+        }
+        let first = TaskView {
+            waits: None,
+            ..paused(WaitsFor::Worker, None, &close)
+        };
+        says(&first, text);
+        let whole = pause(queue, "");
+        says(
+            &paused(WaitsFor::Slot, Some(Again::Lost), &whole),
+            "The task waits for another attempt since T; its queue slow is paused since 1970-01-01T00:00:08.000Z. Attempt 1 lost its worker.",
+        );
+        // Its time comes first.
+        says(
+            &paused(WaitsFor::Time, None, &whole),
+            "The task waits for its time since T; it is due at 1970-01-01T00:00:09.000Z.",
+        );
+        let after = TaskView {
+            paused: None,
+            ..paused(WaitsFor::Paused, None, &whole)
+        };
+        says(&after, "The task waits for its turn since T.");
     }
 
     #[test]

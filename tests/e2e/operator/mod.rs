@@ -5,6 +5,7 @@ mod contract;
 mod dead;
 mod functions;
 mod inspect;
+mod pause;
 mod refused;
 
 use std::process::Output;

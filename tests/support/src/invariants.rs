@@ -145,8 +145,8 @@ impl Keyspace {
     fn without_expiry(&self) -> Vec<String> {
         let stays = |key: &str| {
             [
-                "queue", "due", "waiting", "running", "tools", "queues", "homes", "secret",
-                "contract",
+                "queue", "due", "waiting", "running", "paused", "tools", "queues", "homes",
+                "secret", "contract",
             ]
             .contains(&part_of(key))
         };
@@ -325,7 +325,7 @@ fn says_what_it_waits_for(record: &Record, for_slot: bool, is_due: bool) -> bool
     let right = match words.next().unwrap_or_default() {
         "" => return on_stream,
         "worker" => on_stream || is_due,
-        "slot" => for_slot && !on_stream,
+        "slot" | "paused" => for_slot && !on_stream,
         "time" => is_due,
         _ => false,
     };

@@ -30,6 +30,7 @@ impl Store {
         for shard in self.shards.all() {
             keys.insert(self.keys.dead(shard));
             keys.insert(self.keys.expired(shard));
+            keys.insert(self.keys.paused(shard));
         }
         for queue in self.queues_with_tools().await? {
             keys.insert(self.keys.tools(&queue));

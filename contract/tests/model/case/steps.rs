@@ -4,12 +4,13 @@ use std::time::Duration;
 
 use taskferry_contract::{
     AttemptNumber, ClaimReply, Delivery, Found, FrontEndId, HeldAttempt, Look, NewQuestion,
-    Outcome, PendingFrom, ProgressReport, QuestionRef, QueueStream, Requeued, StreamReader,
+    Outcome, Pausable, Paused, PendingFrom, ProgressReport, QuestionRef, QueueStream, Requeued,
+    StreamReader,
 };
 
 use super::{Case, Checked, Delivered, Holding, LEASE, equal};
 use crate::machine::{Held, Lapsed};
-use crate::operation::{End, Operation};
+use crate::operation::{End, Operation, What};
 use crate::reply::{Lot, Reply};
 
 /// The job whose record to compare, what the store replied, and what the model says it should have.
@@ -53,6 +54,8 @@ impl Case {
                 self.model.append(None);
                 nothing()
             }
+            Operation::Pause(what) => self.pause(*what).await,
+            Operation::Resume(what) => self.resume(*what).await,
             Operation::Renew { hold }
             | Operation::Report { hold, .. }
             | Operation::Ask { hold, .. }
@@ -73,6 +76,26 @@ impl Case {
                 None => nothing(),
             },
         })
+    }
+
+    async fn pause(&mut self, what: What) -> Step {
+        let reply = self.store.pause(&self.pausable(what), "ops", "").await;
+        let real = matches!(reply.unwrap(), Paused::Now(_));
+        (None, Reply::Paused(real), self.model.pause(what))
+    }
+
+    async fn resume(&mut self, what: What) -> Step {
+        let queues = std::slice::from_ref(&self.queue);
+        let reply = self.store.resume(&self.pausable(what), queues).await;
+        let real = reply.unwrap().is_some();
+        (None, Reply::Resumed(real), self.model.resume(what))
+    }
+
+    fn pausable(&self, what: What) -> Pausable {
+        match what {
+            What::Queue => Pausable::Queue(self.queue.clone()),
+            What::Tool(tool) => Pausable::Tool(self.tools[tool].name.clone()),
+        }
     }
 
     async fn read(&mut self, worker: usize) -> Checked<Step> {

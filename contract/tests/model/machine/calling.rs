@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use taskferry_contract::Status;
 
-use super::{Job, LIMITED, Machine};
+use super::{Job, Machine};
 use crate::operation::Submit;
 use crate::reply::Reply;
 
@@ -14,11 +14,7 @@ impl Machine {
         if let Some(reply) = self.join(submit, call) {
             return reply;
         }
-        let waiting = if submit.tool == LIMITED {
-            self.waiting.len()
-        } else {
-            0
-        };
+        let waiting = self.waiting[submit.tool].len();
         let length = (self.entries.len() + waiting) as u64;
         if submit.queue_cap > 0 && length >= submit.queue_cap {
             return Reply::QueueFull(length);

@@ -1,4 +1,4 @@
-//! How a job takes a slot of the limited tool or waits for one, and how it leaves its worker, its stream and its slot.
+//! How a job takes a slot of the limited tool or waits for its turn, and how it leaves its worker, its stream and its slot.
 
 use taskferry_contract::Status;
 
@@ -8,36 +8,37 @@ use crate::reply::Reply;
 impl Machine {
     /// Counts a job whose entry was met without its record, unless an attempt may have begun or it was counted before.
     pub(super) fn expired_on_stream(&mut self, job: usize, entry: &Entry) {
-        let waited = self.waiting.contains(&job);
+        let waiting = &mut self.waiting[self.jobs[job].submit.tool];
+        let waited = waiting.contains(&job);
         if entry.slot {
-            self.waiting.retain(|other| *other != job);
+            waiting.retain(|other| *other != job);
         }
         if entry.deliveries == 1 && (waited || !entry.slot) {
             self.expired += 1;
         }
     }
 
-    /// Starts an attempt, if the tool has a slot.
+    /// Starts an attempt, if it is the job's turn.
     pub(super) fn begin(
         &mut self,
         job: usize,
         entry: usize,
         (worker, delivery): (usize, usize),
     ) -> Reply {
-        let of = &mut self.jobs[job];
-        if of.limited() {
-            let place = *of.place.get_or_insert(entry);
-            self.free_lapsed();
-            let first = |other: &&usize| self.jobs[**other].place < Some(place);
-            let before = self.slots.len() + self.waiting.iter().filter(first).count();
-            if !self.slots.contains_key(&job) && before > 0 {
+        let tool = self.jobs[job].submit.tool;
+        let limited = self.jobs[job].limited();
+        if limited || self.is_paused(tool) || !self.waiting[tool].is_empty() {
+            let place = *self.jobs[job].place.get_or_insert(entry);
+            if self.must_wait(job, place) {
                 self.give_back(job);
-                self.wait_for_slot(job);
-                self.admit();
+                self.wait_for_turn(job);
+                self.leave_slot(job);
                 return Reply::Waits;
             }
-            self.waiting.retain(|other| *other != job);
-            self.slots.insert(job, Lapsed::No);
+            self.waiting[tool].retain(|other| *other != job);
+            if limited {
+                self.slots.insert(job, Lapsed::No);
+            }
         }
         let of = &mut self.jobs[job];
         of.status = Status::Working;
@@ -46,6 +47,23 @@ impl Machine {
         of.lapsed = false;
         debug_assert_eq!(of.entry, Some(entry));
         of.started()
+    }
+
+    fn must_wait(&mut self, job: usize, place: usize) -> bool {
+        let of = &self.jobs[job];
+        let (tool, limited) = (of.submit.tool, of.limited());
+        self.free_lapsed();
+        let waiting = &self.waiting[tool];
+        let first = |other: &&usize| self.jobs[**other].place < Some(place);
+        let before = waiting.iter().filter(first).count();
+        let blocked = if self.slots.contains_key(&job) {
+            false
+        } else if limited {
+            self.slots.len() + before > 0
+        } else {
+            before > 0 && !waiting.contains(&job)
+        };
+        blocked || self.is_paused(tool)
     }
 
     /// Takes the job from its worker and off its stream; it is queued.
@@ -60,16 +78,25 @@ impl Machine {
 
     pub(super) fn close(&mut self, job: usize, status: Status) {
         self.give_back(job);
-        self.jobs[job].status = status;
+        let of = &mut self.jobs[job];
+        of.status = status;
         self.due.remove(&job);
-        self.waiting.retain(|other| *other != job);
-        self.leave_slot(job);
+        if of.place.is_some() {
+            let waiting = &mut self.waiting[of.submit.tool];
+            let before = waiting.len();
+            waiting.retain(|other| *other != job);
+            let waited = waiting.len() < before;
+            let ran = self.slots.remove(&job).is_some();
+            if waited || ran {
+                self.admit(self.jobs[job].submit.tool);
+            }
+        }
     }
 
     pub(super) fn leave_slot(&mut self, job: usize) {
-        if self.jobs[job].limited() {
+        if self.jobs[job].place.is_some() {
             self.slots.remove(&job);
-            self.admit();
+            self.admit(self.jobs[job].submit.tool);
         }
     }
 
@@ -83,37 +110,44 @@ impl Machine {
         });
     }
 
-    /// Lets a job wait for a slot at its place.
-    fn wait_for_slot(&mut self, job: usize) {
-        if !self.waiting.contains(&job) {
-            self.waiting.push(job);
-            self.waiting.sort_by_key(|job| self.jobs[*job].place);
+    /// Lets a job wait for its turn at its place.
+    fn wait_for_turn(&mut self, job: usize) {
+        let waiting = &mut self.waiting[self.jobs[job].submit.tool];
+        if !waiting.contains(&job) {
+            waiting.push(job);
+            waiting.sort_by_key(|job| self.jobs[*job].place);
         }
     }
 
-    /// Queues a job again: at its place among those that wait for a slot, if its tool has a limit and it was attempted.
+    /// Queues a job again: at its place among those that wait for their turn, if it has one.
     pub(super) fn enqueue(&mut self, job: usize) {
-        if self.jobs[job].limited() && self.jobs[job].place.is_some() {
-            self.wait_for_slot(job);
+        if self.jobs[job].place.is_some() {
+            self.wait_for_turn(job);
         } else {
             self.jobs[job].entry = Some(self.append(Some(job)));
         }
     }
 
-    /// Brings the first job that waits for the slot back to the stream, if it is free.
-    pub(super) fn admit(&mut self) {
-        if self.waiting.is_empty() {
+    /// Brings the first jobs of a tool that wait for their turn back to the stream, as many as may begin.
+    pub(super) fn admit(&mut self, tool: usize) {
+        if self.waiting[tool].is_empty() {
             return;
         }
-        self.free_lapsed();
-        let mut free = self.slots.is_empty();
-        for job in self.waiting.clone() {
+        if tool == super::LIMITED {
+            self.free_lapsed();
+        }
+        let mut free = match (self.is_paused(tool), tool == super::LIMITED) {
+            (true, _) => 0,
+            (false, true) => usize::from(self.slots.is_empty()),
+            (false, false) => usize::MAX,
+        };
+        for job in self.waiting[tool].clone() {
             let of = &self.jobs[job];
             if of.gone || of.status != Status::Queued {
                 self.expired += usize::from(of.gone);
-                self.waiting.retain(|other| *other != job);
-            } else if free {
-                free = false;
+                self.waiting[tool].retain(|other| *other != job);
+            } else if free > 0 {
+                free -= 1;
                 if of.entry.is_none() {
                     let entry = self.append(Some(job));
                     self.entries.entry(entry).or_default().slot = true;

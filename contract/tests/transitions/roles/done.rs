@@ -9,8 +9,8 @@ use taskferry_contract::{
 use tokio_util::sync::CancellationToken;
 
 use crate::cluster::{
-    KEEP, a_question_is_answered, a_session_lives, calls_are_left, jobs_are_lost, jobs_run,
-    the_fleet_comes_and_goes,
+    KEEP, a_question_is_answered, a_session_lives, a_tool_is_paused, calls_are_left, jobs_are_lost,
+    jobs_run, the_fleet_comes_and_goes,
 };
 use crate::rig::{Rig, SOON};
 use crate::roles::{queues, store_of};
@@ -45,6 +45,7 @@ async fn a_front_end_reads(rig: &mut Rig) {
     store.install_functions(Replaces::Same).await.unwrap();
     store.registry().await.unwrap();
     store.fleet().await.unwrap();
+    store.pauses_of(rig.shard).await.unwrap();
     let id = SessionId::random();
     let task = a_session_has_a_task(rig, id).await;
     a_task_is_followed(rig, task).await;
@@ -325,6 +326,7 @@ pub(super) async fn all_is_done(rig: &mut Rig) -> Users {
             .unwrap();
         rig.finish(&hold).await;
         jobs_are_lost(rig).await;
+        a_tool_is_paused(rig).await;
         bells_ring(rig, &mut users).await;
         // The next one begins anew with the same key.
         rig.raw::<()>("DEL", "tf:{0}:idem:key:alice,k").await;

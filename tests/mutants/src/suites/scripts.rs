@@ -12,7 +12,7 @@ macro_rules! script {
     };
 }
 
-pub(super) const SCRIPTS: [Row; 41] = [
+pub(super) const SCRIPTS: [Row; 43] = [
     ("contract/lua/", &[transitions(EVERY), MODEL]),
     ("contract/lua/prelude/", &[transitions(EVERY), MODEL]),
     script!("agree_version": "versions::"),
@@ -47,6 +47,8 @@ pub(super) const SCRIPTS: [Row; 41] = [
     script!("report_log": "logs::"),
     script!("report_progress": "renews::" "rings::"),
     script!("revive": "dead_letters::"),
+    script!("pause": "pauses::"),
+    script!("resume": "pauses::"),
     script!("rotate_secret": "registers::"),
     script!("schedule_retry": "retries::" "rings::" "fences::"),
     script!("set_session_level": "logs::"),

@@ -6,7 +6,7 @@ const BASE: &str = "tf:{0}:";
 const SESSION: &str = "5f0f0000-0000-4000-8000-000000000000";
 
 /// The scripts with their keys and arguments, in the words of [`Maker::word`].
-pub(super) const SCRIPTS: [(&str, &str, &str); 42] = [
+pub(super) const SCRIPTS: [(&str, &str, &str); 45] = [
     ("submit", "record queue", "base id submission"),
     ("submit", "record queue", "base id submission"),
     ("claim", "record queue", "base id entry worker ms count"),
@@ -90,6 +90,9 @@ pub(super) const SCRIPTS: [(&str, &str, &str); 42] = [
     ("give_homes", "homes", "tool queue_name"),
     ("take_place", "places", "sender ms count"),
     ("take_rate", "rate", "most most flag"),
+    ("pause", "paused", "pausable worker text"),
+    ("resume", "paused", "base pausable queue_name"),
+    ("resume", "paused", "base pausable queue_name queue_name"),
     ("rotate_secret", "secret", "new_secret count"),
     ("reclaim", "queue", "worker ms ms"),
     (
@@ -226,6 +229,8 @@ pub(super) fn any_key(bytes: &mut Bytes<'_>) -> String {
         "due:q",
         "waiting:q",
         "waiting:q:slow",
+        "waiting:q:fast",
+        "paused",
         "running:q:slow",
         "active:o",
         "owned:o",
@@ -297,6 +302,7 @@ impl<'a, 'b> Maker<'a, 'b> {
             "queue" => key("queue:q"),
             "due" => key("due:q"),
             "dead" => key("dead"),
+            "paused" => key("paused"),
             "housekeeper" => key("housekeeper"),
             "base" => one(BASE),
             "id" => one(self.id),
@@ -338,6 +344,7 @@ impl<'a, 'b> Maker<'a, 'b> {
             "flag" => &["0", "1"],
             "level" => &["debug", "info", "error"],
             "tool" => &["fast", "slow"],
+            "pausable" => &["queue:q", "tool:fast", "tool:slow"],
             "new_secret" => &["00ff", "ff00"],
             "most" => &["1", "50", "1000"],
             "progress" => &["", "1", "0.5", "1e300"],
