@@ -15,6 +15,8 @@ pub(crate) enum Order {
     Run(Options),
     /// Measure how long recovery takes.
     Recovery(Recovery),
+    /// Measure how callers take turns.
+    Fairness(Fairness),
     /// Measure what tasks take in Redis.
     Memory(Memory),
     /// Be the worker of a recovery.
@@ -49,6 +51,19 @@ pub(crate) struct Options {
 pub(crate) struct Recovery {
     /// How often each fault is made.
     pub(crate) runs: usize,
+    /// Where the figures go as JSON.
+    pub(crate) json: Option<PathBuf>,
+}
+
+/// How it is measured how callers take turns.
+#[derive(Debug, Clone)]
+pub(crate) struct Fairness {
+    /// How many jobs one caller queues.
+    pub(crate) jobs: u32,
+    /// How many jobs of a caller may be ready.
+    pub(crate) share: u64,
+    /// How many jobs the worker runs at once.
+    pub(crate) slots: usize,
     /// Where the figures go as JSON.
     pub(crate) json: Option<PathBuf>,
 }
@@ -94,6 +109,12 @@ pub(crate) fn read() -> Order {
             runs: count(args, "runs"),
             json: args.get_one("json").cloned(),
         }),
+        Some(("fairness", args)) => Order::Fairness(Fairness {
+            jobs: args.get_one("jobs").copied().unwrap_or(1),
+            share: args.get_one::<u32>("share").copied().map_or(1, u64::from),
+            slots: count(args, "slots"),
+            json: args.get_one("json").cloned(),
+        }),
         Some(("memory", args)) => Order::Memory(Memory {
             tasks: args.get_one("tasks").copied().unwrap_or(1),
             json: args.get_one("json").cloned(),
@@ -137,6 +158,16 @@ fn command() -> clap::Command {
             clap::Command::new("recovery")
                 .about("Measures how long it takes until work goes on after a fault")
                 .args([number("runs", "20", "How often each fault is made"), json()]),
+        )
+        .subcommand(
+            clap::Command::new("fairness")
+                .about("Measures by how many jobs of one caller another is held up, with a share of ready jobs and without")
+                .args([
+                    number("jobs", "20000", "How many jobs the one caller queues"),
+                    number("share", "16", "How many jobs of a caller may be ready (owner_share)"),
+                    number("slots", "8", "How many jobs the worker runs at once"),
+                    json(),
+                ]),
         )
         .subcommand(
             clap::Command::new("memory")
@@ -261,6 +292,9 @@ mod tests {
         let recovery = command().get_matches_from(["taskferry-bench", "recovery"]);
         let (_, args) = recovery.subcommand().unwrap();
         assert_eq!(count(args, "runs"), 20);
+        let fairness = command().get_matches_from(["taskferry-bench", "fairness"]);
+        let (_, args) = fairness.subcommand().unwrap();
+        assert_eq!((count(args, "jobs"), count(args, "share")), (20_000, 16));
         let memory = command().get_matches_from(["taskferry-bench", "memory"]);
         let (_, args) = memory.subcommand().unwrap();
         assert_eq!(count(args, "tasks"), 10_000);

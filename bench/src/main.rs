@@ -7,6 +7,7 @@ mod child;
 mod cli;
 mod clients;
 mod direct;
+mod fairness;
 mod figures;
 mod load;
 mod memory;
@@ -35,6 +36,7 @@ async fn main() -> ExitCode {
     let outcome = match cli::read() {
         Order::Run(options) => unless_interrupted(Box::pin(run::run(&options))).await,
         Order::Recovery(options) => unless_interrupted(Box::pin(recovery::run(&options))).await,
+        Order::Fairness(options) => unless_interrupted(Box::pin(fairness::run(&options))).await,
         Order::Memory(options) => unless_interrupted(Box::pin(memory::run(&options))).await,
         Order::Holder(holder) => recovery::holder::run(&holder).await,
         Order::Bare(part) => bare::run(&part).await,

@@ -14,7 +14,7 @@ local base, id, owner, key, answer, session = ARGV[1], ARGV[2], ARGV[3], ARGV[4]
 
 local job = read(record, {
   'status', 'owner', 'worker', 'entry', 'tool', 'queue', 'place', 'open', 'waiters', 'not_before_ms', 'ask:' .. key, 'answer:' .. key,
-  'client_task:' .. key,
+  'client_task:' .. key, 'share', 'created_ms', 'ttl_ms',
 })
 if not job.status or job.owner ~= owner then
   return { 'GONE' }
@@ -42,7 +42,7 @@ if open == 0 and job.status == 'input_required' then
     set('status', 'queued')
     local start = tonumber(job.not_before_ms)
     start = start and start > now and start or nil
-    local entry, what = enqueue(base, job.queue, id, job.tool, job.place, start)
+    local entry, what = enqueue(base, job.queue, id, job.tool, job.place, start, job)
     set('entry', entry)
     set('waits', waits(what, now, '-', start))
   end

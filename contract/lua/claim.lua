@@ -27,7 +27,7 @@
 --                                 entry is dropped, and it gets another when its turn comes. With crashes, tool, attempt and
 --                                 worker of the lost attempt if the job was taken over from a silent worker
 -- Effects  expired (GONE); running:<queue>:<tool>, waiting:<queue>:<tool> and waiting:<queue> for tools with a limit or a pause; crashes + 1
---          if the last attempt was lost. If the job then waits for its turn, its updated_ms is when the lost lease ran out. If the
+--          if the last attempt was lost; the next job of its owner's line comes to the stream. If the job then waits for its turn, its updated_ms is when the lost lease ran out. If the
 --          job must wait for its turn, rings the front ends that watch it
 local record, queue = KEYS[1], KEYS[2]
 local base, id, entry, worker = ARGV[1], ARGV[2], ARGV[3], ARGV[4]
@@ -141,6 +141,9 @@ if held_up then
   if not was_waiting then
     wait_for_slot(base, job.queue, job.tool, id, place)
   end
+  if lost_ms and share_of(job) then
+    note_ready(base, job.queue, job.tool, job.owner, id, job)
+  end
   -- Jobs ahead of it may have expired: `admit` drops them and brings whoever is next to the stream.
   leave_slot(base, job.queue, job.tool, id)
   ring_waiters(base, id, job.waiters)
@@ -164,6 +167,7 @@ redis.call('HSET', record, 'status', 'working', 'attempt', attempt, 'crashes', i
 if attempt ~= '1' then
   redis.call('HDEL', record, 'progress', 'total', 'message')
 end
+leave_ready(base, id, job)
 local reply = ok_reply(attempt)
 if lost_ms then
   reply[#reply + 1] = 'taken_from'

@@ -1,10 +1,11 @@
 -- forward: of one queue, queued and due -> queued on its stream, or waiting for its turn at its place. Moves a bounded batch.
--- Also gives out slots of its tools that nobody freed, since their worker died or their job expired.
+-- Also gives out slots of its tools that nobody freed, since their worker died or their job expired, and what owners have room for
+-- to those who wait in their lines.
 -- KEYS  due (of the queue)
 -- ARGV  base · queue name · limit (integer > 0)
 -- Replies
 --   OK, moved, call_again_ms, expired, key …   so many due jobs were moved; when to call again, for the next one that is due or for
---                            slots, or -1 if nothing waits; how many jobs were found that expired while they waited, which
+--                            slots and lines, or -1 if nothing waits; how many jobs were found that expired while they waited, which
 --                            are counted in expired; keys that were found to have the wrong type
 -- Effects  ids whose record expired or is none, that are on a stream already, or whose job is of another queue, are dropped from
 --          due
@@ -32,14 +33,16 @@ local next
 if usable(due, 'zset') then
   for _, id in ipairs(redis.call('ZRANGEBYSCORE', due, '-inf', int(now), 'LIMIT', 0, limit)) do
     local record = base .. 'task:' .. id
-    local job = read_record(record, { 'status', 'queue', 'tool', 'entry', 'place', 'waits', 'created_ms' })
+    local job = read_record(record, {
+      'status', 'queue', 'tool', 'entry', 'place', 'waits', 'created_ms', 'ttl_ms', 'owner', 'share',
+    })
     local comes = job.status == 'queued' and job.entry == '' and job.queue == queue
     if comes and not usable(base .. 'queue:' .. queue, 'stream') then
       redis.call('ZADD', due, int(now + LOOK_AT_QUEUE_MS), id)
     else
       redis.call('ZREM', due, id)
       if comes then
-        local entry, what = enqueue(base, queue, id, job.tool, job.place)
+        local entry, what = enqueue(base, queue, id, job.tool, job.place, nil, job)
         redis.call('HSET', record, 'entry', entry, 'waits', still_waits(what, job.waits, job.created_ms))
         moved = moved + 1
       elseif not job.status and redis.call('EXISTS', record) == 0 then
@@ -61,5 +64,10 @@ for _, tool in ipairs(usable(waiting, 'zset') and redis.call('ZRANGE', waiting, 
   else
     next = math.min(next or math.huge, gone == ADMITTED_AT_ONCE and now or now + LOOK_FOR_SLOTS_MS)
   end
+end
+local expired_in_lines, are_lines = mend_lines(base, queue, now, usable)
+expired = expired + expired_in_lines
+if are_lines then
+  next = math.min(next or math.huge, now + LOOK_FOR_SLOTS_MS)
 end
 return { 'OK', moved, next and int(next) or -1, expired, unpack(others) }

@@ -10,6 +10,7 @@ local delay, message, ran = tonumber(ARGV[5]), ARGV[6], ARGV[7] == '1'
 
 local job = read(record, {
   'status', 'attempt', 'worker', 'entry', 'tool', 'queue', 'place', 'waiters', 'waits', 'created_ms',
+  'ttl_ms', 'owner', 'share',
 })
 local refused = refusal(job, attempt)
 if refused then
@@ -22,7 +23,7 @@ end
 local now = now_ms()
 local due = delay > 0 and now + delay or nil
 drop_entry(queue, job.entry)
-local back, what = enqueue(base, job.queue, id, job.tool, job.place, due)
+local back, what = enqueue(base, job.queue, id, job.tool, job.place, due, job)
 local since = ran and now or tonumber(string.match(job.waits or '', '^%S+ (%d+)') or job.created_ms)
 local waiting
 if ran then

@@ -56,7 +56,7 @@ local function lose(record, id, entry, job)
     return tell('POISON', id, job.tool, job, int(crashes))
   end
   drop_entry(queue, entry)
-  local back, what = enqueue(base, queue_name, id, job.tool, job.place)
+  local back, what = enqueue(base, queue_name, id, job.tool, job.place, nil, job)
   redis.call('HSET', record, 'status', 'queued', 'entry', back, 'worker', '', 'crashes', int(crashes),
     'updated_ms', int(lost_ms), 'waits', waits(what, lost_ms, 'lost'))
   ring_waiters(base, id, job.waiters)

@@ -32,7 +32,7 @@ end
 local now = now_ms()
 local due = int(now + delay)
 drop_entry(queue, job.entry)
-local entry, what = enqueue(base, job.queue, id, job.tool, job.place, now + delay)
+local entry, what = enqueue(base, job.queue, id, job.tool, job.place, now + delay, job)
 redis.call('HSET', record, 'status', 'queued', 'entry', entry, 'worker', '', 'retries', int(retries + 1),
   'message', message, 'updated_ms', int(now), 'waits', waits(what, now, 'failed', now + delay))
 ring_waiters(base, id, job.waiters)

@@ -9,7 +9,7 @@
 --       · owner_bytes (what its records may take, 0 none)
 --       · parked ('1': no entry yet; the last answer queues the job)
 --       · then field, value … of the record (arguments, limits, capabilities, questions, answers; not_before_ms, if the job is
---       not to run before then)
+--       not to run before then; share, if only so many jobs of the owner, of the tool, are to be ready at a time)
 -- Replies
 --   OK, created_ms            stored; also for a repeated submit of the same id, which changes nothing
 --   JOINED, id, field, value …   the call joins this job. An idem: alias is joined as long as the record exists, unless the
@@ -17,11 +17,11 @@
 --                             follows the record as a poll shows it
 --   OTHER_CALL                the idempotency key stands for a job of another call; nothing stored
 --   LATE, expires_ms          not_before_ms is not before the record expires; nothing stored
---   QUEUE_FULL, length        the stream, and the jobs that wait for a slot of this tool, are queue_cap, or, for a job that is to wait
---                             for its time, the due; nothing stored
+--   QUEUE_FULL, length        the stream, the jobs that wait for a slot of this tool, and those in the lines of owners are queue_cap, or, for
+--                             a job that is to wait for its time, the due; nothing stored
 --   LIMIT, live               the owner has owner_cap live jobs; nothing stored
 --   BYTES, stored             the owner's records take so much that this does not fit in owner_bytes; nothing stored
--- Effects  active, owned and stored get the id (owners only); the alias gets it, with the record's expiry; a parked job rings the
+-- Effects  a job beyond the owner's share waits in its line, without an entry; active, owned and stored get the id (owners only); the alias gets it, with the record's expiry; a parked job rings the
 --          front end that submits it, if that asked for it (`waiters` among the fields): no worker will ring for the
 --          questions it was created with. Joining a plain job: a task call promotes it to a task; a plain call adds its id
 --          to holders. A task call from another session than the job's deletes progress_token, so that no progress goes out
@@ -92,10 +92,12 @@ if owner ~= '' then
 end
 local now = now_ms()
 local expires = now + ttl
-local start
+local start, share
 for i = FIRST_FIELD, #ARGV - 1, 2 do
   if ARGV[i] == 'not_before_ms' then
     start = tonumber(ARGV[i + 1])
+  elseif ARGV[i] == 'share' then
+    share = share_of({ owner = owner, share = ARGV[i + 1] })
   end
 end
 if start and start >= expires then
@@ -111,14 +113,16 @@ end
 if queue_cap > 0 then
   local length = start and redis.call('ZCARD', times)
     or redis.call('XLEN', queue) + redis.call('ZCARD', waiting_of(base, queue_name, tool))
+      + in_lines(base, queue_name)
   if length >= queue_cap then
     return { 'QUEUE_FULL', length }
   end
 end
 
+local live = 0
 if owner ~= '' then
   drop_expired(active, now)
-  local live = redis.call('ZCARD', active)
+  live = redis.call('ZCARD', active)
   if owner_cap > 0 and live >= owner_cap then
     return { 'LIMIT', live }
   end
@@ -146,8 +150,15 @@ if start and not parked then
   redis.call('ZADD', times, int(start), id)
   fields[#fields + 1] = 'waits'
   fields[#fields + 1] = waits('time', now, '-', start)
+elseif not parked and share and not may_go(base, queue_name, tool, owner, share, live) then
+  wait_in_line(base, queue_name, tool, owner, id)
+  fields[#fields + 1] = 'waits'
+  fields[#fields + 1] = waits('turn', now, '-')
 elseif not parked then
   entry = redis.call('XADD', queue, '*', 'id', id, 'tool', tool)
+  if share then
+    note_ready(base, queue_name, tool, owner, id, { created_ms = now, ttl_ms = ttl })
+  end
 end
 redis.call('HSET', record, 'status', parked and 'input_required' or 'queued', 'tool', tool, 'queue', queue_name,
   'owner', owner, 'created_ms', int(now), 'updated_ms', int(now), 'ttl_ms', int(ttl), 'plain', plain, 'attempt', '0',

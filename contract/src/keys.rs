@@ -1,4 +1,4 @@
-//! The names of keys and channels. The scripts derive some more (`active`, `stored`, `bytes`, `running`, `idem`, `same`) from `base`.
+//! The names of keys and channels. The scripts derive some more (`active`, `stored`, `bytes`, `running`, `lines`, `idem`, `same`) from `base`.
 //! docs/REDIS.md lists all of them with content and expiry.
 
 use std::fmt;
@@ -37,6 +37,7 @@ pub(crate) fn kind_of(key: &str) -> Option<&'static str> {
         (Tag::Shard(_), "due" | "active" | "owned" | "stored" | "running" | "waiting") => {
             Some("zset")
         }
+        (Tag::Shard(_), "ready" | "line" | "lines" | "backlog") => Some("zset"),
         (Tag::Shard(_), "idem" | "same" | "housekeeper") => Some("string"),
         (Tag::Fleet, "tools" | "worker") => Some("hash"),
         (Tag::Fleet, "homes") => Some("hash"),
@@ -92,6 +93,23 @@ impl fmt::Display for Tag {
             Self::Session(id) => write!(f, "{SESSION}{id}"),
             Self::Fleet => f.write_str(FLEET),
         }
+    }
+}
+
+/// Whose line it is, and for what. Cheap to copy.
+#[derive(Debug, Clone, Copy)]
+pub struct LineName<'a> {
+    /// The queue.
+    pub queue: &'a str,
+    /// The tool.
+    pub tool: &'a str,
+    /// The owner, who has a name.
+    pub owner: &'a Owner,
+}
+
+impl fmt::Display for LineName<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}:{}:{}", self.queue, self.tool, self.owner)
     }
 }
 
@@ -178,6 +196,31 @@ impl Keys {
     #[must_use]
     pub fn tools_with_waiting_jobs(&self, shard: Shard, queue: &QueueName) -> String {
         self.of(Tag::Shard(shard), format_args!("waiting:{queue}"))
+    }
+
+    /// Jobs of an owner, of one tool, that are on the stream and not claimed yet, or wait for a slot: sorted set by when their
+    /// records expire, ms.
+    #[must_use]
+    pub fn ready(&self, shard: Shard, line: LineName<'_>) -> String {
+        self.of(Tag::Shard(shard), format_args!("ready:{line}"))
+    }
+
+    /// Jobs of an owner, of one tool, beyond its share of ready ones: sorted set by place, thousandths of a ms.
+    #[must_use]
+    pub fn line(&self, shard: Shard, line: LineName<'_>) -> String {
+        self.of(Tag::Shard(shard), format_args!("line:{line}"))
+    }
+
+    /// The lines of a queue: sorted set of tool and owner, by when each was last looked after, ms.
+    #[must_use]
+    pub fn lines(&self, shard: Shard, queue: &QueueName) -> String {
+        self.of(Tag::Shard(shard), format_args!("lines:{queue}"))
+    }
+
+    /// All jobs of a queue that wait in lines: sorted set by place, thousandths of a ms.
+    #[must_use]
+    pub fn backlog(&self, shard: Shard, queue: &QueueName) -> String {
+        self.of(Tag::Shard(shard), format_args!("backlog:{queue}"))
     }
 
     /// Who keeps the queues of a shard going, or one of them: string.
@@ -376,6 +419,26 @@ mod tests {
             "other:thing:x",
         ] {
             assert_eq!(kind_of(foreign), None, "{foreign}");
+        }
+    }
+
+    #[test]
+    fn the_keys_of_lines_are_sets() {
+        let (keys, queue) = (Keys::new("tf"), QueueName::default_queue());
+        let shard = Shards::default().all().next().unwrap();
+        let line = LineName {
+            queue: queue.as_str(),
+            tool: "a.b",
+            owner: &Owner::named("a:b").unwrap(),
+        };
+        assert_eq!(keys.line(shard, line), "tf:{0}:line:default:a.b:a:b");
+        for key in [
+            keys.ready(shard, line),
+            keys.line(shard, line),
+            keys.lines(shard, &queue),
+            keys.backlog(shard, &queue),
+        ] {
+            assert_eq!(kind_of(&key), Some("zset"), "{key}");
         }
     }
 

@@ -45,7 +45,7 @@ pub use json::raw::{RawObject, compact};
 pub use json::readable::{MAX_DEPTH, PART_DEPTH, Unreadable, check_readable};
 pub use json::schema::{DuplicateName, Fault, Mirrored, Schema, unique_names};
 pub use json::shared::{Member, Part, SharedJson};
-pub use keys::Keys;
+pub use keys::{Keys, LineName};
 pub use library::{LIBRARY, Library, PortableScript, portable_scripts};
 pub use model::alias::{Alias, CallDigest, Scope};
 pub use model::arguments::Arguments;

@@ -128,6 +128,11 @@ impl KnownFleet {
                 .map(|fleet| fleet.serving(&view.queue, &view.tool));
             view.paused = read.pauses.holding_up(&view.queue, &view.tool).cloned();
         }
+        let in_line = view.waits.is_some_and(|waits| waits.what == WaitsFor::Turn);
+        if in_line && view.status == Status::Queued && !view.plain {
+            let ahead = timeout(PATIENCE, self.store.ahead_in_line(&view)).await;
+            view.ahead = ahead.ok().and_then(Result::ok).flatten();
+        }
         view
     }
 

@@ -19,6 +19,8 @@ pub(crate) struct Limits {
     pub(crate) queue_cap: u64,
     /// The most live jobs an owner may have, 0 for no limit.
     pub(crate) owner_cap: u64,
+    /// How many jobs of an owner, of one tool, may be ready at once, 0 for no bound.
+    pub(crate) owner_share: u64,
     /// What the tasks of an owner may take together, arguments and results, bytes; 0 for no limit.
     pub(crate) owner_bytes: u64,
     /// What one owner may have of a full queue, percent.
@@ -71,6 +73,7 @@ impl Submitter {
             asks: call.asks,
             queue_cap: self.limits.queue_cap,
             owner_cap: self.limits.most_of_owner(),
+            owner_share: self.limits.owner_share,
             owner_bytes: self.limits.owner_bytes,
             ..Submission::new(tool, id, call.owner, call.arguments.clone())
         }
@@ -172,6 +175,7 @@ pub(super) fn queued(job: &Submission<'_>, created_ms: i64) -> TaskView {
         last_crash: false,
         served: None,
         paused: None,
+        ahead: None,
         result: None,
         error: None,
     }

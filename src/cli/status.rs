@@ -136,12 +136,20 @@ fn queues(overview: &Overview) -> Vec<String> {
         vec![
             queue.name.to_string(),
             on.length.saturating_sub(on.pending).to_string(),
+            on.in_lines.to_string(),
             on.pending.to_string(),
             oldest.unwrap_or_else(|| "-".to_owned()),
             served_by,
         ]
     });
-    let head = ["QUEUE", "WAITING", "GIVEN OUT", "OLDEST", "SERVED BY"];
+    let head = [
+        "QUEUE",
+        "WAITING",
+        "IN LINES",
+        "GIVEN OUT",
+        "OLDEST",
+        "SERVED BY",
+    ];
     table(&head, rows.collect())
 }
 
@@ -186,7 +194,7 @@ fn as_json(overview: &Overview) -> Value {
         let on = &queue.overview;
         let served_by = queue.served_by.iter().map(WorkerId::as_str);
         json!({
-            "queue": queue.name, "length": on.length, "given_out": on.pending,
+            "queue": queue.name, "length": on.length, "in_lines": on.in_lines, "given_out": on.pending,
             "oldest_ms": on.oldest_ms, "served_by": served_by.collect::<Vec<_>>(),
         })
     });

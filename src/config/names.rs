@@ -3,7 +3,7 @@
 use taskferry_process::settings::{REDIS_SETTINGS, Setting};
 use taskferry_process::telemetry::LOG_SETTINGS;
 
-const OWN: [Setting; 32] = [
+const OWN: [Setting; 33] = [
     setting(
         "listen",
         "ADDR",
@@ -98,6 +98,11 @@ const OWN: [Setting; 32] = [
         "owner_cap",
         "N",
         "The most tasks a caller may have that have not ended, where callers can be told apart (access_file, single_user, dev); 0 for no limit [default: 10000]",
+    ),
+    setting(
+        "owner_share",
+        "N",
+        "How many tasks of a caller, of one tool, may be ready for workers at once, where callers can be told apart; the others wait in a line of the caller's own; 0 for no bound [default: 16]",
     ),
     setting(
         "owner_bytes",

@@ -171,6 +171,7 @@ fn take_limits(settings: &mut Settings, peer_share: usize) -> Limits {
     Limits {
         queue_cap: settings.take("queue_cap", 100_000, count),
         owner_cap: settings.take("owner_cap", 10_000, count),
+        owner_share: settings.take("owner_share", 16, count),
         owner_bytes: settings.take("owner_bytes", 1 << 30, |text| match text {
             "0" => Ok(0),
             text => bytes(text)

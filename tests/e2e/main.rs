@@ -64,5 +64,6 @@ mod subscriptions;
 mod terms;
 mod tls;
 mod trace;
+mod turns;
 mod unread_log;
 mod waiting;

@@ -3,7 +3,7 @@
 -- What `close` reads of a record, beside what its caller needs.
 local CLOSING = {
   'status', 'attempt', 'worker', 'queue', 'tool', 'owner', 'entry', 'waiters', 'plain', 'keep_ms', 'created_ms',
-  'ttl_ms', 'limit', 'crashes', 'max_crashes', 'retries', 'max_attempts', 'lease_ms', 'alias', 'place',
+  'ttl_ms', 'limit', 'crashes', 'max_crashes', 'retries', 'max_attempts', 'lease_ms', 'alias', 'place', 'share',
 }
 
 -- An attempt's outcome as `close` stores it: only the parts that there are. Its size lets a reader choose how to fetch it.
@@ -58,6 +58,11 @@ local function close(base, record, id, job, status, outcome, reply)
     drop_member(base .. 'due:' .. job.queue, id)
   end
   leave_tool(base, id, job)
+  local was_held = job.worker and job.worker ~= ''
+  if share_of(job) and not was_held then
+    leave_line(base, job.queue, job.tool, job.owner, id)
+    leave_ready(base, id, job)
+  end
   if job.owner ~= '' then
     drop_member(base .. 'active:' .. job.owner, id)
     local size = 0

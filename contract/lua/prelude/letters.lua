@@ -31,7 +31,7 @@ local function bury_job(base, record, id, job, reason, attempts)
   }
   -- Without these it is unknown, once the record is gone, whether it may be run again, under which key its work was done,
   -- and where a command of it may still be at work.
-  append_fields(letter, record, { 'max_attempts', 'origin', 'worker', 'started_ms' })
+  append_fields(letter, record, { 'max_attempts', 'origin', 'worker', 'started_ms', 'share' })
   local bytes = redis.call('HSTRLEN', record, 'arguments') + redis.call('HSTRLEN', record, 'capabilities')
   if bytes <= LETTER_BYTES then
     append_fields(letter, record, { 'arguments', 'capabilities' })

@@ -74,7 +74,8 @@ local function count_expired(base, tool)
   end
 end
 
--- What `waits` of a record says while its job is queued: what it waits for ('worker', 'slot' of its tool, 'time'), since when
+-- What `waits` of a record says while its job is queued: what it waits for ('worker', 'slot' of its tool, its 'turn' among its
+-- owner's jobs, 'time'), since when
 -- (ms), why it is to be attempted again ('lost', 'released', 'failed', 'returned'; '-' if no attempt ended: it never was
 -- attempted, or was parked in the middle of an attempt and now has its answers), and when that is due (ms; absent if at
 -- once).

@@ -94,6 +94,8 @@ pub struct DeadLetter {
     pub worker: Option<String>,
     /// When its last attempt began, ms since the epoch.
     pub started_ms: Option<u64>,
+    /// How many jobs of the owner and tool were to be ready at once. `None` if the letter does not say.
+    pub share: Option<u64>,
     /// Whether the job's record still exists. The store fills this in after it has read the letter.
     pub record_exists: bool,
 }
@@ -128,6 +130,7 @@ impl DeadLetter {
             capabilities: take("capabilities"),
             worker: take("worker").filter(|worker| !worker.is_empty()),
             started_ms: take("started_ms").and_then(|ms| ms.parse().ok()),
+            share: take("share").and_then(|jobs| jobs.parse().ok()),
             record_exists: false,
         })
     }

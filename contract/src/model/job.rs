@@ -64,6 +64,8 @@ pub struct TaskView {
     pub served: Option<Served>,
     /// What pauses its tool or its queue. Not in the record, either.
     pub paused: Option<Pause>,
+    /// How many jobs of the same caller and tool come before it, if it waits in their line. As `served`.
+    pub ahead: Option<u64>,
     /// The result, byte for byte as the worker wrote it: a JSON object. Only once completed, and only where asked for.
     pub result: Option<SharedJson>,
     /// The JSON-RPC error object of a failed job. Only where asked for.

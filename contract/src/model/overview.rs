@@ -33,8 +33,10 @@ pub struct QueueOverview {
     pub length: u64,
     /// Those that were given to a worker.
     pub pending: u64,
-    /// When the oldest of all was queued, ms since the epoch.
+    /// When the oldest of all was queued, those in lines included, ms since the epoch.
     pub oldest_ms: Option<u64>,
+    /// Jobs that wait in the lines of their owners, beyond their shares; not among `length`.
+    pub in_lines: u64,
     /// A key of it that holds something else than a stream, which counts for nothing.
     pub misplaced: Option<Misplaced>,
 }

@@ -53,6 +53,9 @@ pub struct Submission<'a> {
     pub queue_cap: u64,
     /// The most live jobs the owner may have, 0 for no limit.
     pub owner_cap: u64,
+    /// How many jobs of the owner, of this tool, may be ready at once; 0 for no bound. Of no meaning for an owner without a
+    /// name.
+    pub owner_share: u64,
     /// What the records of the owner may take together, arguments and outcomes, bytes; 0 for no limit.
     pub owner_bytes: u64,
 }
@@ -98,6 +101,7 @@ impl<'a> Submission<'a> {
             log_level: None,
             queue_cap: 0,
             owner_cap: 0,
+            owner_share: 0,
             owner_bytes: 0,
         }
     }

@@ -9,6 +9,9 @@ pub enum WaitsFor {
     Slot,
     /// The end of a pause of its tool or its queue, or its turn after that.
     Paused,
+    /// Its turn among the jobs of its caller and tool: so many as may be are ready. It is brought to its stream when one of them
+    /// was claimed.
+    Turn,
     /// Its time, which its caller wished, or another attempt was planned for.
     Time,
     /// Something that only a later version knows of.
@@ -61,6 +64,7 @@ impl Waits {
             Some("worker") => WaitsFor::Worker,
             Some("slot") => WaitsFor::Slot,
             Some("paused") => WaitsFor::Paused,
+            Some("turn") => WaitsFor::Turn,
             Some("time") => WaitsFor::Time,
             _ => WaitsFor::Other,
         };
@@ -89,6 +93,7 @@ mod tests {
     fn reads_what_the_transitions_write() {
         for (text, what, again, due_ms) in [
             ("worker 7 -", WaitsFor::Worker, None, None),
+            ("turn 7 -", WaitsFor::Turn, None, None),
             (
                 "worker 7 released",
                 WaitsFor::Worker,

@@ -13,6 +13,7 @@ pub(crate) const PRELUDE: &str = concat!(
     include_str!("../../lua/prelude/base.lua"),
     include_str!("../../lua/prelude/records.lua"),
     include_str!("../../lua/prelude/slots.lua"),
+    include_str!("../../lua/prelude/lines.lua"),
     include_str!("../../lua/prelude/streams.lua"),
     include_str!("../../lua/prelude/stored.lua"),
     include_str!("../../lua/prelude/ends.lua"),

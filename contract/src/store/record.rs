@@ -75,6 +75,7 @@ pub(crate) fn view_from_values(
         task_scopes: scopes(next()),
         served: None,
         paused: None,
+        ahead: None,
         result: None,
         error: None,
     };
@@ -157,7 +158,7 @@ pub(crate) fn job_from_pairs(
 pub(crate) fn record_fields<'a>(job: &'a Submission<'_>) -> Vec<Cow<'a, str>> {
     let tool = job.tool;
     let mut args: Vec<Cow<'a, str>> = Vec::new();
-    let fields: [(&str, Option<Cow<'a, str>>); 19] = [
+    let fields: [(&str, Option<Cow<'a, str>>); 20] = [
         ("arguments", Some(job.arguments.as_str().into())),
         ("definition", job.definition.map(|it| it.as_str().into())),
         ("poll_ms", Some(tool.poll_interval_ms.to_string().into())),
@@ -170,6 +171,11 @@ pub(crate) fn record_fields<'a>(job: &'a Submission<'_>) -> Vec<Cow<'a, str>> {
         ("max_crashes", Some(tool.crash_limit.to_string().into())),
         ("keep_ms", Some(millis(job.keep).to_string().into())),
         ("limit", tool.concurrency.map(|n| n.to_string().into())),
+        (
+            "share",
+            (job.owner_share > 0 && !job.owner.is_anonymous())
+                .then(|| job.owner_share.to_string().into()),
+        ),
         ("capabilities", job.capabilities.map(Into::into)),
         ("trace", job.trace.parent.map(Into::into)),
         ("tracestate", job.trace.state.map(Into::into)),

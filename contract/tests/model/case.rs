@@ -24,7 +24,7 @@ const LEASE: Duration = Duration::from_secs(3_600);
 const LONG_MS: u64 = 7_200_000;
 const TTL: Duration = Duration::from_secs(36_000);
 /// How many rounds it may take to bring every job to its end.
-const ROUNDS: usize = 60;
+const ROUNDS: usize = 240;
 
 type Record = HashMap<String, String>;
 type Checked<T> = Result<T, String>;

@@ -2,6 +2,7 @@
 
 mod calling;
 mod holding;
+mod lines;
 mod losing;
 mod pausing;
 mod slots;
@@ -52,6 +53,7 @@ pub(crate) struct Job {
     /// As it sorts among the due.
     pub(crate) id: String,
     pub(crate) gone: bool,
+    pub(crate) created_ms: i64,
     pub(crate) status: Status,
     pub(crate) entry: Option<usize>,
     /// Its place among those that wait for their turn: its first entry, once it was claimed and its tool is limited; else the one
@@ -127,6 +129,8 @@ pub(crate) struct Machine {
     /// Of each tool the jobs that wait for their turn, in the order of their places.
     waiting: [Vec<usize>; TOOLS],
     pub(crate) paused: BTreeSet<What>,
+    /// The lines of owners, by tool and owner.
+    lines: BTreeMap<(usize, usize), lines::Line>,
     keys: BTreeMap<(usize, u8), usize>,
     /// The jobs that identical calls share, by owner and tool.
     shared: BTreeMap<(usize, usize), usize>,
@@ -288,9 +292,11 @@ impl Machine {
             }
         }
         (0..TOOLS).for_each(|tool| self.admit(tool));
+        let due_or_waiting = !self.due.is_empty() || self.waiting.iter().any(|of| !of.is_empty());
+        let are_lines = self.mend_lines();
         Reply::Forwarded {
             moved,
-            more: !self.due.is_empty() || self.waiting.iter().any(|of| !of.is_empty()),
+            more: due_or_waiting || are_lines,
         }
     }
 
@@ -315,7 +321,7 @@ impl Machine {
 
     pub(crate) fn is_drained(&self) -> bool {
         let live = self.jobs.iter().any(Job::is_live);
-        let waits = self.waiting.iter().any(|of| !of.is_empty());
+        let waits = self.waiting.iter().any(|of| !of.is_empty()) || self.in_lines() > 0;
         !live && !waits && self.entries.is_empty() && self.due.is_empty()
     }
 }

@@ -8,6 +8,8 @@ use proptest::prop_oneof;
 pub(crate) const WORKERS: usize = 3;
 /// How many owners there are; the last is anonymous.
 pub(crate) const OWNERS: usize = 3;
+/// How many jobs of each owner, of a tool, may be ready at once. Nobody counts those of the last.
+pub(crate) const SHARES: [usize; OWNERS] = [1, 2, 3];
 /// How many tools there are; the last has a concurrency limit of 1.
 pub(crate) const TOOLS: usize = 2;
 

@@ -315,6 +315,61 @@ pub(crate) async fn a_tool_is_paused(rig: &mut Rig) {
     rig.finish(&hold).await;
 }
 
+/// Makes a new job of the dead letter of one.
+async fn revive(rig: &Rig, dead: TaskId) -> TaskId {
+    let letter = rig.operator.dead_letter_of(dead).await.unwrap().unwrap();
+    let revivable = rig.operator.revivable(&letter).await.unwrap().unwrap();
+    let id = TaskId::random(rig.shard);
+    let revived = rig.operator.revive(&letter, &revivable, &rig.tool, id);
+    revived.await.unwrap();
+    id
+}
+
+/// An owner has more than its share, and the others of its jobs wait in a line: submit, claim, forward and revive know of it.
+pub(crate) async fn jobs_wait_in_line(rig: &mut Rig) {
+    async fn submit(rig: &Rig) -> TaskId {
+        let submission = Submission {
+            owner_share: 1,
+            ..rig.submission()
+        };
+        rig.submit_as(submission).await
+    }
+    // The tool has a slot for each.
+    rig.tool.concurrency = None;
+    let first = submit(rig).await;
+    let second = submit(rig).await;
+    let third = submit(rig).await;
+    let view = rig.view(third).await.unwrap();
+    assert_eq!(rig.store.ahead_in_line(&view).await.unwrap(), Some(2));
+    rig.operator.queue_overview(&rig.tool.queue).await.unwrap();
+    for store in [&rig.store, &rig.at_work] {
+        let forwarded = store.forward(rig.stream(), 10).await.unwrap();
+        assert!(forwarded.call_again_ms.is_some());
+    }
+    let (hold, _) = rig.start().await;
+    assert_eq!(hold.claimed.id, first);
+    rig.finish(&hold).await;
+    rig.store.cancel(second, &rig.owner, "no").await.unwrap();
+
+    rig.tool.attempts = 1;
+    let (hold, _) = rig.start().await;
+    assert_eq!(hold.claimed.id, third);
+    rig.retry(&hold).await;
+    let before = submit(rig).await;
+    let again = revive(rig, third).await;
+    let (hold, _) = rig.start().await;
+    assert_eq!(hold.claimed.id, before);
+    rig.finish(&hold).await;
+    let (hold, _) = rig.start().await;
+    assert_eq!(hold.claimed.id, again);
+    rig.retry(&hold).await;
+    let last = revive(rig, again).await;
+    let (hold, _) = rig.start().await;
+    assert_eq!(hold.claimed.id, last);
+    rig.finish(&hold).await;
+    rig.tool.concurrency = Some(1);
+}
+
 /// The names of the scripts, as they lie in their folder.
 fn in_the_folder() -> BTreeSet<String> {
     let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/lua");
@@ -350,6 +405,7 @@ async fn every_transition_runs(mut rig: Rig) {
     calls_are_left(&mut rig).await;
     jobs_are_lost(&mut rig).await;
     a_tool_is_paused(&mut rig).await;
+    jobs_wait_in_line(&mut rig).await;
     rig.operator.survey().await.unwrap();
     rig.operator.shard_overview(&rig.queues()).await.unwrap();
     rig.raw::<String>("ECHO", LAST).await;
@@ -378,6 +434,10 @@ async fn every_transition_runs(mut rig: Rig) {
         "expired",
         "waiting:default",
         "running:default:report",
+        "ready:default:report:key:alice",
+        "line:default:report:key:alice",
+        "lines:default",
+        "backlog:default",
     ] {
         let name = format!("{}{name}", rig.store.keys().base(rig.shard));
         assert!(touched.contains(&name), "{name} is not among {touched:?}");

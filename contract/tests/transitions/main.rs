@@ -33,6 +33,7 @@ mod handshakes;
 mod joins;
 mod leaves;
 mod limits;
+mod lines;
 mod lists;
 mod logs;
 mod losses;

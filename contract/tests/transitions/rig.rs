@@ -204,7 +204,8 @@ impl Rig {
     /// Lets a record expire now, as if its time had come.
     pub(crate) async fn expire(&mut self, id: TaskId) {
         let record = self.store.keys().record(id);
-        for index in ["active", "owned"] {
+        let ready = format!("ready:{}:{}", self.tool.queue, self.tool.name);
+        for index in ["active", "owned", &ready] {
             let index = format!(
                 "{}{index}:{}",
                 self.store.keys().base(self.shard),

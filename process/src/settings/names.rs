@@ -16,7 +16,7 @@ const BOTH: &[Binary] = &[Binary::FrontEnd, Binary::Worker];
 /// What no binary takes as a setting: the variable of the settings file, and what only tests read.
 const NEITHER: &[Binary] = &[];
 
-const NAMES: [(&str, &[Binary]); 56] = [
+const NAMES: [(&str, &[Binary]); 57] = [
     ("listen", FRONT_END),
     ("allow_unauthenticated", FRONT_END),
     ("access_file", FRONT_END),
@@ -36,6 +36,7 @@ const NAMES: [(&str, &[Binary]); 56] = [
     ("trusted_proxies", FRONT_END),
     ("queue_cap", FRONT_END),
     ("owner_cap", FRONT_END),
+    ("owner_share", FRONT_END),
     ("owner_bytes", FRONT_END),
     ("session_cap", FRONT_END),
     ("max_sessions", FRONT_END),

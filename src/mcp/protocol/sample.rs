@@ -28,6 +28,7 @@ pub(crate) fn view(status: Status) -> TaskView {
         last_crash: false,
         served: None,
         paused: None,
+        ahead: None,
         result: None,
         error: None,
     }

@@ -15,7 +15,7 @@ const TOLD_BEFORE: usize = 512;
 /// else what its status means.
 pub(crate) fn message(view: &TaskView) -> Cow<'_, str> {
     match view.status {
-        Status::Queued => waiting(view, view.served).into(),
+        Status::Queued => waiting(view, view.served, view.ahead).into(),
         Status::Working => attempt_message(view).unwrap_or("The task is being worked on.".into()),
         status => match (&view.message, status) {
             (Some(message), _) => message.as_str(),
@@ -28,15 +28,15 @@ pub(crate) fn message(view: &TaskView) -> Cow<'_, str> {
     }
 }
 
-/// The part of a task's message whose change is worth a notification: not the progress alone, nor that it waits for a
-/// worker as every task does at first.
+/// The part of a task's message whose change is worth a notification: not the progress alone, nor how many go first, nor that it
+/// waits for a worker as every task does at first.
 pub(crate) fn news(view: &TaskView) -> Option<String> {
     if view.status != Status::Queued {
         return view.message.clone();
     }
     let unserved = view.served.filter(|served| served.able == 0);
     let is_news = view.waits.is_some() || unserved.is_some() || view.paused.is_some();
-    is_news.then(|| waiting(view, unserved))
+    is_news.then(|| waiting(view, unserved, None))
 }
 
 /// The message of the attempt that runs, or ran last, with its progress unless the text has all the numbers.
@@ -50,7 +50,7 @@ fn attempt_message(view: &TaskView) -> Option<Cow<'_, str>> {
     }
 }
 
-fn waiting(view: &TaskView, served: Option<Served>) -> String {
+fn waiting(view: &TaskView, served: Option<Served>, ahead: Option<u64>) -> String {
     let waits = view.waits.unwrap_or(Waits {
         what: WaitsFor::Worker,
         since_ms: view.updated_ms,
@@ -76,6 +76,7 @@ fn waiting(view: &TaskView, served: Option<Served>) -> String {
             // Writing to a string never fails.
             let _infallible = write!(text, "; at most {limit} {jobs} of {} at a time", view.tool);
         }
+        (WaitsFor::Turn, ..) => text.push_str(&who_goes_first(view, ahead)),
         (WaitsFor::Time, _, _, Some(served)) if returned && served.able == 0 => {
             text.push_str(&who_serves(view, served));
         }
@@ -99,11 +100,12 @@ fn for_what(waits: Waits, paused: Option<&Pause>) -> &'static str {
         (WaitsFor::Other, _) => "",
         (_, None) if paused.is_some() => "",
         (WaitsFor::Slot, _) if paused.is_none() => " for a slot of its tool",
+        (WaitsFor::Turn, _) if paused.is_none() => " for its turn",
         (WaitsFor::Paused, None) => " for its turn",
         (_, Some(Again::Lost | Again::Released | Again::Failed)) => " for another attempt",
         (_, Some(Again::Returned)) => " for another worker",
         (WaitsFor::Time, None) => " for its time",
-        (WaitsFor::Worker | WaitsFor::Slot, None) => " for a worker",
+        (WaitsFor::Worker | WaitsFor::Slot | WaitsFor::Turn, None) => " for a worker",
     }
 }
 
@@ -114,6 +116,15 @@ fn who_paused(pause: &Pause) -> String {
         reason => format!(": {reason}"),
     };
     format!("; its {} is paused since {since}{reason}", pause.what)
+}
+
+fn who_goes_first(view: &TaskView, ahead: Option<u64>) -> String {
+    let tool = &view.tool;
+    match ahead {
+        Some(1) => format!("; 1 of your own calls of {tool} goes first"),
+        Some(some) if some > 0 => format!("; {some} of your own calls of {tool} go first"),
+        _ => format!("; others of your own calls of {tool} go first"),
+    }
 }
 
 fn who_serves(view: &TaskView, served: Served) -> String {
@@ -343,6 +354,36 @@ mod tests {
             ..paused(WaitsFor::Paused, None, &whole)
         };
         says(&after, "The task waits for its turn since T.");
+    }
+
+    #[test]
+    fn what_waits_for_its_turn_tells_how_many_go_first() {
+        let others =
+            "The task waits for its turn since T; others of your own calls of report go first.";
+        for (ahead, text) in [
+            (
+                Some(17),
+                "The task waits for its turn since T; 17 of your own calls of report go first.",
+            ),
+            (
+                Some(1),
+                "The task waits for its turn since T; 1 of your own calls of report goes first.",
+            ),
+            (None, others),
+            (Some(0), others),
+        ] {
+            let first = waits(WaitsFor::Turn, None, view(Status::Queued));
+            let known = TaskView { ahead, ..first };
+            let since = format!("since {SINCE}");
+            assert_eq!(message(&known), text.replace("since T", &since));
+            // That one less goes first is no news.
+            assert_eq!(news(&known), Some(others.replace("since T", &since)));
+        }
+        let lost = waits(WaitsFor::Turn, Some(Again::Lost), view(Status::Queued));
+        says(
+            &lost,
+            "The task waits for its turn since T; others of your own calls of report go first. Attempt 1 lost its worker.",
+        );
     }
 
     #[test]

@@ -71,6 +71,7 @@ impl Rig {
         let limits = Limits {
             queue_cap: 0,
             owner_cap: 0,
+            owner_share: 0,
             owner_bytes: 0,
             queue_share: 100,
             sessions: SessionLimits::default(),

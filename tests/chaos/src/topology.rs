@@ -190,7 +190,7 @@ async fn replica(setup: &Setup, number: usize, to_redis: Proxy) -> anyhow::Resul
     let port = free_port();
     let from_clients = Proxy::start(port, Rewriter::default()).await?;
     let arguments = format!(
-        "serve --listen 127.0.0.1:{port} --redis-url redis://127.0.0.1:{}/0 --single-user true --stream-after 300ms --drain-timeout 2s",
+        "serve --listen 127.0.0.1:{port} --redis-url redis://127.0.0.1:{}/0 --single-user true --owner-share 2 --stream-after 300ms --drain-timeout 2s",
         to_redis.port()
     );
     let program = Program {

@@ -1,6 +1,8 @@
 //! What must hold of the keys below a prefix, whatever a test did: [`live`] at any moment, [`drained`] once every job
 //! has ended. docs/REDIS.md describes the keys.
 
+mod lines;
+
 use std::collections::{BTreeMap, HashMap};
 
 use redis::aio::MultiplexedConnection;
@@ -56,7 +58,7 @@ struct Keyspace {
     queues: BTreeMap<String, BTreeMap<String, String>>,
     /// Of every queue: how many entries are pending.
     pending: BTreeMap<String, i64>,
-    /// due, waiting, running and active sets: members with scores.
+    /// due, waiting, running, active, ready and line sets, and those of lines and backlogs: members with scores.
     sets: BTreeMap<String, Vec<(String, i64)>>,
     /// Of every shard that has any: the tools for whose slots jobs wait.
     waited_for: BTreeMap<String, Vec<String>>,
@@ -124,7 +126,10 @@ impl Keyspace {
                 let tools = tools.into_iter().map(|(tool, _)| tool);
                 self.waited_for.insert(key.clone(), tools.collect());
             }
-            ("due" | "waiting" | "running" | "active", "zset") => {
+            (
+                "due" | "waiting" | "running" | "active" | "ready" | "line" | "lines" | "backlog",
+                "zset",
+            ) => {
                 self.sets.insert(key.clone(), read_as(&key, held));
             }
             _ => {}
@@ -138,15 +143,21 @@ impl Keyspace {
         broken.extend(self.wrong_expiry());
         broken.extend(self.entries());
         broken.extend(self.indexes());
+        broken.extend(lines::broken(self));
         broken
+    }
+
+    fn holds(&self, set: &str, id: &str) -> bool {
+        let members = self.sets.get(set);
+        members.is_some_and(|all| all.iter().any(|(member, _)| member == id))
     }
 
     /// Keys that never expire although they are none of those that may stay.
     fn without_expiry(&self) -> Vec<String> {
         let stays = |key: &str| {
             [
-                "queue", "due", "waiting", "running", "paused", "tools", "queues", "homes",
-                "secret", "contract",
+                "queue", "due", "waiting", "running", "paused", "line", "lines", "backlog",
+                "tools", "queues", "homes", "secret", "contract",
             ]
             .contains(&part_of(key))
         };
@@ -208,7 +219,7 @@ impl Keyspace {
 
     /// An entry that no record names is one of an expired record.
     fn strays(&self) -> Vec<String> {
-        let mut broken = Vec::new();
+        let mut broken = lines::strays(self);
         for (queue, entries) in &self.queues {
             for (entry, id) in entries {
                 let key = format!("{}task:{id}", base_of(queue));
@@ -230,10 +241,7 @@ impl Keyspace {
     /// of waiting, also those that were brought back to the stream. Whoever waits for a slot is looked after.
     fn indexes(&self) -> Vec<String> {
         let mut broken = Vec::new();
-        let holds = |set: String, id: &str| {
-            let members = self.sets.get(&set);
-            members.is_some_and(|all| all.iter().any(|(member, _)| member == id))
-        };
+        let holds = |set: String, id: &str| self.holds(&set, id);
         for (key, record) in &self.records {
             let (base, id, status) = (base_of(key), id_of(key), field(record, "status"));
             let waits = status == "queued" && field(record, "entry").is_empty();
@@ -241,12 +249,18 @@ impl Keyspace {
             let tool = format!("{queue}:{}", field(record, "tool"));
             let for_slot = holds(format!("{base}waiting:{tool}"), id);
             let is_due = holds(format!("{base}due:{queue}"), id);
-            if waits != (is_due || (for_slot && field(record, "entry").is_empty())) {
+            let in_line = lines::has(self, key, record);
+            if waits != (is_due || in_line || (for_slot && field(record, "entry").is_empty())) {
                 broken.push(format!(
-                    "{key} is {status}, without an entry: {waits}, in due: {is_due}, in waiting: {for_slot}"
+                    "{key} is {status}, without an entry: {waits}, in due: {is_due}, in waiting: {for_slot}, in a line: {in_line}"
                 ));
             }
-            if status == "queued" && !says_what_it_waits_for(record, for_slot, is_due) {
+            let what = WaitsIn {
+                slot: for_slot,
+                line: in_line,
+                due: is_due,
+            };
+            if status == "queued" && !says_what_it_waits_for(record, what) {
                 let waits = field(record, "waits");
                 broken.push(format!(
                     "{key} says it waits for {waits:?}, in due: {is_due}, in waiting: {for_slot}"
@@ -297,7 +311,7 @@ impl Keyspace {
             }
         }
         for (set, members) in &self.sets {
-            let expires = ["active", "running"].contains(&part_of(set));
+            let expires = ["active", "running", "ready"].contains(&part_of(set));
             let left = members
                 .iter()
                 .filter(|(_, score)| !expires || *score > self.now_ms + 1000)
@@ -316,17 +330,26 @@ impl Keyspace {
     }
 }
 
+/// The sets that a queued job is in.
+#[derive(Clone, Copy)]
+struct WaitsIn {
+    slot: bool,
+    line: bool,
+    due: bool,
+}
+
 /// Whether a queued job's record says what it waits for, since a moment after which nothing but its caller changed it. One
 /// that only ever waited for a worker says nothing.
-fn says_what_it_waits_for(record: &Record, for_slot: bool, is_due: bool) -> bool {
+fn says_what_it_waits_for(record: &Record, what: WaitsIn) -> bool {
     let waits = field(record, "waits");
     let on_stream = !field(record, "entry").is_empty();
     let mut words = waits.split(' ');
     let right = match words.next().unwrap_or_default() {
         "" => return on_stream,
-        "worker" => on_stream || is_due,
-        "slot" | "paused" => for_slot && !on_stream,
-        "time" => is_due,
+        "worker" => on_stream || what.due,
+        "slot" | "paused" => what.slot && !on_stream,
+        "turn" => what.line,
+        "time" => what.due,
         _ => false,
     };
     let number = |text: &str| text.parse::<i64>().ok();

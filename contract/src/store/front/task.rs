@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use crate::error::Error;
+use crate::keys::LineName;
 use crate::model::ids::TaskId;
 use crate::model::job::TaskView;
 use crate::model::names::{FrontEndId, Owner};
@@ -79,6 +80,30 @@ impl Store {
         let mut read = redis::cmd("HMGET");
         read.arg(self.keys.record(id)).arg(&VIEW_FIELDS[..]);
         view_from_values(id, self.connections.command("view", &read).await?)
+    }
+
+    /// How many jobs of the same owner and tool come before one that waits in their line: those that are ready, and those before
+    /// it in the line. `None` if it does not wait there any more.
+    ///
+    /// # Errors
+    ///
+    /// If Redis fails.
+    pub async fn ahead_in_line(&self, view: &TaskView) -> Result<Option<u64>, Error> {
+        let (shard, line) = (
+            view.id.shard(),
+            LineName {
+                queue: &view.queue,
+                tool: &view.tool,
+                owner: &view.owner,
+            },
+        );
+        let mut read = redis::pipe();
+        let rank = read.cmd("ZRANK").arg(self.keys.line(shard, line));
+        rank.arg(view.id.to_string());
+        read.cmd("ZCARD").arg(self.keys.ready(shard, line));
+        let read = self.connections.pipeline("ahead_in_line", &read);
+        let (rank, ready): (Option<u64>, u64) = read.await?;
+        Ok(rank.map(|rank| rank.saturating_add(ready)))
     }
 
     /// Notes in the record that `front_end` waits for the task, and reads the task, in one script: no change can happen

@@ -42,6 +42,9 @@ impl Store {
     pub async fn queue_overview(&self, queue: &QueueName) -> Result<QueueOverview, Error> {
         let mut all = QueueOverview::default();
         for shard in self.shards.all() {
+            let (in_lines, first) = or_nothing(self.in_lines(shard, queue).await)?;
+            all.in_lines += in_lines;
+            all.oldest_ms = earlier(all.oldest_ms, first);
             let key = self.keys.queue(shard, queue);
             let mut read = redis::pipe();
             read.cmd("XLEN").arg(&key);
@@ -118,6 +121,18 @@ impl Store {
         let read = self.connections.pipeline("shard_overview", &read);
         let (due, next): (u64, Vec<(String, u64)>) = or_nothing(read.await)?;
         Ok((due, next.first().map(|(_, at)| *at)))
+    }
+
+    /// How many jobs of a queue wait in lines, and since when the first of them.
+    async fn in_lines(&self, shard: Shard, queue: &QueueName) -> Result<(u64, Option<u64>), Error> {
+        let key = self.keys.backlog(shard, queue);
+        let mut read = redis::pipe();
+        read.cmd("ZCARD").arg(&key);
+        let first = read.cmd("ZRANGE").arg(&key).arg(0).arg(0);
+        first.arg("WITHSCORES");
+        let read = self.connections.pipeline("queue_overview", &read);
+        let (count, first): (u64, Vec<(String, u64)>) = read.await?;
+        Ok((count, first.first().map(|(_, place)| place / 1000)))
     }
 
     async fn waiting_for_slots(&self, shard: Shard, queue: &QueueName) -> Result<u64, Error> {

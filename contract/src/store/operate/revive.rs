@@ -138,6 +138,7 @@ fn submission<'a>(
         keep: Duration::from_millis(tool.keep_ms),
         capabilities: revivable.capabilities.as_deref(),
         answers: &revivable.answers,
+        owner_share: letter.share.unwrap_or(0),
         ..Submission::new(tool, id, &revivable.owner, revivable.arguments.clone())
     }
 }

@@ -38,6 +38,8 @@ impl Store {
                 keys.insert(self.keys.queue(shard, &queue));
                 keys.insert(self.keys.due(shard, &queue));
                 keys.insert(self.keys.tools_with_waiting_jobs(shard, &queue));
+                keys.insert(self.keys.lines(shard, &queue));
+                keys.insert(self.keys.backlog(shard, &queue));
             }
         }
         match self.scan(&mut keys).await {
@@ -48,7 +50,7 @@ impl Store {
             let (_, name) = key.split_once("}:")?;
             let (of, name) = name.split_once(':')?;
             let name = name.split(':').next()?;
-            let is_of_queue = ["queue", "due", "waiting", "running"].contains(&of);
+            let is_of_queue = ["queue", "due", "waiting", "running", "backlog"].contains(&of);
             name.parse::<QueueName>().ok().filter(|_| is_of_queue)
         });
         let queues = queues.collect();
@@ -76,7 +78,7 @@ impl Store {
 
     /// Adds the keys of queues, and those of tools with a concurrency limit, each once.
     async fn scan(&self, keys: &mut BTreeSet<String>) -> Result<(), Error> {
-        let pattern = format!("{}:{{[0-9]*}}:[dqrw]*", self.keys.prefix());
+        let pattern = format!("{}:{{[0-9]*}}:[bdlqrw]*", self.keys.prefix());
         let mut cursor = "0".to_owned();
         loop {
             let mut scan = redis::cmd("SCAN");

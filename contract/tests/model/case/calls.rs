@@ -4,7 +4,7 @@ use taskferry_contract::{Alias, Arguments, Leaver, Scope, Submission, SubmitRepl
 
 use super::steps::{Step, index, nothing};
 use super::{Case, Checked, TTL, equal};
-use crate::operation::Submit;
+use crate::operation::{SHARES, Submit};
 use crate::reply::Reply;
 
 impl Case {
@@ -20,6 +20,7 @@ impl Case {
             SubmitReply::Queued { created_ms } => {
                 self.ids.push(id);
                 self.created.push(created_ms);
+                self.model.jobs[self.ids.len() - 1].created_ms = created_ms;
                 touched = Some(self.ids.len() - 1);
                 Reply::Queued
             }
@@ -99,6 +100,7 @@ impl Case {
             alias,
             queue_cap: submit.queue_cap,
             owner_cap: submit.owner_cap,
+            owner_share: SHARES[submit.owner] as u64,
             ..Submission::new(tool, id, owner, Arguments::default())
         }
     }

@@ -73,8 +73,10 @@ impl Case {
         let of = &mut self.model.jobs[job];
         of.gone = true;
         let (owner, id) = (self.owners[of.submit.owner].clone(), self.ids[job]);
+        let tool = of.submit.tool;
         self.raw::<i64>("DEL", self.store.keys().record(id)).await;
-        for index in ["active", "owned"] {
+        let ready = format!("ready:{}:{}", self.queue, self.tools[tool].name);
+        for index in ["active", "owned", &ready] {
             let index = self.key(&format!("{index}:{owner}"));
             self.raw::<()>("ZADD", (index, "XX", 1, id.to_string()))
                 .await;

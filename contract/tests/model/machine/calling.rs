@@ -14,7 +14,7 @@ impl Machine {
         if let Some(reply) = self.join(submit, call) {
             return reply;
         }
-        let waiting = self.waiting[submit.tool].len();
+        let waiting = self.waiting[submit.tool].len() + self.in_lines();
         let length = (self.entries.len() + waiting) as u64;
         if submit.queue_cap > 0 && length >= submit.queue_cap {
             return Reply::QueueFull(length);
@@ -26,7 +26,6 @@ impl Machine {
             return Reply::OwnerLimit(live);
         }
         let job = self.jobs.len();
-        let entry = self.append(Some(job));
         if submit.key != 0 {
             self.keys.insert((submit.owner, submit.key), job);
         } else if submit.shares() {
@@ -36,8 +35,9 @@ impl Machine {
             submit: submit.clone(),
             id,
             gone: false,
+            created_ms: 0,
             status: Status::Queued,
-            entry: Some(entry),
+            entry: None,
             place: None,
             worker: None,
             claim: None,
@@ -48,6 +48,12 @@ impl Machine {
             holders: BTreeSet::from([call]),
             asked: BTreeMap::new(),
         });
+        if self.has_turn(job) {
+            self.note_ready(job);
+            self.jobs[job].entry = Some(self.append(Some(job)));
+        } else {
+            self.wait_in_line(job, true);
+        }
         Reply::Queued
     }
 

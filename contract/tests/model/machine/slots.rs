@@ -30,8 +30,12 @@ impl Machine {
         if limited || self.is_paused(tool) || !self.waiting[tool].is_empty() {
             let place = *self.jobs[job].place.get_or_insert(entry);
             if self.must_wait(job, place) {
+                let was_lost = self.jobs[job].worker.is_some();
                 self.give_back(job);
                 self.wait_for_turn(job);
+                if was_lost {
+                    self.note_ready(job);
+                }
                 self.leave_slot(job);
                 return Reply::Waits;
             }
@@ -46,7 +50,8 @@ impl Machine {
         (of.worker, of.claim) = (Some(worker), Some(delivery));
         of.lapsed = false;
         debug_assert_eq!(of.entry, Some(entry));
-        of.started()
+        self.leave_ready(job);
+        self.jobs[job].started()
     }
 
     fn must_wait(&mut self, job: usize, place: usize) -> bool {
@@ -77,6 +82,7 @@ impl Machine {
     }
 
     pub(super) fn close(&mut self, job: usize, status: Status) {
+        let was_held = self.jobs[job].worker.is_some();
         self.give_back(job);
         let of = &mut self.jobs[job];
         of.status = status;
@@ -90,6 +96,10 @@ impl Machine {
             if waited || ran {
                 self.admit(self.jobs[job].submit.tool);
             }
+        }
+        if !was_held {
+            self.leave_line(job);
+            self.leave_ready(job);
         }
     }
 
@@ -119,8 +129,18 @@ impl Machine {
         }
     }
 
-    /// Queues a job again: at its place among those that wait for their turn, if it has one.
+    /// Queues a job again: in its owner's line, if that has its share of ready jobs.
     pub(super) fn enqueue(&mut self, job: usize) {
+        if self.has_turn(job) {
+            self.note_ready(job);
+            self.make_ready(job);
+        } else {
+            self.wait_in_line(job, false);
+        }
+    }
+
+    /// At its place among those that wait for their turn, if it has one; else at the end of the stream.
+    pub(super) fn make_ready(&mut self, job: usize) {
         if self.jobs[job].place.is_some() {
             self.wait_for_turn(job);
         } else {

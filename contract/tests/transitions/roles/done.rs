@@ -10,7 +10,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::cluster::{
     KEEP, a_question_is_answered, a_session_lives, a_tool_is_paused, calls_are_left, jobs_are_lost,
-    jobs_run, the_fleet_comes_and_goes,
+    jobs_run, jobs_wait_in_line, the_fleet_comes_and_goes,
 };
 use crate::rig::{Rig, SOON};
 use crate::roles::{queues, store_of};
@@ -327,6 +327,7 @@ pub(super) async fn all_is_done(rig: &mut Rig) -> Users {
         rig.finish(&hold).await;
         jobs_are_lost(rig).await;
         a_tool_is_paused(rig).await;
+        jobs_wait_in_line(rig).await;
         bells_ring(rig, &mut users).await;
         // The next one begins anew with the same key.
         rig.raw::<()>("DEL", "tf:{0}:idem:key:alice,k").await;

@@ -232,6 +232,10 @@ pub(super) fn any_key(bytes: &mut Bytes<'_>) -> String {
         "waiting:q:fast",
         "paused",
         "running:q:slow",
+        "ready:q:fast:o",
+        "line:q:fast:o",
+        "lines:q",
+        "backlog:q",
         "active:o",
         "owned:o",
         "dead",
@@ -445,6 +449,10 @@ impl<'a, 'b> Maker<'a, 'b> {
         if tool == "slow" {
             words.extend(["limit", "1"].map(Into::into));
         }
+        words.extend([
+            b"share".to_vec(),
+            self.bytes.one(&["1", "1", "2", "0", "nan"]).into(),
+        ]);
         words.extend([b"progress_token".to_vec(), self.bytes.text()]);
         words.extend([b"waiters".to_vec(), self.bytes.one(&["f1", "f1,f2"]).into()]);
         words
