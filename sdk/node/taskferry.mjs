@@ -284,6 +284,9 @@ const mayPass = fault =>
   isReply(fault) ? PASSES.test(fault.message) : !(fault instanceof CannotWork || fault instanceof TypeError || fault instanceof ReferenceError)
 const isDenied = fault => /^NOPERM/.test(fault?.message)
 
+/** Redis has no library of functions. One that lost its data gets it again by the next front end. */
+class NoLibrary extends CannotWork {}
+
 class UnknownReply extends CannotWork {
   constructor(call, reply) {
     super(`Redis answered ${call} with ${JSON.stringify(reply)?.slice(0, 80)}, which this worker does not know: its contract is newer than ${MAJOR}.x as this package knows it. Upgrade the package taskferry`)
@@ -907,6 +910,7 @@ class Context {
 const BEAT = 5000
 const KEPT = 60_000
 const LONGEST_BLOCK = 5000
+const LIBRARY_WAIT = 5000 // a worker that starts waits so long for the library: front ends bring it back to a Redis that lost its data
 const BLOCK_AMONG_SEVERAL = 500 // of several shards or queues: a read holds slots that another one may need
 const NOBODY = '00000000-0000-4000-8000-000000000000'
 const SIGNALS = ['SIGTERM', 'SIGINT', 'SIGQUIT', 'SIGHUP']
@@ -1079,6 +1083,7 @@ export class Worker {
 
   /** Makes sure that this worker can work here, and makes it known. If Redis is not there yet, waits for it. */
   async introduce() {
+    let missingUntil
     for (let pause = 200; !this.stopping; pause = Math.min(pause * 2, 5000)) {
       try {
         await this.check()
@@ -1086,10 +1091,12 @@ export class Worker {
         await this.register(false)
         return await this.beat()
       } catch (fault) {
-        if (fault instanceof CannotWork) throw fault
-        if (!mayPass(fault) || isDenied(fault) || /^(WRONGPASS|NOAUTH)/.test(fault.message)) {
+        if (fault instanceof NoLibrary) missingUntil ??= Date.now() + LIBRARY_WAIT
+        else if (fault instanceof CannotWork) throw fault
+        else if (!mayPass(fault) || isDenied(fault) || /^(WRONGPASS|NOAUTH)/.test(fault.message)) {
           throw new CannotWork(`Redis cannot be used: ${fault.message}`)
         }
+        if (Date.now() + pause > missingUntil) throw fault
         say('worker', 'warn', 'Redis cannot be used yet; trying again', { error: fault.message || fault.code })
       }
       await Promise.race([sleep(pause), this.told])
@@ -1118,7 +1125,8 @@ export class Worker {
       reply = await this.calls.call('version', [])
     } catch (fault) {
       if (/not found/i.test(fault.message)) {
-        throw new CannotWork(`Redis does not have the library taskferry_${MAJOR}${await this.otherLibraries()}: run \`taskferry contract install\`, or start a front end, which installs it`)
+        const others = await this.otherLibraries()
+        throw new (others ? CannotWork : NoLibrary)(`Redis does not have the library taskferry_${MAJOR}${others}: run \`taskferry contract install\`, or start a front end, which installs it`)
       }
       if (isDenied(fault) || /unknown command/i.test(fault.message)) {
         throw new CannotWork(`functions cannot be called here (${fault.message}): give this user +fcall, or write the scripts to a file with \`taskferry contract print --eval\` and name it by scripts or TASKFERRY_SCRIPTS`)

@@ -167,6 +167,11 @@ impl Bridge {
         })))
     }
 
+    /// What this front end is called in Redis and in the audit.
+    pub(crate) fn front_end(&self) -> &FrontEndId {
+        &self.0.front_end
+    }
+
     /// Keeps the catalog and the waiters awake, forgets outcomes, and keeps the queues going if no other process does, until
     /// `stop`.
     pub(crate) async fn run(&self, stop: &CancellationToken) {
@@ -205,6 +210,7 @@ impl Bridge {
             Ring::Connected => {
                 self.0.waiters.wake_all();
                 self.0.catalog.wake();
+                self.0.server.note_connected();
             }
         };
         bell.listen(stop, on_ring).await;

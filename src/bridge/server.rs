@@ -1,6 +1,7 @@
 //! Whether Redis can be used: before anything is served, and from then on.
 
 use taskferry_contract::{Durability, Error, Installed, Replaces, Role, Store};
+use tokio::sync::Notify;
 
 /// What a check of Redis found.
 #[derive(Debug)]
@@ -17,11 +18,25 @@ pub(crate) enum Found {
 #[derive(Debug)]
 pub(crate) struct Server {
     store: Store,
+    connected: Notify,
 }
 
 impl Server {
     pub(super) fn new(store: Store) -> Self {
-        Self { store }
+        Self {
+            store,
+            connected: Notify::new(),
+        }
+    }
+
+    /// There is a new connection: Redis may have been started again, and may have lost anything.
+    pub(super) fn note_connected(&self) {
+        self.connected.notify_one();
+    }
+
+    /// Resolves once there was a new connection since this resolved last. For one who waits.
+    pub(crate) async fn connected(&self) {
+        self.connected.notified().await;
     }
 
     /// Checks everything that must be right before a front end begins: the server, what it keeps on disk, the contract's

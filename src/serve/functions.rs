@@ -7,7 +7,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::bridge::Bridge;
 
-/// The pause between two looks. A Redis that lost its data has the library again after this.
+/// The pause between two looks, if no new connection says that Redis may have lost the library.
 const LOOK_AGAIN: Duration = Duration::from_secs(60);
 
 /// Has the library in Redis until `stop`: one that is older is replaced. One of the same release is replaced at the start
@@ -24,6 +24,7 @@ pub(super) async fn keep(bridge: &Bridge, stop: &CancellationToken) {
         replaces = Replaces::Older;
         tokio::select! {
             () = stop.cancelled() => return,
+            () = bridge.server().connected() => {}
             () = tokio::time::sleep(LOOK_AGAIN) => {}
         }
     }

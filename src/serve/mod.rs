@@ -34,7 +34,8 @@ pub(crate) async fn run(mut config: ServeConfig) -> anyhow::Result<()> {
     config.http.max_connections = open_files::connections_of(config.http.max_connections);
     let stop = CancellationToken::new();
     let server = Server::bind(config)?;
-    tracing::info!(endpoint = %server.endpoint, "listening");
+    let front_end = server.bridge.front_end();
+    tracing::info!(endpoint = %server.endpoint, %front_end, "listening");
     let signals = signalled()?;
     let until = stop.clone();
     let winding_down = async move {

@@ -8,20 +8,18 @@ import json
 import logging
 import random
 import threading
-import time
-from collections import deque
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import Any, Protocol, TypeVar
 
 from . import logs
+from .clock import Clock
 from .context import Context, Stopped
+from .reports import Reports
 from .results import Outcome, Retry, RpcError, ToolError, bounded, error, failed, outcome_of, summary
-from .wire import FAULTS, CannotWork, Reply, UnknownReply, command, may_pass, text
-
-if TYPE_CHECKING:
-    from .tool import Tool
-    from .worker import Worker
+from .settings import Settings
+from .tool import Tool
+from .wire import FAULTS, Calls, CannotWork, Reply, UnknownReply, command, may_pass, text
 
 # What Redis says to an attempt that may not write any more, and what that is in the log.
 REFUSALS = {"CANCELLED": "cancelled", "DONE": "not needed", "GONE": "expired", "STALE": "lost lease"}
@@ -32,9 +30,6 @@ PARKED = "parked"
 BROKEN = "the worker cannot go on"
 
 REPORT_PACE = 0.05
-LINES_WAITING = 256
-LONGEST_LINE = 8 << 10
-LONGEST_MESSAGE = 1000
 
 
 T = TypeVar("T")
@@ -58,71 +53,18 @@ async def persist(call: Callable[[], Awaitable[T]], until: float) -> tuple[T, bo
         pause = min(pause * 2, 2)
 
 
-class Clock:
-    """The time that an attempt has left. It stands still while the tool waits for an answer."""
+class Host(Protocol):
+    """What an attempt needs of the worker that runs it."""
 
-    def __init__(self, seconds: float, up: Callable[[], None]):
-        self._loop = asyncio.get_running_loop()
-        self._up = up
-        self._left = seconds
-        self._since: float | None = None
-        self._timer: asyncio.TimerHandle | None = None
-        self.go()
+    id: str
+    calls: Calls
+    settings: Settings
+    slots: asyncio.Semaphore
+    stopping: asyncio.Event
 
     @property
-    def left(self) -> float:
-        ran = 0.0 if self._since is None else time.monotonic() - self._since
-        return max(0.0, self._left - ran)
-
-    def stand(self) -> None:
-        self._left, self._since = self.left, None
-        if self._timer:
-            self._timer.cancel()
-
-    def go(self) -> None:
-        self._since = time.monotonic()
-        self._timer = self._loop.call_later(min(self._left, 86_400 * 365), self._up)
-
-
-class Reports:
-    """What a tool reported and Redis does not have yet. Of progress the newest counts; log lines are kept, up to a bound."""
-
-    def __init__(self, loop: asyncio.AbstractEventLoop):
-        self._loop = loop
-        self._lock = threading.Lock()
-        self._progress: tuple[str, str] = ("", "")
-        self._message = ""
-        self._lines: deque[tuple[str, str]] = deque(maxlen=LINES_WAITING)
-        self.added = asyncio.Event()
-
-    def progress(self, progress: float | None, total: float | None, message: str | None) -> None:
-        def number(value: float | None) -> str:
-            finite = value is not None and abs(value) < float("inf")
-            return repr(value) if finite else ""
-
-        with self._lock:
-            if progress is not None and number(progress):
-                self._progress = (number(progress), number(total))
-            if message:
-                self._message = message.encode("utf-8", "replace").decode()[:LONGEST_MESSAGE]
-        self._wake()
-
-    def line(self, level: str, said: str) -> None:
-        cut = said.encode("utf-8", "replace")[:LONGEST_LINE].decode("utf-8", "ignore")
-        with self._lock:
-            self._lines.append((level, cut))
-        self._wake()
-
-    def _wake(self) -> None:
-        self._loop.call_soon_threadsafe(self.added.set)
-
-    def take(self) -> tuple[list[str], tuple[str, str, str]]:
-        with self._lock:
-            lines = [part for line in self._lines for part in line]
-            report = (*self._progress, self._message)
-            self._lines.clear()
-            self._progress, self._message = ("", ""), ""
-        return lines, report
+    def is_listening(self) -> bool: ...
+    def give_up(self, fault: CannotWork) -> None: ...
 
 
 @dataclass(frozen=True)
@@ -139,7 +81,7 @@ class Settlement:
 class Attempt:
     """One attempt that runs."""
 
-    def __init__(self, worker: Worker, tool: Tool, claimed: Claimed):
+    def __init__(self, worker: Host, tool: Tool, claimed: Claimed):
         self.worker, self.tool, self.claimed = worker, tool, claimed
         self.id, self.number, self.job = claimed.id, claimed.attempt, claimed.job
         self.loop = asyncio.get_running_loop()
@@ -530,7 +472,7 @@ class Claimed:
         found = self.job.items()
         return {name[len("answer:") :]: value for name, value in found if name.startswith("answer:")}
 
-    async def read_arguments(self, worker: Worker, until: float) -> str:
+    async def read_arguments(self, worker: Host, until: float) -> str:
         """The arguments. Large ones are read for themselves."""
         if "arguments_bytes" not in self.job:
             return self.job.get("arguments", "{}")

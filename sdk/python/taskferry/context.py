@@ -5,13 +5,13 @@ from __future__ import annotations
 import asyncio
 import datetime
 import json
-from typing import TYPE_CHECKING, Any, Literal
+import logging
+from typing import Any, Literal, Protocol
 
 from . import logs
+from .clock import Clock
 from .questions import AskError, Question, answer, check
-
-if TYPE_CHECKING:
-    from .attempt import Attempt
+from .reports import Reports
 
 LEVELS = ("debug", "info", "notice", "warning", "error", "critical", "alert", "emergency")
 Level = Literal["debug", "info", "notice", "warning", "error", "critical", "alert", "emergency"]
@@ -26,10 +26,27 @@ class Stopped(asyncio.CancelledError):
         self.reason = reason
 
 
+class Running(Protocol):
+    """What a context needs of its attempt."""
+
+    id: str
+    number: str
+    job: dict[str, str]
+    arguments: dict[str, Any]
+    clock: Clock
+    reports: Reports
+    loop: asyncio.AbstractEventLoop
+
+    @property
+    def stop_reason(self) -> str | None: ...
+    def say(self, logger: logging.Logger, level: int, message: str, **fields: Any) -> None: ...
+    async def answers_to(self, requests: dict[str, str]) -> dict[str, str]: ...
+
+
 class Context:
     """One attempt of one job. All but `ask` and `ask_all` can be called in any thread, and none of it waits."""
 
-    def __init__(self, attempt: Attempt):
+    def __init__(self, attempt: Running):
         self._attempt = attempt
         job = attempt.job
         self.task_id = attempt.id

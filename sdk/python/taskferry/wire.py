@@ -43,6 +43,10 @@ class CannotWork(Exception):
     """This worker cannot work with this Redis; the text says what to do. Nothing was taken from a queue, or no more is."""
 
 
+class NoLibrary(CannotWork):
+    """Redis has no library of functions. One that lost its data gets it again by the next front end."""
+
+
 async def command(client: Redis, *parts: Any) -> Any:
     """Sends a command. Raises what redis-py raises."""
     return await client.execute_command(*parts)  # type: ignore[no-untyped-call]
@@ -176,8 +180,9 @@ class Calls:
         except FAULTS as error:
             said = str(error)
             if "not found" in said.lower():
-                raise CannotWork(
-                    f"Redis does not have the library {LIBRARY}{await self._others()}: run `taskferry contract install`, or "
+                others = await self._others()
+                raise (CannotWork if others else NoLibrary)(
+                    f"Redis does not have the library {LIBRARY}{others}: run `taskferry contract install`, or "
                     "start a front end, which installs it"
                 ) from error
             if is_denied(error) or "unknown command" in said.lower():

@@ -25,13 +25,28 @@ from . import logs
 from .attempt import HALTED, REFUSALS, Attempt, Claimed, persist
 from .settings import SettingsError, read
 from .tool import Tool
-from .wire import FAULTS, GROUP, Calls, CannotWork, Keys, UnknownReply, command, is_denied, is_no_group, may_pass, text
+from .wire import (
+    FAULTS,
+    GROUP,
+    Calls,
+    CannotWork,
+    Keys,
+    NoLibrary,
+    UnknownReply,
+    command,
+    is_denied,
+    is_no_group,
+    may_pass,
+    text,
+)
 
 Function = TypeVar("Function", bound=Callable[..., Any])
 
 VERSION = "0.1.0"
 BEAT = 5.0
 KEPT_MS = 60_000
+LIBRARY_WAIT = 5.0
+"""So long a worker that starts waits for the library of functions: front ends bring it back to a Redis that lost its data."""
 LONGEST_BLOCK = 5.0
 BLOCK_AMONG_SEVERAL = 0.5
 """Of several shards or queues: a read holds slots that another one may need."""
@@ -204,6 +219,7 @@ class Worker:
     async def _introduce(self) -> None:
         """Makes sure that this worker can work here, and makes it known. If Redis is not there yet, waits for it."""
         pause = 0.2
+        missing_until: float | None = None
         while not self.stopping.is_set():
             try:
                 await self.calls.check(self.keys, self.id, self.queues, self._foreign)
@@ -212,6 +228,11 @@ class Worker:
                 await self._register(lost=False)
                 await self._beat()
                 return
+            except NoLibrary as fault:
+                missing_until = missing_until or self.loop.time() + LIBRARY_WAIT
+                if self.loop.time() + pause > missing_until:
+                    raise
+                logs.say(logs.WORKER, logging.WARNING, "Redis cannot be used yet; trying again", error=str(fault))
             except (Disconnected, TimeoutError, *FAULTS) as fault:
                 if isinstance(fault, AuthenticationError) or is_denied(fault) or not may_pass(fault):
                     raise CannotWork(f"Redis cannot be used: {fault}") from fault

@@ -322,6 +322,11 @@ class Refusals(unittest.TestCase):
         other = "#!lua name=taskferry_4\nredis.register_function('tf4_version', function() return {'OK', '4.0'} end)"
         try:
             self.assertIn("run `taskferry contract install`", self.refused(1))
+            late = Process(empty, TOOLS)
+            eventually("the worker waits", lambda: "trying again" in late.log())
+            subprocess.run([BINARY, "contract", "install", "--redis-url", empty.url], check=True, capture_output=True)
+            late.ready().close()
+            empty.redis.execute_command("FUNCTION", "FLUSH")
             empty.redis.execute_command("FUNCTION", "LOAD", other)
             self.assertIn("there is taskferry_4", self.refused(1))
             newer = "#!lua name=taskferry_3\nredis.register_function('tf3_version', function() return {'NEW'} end)"

@@ -2,7 +2,8 @@
 
 use serde_json::Value;
 use taskferry_contract::CONTRACT_VERSION;
-use taskferry_testing::{ServerOptions, TestServer};
+use taskferry_testing::redis;
+use taskferry_testing::{ServerOptions, TestServer, eventually};
 
 use super::{SOON, raw, taskferry};
 use crate::fleet::Replica;
@@ -106,4 +107,24 @@ async fn a_front_end_installs_it_if_it_may() {
     let told = taskferry(&redis.url(), &["contract", "install"]).await;
     assert_eq!(told.code, 1);
     assert!(told.err.contains("ACL SETUSER"), "{}", told.err);
+}
+
+#[tokio::test]
+async fn a_redis_that_lost_its_data_has_it_again_at_once() {
+    let mut redis = TestServer::start().await;
+    let mut replica = Replica::start_unready(&redis.url(), &[]).await;
+    let installed = "the library of functions taskferry_3 is installed";
+    replica.process.wait_for_line(SOON, installed).await;
+    redis.kill9();
+    redis.restart().await;
+    // Without a new connection it would take a minute.
+    eventually(SOON, "the library is there again", async || {
+        let mut connection = redis.raw().await;
+        let listed = redis::cmd("FUNCTION")
+            .arg("LIST")
+            .query_async::<redis::Value>(&mut connection)
+            .await;
+        listed.is_ok_and(|found| format!("{found:?}").contains("taskferry_3"))
+    })
+    .await;
 }
