@@ -7,7 +7,8 @@ use clap::builder::PossibleValuesParser;
 use clap::{Arg, ArgAction, ArgMatches, Command, value_parser};
 
 use crate::sabotage::Sabotage;
-use crate::schedule::{Timed, kind_names, schedule};
+use crate::schedule::{SPARE_WORKERS, Timed, kind_names, schedule};
+use crate::topology::Fleet;
 
 /// What is to be done.
 #[derive(Debug)]
@@ -26,6 +27,8 @@ pub(crate) struct Options {
     pub(crate) only: Vec<String>,
     pub(crate) server: Option<PathBuf>,
     pub(crate) sabotage: Option<Sabotage>,
+    pub(crate) fleet: Fleet,
+    pub(crate) lease: Duration,
     /// How long everything may take to come to its end after the faults.
     pub(crate) settle: Duration,
     /// Where folders of evidence are made.
@@ -34,6 +37,8 @@ pub(crate) struct Options {
     pub(crate) producers: usize,
     /// Of the schedule's faults only each so manieth comes, and none that ends a process which is watched; all if absent.
     pub(crate) thinned: Option<usize>,
+    /// Whether no fault and no job ends or stops a worker, so that none may lose a job.
+    pub(crate) spares_workers: bool,
 }
 
 /// A long run, in rounds.
@@ -60,6 +65,10 @@ const PRODUCERS: usize = 24;
 const SOAK_PRODUCERS: usize = 12;
 /// A soak makes each so manieth fault: one in some five seconds.
 const THINNED: usize = 8;
+/// The lease of workers: short, so that many run out.
+const LEASE: Duration = Duration::from_secs(1);
+/// The lease where none is to run out: the one that workers have by default.
+const USUAL_LEASE: Duration = Duration::from_secs(15);
 
 impl Options {
     /// The faults of the run.
@@ -94,19 +103,31 @@ pub(crate) fn read() -> Order {
 fn soak_of(matches: &ArgMatches) -> Soak {
     let number = |name: &str| *matches.get_one::<u64>(name).expect("it has a default");
     let (all, round) = (number("minutes"), number("round-minutes"));
+    let spares_workers = matches.get_flag("spare-workers");
+    let only: &[&str] = if spares_workers { &SPARE_WORKERS } else { &[] };
     Soak {
         rounds: all.div_ceil(round),
         first: Options {
             seed: number("seed"),
             length: Duration::from_secs(60 * round),
-            only: Vec::new(),
+            only: only.iter().map(|&kind| kind.to_owned()).collect(),
             server: matches.get_one::<PathBuf>("server").cloned(),
             sabotage: None,
+            fleet: fleet_of(matches),
+            lease: if spares_workers { USUAL_LEASE } else { LEASE },
             settle: Duration::from_secs(60),
             evidence: PathBuf::from("target/soak"),
             producers: SOAK_PRODUCERS,
             thinned: Some(THINNED),
+            spares_workers,
         },
+    }
+}
+
+fn fleet_of(matches: &ArgMatches) -> Fleet {
+    match matches.get_one::<String>("fleet").map(String::as_str) {
+        Some("mixed") => Fleet::Mixed,
+        _ => Fleet::Rust,
     }
 }
 
@@ -125,6 +146,8 @@ fn order(matches: &ArgMatches) -> Order {
             .collect(),
         server: matches.get_one::<PathBuf>("server").cloned(),
         sabotage: named.and_then(|name| Sabotage::ALL.into_iter().find(|one| one.name() == name)),
+        fleet: fleet_of(matches),
+        lease: LEASE,
         settle: seconds("settle"),
         evidence: matches
             .get_one::<PathBuf>("evidence")
@@ -132,6 +155,7 @@ fn order(matches: &ArgMatches) -> Order {
             .clone(),
         producers: PRODUCERS,
         thinned: None,
+        spares_workers: false,
     };
     if matches.get_flag("print-schedule") {
         return Order::PrintSchedule(options.schedule());
@@ -160,6 +184,11 @@ fn command() -> Command {
                         .value_parser(value_parser!(u64).range(1..=600)),
                     number("seed", "1", "Chooses faults and calls"),
                     server(),
+                    fleet(),
+                    Arg::new("spare-workers")
+                        .long("spare-workers")
+                        .action(ArgAction::SetTrue)
+                        .help("Makes no fault that ends or stops a worker, at the default lease: none may lose a job"),
                 ]),
         )
 }
@@ -179,6 +208,15 @@ fn server() -> Arg {
         .value_name("PATH")
         .help("The server binary [default: redis-server]")
         .value_parser(value_parser!(PathBuf))
+}
+
+fn fleet() -> Arg {
+    Arg::new("fleet")
+        .long("fleet")
+        .value_name("LANGUAGES")
+        .default_value("rust")
+        .value_parser(PossibleValuesParser::new(["rust", "mixed"]))
+        .help("The workers: all in Rust, or one of them in Python and one in Node")
 }
 
 /// How much.
@@ -205,6 +243,7 @@ fn choices() -> Vec<Arg> {
             .value_delimiter(',')
             .value_parser(PossibleValuesParser::new(kind_names())),
         server(),
+        fleet(),
         named(
             "evidence",
             "PATH",

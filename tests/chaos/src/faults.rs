@@ -22,6 +22,8 @@ use crate::topology::Topology;
 const AGAIN: Duration = Duration::from_millis(100);
 /// The stream that all jobs of a run wait on.
 pub(crate) const QUEUE: &str = "tf:{0}:queue:default";
+/// Names the process that keeps the queues going.
+const HOUSEKEEPER: &str = "tf:{0}:housekeeper";
 
 /// Makes the faults of a schedule, and stands still after every `phase` of it. The laws that were broken then.
 pub(crate) async fn make(
@@ -84,6 +86,7 @@ async fn one(topology: &Topology, world: &World, number: usize, fault: Fault) {
         Fault::KillReplica(at) => kill(topology.replicas.get(at)).await,
         Fault::FreezeReplica(at, ms) => freeze(topology.replicas.get(at), ms).await,
         Fault::StopReplica(at) => replace(topology.replicas.get(at)).await,
+        Fault::KillHousekeeper => kill_housekeeper(topology).await,
         Fault::RollWorkers => roll(&topology.workers).await,
         Fault::RollReplicas => roll(&topology.replicas).await,
         Fault::KillRedis(away_ms) => kill_redis(topology, away_ms).await,
@@ -124,6 +127,17 @@ async fn disturb(topology: &Topology, link: Link, lasts_ms: u64, how: impl Fn(&P
 async fn kill(member: Option<&Member>) {
     if let Some(member) = member {
         member.kill().await;
+    }
+}
+
+/// Redis names who keeps the queues going. Nobody is killed while it cannot be asked, or names none that lives.
+async fn kill_housekeeper(topology: &Topology) {
+    let Ok(redis::Value::BulkString(text)) = send(topology, &["GET", HOUSEKEEPER]).await else {
+        return;
+    };
+    let text = String::from_utf8_lossy(&text);
+    if let Some(holder) = text.split(' ').next().filter(|holder| !holder.is_empty()) {
+        kill(topology.housekeeper(holder).await).await;
     }
 }
 

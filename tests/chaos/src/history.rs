@@ -144,6 +144,8 @@ pub(crate) struct History {
     pub(crate) replicas: usize,
     /// How processes ended, whoever ended them.
     pub(crate) ends: Vec<End>,
+    /// What processes said of jobs that were taken from a worker; empty if faults or jobs ended or stopped workers.
+    pub(crate) taken_over: Vec<String>,
 }
 
 /// Takes notes while the run goes on, in memory and in a file.

@@ -33,6 +33,16 @@ pub(crate) fn panics(folder: &Path) -> Vec<String> {
     panics
 }
 
+/// Jobs that were taken from a worker, each with the process that did it and what it said.
+pub(crate) fn taken_over(folder: &Path) -> Vec<String> {
+    let mut found = Vec::new();
+    for (process, text) in all(folder) {
+        let lines = text.lines().filter(|line| line.contains(" taken over "));
+        found.extend(lines.map(|line| format!("{process}: {line}")));
+    }
+    found
+}
+
 /// The log of every process, by name and number of its start.
 fn all(folder: &Path) -> Vec<(String, String)> {
     let processes = std::fs::read_dir(folder.join("processes"));

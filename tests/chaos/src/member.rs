@@ -2,6 +2,7 @@
 
 use std::os::unix::process::ExitStatusExt as _;
 use std::path::PathBuf;
+use std::process::Command;
 use std::time::Duration;
 
 use anyhow::Context as _;
@@ -16,8 +17,6 @@ pub(crate) const WATCH: Duration = Duration::from_millis(50);
 /// How long a member that was told to stop may take before it is killed: its drain, what froze it or Redis meanwhile, and
 /// a slow machine.
 const STOP: Duration = Duration::from_secs(20);
-/// What a front end or a worker writes once it serves.
-pub(crate) const SERVES: [&str; 2] = ["listening", "slots="];
 
 /// A process that is kept alive.
 #[derive(Debug)]
@@ -33,11 +32,23 @@ pub(crate) struct Member {
 pub(crate) struct Program {
     /// What the member is called.
     pub(crate) name: String,
-    /// The name of a binary of this workspace.
-    pub(crate) binary: &'static str,
+    pub(crate) runs: Runs,
     pub(crate) arguments: Vec<String>,
+    /// Of its environment, beside what is there.
+    pub(crate) variables: Vec<(&'static str, String)>,
+    /// What it writes in a line once it serves.
+    pub(crate) ready: &'static str,
     /// Where it runs. What it writes is kept below `processes` there.
     pub(crate) folder: PathBuf,
+}
+
+/// What is started.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Runs {
+    /// A binary of this workspace.
+    Ours(&'static str),
+    /// A program on PATH.
+    Installed(&'static str),
 }
 
 #[derive(Debug)]
@@ -89,6 +100,18 @@ impl Member {
             to_redis,
             from_clients,
         })
+    }
+
+    /// Waits until it serves.
+    pub(crate) async fn serves(&self, deadline: Duration) {
+        let mut running = self.process.lock().await;
+        let ready = self.program.ready;
+        running.process.wait_for_line(deadline, ready).await;
+    }
+
+    /// Whether its log since it was started last has this name of a process in Redis.
+    pub(crate) async fn is_called(&self, name: &str) -> bool {
+        self.process.lock().await.process.stderr().contains(name)
     }
 
     /// `kill -9`.
@@ -168,7 +191,7 @@ impl Member {
             pid: running.process.pid(),
             code: status.and_then(|status| status.code()),
             signal: status.and_then(|status| status.signal()),
-            served: SERVES.iter().any(|line| log.contains(line)),
+            served: log.contains(self.program.ready),
             told,
             killed,
             overdue,
@@ -182,8 +205,14 @@ impl Program {
         let output = format!("{}.{starts}", self.name);
         let output = self.folder.join("processes").join(output);
         std::fs::create_dir_all(&output).context("no folder for a process's output")?;
-        let mut command = command(self.binary);
-        command.args(&self.arguments).current_dir(&self.folder);
+        let mut command = match self.runs {
+            Runs::Ours(binary) => command(binary),
+            Runs::Installed(program) => Command::new(program),
+        };
+        command
+            .args(&self.arguments)
+            .envs(self.variables.iter().map(|(name, value)| (name, value)))
+            .current_dir(&self.folder);
         Ok(Process::start_in(&output, &self.name, command))
     }
 }

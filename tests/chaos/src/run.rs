@@ -35,6 +35,8 @@ pub(crate) async fn run(options: &Options) -> anyhow::Result<bool> {
         server: options.server.clone(),
         keeps_data: keeps_data(options.seed),
         sabotage: options.sabotage,
+        fleet: options.fleet,
+        lease: options.lease,
         folder: folder.clone(),
     };
     let topology = Arc::new(Topology::start(&setup).await?);
@@ -130,6 +132,9 @@ pub(crate) async fn live(
     history.invariants = at_quiet_points;
     history.invariants.extend(left);
     history.panics = logs::panics(folder);
+    if options.spares_workers {
+        history.taken_over = logs::taken_over(folder);
+    }
     history.ends = topology.take_ends().await;
     drain::read(topology, &mut history).await?;
     Ok(history)

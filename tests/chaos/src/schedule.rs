@@ -17,6 +17,17 @@ const GAP_MS: std::ops::Range<u64> = 250..700;
 /// Before the first fault.
 const QUIET: Duration = Duration::from_millis(700);
 
+/// The kinds of faults under which every worker goes on.
+pub(crate) const SPARE_WORKERS: [&str; 7] = [
+    "KillReplica",
+    "StopReplica",
+    "KillRedis",
+    "KillClients",
+    "PauseClients",
+    "SleepRedis",
+    "FlushScripts",
+];
+
 /// A wire that can be disturbed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 pub(crate) enum Link {
@@ -47,6 +58,8 @@ pub(crate) enum Fault {
     KillReplica(usize),
     FreezeReplica(usize, u64),
     StopReplica(usize),
+    /// `kill -9` of whichever process keeps the queues going just then.
+    KillHousekeeper,
     RollWorkers,
     RollReplicas,
     /// `kill -9` and a new start, with the data if any is kept.
@@ -80,7 +93,7 @@ impl Fault {
         match self {
             Self::KillWorker(at) | Self::StopWorker(at) => at == 0 || at + 1 == WORKERS,
             Self::KillReplica(at) | Self::StopReplica(at) => at == 0,
-            Self::RollWorkers | Self::RollReplicas => true,
+            Self::KillHousekeeper | Self::RollWorkers | Self::RollReplicas => true,
             _ => false,
         }
     }
@@ -155,6 +168,7 @@ fn kinds(keeps_data: bool) -> Vec<Draw> {
         |rng| Fault::KillReplica(rng.random_range(0..REPLICAS)),
         |rng| Fault::FreezeReplica(rng.random_range(0..REPLICAS), rng.random_range(500..2_000)),
         |rng| Fault::StopReplica(rng.random_range(0..REPLICAS)),
+        |_| Fault::KillHousekeeper,
         |_| Fault::RollWorkers,
         |_| Fault::RollReplicas,
         |rng| Fault::KillRedis(rng.random_range(0..800)),
@@ -218,6 +232,11 @@ mod tests {
         assert!(all.len() > 20 && all.iter().all(|timed| timed.fault.kind() == "FreezeWorker"));
         assert_eq!(schedule(1, RUN, &["FlushRedis".to_owned()]), []);
         assert!(kind_names().contains(&"FlushRedis".to_owned()));
+        assert!(
+            SPARE_WORKERS
+                .iter()
+                .all(|kind| kind_names().contains(&(*kind).to_owned()))
+        );
     }
 
     #[test]

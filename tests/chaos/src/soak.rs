@@ -77,6 +77,8 @@ pub(crate) async fn run(soak: &Soak) -> anyhow::Result<bool> {
         server: options.server.clone(),
         keeps_data: keeps_data(options.seed),
         sabotage: None,
+        fleet: options.fleet,
+        lease: options.lease,
         folder: folder.clone(),
     };
     let topology = Arc::new(Topology::start(&setup).await?);

@@ -9,11 +9,12 @@ use taskferry_testing::{AppendOnly, ServerOptions, TestServer, free_port};
 use tokio::sync::Mutex;
 
 use crate::history::End;
-use crate::member::{Member, Program, Usage, WATCH};
+use crate::member::{Member, Program, Runs, Usage, WATCH};
 use crate::proxy::Proxy;
 use crate::sabotage::{Rewriter, Sabotage};
 use crate::schedule::{Link, REPLICAS, WORKERS};
 
+const TREE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../..");
 /// How long everything may take to serve.
 const START: Duration = Duration::from_secs(30);
 
@@ -24,8 +25,19 @@ pub(crate) struct Setup {
     pub(crate) server: Option<PathBuf>,
     pub(crate) keeps_data: bool,
     pub(crate) sabotage: Option<Sabotage>,
+    pub(crate) fleet: Fleet,
+    /// How long the lease of every worker is.
+    pub(crate) lease: Duration,
     /// Where everything goes that is worth a look afterwards.
     pub(crate) folder: PathBuf,
+}
+
+/// In which languages the workers are.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Fleet {
+    Rust,
+    /// One of the two that only have handlers is in Python, the other in Node.
+    Mixed,
 }
 
 /// Everything.
@@ -40,6 +52,9 @@ pub(crate) struct Topology {
 impl Topology {
     /// Starts everything and waits until it serves.
     pub(crate) async fn start(setup: &Setup) -> anyhow::Result<Self> {
+        if setup.fleet == Fleet::Mixed {
+            have_clients()?;
+        }
         let append_only = if setup.keeps_data {
             AppendOnly::Always
         } else {
@@ -62,6 +77,8 @@ impl Topology {
         for (name, text) in [
             ("tools.toml", include_str!("tools.toml")),
             ("exec.sh", include_str!("exec.sh")),
+            ("worker.py", include_str!("worker.py")),
+            ("worker.mjs", include_str!("worker.mjs")),
         ] {
             std::fs::write(setup.folder.join(name), text)?;
         }
@@ -156,6 +173,16 @@ impl Topology {
         }
     }
 
+    /// The member that keeps the queues going now: the one whose log names who that is in Redis.
+    pub(crate) async fn housekeeper(&self, holder: &str) -> Option<&Member> {
+        for member in self.members() {
+            if member.is_called(holder).await {
+                return Some(member);
+            }
+        }
+        None
+    }
+
     fn members(&self) -> impl Iterator<Item = &Member> {
         self.replicas.iter().chain(&self.workers)
     }
@@ -175,8 +202,7 @@ impl Topology {
                 }
             }
             for worker in &self.workers {
-                let mut running = worker.process.lock().await;
-                running.process.wait_for_line(START, "slots=").await;
+                worker.serves(START).await;
             }
         };
         match tokio::time::timeout(START, serving).await {
@@ -195,31 +221,88 @@ async fn replica(setup: &Setup, number: usize, to_redis: Proxy) -> anyhow::Resul
     );
     let program = Program {
         name: format!("replica-{number}"),
-        binary: "taskferry",
+        runs: Runs::Ours("taskferry"),
         arguments: words(&arguments),
+        variables: Vec::new(),
+        ready: "listening",
         folder: setup.folder.clone(),
     };
     Member::new(program, to_redis, Some(from_clients))
 }
 
-/// The last worker is the shipped one with the exec tool alone; the one before has every tool, the others the Rust ones.
+/// The last worker is the shipped one with the exec tool alone; the one before has every tool, the others the Rust ones, or
+/// the same in Python and in Node.
 fn worker(setup: &Setup, number: usize, to_redis: Proxy) -> anyhow::Result<Member> {
-    let (binary, more) = match WORKERS - number {
-        1 => ("taskferry-worker", " --manifest tools.toml"),
-        2 => ("chaos-worker", " --manifest tools.toml"),
-        _ => ("chaos-worker", ""),
+    let url = format!("redis://127.0.0.1:{}/0", to_redis.port());
+    let mixed = setup.fleet == Fleet::Mixed;
+    let program = match WORKERS - number {
+        1 => in_rust(setup, &url, "taskferry-worker", " --manifest tools.toml"),
+        2 => in_rust(setup, &url, "chaos-worker", " --manifest tools.toml"),
+        3 if mixed => foreign(setup, &url, "node", "worker.mjs"),
+        4 if mixed => foreign(setup, &url, "python3", "worker.py"),
+        _ => in_rust(setup, &url, "chaos-worker", ""),
     };
-    let arguments = format!(
-        "--redis-url redis://127.0.0.1:{}/0 --lease 1s --slots 4 --drain-timeout 500ms{more}",
-        to_redis.port()
-    );
-    let program = Program {
-        name: format!("worker-{number}"),
-        binary,
+    let name = format!("worker-{number}");
+    Member::new(Program { name, ..program }, to_redis, None)
+}
+
+fn in_rust(setup: &Setup, url: &str, binary: &'static str, more: &str) -> Program {
+    let lease = setup.lease.as_millis();
+    let arguments =
+        format!("--redis-url {url} --lease {lease}ms --slots 4 --drain-timeout 500ms{more}");
+    Program {
+        name: String::new(),
+        runs: Runs::Ours(binary),
         arguments: words(&arguments),
+        variables: Vec::new(),
+        ready: "slots=",
         folder: setup.folder.clone(),
-    };
-    Member::new(program, to_redis, None)
+    }
+}
+
+/// A worker in another language, with the settings of `chaos-worker`.
+fn foreign(setup: &Setup, url: &str, language: &'static str, file: &str) -> Program {
+    let redis_py = newest_redis_py().unwrap_or_default();
+    let variables = [
+        ("TASKFERRY_REDIS_URL", url.to_owned()),
+        ("TASKFERRY_LEASE", format!("{}ms", setup.lease.as_millis())),
+        ("TASKFERRY_SLOTS", "4".to_owned()),
+        ("TASKFERRY_DRAIN_TIMEOUT", "500ms".to_owned()),
+        ("TASKFERRY_PARK_AFTER", "1s".to_owned()),
+        ("PYTHONPATH", format!("{TREE}/sdk/python:{redis_py}")),
+        (
+            "TASKFERRY_PACKAGE",
+            format!("{TREE}/sdk/node/taskferry.mjs"),
+        ),
+    ];
+    Program {
+        name: String::new(),
+        runs: Runs::Installed(language),
+        arguments: words(file),
+        variables: variables.to_vec(),
+        ready: "\"working\"",
+        folder: setup.folder.clone(),
+    }
+}
+
+/// The newest client of Redis for Python that `scripts/test` has fetched.
+fn newest_redis_py() -> Option<String> {
+    let fetched = std::fs::read_dir(format!("{TREE}/target/python")).ok()?;
+    let folders = fetched
+        .flatten()
+        .map(|entry| entry.path().display().to_string());
+    folders.filter(|path| path.contains("/redis-")).max()
+}
+
+/// Fails if what the workers in Python and Node need is not there.
+fn have_clients() -> anyhow::Result<()> {
+    let node = std::path::Path::new(TREE).join("sdk/node/node_modules");
+    if newest_redis_py().is_none() || !node.is_dir() {
+        bail!(
+            "the clients of Redis for workers in Python and Node are not there: scripts/test fetches them"
+        );
+    }
+    Ok(())
 }
 
 fn words(text: &str) -> Vec<String> {

@@ -50,6 +50,11 @@ fn every_law_holds_when_redis_loses_its_data() {
 }
 
 #[test]
+fn every_law_holds_for_a_fleet_of_three_languages() {
+    every_law_holds("--seed 9 --seconds 15 --fleet mixed");
+}
+
+#[test]
 fn stale_attempts_that_may_write_are_reported() {
     let run = "--seed 2 --seconds 8 --settle 8 --only FreezeWorker --sabotage no-fence";
     is_reported(run, "a result is of the last attempt");

@@ -34,7 +34,7 @@ impl Violation {
 
 /// Every broken law.
 pub(crate) fn check(history: &History) -> Vec<Violation> {
-    let laws: [fn(&History) -> Vec<Violation>; 17] = [
+    let laws: [fn(&History) -> Vec<Violation>; 18] = [
         sense,
         ends::every_task_ends,
         ends::terminal_is_final,
@@ -52,6 +52,7 @@ pub(crate) fn check(history: &History) -> Vec<Violation> {
         refusals::every_replica_serves_again,
         processes::panics,
         processes::ends,
+        processes::none_that_lives_loses_a_job,
     ];
     laws.iter().flat_map(|law| law(history)).collect()
 }

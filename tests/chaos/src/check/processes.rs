@@ -38,6 +38,13 @@ pub(super) fn ends(history: &History) -> Vec<Violation> {
     broken
 }
 
+/// No job is taken from a worker that nothing ended or stopped.
+pub(super) fn none_that_lives_loses_a_job(history: &History) -> Vec<Violation> {
+    let law = "no worker that lives loses a job";
+    let taken = history.taken_over.iter();
+    taken.map(|text| Violation::of(law, "", text)).collect()
+}
+
 fn is_explained(end: &End, crashed: &BTreeSet<&str>) -> bool {
     match (end.code, end.signal) {
         (Some(0), _) => end.told > 0,
@@ -80,6 +87,14 @@ mod tests {
         let mut history = a_good_run();
         history.panics.push("replica-1.1: panicked".to_owned());
         assert_eq!(broken_laws(&history), ["no process panics"]);
+    }
+
+    #[test]
+    fn a_job_that_is_taken_from_a_worker_that_lives_is_reported() {
+        let mut history = a_good_run();
+        let line = "replica-1.1: INFO attempt: taken over task=t1 from=host-5c31f0d2";
+        history.taken_over.push(line.to_owned());
+        assert_eq!(broken_laws(&history), ["no worker that lives loses a job"]);
     }
 
     #[test]
