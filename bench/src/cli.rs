@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use clap::{Arg, ArgMatches, value_parser};
+use clap::{Arg, ArgAction, ArgMatches, value_parser};
 
 use crate::row::Group;
 
@@ -19,6 +19,10 @@ pub(crate) enum Order {
     Fairness(Fairness),
     /// Measure what tasks take in Redis.
     Memory(Memory),
+    /// Measure what an idle fleet costs Redis.
+    Idle(Idle),
+    /// Be many workers of such a fleet.
+    Pack(Pack),
     /// Be the worker of a recovery.
     Holder(Holder),
     /// Be the bare yardstick.
@@ -77,6 +81,28 @@ pub(crate) struct Memory {
     pub(crate) json: Option<PathBuf>,
 }
 
+/// How an idle fleet is measured.
+#[derive(Debug, Clone)]
+pub(crate) struct Idle {
+    /// How many workers each row has.
+    pub(crate) workers: Vec<usize>,
+    /// How long each is measured.
+    pub(crate) length: Duration,
+    /// Whether the share of each command is shown.
+    pub(crate) by_command: bool,
+    /// Where the figures go as JSON.
+    pub(crate) json: Option<PathBuf>,
+}
+
+/// What a process with many workers is told.
+#[derive(Debug, Clone)]
+pub(crate) struct Pack {
+    /// Redis.
+    pub(crate) redis_url: String,
+    /// How many it is.
+    pub(crate) workers: usize,
+}
+
 /// What the worker of a recovery is told.
 #[derive(Debug, Clone)]
 pub(crate) struct Holder {
@@ -119,6 +145,11 @@ pub(crate) fn read() -> Order {
             tasks: args.get_one("tasks").copied().unwrap_or(1),
             json: args.get_one("json").cloned(),
         }),
+        Some(("idle", args)) => Order::Idle(idle(args)),
+        Some(("pack", args)) => Order::Pack(Pack {
+            redis_url: text(args, "redis-url"),
+            workers: count(args, "workers"),
+        }),
         Some(("holder", args)) => Order::Holder(holder(args)),
         Some(("bare", args)) => Order::Bare(part(args)),
         Some(("worker", args)) => Order::Worker(part(args)),
@@ -132,12 +163,7 @@ fn command() -> clap::Command {
         .about("Measures the front end against two yardsticks in one run")
         .args([
             number("concurrency", "32", "Requests or lifecycles under way at once, 1 to 60"),
-            Arg::new("seconds")
-                .long("seconds")
-                .value_name("S")
-                .default_value("4")
-                .value_parser(seconds)
-                .help("How long each row is measured in each round"),
+            length("4", "How long each row is measured in each round"),
             number("rounds", "3", "How often all rows are measured, in turn"),
             number("payload", "200", "The text in a job's arguments and in its result, bytes"),
             Arg::new("only")
@@ -174,6 +200,12 @@ fn command() -> clap::Command {
                 .about("Measures what tasks take in Redis, by the size of their texts")
                 .args([number("tasks", "10000", "How many tasks are weighed together"), json()]),
         )
+        .subcommand(idle_command())
+        .subcommand(
+            clap::Command::new("pack")
+                .hide(true)
+                .args([needed("redis-url"), number("workers", "1", "")]),
+        )
         .subcommand(
             clap::Command::new("holder").hide(true).args([
                 needed("redis-url"),
@@ -182,6 +214,35 @@ fn command() -> clap::Command {
             ]),
         )
         .subcommands(["bare", "worker"].map(|name| clap::Command::new(name).hide(true).args(parts())))
+}
+
+fn idle_command() -> clap::Command {
+    clap::Command::new("idle")
+        .about("Measures how many commands a second an idle fleet costs Redis")
+        .args([
+            Arg::new("workers")
+                .long("workers")
+                .value_name("N,…")
+                .value_delimiter(',')
+                .default_values(["1", "10", "100", "1000"])
+                .value_parser(value_parser!(u32).range(1..=10_000))
+                .help("How many workers each row has, beside 3 front ends"),
+            length("20", "How long each row is measured"),
+            Arg::new("by-command")
+                .long("by-command")
+                .action(ArgAction::SetTrue)
+                .help("Also show each command's share"),
+            json(),
+        ])
+}
+
+fn length(default: &'static str, help: &'static str) -> Arg {
+    Arg::new("seconds")
+        .long("seconds")
+        .value_name("S")
+        .default_value(default)
+        .value_parser(seconds)
+        .help(help)
 }
 
 fn number(name: &'static str, default: &'static str, help: &'static str) -> Arg {
@@ -252,6 +313,18 @@ fn options(args: &ArgMatches) -> Options {
     }
 }
 
+fn idle(args: &ArgMatches) -> Idle {
+    let workers = args.get_many::<u32>("workers").into_iter().flatten();
+    Idle {
+        workers: workers
+            .filter_map(|count| usize::try_from(*count).ok())
+            .collect(),
+        length: args.get_one("seconds").copied().unwrap_or_default(),
+        by_command: args.get_flag("by-command"),
+        json: args.get_one("json").cloned(),
+    }
+}
+
 fn text(args: &ArgMatches, name: &str) -> String {
     args.get_one::<String>(name).cloned().unwrap_or_default()
 }
@@ -298,6 +371,13 @@ mod tests {
         let memory = command().get_matches_from(["taskferry-bench", "memory"]);
         let (_, args) = memory.subcommand().unwrap();
         assert_eq!(count(args, "tasks"), 10_000);
+        let measured = command().get_matches_from(["taskferry-bench", "idle"]);
+        let idle = idle(measured.subcommand().unwrap().1);
+        assert_eq!(idle.workers, [1, 10, 100, 1_000]);
+        assert_eq!(
+            (idle.length, idle.by_command),
+            (Duration::from_secs(20), false)
+        );
     }
 
     #[test]

@@ -9,6 +9,7 @@ mod clients;
 mod direct;
 mod fairness;
 mod figures;
+mod idle;
 mod load;
 mod memory;
 mod messages;
@@ -38,6 +39,8 @@ async fn main() -> ExitCode {
         Order::Recovery(options) => unless_interrupted(Box::pin(recovery::run(&options))).await,
         Order::Fairness(options) => unless_interrupted(Box::pin(fairness::run(&options))).await,
         Order::Memory(options) => unless_interrupted(Box::pin(memory::run(&options))).await,
+        Order::Idle(options) => unless_interrupted(Box::pin(idle::run(&options))).await,
+        Order::Pack(pack) => idle::run_pack(&pack).await,
         Order::Holder(holder) => recovery::holder::run(&holder).await,
         Order::Bare(part) => bare::run(&part).await,
         Order::Worker(part) => worker::run(&part).await,

@@ -45,6 +45,12 @@ impl RedisStats {
         Counters::read(&cpu, &calls)
     }
 
+    /// The calls of each command so far, those inside scripts included.
+    pub(crate) async fn calls(&mut self) -> anyhow::Result<BTreeMap<String, u64>> {
+        let stats = self.command(&["INFO", "commandstats"]).await?;
+        Ok(read_calls(&stats))
+    }
+
     /// The memory in use, bytes.
     pub(crate) async fn used_memory(&mut self) -> anyhow::Result<f64> {
         let memory = self.command(&["INFO", "memory"]).await?;
@@ -87,14 +93,9 @@ impl Counters {
         let seconds = ["used_cpu_user", "used_cpu_sys"]
             .map(|name| number(cpu, name).with_context(|| format!("INFO cpu has no {name}")));
         let [user, system] = seconds;
-        let calls = calls.lines().filter_map(|line| {
-            let (name, stats) = line.strip_prefix("cmdstat_")?.split_once(':')?;
-            let count = stats.strip_prefix("calls=")?.split(',').next()?;
-            Some((name.to_owned(), count.parse().ok()?))
-        });
         Ok(Self {
             cpu_us: (user? + system?) * 1e6,
-            calls: calls.collect(),
+            calls: read_calls(calls),
         })
     }
 
@@ -109,6 +110,15 @@ impl Counters {
             calls: grown.collect(),
         }
     }
+}
+
+fn read_calls(stats: &str) -> BTreeMap<String, u64> {
+    let calls = stats.lines().filter_map(|line| {
+        let (name, stats) = line.strip_prefix("cmdstat_")?.split_once(':')?;
+        let count = stats.strip_prefix("calls=")?.split(',').next()?;
+        Some((name.to_owned(), count.parse().ok()?))
+    });
+    calls.collect()
 }
 
 fn number(info: &str, name: &str) -> Option<f64> {

@@ -7,8 +7,8 @@ local housekeeper = KEYS[1]
 local holder = ARGV[1]
 
 local stored = is_a(housekeeper, 'string') and redis.call('GET', housekeeper) or ''
-local held, counted = string.match(stored, '^(%S+) %d+ (%d+)$')
+local held, counted_and_deputies = string.match(stored, '^(%S+) %d+ (%d+.*)$')
 if held == holder then
-  redis.call('SET', housekeeper, held .. ' ' .. int(now_ms()) .. ' ' .. counted, 'KEEPTTL')
+  redis.call('SET', housekeeper, held .. ' ' .. int(now_ms()) .. ' ' .. counted_and_deputies, 'KEEPTTL')
 end
 return { 'OK' }

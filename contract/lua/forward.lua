@@ -1,6 +1,8 @@
 -- forward: of one queue, queued and due -> queued on its stream, or waiting for its turn at its place. Moves a bounded batch.
 -- Also gives out slots of its tools that nobody freed, since their worker died or their job expired, and what owners have room for
 -- to those who wait in their lines.
+-- Whoever keeps house calls it while the queue has one of the keys `due`, `waiting` and `lines`: what else there is to look at goes
+-- into Store::queues_that_wait as well.
 -- KEYS  due (of the queue)
 -- ARGV  base · queue name · limit (integer > 0)
 -- Replies

@@ -9,10 +9,10 @@
 --       its lease is over, but for a job that may run once
 -- Replies
 --   OK, after, then of each job what, id, tool, attempt, worker, crashes
---                after: where the next call goes on, '-' if all were looked at. what: QUEUED, WAITS (for a slot of its tool),
---                POISON (at its crash limit: failed, a dead letter), UNCLAIMED (put back, and nothing lost), EXPIRED (its record is
---                gone; an attempt may have begun). attempt and worker are those that were lost, crashes counts this one; '' for
---                UNCLAIMED and EXPIRED
+--                after: where the next call goes on, '-' if all were looked at, '' if nothing at all is pending. what: QUEUED,
+--                WAITS (for a slot of its tool), POISON (at its crash limit: failed, a dead letter), UNCLAIMED (put back, and
+--                nothing lost), EXPIRED (its record is gone; an attempt may have begun). attempt and worker are those that were
+--                lost, crashes counts this one; '' for UNCLAIMED and EXPIRED
 -- Effects  crashes + 1 of what was lost; its slot is given to the next; rings the front ends that watch it, and the worker that
 --          held it, which may live. Entries that stand for no job any more are dropped. A job
 --          whose record cannot be read is put back: who claims it says what is wrong
@@ -43,7 +43,7 @@ local function put_back(record, entry, fields)
   end
 end
 
-local now = now_ms()
+local now
 
 -- Queues a job again whose attempt is lost, or ends it.
 local function lose(record, id, entry, job)
@@ -114,6 +114,10 @@ local function look_at(entry, idle)
   end
 end
 
+if after == '-' and #redis.call('XPENDING', queue, GROUP, '-', '+', 1) == 0 then
+  return { 'OK', '' }
+end
+now = now_ms()
 local pending = redis.call('XPENDING', queue, GROUP, 'IDLE', idle_ms, after, '+', count)
 for _, of in ipairs(pending) do
   look_at(of[1], of[3])

@@ -13,8 +13,8 @@ use crate::queue::Tended;
 use crate::rounds::Round;
 use crate::wire::Wire;
 
-/// How often the queues and the workers are counted.
-const COUNT: Duration = Duration::from_secs(1);
+/// How often the names of all queues are read.
+const READ: Duration = Duration::from_secs(1);
 /// The pause after Redis failed, at most; half of it at least.
 const AFTER_FAILURE: Duration = Duration::from_secs(1);
 /// After Redis was away, workers that live have so long to renew their leases: their pause after failures is two seconds at
@@ -31,8 +31,7 @@ pub(crate) struct Keeper<'a> {
     posts: Vec<Post>,
     tended: BTreeMap<QueueName, Tended>,
     known: Vec<QueueName>,
-    processes: u32,
-    count_at: Instant,
+    read_at: Instant,
     /// Until then nobody is judged by a lease that is over.
     judge_at: Instant,
     wire: Wire,
@@ -50,8 +49,7 @@ impl<'a> Keeper<'a> {
             posts: vec![Post::new(shard, None)],
             tended: BTreeMap::new(),
             known: Vec::new(),
-            processes: 0,
-            count_at: Instant::now(),
+            read_at: Instant::now(),
             judge_at: Instant::now(),
             wire: Wire::new(),
             nudges: 0,
@@ -74,7 +72,7 @@ impl<'a> Keeper<'a> {
             let Some(post) = self.posts.get_mut(at) else {
                 break;
             };
-            if post.hold(self.of, self.processes).await? {
+            if post.hold(self.of, self.wire.present()).await? {
                 if post.was_idle() {
                     self.judge_at = Instant::now() + GRACE;
                     self.wire.doubt();
@@ -100,14 +98,16 @@ impl<'a> Keeper<'a> {
         let hurries = std::mem::replace(&mut self.nudges, nudges) != nudges;
         let mut is_somebody_gone = false;
         if holds {
-            is_somebody_gone = self.wire.look(&self.of.store, self.shard).await?;
+            let is_idle = self.tended.values().all(Tended::is_idle);
+            is_somebody_gone = self.wire.look(&self.of.store, self.shard, is_idle).await?;
             next = next.min(self.wire.look_at());
         }
+        if hurries {
+            self.tended.values_mut().for_each(Tended::hurry);
+        }
+        self.pass_over_those_where_nothing_waits().await?;
         let mut failed = None;
         for tended in self.tended.values_mut() {
-            if hurries {
-                tended.hurry();
-            }
             if is_somebody_gone {
                 tended.look_for_lost();
             }
@@ -121,16 +121,30 @@ impl<'a> Keeper<'a> {
         failed.map_or(Ok(next), Err)
     }
 
+    /// One question about all queues, where most of the time nothing is due and nothing waits for a slot.
+    async fn pass_over_those_where_nothing_waits(&mut self) -> Result<(), Error> {
+        if !self.tended.values().any(Tended::looks_for_waiting) {
+            return Ok(());
+        }
+        let all: Vec<QueueName> = self.tended.keys().cloned().collect();
+        let wait = self.of.store.queues_that_wait(self.shard, &all).await?;
+        for (name, tended) in &mut self.tended {
+            if !wait.contains(name) {
+                tended.note_nothing_waits();
+            }
+        }
+        Ok(())
+    }
+
     /// All queues that are known, read now and then.
     async fn queues_of_all(&mut self) -> Result<Vec<QueueName>, Error> {
-        if Instant::now() >= self.count_at {
-            self.processes = self.of.store.count_workers().await?;
+        if Instant::now() >= self.read_at {
             let mut known = self.of.store.queues_with_tools().await?;
             known.extend(self.of.own.iter().cloned());
             known.sort_unstable();
             known.dedup();
             self.known = known;
-            self.count_at = Instant::now() + COUNT;
+            self.read_at = Instant::now() + READ;
         }
         Ok(self.known.clone())
     }

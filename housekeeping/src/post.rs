@@ -10,12 +10,16 @@ use crate::Housekeeping;
 /// Who says nothing for so long has the post no more.
 const VALID: Duration = Duration::from_millis(1_200);
 /// Who has it says so again after this.
-const AGAIN: Duration = Duration::from_millis(400);
-/// Those who have not look again when the time of the one who has is over, and, so that a large fleet does not ask in step, a
-/// random part of this for each process later. So about as many ask in a second however many there are.
-const SPREAD_OF_EACH: Duration = Duration::from_millis(50);
-/// No more than this.
-const MOST_SPREAD: Duration = Duration::from_secs(20);
+const AGAIN: Duration = Duration::from_millis(500);
+/// Its deputies ask when its time is over, and a random part of this later, so that they do not ask in step.
+const OF_DEPUTIES: Duration = Duration::from_millis(100);
+/// The others ask so seldom that about two of all processes do in a second, however many there are: should the deputies be gone,
+/// too, one of these comes.
+const OF_EACH: Duration = Duration::from_millis(500);
+/// Some process of a few comes by so often.
+const OF_FEW: Duration = Duration::from_secs(2);
+/// And of very many each: their number may have been counted long ago.
+const OF_MANY: Duration = Duration::from_secs(60);
 
 /// One post, as this process knows it.
 #[derive(Debug)]
@@ -58,7 +62,11 @@ impl Post {
                 self.unheld = unheld;
                 AGAIN
             }
-            HousekeepingReply::Taken { left, processes } => left.min(VALID) + spread(processes),
+            HousekeepingReply::Taken {
+                left,
+                processes,
+                is_deputy,
+            } => left.min(VALID) + patience(is_deputy, processes),
         };
         self.ask_at = Instant::now() + pause;
         Ok(self.is_held)
@@ -92,9 +100,13 @@ impl Post {
     }
 }
 
-fn spread(processes: u32) -> Duration {
-    let most = (SPREAD_OF_EACH * processes.max(2)).min(MOST_SPREAD);
-    most.mul_f64(rand::random())
+/// How long to wait beyond the time of the one who has the post.
+fn patience(is_deputy: bool, processes: u32) -> Duration {
+    if is_deputy {
+        return OF_DEPUTIES.mul_f64(rand::random());
+    }
+    let usual = OF_EACH.saturating_mul(processes).clamp(OF_FEW, OF_MANY);
+    usual.mul_f64(rand::random_range(0.5..=1.5))
 }
 
 #[cfg(test)]
@@ -102,14 +114,20 @@ mod tests {
     use super::*;
 
     #[test]
-    fn few_ask_soon_and_many_do_not_ask_in_step() {
-        assert!((0..100).all(|_| spread(0) <= Duration::from_millis(100)));
-        let of_many: Vec<Duration> = (0..1_000).map(|_| spread(1_000)).collect();
-        assert!(of_many.iter().all(|one| *one <= MOST_SPREAD));
-        let soon = of_many.iter().filter(|one| **one < Duration::from_secs(1));
-        assert!(
-            (10..150).contains(&soon.count()),
-            "50 in a second are meant"
+    fn deputies_ask_soon_and_others_seldom_and_not_in_step() {
+        let deputies = (0..100).map(|_| patience(true, 1_000));
+        assert!(deputies.max().unwrap() <= OF_DEPUTIES);
+        let longest = |processes| (0..100).map(|_| patience(false, processes)).max().unwrap();
+        assert!(longest(0) <= Duration::from_secs(3), "few wait for nobody");
+        let of_forty: Vec<Duration> = (0..1_000).map(|_| patience(false, 40)).collect();
+        let mean = of_forty.iter().sum::<Duration>() / 1_000;
+        let two_a_second = Duration::from_secs(18)..Duration::from_secs(22);
+        assert!(two_a_second.contains(&mean), "{mean:?}");
+        let (first, last) = (
+            of_forty.iter().min().unwrap(),
+            of_forty.iter().max().unwrap(),
         );
+        assert!(*last - *first > mean / 2, "{first:?} to {last:?}");
+        assert!(longest(u32::MAX) <= OF_MANY * 3 / 2);
     }
 }

@@ -20,6 +20,8 @@ const IDLE: Duration = Duration::from_secs(1);
 const LONGEST: Duration = Duration::from_millis(500);
 /// The time between two looks for lost jobs.
 const LOST: Duration = Duration::from_secs(1);
+/// The same while no worker has a job of the queue: one that begins just now holds its lease for a second at least.
+const IDLE_LOST: Duration = Duration::from_secs(2);
 /// The time after which the names of workers that are gone are taken off.
 const SWEEP: Duration = Duration::from_secs(60);
 
@@ -32,6 +34,8 @@ pub(crate) struct Tended {
     sweep_at: Instant,
     /// Where the next look for lost jobs goes on.
     from: PendingFrom,
+    /// No worker had a job of the queue, at the last look.
+    is_idle: bool,
     /// Keys of the wrong type that were logged, which are not logged again while they stay so.
     misplaced: Vec<String>,
 }
@@ -45,6 +49,7 @@ impl Tended {
             requeue_at: now,
             sweep_at: now,
             from: PendingFrom::default(),
+            is_idle: false,
             misplaced: Vec::new(),
         }
     }
@@ -57,6 +62,22 @@ impl Tended {
     /// When something is due next.
     pub(crate) fn due_at(&self) -> Instant {
         self.forward_at.min(self.requeue_at)
+    }
+
+    /// Whether due jobs, and those that wait for slots, are to be looked for.
+    pub(crate) fn looks_for_waiting(&self) -> bool {
+        self.forward_at <= Instant::now()
+    }
+
+    /// Nothing is due in this queue, or will be, and nothing waits for a slot.
+    pub(crate) fn note_nothing_waits(&mut self) {
+        self.misplaced.clear();
+        self.forward_at = Instant::now() + LONGEST;
+    }
+
+    /// Whether no worker had a job of the queue, at the last look.
+    pub(crate) fn is_idle(&self) -> bool {
+        self.is_idle
     }
 
     /// Lost jobs are looked for in this round.
@@ -76,6 +97,9 @@ impl Tended {
             self.requeue_at = now + LOST;
             if let Some(gone) = gone {
                 self.requeue(store, shard, gone).await?;
+            }
+            if self.is_idle {
+                self.requeue_at = now + IDLE_LOST;
             }
         }
         if self.forward_at <= now {
@@ -105,9 +129,13 @@ impl Tended {
             let of = stream(shard, &self.name);
             let reply = match store.requeue(of, &self.from, look).await {
                 // Nothing was ever delivered. Whoever reads a key that is no stream logs it.
-                Err(error) if error.is_no_group() || error.is_wrong_type() => return Ok(()),
+                Err(error) if error.is_no_group() || error.is_wrong_type() => {
+                    self.is_idle = true;
+                    return Ok(());
+                }
                 reply => reply?,
             };
+            self.is_idle = reply.is_idle;
             reply
                 .found
                 .iter()

@@ -8,6 +8,8 @@ use tokio::time::Instant;
 
 /// Between two looks.
 const LOOK: Duration = Duration::from_millis(400);
+/// The same while no worker has a job.
+const IDLE_LOOK: Duration = Duration::from_millis(800);
 /// A look that came so much too late says nothing of those before.
 const MISSED: Duration = Duration::from_secs(1);
 /// The pause where the user may not look.
@@ -27,6 +29,8 @@ pub(crate) struct Wire {
     absent: BTreeMap<WorkerId, Instant>,
     /// Who is gone.
     gone: Vec<WorkerId>,
+    /// How many were there at the last look.
+    present: u32,
     run_id: String,
     judge_at: Instant,
     look_at: Instant,
@@ -39,6 +43,7 @@ impl Wire {
             seen: BTreeSet::new(),
             absent: BTreeMap::new(),
             gone: Vec::new(),
+            present: 0,
             run_id: String::new(),
             judge_at: now,
             look_at: now,
@@ -62,8 +67,18 @@ impl Wire {
         &self.gone
     }
 
-    /// Looks, if that is due. Returns whether somebody was found gone that was not before.
-    pub(crate) async fn look(&mut self, store: &Store, shard: Shard) -> Result<bool, Error> {
+    /// How many workers were there at the last look.
+    pub(crate) fn present(&self) -> u32 {
+        self.present
+    }
+
+    /// Looks, if that is due. Returns whether somebody was found gone that was not before. `is_idle`: no worker has a job.
+    pub(crate) async fn look(
+        &mut self,
+        store: &Store,
+        shard: Shard,
+        is_idle: bool,
+    ) -> Result<bool, Error> {
         if Instant::now() < self.look_at {
             return Ok(false);
         }
@@ -81,7 +96,8 @@ impl Wire {
             self.absent.clear();
             self.gone.clear();
         }
-        self.look_at = now + LOOK;
+        self.look_at = now + if is_idle { IDLE_LOOK } else { LOOK };
+        self.present = u32::try_from(seen.present.len()).unwrap_or(u32::MAX);
         let is_another = !self.run_id.is_empty() && self.run_id != seen.run_id;
         self.run_id = seen.run_id;
         if is_another {

@@ -1184,15 +1184,21 @@ export class Worker {
     }
   }
 
+  /** Says that the worker lives, if it said so a while ago, or what it says of itself has changed. */
   async beat() {
     if (this.foreign) return
+    this.beats = (this.beats ?? 0) + 1
     const doing = this.stopping ? 'draining' : this.slots.free > 0 ? 'fetching' : 'full'
     const said = {
       host: hostname(), pid: process.pid, version: `node-${VERSION}`, slots: this.settings.slots, busy: this.jobs.size,
       tools: [...this.tools.keys()].sort().join(','), queues: this.queues.join(','), doing, listens: 1
     }
+    const fields = Object.entries(said).flat()
+    if (`${fields}` === this.said && this.beats % 2) return
     const keys = [this.fleet(`worker:${this.id}`), this.fleet('workers'), this.fleet('definitions')]
-    await this.calls.call('beat', keys, this.id, KEPT, 0, ...Object.entries(said).flat())
+    await this.calls.call('beat', keys, this.id, KEPT, 0, ...fields)
+    this.said = `${fields}`
+    this.beats = 0
   }
 
   // -- its work

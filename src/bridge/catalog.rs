@@ -13,6 +13,10 @@ use tokio_util::sync::CancellationToken;
 use super::doubt::Doubt;
 use super::{BridgeError, Tool};
 
+/// The registry is read again this often: a bell that tells of a change may have been missed.
+const REFRESH: Duration = Duration::from_secs(60);
+/// The same while it could not be read, a tool vanished from it, or it has none.
+const REFRESH_IN_DOUBT: Duration = Duration::from_secs(5);
 /// A miss reads the registry again, but not more often than this.
 const MISS_REFRESH: Duration = Duration::from_millis(500);
 
@@ -109,12 +113,15 @@ impl Catalog {
         self.wake();
     }
 
-    /// Reads the registry when woken and every `period`, until `stop`.
-    pub(crate) async fn keep_fresh(&self, period: Duration, stop: &CancellationToken) {
+    /// Reads the registry when woken and now and then, until `stop`.
+    pub(crate) async fn keep_fresh(&self, stop: &CancellationToken) {
         loop {
-            if let Err(error) = self.refresh(Duration::ZERO).await {
+            let read = self.refresh(Duration::ZERO).await;
+            if let Err(error) = &read {
                 tracing::warn!(%error, "the registered tools could not be read; the last known stay");
             }
+            let is_sure = read.is_ok() && !self.doubt.has_any() && !self.all().is_empty();
+            let period = if is_sure { REFRESH } else { REFRESH_IN_DOUBT };
             tokio::select! {
                 () = stop.cancelled() => return,
                 () = self.wake.notified() => {}

@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 
 use taskferry_contract::{ToolDefinition, ToolName};
 
-/// How long a tool is kept that vanished. Workers register again what the registry lacks every 5 s.
+/// How long a tool is kept that vanished. Workers register again what the registry lacks every 10 s.
 const KEPT: Duration = Duration::from_secs(15);
 
 /// What became of tools that are not in the registry any more.
@@ -34,6 +34,11 @@ impl Doubt {
             removed: true,
         };
         self.lock().insert(name, removed);
+    }
+
+    /// Whether a tool vanished a while ago, or was removed.
+    pub(super) fn has_any(&self) -> bool {
+        !self.lock().is_empty()
     }
 
     /// The tools to go on with: those that were just read, and of the `known` ones those that vanished a moment ago.

@@ -26,7 +26,6 @@ mod tool;
 mod waiters;
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use taskferry_contract::{
     Arguments, Error, FrontEndId, Owner, RedisSettings, Replication, Ring, Store, TaskId,
@@ -63,9 +62,6 @@ use task::Tasks;
 pub(crate) use tool::Tool;
 use waiters::Waiters;
 pub(crate) use waiters::Watch;
-
-/// The registry is read again this often, in case a bell was missed.
-const CATALOG_REFRESH: Duration = Duration::from_secs(5);
 
 /// A listener to the bell that is slower than this many rings misses some.
 const RINGS_KEPT: usize = 4096;
@@ -175,7 +171,7 @@ impl Bridge {
     /// Keeps the catalog and the waiters awake, forgets outcomes, and keeps the queues going if no other process does, until
     /// `stop`.
     pub(crate) async fn run(&self, stop: &CancellationToken) {
-        let catalog = || self.0.catalog.keep_fresh(CATALOG_REFRESH, stop);
+        let catalog = || self.0.catalog.keep_fresh(stop);
         let outcomes = || async {
             let _stopped = stop
                 .run_until_cancelled(self.0.outcomes.keep_forgetting())

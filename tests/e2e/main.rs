@@ -33,6 +33,7 @@ mod faults;
 mod foreign_clients;
 mod handles;
 mod idempotency;
+mod idle;
 mod ids;
 mod kinds;
 mod legacy;

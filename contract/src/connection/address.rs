@@ -182,7 +182,7 @@ fn at(used: &ConnectionInfo, (host, port): (String, u16)) -> ConnectionInfo {
 async fn ask(sentinel: &ConnectionInfo, primary: &str) -> Result<(String, u16), String> {
     let fault = |text: String| format!("sentinel {}: {text}", sentinel.addr());
     let answer = async {
-        let mut connection = handshake::connect_to_sentinel(sentinel, &patience()).await?;
+        let mut connection = handshake::log_in(sentinel, &patience()).await?;
         let mut command = redis::cmd("SENTINEL");
         command.arg("GET-MASTER-ADDR-BY-NAME").arg(primary);
         let place = command.query_async::<Option<(String, u16)>>(&mut connection);
@@ -199,21 +199,16 @@ async fn ask(sentinel: &ConnectionInfo, primary: &str) -> Result<(String, u16), 
 /// Asks a server over a connection of its own what it is.
 pub(super) async fn describe(info: &ConnectionInfo) -> Result<Described, Error> {
     let reply = async {
-        let mut connection = handshake::connect(info, &patience()).await?;
-        let text = info_command().query_async::<String>(&mut connection).await;
+        let mut connection = handshake::log_in(info, &patience()).await?;
+        let mut info = redis::cmd("INFO");
+        info.arg("server").arg("replication");
+        let text = info.query_async::<String>(&mut connection).await;
         text.map_err(Error::redis("INFO"))
     };
     match tokio::time::timeout(DESCRIBES, reply).await {
         Ok(text) => text.map(|text| Described::read(&text)),
         Err(_elapsed) => Err(no_answer("INFO", DESCRIBES)),
     }
-}
-
-/// What [`Described::read`] reads the reply of.
-pub(super) fn info_command() -> redis::Cmd {
-    let mut info = redis::cmd("INFO");
-    info.arg("server").arg("replication");
-    info
 }
 
 impl Described {

@@ -27,12 +27,13 @@ pub(super) async fn connect(
     connect_by(info, config, steps).await
 }
 
-/// As [`connect`], to a sentinel, which has no databases and knows no TIME.
+/// As [`connect`], and does not ask whether the server answers: a sentinel knows no TIME, and whoever asks for something else sees
+/// that by itself.
 ///
 /// # Errors
 ///
 /// As [`connect`].
-pub(super) async fn connect_to_sentinel(
+pub(super) async fn log_in(
     info: &ConnectionInfo,
     config: &AsyncConnectionConfig,
 ) -> Result<MultiplexedConnection, Error> {

@@ -31,6 +31,7 @@ pub use crypto::crypto_provider;
 pub use exclusive::BlockingConnection;
 pub(crate) use info::Info;
 use primary::Primary;
+pub(crate) use primary::ServerRun;
 pub use settings::RedisSettings;
 
 use crate::error::{Error, has_code};
@@ -155,12 +156,9 @@ impl Connections {
         }
     }
 
-    /// The section `server` of the same.
-    pub(crate) async fn server_info(&self) -> Result<Info, Error> {
-        let mut info = redis::cmd("INFO");
-        info.arg("server");
-        let text: String = self.command("INFO", &info).await?;
-        Ok(Info::parse(&text))
+    /// Which run of the server these connections lead to. Asked once for each set of connections: they end with that run.
+    pub(crate) async fn server_run(&self) -> Result<ServerRun, Error> {
+        self.primary().await?.run().await
     }
 
     /// Ends the read that blocks on the connection with this id. Does nothing if no read blocks on it.
@@ -212,14 +210,10 @@ impl Connections {
 
     async fn check_primary(&self) -> Result<(), Error> {
         let primary = self.primary().await?;
-        let info = address::info_command();
-        let in_use = info
-            .query_async::<String>(&mut primary.shared.clone())
-            .await;
-        let in_use = address::Described::read(&primary.note_outcome("INFO", in_use)?);
+        let in_use = primary.run().await?;
         let found = self.find().await?;
         let at_address = Box::pin(address::describe(&found)).await?;
-        if at_address.is_primary && at_address.run_id != in_use.run_id {
+        if at_address.is_primary && at_address.run_id != in_use.id {
             let (from, to) = (primary.address(), found.addr().to_string());
             tracing::warn!(
                 from,

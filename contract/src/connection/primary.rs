@@ -1,20 +1,46 @@
 //! The connections to one server, which are given up together when it is no longer the primary.
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use futures_util::FutureExt as _;
 use redis::aio::MultiplexedConnection;
 use redis::{AsyncConnectionConfig, Client, ConnectionInfo, ErrorKind, RedisError, Value};
-use tokio::sync::Semaphore;
+use tokio::sync::{OnceCell, Semaphore};
 use tokio_util::sync::CancellationToken;
 
+use super::info::Info;
 use super::sizes::Sizes;
 use super::{CONNECT, handshake, large};
 use crate::error::{Error, has_code, is_shortage};
 
 /// How long a server may take to say that it is there, if a connection beside the shared one failed.
 const ANSWERS_WITHIN: Duration = Duration::from_secs(1);
+
+/// One run of a server, from its start to its end.
+#[derive(Debug, Clone)]
+pub(crate) struct ServerRun {
+    /// The server's own name for it; empty if it does not say.
+    pub(crate) id: String,
+    /// When it began, by this machine's clock; `None` if it does not say.
+    began: Option<Instant>,
+}
+
+impl ServerRun {
+    fn read(info: &str) -> Self {
+        let info = Info::parse(info);
+        let uptime = info.number("uptime_in_seconds").map(Duration::from_secs);
+        Self {
+            id: info.text("run_id").unwrap_or_default().to_owned(),
+            began: uptime.and_then(|uptime| Instant::now().checked_sub(uptime)),
+        }
+    }
+
+    /// For how long it runs; zero if it does not say.
+    pub(crate) fn uptime(&self) -> Duration {
+        self.began.map(|began| began.elapsed()).unwrap_or_default()
+    }
+}
 
 /// A shared connection, a pool of exclusive ones, and whether the server they lead to is still the right one.
 pub(super) struct Primary {
@@ -27,6 +53,7 @@ pub(super) struct Primary {
     server: ConnectionInfo,
     response_timeout: Duration,
     sizes: Sizes,
+    run: OnceCell<ServerRun>,
     over: CancellationToken,
 }
 
@@ -72,6 +99,7 @@ impl Primary {
             server: info,
             response_timeout,
             sizes: Sizes::default(),
+            run: OnceCell::new(),
             over: CancellationToken::new(),
         }))
     }
@@ -85,6 +113,17 @@ impl Primary {
             .sizes
             .check_size(during, bytes, &self.server, self.response_timeout);
         Box::pin(tried).await
+    }
+
+    /// Which run of the server this is. Asked once: no connection outlives its server.
+    pub(super) async fn run(&self) -> Result<ServerRun, Error> {
+        let ask = async || {
+            let mut info = redis::cmd("INFO");
+            info.arg("server");
+            let said = info.query_async::<String>(&mut self.shared.clone()).await;
+            Ok(ServerRun::read(&self.note_outcome("INFO", said)?))
+        };
+        self.run.get_or_try_init(ask).await.cloned()
     }
 
     /// Whether it has been given up.

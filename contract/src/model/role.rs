@@ -138,7 +138,6 @@ const RUNS: &[&str] = &[
 
 const WORKER: &[&str] = &[
     "GET",
-    "HGETALL",
     "PUBSUB NUMSUB",
     "SET",
     "XGROUP DELCONSUMER",

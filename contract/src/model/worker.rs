@@ -5,9 +5,15 @@ use std::time::Duration;
 
 use crate::model::names::{QueueName, WorkerId};
 
+/// A worker reports at least this often.
+pub const BEAT: Duration = Duration::from_secs(10);
+
 /// A worker that has not reported for this long, three beats, is not counted on: most likely it died. A definition that no
 /// worker reported for as long, no live worker has.
-pub(crate) const HELD: Duration = Duration::from_secs(15);
+pub(crate) const HELD: Duration = Duration::from_secs(30);
+
+/// A worker that has not reported for this long is no longer listed.
+pub(crate) const KEPT: Duration = Duration::from_secs(60);
 
 /// What a worker reports that was asked to stop (`draining`).
 pub const DRAINING: &str = "draining";

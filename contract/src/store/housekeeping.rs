@@ -55,6 +55,8 @@ pub enum HousekeepingReply {
         left: Duration,
         /// About how many processes may, as that one counted them.
         processes: u32,
+        /// The caller is one of few that ask again as soon as that time is over.
+        is_deputy: bool,
     },
 }
 
@@ -74,6 +76,8 @@ impl Default for PendingFrom {
 pub struct RequeueReply {
     /// Where to go on; `None` if all were looked at.
     pub next: Option<PendingFrom>,
+    /// Nothing at all is pending: no worker has a job.
+    pub is_idle: bool,
     /// The jobs of which something changed.
     pub found: Vec<Requeued>,
 }
@@ -137,6 +141,7 @@ impl Store {
             "TAKEN" => Ok(HousekeepingReply::Taken {
                 left: Duration::from_millis(reply.integer()?),
                 processes: reply.integer()?,
+                is_deputy: reply.integer::<u64>()? == 1,
             }),
             _ => Err(reply.unknown()),
         }
@@ -202,7 +207,8 @@ impl Store {
             found.push(read_requeued(&mut reply)?);
         }
         Ok(RequeueReply {
-            next: (next != "-").then_some(PendingFrom(next)),
+            is_idle: next.is_empty(),
+            next: Some(PendingFrom(next)).filter(|next| !["", "-"].contains(&next.0.as_str())),
             found,
         })
     }
@@ -213,7 +219,7 @@ impl Store {
     ///
     /// If Redis fails.
     pub async fn listeners(&self, shard: Shard) -> Result<Listeners, Error> {
-        let info = self.connections.server_info().await?;
+        let run = self.connections.server_run().await?;
         let mut read = redis::cmd("ZRANGE");
         read.arg(self.keys.workers()).arg(0).arg(-1);
         let workers: Vec<String> = match self.connections.command("workers", &read).await {
@@ -240,8 +246,8 @@ impl Store {
             }
         }
         Ok(Listeners {
-            run_id: info.text("run_id").unwrap_or_default().to_owned(),
-            uptime: Duration::from_secs(info.number("uptime_in_seconds").unwrap_or(0)),
+            uptime: run.uptime(),
+            run_id: run.id,
             present,
             absent,
         })
@@ -259,18 +265,44 @@ impl Store {
         Ok(said.as_deref() == Some("1"))
     }
 
-    /// How many workers have reported within the last minute; none if a key of another type stands in their place.
+    /// Those of these queues of a shard for which [`Self::forward`] may have something to do: jobs are due there, or will be, or
+    /// wait for a slot or for their caller's turn. One command if there are none.
     ///
     /// # Errors
     ///
     /// If Redis fails.
-    pub async fn count_workers(&self) -> Result<u32, Error> {
-        let mut count = redis::cmd("ZCARD");
-        count.arg(self.keys.workers());
-        match self.connections.command("workers", &count).await {
-            Err(error) if error.is_wrong_type() => Ok(0),
-            counted => counted,
+    pub async fn queues_that_wait(
+        &self,
+        shard: Shard,
+        queues: &[QueueName],
+    ) -> Result<Vec<QueueName>, Error> {
+        let exist = |queues: &[QueueName]| {
+            let mut exist = redis::cmd("EXISTS");
+            for queue in queues {
+                exist.arg(self.keys.due(shard, queue));
+                exist.arg(self.keys.tools_with_waiting_jobs(shard, queue));
+                exist.arg(self.keys.lines(shard, queue));
+            }
+            exist
+        };
+        let found: u64 = match queues {
+            [] => 0,
+            queues => self.connections.command("EXISTS", &exist(queues)).await?,
+        };
+        if found == 0 || queues.len() == 1 {
+            return Ok(if found == 0 {
+                Vec::new()
+            } else {
+                queues.to_vec()
+            });
         }
+        let mut each = redis::pipe();
+        for queue in queues {
+            each.add_command(exist(std::slice::from_ref(queue)));
+        }
+        let found: Vec<u64> = self.connections.pipeline("EXISTS", &each).await?;
+        let waits = queues.iter().zip(found).filter(|(_, found)| *found > 0);
+        Ok(waits.map(|(queue, _)| queue.clone()).collect())
     }
 }
 

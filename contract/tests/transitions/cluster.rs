@@ -107,7 +107,10 @@ pub(crate) async fn the_fleet_comes_and_goes(rig: &mut Rig) {
     let home = (rig.tool.name.clone(), rig.tool.queue.clone());
     rig.store.give_homes(&[home]).await.unwrap();
     let held = (rig.tool.name.clone(), DefinitionDigest::of(&rig.tool));
-    rig.at_work.beat(&worker("w1"), &[held]).await.unwrap();
+    let (beating, held) = (worker("w1"), [held]);
+    rig.at_work.beat(&beating, &held).await.unwrap();
+    let again = rig.at_work.beat_again(&beating.id, &held).await;
+    assert!(again.unwrap());
     let from = rig.stream();
     rig.at_work.forget_worker(&rig.worker, from).await.unwrap();
     rig.at_work.leave(&rig.worker).await.unwrap();

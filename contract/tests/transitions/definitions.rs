@@ -50,7 +50,7 @@ async fn a_definition_is_held_while_a_worker_says_so() {
     // A worker that begins nothing more says that it lives, and holds none.
     rig.store.beat(&worker("w1"), &[]).await.unwrap();
     assert!(held(&first).await, "nobody took it back");
-    let silent = rig.store.now_ms().await.unwrap() - 16_000;
+    let silent = rig.store.now_ms().await.unwrap() - 31_000;
     let member = format!("{tool} {first}");
     rig.raw::<()>("ZADD", ("tf:{fleet}:definitions", silent, &member))
         .await;

@@ -127,6 +127,63 @@ async fn a_worker_is_listed_while_it_beats() {
 }
 
 #[tokio::test]
+async fn a_worker_that_has_nothing_new_to_say_only_says_that_it_lives() {
+    let mut rig = Rig::new().await;
+    let (beating, store) = (worker("w1"), rig.store.clone());
+    let definition = ("alpha".parse().unwrap(), "1-a".parse().unwrap());
+    let held: [(_, DefinitionDigest); 1] = [definition];
+    let again = async || store.beat_again(&beating.id, &held).await.unwrap();
+    assert!(!again().await, "nothing is known of it");
+    rig.store.beat(&beating, &held).await.unwrap();
+    let [workers, definitions] = ["tf:{fleet}:workers", "tf:{fleet}:definitions"];
+    for (set, member) in [(workers, "w1"), (definitions, "alpha 1-a")] {
+        rig.raw::<()>("ZADD", (set, 1, member)).await;
+        assert!(rig.raw::<i64>("PTTL", set).await > 0);
+    }
+    let hash = "tf:{fleet}:worker:w1";
+    rig.raw::<()>("PEXPIRE", (hash, 1_000)).await;
+    assert!(again().await);
+    let now_ms = rig.store.now_ms().await.unwrap();
+    for (set, member) in [(workers, "w1"), (definitions, "alpha 1-a")] {
+        let beat_ms: u64 = rig.raw("ZSCORE", (set, member)).await;
+        assert!(now_ms - beat_ms < 10_000, "{set}");
+    }
+    assert!(rig.raw::<i64>("PTTL", hash).await > 1_000);
+    // What holds something else is told by the call with all of it.
+    for set in [workers, definitions] {
+        rig.raw::<()>("SET", (set, "x")).await;
+        assert!(!again().await, "{set}");
+        let refused = rig.store.beat(&beating, &held).await.unwrap_err();
+        assert!(refused.to_string().contains(set), "{refused}");
+        rig.raw::<()>("DEL", set).await;
+        assert!(!again().await, "it is made anew, and does not expire yet");
+        rig.store.beat(&beating, &held).await.unwrap();
+        assert!(rig.raw::<i64>("PTTL", set).await > 0);
+        assert!(again().await);
+    }
+    rig.raw::<()>("DEL", hash).await;
+    assert!(!again().await);
+}
+
+#[tokio::test]
+async fn more_definitions_than_one_command_takes_are_noted() {
+    let mut rig = Rig::new().await;
+    let digest: DefinitionDigest = "1-a".parse().unwrap();
+    let held: Vec<_> = (0..2_001)
+        .map(|n| (format!("t{n}").parse().unwrap(), digest.clone()))
+        .collect();
+    let beating = worker("w1");
+    rig.store.beat(&beating, &held).await.unwrap();
+    assert_eq!(
+        rig.raw::<i64>("ZCARD", "tf:{fleet}:definitions").await,
+        2_001
+    );
+    assert!(rig.store.beat_again(&beating.id, &held).await.unwrap());
+    let names = rig.store.names_of_tools(&[rig.tool.queue.clone()]).await;
+    assert!(names.unwrap().is_empty(), "none is registered");
+}
+
+#[tokio::test]
 async fn every_front_end_signs_with_the_same_secret_and_knows_the_one_before() {
     let mut rig = Rig::new().await;
     let (first, second) = tokio::join!(rig.store.secrets(), rig.store.secrets());

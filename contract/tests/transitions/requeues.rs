@@ -211,7 +211,10 @@ async fn one_keeps_house_until_it_says_so_no_more() {
         unheld: Duration::ZERO,
     };
     assert_eq!(hold("f1", 7).await, held_at_once);
-    let HousekeepingReply::Taken { left, processes } = hold("w1", 1).await else {
+    let HousekeepingReply::Taken {
+        left, processes, ..
+    } = hold("w1", 1).await
+    else {
         panic!("two keep house");
     };
     assert!(left <= valid && processes == 7, "{left:?} {processes}");
@@ -244,6 +247,92 @@ async fn one_keeps_house_until_it_says_so_no_more() {
     assert!(unheld > LEASE, "{unheld:?}");
     rig.raw::<()>("SET", (&key, "nonsense", "EX", 60)).await;
     assert_eq!(hold("f1", 1).await, held_at_once);
+}
+
+#[tokio::test]
+async fn the_first_two_that_ask_are_deputies_until_they_ask_no_more() {
+    let mut rig = Rig::new().await;
+    let store = rig.store.clone();
+    let (post, valid) = ((rig.shard, None), Duration::from_secs(60));
+    let hold = async |who: &str| {
+        let held = store.hold_housekeeping(post, who, valid, 5).await;
+        held.unwrap()
+    };
+    let is_deputy = async |who: &str| match hold(who).await {
+        HousekeepingReply::Taken { is_deputy, .. } => is_deputy,
+        held @ HousekeepingReply::Held { .. } => panic!("{held:?}"),
+    };
+    hold("f1").await;
+    assert!(is_deputy("w1").await && is_deputy("w2").await);
+    assert!(!is_deputy("w3").await);
+    assert!(is_deputy("w1").await, "it stays one");
+    hold("f1").await;
+    assert!(!is_deputy("w3").await, "the holder leaves them as they are");
+
+    // One of them fell silent.
+    let key = store.keys().housekeeper(rig.shard, None);
+    let stored: String = rig.raw("GET", &key).await;
+    let words: Vec<&str> = stored.split(' ').collect();
+    let [holder, until, count, first, _, second, asked] = words[..] else {
+        panic!("{stored}");
+    };
+    assert_eq!([holder, count, first, second], ["f1", "5", "w2", "w1"]);
+    let long_ago = asked.parse::<u64>().unwrap() - 3_000;
+    let stored = format!("f1 {until} 5 w2 {long_ago} w1 {asked}");
+    rig.raw::<()>("SET", (&key, stored, "EX", 60)).await;
+    assert!(is_deputy("w3").await);
+    assert!(!is_deputy("w2").await, "another took its place");
+    let left_ms: i64 = rig.raw("PTTL", &key).await;
+    assert!((1..=60_000).contains(&left_ms), "{left_ms}");
+
+    // Whoever takes the post is no deputy.
+    store.drop_housekeeping(post, "f1").await.unwrap();
+    assert!(matches!(hold("w1").await, HousekeepingReply::Held { .. }));
+    assert!(is_deputy("w3").await && is_deputy("w2").await);
+    rig.raw::<()>("DEL", &key).await;
+    rig.raw::<()>("LPUSH", (&key, "something else")).await;
+    assert!(matches!(hold("w2").await, HousekeepingReply::Held { .. }));
+}
+
+#[tokio::test]
+async fn whether_any_worker_has_a_job_is_told() {
+    let rig = Rig::new().await;
+    assert!(requeue(&rig).await.is_idle);
+    let hold = rig.running().await;
+    let reply = requeue(&rig).await;
+    assert!(!reply.is_idle && reply.found.is_empty());
+    rig.finish(&hold).await;
+    let waits = rig.submit().await;
+    assert!(requeue(&rig).await.is_idle, "nobody has it");
+    rig.store.cancel(waits, &rig.owner, "no").await.unwrap();
+}
+
+#[tokio::test]
+async fn only_queues_where_something_is_due_or_waits_for_a_slot_or_a_turn_are_looked_at() {
+    let mut rig = Rig::new().await;
+    let (own, other) = (rig.tool.queue.clone(), "other".parse().unwrap());
+    let both = [own.clone(), other];
+    let (store, shard) = (rig.store.clone(), rig.shard);
+    let waits = async |queues: &[_]| store.queues_that_wait(shard, queues).await.unwrap();
+    assert_eq!(waits(&both).await, []);
+    assert_eq!(waits(&both[..1]).await, []);
+    assert_eq!(waits(&[]).await, []);
+    let hold = rig.running().await;
+    assert_eq!(waits(&both).await, [], "it runs");
+    rig.retry(&hold).await;
+    assert_eq!(waits(&both).await, both[..1], "it is due");
+    assert_eq!(waits(&both[..1]).await, both[..1]);
+    let id = hold.claimed.id;
+    rig.store.cancel(id, &rig.owner, "no").await.unwrap();
+    assert_eq!(waits(&both).await, []);
+    let waiting = store.keys().tools_with_waiting_jobs(shard, &own);
+    rig.raw::<()>("ZADD", (&waiting, 0, "report")).await;
+    assert_eq!(waits(&both).await, both[..1], "a tool has jobs that wait");
+    rig.raw::<()>("DEL", waiting).await;
+    let lines = store.keys().lines(shard, &own);
+    rig.raw::<()>("ZADD", (lines, 0, "report:key:alice")).await;
+    assert_eq!(waits(&both).await, both[..1], "a caller has a line");
+    rig.leaves_anything();
 }
 
 #[tokio::test]

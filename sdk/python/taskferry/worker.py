@@ -146,6 +146,8 @@ class Worker:
         """By entry: what was read and has not ended; None until its attempt begins."""
         self.last_busy = self.loop.time()
         self._jobs: set[asyncio.Task[None]] = set()
+        self._said: dict[str, str | int] = {}
+        self._beats = 0
         self._deliveries = itertools.count(1)
         self._fault: CannotWork | None = None
         self._drains = True
@@ -277,6 +279,7 @@ class Worker:
                 await self.calls("register_tools", keys[:2], *args)
 
     async def _beat(self) -> None:
+        """Says that the worker lives, if it said so a while ago, or what it says of itself has changed."""
         if self._foreign:
             return
         fleet, busy = self.keys.fleet, len(self._jobs)
@@ -286,9 +289,13 @@ class Worker:
             "slots": self.settings.slots, "busy": busy, "tools": ",".join(sorted(self.tools)),
             "queues": ",".join(self.queues), "doing": doing, "listens": 1,
         }  # fmt: skip
+        beat = self._beats = self._beats + 1
+        if said == self._said and beat % 2:
+            return
         fields = [part for pair in said.items() for part in pair]
         keys = [fleet(f"worker:{self.id}"), fleet("workers"), fleet("definitions")]
         await self.calls("beat", keys, self.id, KEPT_MS, 0, *fields)
+        self._said, self._beats = said, 0
 
     # -- work
 

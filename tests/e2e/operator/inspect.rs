@@ -232,8 +232,8 @@ async fn a_worker_that_is_silent_is_shown_as_such_and_serves_nothing() {
     let id = before[0]["workers"][0]["id"].as_str().unwrap().to_owned();
     assert_eq!(before[0]["queues"][0]["served_by"], json!([id]));
     worker.kill9();
-    // As if that were 20 s ago.
-    let beat = before[0]["now_ms"].as_u64().unwrap() - 20_000;
+    // As if that were 40 s ago.
+    let beat = before[0]["now_ms"].as_u64().unwrap() - 40_000;
     let workers = Keys::new("tf").workers();
     let _: i64 = raw(&site.redis, &["ZADD", &workers, &beat.to_string(), &id]).await;
     let status = site.run(&["status"]).await.out;

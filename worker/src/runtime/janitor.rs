@@ -1,27 +1,39 @@
 //! Keeps what others need to see of this worker: that it lives, and its tools.
 
-use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::Duration;
 
-use taskferry_contract::{Error, QueueStream, ToolDefinition, ToolName, WorkerInfo};
+use taskferry_contract::{
+    BEAT, DefinitionDigest, Error, QueueStream, ToolDefinition, ToolName, WorkerInfo,
+};
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use super::Runtime;
 
-/// Between two rounds. A Redis that lost its data has its tools again after this.
-const ROUND: Duration = Duration::from_secs(5);
+/// What a worker reports of itself is looked at so often, and reported if it changed.
+const LOOK: Duration = BEAT.checked_div(2).expect("two is not zero");
+/// All of it is reported at least this often.
+const ALL_OF_IT: Duration = Duration::from_secs(3600);
 
-/// Tidies until `end`.
+/// Tidies until `end`. Every second look is a round: a Redis that lost its data without a word has the tools again after
+/// [`BEAT`].
 pub(crate) async fn run(runtime: Arc<Runtime>, end: CancellationToken) {
+    let (mut beats, mut looks) = (Beats::default(), 0);
     loop {
-        let pause = ROUND.mul_f64(rand::random_range(0.8..=1.0));
+        let pause = LOOK.mul_f64(rand::random_range(0.9..=1.0));
+        looks += 1;
         tokio::select! {
             () = end.cancelled() => return,
             () = tokio::time::sleep(pause) => {}
-            () = runtime.core.make_known.notified() => {}
+            () = runtime.core.make_known.notified() => looks = 0,
         }
-        match round(&runtime).await {
+        let done = if looks % 2 == 0 {
+            round(&runtime, &mut beats).await
+        } else {
+            beats.tell_changes(&runtime).await
+        };
+        match done {
             Ok(()) => {}
             Err(error @ Error::Unsuitable(_)) => {
                 tracing::error!(%error, "this worker cannot go on");
@@ -49,26 +61,29 @@ pub(crate) async fn introduce(runtime: &Runtime) -> Result<(), Error> {
             }
         }
     }
-    beat(runtime).await
+    Beats::default().beat(runtime).await
 }
 
 /// Registers what the registry lacks, and only that: a tool that is there in another form was registered by a newer
 /// worker, and two that wrote over each other would have every client read its tools again and again.
 ///
 /// The contract's version comes first: somebody may have begun to use another one, and Redis may have lost it.
-async fn round(runtime: &Runtime) -> Result<(), Error> {
+async fn round(runtime: &Runtime, beats: &mut Beats) -> Result<(), Error> {
     runtime.core.store.agree_version().await?;
     if !runtime.core.is_stopping() {
-        let known = runtime.core.store.tools_of(&runtime.core.queues).await?;
-        let known: HashSet<ToolName> = known.into_iter().map(|tool| tool.name).collect();
-        register(runtime, |name| !known.contains(name)).await?;
+        let queues = &runtime.core.queues;
+        let known = runtime.core.store.names_of_tools(queues).await?;
+        register(runtime, |name| !known.contains(name.as_str())).await?;
     }
-    beat(runtime).await
+    beats.beat(runtime).await
 }
 
 async fn register(runtime: &Runtime, wanted: impl Fn(&ToolName) -> bool) -> Result<(), Error> {
     let own = runtime.tools.values().map(|tool| &tool.definition);
     let tools: Vec<ToolDefinition> = own.filter(|tool| wanted(&tool.name)).cloned().collect();
+    if tools.is_empty() {
+        return Ok(());
+    }
     let registered = runtime.core.store.register_tools(&tools).await?;
     if registered > 0 {
         tracing::info!(registered, "tools registered");
@@ -76,13 +91,51 @@ async fn register(runtime: &Runtime, wanted: impl Fn(&ToolName) -> bool) -> Resu
     Ok(())
 }
 
-/// Tells that the worker is alive. One that begins nothing any more runs no job of any definition.
-async fn beat(runtime: &Runtime) -> Result<(), Error> {
+/// What was told of this worker.
+#[derive(Default)]
+struct Beats {
+    /// All of it, and when.
+    told: Option<(WorkerInfo, Instant)>,
+}
+
+impl Beats {
+    /// Tells that the worker is alive, and what it says of itself, but for what Redis has.
+    async fn beat(&mut self, runtime: &Runtime) -> Result<(), Error> {
+        let (info, store) = (info(runtime), &runtime.core.store);
+        let is_told = self.has_told(&info);
+        if is_told && store.beat_again(&info.id, &held(runtime)).await? {
+            return Ok(());
+        }
+        // Whatever becomes of it, the next one tells all of it if this one fails.
+        self.told = None;
+        store.beat(&info, &held(runtime)).await?;
+        self.told = Some((info, Instant::now()));
+        Ok(())
+    }
+
+    /// Beats if something changed.
+    async fn tell_changes(&mut self, runtime: &Runtime) -> Result<(), Error> {
+        if self.has_told(&info(runtime)) {
+            return Ok(());
+        }
+        self.beat(runtime).await
+    }
+
+    fn has_told(&self, info: &WorkerInfo) -> bool {
+        let told = self.told.as_ref();
+        told.is_some_and(|(told, at)| told == info && at.elapsed() < ALL_OF_IT)
+    }
+}
+
+/// The definitions that it can run jobs of: none if it begins nothing any more.
+fn held(runtime: &Runtime) -> Vec<(ToolName, DefinitionDigest)> {
+    if runtime.core.is_stopping() {
+        return Vec::new();
+    }
     let tools = runtime.tools.iter();
-    let held = tools.filter(|_| !runtime.core.is_stopping());
-    let held = held.map(|(name, tool)| (name.clone(), tool.digest.clone()));
-    let held: Vec<_> = held.collect();
-    runtime.core.store.beat(&info(runtime), &held).await
+    tools
+        .map(|(name, tool)| (name.clone(), tool.digest.clone()))
+        .collect()
 }
 
 fn info(runtime: &Runtime) -> WorkerInfo {

@@ -8,7 +8,7 @@ use crate::store::{Store, millis};
 const AT_ONCE: usize = 500;
 
 impl Store {
-    /// Which workers serve the queues: those that reported within three beats (15 s) and are not draining.
+    /// Which workers serve the queues: those that reported within three beats (30 s) and are not draining.
     ///
     /// # Errors
     ///

@@ -1,6 +1,6 @@
 //! Who is there: the tools that workers registered, and the workers themselves.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
@@ -8,13 +8,10 @@ use crate::error::Error;
 use crate::json::object::{Object, misfit};
 use crate::model::names::{QueueName, ToolName, WorkerId};
 use crate::model::tool::{DefinitionDigest, LeftOut, Registry, ToolDefinition};
-use crate::model::worker::{HELD, WorkerInfo};
-use crate::script::TRANSITIONS;
+use crate::model::worker::{HELD, KEPT, WorkerInfo};
+use crate::script::{ScriptReply, TRANSITIONS};
 use crate::store::doorbell::removal;
 use crate::store::{Store, millis};
-
-/// A worker that has not reported for this long is no longer listed.
-const WORKER_KEPT: Duration = Duration::from_secs(60);
 
 impl Store {
     /// Every registered tool, by rank and name: of those that several queues have, the one of its home. A definition that
@@ -53,16 +50,24 @@ impl Store {
         Ok(registry)
     }
 
-    /// The tools that are registered for these queues, whatever their homes.
+    /// The names of the tools that are registered for these queues, whatever their homes and definitions.
     ///
     /// # Errors
     ///
     /// If Redis fails.
-    pub async fn tools_of(&self, queues: &[QueueName]) -> Result<Vec<ToolDefinition>, Error> {
-        Ok(self.definitions(queues).await?.0)
+    pub async fn names_of_tools(&self, queues: &[QueueName]) -> Result<HashSet<String>, Error> {
+        let mut read = redis::pipe();
+        for queue in queues {
+            read.cmd("HKEYS").arg(self.keys.tools(queue));
+        }
+        if queues.is_empty() {
+            return Ok(HashSet::new());
+        }
+        let names: Vec<Vec<String>> = self.connections.pipeline("tools", &read).await?;
+        Ok(names.into_iter().flatten().collect())
     }
 
-    /// The same, and what cannot be read.
+    /// The tools that are registered for these queues, and what cannot be read.
     async fn definitions(
         &self,
         queues: &[QueueName],
@@ -193,7 +198,7 @@ impl Store {
         Ok(removed.contains(&1))
     }
 
-    /// Notes that a worker is alive, and which definitions of tools it can run jobs of.
+    /// Notes that a worker is alive, which definitions of tools it can run jobs of, and what it says of itself.
     ///
     /// # Errors
     ///
@@ -203,18 +208,7 @@ impl Store {
         worker: &WorkerInfo,
         definitions: &[(ToolName, DefinitionDigest)],
     ) -> Result<(), Error> {
-        let keys = [
-            self.keys.worker(&worker.id),
-            self.keys.workers(),
-            self.keys.definitions(),
-        ];
-        let members = definitions
-            .iter()
-            .map(|(tool, digest)| member(tool, digest));
-        let members: Vec<String> = members.collect();
-        let count = members.len().to_string();
-        let [kept, pid, slots, busy] = [
-            millis(WORKER_KEPT),
+        let [pid, slots, busy] = [
             u64::from(worker.pid),
             worker.slots as u64,
             worker.busy as u64,
@@ -241,12 +235,49 @@ impl Store {
             "listens",
             "1",
         ];
-        let mut args = vec![worker.id.as_str(), &kept, &count];
+        let reply = self.call_beat(&worker.id, definitions, &fields).await?;
+        reply.done()
+    }
+
+    /// The same of a worker that says of itself what it said before. False if that is not there any more: Redis lost it.
+    ///
+    /// # Errors
+    ///
+    /// If Redis fails.
+    pub async fn beat_again(
+        &self,
+        worker: &WorkerId,
+        definitions: &[(ToolName, DefinitionDigest)],
+    ) -> Result<bool, Error> {
+        let reply = self.call_beat(worker, definitions, &[]).await?;
+        match reply.tag.as_str() {
+            "OK" => Ok(true),
+            "UNKNOWN" => Ok(false),
+            _ => Err(reply.unknown()),
+        }
+    }
+
+    async fn call_beat(
+        &self,
+        worker: &WorkerId,
+        definitions: &[(ToolName, DefinitionDigest)],
+        fields: &[&str],
+    ) -> Result<ScriptReply, Error> {
+        let keys = [
+            self.keys.worker(worker),
+            self.keys.workers(),
+            self.keys.definitions(),
+        ];
+        let members = definitions
+            .iter()
+            .map(|(tool, digest)| member(tool, digest));
+        let members: Vec<String> = members.collect();
+        let (kept, count) = (millis(KEPT).to_string(), members.len().to_string());
+        let mut args = vec![worker.as_str(), &kept, &count];
         args.extend(members.iter().map(String::as_str));
         args.extend(fields);
         let keys: Vec<&str> = keys.iter().map(String::as_str).collect();
-        let reply = self.call(&TRANSITIONS.beat, &keys, &args).await?;
-        reply.done()
+        self.call(&TRANSITIONS.beat, &keys, &args).await
     }
 
     /// Whether a live worker can run jobs of this definition of a tool.

@@ -32,7 +32,8 @@ impl Store {
                 .pipeline::<()>("SCRIPT LOAD", &load)
                 .await?;
         }
-        self.agree_version().await.map(drop)
+        // Also where nothing is to be written: a server that takes no writes says so.
+        self.write_version().await.map(drop)
     }
 
     /// Checks that this binary can work with the processes that use this Redis already, and gives the version stored
@@ -42,6 +43,16 @@ impl Store {
     ///
     /// [`Error::Unsuitable`] if not, with what to do; others if Redis fails.
     pub async fn agree_version(&self) -> Result<String, Error> {
+        // Nearly always that is all.
+        if let Some(stored) = self.stored_version().await?
+            && suffices(&stored)
+        {
+            return Ok(stored);
+        }
+        self.write_version().await
+    }
+
+    async fn write_version(&self) -> Result<String, Error> {
         let key = self.keys.contract();
         let (major, minor) = (
             CONTRACT_VERSION.major.to_string(),
@@ -73,6 +84,14 @@ impl Store {
 pub(crate) fn can_keep(stored: &str) -> bool {
     let major = stored.split_once('.').map(|(major, _)| major);
     major.and_then(|major| major.parse().ok()) == Some(CONTRACT_VERSION.major)
+}
+
+/// Whether a stored version need not be raised to this binary's.
+fn suffices(stored: &str) -> bool {
+    let minor = stored
+        .split_once('.')
+        .and_then(|(_, minor)| minor.parse().ok());
+    can_keep(stored) && minor.is_some_and(|minor: u16| minor >= CONTRACT_VERSION.minor)
 }
 
 pub(crate) fn incompatible(key: &str, stored: &str) -> String {

@@ -8,8 +8,9 @@ use crate::error::Error;
 use crate::keys::GROUP;
 use crate::model::names::WorkerId;
 use crate::model::queue::QueueStream;
+use crate::model::worker::KEPT;
 use crate::script::TRANSITIONS;
-use crate::store::Store;
+use crate::store::{Store, millis};
 
 impl Store {
     /// Makes the group of a queue if it is missing. It starts at the first entry, so that jobs queued before it was
@@ -81,8 +82,13 @@ impl Store {
 
     /// The workers that have reported lately.
     async fn alive(&self) -> Result<HashSet<String>, Error> {
+        let since_ms = self.now_ms().await?.saturating_sub(millis(KEPT));
         let mut alive = redis::cmd("ZRANGE");
-        alive.arg(self.keys.workers()).arg(0).arg(-1);
+        alive
+            .arg(self.keys.workers())
+            .arg(since_ms)
+            .arg("+inf")
+            .arg("BYSCORE");
         self.connections.command("workers", &alive).await
     }
 }

@@ -174,7 +174,9 @@ pub(super) async fn a_read_is_ended(rig: &Rig) {
 /// A front end keeps the queues going.
 async fn a_front_end_keeps_house(rig: &mut Rig) {
     rig.store.queues_with_tools().await.unwrap();
-    rig.store.count_workers().await.unwrap();
+    let queues = queues();
+    let waiting = rig.store.queues_that_wait(rig.shard, &queues);
+    waiting.await.unwrap();
     rig.store.listeners(rig.shard).await.unwrap();
     rig.store.listens(&rig.worker).await.unwrap();
     rig.store.forward(rig.stream(), 10).await.unwrap();
@@ -200,7 +202,10 @@ async fn a_worker_reads(rig: &mut Rig) {
     held.unwrap();
     rig.at_work.drop_housekeeping(post, "w1").await.unwrap();
     rig.at_work.listeners(rig.shard).await.unwrap();
-    rig.at_work.tools_of(&queues()).await.unwrap();
+    let queues = queues();
+    rig.at_work.names_of_tools(&queues).await.unwrap();
+    let waiting = rig.at_work.queues_that_wait(rig.shard, &queues);
+    waiting.await.unwrap();
     rig.at_work.forget_silent_workers(from).await.unwrap();
     let digest = taskferry_contract::DefinitionDigest::of(&rig.tool);
     rig.at_work.is_held(&rig.tool.name, &digest).await.unwrap();
@@ -277,6 +282,14 @@ async fn an_operator_looks(store: &Store, rig: &Rig) {
         .unwrap();
 }
 
+async fn a_line_is_logged(rig: &mut Rig) {
+    let hold = rig.running().await;
+    let lines = [(LogLevel::Info, "a line".to_owned())];
+    let logged = rig.at_work.report_log(&hold, &lines).await;
+    logged.unwrap().unwrap();
+    rig.finish(&hold).await;
+}
+
 /// Does all that there is to do, each as its role. The users that did it.
 pub(super) async fn all_is_done(rig: &mut Rig) -> Users {
     let mut users = Users::new();
@@ -294,7 +307,9 @@ pub(super) async fn all_is_done(rig: &mut Rig) -> Users {
     rig.operator.install_functions(Replaces::Any).await.unwrap();
     rig.operator.register_tools(&tools).await.unwrap();
     rig.at_work.register_tools(&tools).await.unwrap();
-    rig.at_work.beat(&worker("w1"), &[]).await.unwrap();
+    let beating = worker("w1");
+    rig.at_work.beat(&beating, &[]).await.unwrap();
+    rig.at_work.beat_again(&beating.id, &[]).await.unwrap();
     let level = "everysec".parse().unwrap();
     for store in [&rig.store, &rig.at_work] {
         store.check_durability(level).await.unwrap_err();
@@ -317,14 +332,7 @@ pub(super) async fn all_is_done(rig: &mut Rig) -> Users {
         a_shared_job_ends(rig).await;
         a_job_is_kept(rig).await;
         jobs_are_cancelled(rig).await;
-        let hold = rig.running().await;
-        let lines = [(LogLevel::Info, "a line".to_owned())];
-        rig.at_work
-            .report_log(&hold, &lines)
-            .await
-            .unwrap()
-            .unwrap();
-        rig.finish(&hold).await;
+        a_line_is_logged(rig).await;
         jobs_are_lost(rig).await;
         a_tool_is_paused(rig).await;
         jobs_wait_in_line(rig).await;

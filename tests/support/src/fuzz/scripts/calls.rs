@@ -6,7 +6,7 @@ const BASE: &str = "tf:{0}:";
 const SESSION: &str = "5f0f0000-0000-4000-8000-000000000000";
 
 /// The scripts with their keys and arguments, in the words of [`Maker::word`].
-pub(super) const SCRIPTS: [(&str, &str, &str); 45] = [
+pub(super) const SCRIPTS: [(&str, &str, &str); 46] = [
     ("submit", "record queue", "base id submission"),
     ("submit", "record queue", "base id submission"),
     ("claim", "record queue", "base id entry worker ms count"),
@@ -111,6 +111,11 @@ pub(super) const SCRIPTS: [(&str, &str, &str); 45] = [
         "beat",
         "worker_key workers definitions",
         "worker ms definitions_held",
+    ),
+    (
+        "beat",
+        "worker_key workers definitions",
+        "worker ms definitions_held_still",
     ),
 ];
 
@@ -330,6 +335,7 @@ impl<'a, 'b> Maker<'a, 'b> {
             "definitions_held" => ["1", "t:d", "field", "value"]
                 .map(|text| text.into())
                 .to_vec(),
+            "definitions_held_still" => ["1", "t:d"].map(|text| text.into()).to_vec(),
             "entry" | "attempt" => one(&self.current(word)),
             _ => one(self.choice(word)),
         }
