@@ -2,7 +2,7 @@
 
 import assert from 'node:assert/strict'
 import { execFileSync } from 'node:child_process'
-import { writeFileSync } from 'node:fs'
+import { closeSync, openSync } from 'node:fs'
 import { join } from 'node:path'
 import { after, afterEach, before, describe, test } from 'node:test'
 import { fileURLToPath } from 'node:url'
@@ -151,7 +151,9 @@ describe('a worker alone', () => {
 
   test('scripts do where functions cannot be', async () => {
     const scripts = join(fleet.folder, 'scripts.json')
-    writeFileSync(scripts, execFileSync(BINARY, ['contract', 'print', '--eval']))
+    const file = openSync(scripts, 'w')
+    execFileSync(BINARY, ['contract', 'print', '--eval'], { stdio: ['ignore', file, 'inherit'] })
+    closeSync(file)
     await fleet.redis('SCRIPT', 'FLUSH')
     const worker = await start({ scripts, once: 'true' })
     const task = await fleet.call('nap', { seconds: 0 })
