@@ -65,7 +65,9 @@ pub use model::library::{Installed, Libraries, LibraryVersion, Replaces, Unknown
 pub use model::log::{LogLevel, LogLine, UnknownLevel};
 pub use model::names::{FrontEndId, InvalidId, Owner, QueueName, ToolName, WorkerId};
 pub use model::outcome::Outcome;
-pub use model::overview::{Misplaced, QueueOverview, ServerOverview, ShardOverview, Survey};
+pub use model::overview::{
+    Misplaced, QueueOverview, ServerOverview, ShardOverview, Survey, ToolJobs,
+};
 pub use model::pause::{Pausable, Pause, Paused, Pauses};
 pub use model::question::{
     AskCapability, NewQuestion, Question, QuestionRef, Requestor, Sender, check_url,

@@ -3,9 +3,9 @@
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, bail};
-use clap::{Arg, ArgMatches, Command, value_parser};
+use clap::{Arg, ArgAction, ArgMatches, Command, value_parser};
 use serde_json::json;
-use taskferry_contract::{LeftOut, ToolDefinition};
+use taskferry_contract::{LeftOut, ToolDefinition, ToolJobs};
 
 use super::arguments;
 use super::format::{json_line, plain, table};
@@ -23,6 +23,10 @@ pub(super) fn command() -> Command {
         .required(true)
         .value_parser(value_parser!(PathBuf))
         .help("A definition as JSON, as `tools show` prints it");
+    let yes = Arg::new("yes")
+        .long("yes")
+        .action(ArgAction::SetTrue)
+        .help("Also while jobs of it are queued, which stay");
     let command = Command::new("tools")
         .about("List, show, add or remove the registered tools")
         .subcommand_required(true)
@@ -30,7 +34,7 @@ pub(super) fn command() -> Command {
         .subcommand(
             Command::new("list")
                 .about("Every tool, with its queue and the workers that run it")
-                .after_help("ALL ON QUEUE counts the entries of the tool's queue, those of its other tools too. WORKERS counts one that was killed until it was silent for 15 s.")
+                .after_help("ALL ON QUEUE counts the entries of the tool's queue, those of its other tools too. WORKERS counts one that was killed until it was silent for 30 s.")
                 .arg(arguments::json()),
         )
         .subcommand(
@@ -46,7 +50,9 @@ pub(super) fn command() -> Command {
         .subcommand(
             Command::new("remove")
                 .about("Forget a tool whose workers are gone; a worker that runs it registers it again")
-                .arg(name),
+                .after_help("Its jobs are not taken away with it. While some are queued it does nothing but say what becomes of them, unless there is --yes.")
+                .arg(name)
+                .arg(yes),
         );
     arguments::with_redis(command)
 }
@@ -57,7 +63,7 @@ pub(super) async fn run(operator: &Operator, args: &ArgMatches) -> anyhow::Resul
     let named = |args: &ArgMatches| args.get_one::<String>("name").cloned().unwrap_or_default();
     match args.subcommand() {
         Some(("show", args)) => show(&tools, &named(args)).await?,
-        Some(("remove", args)) => remove(&tools, &named(args)).await?,
+        Some(("remove", args)) => remove(&tools, &named(args), args.get_flag("yes")).await?,
         Some(("add", args)) => {
             let file = args.get_one::<PathBuf>("file").cloned().unwrap_or_default();
             add(&tools, &file).await?;
@@ -128,29 +134,45 @@ async fn show(tools: &Tools<'_>, name: &str) -> anyhow::Result<()> {
     Ok(())
 }
 
-async fn remove(tools: &Tools<'_>, name: &str) -> anyhow::Result<()> {
+async fn remove(tools: &Tools<'_>, name: &str, is_sure: bool) -> anyhow::Result<()> {
+    let jobs = tools.jobs(name).await?;
+    if jobs.queued > 0 && !is_sure && tools.is_there(name).await? {
+        bail!(
+            "{name} is not removed: {}; to remove it all the same: --yes",
+            what_becomes(name, jobs)
+        );
+    }
     let tool = tools.find(name).await?;
     if !tools.remove(name).await? {
         return Err(no_tool(name));
     }
     print(&format!("{name} is removed"));
-    let Some(tool) = tool else {
-        return Ok(());
+    let workers = match &tool {
+        Some(tool) => tools.standing(tool).await?.workers,
+        None => 0,
     };
-    let left = tools.standing(&tool).await?;
-    if left.workers > 0 {
+    if workers > 0 {
         say(&format!(
-            "taskferry: {} of the workers run {name} and register it again within 5 s; stop them first",
-            left.workers
+            "taskferry: {workers} of the workers run {name} and register it again within 5 s; stop them first"
         ));
     }
-    if left.on_queue > 0 {
-        say(&format!(
-            "taskferry: jobs that are queued for {name} stay: {} entries of all its tools are on queue {}",
-            left.on_queue, tool.queue
-        ));
+    if jobs.queued > 0 {
+        say(&format!("taskferry: {}", what_becomes(name, jobs)));
     }
     Ok(())
+}
+
+/// What becomes of the jobs that are queued for a tool which is taken away.
+fn what_becomes(name: &str, jobs: ToolJobs) -> String {
+    let more = if jobs.has_more { "at least " } else { "" };
+    let (they, each) = match jobs.queued {
+        1 => ("job of it is queued and stays", "it"),
+        _ => ("jobs of it are queued and stay", "each"),
+    };
+    format!(
+        "{more}{} {they}: {each} runs when a worker that has {name} comes, which registers it again, or expires with its ttl",
+        jobs.queued
+    )
 }
 
 async fn add(tools: &Tools<'_>, file: &Path) -> anyhow::Result<()> {

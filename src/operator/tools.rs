@@ -1,7 +1,9 @@
 //! The registered tools, as workers left them in Redis.
 
 use serde_json::Value;
-use taskferry_contract::{Error, LeftOut, Object, Pauses, Store, ToolDefinition, misfit};
+use taskferry_contract::{
+    Error, LeftOut, Object, Pauses, Store, ToolDefinition, ToolJobs, ToolName, misfit,
+};
 
 use super::overview::{SeenWorker, workers};
 use super::refused::refused;
@@ -83,6 +85,24 @@ impl<'a> Tools<'a> {
         })
     }
 
+    /// Whether one is registered, also if its definition cannot be read, or does not count.
+    pub(crate) async fn is_there(&self, name: &str) -> Result<bool, Error> {
+        let registry = self.store.registry().await?;
+        let left_out = registry.left_out.iter();
+        let mut names = registry.tools.iter().map(|tool| tool.name.as_str());
+        Ok(names.any(|one| one == name) || left_out.map(|one| &one.tool).any(|one| one == name))
+    }
+
+    /// The jobs of one that have not ended, on whatever queue.
+    pub(crate) async fn jobs(&self, name: &str) -> Result<ToolJobs, Error> {
+        let Ok(tool) = name.parse::<ToolName>() else {
+            // No job can be of such a tool.
+            return Ok(ToolJobs::default());
+        };
+        let queues = self.store.queues_with_tools().await?;
+        self.store.jobs_of_tool(&tool, &queues).await
+    }
+
     /// Forgets one, also if its definition cannot be read; says whether it was there. A worker that runs it registers it again.
     pub(crate) async fn remove(&self, name: &str) -> Result<bool, Error> {
         self.store.remove_tool(name).await
@@ -132,7 +152,6 @@ pub(crate) fn read_definition(text: &str) -> Result<ToolDefinition, DefinitionFa
     if !unknown.is_empty() {
         return Err(DefinitionFault::Unknown(unknown));
     }
-    tool.check_numbers().map_err(DefinitionFault::Unusable)?;
     Tool::new(tool.clone()).map_err(DefinitionFault::Unusable)?;
     Ok(tool)
 }

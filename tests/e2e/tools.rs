@@ -100,13 +100,22 @@ input_schema = '{"type":"object","additionalProperties":false}'
 
 /// Stores the definition of a tool, as a worker would that nobody started, and tells every replica.
 pub(crate) async fn define(server: &TestServer, definition: &Value) {
-    let mut redis = server.raw().await;
-    let mut change = redis::pipe();
     let name = definition["name"].as_str().unwrap();
     let queue = definition["queue"].as_str().unwrap_or("default");
+    define_on(server, (queue, name), &definition.to_string()).await;
+}
+
+/// The same of the queue `default`, as it is written.
+pub(crate) async fn define_as(server: &TestServer, name: &str, definition: &str) {
+    define_on(server, ("default", name), definition).await;
+}
+
+async fn define_on(server: &TestServer, (queue, name): (&str, &str), definition: &str) {
+    let mut redis = server.raw().await;
+    let mut change = redis::pipe();
     let tools = format!("tf:{{fleet}}:tools:{queue}");
     let stored = change.cmd("HSET").arg(tools).arg(name);
-    stored.arg(definition.to_string());
+    stored.arg(definition);
     let noted = change.cmd("ZADD").arg("tf:{fleet}:queues").arg(0);
     noted.arg(queue);
     let told = change.cmd("PUBLISH").arg("tf:{fleet}:tools:changed");

@@ -57,6 +57,17 @@ pub struct ShardOverview {
     pub expired: BTreeMap<String, u64>,
 }
 
+/// The jobs of a tool that have not ended, over all shards; those that are parked for an answer are not among them.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct ToolJobs {
+    /// Those that wait to run.
+    pub queued: u64,
+    /// Those that run, or whose command waits for an answer.
+    pub begun: u64,
+    /// Whether there may be more of both: not all that is queued was looked at.
+    pub has_more: bool,
+}
+
 /// What a scan of all keys found: queues, and keys of another type than they should have.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Survey {

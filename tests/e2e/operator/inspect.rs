@@ -71,6 +71,61 @@ async fn tools_are_listed_shown_removed_and_added_and_clients_see_it() {
 }
 
 #[tokio::test]
+async fn a_tool_whose_jobs_are_queued_is_removed_only_by_who_is_sure_and_its_jobs_run_when_a_worker_comes()
+ {
+    let site = Site::new().await;
+    std::fs::write(site.folder.path().join("mended"), "").unwrap();
+    let mut worker = site.worker().await;
+    worker.terminate();
+    worker.wait_for_exit(SOON).await;
+    let session = Legacy::open_with_tasks(&site.replica.endpoint).await;
+    let call = async |text: &str| {
+        let arguments = json!({ "text": text });
+        session.start("brittle", arguments, 600_000).await
+    };
+    let first = call("one").await;
+    let remove = async |flags: &[&str]| {
+        let words = ["tools", "remove", "brittle"];
+        site.run(&[&words[..], flags].concat()).await
+    };
+    let is_there = async || site.run(&["tools", "show", "brittle"]).await.code == 0;
+    let refused = remove(&[]).await;
+    let stays = "1 job of it is queued and stays: it runs when a worker that has brittle comes, which registers it again, or expires with its ttl";
+    let told =
+        format!("taskferry: brittle is not removed: {stays}; to remove it all the same: --yes\n");
+    assert_eq!((refused.code, refused.err), (1, told));
+    assert_eq!(refused.out, "");
+    assert!(is_there().await);
+
+    let second = call("two").await;
+    let refused = remove(&[]).await;
+    let stay = "2 jobs of it are queued and stay: each runs when";
+    assert!(refused.err.contains(stay), "{}", refused.err);
+    let removed = remove(&["--yes"]).await;
+    assert_eq!(
+        (removed.code, removed.out.as_str()),
+        (0, "brittle is removed\n")
+    );
+    assert!(removed.err.contains(stay), "{}", removed.err);
+    assert!(!is_there().await);
+    // What is not there is not asked about.
+    for flags in [&[][..], &["--yes"]] {
+        let none = remove(flags).await;
+        assert_eq!(none.code, 1);
+        assert!(none.err.contains("no tool \"brittle\""), "{}", none.err);
+    }
+    let task = session.task(&first).await;
+    assert_eq!(task["status"], "working", "{task}");
+
+    let _worker = site.worker().await;
+    session.until(&first, "completed").await;
+    session.until(&second, "completed").await;
+    assert!(is_there().await);
+    let removed = remove(&[]).await;
+    assert_eq!(removed.code, 0, "{}", removed.err);
+}
+
+#[tokio::test]
 async fn the_status_shows_what_waits_and_who_works() {
     let site = Site::new().await;
     let worker = site.worker().await;

@@ -4,6 +4,7 @@
 use std::process::ExitCode;
 
 use clap::{ArgMatches, Command};
+use taskferry_contract::{ToolChecks, ToolDefinition};
 use taskferry_process::telemetry::DEFAULT_FILTER;
 
 use super::{Program, UNUSABLE, print};
@@ -12,7 +13,7 @@ use crate::exec::script::script;
 use crate::exec::{CgroupHome, CgroupSetting, CommandTemplate, Environment, preflight};
 use crate::manifest::ExecTool;
 use crate::runtime::Runtime;
-use crate::worker::Builder;
+use crate::worker::{BuildError, Builder, unusable};
 
 /// What the list says of a tool that is no command.
 const HANDLER: &str = "(a handler of this program)";
@@ -33,7 +34,8 @@ pub(super) fn run(
         Err(problems) => {
             let readable = program.readable_manifest(flags, DEFAULT_FILTER);
             let faults = faults(&readable.tools, &config::inherited_environment());
-            return program.refuse(&joined(&[problems, faults]));
+            let refused = refused(&readable.tools);
+            return program.refuse(&joined(&[problems, refused, faults]));
         }
     };
     let tools = prepared.manifest.as_ref();
@@ -107,6 +109,27 @@ fn about(tool: &ExecTool, inherited: &Environment) -> Vec<String> {
 fn joined(texts: &[String]) -> String {
     let texts = texts.iter().filter(|text| !text.is_empty());
     texts.cloned().collect::<Vec<_>>().join("\n")
+}
+
+/// The tools that no front end would list, of a manifest that has other problems. It has said already which of its numbers cannot
+/// hold, so these are left out here.
+fn refused(tools: &[ExecTool]) -> String {
+    let refused = tools.iter().filter_map(|tool| {
+        let definition = ToolDefinition {
+            annotations: tool.annotations.clone(),
+            ask_first: tool.ask_first.clone(),
+            icons: tool.icons.clone(),
+            output_schema: tool.output_schema.clone(),
+            required_capabilities: tool.required_capabilities.clone(),
+            ..ToolDefinition::new(tool.name.parse().ok()?, tool.input_schema.clone())
+        };
+        let reason = ToolChecks::of(&definition).err()?;
+        Some(unusable(&definition.name, &reason))
+    });
+    match refused.collect::<Vec<_>>() {
+        none if none.is_empty() => String::new(),
+        refused => BuildError(refused).to_string(),
+    }
 }
 
 /// The commands that cannot be started here, and why; empty if all can.

@@ -65,6 +65,11 @@ pub struct Builder {
 #[error("the worker cannot be built: {}", .0.join("; "))]
 pub struct BuildError(pub Vec<String>);
 
+/// What is said of a tool that no front end could use.
+pub(crate) fn unusable(tool: &ToolName, reason: &str) -> String {
+    format!("tool {tool} cannot be used: {reason}")
+}
+
 impl Worker {
     /// A worker on this store, with as many slots as the machine has processors, a lease of 15 seconds, and 5 seconds to
     /// drain.
@@ -209,10 +214,7 @@ impl Builder {
     }
 
     fn add(&mut self, definition: ToolDefinition, handler: Arc<dyn Handler>) {
-        let checks = definition
-            .check_numbers()
-            .and_then(|()| ToolChecks::of(&definition));
-        match checks {
+        match ToolChecks::of(&definition) {
             Ok(checks) => self.tools.push(Tool {
                 digest: DefinitionDigest::of(&definition),
                 definition,
@@ -220,9 +222,7 @@ impl Builder {
                 checks,
             }),
             Err(reason) => {
-                let name = &definition.name;
-                self.problems
-                    .push(format!("tool {name} cannot be used: {reason}"));
+                self.problems.push(unusable(&definition.name, &reason));
             }
         }
     }

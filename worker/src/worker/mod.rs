@@ -18,8 +18,8 @@ use crate::core::lock::lock;
 use crate::runtime::fetcher::Fetcher;
 use crate::runtime::{Runtime, heartbeat, janitor};
 
-pub(crate) use builder::DRAIN_TIMEOUT;
 pub use builder::{BuildError, Builder, LONGEST_LEASE, MAX_RESULT, MOST_SLOTS, SHORTEST_LEASE};
+pub(crate) use builder::{DRAIN_TIMEOUT, unusable};
 
 /// The first and the longest pause between tries to reach Redis at the start.
 const WAIT_FOR_REDIS: [Duration; 2] = [Duration::from_millis(500), Duration::from_secs(2)];

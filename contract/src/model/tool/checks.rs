@@ -36,6 +36,7 @@ impl ToolChecks {
     /// Why it cannot be used, by the name of the field.
     pub fn of(tool: &ToolDefinition) -> Result<Self, String> {
         tool.check_readable()?;
+        tool.check_numbers()?;
         let field = |name: &'static str| move |reason: String| format!("{name}: {reason}");
         let input = Schema::compile(tool.input_schema.get()).map_err(field("input_schema"))?;
         if input.root().get("type").and_then(Value::as_str) != Some("object") {

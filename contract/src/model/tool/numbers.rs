@@ -8,7 +8,7 @@ impl ToolDefinition {
     /// # Errors
     ///
     /// The first that cannot, by the name of the field, and what would be right.
-    pub fn check_numbers(&self) -> Result<(), String> {
+    pub(crate) fn check_numbers(&self) -> Result<(), String> {
         let at_least_one = [
             ("timeout_ms", self.timeout_ms),
             ("ttl.min_ms", self.ttl.min_ms),

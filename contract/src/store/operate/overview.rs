@@ -205,7 +205,7 @@ fn worker_info(id: WorkerId, told: [Option<String>; 8]) -> Option<WorkerInfo> {
 }
 
 /// What was read. `None` where the key is of another type than it should be.
-fn or_nothing<T: Default>(read: Result<T, Error>) -> Result<T, Error> {
+pub(super) fn or_nothing<T: Default>(read: Result<T, Error>) -> Result<T, Error> {
     match read {
         Err(error) if error.is_wrong_type() => Ok(T::default()),
         read => read,

@@ -342,6 +342,9 @@ pub(super) async fn all_is_done(rig: &mut Rig) -> Users {
     }
     a_task_is_replicated(rig).await;
     let hold = rig.running().await;
+    let queue = [rig.tool.queue.clone()];
+    let jobs = viewer.jobs_of_tool(&rig.tool.name, &queue).await;
+    assert_eq!(jobs.unwrap().begun, 1);
     rig.retry(&hold).await;
     an_operator_looks(&viewer, rig).await;
     note_users(rig, &mut users).await;

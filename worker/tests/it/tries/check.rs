@@ -77,6 +77,27 @@ fn check_names_faults_of_the_manifest_and_of_commands_together() {
 }
 
 #[test]
+fn check_names_what_no_front_end_would_list_beside_faults_of_the_manifest() {
+    let desk = Desk::new(
+        "[[tool]]\nname = 't'\ndescription = 'd'\ncommand = ['true']\nttl = '1s'\nttl_min = '2s'\n\
+         input_schema = '{\"type\":\"object\",\"$schema\":\"https://example.com/own\"}'\n\
+         [[tool]]\nname = 'u'\ndescription = 'd'\ncommand = ['true']\n\
+         output_schema = '{\"type\":\"object\",\"$ref\":\"#/$defs/none\"}'",
+    );
+    let said = desk.check(&[]);
+    assert_eq!((said.code, said.stdout.as_str()), (Some(2), ""));
+    for part in [
+        "ttl_min: ",
+        "tool t cannot be used: input_schema: ",
+        "tool u cannot be used: output_schema: /$ref: there is nothing at \"#/$defs/none\"",
+    ] {
+        said.has(part);
+    }
+    assert_eq!(said.stderr.matches("tool t cannot").count(), 1, "{said:?}");
+    assert!(!said.stderr.contains("ttl.min_ms"), "{said:?}");
+}
+
+#[test]
 fn check_names_every_fault_of_a_manifest_and_of_settings() {
     let desk = Desk::new("[[tool]]\nname = 'a b'\ncomand = ['x']\ntimeout = 'soon'");
     let said = desk.check(&[]);
