@@ -50,6 +50,7 @@ mod owners;
 mod pace;
 mod proxies;
 mod questions;
+mod queues;
 mod receivers;
 mod redis_away;
 mod replicas;

@@ -26,6 +26,7 @@ pub mod units;
 mod worker;
 
 pub use exec::supervise_if_told;
+pub use manifest::QueueShare;
 pub use sdk::{
     AskError, AskRequest, Handler, HandlerFuture, HandlerResult, JobContext, ToolError, ToolOutput,
 };

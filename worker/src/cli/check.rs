@@ -52,6 +52,7 @@ pub(super) fn run(
         Ok(bounded) => bounded,
         Err(problem) => return program.refuse(&problem),
     };
+    let shares = prepared.builder.shares();
     let list = match prepared.builder.runtime() {
         Ok(runtime) if faults.is_empty() => list(&runtime, tools),
         Ok(_runtime) => return program.refuse(&faults),
@@ -64,8 +65,8 @@ pub(super) fn run(
     for warning in warnings {
         program.say(&format!("warning: {warning}"));
     }
-    if let Some(bounded) = bounded {
-        program.say(&format!("note: {bounded}"));
+    for note in bounded.into_iter().chain(shares) {
+        program.say(&format!("note: {note}"));
     }
     ExitCode::SUCCESS
 }

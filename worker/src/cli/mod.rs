@@ -212,9 +212,7 @@ impl Program {
     fn readable_manifest(self, matches: &ArgMatches, log: &'static str) -> Manifest {
         let config = self.config(matches, log).ok();
         let file = config.and_then(|config| config.manifest);
-        file.map_or(Manifest { tools: Vec::new() }, |file| {
-            Manifest::readable(&file)
-        })
+        file.map_or_else(Manifest::default, |file| Manifest::readable(&file))
     }
 
     fn command(self) -> Command {

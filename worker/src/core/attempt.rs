@@ -123,7 +123,7 @@ impl RunningAttempt {
     /// Takes a slot again once the handler waits for no answer any more. Only then the attempt's time runs on.
     pub(crate) async fn end_wait(&self, slots: &Slots) {
         if self.clock.end_wait() {
-            let permit = slots.acquire_now().await;
+            let permit = slots.acquire_now(&self.job.queue).await;
             if self.clock.go_on() {
                 self.slot.take(permit);
             }

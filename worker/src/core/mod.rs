@@ -8,12 +8,15 @@ pub(crate) mod in_flight;
 pub(crate) mod lock;
 pub(crate) mod pause;
 pub(crate) mod phase;
+pub(crate) mod queue_slots;
 pub(crate) mod quota;
 pub(crate) mod relay;
 pub(crate) mod reports;
 pub(crate) mod slot_guard;
 pub(crate) mod slots;
+pub(crate) mod turns;
 
+use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
@@ -39,8 +42,9 @@ pub(crate) struct Core {
     pub(crate) park_after: Duration,
     /// The largest outcome that is stored, bytes.
     pub(crate) max_result: usize,
-    /// The queues of its tools, each once.
+    /// The queues of its tools, each once, with its weight among them.
     pub(crate) queues: Vec<QueueName>,
+    pub(crate) weights: BTreeMap<QueueName, u32>,
     pub(crate) slots: Arc<Slots>,
     pub(crate) quota: Arc<Quota>,
     pub(crate) in_flight: Arc<InFlight>,

@@ -11,14 +11,15 @@ mod exec_tool;
 mod external;
 mod icons;
 mod name;
-mod near;
+pub(crate) mod near;
 mod policy;
 mod problem;
+mod queues;
 mod schema;
 mod table;
 mod tool;
 
-use std::collections::HashSet;
+use std::collections::{BTreeMap, HashSet};
 use std::path::{Path, PathBuf};
 
 use taskferry_process::settings::toml_fault;
@@ -28,14 +29,18 @@ pub use external::{External, ExternalState, JOB};
 pub use policy::Policy;
 use problem::ProblemList;
 pub use problem::{ManifestError, Place, Problem};
+pub use queues::QueueShare;
+pub(crate) use queues::{MOST_WEIGHT, QUEUE_SLOTS};
 use table::TableReader;
 use tool::ToolSettings;
 
 /// The tools of a manifest, in its order.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Default)]
 pub struct Manifest {
     /// At least one.
     pub tools: Vec<ExecTool>,
+    /// What of a worker's slots the jobs of its queues may have, as far as it is said.
+    pub queues: BTreeMap<String, QueueShare>,
 }
 
 impl Manifest {
@@ -74,29 +79,30 @@ impl Manifest {
             let text = std::fs::read_to_string(&absolute)?;
             Ok(Self::read(&text, absolute.parent().unwrap_or(Path::new("/"))).0)
         });
-        read.unwrap_or(Self { tools: Vec::new() })
+        read.unwrap_or_default()
     }
 
     fn read(text: &str, folder: &Path) -> (Self, ProblemList) {
         let mut problems = ProblemList::default();
-        let tools = match text.parse::<toml::Table>() {
-            Ok(root) => read_tools(&root, folder, &mut problems),
+        let manifest = match text.parse::<toml::Table>() {
+            Ok(root) => read_root(&root, folder, &mut problems),
             Err(error) => {
                 problems.add(
                     &Place::Root,
                     "",
                     format!("it is not TOML: {}", toml_fault(text, &error)),
                 );
-                Vec::new()
+                Self::default()
             }
         };
-        (Self { tools }, problems)
+        (manifest, problems)
     }
 }
 
-fn read_tools(root: &toml::Table, folder: &Path, problems: &mut ProblemList) -> Vec<ExecTool> {
+fn read_root(root: &toml::Table, folder: &Path, problems: &mut ProblemList) -> Manifest {
     let mut reader = TableReader::new(root, Place::Root, problems);
     let defaults = reader.table("defaults");
+    let queues = reader.table("queues");
     let entries = reader.tables("tool");
     if entries.as_ref().is_some_and(Vec::is_empty) {
         reader.problem("tool", "there is none: add a `[[tool]]`");
@@ -109,6 +115,7 @@ fn read_tools(root: &toml::Table, folder: &Path, problems: &mut ProblemList) -> 
         base = ToolSettings::read(&mut reader, &base, folder);
         reader.deny_unknown();
     }
+    let queues = queues.map(|queues| queues::read(queues, problems));
     let mut names = HashSet::new();
     let mut tools = Vec::new();
     for (index, entry) in entries.into_iter().flatten().enumerate() {
@@ -124,7 +131,10 @@ fn read_tools(root: &toml::Table, folder: &Path, problems: &mut ProblemList) -> 
         tools.extend(tool::read(&mut reader, &base, folder));
         reader.deny_unknown();
     }
-    tools
+    Manifest {
+        tools,
+        queues: queues.unwrap_or_default(),
+    }
 }
 
 #[cfg(test)]

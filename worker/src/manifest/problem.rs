@@ -82,6 +82,8 @@ pub enum Place {
     Root,
     /// `[defaults]`
     Defaults,
+    /// A queue of `[queues]`.
+    Queue(String),
     /// A `[[tool]]` by its name.
     Tool(String),
     /// A `[[tool]]` without a name, counted from 1.
@@ -102,6 +104,7 @@ impl fmt::Display for Place {
         match self {
             Self::Root => f.write_str("manifest"),
             Self::Defaults => f.write_str("[defaults]"),
+            Self::Queue(name) => write!(f, "[queues] {name}"),
             Self::Tool(name) => write!(f, "tool {name:?}"),
             Self::Unnamed(number) => write!(f, "[[tool]] number {number}"),
         }

@@ -50,7 +50,7 @@ async fn execute(runtime: &Arc<Runtime>, taken: EntryInFlight, permit: Option<St
     let permit = match permit {
         Some(permit) => Some(permit),
         None => tokio::select! {
-            permit = runtime.core.slots.acquire_start_now() => Some(permit),
+            permit = runtime.core.slots.acquire_start_now(&taken.claimed.queue) => Some(permit),
             () = runtime.core.phase.stop.cancelled() => None,
         },
     };

@@ -1,17 +1,20 @@
 //! Takes new entries off the streams of one shard.
 
+use std::collections::BTreeMap;
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use taskferry_contract::{
-    BlockingConnection, Delivery, Error, QueueName, QueueStream, Shard, StreamReader,
-};
+use taskferry_contract::{Delivery, Error, QueueName, QueueStream, Shard, StreamReader};
 
 use super::Runtime;
 use super::executor::take_up;
+use super::reads::Reads;
 use crate::core::activity::Fetching;
 use crate::core::pause::GrowingPause;
-use crate::core::slots::StartPermit;
+use crate::core::queue_slots::QueueRight;
+use crate::core::slots::{FreeSlots, StartPermit};
+use crate::core::turns::Turns;
 
 /// How long a read waits for an entry.
 const BLOCK: Duration = Duration::from_secs(5);
@@ -21,14 +24,16 @@ const BLOCK_AMONG_SHARDS: Duration = Duration::from_millis(500);
 /// How often to check whether a queue can be read again whose key had the wrong type.
 const CHECK_AGAIN: Duration = Duration::from_secs(2);
 
-/// The fetcher of one shard. It takes a worker slot before it reads new entries. Only a read over several queues may bring
-/// an entry too many, which then waits for a slot.
+/// The fetcher of one shard. It takes a worker slot before it reads new entries, and does not read a queue that is at its
+/// bound. Only a read over several queues may bring an entry too many, which then waits for a slot.
 pub(crate) struct Fetcher {
     runtime: Arc<Runtime>,
     shard: Shard,
-    /// In rotating order, so that no queue always comes first.
+    /// Those that can be read, in rotating order, so that no queue always comes first.
     queues: Vec<QueueName>,
-    connection: Option<BlockingConnection>,
+    /// Which of them is read next while there are jobs.
+    turns: Turns,
+    reads: Reads,
     /// Whether Redis may have given this worker entries that it never saw, for example because the connection broke.
     may_have_unseen_entries: bool,
     /// The last round failed.
@@ -41,11 +46,15 @@ impl Fetcher {
     /// `again`: whether another fetcher of this shard died before. Then this one first reads the entries that were given to
     /// it.
     pub(crate) fn new(runtime: Arc<Runtime>, shard: Shard, again: bool) -> Self {
+        let queues = runtime.core.queues.clone();
+        let weight = |queue: &QueueName| runtime.core.weights.get(queue).copied();
+        let weighted = queues.iter().map(|queue| (queue.clone(), weight(queue)));
         Self {
-            queues: runtime.core.queues.clone(),
+            turns: Turns::new(weighted.map(|(queue, weight)| (queue, weight.unwrap_or(1)))),
+            queues,
+            reads: Reads::new(Arc::clone(&runtime), shard),
             runtime,
             shard,
-            connection: None,
             may_have_unseen_entries: again,
             failing: false,
             left_out: None,
@@ -68,7 +77,7 @@ impl Fetcher {
                     self.runtime.core.note_fetcher(self.shard, failing);
                     self.runtime.core.quota.found_something(self.shard);
                     self.failing = true;
-                    self.connection = None;
+                    self.reads.disconnect();
                     self.may_have_unseen_entries = true;
                     tokio::select! {
                         () = pause.wait() => {}
@@ -109,21 +118,53 @@ impl Fetcher {
             }
             return Ok(());
         }
-        // Shown only while `acquire` waits.
+        // Shown only while it waits.
         self.note(Fetching::Full);
-        let permit = tokio::select! {
+        if !self.until_one_has_room().await {
+            return Ok(());
+        }
+        let slots = tokio::select! {
             biased;
             () = self.runtime.core.phase.stop.cancelled() => return Ok(()),
-            permit = self.runtime.core.slots.acquire_start() => permit,
+            slots = self.runtime.core.slots.acquire_free() => slots,
         };
         self.note(Fetching::Reading);
-        if self.connection.is_none() {
-            let connections = self.runtime.core.store.connections();
-            self.connection = Some(connections.blocking().await?);
-        }
+        self.reads.connect().await?;
         match self.queues.len() {
-            1 => self.read_one(permit).await,
-            _ => self.read_several(permit).await,
+            1 => self.read_one(slots).await,
+            _ => self.read_several(slots).await,
+        }
+    }
+
+    /// Waits, without a slot, while all queues are at their bounds. Returns whether one has room now.
+    async fn until_one_has_room(&self) -> bool {
+        let bounds = self.runtime.core.slots.queues();
+        let mut freed = pin!(bounds.freed().notified());
+        // Before the look, so that no end of a job is missed.
+        freed.as_mut().enable();
+        let has_room = || self.queues.iter().any(|queue| bounds.room(queue) > 0);
+        if has_room() {
+            return true;
+        }
+        for queue in &self.queues {
+            bounds.note_wanted(queue, self.shard);
+        }
+        tokio::select! {
+            () = freed => {}
+            // What the fetcher of another shard holds comes back without a ring.
+            () = tokio::time::sleep(self.longest_wait(true)) => {}
+            () = self.runtime.core.phase.stop.cancelled() => {}
+        }
+        has_room()
+    }
+
+    /// Lets the fetcher of another shard have the last slot of a queue, after this one had it.
+    async fn make_way(&self) {
+        if self.is_one_of_several() {
+            tokio::select! {
+                () = tokio::time::sleep(BLOCK_AMONG_SHARDS) => {}
+                () = self.runtime.core.phase.stop.cancelled() => {}
+            }
         }
     }
 
@@ -154,107 +195,153 @@ impl Fetcher {
         Ok(changed)
     }
 
-    /// Blocks on the only queue, with all free worker slots, but for one that stays for the fetchers of other shards.
-    async fn read_one(&mut self, mut permits: StartPermit) -> Result<(), Error> {
+    /// Blocks on the only queue, with all free worker slots that it may take, but for one that stays for the fetchers of
+    /// other shards.
+    async fn read_one(&mut self, mut slots: FreeSlots) -> Result<(), Error> {
+        let runtime = Arc::clone(&self.runtime);
         let kept = usize::from(self.is_one_of_several());
-        if let Some(more) = self.runtime.core.slots.take_free(kept) {
-            permits.merge(more);
+        if let Some(more) = runtime.core.slots.take_free(kept) {
+            slots.merge(more);
         }
-        let queues = self.queues.clone();
-        let deliveries = self.read(&queues, permits.jobs(), true).await?;
-        take_up(&self.runtime, deliveries, Some(permits));
+        let Some(queue) = self.queues.first().cloned() else {
+            return Ok(());
+        };
+        let bounds = runtime.core.slots.queues();
+        let count = slots.jobs().min(bounds.room(&queue).saturating_sub(kept));
+        let (count, right) = match count {
+            0 | 1 => (1, bounds.lend(&queue, self.shard)),
+            _ => (count, bounds.take(&queue, count)),
+        };
+        let mine = slots.split(count);
+        drop(slots);
+        let (Some(right), Some(mine)) = (right, mine) else {
+            self.make_way().await;
+            return Ok(());
+        };
+        let (queues, wait) = ([queue], self.longest_wait(true));
+        let never = std::future::pending();
+        let read = self.reads.blocking(&queues, count, wait, never);
+        let deliveries = read.await?;
+        self.begin(deliveries, mine.of(right));
         Ok(())
     }
 
-    /// Reads each queue in turn, and blocks on all together only if all were empty. A read over several queues may bring
-    /// one entry of each: those without a worker slot wait for one before they are claimed.
-    async fn read_several(&mut self, mut permits: StartPermit) -> Result<(), Error> {
-        self.queues.rotate_left(1);
+    /// Reads the queues whose turns come, and blocks on all together only if all were empty. A read over several queues may
+    /// bring one entry of each: those without a worker slot wait for one before they are claimed.
+    async fn read_several(&mut self, mut slots: FreeSlots) -> Result<(), Error> {
         if let Some(more) = self.runtime.core.slots.take_free(0) {
-            permits.merge(more);
+            slots.merge(more);
         }
-        let mut found = false;
-        for queue in self.queues.clone() {
-            let count = permits.jobs();
-            if count == 0 {
-                return Ok(());
-            }
-            let deliveries = self
-                .read(std::slice::from_ref(&queue), count, false)
-                .await?;
-            found |= !deliveries.is_empty();
-            let permits = permits.split(deliveries.len());
-            take_up(&self.runtime, deliveries, permits);
-        }
-        if found {
+        if self.read_in_turn(&mut slots).await? {
             return Ok(());
         }
-        let permit_for_one = permits.split(1);
-        drop(permits);
-        let mut queues = self.queues.clone();
-        if self.runtime.core.quota.is_limited() {
-            // An entry too many would wait here in vain.
-            queues.truncate(1);
+        let slot_for_one = slots.split(1);
+        drop(slots);
+        self.read_whatever_comes(slot_for_one).await
+    }
+
+    /// Reads what is there, in the order of the queues' turns, until these slots are used up or all queues that have room
+    /// are empty. Returns whether there was anything.
+    async fn read_in_turn(&mut self, slots: &mut FreeSlots) -> Result<bool, Error> {
+        let runtime = Arc::clone(&self.runtime);
+        let bounds = runtime.core.slots.queues();
+        let mut left = self.queues.clone();
+        let mut found = false;
+        loop {
+            let room = |queue: &QueueName| {
+                let may_have_some = left.contains(queue).then(|| bounds.room(queue));
+                may_have_some.unwrap_or(0)
+            };
+            let shares = self.turns.share(slots.jobs(), room);
+            if shares.is_empty() {
+                return Ok(found);
+            }
+            for (queue, count) in shares {
+                let right = bounds.take(&queue, count);
+                let (Some(right), Some(mine)) = (right, slots.split(count)) else {
+                    // The fetcher of another shard was faster.
+                    left.retain(|other| *other != queue);
+                    continue;
+                };
+                let deliveries = self.reads.now(&queue, count).await?;
+                found |= !deliveries.is_empty();
+                if deliveries.len() < count {
+                    left.retain(|other| *other != queue);
+                }
+                slots.merge(self.begin(deliveries, mine.of(right)));
+            }
         }
-        let deliveries = self.read(&queues, 1, true).await?;
-        take_up(&self.runtime, deliveries, permit_for_one);
+    }
+
+    /// Begins the work on deliveries of one queue, with a permit for as many; returns the slots that are left.
+    fn begin(&self, deliveries: Vec<Delivery>, mut permits: StartPermit) -> FreeSlots {
+        let used = permits.split(deliveries.len());
+        take_up(&self.runtime, deliveries, used);
+        permits.unused()
+    }
+
+    /// Blocks until an entry comes on any queue that has room.
+    async fn read_whatever_comes(&mut self, slot: Option<FreeSlots>) -> Result<(), Error> {
+        let runtime = Arc::clone(&self.runtime);
+        let bounds = runtime.core.slots.queues();
+        let mut freed = pin!(bounds.freed().notified());
+        // Before the look, so that no end of a job is missed.
+        freed.as_mut().enable();
+        self.queues.rotate_left(1);
+        let mut rights: BTreeMap<QueueName, QueueRight> = BTreeMap::new();
+        let mut queues = Vec::new();
+        for queue in &self.queues {
+            if let Some(right) = bounds.lend(queue, self.shard) {
+                queues.push(queue.clone());
+                rights.insert(queue.clone(), right);
+            }
+            if !queues.is_empty() && runtime.core.quota.is_limited() {
+                // An entry too many would wait here in vain.
+                break;
+            }
+        }
+        if queues.is_empty() {
+            drop(slot);
+            self.make_way().await;
+            return Ok(());
+        }
+        let lacks_some = queues.len() < self.queues.len();
+        let freed = async {
+            if lacks_some {
+                freed.await;
+            } else {
+                std::future::pending::<()>().await;
+            }
+        };
+        let wait = self.longest_wait(!runtime.core.quota.is_limited());
+        let read = self.reads.blocking(&queues, 1, wait, freed);
+        let deliveries = read.await?;
+        let mut slot = slot;
+        for delivery in deliveries {
+            let right = match &delivery {
+                Delivery::Job(claimed) => rights.remove(&claimed.queue),
+                Delivery::Unreadable(_) => None,
+            };
+            let slot = right.and_then(|right| Some(slot.take()?.of(right)));
+            take_up(&self.runtime, vec![delivery], slot);
+        }
+        rights.into_values().for_each(QueueRight::unused);
         Ok(())
+    }
+
+    /// How long a blocking read waits, if it reads all queues, or only those that have room.
+    fn longest_wait(&self, reads_all: bool) -> Duration {
+        let wait = if self.is_one_of_several() || !reads_all {
+            BLOCK_AMONG_SHARDS
+        } else {
+            BLOCK
+        };
+        wait.min(self.runtime.core.quota.longest_read())
     }
 
     /// Whether there are other shards.
     fn is_one_of_several(&self) -> bool {
         self.runtime.core.store.shards().all().nth(1).is_some()
-    }
-
-    /// Reads new entries. A read that blocks is never dropped halfway: the server may have delivered an entry already.
-    async fn read(
-        &mut self,
-        queues: &[QueueName],
-        count: usize,
-        block: bool,
-    ) -> Result<Vec<Delivery>, Error> {
-        let others_wait = self.is_one_of_several() || queues.len() < self.queues.len();
-        let (runtime, shard) = (&self.runtime, self.shard);
-        let Some(connection) = &mut self.connection else {
-            // `round` has opened it; this cannot happen.
-            return Ok(Vec::new());
-        };
-        let reader = StreamReader {
-            worker: &runtime.core.worker,
-            shard,
-            queues,
-        };
-        let (store, quota) = (&runtime.core.store, &runtime.core.quota);
-        if !block {
-            let deliveries = store.read_new(connection, reader, count, None).await?;
-            if !deliveries.is_empty() {
-                quota.found_something(shard);
-            }
-            return Ok(deliveries);
-        }
-        let wait = if others_wait {
-            BLOCK_AMONG_SHARDS
-        } else {
-            BLOCK
-        };
-        let wait = wait.min(quota.longest_read());
-        let _blocking = runtime
-            .core
-            .slots
-            .blocking(shard, connection.client_id(), count);
-        if runtime.core.is_stopping() {
-            return Ok(Vec::new());
-        }
-        let began = tokio::time::Instant::now();
-        let deliveries = store
-            .read_new(connection, reader, count, Some(wait))
-            .await?;
-        if deliveries.is_empty() {
-            quota.found_nothing(shard, began);
-        } else {
-            quota.found_something(shard);
-        }
-        Ok(deliveries)
     }
 
     /// Makes missing consumer groups again, and begins work on entries that are pending for this worker but not in flight.

@@ -8,6 +8,7 @@ pub(crate) mod fetcher;
 pub(crate) mod heartbeat;
 pub(crate) mod janitor;
 pub(crate) mod judge;
+mod reads;
 pub(crate) mod reporter;
 pub(crate) mod settle;
 pub(crate) mod settlement;

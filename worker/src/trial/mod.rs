@@ -172,7 +172,7 @@ impl Trial {
             attempt: job.attempt,
             worker: core.worker.clone(),
         };
-        let permit = core.slots.acquire().await;
+        let permit = core.slots.acquire_now(&job.queue).await;
         let attempt = Arc::new(RunningAttempt::new(Beginning {
             hold,
             job,

@@ -6,13 +6,14 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use taskferry_contract::{
-    DefinitionDigest, InvalidId, Store, ToolChecks, ToolDefinition, ToolName, WorkerId,
+    DefinitionDigest, InvalidId, QueueName, Store, ToolChecks, ToolDefinition, ToolName, WorkerId,
 };
 use taskferry_housekeeping::Housekeeping;
 use taskferry_process::Offload;
 use tokio::sync::Notify;
 use tokio_util::task::TaskTracker;
 
+use super::queues::QueueTable;
 use crate::core::Core;
 use crate::core::in_flight::InFlight;
 use crate::core::phase::{Phase, Tally};
@@ -20,7 +21,7 @@ use crate::core::quota::{OneShot, Quota};
 use crate::core::slots::Slots;
 use crate::exec::Environment;
 use crate::exec_tool::{self, ExecHandler, ExternalHandler, confined};
-use crate::manifest::Manifest;
+use crate::manifest::{Manifest, QueueShare};
 use crate::open_files;
 use crate::runtime::{Runtime, Tool};
 use crate::sdk::Handler;
@@ -53,6 +54,7 @@ pub struct Builder {
     max_result: usize,
     host: String,
     tools: Vec<Tool>,
+    queues: QueueTable,
     /// What the tools that are commands may write.
     commands: Vec<CommandOutput>,
     problems: Vec<String>,
@@ -95,6 +97,7 @@ impl Builder {
                 .to_string_lossy()
                 .into_owned(),
             tools: Vec::new(),
+            queues: QueueTable::default(),
             commands: Vec::new(),
             problems: Vec::new(),
             unconfined: Vec::new(),
@@ -175,6 +178,14 @@ impl Builder {
         self
     }
 
+    /// What of its slots the jobs of a queue may have: how many turns while those of other queues wait too, and how many
+    /// slots at a time. [`Builder::build`] refuses a queue that no tool is on. All queues have the same turns, and no bound.
+    #[must_use]
+    pub fn queue(mut self, queue: &QueueName, share: QueueShare) -> Self {
+        self.queues.set(queue.as_str(), share);
+        self
+    }
+
     /// Adds a tool.
     #[must_use]
     pub fn tool(mut self, definition: ToolDefinition, handler: impl Handler) -> Self {
@@ -187,6 +198,9 @@ impl Builder {
     /// [`supervise_if_told`](crate::supervise_if_told).
     #[must_use]
     pub fn exec_manifest(mut self, manifest: &Manifest, environment: &Environment) -> Self {
+        for (queue, share) in &manifest.queues {
+            self.queues.set(queue, *share);
+        }
         for tool in &manifest.tools {
             self.problems.extend(confined::refused(tool));
             self.unconfined.extend(confined::warning(tool));
@@ -236,7 +250,24 @@ impl Builder {
         let definitions = self.tools.iter().map(|tool| &tool.definition);
         let mut warnings = sums::warnings(self.bounds(), definitions, &self.commands);
         warnings.extend(self.unconfined.iter().cloned());
+        warnings.extend(self.queues.warnings(&self.queue_names(), self.slots));
         warnings
+    }
+
+    /// What of its slots each queue may have, in words, if anything is said of it.
+    pub(crate) fn shares(&self) -> Option<String> {
+        self.queues.sentence(&self.queue_names(), self.slots)
+    }
+
+    /// The queues of its tools, each once.
+    fn queue_names(&self) -> Vec<QueueName> {
+        let mut queues = Vec::new();
+        for tool in &self.tools {
+            if !queues.contains(&tool.definition.queue) {
+                queues.push(tool.definition.queue.clone());
+            }
+        }
+        queues
     }
 
     fn bounds(&self) -> Bounds {
@@ -263,7 +294,7 @@ impl Builder {
     pub(crate) fn runtime(mut self) -> Result<Runtime, BuildError> {
         // A tool that was refused is among the problems already.
         let no_tool = self.tools.is_empty() && self.problems.is_empty();
-        let bounds = self.bounds();
+        let (bounds, queues) = (self.bounds(), self.queue_names());
         let mut refuse = |problem: String| self.problems.push(problem);
         if !(1..=MOST_SLOTS).contains(&self.slots) {
             refuse(format!("slots must be from 1 to {MOST_SLOTS}"));
@@ -277,18 +308,11 @@ impl Builder {
         if no_tool {
             refuse("it has no tool".to_owned());
         }
-        let mut queues = Vec::new();
-        let mut tools: HashMap<ToolName, Tool> = HashMap::new();
-        for tool in self.tools {
-            if !queues.contains(&tool.definition.queue) {
-                queues.push(tool.definition.queue.clone());
-            }
-            let name = tool.definition.name.clone();
-            if tools.insert(name.clone(), tool).is_some() {
-                refuse(format!("two tools have the name {name}"));
-            }
-        }
+        let tools = by_name(self.tools, refuse);
         self.problems.extend(sums::refused(bounds, &self.commands));
+        if self.problems.is_empty() {
+            self.problems = self.queues.refused(&queues);
+        }
         if !self.problems.is_empty() {
             return Err(BuildError(self.problems));
         }
@@ -296,6 +320,7 @@ impl Builder {
         let quota = Arc::new(Quota::new(self.one_shot));
         let worker = WorkerId::random(&self.host);
         let own = queues.clone();
+        let slots_of_queues = self.queues.bounds(&queues);
         let housekeeping = Housekeeping::new(self.store.clone(), worker.to_string(), own);
         let core = Core {
             worker,
@@ -304,8 +329,14 @@ impl Builder {
             lease: self.lease,
             park_after: self.park_after,
             max_result: self.max_result,
+            weights: self.queues.weights(&queues),
             queues,
-            slots: Arc::new(Slots::new(self.slots, Arc::clone(&quota), connections)),
+            slots: Arc::new(Slots::new(
+                self.slots,
+                slots_of_queues,
+                Arc::clone(&quota),
+                connections,
+            )),
             quota,
             in_flight: Arc::new(InFlight::default()),
             jobs: TaskTracker::new(),
@@ -323,6 +354,17 @@ impl Builder {
             tools,
         })
     }
+}
+
+fn by_name(all: Vec<Tool>, mut refuse: impl FnMut(String)) -> HashMap<ToolName, Tool> {
+    let mut tools = HashMap::new();
+    for tool in all {
+        let name = tool.definition.name.clone();
+        if tools.insert(name.clone(), tool).is_some() {
+            refuse(format!("two tools have the name {name}"));
+        }
+    }
+    tools
 }
 
 impl fmt::Debug for Builder {

@@ -1,6 +1,7 @@
 //! A worker: how it runs, and how it ends.
 
 mod builder;
+mod queues;
 
 use std::fmt;
 use std::sync::Arc;

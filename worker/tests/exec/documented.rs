@@ -166,6 +166,31 @@ async fn the_external_jobs_of_the_guide_are_valid_and_read_the_states_of_their_s
 }
 
 #[test]
+fn the_queues_of_the_guide_are_those_of_its_tools() {
+    let all = blocks("toml");
+    let block = all.iter().find(|block| block.starts_with("[queues]"));
+    let manifest = Manifest::parse(block.unwrap(), Path::new("/")).unwrap();
+    let mut queues: Vec<&str> = manifest
+        .tools
+        .iter()
+        .map(|tool| tool.policy.queue.as_str())
+        .collect();
+    queues.sort_unstable();
+    let shares: Vec<_> = manifest
+        .queues
+        .iter()
+        .map(|(queue, share)| (queue.as_str(), share.weight, share.slots))
+        .collect();
+    let said = [
+        ("default", 2, None),
+        ("heavy", 1, Some(2)),
+        ("urgent", 8, None),
+    ];
+    assert_eq!(shares, said);
+    assert_eq!(queues, said.map(|(queue, ..)| queue));
+}
+
+#[test]
 fn the_first_tool_of_the_first_afternoon_can_be_tried() {
     let folder = tempfile::tempdir().unwrap();
     let manifest = &blocks_of("FLEET.md", "toml")[0];

@@ -22,6 +22,7 @@ mod one_shot;
 mod outcomes;
 mod processes;
 mod prompt;
+mod queues;
 mod refusals;
 mod rig;
 mod script;

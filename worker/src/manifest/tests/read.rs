@@ -9,7 +9,7 @@ use taskferry_contract::TaskSupport;
 
 use super::{folder, json_of, tool, tools};
 use crate::exec::{Environment, OutputMode};
-use crate::manifest::{ExecTool, Policy};
+use crate::manifest::{ExecTool, Manifest, Policy};
 
 #[test]
 fn the_defaults_hold_when_nothing_is_set() {
@@ -248,4 +248,29 @@ fn a_json_schema_stays_as_it_is_written() {
         tool.input_schema.get(),
         "{\"type\": \"object\",\n  \"z\": 1.0}"
     );
+}
+
+#[test]
+fn queues_have_weights_and_bounds() {
+    let text = format!(
+        "[queues]\nurgent = 8\nslow = {{ slots = 2 }}\nboth = {{ weight = 100, slots = 1024 }}\nplain = {{}}\n{}",
+        tool("")
+    );
+    let manifest = Manifest::parse(&text, folder()).unwrap();
+    let shares: Vec<_> = manifest
+        .queues
+        .iter()
+        .map(|(queue, share)| (queue.as_str(), share.weight, share.slots))
+        .collect();
+    assert_eq!(
+        shares,
+        [
+            ("both", 100, Some(1024)),
+            ("plain", 1, None),
+            ("slow", 1, Some(2)),
+            ("urgent", 8, None),
+        ]
+    );
+    let manifest = Manifest::parse(&tool(""), folder()).unwrap();
+    assert!(manifest.queues.is_empty());
 }

@@ -346,3 +346,45 @@ fn limits_and_sandboxes_are_checked() {
         assert!(problem.contains(expected), "{lines}: {problem}");
     }
 }
+
+#[test]
+fn weights_and_bounds_of_queues_are_checked() {
+    for (line, expected) in [
+        (
+            "default = 0",
+            "[queues] default: is 0: write a weight, 1 to 100, or a table such as { weight = 2, slots = 4 }",
+        ),
+        ("default = 101", "[queues] default: is 101: write a weight"),
+        ("default = 1.5", "[queues] default: is 1.5: write a weight"),
+        (
+            "default = 'high'",
+            "[queues] default: is \"high\": write a weight",
+        ),
+        (
+            "default = { weight = 0 }",
+            "[queues] default: weight: 0 is out of range: write 1 to 100",
+        ),
+        (
+            "default = { slots = 0 }",
+            "[queues] default: slots: 0 is out of range: write 1 to 1024",
+        ),
+        (
+            "default = { slots = 1025 }",
+            "[queues] default: slots: 1025 is out of range: write 1 to 1024",
+        ),
+        (
+            "default = { slot = 2 }",
+            "[queues] default: slot: unknown key; did you mean `slots`?",
+        ),
+        ("'a b' = 1", "[queues] a b: \"a b\" is no valid name"),
+    ] {
+        let problems = problems(&format!("[queues]\n{line}\n{}", tool("")));
+        assert_eq!(problems.len(), 1, "{line}: {problems:?}");
+        assert!(problems[0].starts_with(expected), "{line}: {problems:?}");
+    }
+    let problems = problems(&format!("queues = 3\n{}", tool("")));
+    assert_eq!(
+        problems,
+        ["queues: must be a table, but is of type integer"]
+    );
+}

@@ -141,3 +141,26 @@ fn check_names_every_command_that_cannot_be_started_here() {
     let tried = desk.worker("try", &["well"]).output().unwrap();
     assert!(tried.status.success(), "{tried:?}");
 }
+
+#[test]
+fn check_says_what_each_queue_has_of_the_slots_and_refuses_a_queue_that_nobody_is_on() {
+    let tools = "timeout = '1s'\nqueue = 'heavy'\n[[tool]]\nname = 'u'\ndescription = 'd'\ncommand = ['true']\ntimeout = '1s'";
+    let of = |queues: &str| {
+        let tool = "[[tool]]\nname = 't'\ndescription = 'd'\ncommand = ['true']";
+        Desk::new(&format!("[queues]\n{queues}\n{tool}\n{tools}"))
+    };
+    let said = of("default = 3\nheavy = { slots = 2 }").check(&["--slots", "8"]);
+    assert_eq!(said.code, Some(0), "{said:?}");
+    assert_eq!(
+        said.stderr,
+        "taskferry-worker: note: default has 3 of 4 turns, heavy has 1 of 4 turns and at most 2 of 8 slots\n"
+    );
+    let desk = of("default = { slots = 1 }\nheavy = { slots = 2 }");
+    let said = desk.check(&["--slots", "8"]);
+    assert_eq!(said.code, Some(0), "{said:?}");
+    said.has("warning: slots is 8, and [queues] bounds every queue of this worker, to 3 slots together: 5 are never used");
+    assert!(desk.try_it(&["--slots", "1"]).text().is_empty());
+    let said = of("heavi = 2").check(&[]);
+    assert_eq!((said.code, said.stdout.as_str()), (Some(2), ""));
+    said.has("[queues] heavi: no tool of this worker is on that queue; did you mean `heavy`?");
+}
