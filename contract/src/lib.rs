@@ -86,7 +86,7 @@ pub use model::tool::{
 };
 pub use model::version::{CONTRACT_VERSION, ContractVersion};
 pub use model::waits::{Again, Waits, WaitsFor};
-pub use model::worker::{BEAT, DRAINING, Fleet, Served, WorkerInfo};
+pub use model::worker::{BEAT, DRAINING, Fleet, Served, WorkerInfo, definitions_as_told};
 pub use script::sources;
 pub use store::Store;
 pub use store::doorbell::{Doorbell, Ring};

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use clap::{ArgMatches, Command};
 use serde_json::{Value, json};
-use taskferry_contract::{CONTRACT_VERSION, WorkerId};
+use taskferry_contract::{CONTRACT_VERSION, ToolName, WorkerId};
 
 use super::arguments;
 use super::format::{json_line, moment, plain, span, table};
@@ -72,7 +72,12 @@ fn head(overview: &Overview) -> Vec<String> {
             "contract   {} (this program: {CONTRACT_VERSION})",
             plain(contract)
         ),
-        format!("tools      {}{}", overview.tools, refused(overview)),
+        format!(
+            "tools      {}{}{}",
+            overview.tools,
+            refused(overview),
+            differing(overview)
+        ),
         format!("due        {due}"),
         format!("at limit   {at_limit}"),
         format!("dead       {}", rest.dead),
@@ -84,6 +89,20 @@ fn refused(overview: &Overview) -> String {
     match overview.refused.len() {
         0 => String::new(),
         some => format!("; {some} that front ends do not list: taskferry doctor says why"),
+    }
+}
+
+fn differing(overview: &Overview) -> String {
+    let names = overview.differing.iter().take(NAMED);
+    let mut names: Vec<&str> = names.map(ToolName::as_str).collect();
+    if overview.differing.len() > NAMED {
+        names.push("…");
+    }
+    match names.join(", ") {
+        none if none.is_empty() => none,
+        names => format!(
+            "; some workers have another definition than is listed ({names}): taskferry tools list says which"
+        ),
     }
 }
 
@@ -212,7 +231,7 @@ fn as_json(overview: &Overview) -> Value {
         "now_ms": server.now_ms, "product": server.product, "primary": server.is_primary,
         "uptime_seconds": server.uptime_seconds, "used_bytes": server.used_bytes,
         "max_bytes": server.max_bytes, "connections": server.connections,
-        "contract": server.contract, "tools": overview.tools,
+        "contract": server.contract, "tools": overview.tools, "differing_tools": overview.differing,
         "refused_tools": overview.refused.iter().map(|refused| json!({
             "name": refused.tool, "queue": refused.queue, "reason": refused.reason,
         })).collect::<Vec<_>>(),

@@ -3,9 +3,11 @@
 
 mod dead;
 mod examination;
+mod held;
 mod overview;
 mod pauses;
 mod refused;
+mod seen;
 #[cfg(test)]
 mod tests;
 mod tools;
@@ -16,9 +18,11 @@ use taskferry_contract::{Error, Installed, RedisSettings, Replaces, Store};
 
 use crate::bridge::GOOD_FOR;
 pub(crate) use dead::{DeadLetters, LetterDetail, LetterName, Prepared, Ready, Retrier, Revival};
-pub(crate) use overview::{Overview, SeenWorker};
+pub(crate) use held::HeldDefinitions;
+pub(crate) use overview::Overview;
 pub(crate) use pauses::{Pausing, Resumed};
-pub(crate) use tools::{Listing, Registered, Tools, read_definition};
+pub(crate) use seen::SeenWorker;
+pub(crate) use tools::{Listing, Registered, Standing, Tools, read_definition};
 
 /// The use cases of operators, on one Redis.
 #[derive(Debug)]

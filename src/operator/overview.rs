@@ -1,14 +1,15 @@
 //! How Redis, queues, workers and dead letters stand.
 
 use std::collections::BTreeSet;
-use std::time::Duration;
 
 use taskferry_contract::{
     Error, LeftOut, Misplaced, Pauses, QueueName, QueueOverview, Registry, ServerOverview,
-    ShardOverview, Store, WorkerId, WorkerInfo,
+    ShardOverview, Store, ToolName, WorkerId,
 };
 
+use super::held::HeldDefinitions;
 use super::refused::refused;
+use super::seen::{SeenWorker, workers};
 
 /// All of that at one moment, or nearly so.
 #[derive(Debug)]
@@ -27,6 +28,8 @@ pub(crate) struct Overview {
     pub(crate) tools: usize,
     /// Those that front ends do not list.
     pub(crate) refused: Vec<LeftOut>,
+    /// The tools of which a worker has another definition than is registered.
+    pub(crate) differing: Vec<ToolName>,
     /// Keys of the wrong type.
     pub(crate) misplaced: Vec<Misplaced>,
 }
@@ -40,29 +43,6 @@ pub(crate) struct StandingQueue {
     pub(crate) overview: QueueOverview,
     /// The workers that may begin jobs of it.
     pub(crate) served_by: Vec<WorkerId>,
-}
-
-/// A worker, and when it reported.
-#[derive(Debug)]
-pub(crate) struct SeenWorker {
-    /// What it reported.
-    pub(crate) info: WorkerInfo,
-    /// When, ms since the epoch.
-    pub(crate) beat_ms: u64,
-    /// How long ago that was.
-    pub(crate) silent_for: Duration,
-}
-
-impl SeenWorker {
-    /// Whether it has not reported for so long that it may be gone.
-    pub(crate) fn is_silent(&self) -> bool {
-        WorkerInfo::is_silent(self.silent_for)
-    }
-
-    /// Whether it may begin jobs.
-    pub(super) fn is_counted_on(&self) -> bool {
-        self.info.is_counted_on(self.silent_for)
-    }
 }
 
 impl Overview {
@@ -98,7 +78,11 @@ impl Overview {
                 });
             }
         }
+        let differing = tools
+            .iter()
+            .filter(|tool| !HeldDefinitions::of(tool, &workers).others.is_empty());
         Ok(Self {
+            differing: differing.map(|tool| tool.name.clone()).collect(),
             queues,
             rest: store.shard_overview(&names).await?,
             pauses: store.pauses().await?,
@@ -114,15 +98,4 @@ impl Overview {
     pub(crate) fn ago(&self, at_ms: u64) -> u64 {
         self.server.now_ms.saturating_sub(at_ms)
     }
-}
-
-/// The workers that reported within the last minute, also those that are silent by now.
-pub(super) async fn workers(store: &Store) -> Result<Vec<SeenWorker>, Error> {
-    let (workers, now_ms) = (store.workers().await?, store.now_ms().await?);
-    let seen = workers.into_iter().map(|(info, beat_ms)| SeenWorker {
-        info,
-        beat_ms,
-        silent_for: Duration::from_millis(now_ms.saturating_sub(beat_ms)),
-    });
-    Ok(seen.collect())
 }

@@ -5,15 +5,16 @@ use taskferry_contract::{
     Error, LeftOut, Object, Pauses, Store, ToolDefinition, ToolJobs, ToolName, misfit,
 };
 
-use super::overview::{SeenWorker, workers};
+use super::held::HeldDefinitions;
 use super::refused::refused;
+use super::seen::workers;
 use crate::bridge::Tool;
 
 /// How a tool stands.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 pub(crate) struct Standing {
-    /// How many workers may begin jobs of it.
-    pub(crate) workers: usize,
+    /// How many workers may begin jobs of it, and which definition of it they have.
+    pub(crate) held: HeldDefinitions,
     /// How many entries its queue has, those of other tools included.
     pub(crate) on_queue: u64,
 }
@@ -56,9 +57,8 @@ impl<'a> Tools<'a> {
         let refused = refused(&registry);
         let mut all = Vec::new();
         for tool in registry.tools {
-            let name = tool.name.as_str();
             let standing = Standing {
-                workers: running(&workers, name),
+                held: HeldDefinitions::of(&tool, &workers),
                 on_queue: self.store.queue_overview(&tool.queue).await?.length,
             };
             all.push((tool, standing));
@@ -78,9 +78,9 @@ impl<'a> Tools<'a> {
 
     /// How one stands.
     pub(crate) async fn standing(&self, tool: &ToolDefinition) -> Result<Standing, Error> {
-        let (workers, name) = (workers(self.store).await?, tool.name.as_str());
+        let workers = workers(self.store).await?;
         Ok(Standing {
-            workers: running(&workers, name),
+            held: HeldDefinitions::of(tool, &workers),
             on_queue: self.store.queue_overview(&tool.queue).await?.length,
         })
     }
@@ -115,13 +115,6 @@ impl<'a> Tools<'a> {
             _ => Registered::Stored,
         })
     }
-}
-
-fn running(workers: &[SeenWorker], tool: &str) -> usize {
-    let running = workers
-        .iter()
-        .filter(|worker| worker.is_counted_on() && worker.info.runs(tool));
-    running.count()
 }
 
 /// Why a text is no definition of a tool.

@@ -7,6 +7,7 @@ use taskferry_testing::{Process, TestServer, eventually};
 
 use crate::client::{Legacy, Modern};
 use crate::fleet::{Replica, worker};
+use crate::operator::taskferry;
 
 const SOON: Duration = Duration::from_secs(60);
 
@@ -74,6 +75,74 @@ async fn calls_run_on_workers_that_have_the_definition_they_were_checked_against
         let task = modern.until(&task, "completed").await;
         assert_eq!(task["result"]["content"][0]["text"], "new", "{task}");
     }
+}
+
+#[tokio::test]
+async fn operators_see_which_workers_have_another_definition_than_is_listed() {
+    let site = Site::new().await;
+    let mut old = site.worker("old", OLD).await;
+    site.shows("old").await;
+    let list = async || {
+        let (words, url) = (["tools", "list", "--json"], site.redis.url());
+        let table = taskferry(&url, &words[..2]).await;
+        let told = taskferry(&url, &words).await;
+        (table.out, told.lines().remove(0))
+    };
+    let (table, alike) = list().await;
+    assert_eq!(
+        (&alike["workers"], &alike["workers_as_listed"]),
+        (&json!(1), &json!(1))
+    );
+    assert_eq!(alike["other_definitions"], json!([]));
+    assert!(!table.contains("another one"), "{table}");
+
+    // The last one that started is listed.
+    let new = site.worker("new", NEW).await;
+    site.shows("new").await;
+    let (table, told) = list().await;
+    assert_eq!(
+        (&told["workers"], &told["workers_as_listed"]),
+        (&json!(2), &json!(1))
+    );
+    let other = &told["other_definitions"][0];
+    assert_eq!(
+        other["definition"], alike["definition"],
+        "the old one has what was listed"
+    );
+    let line = format!(
+        "1 of 2 workers of report have the definition that is listed, {}; another one: {} at {}\n",
+        told["definition"].as_str().unwrap(),
+        alike["definition"].as_str().unwrap(),
+        other["worker"].as_str().unwrap()
+    );
+    assert!(table.contains(&line), "{line} is not in {table}");
+
+    // An old one that starts again is the last one that started.
+    let again = site.worker("old", OLD).await;
+    site.shows("old").await;
+    let (_, told) = list().await;
+    assert_eq!(
+        (&told["workers"], &told["workers_as_listed"]),
+        (&json!(3), &json!(2))
+    );
+    assert_eq!(told["definition"], alike["definition"]);
+    for mut worker in [new, again] {
+        worker.terminate();
+        worker.wait_for_exit(SOON).await;
+    }
+    let (_, told) = list().await;
+    assert_eq!(
+        (&told["workers"], &told["workers_as_listed"]),
+        (&json!(1), &json!(1))
+    );
+    old.terminate();
+    old.wait_for_exit(SOON).await;
+    let (table, told) = list().await;
+    assert_eq!(
+        (&told["workers"], &told["workers_as_listed"]),
+        (&json!(0), &json!(0))
+    );
+    assert!(!table.contains("another one"), "{table}");
 }
 
 #[tokio::test]

@@ -3,7 +3,8 @@
 use std::collections::HashMap;
 use std::time::Duration;
 
-use crate::model::names::{QueueName, WorkerId};
+use crate::model::names::{QueueName, ToolName, WorkerId};
+use crate::model::tool::DefinitionDigest;
 
 /// A worker reports at least this often.
 pub const BEAT: Duration = Duration::from_secs(10);
@@ -39,6 +40,24 @@ pub struct WorkerInfo {
     pub doing: String,
     /// The names of the queues it reads, comma-separated.
     pub queues: String,
+    /// Which definitions of its tools it has, as [`definitions_as_told`] writes them; empty if it does not say.
+    pub digests: String,
+}
+
+/// How a worker tells which definitions it has: tool and digest with a space between, comma-separated.
+#[must_use]
+pub fn definitions_as_told(definitions: &[(ToolName, DefinitionDigest)]) -> String {
+    let mut told: Vec<String> = definitions
+        .iter()
+        .map(|(tool, digest)| member(tool, digest))
+        .collect();
+    told.sort_unstable();
+    told.join(",")
+}
+
+/// How one definition is named.
+pub(crate) fn member(tool: &ToolName, digest: &DefinitionDigest) -> String {
+    format!("{tool} {digest}")
 }
 
 impl WorkerInfo {
@@ -69,6 +88,15 @@ impl WorkerInfo {
     #[must_use]
     pub fn runs(&self, tool: &str) -> bool {
         self.tools.split(',').any(|own| own == tool)
+    }
+
+    /// Which definition of a tool it has. `None` if it does not say.
+    #[must_use]
+    pub fn definition_of(&self, tool: &str) -> Option<DefinitionDigest> {
+        let told = self.digests.split(',');
+        let mut told = told.filter_map(|told| told.split_once(' '));
+        let (_, digest) = told.find(|(own, _)| *own == tool)?;
+        digest.parse().ok()
     }
 }
 
@@ -174,5 +202,32 @@ mod tests {
         assert_eq!(served("slow", "a"), (1, 1, 0));
         assert_eq!(served("slow", "b"), (1, 0, 0));
         assert_eq!(served("other", "a"), (0, 0, 0));
+    }
+
+    #[test]
+    fn a_worker_tells_which_definitions_it_has() {
+        let definitions = [("b", "1-2"), ("a.b", "1-1")]
+            .map(|(tool, digest)| (tool.parse().unwrap(), digest.parse().unwrap()));
+        let mut info = WorkerInfo {
+            id: "w".parse().unwrap(),
+            host: String::new(),
+            pid: 1,
+            version: String::new(),
+            slots: 1,
+            busy: 0,
+            tools: "a.b,b,c".to_owned(),
+            doing: String::new(),
+            queues: String::new(),
+            digests: definitions_as_told(&definitions),
+        };
+        assert_eq!(info.digests, "a.b 1-1,b 1-2");
+        let told = |tool| info.definition_of(tool).map(|digest| digest.to_string());
+        assert_eq!(told("b").as_deref(), Some("1-2"));
+        assert_eq!(told("a.b").as_deref(), Some("1-1"));
+        assert_eq!((told("a"), told("c"), told("")), (None, None, None));
+        for nothing in ["", "a", "a ", "a ?", ",", " "] {
+            nothing.clone_into(&mut info.digests);
+            assert_eq!(info.definition_of("a"), None, "{nothing:?}");
+        }
     }
 }

@@ -54,6 +54,12 @@ async fn workers_are_listed_with_what_they_said() {
     let now = rig.store.now_ms().await.unwrap();
     assert!(listed.iter().all(|(_, beat)| now - beat < 10_000));
     assert!(listed[0].0.runs("a") && !listed[0].0.runs("a,b"));
+    // What Redis has of one that does not say which definitions it has, as one of an earlier release.
+    rig.raw::<()>("HDEL", ("tf:{fleet}:worker:w1", "digests"))
+        .await;
+    let listed = rig.store.workers().await.unwrap();
+    let told = |at: usize| listed[at].0.definition_of("a");
+    assert_eq!((told(0), told(1)), (None, Some("1-0a".parse().unwrap())));
 }
 
 #[tokio::test]

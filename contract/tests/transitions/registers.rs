@@ -109,6 +109,7 @@ async fn a_worker_is_listed_while_it_beats() {
     let told: Vec<(&str, &str)> = told.iter().map(|(k, v)| (k.as_str(), v.as_str())).collect();
     let expected = [
         ("busy", "1"),
+        ("digests", "a 1-0a"),
         ("doing", "fetching"),
         ("host", "host-a"),
         ("listens", "1"),

@@ -82,6 +82,7 @@ pub(crate) fn worker(id: &str) -> WorkerInfo {
         busy: 1,
         doing: "fetching".to_owned(),
         tools: "a,b".to_owned(),
+        digests: "a 1-0a".to_owned(),
     }
 }
 

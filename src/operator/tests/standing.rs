@@ -1,9 +1,9 @@
 //! How it all stands: Redis, queues, workers, tools.
 
-use taskferry_contract::{Verdict, WorkerInfo};
+use taskferry_contract::{DefinitionDigest, Verdict, WorkerInfo};
 
 use super::rig::{Rig, tool};
-use crate::operator::{Operator, Registered};
+use crate::operator::{HeldDefinitions, Operator, Registered};
 
 /// A worker that runs these tools.
 fn worker(id: &str, tools: &str, doing: &str) -> WorkerInfo {
@@ -17,6 +17,7 @@ fn worker(id: &str, tools: &str, doing: &str) -> WorkerInfo {
         tools: tools.to_owned(),
         doing: doing.to_owned(),
         queues: "default".to_owned(),
+        digests: String::new(),
     }
 }
 
@@ -41,15 +42,58 @@ async fn a_tool_counts_its_workers_and_the_entries_of_its_queue() {
     let seen: Vec<_> = all
         .tools
         .iter()
-        .map(|(tool, standing)| (tool.name.as_str(), standing.workers, standing.on_queue))
+        .map(|(tool, standing)| {
+            (
+                tool.name.as_str(),
+                standing.held.workers(),
+                standing.on_queue,
+            )
+        })
         .collect();
     // A worker that drains begins nothing; the queue is shared.
     assert_eq!(seen, [("audit", 1, 1), ("report", 2, 1)]);
     let report = tools.find("report").await.unwrap().expect("it is there");
     assert!(tools.remove(report.name.as_str()).await.unwrap());
     assert!(tools.find("report").await.unwrap().is_none());
-    assert_eq!(tools.standing(&report).await.unwrap().workers, 2);
+    assert_eq!(tools.standing(&report).await.unwrap().held.workers(), 2);
     rig.cancel(job).await;
+}
+
+#[tokio::test]
+async fn a_tool_tells_which_of_its_workers_have_another_definition() {
+    let rig = Rig::start().await;
+    let (tools, listed) = (rig.operator.tools(), DefinitionDigest::of(&tool("report")));
+    tools.register(tool("report")).await.unwrap();
+    let (own, others) = (listed.to_string(), "1-0123456789abcdef");
+    for (id, doing, digests) in [
+        ("same", "fetching", format!("other 1-a,report {own}")),
+        ("changed", "fetching", format!("report {others}")),
+        ("by_another_rule", "fetching", "report 9-0123".to_owned()),
+        ("does_not_say", "fetching", String::new()),
+        ("drains", "draining", format!("report {others}")),
+    ] {
+        let worker = WorkerInfo {
+            digests,
+            ..worker(id, "report", doing)
+        };
+        rig.store.beat(&worker, &[]).await.unwrap();
+    }
+    let all = tools.list().await.unwrap();
+    let held = HeldDefinitions {
+        listed,
+        as_listed: 1,
+        others: vec![("changed".parse().unwrap(), others.parse().unwrap())],
+        unsaid: ["by_another_rule", "does_not_say"]
+            .map(|id| id.parse().unwrap())
+            .into(),
+    };
+    assert_eq!(all.tools[0].1.held, held);
+    assert_eq!(held.workers(), 4);
+    let overview = rig.operator.overview().await.unwrap();
+    assert_eq!(overview.differing, ["report".parse().unwrap()]);
+    rig.store.leave(&"changed".parse().unwrap()).await.unwrap();
+    let overview = rig.operator.overview().await.unwrap();
+    assert!(overview.differing.is_empty());
 }
 
 #[tokio::test]

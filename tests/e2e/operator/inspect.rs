@@ -20,7 +20,7 @@ async fn tools_are_listed_shown_removed_and_added_and_clients_see_it() {
     let listed = site.run(&["tools", "list"]).await;
     let row = listed.out.lines().find(|line| line.starts_with("brittle"));
     let row: Vec<&str> = row.unwrap().split_whitespace().collect();
-    assert_eq!(&row[..4], ["brittle", "printers", "1", "0"]);
+    assert_eq!(&row[..5], ["brittle", "printers", "1", "1", "0"]);
     let shown = site.run(&["tools", "show", "brittle"]).await;
     let file = site.folder.path().join("brittle.json");
     std::fs::write(&file, &shown.out).unwrap();

@@ -22,14 +22,14 @@ use crate::fleet::{Replica, worker_of};
 const SOON: Duration = Duration::from_secs(20);
 
 /// What a command printed, and its exit code.
-struct Told {
+pub(crate) struct Told {
     code: i32,
-    out: String,
+    pub(crate) out: String,
     err: String,
 }
 
 impl Told {
-    fn lines(&self) -> Vec<Value> {
+    pub(crate) fn lines(&self) -> Vec<Value> {
         let lines = self.out.lines();
         lines
             .map(|line| serde_json::from_str(line).unwrap())
@@ -38,7 +38,7 @@ impl Told {
 }
 
 /// Runs `taskferry` with these words, and waits for its end.
-async fn taskferry(redis_url: &str, words: &[&str]) -> Told {
+pub(crate) async fn taskferry(redis_url: &str, words: &[&str]) -> Told {
     let mut command = command("taskferry");
     // It may have a password, which no flag gives.
     command.args(words).env("TASKFERRY_REDIS_URL", redis_url);

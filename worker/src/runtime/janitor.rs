@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use taskferry_contract::{
     BEAT, DefinitionDigest, Error, QueueStream, ToolDefinition, ToolName, WorkerInfo,
+    definitions_as_told,
 };
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
@@ -148,6 +149,7 @@ fn info(runtime: &Runtime) -> WorkerInfo {
         .map(|name| name.as_str())
         .collect();
     WorkerInfo {
+        digests: definitions_as_told(&held(runtime)),
         queues: queues.join(","),
         id: runtime.core.worker.clone(),
         host: runtime.core.host.clone(),

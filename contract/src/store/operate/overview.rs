@@ -174,10 +174,10 @@ impl Store {
             let mut read = redis::cmd("HMGET");
             read.arg(self.keys.worker(&id));
             read.arg(&[
-                "host", "pid", "version", "slots", "busy", "tools", "queues", "doing",
+                "host", "pid", "version", "slots", "busy", "tools", "queues", "doing", "digests",
             ]);
             let told = self.connections.command("workers", &read).await;
-            let told: [Option<String>; 8] = or_nothing(told)?;
+            let told: [Option<String>; 9] = or_nothing(told)?;
             // The hash expires a minute after the last report, the set later if others report.
             if let Some(worker) = worker_info(id, told) {
                 workers.push((worker, beat_ms));
@@ -189,8 +189,18 @@ impl Store {
 }
 
 /// A worker from the fields of its hash, in the order in which [`Store::workers`] reads them.
-fn worker_info(id: WorkerId, told: [Option<String>; 8]) -> Option<WorkerInfo> {
-    let [host, pid, version, slots, busy, tools, queues, doing] = told;
+fn worker_info(id: WorkerId, told: [Option<String>; 9]) -> Option<WorkerInfo> {
+    let [
+        host,
+        pid,
+        version,
+        slots,
+        busy,
+        tools,
+        queues,
+        doing,
+        digests,
+    ] = told;
     Some(WorkerInfo {
         id,
         host: host?,
@@ -201,6 +211,7 @@ fn worker_info(id: WorkerId, told: [Option<String>; 8]) -> Option<WorkerInfo> {
         tools: tools?,
         doing: doing.unwrap_or_default(),
         queues: queues.unwrap_or_default(),
+        digests: digests.unwrap_or_default(),
     })
 }
 

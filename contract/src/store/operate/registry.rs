@@ -8,7 +8,7 @@ use crate::error::Error;
 use crate::json::object::{Object, misfit};
 use crate::model::names::{QueueName, ToolName, WorkerId};
 use crate::model::tool::{DefinitionDigest, LeftOut, Registry, ToolDefinition};
-use crate::model::worker::{HELD, KEPT, WorkerInfo};
+use crate::model::worker::{HELD, KEPT, WorkerInfo, member};
 use crate::script::{ScriptReply, TRANSITIONS};
 use crate::store::doorbell::removal;
 use crate::store::{Store, millis};
@@ -231,6 +231,8 @@ impl Store {
             &worker.doing,
             "queues",
             &worker.queues,
+            "digests",
+            &worker.digests,
             // Since it has an inbox from its start to its end, its absence there says that it is gone.
             "listens",
             "1",
@@ -326,9 +328,4 @@ fn read_tool(queue: &QueueName, name: &str, json: &str) -> Result<ToolDefinition
         Ok(_of_another) => Err("its definition names another queue, or another tool".to_owned()),
         Err(error) => Err(format!("its definition cannot be read: {}", misfit(&error))),
     }
-}
-
-/// How the set of definitions names one.
-fn member(tool: &ToolName, digest: &DefinitionDigest) -> String {
-    format!("{tool} {digest}")
 }

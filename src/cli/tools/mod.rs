@@ -1,17 +1,17 @@
 //! `taskferry tools`: the registered tools, as workers left them in Redis.
 
+mod list;
+
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, bail};
 use clap::{Arg, ArgAction, ArgMatches, Command, value_parser};
-use serde_json::json;
-use taskferry_contract::{LeftOut, ToolDefinition, ToolJobs};
+use taskferry_contract::{ToolDefinition, ToolJobs};
 
 use super::arguments;
-use super::format::{json_line, plain, table};
+use super::format::json_line;
 use super::output::{print, say};
-use super::pause::since;
-use crate::operator::{Listing, Operator, Registered, Tools, read_definition};
+use crate::operator::{Operator, Registered, Tools, read_definition};
 
 pub(super) fn command() -> Command {
     let name = Arg::new("name")
@@ -34,7 +34,7 @@ pub(super) fn command() -> Command {
         .subcommand(
             Command::new("list")
                 .about("Every tool, with its queue and the workers that run it")
-                .after_help("ALL ON QUEUE counts the entries of the tool's queue, those of its other tools too. WORKERS counts one that was killed until it was silent for 30 s.")
+                .after_help("AS LISTED is how many of the WORKERS have the definition that is listed here and shown to clients; - if none says which it has. ALL ON QUEUE counts the entries of the tool's queue, those of its other tools too. WORKERS counts one that was killed until it was silent for 30 s.")
                 .arg(arguments::json()),
         )
         .subcommand(
@@ -68,64 +68,10 @@ pub(super) async fn run(operator: &Operator, args: &ArgMatches) -> anyhow::Resul
             let file = args.get_one::<PathBuf>("file").cloned().unwrap_or_default();
             add(&tools, &file).await?;
         }
-        Some((_, args)) => list(&tools, args.get_flag("json")).await?,
+        Some((_, args)) => list::list(&tools, args.get_flag("json")).await?,
         None => bail!("say what to do: list, show, add or remove"),
     }
     Ok(true)
-}
-
-async fn list(tools: &Tools<'_>, as_json: bool) -> anyhow::Result<()> {
-    let Listing {
-        tools,
-        refused,
-        pauses,
-    } = tools.list().await?;
-    if as_json {
-        for (tool, standing) in &tools {
-            let why = refused.iter().find(|one| one.tool == tool.name.as_str());
-            let pause = pauses.holding_up(tool.queue.as_str(), tool.name.as_str());
-            let line = json!({
-                "paused": pause.is_some(), "name": tool.name, "queue": tool.queue, "workers": standing.workers,
-                "queue_length": standing.on_queue, "title": tool.title,
-                "refused": why.map(|one| &one.reason),
-            });
-            print(&json_line(&line.to_string()));
-        }
-        let is_shown =
-            |one: &&LeftOut| tools.iter().any(|(tool, _)| tool.name.as_str() == one.tool);
-        for one in refused.iter().filter(|one| !is_shown(one)) {
-            let line = json!({ "name": one.tool, "queue": one.queue, "refused": one.reason });
-            print(&json_line(&line.to_string()));
-        }
-        return Ok(());
-    }
-    let rows = tools.into_iter().map(|(tool, standing)| {
-        vec![
-            tool.name.to_string(),
-            tool.queue.to_string(),
-            standing.workers.to_string(),
-            standing.on_queue.to_string(),
-            tool.title.or(tool.description).unwrap_or_default(),
-        ]
-    });
-    let head = ["TOOL", "QUEUE", "WORKERS", "ALL ON QUEUE", "TITLE"];
-    let lines = table(&head, rows.collect());
-    lines.iter().for_each(|line| print(line));
-    for pause in &pauses.0 {
-        print(&format!("{} is paused, {}", pause.what, since(pause)));
-    }
-    for LeftOut {
-        tool,
-        queue,
-        reason,
-    } in &refused
-    {
-        let [tool, queue, reason] = [tool, queue, reason].map(|text| plain(text));
-        print(&format!(
-            "front ends do not list {tool} of queue {queue}: {reason}"
-        ));
-    }
-    Ok(())
 }
 
 async fn show(tools: &Tools<'_>, name: &str) -> anyhow::Result<()> {
@@ -148,7 +94,7 @@ async fn remove(tools: &Tools<'_>, name: &str, is_sure: bool) -> anyhow::Result<
     }
     print(&format!("{name} is removed"));
     let workers = match &tool {
-        Some(tool) => tools.standing(tool).await?.workers,
+        Some(tool) => tools.standing(tool).await?.held.workers(),
         None => 0,
     };
     if workers > 0 {
