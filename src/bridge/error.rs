@@ -1,5 +1,7 @@
 //! Why a use case could not be served.
 
+use std::time::Duration;
+
 use taskferry_contract::Error;
 
 /// Why a use case could not be served. Whoever speaks to the caller makes an answer of it.
@@ -18,6 +20,16 @@ pub(crate) enum BridgeError {
         queue: String,
         /// Its entries.
         length: u64,
+    },
+    /// No worker has had the tool for longer than calls of it are to wait.
+    #[error(
+        "no worker has had the tool {tool:?} for {long:?} or longer, so this call would only wait, and is refused (no_worker_refuse of the front end); try again later"
+    )]
+    NoWorker {
+        /// The tool.
+        tool: String,
+        /// The setting.
+        long: Duration,
     },
     /// It was to begin when its task is gone.
     #[error(
@@ -114,6 +126,7 @@ impl BridgeError {
         match self {
             Self::NotFound
             | Self::QueueFull { .. }
+            | Self::NoWorker { .. }
             | Self::OwnerLimit { .. }
             | Self::OwnerBytes { .. }
             | Self::SessionLimit { .. }

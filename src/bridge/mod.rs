@@ -23,6 +23,7 @@ mod sessions;
 mod submit;
 mod task;
 mod tool;
+mod unserved;
 mod waiters;
 
 use std::sync::Arc;
@@ -106,7 +107,7 @@ impl Bridge {
         let store = Store::new(redis)?.with_replication(replication);
         let front_end = FrontEndId::random();
         let audit = Audit::new(&front_end);
-        let fleet = Arc::new(KnownFleet::new(store.clone()));
+        let fleet = Arc::new(KnownFleet::new(store.clone(), limits.no_worker_refuse));
         let offload = Offload::default();
         let outcomes = Arc::new(Outcomes::new(&store, &memory, &offload));
         let waiters = Arc::new(Waiters::new(
@@ -116,6 +117,7 @@ impl Bridge {
         ));
         let submitter = Submitter {
             store: store.clone(),
+            fleet: Arc::clone(&fleet),
             limits,
             audit: audit.clone(),
         };
@@ -168,7 +170,7 @@ impl Bridge {
         &self.0.front_end
     }
 
-    /// Keeps the catalog and the waiters awake, forgets outcomes, and keeps the queues going if no other process does, until
+    /// Keeps the catalog and the waiters awake, forgets outcomes, sees whether tools have workers, and keeps the queues going if no other process does, until
     /// `stop`.
     pub(crate) async fn run(&self, stop: &CancellationToken) {
         let catalog = || self.0.catalog.keep_fresh(stop);
@@ -181,8 +183,15 @@ impl Bridge {
             keep_running("doorbell", stop, || self.listen(stop), || {}),
             keep_running("catalog", stop, catalog, || {}),
             keep_running("outcomes", stop, outcomes, || {}),
+            keep_running("fleet", stop, || self.look_at_fleet(stop), || {}),
             self.keep_house(stop),
         );
+    }
+
+    /// Sees whether tools have workers.
+    async fn look_at_fleet(&self, stop: &CancellationToken) {
+        let fleet = &self.0.tasks.fleet;
+        fleet.keep_looking(stop, || self.0.catalog.all()).await;
     }
 
     async fn keep_house(&self, stop: &CancellationToken) {

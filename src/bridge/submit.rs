@@ -1,14 +1,16 @@
 //! Queueing jobs: once each, within the limits, and cancelled again if too few Redis replicas have them.
 
 use std::num::NonZeroU32;
+use std::sync::Arc;
 use std::time::Duration;
 
 use taskferry_contract::{
     Alias, CancelReply, SessionLimits, Status, Store, Submission, SubmitReply, TaskId, TaskView,
-    Waits, WaitsFor,
+    Waits, WaitsFor, local_ms,
 };
 
 use super::error::retry_once;
+use super::fleet::KnownFleet;
 use super::{BridgeError, Call};
 use crate::audit::{Act, Audit, Done};
 
@@ -29,6 +31,8 @@ pub(crate) struct Limits {
     pub(crate) sessions: SessionLimits,
     /// How many requests a caller with a name may make in a second, on all front ends together; no limit if absent.
     pub(crate) owner_rate: Option<NonZeroU32>,
+    /// After what time without a worker calls of a tool are refused; never if absent.
+    pub(crate) no_worker_refuse: Option<Duration>,
     /// How long the record of a plain call stays after its end: so long a client whose stream broke can fetch the result.
     pub(crate) plain_keep: Duration,
 }
@@ -49,6 +53,7 @@ impl Limits {
 #[derive(Debug, Clone)]
 pub(super) struct Submitter {
     pub(super) store: Store,
+    pub(super) fleet: Arc<KnownFleet>,
     pub(super) limits: Limits,
     pub(super) audit: Audit,
 }
@@ -81,6 +86,7 @@ impl Submitter {
 
     /// Queues a job, or finds the one that it joins. It is durable when this returns.
     pub(super) async fn submit(&self, job: &Submission<'_>) -> Result<Submitted, BridgeError> {
+        self.refuse_unserved(job).await?;
         // The id makes it the same submit: one whose reply was lost is not queued twice.
         let submitted = retry_once(|| self.store.submit(job)).await;
         let reply = match submitted.map_err(BridgeError::from) {
@@ -95,6 +101,8 @@ impl Submitter {
         };
         match reply {
             SubmitReply::Queued { created_ms } => {
+                self.fleet
+                    .called((job.tool.queue.as_str(), job.tool.name.as_str()));
                 self.note(Act::Create, job, job.id);
                 Ok(Submitted::Queued { created_ms })
             }
@@ -116,6 +124,28 @@ impl Submitter {
             }),
             SubmitReply::OtherCall => Err(BridgeError::OtherCall),
         }
+    }
+
+    /// Refuses a job that no worker could begin now, nor could have for as long as is set. Not one that is to begin later, and
+    /// not a call that is made again: that joins the job it made.
+    async fn refuse_unserved(&self, job: &Submission<'_>) -> Result<(), BridgeError> {
+        let (queue, tool) = (job.tool.queue.as_str(), job.tool.name.as_str());
+        if job.not_before_ms.is_some_and(|start| start > local_ms()) {
+            return Ok(());
+        }
+        let Some(long) = self.fleet.refuses((queue, tool)).await else {
+            return Ok(());
+        };
+        self.fleet.called((queue, tool));
+        if let Some(alias) = job.alias
+            && self.store.aliased(job.id.shard(), alias).await?.is_some()
+        {
+            return Ok(());
+        }
+        Err(BridgeError::NoWorker {
+            tool: tool.to_owned(),
+            long,
+        })
     }
 
     fn note(&self, act: Act, job: &Submission<'_>, task: TaskId) {

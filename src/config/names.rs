@@ -3,7 +3,7 @@
 use taskferry_process::settings::{REDIS_SETTINGS, Setting};
 use taskferry_process::telemetry::LOG_SETTINGS;
 
-const OWN: [Setting; 33] = [
+const OWN: [Setting; 34] = [
     setting(
         "listen",
         "ADDR",
@@ -123,6 +123,11 @@ const OWN: [Setting; 33] = [
         "owner_rate",
         "N",
         "How many requests a caller may make in a second on all front ends together, where callers are told apart; 0 for no limit [default: 0]",
+    ),
+    setting(
+        "no_worker_refuse",
+        "DURATION",
+        "Calls of a tool are refused once no living worker has had it for this long; off for never, as where workers are started for what waits [default: off]",
     ),
     setting(
         "address_rate",

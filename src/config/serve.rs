@@ -184,6 +184,7 @@ fn take_limits(settings: &mut Settings, peer_share: usize) -> Limits {
             in_all: settings.take("max_sessions", 100_000, count),
         },
         owner_rate: settings.take("owner_rate", None, rate),
+        no_worker_refuse: settings.take("no_worker_refuse", None, no_worker_refuse),
         plain_keep: Duration::from_secs(60),
     }
 }
@@ -205,13 +206,24 @@ fn take_duration(settings: &mut Settings, name: &str, default: Duration) -> Dura
 
 /// A wait, or none at all.
 fn handle_after(text: &str) -> Result<Option<Duration>, String> {
+    or_off(text, Duration::from_millis(1))
+}
+
+/// A time of so long at least, or none at all.
+fn or_off(text: &str, least: Duration) -> Result<Option<Duration>, String> {
     if text == "off" {
         return Ok(None);
     }
-    let bounds = within(Duration::from_millis(1), Duration::from_secs(7 * 86_400));
+    let bounds = within(least, Duration::from_secs(7 * 86_400));
     let wait = duration(text).and_then(bounds);
     wait.map(Some)
         .map_err(|rule| format!("{rule}; or must be off"))
+}
+
+/// A time without a worker, or none at all. It is no shorter than what it takes to see that there is none: a worker beats every
+/// ten seconds, also after Redis lost what it said before.
+fn no_worker_refuse(text: &str) -> Result<Option<Duration>, String> {
+    or_off(text, Duration::from_secs(15))
 }
 
 const WHOLE: &str = "must be a whole number, 0 or more";
@@ -393,6 +405,7 @@ mod tests {
             ("peer_share", "0"),
             ("address_rate", "fast"),
             ("owner_rate", "1000001"),
+            ("no_worker_refuse", "14s"),
             ("session_cap", "-1"),
             ("trusted_proxies", "balancer"),
             ("body_memory", "1KiB"),

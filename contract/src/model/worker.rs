@@ -129,6 +129,9 @@ pub struct Served {
     pub able: u64,
     /// How many of these had a free slot at their last report.
     pub free: u64,
+    /// Whether none has had the tool for a while. It takes one who looks again and again to know, so this is false until a
+    /// front end says so.
+    pub long_unserved: bool,
 }
 
 impl Fleet {
@@ -151,11 +154,12 @@ impl Fleet {
             reading: serving.workers,
             able: able.workers,
             free: able.free,
+            long_unserved: false,
         }
     }
 
     /// Adds a worker by what it says of itself: its tools, its queues, what it does, and how many of its slots are busy.
-    pub(crate) fn add(&mut self, [tools, queues, doing, busy, slots]: [Option<String>; 5]) {
+    pub fn add(&mut self, [tools, queues, doing, busy, slots]: [Option<String>; 5]) {
         if doing.as_deref().is_some_and(WorkerInfo::ends) {
             return;
         }

@@ -16,7 +16,7 @@ const BOTH: &[Binary] = &[Binary::FrontEnd, Binary::Worker];
 /// What no binary takes as a setting: the variable of the settings file, and what only tests read.
 const NEITHER: &[Binary] = &[];
 
-const NAMES: [(&str, &[Binary]); 57] = [
+const NAMES: [(&str, &[Binary]); 58] = [
     ("listen", FRONT_END),
     ("allow_unauthenticated", FRONT_END),
     ("access_file", FRONT_END),
@@ -41,6 +41,7 @@ const NAMES: [(&str, &[Binary]); 57] = [
     ("session_cap", FRONT_END),
     ("max_sessions", FRONT_END),
     ("owner_rate", FRONT_END),
+    ("no_worker_refuse", FRONT_END),
     ("address_rate", FRONT_END),
     ("durability", FRONT_END),
     ("replica_timeout", FRONT_END),

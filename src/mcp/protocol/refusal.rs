@@ -6,8 +6,10 @@ use crate::bridge::BridgeError;
 use crate::mcp::jsonrpc::RpcError;
 use crate::mcp::protocol::answer::{Answer, RefusalKind};
 
-/// After how many seconds a caller may try again if there was no room for its job; and if the store did not answer.
+/// After how many seconds a caller may try again if there was no room for its job, if no worker has its tool, and if the store
+/// did not answer.
 const ROOM_AGAIN: u16 = 5;
+const WORKER_AGAIN: u16 = 30;
 const STORE_AGAIN: u16 = 1;
 
 /// A request that is answered with an error.
@@ -118,6 +120,7 @@ impl From<BridgeError> for Refusal {
             BridgeError::QueueFull { .. }
             | BridgeError::SessionsFull
             | BridgeError::StoreFull(_) => Self::unavailable(text, ROOM_AGAIN),
+            BridgeError::NoWorker { .. } => Self::unavailable(text, WORKER_AGAIN),
             BridgeError::OwnerLimit { .. }
             | BridgeError::OwnerBytes { .. }
             | BridgeError::SessionLimit { .. } => Self {

@@ -130,11 +130,16 @@ fn who_goes_first(view: &TaskView, ahead: Option<u64>) -> String {
 fn who_serves(view: &TaskView, served: Served) -> String {
     let (queue, tool) = (&view.queue, &view.tool);
     let busy = if served.free == 0 { ", all busy" } else { "" };
+    let for_long = if served.long_unserved {
+        since_long(view)
+    } else {
+        String::new()
+    };
     match (served.reading, served.able) {
-        (0, _) => format!("; no worker serves its queue ({queue})"),
-        (1, 0) => format!("; the one worker of its queue ({queue}) does not have {tool}"),
+        (0, _) => format!("; no worker serves its queue ({queue}){for_long}"),
+        (1, 0) => format!("; the one worker of its queue ({queue}) does not have {tool}{for_long}"),
         (several, 0) => {
-            format!("; none of the {several} workers of its queue ({queue}) has {tool}")
+            format!("; none of the {several} workers of its queue ({queue}) has {tool}{for_long}")
         }
         (_, 1) if served.free == 0 => {
             format!("; 1 live worker serves it (queue {queue}), and is busy")
@@ -142,6 +147,19 @@ fn who_serves(view: &TaskView, served: Served) -> String {
         (_, 1) => format!("; 1 live worker serves it (queue {queue})"),
         (_, able) => format!("; {able} live workers serve it (queue {queue}){busy}"),
     }
+}
+
+/// That there has been no worker for a while, and what that means. It says no time that would be another at each front end.
+fn since_long(view: &TaskView) -> String {
+    let again = view.waits.and_then(|waits| waits.again);
+    let means = match again {
+        Some(Again::LostForGood) => String::new(),
+        _ => format!(
+            ": it begins once one that has {} comes, unless it expires before",
+            view.tool
+        ),
+    };
+    format!(", for 15 s or more by now{means}")
 }
 
 fn attempt_before(view: &TaskView, again: Again) -> Option<String> {
@@ -271,6 +289,7 @@ mod tests {
                 reading,
                 able,
                 free,
+                long_unserved: false,
             });
             let view = TaskView {
                 served,
@@ -281,6 +300,42 @@ mod tests {
             let nobody = served.is_some_and(|served| served.able == 0);
             assert_eq!(news(&view), nobody.then_some(text));
         }
+    }
+
+    #[test]
+    fn what_no_worker_has_for_a_while_says_so_once() {
+        let long = |reading| TaskView {
+            served: Some(Served {
+                reading,
+                long_unserved: true,
+                ..Served::default()
+            }),
+            ..view(Status::Queued)
+        };
+        for (reading, who) in [
+            (0, "no worker serves its queue (slow)"),
+            (1, "the one worker of its queue (slow) does not have report"),
+            (2, "none of the 2 workers of its queue (slow) has report"),
+        ] {
+            let text = format!(
+                "The task waits for a worker since T; {who}, for 15 s or more by now: it begins once one that has report comes, unless it expires before."
+            );
+            says(&long(reading), &text);
+        }
+        says(
+            &waits(WaitsFor::Worker, Some(Again::LostForGood), long(0)),
+            "The task waits to be failed, as it may not be attempted again, since T; no worker serves its queue (slow), for 15 s or more by now. Attempt 1 lost its worker.",
+        );
+        let served = TaskView {
+            served: Some(Served {
+                reading: 1,
+                able: 1,
+                free: 1,
+                long_unserved: false,
+            }),
+            ..view(Status::Queued)
+        };
+        assert_eq!(news(&served), None);
     }
 
     /// The message, in which T stands for the time.

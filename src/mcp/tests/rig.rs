@@ -76,6 +76,7 @@ impl Rig {
             queue_share: 100,
             sessions: SessionLimits::default(),
             owner_rate: None,
+            no_worker_refuse: None,
             plain_keep: Duration::from_secs(60),
         };
         let memory = Parts::new(Budget::new(128 << 20), None);
