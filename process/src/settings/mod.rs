@@ -17,6 +17,7 @@ mod values;
 
 pub use fault::toml_fault;
 pub use names::{Binary, names_of};
+pub use readable::everybody_may_read;
 pub use redis::{REDIS_SETTINGS, names_a_redis, take_redis};
 pub use sources::{FILE_VARIABLE, Sources};
 pub use units::{bytes, duration, format_duration, format_size};
@@ -228,7 +229,7 @@ impl Settings {
     /// Takes a setting that names a file with a secret in it, and warns if everybody may read it.
     pub fn take_secret_file(&mut self, name: &str) -> Option<PathBuf> {
         let path = self.take_optional(name, file_name)?;
-        if readable::by_everybody(&path) {
+        if everybody_may_read(&path) {
             self.warn_of_readers(&format!("{name}: {}", path.display()));
         }
         Some(path)
@@ -237,7 +238,7 @@ impl Settings {
     /// Warns if a setting stands in a file that everybody may read.
     fn warn_if_readable(&mut self, name: &str) {
         if let Some((_, Origin::File(path))) = self.given.get(name)
-            && readable::by_everybody(Path::new(path))
+            && everybody_may_read(Path::new(path))
         {
             self.warn_of_readers(&format!("{path}: {name}"));
         }

@@ -7,7 +7,7 @@ use std::path::Path;
 const OF_A_CONTAINER: &str = "/run/secrets";
 
 /// Whether every user of this machine may read a file. Not so if that cannot be found out: then the file cannot be read either.
-pub(super) fn by_everybody(path: &Path) -> bool {
+pub fn everybody_may_read(path: &Path) -> bool {
     const OTHERS_READ: u32 = 0o004;
     let mode = std::fs::metadata(path).map(|file| file.permissions().mode());
     mode.is_ok_and(|mode| mode & OTHERS_READ != 0) && !path.starts_with(OF_A_CONTAINER)

@@ -18,7 +18,9 @@ pub struct ExecCommand {
     pub cwd: PathBuf,
     /// Which of the worker's variables it inherits.
     pub env_pass: PassedNames,
-    /// Variables beside the inherited ones.
+    /// Files of variables, which are read at each start; of a name that comes again, the last counts.
+    pub env_files: Vec<PathBuf>,
+    /// Variables beside these.
     pub env: Environment,
     /// What each of its processes may use up.
     pub limits: ResourceLimits,

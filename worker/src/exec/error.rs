@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 
 use rustix::io::Errno;
 
+use super::env_file::EnvFileError;
 use super::fault::{StartFault, error_of};
 use super::template::RenderError;
 use crate::result::ToolResult;
@@ -74,6 +75,9 @@ pub enum StartError {
     /// An argument cannot go onto a command line.
     #[error("the command could not be started: {0}")]
     Argument(#[from] RenderError),
+    /// A file of variables cannot be used; another attempt may find it mended.
+    #[error("the command could not be started: {0}")]
+    EnvFile(#[from] EnvFileError),
     /// This machine is short of something that a process needs; another attempt may find it.
     #[error(
         "the command could not be started: this machine is short of processes, memory or open files: {source}"
@@ -138,7 +142,7 @@ impl StartError {
     #[must_use]
     pub fn is_transient(&self) -> bool {
         match self {
-            Self::Exhausted { .. } | Self::Other { .. } => true,
+            Self::EnvFile(_) | Self::Exhausted { .. } | Self::Other { .. } => true,
             Self::NotFound { .. }
             | Self::NotExecutable { .. }
             | Self::Closed { .. }

@@ -8,6 +8,7 @@
 
 mod cgroup;
 mod command;
+pub(crate) mod env_file;
 mod environment;
 mod error;
 mod event;
@@ -35,6 +36,7 @@ mod verdict;
 pub use crate::result::{SUMMARY_CHARS, ToolResult};
 pub use cgroup::{CgroupHome, CgroupSetting};
 pub use command::ExecCommand;
+pub use env_file::{EnvFileError, EnvFileFault};
 pub use environment::{Environment, PassedNames};
 pub use error::StartError;
 pub use event::ExecEvent;

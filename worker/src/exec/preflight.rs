@@ -1,6 +1,6 @@
 //! Whether a command could be started here and now, seen without starting it.
 
-use std::ffi::OsStr;
+use std::ffi::{OsStr, OsString};
 use std::fs::File;
 use std::io::{self, ErrorKind, Read as _};
 use std::os::unix::ffi::OsStrExt as _;
@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 use rustix::fs::{Access, access};
 
 use super::command::ExecCommand;
+use super::env_file;
 use super::environment::Environment;
 use super::error::StartError;
 use super::folders;
@@ -29,6 +30,7 @@ const FIRST_LINE: u64 = 256;
 pub(crate) fn check(command: &ExecCommand, inherited: &Environment) -> Result<(), StartError> {
     let (cwd, program) = (&command.cwd, command.template.program());
     let path = search_path(command, inherited);
+    let path = path.as_deref();
     if let Some(folder) = folders::closed_on_the_way(cwd, program, path) {
         let source = ErrorKind::PermissionDenied.into();
         return Err(StartError::Closed { folder, source });
@@ -64,14 +66,18 @@ pub(crate) fn check(command: &ExecCommand, inherited: &Environment) -> Result<()
     }
 }
 
-fn search_path<'a>(command: &'a ExecCommand, inherited: &'a Environment) -> Option<&'a OsStr> {
-    command.env.get("PATH").or(inherited.get("PATH"))
+fn search_path(command: &ExecCommand, inherited: &Environment) -> Option<OsString> {
+    // Files that cannot be used are told of when the manifest is read.
+    let from_files = env_file::read_all(&command.env_files).unwrap_or_default();
+    let sources = [&command.env, &from_files, inherited];
+    let mut paths = sources.into_iter().filter_map(|of| of.get("PATH"));
+    paths.next().map(OsStr::to_owned)
 }
 
 /// What a start would not notice and the command would end with: its interpreter would not find its script.
 pub(crate) fn warning(command: &ExecCommand, inherited: &Environment) -> Option<String> {
-    let path = search_path(command, inherited).unwrap_or(OsStr::new(PATH));
-    script::missing(command, path)
+    let path = search_path(command, inherited);
+    script::missing(command, path.as_deref().unwrap_or(OsStr::new(PATH)))
 }
 
 /// The first file of this name that may be run. One that may not be run is passed over while there may be another.

@@ -1,12 +1,14 @@
 //! Starts a command.
 
 use std::ffi::OsString;
+use std::io;
 use std::process::Stdio;
 
 use taskferry_process::lower_open_files;
 use tokio::process::Command;
 
 use super::command::ExecCommand;
+use super::env_file;
 use super::environment::Environment;
 use super::error::StartError;
 use super::fault::StartFault;
@@ -24,7 +26,8 @@ pub(super) async fn start(
     supervisor: Option<&Supervisor>,
 ) -> Result<(Process, Pipes), StartError> {
     let arguments = command.template.render(invocation.arguments)?;
-    let environment = environment(command, inherited, invocation);
+    let from_files = read_files(command).await?;
+    let environment = environment(command, inherited, &from_files, invocation);
     let Some(supervisor) = supervisor else {
         return alone(command, arguments, environment);
     };
@@ -37,10 +40,25 @@ pub(super) async fn start(
     Ok((Process::Supervised(started.handle), pipes))
 }
 
+/// The variables of its files, as they are now.
+async fn read_files(command: &ExecCommand) -> Result<Environment, StartError> {
+    if command.env_files.is_empty() {
+        return Ok(Environment::default());
+    }
+    let files = command.env_files.clone();
+    // A file may be on a disk that does not answer at once.
+    let read = tokio::task::spawn_blocking(move || env_file::read_all(&files)).await;
+    let read = read.map_err(|died| StartError::Other {
+        source: io::Error::other(died),
+    })?;
+    Ok(read?)
+}
+
 /// The whole environment of a command; of a name that comes again, the last counts.
 fn environment(
     command: &ExecCommand,
     inherited: &Environment,
+    from_files: &Environment,
     invocation: Invocation<'_>,
 ) -> Vec<(OsString, OsString)> {
     let passed = inherited.passed(&command.env_pass);
@@ -57,9 +75,9 @@ fn environment(
         .map(|(name, value)| (name.to_owned(), value.to_owned()))
         .chain(user.map(|(name, value)| (name.into(), value.into())))
         .chain(
-            command
-                .env
+            from_files
                 .iter()
+                .chain(command.env.iter())
                 .map(|(name, value)| (name.to_owned(), value.to_owned())),
         )
         .chain(facts.map(|(name, value)| (name.into(), value.into())))

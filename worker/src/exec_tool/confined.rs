@@ -1,5 +1,7 @@
 //! Whether what bounds a tool can be had here.
 
+use taskferry_process::settings::everybody_may_read;
+
 use crate::exec::{Supervisor, landlock};
 use crate::manifest::ExecTool;
 
@@ -20,6 +22,20 @@ pub(crate) fn refused(tool: &ExecTool) -> Option<String> {
             tool.name
         )
     })
+}
+
+/// What is said of the files of a tool's secrets that are open to everybody.
+pub(crate) fn open_secrets(tool: &ExecTool) -> Vec<String> {
+    let files = tool.command.env_files.iter();
+    let open = files.filter(|file| everybody_may_read(file));
+    let said = open.map(|file| {
+        format!(
+            "env_file `{}` of {} is secret, and every user of this machine may read the file: chmod o-r",
+            file.display(),
+            tool.name
+        )
+    });
+    said.collect()
 }
 
 /// What is said of a tool that starts all the same.

@@ -118,7 +118,7 @@ fn concluded(outcome: CommandOutcome, asked: QuestionTally) -> HandlerResult {
 
 fn not_started(error: &StartError) -> ToolError {
     match error {
-        StartError::Exhausted { .. } => ToolError(Failure::NotStarted {
+        StartError::Exhausted { .. } | StartError::EnvFile(_) => ToolError(Failure::NotStarted {
             message: error.to_string(),
         }),
         _ if error.is_transient() => ToolError(Failure::Retry {

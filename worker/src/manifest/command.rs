@@ -7,6 +7,7 @@ use toml::Value;
 
 use super::confinement::{check_together, read_limits, read_sandbox};
 use super::table::TableReader;
+use crate::exec::env_file;
 use crate::exec::template::ArgSource;
 use crate::exec::{
     CommandTemplate, Environment, ExecCommand, OutputMode, PassedNames, ResourceLimits, Sandbox,
@@ -23,6 +24,7 @@ const MAX_OUTPUT: usize = 4 * MIB;
 pub(super) struct CommandSettings {
     cwd: PathBuf,
     env_pass: PassedNames,
+    env_files: Vec<PathBuf>,
     env: Environment,
     limits: ResourceLimits,
     sandbox: Sandbox,
@@ -37,6 +39,7 @@ impl CommandSettings {
         Self {
             cwd: folder.to_owned(),
             env_pass: PassedNames::default(),
+            env_files: Vec::new(),
             env: Environment::default(),
             limits: ResourceLimits::default(),
             sandbox: Sandbox::default(),
@@ -48,7 +51,7 @@ impl CommandSettings {
     }
 
     /// What a table sets, and for the rest `base`. Variables of both are
-    /// merged; of one name the table's wins.
+    /// merged, also those of their files; of one name the table's wins.
     pub(super) fn read(reader: &mut TableReader<'_, '_>, base: &Self, folder: &Path) -> Self {
         let cwd = reader.string("cwd").map(|cwd| folder.join(cwd));
         let output = reader.choice("output", &OutputMode::WORDS);
@@ -58,6 +61,8 @@ impl CommandSettings {
         let (mut env_pass, mut env) = (base.env_pass.clone(), base.env.clone());
         read_env_pass(reader, &mut env_pass);
         read_env(reader, &mut env);
+        let mut env_files = base.env_files.clone();
+        env_files.extend(read_env_file(reader, folder));
         let limits = read_limits(reader, base.limits);
         let sandbox = read_sandbox(reader, &base.sandbox, folder);
         Self {
@@ -65,6 +70,7 @@ impl CommandSettings {
             limits,
             sandbox,
             env_pass,
+            env_files,
             env,
             output: output.unwrap_or(base.output),
             max_output: max_output.or(base.max_output),
@@ -87,6 +93,7 @@ impl CommandSettings {
             template,
             cwd: self.cwd,
             env_pass: self.env_pass,
+            env_files: self.env_files,
             env: self.env,
             limits: self.limits,
             sandbox: self.sandbox,
@@ -210,6 +217,19 @@ fn read_env_pass(reader: &mut TableReader<'_, '_>, env_pass: &mut PassedNames) {
             );
         } else {
             env_pass.add(name);
+        }
+    }
+}
+
+/// A file of variables, which must be one that can be used now.
+fn read_env_file(reader: &mut TableReader<'_, '_>, folder: &Path) -> Option<PathBuf> {
+    let name = reader.string("env_file")?;
+    let path = folder.join(name);
+    match env_file::read_all(std::slice::from_ref(&path)) {
+        Ok(_variables) => Some(path),
+        Err(error) => {
+            reader.problem("env_file", format!("`{name}` {}", error.fault));
+            None
         }
     }
 }

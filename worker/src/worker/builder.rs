@@ -58,8 +58,8 @@ pub struct Builder {
     /// What the tools that are commands may write.
     commands: Vec<CommandOutput>,
     problems: Vec<String>,
-    /// What is said of tools that this system cannot bound.
-    unconfined: Vec<String>,
+    /// What is said of tools that this system cannot bound, and of their secrets.
+    notes: Vec<String>,
 }
 
 /// Why a worker cannot be built: everything that is wrong.
@@ -100,7 +100,7 @@ impl Builder {
             queues: QueueTable::default(),
             commands: Vec::new(),
             problems: Vec::new(),
-            unconfined: Vec::new(),
+            notes: Vec::new(),
         }
     }
 
@@ -203,7 +203,8 @@ impl Builder {
         }
         for tool in &manifest.tools {
             self.problems.extend(confined::refused(tool));
-            self.unconfined.extend(confined::warning(tool));
+            self.notes.extend(confined::warning(tool));
+            self.notes.extend(confined::open_secrets(tool));
             self.commands.push(CommandOutput {
                 tool: tool.name.clone(),
                 max_output: tool.command.max_output,
@@ -249,7 +250,7 @@ impl Builder {
     pub(crate) fn warnings(&self) -> Vec<String> {
         let definitions = self.tools.iter().map(|tool| &tool.definition);
         let mut warnings = sums::warnings(self.bounds(), definitions, &self.commands);
-        warnings.extend(self.unconfined.iter().cloned());
+        warnings.extend(self.notes.iter().cloned());
         warnings.extend(self.queues.warnings(&self.queue_names(), self.slots));
         warnings
     }

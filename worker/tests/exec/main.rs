@@ -3,6 +3,7 @@
 mod cgroups;
 mod confined;
 mod documented;
+mod env_files;
 mod questions;
 mod results;
 mod signals;

@@ -63,6 +63,7 @@ impl Case {
                 template,
                 cwd,
                 env_pass: PassedNames::default(),
+                env_files: Vec::new(),
                 env: Environment::default(),
                 limits: ResourceLimits::default(),
                 sandbox: Sandbox::default(),

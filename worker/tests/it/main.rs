@@ -8,6 +8,7 @@
 mod asks;
 mod definitions;
 mod ends;
+mod env_files;
 mod exec_asks;
 mod exec_parks;
 mod external;

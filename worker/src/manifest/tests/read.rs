@@ -274,3 +274,19 @@ fn queues_have_weights_and_bounds() {
     let manifest = Manifest::parse(&tool(""), folder()).unwrap();
     assert!(manifest.queues.is_empty());
 }
+
+#[test]
+fn files_of_variables_start_at_the_manifest_and_those_of_all_tools_come_first() {
+    let parent = tempfile::tempdir().unwrap();
+    for name in ["all.env", "own.env"] {
+        std::fs::write(parent.path().join(name), "A=b").unwrap();
+    }
+    let text = format!(
+        "[defaults]\nenv_file = 'all.env'\n{}",
+        tool("cwd = '/tmp'\nenv_file = 'own.env'")
+    );
+    let manifest = Manifest::parse(&text, parent.path()).unwrap();
+    let files = &manifest.tools[0].command.env_files;
+    let expected = ["all.env", "own.env"].map(|name| parent.path().join(name));
+    assert_eq!(*files, expected);
+}

@@ -1,6 +1,7 @@
 //! What is refused, and with which words.
 
 use super::{problem, problems, tool, tools};
+use crate::manifest::Manifest;
 
 #[test]
 fn reports_all_problems_at_once() {
@@ -387,4 +388,38 @@ fn weights_and_bounds_of_queues_are_checked() {
         problems,
         ["queues: must be a table, but is of type integer"]
     );
+}
+
+#[test]
+fn a_file_of_variables_must_be_one_and_shows_nothing_of_itself() {
+    let parent = tempfile::tempdir().unwrap();
+    let told = |lines: &str, text: &str| {
+        std::fs::write(parent.path().join("env"), text).unwrap();
+        let read = Manifest::parse(&tool(lines), parent.path());
+        let told = read.unwrap_err().to_string();
+        assert!(!told.contains("SECRET"), "{told}");
+        told
+    };
+    for (lines, text, expected) in [
+        (
+            "env_file = 'none'",
+            "",
+            "tool \"t\": env_file: `none` cannot be read: No such file or directory",
+        ),
+        ("env_file = '.'", "", "env_file: `.` is no file"),
+        ("env_file = 3", "", "env_file: must be a string"),
+        (
+            "env_file = 'env'",
+            "A=b\nSECRET",
+            "env_file: `env` cannot be used: line 2 has no `=`: write NAME=value",
+        ),
+        (
+            "env_file = 'env'\nenv_fle = 'env'",
+            "A=b",
+            "env_fle: unknown key; did you mean `env_file`?",
+        ),
+    ] {
+        let told = told(lines, text);
+        assert!(told.contains(expected), "{lines}: {told}");
+    }
 }

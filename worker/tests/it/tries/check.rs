@@ -164,3 +164,37 @@ fn check_says_what_each_queue_has_of_the_slots_and_refuses_a_queue_that_nobody_i
     assert_eq!((said.code, said.stdout.as_str()), (Some(2), ""));
     said.has("[queues] heavi: no tool of this worker is on that queue; did you mean `heavy`?");
 }
+
+#[test]
+fn check_reads_files_of_variables_and_warns_of_those_that_everybody_may_read() {
+    let desk = Desk::of_script("env_file = 'secret.env'\ntimeout = '1s'", "run");
+    let file = desk.folder.path().join("secret.env");
+    let mode = |mode| std::fs::set_permissions(&file, Permissions::from_mode(mode)).unwrap();
+    let program = desk.folder.path().join("bin/run");
+    std::fs::create_dir(desk.folder.path().join("bin")).unwrap();
+    std::fs::write(&program, "#!/bin/sh\necho from the PATH of the file\n").unwrap();
+    std::fs::set_permissions(&program, Permissions::from_mode(0o755)).unwrap();
+    let bin = desk.folder.path().join("bin").display().to_string();
+    std::fs::write(&file, format!("PATH={bin}:/usr/bin:/bin\n")).unwrap();
+    mode(0o644);
+    let said = desk.check(&[]);
+    assert_eq!(said.code, Some(0), "{said:?}");
+    said.has(&format!(
+        "warning: env_file `{}` of t is secret, and every user of this machine may read the file: chmod o-r",
+        file.display()
+    ));
+    mode(0o640);
+    let said = desk.check(&[]);
+    assert_eq!((said.code, said.stderr.as_str()), (Some(0), ""));
+    assert_eq!(desk.try_it(&[]).text(), "from the PATH of the file");
+    std::fs::write(&file, "PATH=/no/such\n").unwrap();
+    let said = desk.check(&[]);
+    assert_eq!(said.code, Some(2));
+    said.has("tool \"t\": the command could not be started: `sh`");
+    std::fs::write(&file, "s3cret\n").unwrap();
+    let said = desk.check(&[]);
+    assert_eq!((said.code, said.stdout.as_str()), (Some(2), ""));
+    said.has("tool \"t\": env_file: `secret.env` cannot be used: line 1 has no `=`");
+    assert!(!said.stderr.contains("s3cret"), "{said:?}");
+    assert_eq!(desk.try_it(&[]).code, Some(2));
+}
