@@ -37,7 +37,7 @@ pub(crate) fn kind_of(key: &str) -> Option<&'static str> {
         (Tag::Shard(_), "due" | "active" | "owned" | "stored" | "running" | "waiting") => {
             Some("zset")
         }
-        (Tag::Shard(_), "ready" | "line" | "lines" | "backlog") => Some("zset"),
+        (Tag::Shard(_), "ready" | "line" | "lines" | "backlog" | "outside") => Some("zset"),
         (Tag::Shard(_), "idem" | "same" | "housekeeper") => Some("string"),
         (Tag::Fleet, "tools" | "worker") => Some("hash"),
         (Tag::Fleet, "homes") => Some("hash"),
@@ -217,6 +217,13 @@ impl Keys {
         self.of(Tag::Shard(shard), format_args!("lines:{queue}"))
     }
 
+    /// Jobs of a queue for which another system may run one: sorted set of id, expiry and tool, by when somebody has to look whether
+    /// that is to be ended, ms.
+    #[must_use]
+    pub fn outside(&self, shard: Shard, queue: &QueueName) -> String {
+        self.of(Tag::Shard(shard), format_args!("outside:{queue}"))
+    }
+
     /// All jobs of a queue that wait in lines: sorted set by place, thousandths of a ms.
     #[must_use]
     pub fn backlog(&self, shard: Shard, queue: &QueueName) -> String {
@@ -387,6 +394,7 @@ mod tests {
             (keys.tools_with_waiting_jobs(shard, &queue), "zset"),
             (keys.waiting_jobs(shard, &queue, &tool), "zset"),
             (keys.owned(shard, &alice), "zset"),
+            (keys.outside(shard, &queue), "zset"),
             (keys.tools(&queue), "hash"),
             (keys.homes(), "hash"),
             (keys.queues(), "zset"),

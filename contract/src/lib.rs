@@ -50,7 +50,8 @@ pub use library::{LIBRARY, Library, PortableScript, portable_scripts};
 pub use model::alias::{Alias, CallDigest, Scope};
 pub use model::arguments::Arguments;
 pub use model::attempt::{
-    DeliveredEntry, Expired, HeldAttempt, Lost, ProgressReport, Refused, UnreadableEntry,
+    DeliveredEntry, Expired, HeldAttempt, LeftOutside, Lost, ProgressReport, Refused,
+    UnreadableEntry,
 };
 pub use model::client_task::{
     ClientTask, ClientTaskReport, ClientTaskStatus, OrphanedTask, ReportOccasion,

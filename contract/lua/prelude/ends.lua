@@ -4,6 +4,7 @@
 local CLOSING = {
   'status', 'attempt', 'worker', 'queue', 'tool', 'owner', 'entry', 'waiters', 'plain', 'keep_ms', 'created_ms',
   'ttl_ms', 'limit', 'crashes', 'max_crashes', 'retries', 'max_attempts', 'lease_ms', 'alias', 'place', 'share',
+  'outside',
 }
 
 -- An attempt's outcome as `close` stores it: only the parts that there are. Its size lets a reader choose how to fetch it.
@@ -59,6 +60,7 @@ local function close(base, record, id, job, status, outcome, reply)
   end
   leave_tool(base, id, job)
   local was_held = job.worker and job.worker ~= ''
+  end_outside(base, id, job, was_held, now)
   if share_of(job) and not was_held then
     leave_line(base, job.queue, job.tool, job.owner, id)
     leave_ready(base, id, job)

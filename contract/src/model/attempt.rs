@@ -3,7 +3,7 @@
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use crate::model::ids::{AttemptNumber, EntryId, TaskId};
-use crate::model::names::{QueueName, WorkerId};
+use crate::model::names::{QueueName, ToolName, WorkerId};
 use crate::model::queue::QueueStream;
 use crate::model::shard::Shard;
 
@@ -104,6 +104,19 @@ pub struct Lost {
     pub attempt: u64,
     /// The worker that fell silent.
     pub worker: String,
+}
+
+/// A job that is over, and that another system may still run.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LeftOutside {
+    /// The job.
+    pub id: TaskId,
+    /// Its tool.
+    pub tool: ToolName,
+    /// When its record was to expire, ms since the epoch.
+    pub until_ms: i64,
+    /// Its arguments, JSON. `None` if the record is gone, or they are large.
+    pub arguments: Option<String>,
 }
 
 /// Why an attempt must stop: none of its writes counts any more.

@@ -236,7 +236,7 @@ pub(crate) async fn a_question_is_answered(rig: &mut Rig) {
     rig.finish(&hold).await;
 }
 
-/// `promote`, cancel, `leave_call`.
+/// `promote`, cancel, `leave_call`, `begin_outside`, `take_outside`, `end_outside`.
 pub(crate) async fn calls_are_left(rig: &mut Rig) {
     let scope = Scope {
         owner: &rig.owner,
@@ -253,6 +253,15 @@ pub(crate) async fn calls_are_left(rig: &mut Rig) {
     };
     let left = rig.store.leave_call(id, &rig.owner, leaver, "left");
     left.await.unwrap();
+    let hold = rig.running().await;
+    let (id, stream, tool) = (hold.claimed.id, rig.stream(), &rig.tool.name);
+    rig.at_work.begin_outside(&hold).await.unwrap().unwrap();
+    rig.store.cancel(id, &rig.owner, "no").await.unwrap();
+    let tools = [tool];
+    let left = rig.at_work.take_outside(stream, 1, KEEP, &tools);
+    left.await.unwrap();
+    let ended = rig.at_work.end_outside(stream, id, tool, None);
+    ended.await.unwrap();
 }
 
 /// reclaim, requeue, `hold_housekeeping`, `drop_housekeeping`, `dead_letter`, revive; and jobs that expired while they waited.
@@ -441,6 +450,7 @@ async fn every_transition_runs(mut rig: Rig) {
         "line:default:report:key:alice",
         "lines:default",
         "backlog:default",
+        "outside:default",
     ] {
         let name = format!("{}{name}", rig.store.keys().base(rig.shard));
         assert!(touched.contains(&name), "{name} is not among {touched:?}");

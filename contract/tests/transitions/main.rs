@@ -40,6 +40,7 @@ mod losses;
 mod misplaced;
 mod outages;
 mod outcomes;
+mod outsides;
 mod overviews;
 mod pauses;
 mod places;

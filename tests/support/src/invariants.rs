@@ -58,7 +58,7 @@ struct Keyspace {
     queues: BTreeMap<String, BTreeMap<String, String>>,
     /// Of every queue: how many entries are pending.
     pending: BTreeMap<String, i64>,
-    /// due, waiting, running, active, ready and line sets, and those of lines and backlogs: members with scores.
+    /// due, waiting, running, active, ready, line and outside sets, and those of lines and backlogs: members with scores.
     sets: BTreeMap<String, Vec<(String, i64)>>,
     /// Of every shard that has any: the tools for whose slots jobs wait.
     waited_for: BTreeMap<String, Vec<String>>,
@@ -127,7 +127,8 @@ impl Keyspace {
                 self.waited_for.insert(key.clone(), tools.collect());
             }
             (
-                "due" | "waiting" | "running" | "active" | "ready" | "line" | "lines" | "backlog",
+                "due" | "waiting" | "running" | "active" | "ready" | "line" | "lines" | "backlog"
+                | "outside",
                 "zset",
             ) => {
                 self.sets.insert(key.clone(), read_as(&key, held));
@@ -144,6 +145,7 @@ impl Keyspace {
         broken.extend(self.entries());
         broken.extend(self.indexes());
         broken.extend(lines::broken(self));
+        broken.extend(self.forgotten_outside());
         broken
     }
 
@@ -298,6 +300,21 @@ impl Keyspace {
         broken
     }
 
+    /// What may run in another system for a job is noted, so that somebody ends it.
+    fn forgotten_outside(&self) -> Vec<String> {
+        let is_forgotten = |key: &str, record: &Record| {
+            let until = field(record, "outside");
+            let set = format!("{}outside:{}", base_of(key), field(record, "queue"));
+            let member = format!("{}:{until}:{}", id_of(key), field(record, "tool"));
+            !until.is_empty() && !self.holds(&set, &member)
+        };
+        self.records
+            .iter()
+            .filter(|(key, record)| is_forgotten(key, record))
+            .map(|(key, _)| format!("{key} may run outside, and nobody looks after that"))
+            .collect()
+    }
+
     fn remainders(&self) -> Vec<String> {
         let mut broken = Vec::new();
         for (queue, entries) in &self.queues {
@@ -311,6 +328,10 @@ impl Keyspace {
             }
         }
         for (set, members) in &self.sets {
+            // What may run elsewhere outlives its job.
+            if part_of(set) == "outside" {
+                continue;
+            }
             let expires = ["active", "running", "ready"].contains(&part_of(set));
             let left = members
                 .iter()

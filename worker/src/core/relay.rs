@@ -6,6 +6,7 @@ use std::pin::Pin;
 
 use taskferry_contract::{
     AskReply, Error, HeldAttempt, LogLevel, NewQuestion, ParkReply, ProgressReport, Refused, Store,
+    ToolName,
 };
 
 /// The future of a call of a relay.
@@ -36,6 +37,12 @@ pub(crate) trait Relay: fmt::Debug + Send + Sync {
 
     /// Gives the job back while its questions are open.
     fn park<'a>(&'a self, hold: &'a HeldAttempt) -> Relayed<'a, ParkReply>;
+
+    /// Notes that another system may run something for the job.
+    fn begin_outside<'a>(&'a self, hold: &'a HeldAttempt) -> Relayed<'a, Result<(), Refused>>;
+
+    /// Notes that nothing runs there any more.
+    fn end_outside<'a>(&'a self, hold: &'a HeldAttempt, tool: &'a ToolName) -> Relayed<'a, ()>;
 }
 
 impl Relay for Store {
@@ -65,5 +72,20 @@ impl Relay for Store {
 
     fn park<'a>(&'a self, hold: &'a HeldAttempt) -> Relayed<'a, ParkReply> {
         Box::pin(Self::park(self, hold))
+    }
+
+    fn begin_outside<'a>(&'a self, hold: &'a HeldAttempt) -> Relayed<'a, Result<(), Refused>> {
+        Box::pin(Self::begin_outside(self, hold))
+    }
+
+    fn end_outside<'a>(&'a self, hold: &'a HeldAttempt, tool: &'a ToolName) -> Relayed<'a, ()> {
+        let claimed = &hold.claimed;
+        Box::pin(Self::end_outside(
+            self,
+            claimed.stream(),
+            claimed.id,
+            tool,
+            None,
+        ))
     }
 }

@@ -1,24 +1,24 @@
 //! Jobs of other systems, as handlers: submitted, followed and cancelled by commands of those systems.
 
+mod follower;
+
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
-use serde_json::Value;
 use serde_json::value::{RawValue, to_raw_value};
-use taskferry_contract::{RawObject, Refused};
-use tokio::sync::{Semaphore, mpsc};
+use taskferry_contract::{LeftOutside, RawObject, Refused, TaskId};
+use tokio::sync::Semaphore;
 use tokio::time::{Instant, sleep};
-use tokio_util::sync::CancellationToken;
 
-use super::{EVENTS, not_started, report, trace};
-use crate::exec::{
-    CommandOutcome, CommandTemplate, Environment, ExecCommand, Invocation, OutputMode, Runner,
-};
+use super::{invocation, report};
+use crate::exec::{CommandOutcome, CommandTemplate, Environment, Invocation, OutputMode, Runner};
 use crate::manifest::{ExecTool, External, ExternalState, JOB};
 use crate::result::{ToolResult, end_of};
 use crate::sdk::{
-    Failure, Handler, HandlerFuture, HandlerResult, JobContext, ToolError, ToolOutput,
+    EndsOutside, Failure, Handler, HandlerFuture, HandlerResult, JobContext, OutsideFuture,
+    ToolError, ToolOutput,
 };
+use follower::{AFTERMATH, Around, Follower, Printed};
 
 /// How many jobs of a tool a worker follows without a slot. One more keeps its slot.
 const MOST_FOLLOWED: usize = 1000;
@@ -26,22 +26,10 @@ const MOST_FOLLOWED: usize = 1000;
 const MOST_COMMANDS: usize = 4;
 /// How much of a job's logs becomes its error, characters.
 const LOG_CHARS: usize = 8 << 10;
-/// How much longer than its command the end of an attempt may take.
-const AFTERMATH: Duration = Duration::from_secs(7);
 
 /// Follows a job of another system in each attempt.
 #[derive(Clone)]
 pub(crate) struct ExternalHandler(Arc<Follower>);
-
-struct Follower {
-    runner: Runner,
-    submit: ExecCommand,
-    external: External,
-    /// How long an attempt may run.
-    timeout: Duration,
-    followed: Arc<Semaphore>,
-    commands: Semaphore,
-}
 
 /// What its system says of a job.
 enum Seen {
@@ -51,12 +39,6 @@ enum Seen {
     Unknown,
     /// The state could not be read, and why.
     Unreadable(String),
-}
-
-/// What a command printed, or why it did not.
-struct Printed {
-    is_error: bool,
-    text: String,
 }
 
 impl ExternalHandler {
@@ -84,23 +66,56 @@ impl Handler for ExternalHandler {
     }
 }
 
+impl EndsOutside for ExternalHandler {
+    fn end<'a>(&'a self, left: &'a LeftOutside) -> OutsideFuture<'a> {
+        Box::pin(async move {
+            let arguments = left.arguments.as_deref().unwrap_or_default();
+            let arguments = named(arguments, left.id).map_err(|error| error.to_string())?;
+            let id = left.id.to_string();
+            let invocation = Invocation {
+                task_id: &id,
+                origin_task_id: &id,
+                attempt: 0,
+                tool: left.tool.as_str(),
+                owner: "",
+                arguments: &arguments,
+                timeout: self.0.timeout,
+                deadline: SystemTime::now(),
+                trace: [
+                    ("TRACEPARENT", None),
+                    ("TRACESTATE", None),
+                    ("BAGGAGE", None),
+                ],
+                answers: None,
+            };
+            self.0.cancel(invocation, &|_event| {}).await
+        })
+    }
+}
+
+/// The arguments of a call, with the name of its job in the other system beside them.
+fn named(arguments: &str, id: TaskId) -> serde_json::Result<Box<RawValue>> {
+    let mut arguments = RawObject::parse(arguments).unwrap_or_default();
+    arguments.set(JOB, &format!("taskferry-{id}"));
+    to_raw_value(&arguments)
+}
+
 /// One attempt.
 struct Following<'a> {
     follower: &'a Follower,
     job: &'a JobContext,
-    /// The arguments of the call, with the job's name beside them.
+    /// The ids of the task and of its origin.
+    ids: [String; 2],
     arguments: Box<RawValue>,
 }
 
 impl<'a> Following<'a> {
     fn new(follower: &'a Follower, job: &'a JobContext) -> Result<Self, ToolError> {
-        let mut arguments = RawObject::parse(job.raw_arguments().get()).unwrap_or_default();
-        arguments.set(JOB, &format!("taskferry-{}", job.task_id()));
-        let arguments = to_raw_value(&arguments)?;
         Ok(Self {
             follower,
             job,
-            arguments,
+            ids: [job.task_id().to_string(), job.origin_task_id().to_string()],
+            arguments: named(job.raw_arguments().get(), job.task_id())?,
         })
     }
 
@@ -133,6 +148,8 @@ impl<'a> Following<'a> {
 
     async fn follow(&self) -> HandlerResult {
         let external = &self.follower.external;
+        // From now on there may be a job, which is to be ended whatever becomes of this worker.
+        self.job.begin_outside().await;
         // It may have been submitted by an earlier attempt, or by this one although that was not heard.
         let mut seen = self.look().await?;
         if matches!(seen, Seen::Unknown) {
@@ -145,6 +162,7 @@ impl<'a> Following<'a> {
                 Seen::In(state, said) => {
                     found = Instant::now();
                     if let Some(ended) = self.judge(state, &said).await? {
+                        self.job.end_outside().await;
                         return ended;
                     }
                     None
@@ -246,7 +264,11 @@ impl<'a> Following<'a> {
     async fn unless_known(&self, failure: Failure) -> Result<(), ToolError> {
         match self.look().await? {
             Seen::In(..) => Ok(()),
-            Seen::Unknown | Seen::Unreadable(_) => Err(ToolError(failure)),
+            Seen::Unknown => {
+                self.job.end_outside().await;
+                Err(ToolError(failure))
+            }
+            Seen::Unreadable(_) => Err(ToolError(failure)),
         }
     }
 
@@ -271,18 +293,14 @@ impl<'a> Following<'a> {
 
     /// Ends the job in its system, since nobody wants it any more.
     async fn cancel(&self) {
-        let template = &self.follower.external.cancel;
-        let never = CancellationToken::new();
-        let deadline = SystemTime::now() + self.follower.external.command_timeout + AFTERMATH;
-        let outcome = self.run_command(template, OutputMode::Text, (&never, deadline));
-        let why = match outcome.await {
-            Ok(CommandOutcome::Completed(result)) if !result.is_error => return,
-            Ok(CommandOutcome::Completed(result)) => Printed::of(&result).text,
-            Ok(outcome) => format!("{outcome:?}"),
-            Err(error) => format!("{error:?}"),
-        };
-        let task = self.job.task_id().digest();
-        tracing::warn!(%task, why, "an external job could not be cancelled; it may go on");
+        let said = |event| report(self.job, event);
+        match self.follower.cancel(self.invocation(), &said).await {
+            Ok(()) => self.job.end_outside().await,
+            Err(why) => {
+                let task = self.job.task_id().digest();
+                tracing::warn!(%task, why, "an external job could not be cancelled; it is tried again, by whichever worker");
+            }
+        }
     }
 
     /// The text that a command prints.
@@ -304,74 +322,21 @@ impl<'a> Following<'a> {
         template: &CommandTemplate,
         output: OutputMode,
     ) -> Result<CommandOutcome, ToolError> {
-        let until = (self.job.cancelled(), self.job.deadline());
-        self.run_command(template, output, until).await
+        let around = Around {
+            cancel: self.job.cancelled(),
+            deadline: self.job.deadline(),
+            on_event: &|event| report(self.job, event),
+        };
+        self.follower
+            .run(template, output, self.invocation(), around)
+            .await
     }
 
-    async fn run_command(
-        &self,
-        template: &CommandTemplate,
-        output: OutputMode,
-        (cancel, deadline): (&CancellationToken, SystemTime),
-    ) -> Result<CommandOutcome, ToolError> {
-        let follower = self.follower;
-        let command = ExecCommand {
-            template: template.clone(),
-            output,
-            ..follower.submit.clone()
-        };
-        let job = self.job;
-        let (task_id, origin) = (job.task_id().to_string(), job.origin_task_id().to_string());
-        let invocation = Invocation {
-            task_id: &task_id,
-            origin_task_id: &origin,
-            attempt: job.attempt(),
-            tool: job.tool().as_str(),
-            owner: job.owner().as_str(),
+    fn invocation(&self) -> Invocation<'_> {
+        let [id, origin] = &self.ids;
+        Invocation {
             arguments: &self.arguments,
-            timeout: follower.timeout,
-            deadline,
-            trace: trace(job),
-            answers: None,
-        };
-        let Ok(_turn) = follower.commands.acquire().await else {
-            return Err(ToolError::stopped());
-        };
-        let (sender, mut events) = mpsc::channel(EVENTS);
-        let stop = cancel.child_token();
-        let run = follower.runner.run(&command, invocation, sender, &stop);
-        let pass_on = async {
-            while let Some(event) = events.recv().await {
-                report(job, event);
-            }
-        };
-        let ended = async { tokio::join!(run, pass_on).0 };
-        tokio::pin!(ended);
-        let outcome = tokio::select! {
-            outcome = &mut ended => outcome,
-            () = sleep(follower.external.command_timeout) => {
-                stop.cancel();
-                ended.await
-            }
-        };
-        outcome.map_err(|error| not_started(&error))
-    }
-}
-
-impl Printed {
-    fn of(result: &ToolResult) -> Self {
-        let value: Value = serde_json::from_str(result.result.get()).unwrap_or_default();
-        let text = value.pointer("/content/0/text").and_then(Value::as_str);
-        Self {
-            is_error: result.is_error,
-            text: text.unwrap_or_default().to_owned(),
-        }
-    }
-
-    fn error(text: String) -> Self {
-        Self {
-            is_error: true,
-            text,
+            ..invocation(self.job, [id, origin], self.follower.timeout)
         }
     }
 }

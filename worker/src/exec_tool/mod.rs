@@ -57,16 +57,8 @@ impl ExecHandler {
         let (task_id, origin) = (job.task_id().to_string(), job.origin_task_id().to_string());
         let answers = self.has_answers.then(|| answers::for_environment(&job));
         let invocation = Invocation {
-            task_id: &task_id,
-            origin_task_id: &origin,
-            attempt: job.attempt(),
-            tool: job.tool().as_str(),
-            owner: job.owner().as_str(),
-            arguments: job.raw_arguments(),
-            timeout: self.timeout,
-            deadline: job.deadline(),
-            trace: trace(&job),
             answers: answers.as_deref(),
+            ..invocation(&job, [&task_id, &origin], self.timeout)
         };
         let (questions, relay) = self.command.asks.then(question_relay::open).unzip();
         let channels = Channels {
@@ -145,6 +137,23 @@ impl Handler for ExecHandler {
 
     fn park_grace(&self) -> Duration {
         self.stop_grace()
+    }
+}
+
+/// What a command of this attempt gets, if the client has answered nothing. `ids` are those of the task and its origin, as text.
+fn invocation<'a>(job: &'a JobContext, ids: [&'a str; 2], timeout: Duration) -> Invocation<'a> {
+    let [task_id, origin_task_id] = ids;
+    Invocation {
+        task_id,
+        origin_task_id,
+        attempt: job.attempt(),
+        tool: job.tool().as_str(),
+        owner: job.owner().as_str(),
+        arguments: job.raw_arguments(),
+        timeout,
+        deadline: job.deadline(),
+        trace: trace(job),
+        answers: None,
     }
 }
 

@@ -8,6 +8,7 @@ pub(crate) mod fetcher;
 pub(crate) mod heartbeat;
 pub(crate) mod janitor;
 pub(crate) mod judge;
+pub(crate) mod outside;
 mod reads;
 pub(crate) mod reporter;
 pub(crate) mod settle;
@@ -20,7 +21,7 @@ use std::sync::Arc;
 use taskferry_contract::{DefinitionDigest, ToolChecks, ToolDefinition, ToolName};
 
 use crate::core::Core;
-use crate::sdk::Handler;
+use crate::sdk::{EndsOutside, Handler};
 
 /// A tool that this worker can run.
 pub(crate) struct Tool {
@@ -28,6 +29,8 @@ pub(crate) struct Tool {
     /// The digest of the definition. A job whose arguments were checked against another definition is not run here.
     pub(crate) digest: DefinitionDigest,
     pub(crate) handler: Arc<dyn Handler>,
+    /// Ends what other systems run for its jobs, if they do.
+    pub(crate) outside: Option<Arc<dyn EndsOutside>>,
     /// The compiled schemas of its arguments and results.
     pub(crate) checks: ToolChecks,
 }

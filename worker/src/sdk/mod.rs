@@ -6,6 +6,7 @@ mod context;
 mod error;
 mod handler;
 mod output;
+mod outside;
 
 pub(crate) use crate::core::awaiting::AwaitingAnswer;
 pub use ask::{AskError, AskRequest};
@@ -14,3 +15,4 @@ pub(crate) use error::Failure;
 pub use error::ToolError;
 pub use handler::{Handler, HandlerFuture};
 pub use output::{HandlerResult, ToolOutput};
+pub(crate) use outside::{EndsOutside, OutsideFuture};

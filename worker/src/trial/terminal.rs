@@ -7,7 +7,7 @@ use std::io::BufRead;
 use std::sync::mpsc::{Receiver, Sender, channel};
 
 use taskferry_contract::{
-    AskReply, HeldAttempt, LogLevel, NewQuestion, ParkReply, ProgressReport, Refused,
+    AskReply, HeldAttempt, LogLevel, NewQuestion, ParkReply, ProgressReport, Refused, ToolName,
 };
 use taskferry_process::output::say;
 use tokio::sync::watch;
@@ -195,6 +195,15 @@ impl Relay for Terminal {
             ParkReply::Answered
         };
         Box::pin(ready(Ok(reply)))
+    }
+
+    // Who tries a tool waits for it, or stops it.
+    fn begin_outside<'a>(&'a self, _hold: &'a HeldAttempt) -> Relayed<'a, Result<(), Refused>> {
+        Box::pin(ready(Ok(Ok(()))))
+    }
+
+    fn end_outside<'a>(&'a self, _hold: &'a HeldAttempt, _tool: &'a ToolName) -> Relayed<'a, ()> {
+        Box::pin(ready(Ok(())))
     }
 }
 

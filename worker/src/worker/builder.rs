@@ -24,7 +24,7 @@ use crate::exec_tool::{self, ExecHandler, ExternalHandler, confined};
 use crate::manifest::{Manifest, QueueShare};
 use crate::open_files;
 use crate::runtime::{Runtime, Tool};
-use crate::sdk::Handler;
+use crate::sdk::{EndsOutside, Handler};
 use crate::sums::{self, Bounds, CommandOutput};
 use crate::worker::Worker;
 
@@ -189,7 +189,7 @@ impl Builder {
     /// Adds a tool.
     #[must_use]
     pub fn tool(mut self, definition: ToolDefinition, handler: impl Handler) -> Self {
-        self.add(definition, Arc::new(handler));
+        self.add(definition, Arc::new(handler), None);
         self
     }
 
@@ -214,13 +214,16 @@ impl Builder {
             });
             match exec_tool::definition(tool) {
                 Ok(definition) => {
-                    let handler: Arc<dyn Handler> = match &tool.external {
-                        Some(external) => {
-                            Arc::new(ExternalHandler::new(tool, external, environment))
-                        }
-                        None => Arc::new(ExecHandler::new(tool, environment)),
-                    };
-                    self.add(definition, handler);
+                    if let Some(external) = &tool.external {
+                        let handler = Arc::new(ExternalHandler::new(tool, external, environment));
+                        self.add(definition, Arc::clone(&handler) as _, Some(handler));
+                    } else {
+                        self.add(
+                            definition,
+                            Arc::new(ExecHandler::new(tool, environment)),
+                            None,
+                        );
+                    }
                 }
                 Err(error) => self.refuse(&error),
             }
@@ -228,12 +231,18 @@ impl Builder {
         self
     }
 
-    fn add(&mut self, definition: ToolDefinition, handler: Arc<dyn Handler>) {
+    fn add(
+        &mut self,
+        definition: ToolDefinition,
+        handler: Arc<dyn Handler>,
+        outside: Option<Arc<dyn EndsOutside>>,
+    ) {
         match ToolChecks::of(&definition) {
             Ok(checks) => self.tools.push(Tool {
                 digest: DefinitionDigest::of(&definition),
                 definition,
                 handler,
+                outside,
                 checks,
             }),
             Err(reason) => {

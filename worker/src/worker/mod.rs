@@ -17,7 +17,7 @@ use tokio_util::task::TaskTracker;
 use crate::core::activity::Fetching;
 use crate::core::lock::lock;
 use crate::runtime::fetcher::Fetcher;
-use crate::runtime::{Runtime, heartbeat, janitor};
+use crate::runtime::{Runtime, heartbeat, janitor, outside};
 
 pub use builder::{BuildError, Builder, LONGEST_LEASE, MAX_RESULT, MOST_SLOTS, SHORTEST_LEASE};
 pub(crate) use builder::{DRAIN_TIMEOUT, unusable};
@@ -228,6 +228,12 @@ fn begin_loops(runtime: &Arc<Runtime>) -> TaskTracker {
         };
         let name = format!("housekeeper {shard}");
         loops.spawn(supervised(runtime, name, stop, keep_house));
+        if runtime.tools.values().any(|tool| tool.outside.is_some()) {
+            let all = Arc::clone(runtime);
+            let end = move || outside::run(Arc::clone(&all), shard);
+            let name = format!("outside {shard}");
+            loops.spawn(supervised(runtime, name, stop, end));
+        }
     }
     loops
 }

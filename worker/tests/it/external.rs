@@ -103,6 +103,30 @@ impl Spooler {
         )
     }
 
+    /// The set of what may run there.
+    fn noted(&self, id: TaskId) -> String {
+        let queue = tool("crunch").queue;
+        self.rig.store.keys().outside(id.shard(), &queue)
+    }
+
+    /// How many jobs may run there, as far as is known.
+    async fn left(&self, id: TaskId) -> u64 {
+        self.rig.raw(&["ZCARD", &self.noted(id)]).await
+    }
+
+    async fn until_none_is_left(&self, id: TaskId) {
+        eventually(SOON, "none is left", async || self.left(id).await == 0).await;
+    }
+
+    /// It is time to look after all that may run there.
+    async fn let_time_pass(&self, id: TaskId) {
+        let noted = self.noted(id);
+        let all: Vec<String> = self.rig.raw(&["ZRANGE", &noted, "0", "-1"]).await;
+        for member in all {
+            let _: i64 = self.rig.raw(&["ZADD", &noted, "1", &member]).await;
+        }
+    }
+
     fn let_go(&self, file: &str) {
         std::fs::write(self.folder.path().join(file), "").unwrap();
     }
@@ -133,6 +157,7 @@ async fn a_job_goes_on_while_workers_come_and_go_and_is_submitted_once() {
     assert_eq!(text(&task).trim_end(), "done by sh");
     assert_eq!(spooler.begun(), 1);
     assert_eq!(text(&spooler.rig.end_of(behind).await).trim_end(), "behind");
+    assert_eq!(spooler.left(id).await, 0);
 }
 
 #[tokio::test]
@@ -180,6 +205,63 @@ async fn cancelling_a_task_cancels_its_job_and_so_does_its_timeout() {
         text(&task)
     );
     spooler.until(id, "cancelled").await;
+}
+
+#[tokio::test]
+async fn one_that_is_cancelled_while_nobody_follows_it_is_cancelled_by_the_next_worker() {
+    let spooler = Spooler::new().await;
+    let mut worker = spooler.worker(&[]);
+    let id = spooler.submit(&spooler.waits_for("never")).await;
+    spooler.until(id, "running").await;
+    worker.terminate();
+    assert_eq!(worker.wait_for_exit(SOON).await.code(), Some(0));
+    let store = &spooler.rig.store;
+    store.cancel(id, &owner(), "no longer").await.unwrap();
+    assert_eq!(spooler.state(id), "running");
+    // What cannot be cancelled is not forgotten.
+    let manifest = spooler.manifest();
+    spooler.write_manifest(&manifest.replace("\"cancel\"", "\"no\""));
+    let mut worker = spooler.worker(&[]);
+    let line = "an external job of a task that is over could not be cancelled; it is tried again";
+    worker.wait_for_line(SOON, line).await;
+    worker.terminate();
+    worker.wait_for_exit(SOON).await;
+    assert_eq!(spooler.left(id).await, 1);
+    spooler.let_time_pass(id).await;
+    spooler.write_manifest(&manifest);
+    let _worker = spooler.worker(&[]);
+    spooler.until(id, "cancelled").await;
+    spooler.until_none_is_left(id).await;
+}
+
+#[tokio::test]
+async fn one_whose_worker_died_as_it_was_cancelled_or_whose_task_expired_is_cancelled_too() {
+    let spooler = Spooler::new().await;
+    let mut worker = spooler.worker(&[]);
+    let cancelled = spooler.submit(&spooler.waits_for("never")).await;
+    spooler.until(cancelled, "running").await;
+    worker.kill9();
+    let store = &spooler.rig.store;
+    store
+        .cancel(cancelled, &owner(), "no longer")
+        .await
+        .unwrap();
+    // Its worker had a minute to do it.
+    spooler.let_time_pass(cancelled).await;
+    let mut worker = spooler.worker(&[]);
+    spooler.until(cancelled, "cancelled").await;
+
+    let expired = spooler.submit(&spooler.waits_for("never")).await;
+    spooler.until(expired, "running").await;
+    worker.kill9();
+    let record = store.keys().record(expired);
+    let _: i64 = spooler.rig.raw(&["PEXPIRE", &record, "1"]).await;
+    spooler.let_time_pass(cancelled).await;
+    let _worker = spooler.worker(&[]);
+    spooler.until(expired, "cancelled").await;
+    spooler.until_none_is_left(expired).await;
+    // Its entry is that of a worker that died a moment ago.
+    spooler.rig.leaves_jobs();
 }
 
 #[tokio::test]

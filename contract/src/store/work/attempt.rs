@@ -289,7 +289,7 @@ impl Store {
     }
 
     /// Calls a script on behalf of an attempt. KEYS: record, queue. ARGV: base, id, attempt number, then `args`.
-    async fn fenced(
+    pub(super) async fn fenced(
         &self,
         transition: &Transition,
         hold: &HeldAttempt,

@@ -12,19 +12,21 @@ macro_rules! script {
     };
 }
 
-pub(super) const SCRIPTS: [Row; 43] = [
+pub(super) const SCRIPTS: [Row; 46] = [
     ("contract/lua/", &[transitions(EVERY), MODEL]),
     ("contract/lua/prelude/", &[transitions(EVERY), MODEL]),
     script!("agree_version": "versions::"),
     script!("answer_input": "answers::" "firsts::" "rings::"),
     script!("ask_input": "answers::" "rings::"),
     script!("beat": "registers::" "definitions::" "forgets::"),
+    script!("begin_outside": "outsides::"),
     script!("cancel": "cancels::" "rings::"),
     script!("claim": "claims::" "reclaims::"),
     script!("dead_letter": "dead_letters::" "reclaims::"),
     script!("deliver_input": "delivers::" "client_tasks::"),
     script!("drop_client_tasks": "client_tasks::"),
     script!("drop_session_stream": "sessions::"),
+    script!("end_outside": "outsides::"),
     script!("ensure_group": "reclaims::"),
     script!("finish": "finishes::" "fences::"),
     script!("forget_worker": "forgets::"),
@@ -54,6 +56,7 @@ pub(super) const SCRIPTS: [Row; 43] = [
     script!("set_session_level": "logs::"),
     script!("submit": "submits::" "joins::" "firsts::"),
     script!("take_place": "quotas::"),
+    script!("take_outside": "outsides::"),
     script!("take_rate": "quotas::"),
     script!("watch": "rings::"),
 ];

@@ -6,7 +6,7 @@ const BASE: &str = "tf:{0}:";
 const SESSION: &str = "5f0f0000-0000-4000-8000-000000000000";
 
 /// The scripts with their keys and arguments, in the words of [`Maker::word`].
-pub(super) const SCRIPTS: [(&str, &str, &str); 46] = [
+pub(super) const SCRIPTS: [(&str, &str, &str); 49] = [
     ("submit", "record queue", "base id submission"),
     ("submit", "record queue", "base id submission"),
     ("claim", "record queue", "base id entry worker ms count"),
@@ -95,6 +95,9 @@ pub(super) const SCRIPTS: [(&str, &str, &str); 46] = [
     ("resume", "paused", "base pausable queue_name queue_name"),
     ("rotate_secret", "secret", "new_secret count"),
     ("reclaim", "queue", "worker ms ms"),
+    ("begin_outside", "record", "base id attempt"),
+    ("end_outside", "record outside", "id tool until"),
+    ("take_outside", "outside", "base ms count tool"),
     (
         "requeue",
         "queue",
@@ -241,6 +244,7 @@ pub(super) fn any_key(bytes: &mut Bytes<'_>) -> String {
         "line:q:fast:o",
         "lines:q",
         "backlog:q",
+        "outside:q",
         "active:o",
         "owned:o",
         "dead",
@@ -310,6 +314,7 @@ impl<'a, 'b> Maker<'a, 'b> {
             "record" => key(&format!("task:{}", self.id)),
             "queue" => key("queue:q"),
             "due" => key("due:q"),
+            "outside" => key("outside:q"),
             "dead" => key("dead"),
             "paused" => key("paused"),
             "housekeeper" => key("housekeeper"),
@@ -352,6 +357,7 @@ impl<'a, 'b> Maker<'a, 'b> {
             "session_or_none" => &["", "", SESSION],
             "key" => &["k", "k", "l"],
             "flag" => &["0", "1"],
+            "until" => &["", "", "1"],
             "level" => &["debug", "info", "error"],
             "tool" => &["fast", "slow"],
             "pausable" => &["queue:q", "tool:fast", "tool:slow"],
