@@ -1,6 +1,6 @@
 -- claim: starts an attempt. queued -> working; also working or input_required -> working if the lease of the last attempt
 -- has run out. Instead: -> failed at the crash limit; -> queued, waiting for its turn, if the tool is at its
--- limit or paused.
+-- limit or its rate, or paused.
 -- KEYS  record, queue
 -- ARGV  base · id · entry · worker · lease_ms (integer > 0) · delivery (the number of this delivery to the worker; a repeated
 --       call sends the same)
@@ -22,11 +22,12 @@
 --   BUSY, until_ms                a worker holds a lease until then. It may be the caller itself, by an earlier delivery, whose
 --                                 handler may have begun. The entry stays pending for that worker
 --   WAITS [, crashes, tool, attempt, worker]
---                                 its tool or its queue is paused, its tool is at its concurrency limit, or others that were queued
---                                 first wait for their turn; the
+--                                 its tool or its queue is paused, its tool is at its concurrency limit or its rate, or others that were
+--                                 queued first wait for their turn; the
 --                                 entry is dropped, and it gets another when its turn comes. With crashes, tool, attempt and
 --                                 worker of the lost attempt if the job was taken over from a silent worker
--- Effects  expired (GONE); running:<queue>:<tool>, waiting:<queue>:<tool> and waiting:<queue> for tools with a limit or a pause; crashes + 1
+-- Effects  expired (GONE); running:<queue>:<tool>, waiting:<queue>:<tool> and waiting:<queue> for tools with a limit, a rate or a pause;
+--          begun:<queue>:<tool> and booked:<queue>:<tool> for those with a rate; crashes + 1
 --          if the last attempt was lost; the next job of its owner's line comes to the stream. If the job then waits for its turn, its updated_ms is when the lost lease ran out. If the
 --          job must wait for its turn, rings the front ends that watch it
 local record, queue = KEYS[1], KEYS[2]
@@ -126,14 +127,14 @@ local function set(...)
   end
 end
 
-local place, held_up, was_waiting = ask_for_turn(base, id, job, entry)
+local place, held_up, was_waiting, turn = ask_for_turn(base, id, job, entry, now)
 if place then
   set('place', place)
 end
 if held_up then
   drop_entry(queue, entry)
   local before = redis.call('HGET', record, 'waits')
-  set('waits', lost_ms and waits(held_up, lost_ms, 'lost') or still_waits(held_up, before, job.created_ms))
+  set('waits', lost_ms and waits(held_up, lost_ms, 'lost', nil, turn) or still_waits(held_up, before, job.created_ms, turn))
   if lost_ms then
     set('updated_ms', int(lost_ms))
   end
@@ -152,8 +153,9 @@ if held_up then
   end
   return { 'WAITS' }
 end
+local attempt = int(tonumber(job.attempt) + 1)
 if place then
-  take_turn(base, id, job, was_waiting, now + lease)
+  take_turn(base, id, job, was_waiting, attempt, now, lease)
 end
 if lost_ms then
   -- If this worker gives the job back unrun, `release` takes from here since when it has waited: since the lost lease ran
@@ -161,7 +163,6 @@ if lost_ms then
   set('waits', waits('worker', lost_ms, 'lost'))
 end
 
-local attempt = int(tonumber(job.attempt) + 1)
 redis.call('HSET', record, 'status', 'working', 'attempt', attempt, 'crashes', int(crashes), 'worker', worker,
   'claim', delivery, 'started_ms', int(now), 'lease_ms', int(now + lease), 'updated_ms', int(now), unpack(fields))
 if attempt ~= '1' then

@@ -1,17 +1,19 @@
 -- forward: of one queue, queued and due -> queued on its stream, or waiting for its turn at its place. Moves a bounded batch.
--- Also gives out slots of its tools that nobody freed, since their worker died or their job expired, and what owners have room for
--- to those who wait in their lines.
+-- Also gives out slots of its tools that nobody freed, since their worker died or their job expired, what rates of its tools have
+-- room for, and what owners have room for to those who wait in their lines.
 -- Whoever keeps house calls it while the queue has one of the keys `due`, `waiting` and `lines`: what else there is to look at goes
 -- into Store::queues_that_wait as well.
 -- KEYS  due (of the queue)
 -- ARGV  base · queue name · limit (integer > 0)
 -- Replies
---   OK, moved, call_again_ms, expired, key …   so many due jobs were moved; when to call again, for the next one that is due or for
---                            slots and lines, or -1 if nothing waits; how many jobs were found that expired while they waited, which
+--   OK, moved, call_again_ms, expired, key …   so many due jobs were moved; when to call again, for the next one that is due, for
+--                            slots and lines, or when a rate has room, or -1 if nothing waits; how many jobs were found that expired while they waited, which
 --                            are counted in expired; keys that were found to have the wrong type
 -- Effects  ids whose record expired or is none, that are on a stream already, or whose job is of another queue, are dropped from
 --          due
 local LOOK_FOR_SLOTS_MS = 1000
+-- Of a rate that has room more often than that, several come at once.
+local LOOK_FOR_RATES_MS = 20
 
 local due = KEYS[1]
 local base, queue, limit = ARGV[1], ARGV[2], tonumber(ARGV[3])
@@ -59,12 +61,14 @@ local waiting = base .. 'waiting:' .. queue
 for _, tool in ipairs(usable(waiting, 'zset') and redis.call('ZRANGE', waiting, 0, -1) or {}) do
   usable(waiting_of(base, queue, tool), 'zset')
   usable(running_of(base, queue, tool), 'zset')
-  local gone = admit(base, queue, tool)
+  usable(begun_of(base, queue, tool), 'zset')
+  local gone, turn = admit(base, queue, tool)
   expired = expired + gone
   if redis.call('EXISTS', waiting_of(base, queue, tool)) == 0 then
     redis.call('ZREM', waiting, tool)
   else
-    next = math.min(next or math.huge, gone == ADMITTED_AT_ONCE and now or now + LOOK_FOR_SLOTS_MS)
+    local look = math.min(now + LOOK_FOR_SLOTS_MS, math.max(turn or math.huge, now + LOOK_FOR_RATES_MS))
+    next = math.min(next or math.huge, gone == ADMITTED_AT_ONCE and now or look)
   end
 end
 local expired_in_lines, are_lines = mend_lines(base, queue, now, usable)

@@ -10,7 +10,7 @@
 -- Replies
 --   OK, after, then of each job what, id, tool, attempt, worker, crashes
 --                after: where the next call goes on, '-' if all were looked at, '' if nothing at all is pending. what: QUEUED,
---                WAITS (for a slot of its tool), POISON (at its crash limit: failed, a dead letter), UNCLAIMED (put back, and
+--                WAITS (for its turn among the jobs of its tool), POISON (at its crash limit: failed, a dead letter), UNCLAIMED (put back, and
 --                nothing lost), EXPIRED (its record is gone; an attempt may have begun). attempt and worker are those that were
 --                lost, crashes counts this one; '' for UNCLAIMED and EXPIRED
 -- Effects  crashes + 1 of what was lost; its slot is given to the next; rings the front ends that watch it, and the worker that
@@ -63,7 +63,7 @@ local function lose(record, id, entry, job)
   if job.place then
     leave_slot(base, queue_name, job.tool, id)
   end
-  tell(what == 'slot' and 'WAITS' or 'QUEUED', id, job.tool, job, int(crashes))
+  tell(is_in_order(what) and 'WAITS' or 'QUEUED', id, job.tool, job, int(crashes))
 end
 
 local function is_readable(job)

@@ -9,7 +9,8 @@
 --       · owner_bytes (what its records may take, 0 none)
 --       · parked ('1': no entry yet; the last answer queues the job)
 --       · then field, value … of the record (arguments, limits, capabilities, questions, answers; not_before_ms, if the job is
---       not to run before then; share, if only so many jobs of the owner, of the tool, are to be ready at a time)
+--       not to run before then; share, if only so many jobs of the owner, of the tool, are to be ready at a time; rate, if only so
+--       many attempts of the tool's jobs may begin in a time)
 -- Replies
 --   OK, created_ms            stored; also for a repeated submit of the same id, which changes nothing
 --   JOINED, id, field, value …   the call joins this job. An idem: alias is joined as long as the record exists, unless the
@@ -21,7 +22,10 @@
 --                             a job that is to wait for its time, the due; nothing stored
 --   LIMIT, live               the owner has owner_cap live jobs; nothing stored
 --   BYTES, stored             the owner's records take so much that this does not fit in owner_bytes; nothing stored
--- Effects  a job beyond the owner's share waits in its line, without an entry; active, owned and stored get the id (owners only); the alias gets it, with the record's expiry; a parked job rings the
+--   RATE, wait_ms             the tool refuses what is beyond its rate, and all of that is used up, by attempts that began and by jobs
+--                             that are to begin; about then it is not. Not of a job that is to wait for its time; nothing stored
+-- Effects  a job beyond the owner's share waits in its line, without an entry; active, owned and stored get the id (owners only); the alias gets it, with the record's expiry; of a tool that refuses what is beyond its rate,
+--          booked gets it, unless it is parked or waits for its time; a parked job rings the
 --          front end that submits it, if that asked for it (`waiters` among the fields): no worker will ring for the
 --          questions it was created with. Joining a plain job: a task call promotes it to a task; a plain call adds its id
 --          to holders. A task call from another session than the job's deletes progress_token, so that no progress goes out
@@ -92,12 +96,14 @@ if owner ~= '' then
 end
 local now = now_ms()
 local expires = now + ttl
-local start, share
+local start, share, rate
 for i = FIRST_FIELD, #ARGV - 1, 2 do
   if ARGV[i] == 'not_before_ms' then
     start = tonumber(ARGV[i + 1])
   elseif ARGV[i] == 'share' then
     share = share_of({ owner = owner, share = ARGV[i + 1] })
+  elseif ARGV[i] == 'rate' then
+    rate = ARGV[i + 1]
   end
 end
 if start and start >= expires then
@@ -109,6 +115,12 @@ end
 local times = base .. 'due:' .. queue_name
 if start then
   need('zset', times)
+end
+local _, _, refuses = rate_of({ rate = rate })
+refuses = refuses and not start
+local booked = booked_of(base, queue_name, tool)
+if refuses then
+  need('zset', booked, begun_of(base, queue_name, tool), waiting_of(base, queue_name, tool))
 end
 if queue_cap > 0 then
   local length = start and redis.call('ZCARD', times)
@@ -137,6 +149,16 @@ if counted then
   local stored = stored_bytes(base, owner, now)
   if stored + size > owner_bytes then
     return { 'BYTES', int(stored) }
+  end
+end
+
+if refuses then
+  drop_expired(booked, now)
+  -- Those that wait for their turn go first, too; most of them are booked.
+  local ahead = math.max(redis.call('ZCARD', booked), redis.call('ZCARD', waiting_of(base, queue_name, tool)))
+  local turn = rate_frees_at(base, queue_name, tool, { rate = rate }, ahead, now)
+  if turn then
+    return { 'RATE', int(turn - now) }
   end
 end
 
@@ -182,6 +204,9 @@ if owner ~= '' then
 end
 if counted then
   store_bytes(base, owner, id, size, expires)
+end
+if refuses and not parked then
+  book(base, queue_name, tool, id, expires)
 end
 if alias ~= '' then
   redis.call('SET', base .. alias, call == '' and id or (id .. ' ' .. call), 'PXAT', int(expires))

@@ -1,4 +1,4 @@
-//! The names of keys and channels. The scripts derive some more (`active`, `stored`, `bytes`, `running`, `lines`, `idem`, `same`) from `base`.
+//! The names of keys and channels. The scripts derive some more (`active`, `stored`, `bytes`, `running`, `begun`, `booked`, `lines`, `idem`, `same`) from `base`.
 //! docs/REDIS.md lists all of them with content and expiry.
 
 use std::fmt;
@@ -37,6 +37,7 @@ pub(crate) fn kind_of(key: &str) -> Option<&'static str> {
         (Tag::Shard(_), "due" | "active" | "owned" | "stored" | "running" | "waiting") => {
             Some("zset")
         }
+        (Tag::Shard(_), "begun" | "booked") => Some("zset"),
         (Tag::Shard(_), "ready" | "line" | "lines" | "backlog" | "outside") => Some("zset"),
         (Tag::Shard(_), "idem" | "same" | "housekeeper") => Some("string"),
         (Tag::Fleet, "tools" | "worker") => Some("hash"),
@@ -186,7 +187,7 @@ impl Keys {
         self.of(Tag::Shard(shard), format_args!("due:{queue}"))
     }
 
-    /// Jobs of a tool that wait for a slot, or for the end of a pause: sorted set by when each was first queued (`place`).
+    /// Jobs of a tool that wait for a slot, for its rate, or for the end of a pause: sorted set by when each was first queued (`place`).
     #[must_use]
     pub fn waiting_jobs(&self, shard: Shard, queue: &QueueName, tool: &ToolName) -> String {
         self.of(Tag::Shard(shard), format_args!("waiting:{queue}:{tool}"))

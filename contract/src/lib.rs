@@ -82,8 +82,8 @@ pub use model::shard::{Shard, Shards};
 pub use model::status::Status;
 pub use model::submission::{Submission, TraceContext};
 pub use model::tool::{
-    AskFirst, Backoff, DEFAULT_POLL_MAX_MS, DefinitionDigest, InvalidDigest, LeftOut, Registry,
-    TaskSupport, ToolChecks, ToolDefinition, TtlBounds, is_scope,
+    AskFirst, Backoff, DEFAULT_POLL_MAX_MS, DefinitionDigest, InvalidDigest, LeftOut, Rate,
+    RateExcess, Registry, TaskSupport, ToolChecks, ToolDefinition, TtlBounds, is_scope,
 };
 pub use model::version::{CONTRACT_VERSION, ContractVersion};
 pub use model::waits::{Again, Waits, WaitsFor};

@@ -12,7 +12,7 @@ pub(crate) fn found(queue: &QueueName, Requeued { id, what }: &Requeued) {
     };
     match what {
         Found::Queued(of) => lost(task, of, "queued again"),
-        Found::Waits(of) => lost(task, of, "waits for a slot"),
+        Found::Waits(of) => lost(task, of, "waits for its turn"),
         Found::Poison(of) => buried(task, of),
         Found::Unclaimed { tool } => tracing::info!(
             target: ATTEMPT, parent: None, task = %task.digest(), %tool, %queue, outcome = "queued again",

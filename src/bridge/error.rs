@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use taskferry_contract::Error;
+use taskferry_process::settings::format_duration;
 
 /// Why a use case could not be served. Whoever speaks to the caller makes an answer of it.
 #[derive(Debug, thiserror::Error)]
@@ -56,6 +57,19 @@ pub(crate) enum BridgeError {
         stored: u64,
         /// What they may.
         most: u64,
+    },
+    /// The tool takes no more calls now.
+    #[error(
+        "no more calls of {tool} are taken now: its rate is {rate}, and calls beyond it are refused; try again in {}",
+        format_duration(rounded(*wait))
+    )]
+    RateUsedUp {
+        /// The tool.
+        tool: String,
+        /// How many of its jobs begin in how long.
+        rate: String,
+        /// About so long it stays so.
+        wait: Duration,
     },
     /// The caller has too many sessions.
     #[error(
@@ -120,6 +134,12 @@ pub(crate) struct TooFew {
     source: Error,
 }
 
+/// What callers are told of how long to wait: whole seconds, at least one.
+pub(crate) fn rounded(wait: Duration) -> Duration {
+    let seconds = wait.as_millis().div_ceil(1000).max(1);
+    Duration::from_secs(u64::try_from(seconds).unwrap_or(u64::MAX))
+}
+
 impl BridgeError {
     /// What the store said, if it is the store that failed.
     fn failure(&self) -> Option<&Error> {
@@ -129,6 +149,7 @@ impl BridgeError {
             | Self::NoWorker { .. }
             | Self::OwnerLimit { .. }
             | Self::OwnerBytes { .. }
+            | Self::RateUsedUp { .. }
             | Self::SessionLimit { .. }
             | Self::SessionsFull
             | Self::OtherCall

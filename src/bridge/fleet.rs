@@ -133,6 +133,7 @@ impl KnownFleet {
                 since_ms,
                 again: Some(again),
                 due_ms: None,
+                turn_ms: None,
             });
         }
         // A plain call shows nothing of this.

@@ -42,7 +42,7 @@ pub(crate) use call::{Call, Wanted};
 pub(crate) use catalog::Catalog;
 use client_task::ClientTasks;
 pub(crate) use client_task::ToPoll;
-pub(crate) use error::BridgeError;
+pub(crate) use error::{BridgeError, rounded};
 use fleet::KnownFleet;
 pub(crate) use identity::digest;
 use outcomes::Outcomes;

@@ -9,6 +9,8 @@ use taskferry_contract::{
     Waits, WaitsFor, local_ms,
 };
 
+use taskferry_process::settings::format_rate;
+
 use super::error::retry_once;
 use super::fleet::KnownFleet;
 use super::{BridgeError, Call};
@@ -118,6 +120,11 @@ impl Submitter {
                 length,
             }),
             SubmitReply::OwnerLimit { live } => Err(BridgeError::OwnerLimit { live }),
+            SubmitReply::RateUsedUp { wait_ms } => Err(BridgeError::RateUsedUp {
+                tool: job.tool.name.to_string(),
+                rate: job.tool.rate.map(format_rate).unwrap_or_default(),
+                wait: Duration::from_millis(wait_ms),
+            }),
             SubmitReply::OwnerBytes { stored } => Err(BridgeError::OwnerBytes {
                 stored,
                 most: self.limits.owner_bytes,
@@ -200,6 +207,7 @@ pub(super) fn queued(job: &Submission<'_>, created_ms: i64) -> TaskView {
         waits: later(job, created_ms),
         queue: job.tool.queue.to_string(),
         limit: job.tool.concurrency.map(u64::from),
+        rate: job.tool.rate,
         lease_ms: None,
         task_scopes: job.tool.task_scopes.clone(),
         last_crash: false,
@@ -219,5 +227,6 @@ fn later(job: &Submission<'_>, created_ms: i64) -> Option<Waits> {
         since_ms: created_ms,
         again: None,
         due_ms: Some(due_ms),
+        turn_ms: None,
     })
 }

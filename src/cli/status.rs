@@ -57,7 +57,7 @@ fn head(overview: &Overview) -> Vec<String> {
     let at_limit = match rest.waiting {
         0 => "none".to_owned(),
         some => format!(
-            "{some}, waiting for a slot of their tool (concurrency), or for the end of a pause"
+            "{some}, waiting for a slot of their tool (concurrency), for its rate, or for the end of a pause"
         ),
     };
     vec![

@@ -51,6 +51,7 @@ mod pace;
 mod proxies;
 mod questions;
 mod queues;
+mod rates;
 mod receivers;
 mod redis_away;
 mod replicas;

@@ -4,7 +4,7 @@
 local CLOSING = {
   'status', 'attempt', 'worker', 'queue', 'tool', 'owner', 'entry', 'waiters', 'plain', 'keep_ms', 'created_ms',
   'ttl_ms', 'limit', 'crashes', 'max_crashes', 'retries', 'max_attempts', 'lease_ms', 'alias', 'place', 'share',
-  'outside',
+  'outside', 'rate',
 }
 
 -- An attempt's outcome as `close` stores it: only the parts that there are. Its size lets a reader choose how to fetch it.
@@ -58,6 +58,7 @@ local function close(base, record, id, job, status, outcome, reply)
   if not job.entry or job.entry == '' then
     drop_member(base .. 'due:' .. job.queue, id)
   end
+  unbook(base, id, job)
   leave_tool(base, id, job)
   local was_held = job.worker and job.worker ~= ''
   end_outside(base, id, job, was_held, now)

@@ -28,14 +28,20 @@ local function note_ready(base, queue, tool, owner, id, job)
   end
 end
 
--- Puts a job where a worker finds it, or where it waits for a slot at its place. Gives its entry, '' while it has none, and what
+-- Puts a job where a worker finds it, or where it waits for its turn at its place. Gives its entry, '' while it has none, and what
 -- it waits for. `admit` comes after this.
 local function make_ready(base, queue, id, tool, place)
   if place and can_wait(base, queue, tool) then
     wait_for_slot(base, queue, tool, id, place)
-    return '', 'slot'
+    local job = read_record(base .. 'task:' .. id, { 'limit', 'rate' })
+    return '', (job.rate and not job.limit) and 'rate' or 'slot'
   end
   return redis.call('XADD', base .. 'queue:' .. queue, '*', 'id', id, 'tool', tool), 'worker'
+end
+
+-- Whether that is its turn among the jobs of its tool.
+local function is_in_order(what)
+  return what == 'slot' or what == 'rate'
 end
 
 -- Whether the keys of a line can be used. Where one cannot, nobody waits in it.
@@ -86,7 +92,7 @@ local function call_up(base, queue, tool, owner, share)
       local entry, what = make_ready(base, queue, id, tool, job.place)
       redis.call('HSET', record, 'entry', entry, 'waits', still_waits(what, job.waits, job.created_ms))
       note_ready(base, queue, tool, owner, id, job)
-      count, for_slot = count + 1, for_slot or what == 'slot'
+      count, for_slot = count + 1, for_slot or is_in_order(what)
     elseif redis.call('EXISTS', record) == 0 then
       count_expired(base, tool)
       expired = expired + 1

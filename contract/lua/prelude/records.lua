@@ -6,7 +6,7 @@ local TERMINAL = { completed = true, failed = true, cancelled = true }
 -- holds against these.
 local VIEW = {
   'status', 'tool', 'owner', 'plain', 'created_ms', 'updated_ms', 'ttl_ms', 'poll_ms', 'poll_max_ms', 'message',
-  'is_error', 'progress', 'total', 'attempt', 'waits', 'queue', 'limit', 'lease_ms', 'crashes',
+  'is_error', 'progress', 'total', 'attempt', 'waits', 'queue', 'limit', 'rate', 'lease_ms', 'crashes',
   'max_crashes', 'task_scopes',
 }
 
@@ -74,19 +74,21 @@ local function count_expired(base, tool)
   end
 end
 
--- What `waits` of a record says while its job is queued: what it waits for ('worker', 'slot' of its tool, its 'turn' among its
--- owner's jobs, 'time'), since when
+-- What `waits` of a record says while its job is queued: what it waits for ('worker', 'slot' of its tool, 'rate' of its tool, the
+-- end of what is 'paused', its 'turn' among its owner's jobs, 'time'), since when
 -- (ms), why it is to be attempted again ('lost', 'released', 'failed', 'returned'; '-' if no attempt ended: it never was
--- attempted, or was parked in the middle of an attempt and now has its answers), and when that is due (ms; absent if at
--- once).
-local function waits(what, since, why, due)
-  return what .. ' ' .. int(since) .. ' ' .. why .. (due and (' ' .. int(due)) or '')
+-- attempted, or was parked in the middle of an attempt and now has its answers), when that is due (ms; '-' or absent if at
+-- once), and about when its turn comes (ms), where its rate says so.
+local function waits(what, since, why, due, turn)
+  local times = due and (' ' .. int(due)) or (turn and ' -' or '')
+  return what .. ' ' .. int(since) .. ' ' .. why .. times .. (turn and (' ' .. int(turn)) or '')
 end
 
--- `before` (a stored `waits`) with what is waited for replaced by `what`; since when, why and due stay. A record without
--- `waits` has waited since `created`.
-local function still_waits(what, before, created)
-  return what .. (string.match(before or '', '^%S+( .*)$') or (' ' .. created .. ' -'))
+-- `before` (a stored `waits`) with what is waited for replaced by `what`, and its turn by `turn`; since when, why and due stay. A
+-- record without `waits` has waited since `created`.
+local function still_waits(what, before, created, turn)
+  local since, why, due = string.match(before or '', '^%S+ (%S+) (%S+) ?(%S*)')
+  return waits(what, tonumber(since) or tonumber(created) or 0, why or '-', tonumber(due), turn)
 end
 
 -- Lets a record expire at another time, and with it the idempotency key that stands for it.

@@ -1,5 +1,5 @@
--- slots: how many jobs of a tool may begin, and in which order the others come: as many as its concurrency limit has room for, and
--- none while the tool or its queue is paused.
+-- slots: how many jobs of a tool may begin, and in which order the others come: as many as its concurrency limit and its rate have
+-- room for, and none while the tool or its queue is paused.
 
 -- The place of a job among those that wait for a slot of its tool: when it was first queued, as its first entry says, in
 -- thousandths of a ms.
@@ -26,7 +26,7 @@ end
 -- Whether a job has a place among those of its tool from its first claim on; others get one when they meet a pause. A job that
 -- has a place waits for its turn there whenever it is queued again.
 local function has_bounds(job)
-  return job.limit
+  return job.limit or job.rate
 end
 
 -- Lets a job wait for its turn, at its place. It is brought to its stream by `admit`.
@@ -66,18 +66,26 @@ local function is_paused(base, queue, tool)
   return (found[1] or found[2]) and true or false
 end
 
--- What there is now of all that bounds a tool.
-local function use_of(base, queue, tool)
-  return { paused = is_paused(base, queue, tool), taken = taken_slots(base, queue, tool) }
+-- What there is of all that bounds a tool, now or at the time `now` of a transition.
+local function use_of(base, queue, tool, now)
+  return {
+    base = base, queue = queue, tool = tool, now = now or now_ms(),
+    paused = is_paused(base, queue, tool), taken = taken_slots(base, queue, tool),
+  }
 end
 
--- What holds up a job with so many before it ('paused', 'slot'); nil if it may begin.
-local function held_up_by(use, job, before)
+-- What holds up a job with so many before it ('paused', 'slot', 'rate'), and for 'rate' until about when (ms); nil if it may begin.
+-- One that has its slot needs no other.
+local function held_up_by(use, job, before, has_slot)
   if use.paused then
     return 'paused'
   end
-  if job.limit and use.taken + before >= (tonumber(job.limit) or math.huge) then
+  if job.limit and not has_slot and use.taken + before >= (tonumber(job.limit) or math.huge) then
     return 'slot'
+  end
+  local turn = job.rate and rate_frees_at(use.base, use.queue, use.tool, job, before, use.now)
+  if turn then
+    return 'rate', turn
   end
   return nil
 end
@@ -95,11 +103,21 @@ local function bring(base, queue, tool, id, job)
 end
 
 -- What is read of a job that waits for its turn.
-local TURN = { 'status', 'queue', 'entry', 'limit', 'waits', 'created_ms' }
+local TURN = { 'status', 'queue', 'entry', 'limit', 'rate', 'waits', 'created_ms' }
+
+-- Has the record of the first job that stays behind say whether it is the rate that holds it up, and until when.
+local function tell_what_holds_up(record, job, what, turn)
+  if job.entry == '' and (what == 'rate' or string.sub(job.waits or '', 1, 5) == 'rate ') then
+    local now_waits = still_waits(what, job.waits, job.created_ms, turn)
+    if now_waits ~= job.waits then
+      redis.call('HSET', record, 'waits', now_waits)
+    end
+  end
+end
 
 -- Puts the first jobs of a tool's waiting set on the stream of its queue, as many as may begin, counting those that are there
 -- already. Each stays in the set until it is claimed, so that later ones stay behind it. Ids whose job waits no more are
--- dropped. Returns how many expired jobs it counted.
+-- dropped. Returns how many expired jobs it counted, and, if the rate holds up the next, until when (ms).
 local function admit(base, queue, tool)
   local waiting = waiting_of(base, queue, tool)
   if not (is_a(waiting, 'zset') and is_a(running_of(base, queue, tool), 'zset')) then
@@ -120,9 +138,12 @@ local function admit(base, queue, tool)
         count_expired(base, tool)
         expired = expired + 1
       end
-    elseif held_up_by(use, job, before) then
-      return expired
     else
+      local what, turn = held_up_by(use, job, before)
+      if what then
+        tell_what_holds_up(record, job, what, turn)
+        return expired, turn
+      end
       before = before + 1
       bring(base, queue, tool, id, job)
     end
@@ -130,10 +151,10 @@ local function admit(base, queue, tool)
   return expired
 end
 
--- Whether a job whose entry is claimed must wait for its turn first. Gives its place, and what holds it up ('paused', 'slot'; nil if
--- it may begin), and whether it is in the waiting set. A job without bounds that nobody holds up has no place; one that comes
--- as others have waited through a pause waits behind them.
-local function ask_for_turn(base, id, job, entry)
+-- Whether a job whose entry is claimed must wait for its turn first. Gives its place, and what holds it up ('paused', 'slot',
+-- 'rate'; nil if it may begin), whether it is in the waiting set, and until about when its rate holds it up. A job without bounds
+-- that nobody holds up has no place; one that comes as others have waited through a pause waits behind them.
+local function ask_for_turn(base, id, job, entry, now)
   local queue, tool = job.queue, job.tool
   local running, waiting = running_of(base, queue, tool), waiting_of(base, queue, tool)
   if not has_bounds(job) and not is_paused(base, queue, tool) then
@@ -143,37 +164,40 @@ local function ask_for_turn(base, id, job, entry)
     end
   end
   need('zset', running, waiting, base .. 'waiting:' .. queue)
+  if job.rate then
+    need('zset', begun_of(base, queue, tool))
+  end
   local place = int(tonumber(job.place) or place_of(entry))
   local rank = redis.call('ZRANK', waiting, id)
   local before = rank or redis.call('ZCOUNT', waiting, '-inf', '(' .. place)
-  local use = use_of(base, queue, tool)
-  if redis.call('ZSCORE', running, id) then
-    -- The slot of its last attempt is still its own.
-    return place, use.paused and 'paused' or nil, rank
-  end
-  local held_up = held_up_by(use, job, before)
-  if not held_up and not has_bounds(job) and before >= (rank and ADMITTED_AT_ONCE or 1) then
+  local use = use_of(base, queue, tool, now)
+  -- The slot of its last attempt is still its own.
+  local has_slot = redis.call('ZSCORE', running, id)
+  local held_up, turn = held_up_by(use, job, before, has_slot)
+  if not held_up and not has_bounds(job) and not has_slot and before >= (rank and ADMITTED_AT_ONCE or 1) then
     held_up = 'paused'
   end
-  return place, held_up, rank
+  return place, held_up, rank, turn
 end
 
--- A job begins whose turn it is: it leaves the waiting set and has a slot until `until_ms`. In the place of one without bounds
--- the next of its tool comes to the stream.
-local function take_turn(base, id, job, was_waiting, until_ms)
+-- A job begins whose turn it is, with this attempt: it leaves the waiting set and has a slot for `lease`. In the place of one
+-- without a limit the next of its tool comes to the stream, if nothing holds that up.
+local function take_turn(base, id, job, was_waiting, attempt, now, lease)
   local queue, tool = job.queue, job.tool
   local waiting = waiting_of(base, queue, tool)
   if was_waiting then
     redis.call('ZREM', waiting, id)
   end
   if job.limit then
-    redis.call('ZADD', running_of(base, queue, tool), int(until_ms), id)
+    redis.call('ZADD', running_of(base, queue, tool), int(now + lease), id)
   end
-  if was_waiting and not has_bounds(job) then
+  note_begun(base, id, job, attempt, now)
+  if was_waiting and not job.limit then
     local last = ADMITTED_AT_ONCE - 1
     local next = redis.call('ZRANGE', waiting, last, last)[1]
     local its = next and read_record(base .. 'task:' .. next, TURN)
-    if its and its.status == 'queued' and its.queue == queue and not has_bounds(its) then
+    local is_next = its and its.status == 'queued' and its.queue == queue
+    if is_next and not held_up_by(use_of(base, queue, tool), its, last) then
       bring(base, queue, tool, next, its)
     end
   end

@@ -31,6 +31,16 @@ impl<'de, T: Deserialize<'de>> Deserialize<'de> for Object<T> {
     }
 }
 
+/// Reads a field that is an object, or null.
+pub(crate) fn optional_object<'de, T, D>(from: D) -> Result<Option<T>, D::Error>
+where
+    T: Deserialize<'de>,
+    D: Deserializer<'de>,
+{
+    let read = Option::<Object<T>>::deserialize(from)?;
+    Ok(read.map(|Object(value)| value))
+}
+
 /// Reads a field that is an object.
 pub(crate) fn object<'de, T, D>(from: D) -> Result<T, D::Error>
 where

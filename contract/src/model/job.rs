@@ -9,7 +9,7 @@ use crate::model::log::LogLevel;
 use crate::model::names::{Owner, QueueName, ToolName};
 use crate::model::pause::Pause;
 use crate::model::status::Status;
-use crate::model::tool::DefinitionDigest;
+use crate::model::tool::{DefinitionDigest, Rate};
 use crate::model::waits::Waits;
 use crate::model::worker::Served;
 
@@ -53,6 +53,8 @@ pub struct TaskView {
     pub queue: String,
     /// How many jobs of its tool run at a time, if there is a limit.
     pub limit: Option<u64>,
+    /// How many attempts of the jobs of its tool begin in a time, if that is bounded.
+    pub rate: Option<Rate>,
     /// Until when its worker holds it, ms since the epoch. Means something only while an attempt runs; else it is left over
     /// from the last one.
     pub lease_ms: Option<i64>,

@@ -48,7 +48,7 @@ pub struct ShardOverview {
     pub due: u64,
     /// When the next one's comes, ms since the epoch.
     pub next_due_ms: Option<u64>,
-    /// Jobs that wait for a slot of their tool, which is at its concurrency limit.
+    /// Jobs that wait for their turn: their tool is at its concurrency limit or its rate, or paused.
     pub waiting: u64,
     /// Dead letters.
     pub dead: u64,

@@ -7,6 +7,8 @@ pub enum WaitsFor {
     Worker,
     /// A slot of its tool, which is at its concurrency limit. It is brought to its stream when its turn comes.
     Slot,
+    /// Its turn by the rate of its tool, which is used up. It is brought to its stream when its turn comes.
+    Rate,
     /// The end of a pause of its tool or its queue, or its turn after that.
     Paused,
     /// Its turn among the jobs of its caller and tool: so many as may be are ready. It is brought to its stream when one of them
@@ -45,6 +47,8 @@ pub struct Waits {
     pub again: Option<Again>,
     /// When it is due, ms since the epoch.
     pub due_ms: Option<i64>,
+    /// About when its turn comes by the rate of its tool, ms since the epoch; not before.
+    pub turn_ms: Option<i64>,
 }
 
 impl Waits {
@@ -63,6 +67,7 @@ impl Waits {
         let what = match parts.next() {
             Some("worker") => WaitsFor::Worker,
             Some("slot") => WaitsFor::Slot,
+            Some("rate") => WaitsFor::Rate,
             Some("paused") => WaitsFor::Paused,
             Some("turn") => WaitsFor::Turn,
             Some("time") => WaitsFor::Time,
@@ -81,6 +86,7 @@ impl Waits {
             since_ms: since_ms?,
             again,
             due_ms: parts.next().and_then(|due| due.parse().ok()),
+            turn_ms: parts.next().and_then(|turn| turn.parse().ok()),
         })
     }
 }
@@ -122,8 +128,16 @@ mod tests {
                 since_ms,
                 again,
                 due_ms,
+                turn_ms: None,
             };
             assert_eq!(Waits::read(text), Some(waits), "{text}");
+        }
+        for (text, due_ms) in [("rate 7 - - 12", None), ("rate 7 failed 9 12", Some(9))] {
+            let waits = Waits::read(text).unwrap();
+            let told = (waits.what, waits.due_ms, waits.turn_ms);
+            assert_eq!(told, (WaitsFor::Rate, due_ms, Some(12)), "{text}");
+            // What the rate holds up is ready all the same: only a delay is not waited for.
+            assert_eq!(waits.ready_ms(), due_ms.unwrap_or(7));
         }
         for wrong in ["", "slot", "slot soon lost"] {
             assert_eq!(Waits::read(wrong), None, "{wrong}");

@@ -12,6 +12,7 @@ use crate::model::version::CONTRACT_VERSION;
 pub(crate) const PRELUDE: &str = concat!(
     include_str!("../../lua/prelude/base.lua"),
     include_str!("../../lua/prelude/records.lua"),
+    include_str!("../../lua/prelude/rates.lua"),
     include_str!("../../lua/prelude/slots.lua"),
     include_str!("../../lua/prelude/lines.lua"),
     include_str!("../../lua/prelude/streams.lua"),

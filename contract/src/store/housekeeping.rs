@@ -96,7 +96,7 @@ pub struct Requeued {
 pub enum Found {
     /// It lost its worker, and is on its stream again.
     Queued(Lost),
-    /// It lost its worker, and waits for a slot of its tool.
+    /// It lost its worker, and waits for its turn among the jobs of its tool.
     Waits(Lost),
     /// It lost its worker for the last time: it failed, and is a dead letter.
     Poison(Lost),

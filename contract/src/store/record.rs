@@ -9,11 +9,12 @@ use crate::model::ids::{AttemptNumber, TaskId};
 use crate::model::job::{Job, TaskView};
 use crate::model::names::Owner;
 use crate::model::submission::Submission;
+use crate::model::tool::Rate;
 use crate::model::waits::Waits;
 use crate::store::millis;
 
 /// The fields of [`TaskView`] without result and error, in the order of [`view_from_values`].
-pub(crate) const VIEW_FIELDS: [&str; 21] = [
+pub(crate) const VIEW_FIELDS: [&str; 22] = [
     "status",
     "tool",
     "owner",
@@ -31,6 +32,7 @@ pub(crate) const VIEW_FIELDS: [&str; 21] = [
     "waits",
     "queue",
     "limit",
+    "rate",
     "lease_ms",
     "crashes",
     "max_crashes",
@@ -70,6 +72,7 @@ pub(crate) fn view_from_values(
         waits: next().and_then(|waits| Waits::read(&waits)),
         queue: next().unwrap_or_default(),
         limit: next().and_then(|limit| limit.parse().ok()),
+        rate: next().and_then(|rate| Rate::stored(&rate)),
         lease_ms: next().and_then(|lease| lease.parse().ok()),
         last_crash: is_last_crash(next(), next()),
         task_scopes: scopes(next()),
@@ -158,7 +161,7 @@ pub(crate) fn job_from_pairs(
 pub(crate) fn record_fields<'a>(job: &'a Submission<'_>) -> Vec<Cow<'a, str>> {
     let tool = job.tool;
     let mut args: Vec<Cow<'a, str>> = Vec::new();
-    let fields: [(&str, Option<Cow<'a, str>>); 20] = [
+    let fields: [(&str, Option<Cow<'a, str>>); 21] = [
         ("arguments", Some(job.arguments.as_str().into())),
         ("definition", job.definition.map(|it| it.as_str().into())),
         ("poll_ms", Some(tool.poll_interval_ms.to_string().into())),
@@ -171,6 +174,7 @@ pub(crate) fn record_fields<'a>(job: &'a Submission<'_>) -> Vec<Cow<'a, str>> {
         ("max_crashes", Some(tool.crash_limit.to_string().into())),
         ("keep_ms", Some(millis(job.keep).to_string().into())),
         ("limit", tool.concurrency.map(|n| n.to_string().into())),
+        ("rate", tool.rate.map(|rate| rate.to_stored().into())),
         (
             "share",
             (job.owner_share > 0 && !job.owner.is_anonymous())

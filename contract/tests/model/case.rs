@@ -10,18 +10,20 @@ use std::time::Duration;
 use redis::aio::MultiplexedConnection;
 use redis::{FromRedisValue, ToRedisArgs};
 use taskferry_contract::{
-    BlockingConnection, DeliveredEntry, HeldAttempt, Owner, QueueName, QueueStream, RedisSettings,
-    Shard, Shards, Store, TaskId, ToolDefinition, WorkerId,
+    BlockingConnection, DeliveredEntry, HeldAttempt, Owner, QueueName, QueueStream, Rate,
+    RedisSettings, Shard, Shards, Store, TaskId, ToolDefinition, WorkerId,
 };
 use taskferry_testing::{TestServer, invariants};
 
-use crate::machine::{ATTEMPTS, CRASH_LIMITS, Held, LIMITED, Machine};
+use crate::machine::{ATTEMPTS, CRASH_LIMITS, Held, LIMITED, Machine, RATE, RATED};
 use crate::operation::{End, Operation, TOOLS, WORKERS};
 
 /// Never runs out by itself within a case.
 const LEASE: Duration = Duration::from_secs(3_600);
 /// As idle as an entry is made when its lease is to have run out.
 const LONG_MS: u64 = 7_200_000;
+/// The window of a rate, likewise.
+const WINDOW: Duration = Duration::from_secs(7_200);
 const TTL: Duration = Duration::from_secs(36_000);
 /// How many rounds it may take to bring every job to its end.
 const ROUNDS: usize = 240;
@@ -141,6 +143,7 @@ impl Case {
         }
         for _ in 0..ROUNDS {
             self.lapse_all().await;
+            self.window_passes().await;
             if self.model.is_drained() {
                 break;
             }
@@ -268,6 +271,7 @@ fn tool(number: usize) -> ToolDefinition {
     tool.attempts = ATTEMPTS[number];
     tool.crash_limit = CRASH_LIMITS[number];
     tool.concurrency = (number == LIMITED).then_some(1);
+    tool.rate = (number == RATED).then(|| Rate::new(u32::try_from(RATE).unwrap(), WINDOW));
     tool
 }
 

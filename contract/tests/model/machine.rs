@@ -15,10 +15,13 @@ use crate::operation::{Submit, TOOLS, What};
 use crate::reply::Reply;
 
 /// How often a job of either tool may be attempted, and how many of its workers may die.
-pub(crate) const ATTEMPTS: [u32; TOOLS] = [2, 3];
-pub(crate) const CRASH_LIMITS: [u32; TOOLS] = [3, 2];
+pub(crate) const ATTEMPTS: [u32; TOOLS] = [2, 3, 3];
+pub(crate) const CRASH_LIMITS: [u32; TOOLS] = [3, 2, 3];
 /// The tool that may run once at a time.
 pub(crate) const LIMITED: usize = 1;
+/// The tool of which so many attempts begin in a window that does not pass by itself.
+pub(crate) const RATED: usize = 2;
+pub(crate) const RATE: usize = 2;
 
 /// An entry of the stream; the number it has in `Machine::entries` is its place in the order.
 #[derive(Debug, Default)]
@@ -56,7 +59,7 @@ pub(crate) struct Job {
     pub(crate) created_ms: i64,
     pub(crate) status: Status,
     pub(crate) entry: Option<usize>,
-    /// Its place among those that wait for their turn: its first entry, once it was claimed and its tool is limited; else the one
+    /// Its place among those that wait for their turn: its first entry, once it was claimed and its tool is limited or has a rate; else the one
     /// by which it met a pause.
     pub(crate) place: Option<usize>,
     pub(crate) worker: Option<usize>,
@@ -101,6 +104,10 @@ impl Job {
         self.submit.tool == LIMITED
     }
 
+    fn rated(&self) -> bool {
+        self.submit.tool == RATED
+    }
+
     fn is_live(&self) -> bool {
         !self.gone && !self.status.is_terminal()
     }
@@ -126,6 +133,8 @@ pub(crate) struct Machine {
     pub(crate) due: BTreeMap<usize, bool>,
     /// Slots of the limited tool, and whether their lease has run out.
     pub(crate) slots: BTreeMap<usize, Lapsed>,
+    /// How many attempts of the tool with a rate began in its window.
+    pub(crate) begun: usize,
     /// Of each tool the jobs that wait for their turn, in the order of their places.
     waiting: [Vec<usize>; TOOLS],
     pub(crate) paused: BTreeSet<What>,

@@ -10,8 +10,8 @@ pub(crate) const WORKERS: usize = 3;
 pub(crate) const OWNERS: usize = 3;
 /// How many jobs of each owner, of a tool, may be ready at once. Nobody counts those of the last.
 pub(crate) const SHARES: [usize; OWNERS] = [1, 2, 3];
-/// How many tools there are; the last has a concurrency limit of 1.
-pub(crate) const TOOLS: usize = 2;
+/// How many tools there are; the second has a concurrency limit of 1, the third a rate.
+pub(crate) const TOOLS: usize = 3;
 
 #[derive(Debug, Clone)]
 pub(crate) struct Submit {
@@ -144,6 +144,8 @@ pub(crate) enum Operation {
         job: usize,
     },
     Malformed,
+    /// What began does not count in its rate any more.
+    WindowPasses,
     Pause(What),
     Resume(What),
 }
@@ -223,6 +225,7 @@ fn coming() -> impl Strategy<Value = Operation> {
         6 => (any::<bool>(), 1..4_u32).prop_map(|(all, limit)| Operation::Forward { all, limit }),
         1 => Just(Operation::Malformed),
         2 => some().prop_map(|job| Operation::Duplicate { job }),
+        4 => Just(Operation::WindowPasses),
         2 => what().prop_map(Operation::Pause),
         3 => what().prop_map(Operation::Resume),
     ]

@@ -9,9 +9,9 @@ use std::time::Duration;
 use futures_util::{Stream, StreamExt};
 use taskferry_contract::{
     Alias, ClaimReply, ClientTaskReport, ClientTaskStatus, DefinitionDigest, Delivery, Holder,
-    Installed, Leaver, LetterFilter, LogLevel, Pausable, PendingFrom, ProgressReport, RateCost,
-    Replaces, ReportOccasion, Scope, Session, SessionId, SessionLimits, SessionRoom, Shards,
-    Submission, TaskId, hash_slot, sources,
+    Installed, Leaver, LetterFilter, LogLevel, Pausable, PendingFrom, ProgressReport, Rate,
+    RateCost, RateExcess, Replaces, ReportOccasion, Scope, Session, SessionId, SessionLimits,
+    SessionRoom, Shards, Submission, SubmitReply, TaskId, hash_slot, sources,
 };
 use taskferry_testing::{ServerOptions, TestServer};
 
@@ -85,6 +85,14 @@ async fn runs(seen: impl Stream<Item = String>) -> Vec<Run> {
     runs
 }
 
+/// A rate that refuses, and that nothing here uses up.
+pub(crate) fn generous() -> Rate {
+    Rate {
+        excess: RateExcess::Refuse,
+        ..Rate::new(1_000, KEEP)
+    }
+}
+
 async fn rig() -> Rig {
     let options = ServerOptions {
         cluster: true,
@@ -92,6 +100,7 @@ async fn rig() -> Rig {
     };
     let mut rig = Rig::on(options, Shards::new(7).unwrap()).await;
     rig.tool.concurrency = Some(1);
+    rig.tool.rate = Some(generous());
     rig
 }
 
@@ -327,6 +336,33 @@ pub(crate) async fn a_tool_is_paused(rig: &mut Rig) {
     rig.finish(&hold).await;
 }
 
+/// submit, claim and forward of a tool whose rate is used up.
+pub(crate) async fn a_rate_is_used_up(rig: &mut Rig) {
+    let begun = format!("{}begun:default:report", rig.store.keys().base(rig.shard));
+    rig.raw::<()>("DEL", &begun).await;
+    let hold = rig.running().await;
+    rig.finish(&hold).await;
+    let refuses = generous();
+    rig.tool.rate = Some(Rate {
+        count: 1,
+        ..refuses
+    });
+    let reply = rig.store.submit(&rig.submission()).await.unwrap();
+    assert!(matches!(reply, SubmitReply::RateUsedUp { .. }), "{reply:?}");
+    rig.tool.rate = Some(Rate::new(1, KEEP));
+    let waiting = rig.submit().await;
+    let reply = rig.claim(&rig.next().await).await;
+    assert!(matches!(reply, ClaimReply::Waits(None)), "{reply:?}");
+    let forwarded = rig.store.forward(rig.stream(), 10).await.unwrap();
+    assert!(forwarded.call_again_ms.is_some());
+    rig.raw::<()>("DEL", &begun).await;
+    rig.store.forward(rig.stream(), 10).await.unwrap();
+    let (hold, _) = rig.start().await;
+    assert_eq!(hold.claimed.id, waiting);
+    rig.finish(&hold).await;
+    rig.tool.rate = Some(refuses);
+}
+
 /// Makes a new job of the dead letter of one.
 async fn revive(rig: &Rig, dead: TaskId) -> TaskId {
     let letter = rig.operator.dead_letter_of(dead).await.unwrap().unwrap();
@@ -417,6 +453,7 @@ async fn every_transition_runs(mut rig: Rig) {
     calls_are_left(&mut rig).await;
     jobs_are_lost(&mut rig).await;
     a_tool_is_paused(&mut rig).await;
+    a_rate_is_used_up(&mut rig).await;
     jobs_wait_in_line(&mut rig).await;
     rig.operator.survey().await.unwrap();
     rig.operator.shard_overview(&rig.queues()).await.unwrap();
@@ -446,6 +483,8 @@ async fn every_transition_runs(mut rig: Rig) {
         "expired",
         "waiting:default",
         "running:default:report",
+        "begun:default:report",
+        "booked:default:report",
         "ready:default:report:key:alice",
         "line:default:report:key:alice",
         "lines:default",

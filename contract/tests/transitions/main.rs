@@ -46,6 +46,8 @@ mod pauses;
 mod places;
 mod promotes;
 mod quotas;
+mod rate_refusals;
+mod rates;
 mod reclaims;
 mod registers;
 mod renews;

@@ -214,6 +214,10 @@ impl Rig {
             let ended = (index, "XX", 1, id.to_string());
             self.raw::<()>("ZADD", ended).await;
         }
+        let base = self.store.keys().base(self.shard);
+        let booked = format!("{base}booked:{}:{}", self.tool.queue, self.tool.name);
+        self.raw::<()>("ZADD", (booked, "XX", 1, id.to_string()))
+            .await;
         assert_eq!(self.raw::<i64>("PEXPIRE", (&record, 1)).await, 1);
         let mut redis = self.redis.clone();
         eventually(SOON, "the record expires", async || {

@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 
 mod fault;
 mod names;
+mod rate;
 mod readable;
 mod redis;
 mod sources;
@@ -17,6 +18,7 @@ mod values;
 
 pub use fault::toml_fault;
 pub use names::{Binary, names_of};
+pub use rate::{format_rate, rate};
 pub use readable::everybody_may_read;
 pub use redis::{REDIS_SETTINGS, names_a_redis, take_redis};
 pub use sources::{FILE_VARIABLE, Sources};

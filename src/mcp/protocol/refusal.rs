@@ -2,7 +2,7 @@
 
 use serde_json::value::RawValue;
 
-use crate::bridge::BridgeError;
+use crate::bridge::{BridgeError, rounded};
 use crate::mcp::jsonrpc::RpcError;
 use crate::mcp::protocol::answer::{Answer, RefusalKind};
 
@@ -127,6 +127,13 @@ impl From<BridgeError> for Refusal {
                 kind: RefusalKind::TooMany,
                 ..Self::unavailable(text, ROOM_AGAIN)
             },
+            BridgeError::RateUsedUp { wait, .. } => {
+                let after = rounded(*wait).as_secs();
+                Self {
+                    kind: RefusalKind::TooMany,
+                    ..Self::unavailable(text, u16::try_from(after).unwrap_or(u16::MAX))
+                }
+            }
             BridgeError::NotReplicated(_)
             | BridgeError::NotAccepted(_)
             | BridgeError::NoRoom

@@ -23,6 +23,7 @@ pub(crate) fn view(status: Status) -> TaskView {
         waits: None,
         queue: "slow".to_owned(),
         limit: None,
+        rate: None,
         lease_ms: None,
         task_scopes: Vec::new(),
         last_crash: false,

@@ -5,6 +5,8 @@ use std::fmt::Write as _;
 
 use taskferry_contract::{Again, Pause, Served, Status, TaskView, Waits, WaitsFor, cut};
 
+use taskferry_process::settings::format_duration;
+
 use crate::mcp::protocol::amount::{amount, has_figures};
 use crate::mcp::protocol::time::timestamp;
 
@@ -56,6 +58,7 @@ fn waiting(view: &TaskView, served: Option<Served>, ahead: Option<u64>) -> Strin
         since_ms: view.updated_ms,
         again: None,
         due_ms: None,
+        turn_ms: None,
     });
     let since = timestamp(waits.since_ms);
     let returned = waits.again == Some(Again::Returned);
@@ -76,6 +79,7 @@ fn waiting(view: &TaskView, served: Option<Served>, ahead: Option<u64>) -> Strin
             // Writing to a string never fails.
             let _infallible = write!(text, "; at most {limit} {jobs} of {} at a time", view.tool);
         }
+        (WaitsFor::Rate, ..) => text.push_str(&which_rate(view, waits.turn_ms)),
         (WaitsFor::Turn, ..) => text.push_str(&who_goes_first(view, ahead)),
         (WaitsFor::Time, _, _, Some(served)) if returned && served.able == 0 => {
             text.push_str(&who_serves(view, served));
@@ -100,12 +104,15 @@ fn for_what(waits: Waits, paused: Option<&Pause>) -> &'static str {
         (WaitsFor::Other, _) => "",
         (_, None) if paused.is_some() => "",
         (WaitsFor::Slot, _) if paused.is_none() => " for a slot of its tool",
+        (WaitsFor::Rate, _) if paused.is_none() => " for the rate of its tool",
         (WaitsFor::Turn, _) if paused.is_none() => " for its turn",
         (WaitsFor::Paused, None) => " for its turn",
         (_, Some(Again::Lost | Again::Released | Again::Failed)) => " for another attempt",
         (_, Some(Again::Returned)) => " for another worker",
         (WaitsFor::Time, None) => " for its time",
-        (WaitsFor::Worker | WaitsFor::Slot | WaitsFor::Turn, None) => " for a worker",
+        (WaitsFor::Worker | WaitsFor::Slot | WaitsFor::Rate | WaitsFor::Turn, None) => {
+            " for a worker"
+        }
     }
 }
 
@@ -116,6 +123,22 @@ fn who_paused(pause: &Pause) -> String {
         reason => format!(": {reason}"),
     };
     format!("; its {} is paused since {since}{reason}", pause.what)
+}
+
+fn which_rate(view: &TaskView, turn_ms: Option<i64>) -> String {
+    let bound = view.rate.map_or_else(String::new, |rate| {
+        let (count, window) = (rate.count, format_duration(rate.window()));
+        let jobs = if count == 1 { "job" } else { "jobs" };
+        let begin = if count == 1 { "begins" } else { "begin" };
+        format!(
+            "; at most {count} {jobs} of {} {begin} in {window}",
+            view.tool
+        )
+    });
+    let turn = turn_ms.map_or_else(String::new, |turn| {
+        format!("; its turn comes at about {}", timestamp(turn))
+    });
+    format!("{bound}{turn}")
 }
 
 fn who_goes_first(view: &TaskView, ahead: Option<u64>) -> String {
@@ -192,7 +215,9 @@ fn sentence(text: &str) -> Cow<'_, str> {
 
 #[cfg(test)]
 mod tests {
-    use taskferry_contract::Pausable;
+    use std::time::Duration;
+
+    use taskferry_contract::{Pausable, Rate};
 
     use super::*;
     use crate::mcp::protocol::sample;
@@ -221,6 +246,7 @@ mod tests {
             since_ms: 7_000,
             again,
             due_ms: (what == WaitsFor::Time).then_some(9_000),
+            turn_ms: None,
         };
         TaskView {
             waits: Some(waits),
@@ -346,6 +372,36 @@ mod tests {
     }
 
     #[test]
+    fn what_waits_for_the_rate_tells_it_and_until_when() {
+        let rated = |count, turn_ms, again| {
+            let view = TaskView {
+                rate: Some(Rate::new(count, Duration::from_mins(1))),
+                ..view(Status::Queued)
+            };
+            let mut view = waits(WaitsFor::Rate, again, view);
+            if let Some(waits) = &mut view.waits {
+                waits.turn_ms = turn_ms;
+            }
+            view
+        };
+        says(
+            &rated(5, Some(9_000), None),
+            "The task waits for the rate of its tool since T; at most 5 jobs of report begin in 1m; its turn comes at about 1970-01-01T00:00:09.000Z.",
+        );
+        says(
+            &rated(1, None, None),
+            "The task waits for the rate of its tool since T; at most 1 job of report begins in 1m.",
+        );
+        says(
+            &rated(2, Some(9_000), Some(Again::Lost)),
+            "The task waits for the rate of its tool since T; at most 2 jobs of report begin in 1m; its turn comes at about 1970-01-01T00:00:09.000Z. Attempt 1 lost its worker.",
+        );
+        // A record of which the rate cannot be read.
+        let unknown = waits(WaitsFor::Rate, None, view(Status::Queued));
+        says(&unknown, "The task waits for the rate of its tool since T.");
+    }
+
+    #[test]
     fn what_waits_for_a_slot_tells_the_limit() {
         let slot = |limit, again, before| {
             let view = TaskView {
@@ -386,7 +442,12 @@ mod tests {
         };
         let close = pause(tool, "month-end close.");
         let text = "The task waits since T; its tool report is paused since 1970-01-01T00:00:08.000Z: month-end close.";
-        for what in [WaitsFor::Paused, WaitsFor::Worker, WaitsFor::Slot] {
+        for what in [
+            WaitsFor::Paused,
+            WaitsFor::Worker,
+            WaitsFor::Slot,
+            WaitsFor::Rate,
+        ] {
             says(&paused(what, None, &close), text);
         }
         let first = TaskView {

@@ -2,6 +2,7 @@
 //! has ended. docs/REDIS.md describes the keys.
 
 mod lines;
+mod rates;
 
 use std::collections::{BTreeMap, HashMap};
 
@@ -58,7 +59,7 @@ struct Keyspace {
     queues: BTreeMap<String, BTreeMap<String, String>>,
     /// Of every queue: how many entries are pending.
     pending: BTreeMap<String, i64>,
-    /// due, waiting, running, active, ready, line and outside sets, and those of lines and backlogs: members with scores.
+    /// due, waiting, running, active, ready, line and outside sets, those of lines, backlogs and rates: members with scores.
     sets: BTreeMap<String, Vec<(String, i64)>>,
     /// Of every shard that has any: the tools for whose slots jobs wait.
     waited_for: BTreeMap<String, Vec<String>>,
@@ -128,7 +129,7 @@ impl Keyspace {
             }
             (
                 "due" | "waiting" | "running" | "active" | "ready" | "line" | "lines" | "backlog"
-                | "outside",
+                | "outside" | "begun" | "booked",
                 "zset",
             ) => {
                 self.sets.insert(key.clone(), read_as(&key, held));
@@ -146,6 +147,7 @@ impl Keyspace {
         broken.extend(self.indexes());
         broken.extend(lines::broken(self));
         broken.extend(self.forgotten_outside());
+        broken.extend(rates::broken(self));
         broken
     }
 
@@ -332,7 +334,7 @@ impl Keyspace {
             if part_of(set) == "outside" {
                 continue;
             }
-            let expires = ["active", "running", "ready"].contains(&part_of(set));
+            let expires = ["active", "running", "ready", "begun", "booked"].contains(&part_of(set));
             let left = members
                 .iter()
                 .filter(|(_, score)| !expires || *score > self.now_ms + 1000)
@@ -368,7 +370,7 @@ fn says_what_it_waits_for(record: &Record, what: WaitsIn) -> bool {
     let right = match words.next().unwrap_or_default() {
         "" => return on_stream,
         "worker" => on_stream || what.due,
-        "slot" | "paused" => what.slot && !on_stream,
+        "slot" | "rate" | "paused" => what.slot && !on_stream,
         "turn" => what.line,
         "time" => what.due,
         _ => false,

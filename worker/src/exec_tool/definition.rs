@@ -2,7 +2,9 @@
 
 use std::time::Duration;
 
-use taskferry_contract::{Backoff, InvalidId, QueueName, ToolDefinition, ToolName, TtlBounds};
+use taskferry_contract::{
+    Backoff, InvalidId, QueueName, Rate, ToolDefinition, ToolName, TtlBounds,
+};
 
 use crate::manifest::ExecTool;
 
@@ -40,6 +42,10 @@ pub(crate) fn definition(tool: &ExecTool) -> Result<ToolDefinition, InvalidId> {
         keep_ms: millis(policy.keep),
         ask_first: tool.ask_first.clone(),
         concurrency: policy.concurrency,
+        rate: policy.rate.map(|rate| Rate {
+            excess: policy.rate_excess,
+            ..rate
+        }),
         scopes: policy.scopes.clone(),
         task_scopes: policy.task_scopes.clone(),
         ..ToolDefinition::new(name, tool.input_schema.clone())
@@ -55,7 +61,7 @@ fn millis(duration: Duration) -> u64 {
 mod tests {
     use super::*;
     use crate::manifest::Manifest;
-    use taskferry_contract::TaskSupport;
+    use taskferry_contract::{RateExcess, TaskSupport};
 
     #[test]
     fn a_tool_is_registered_as_its_manifest_says() {
@@ -119,6 +125,26 @@ mod tests {
             (tool.backoff.initial_ms, tool.backoff.max_ms),
             (2_000, 9_000)
         );
+    }
+
+    #[test]
+    fn a_rate_is_registered_with_what_becomes_of_calls_beyond_it() {
+        for (lines, excess) in [
+            ("", RateExcess::Wait),
+            ("rate_excess = 'wait'", RateExcess::Wait),
+            ("rate_excess = 'refuse'", RateExcess::Refuse),
+        ] {
+            // What becomes of them may stand in the defaults, the rate in the tool.
+            let text = format!(
+                "[defaults]\n{lines}\n[[tool]]\nname = 'a'\ndescription = 'b'\ncommand = ['true']\nrate = '9/90s'"
+            );
+            let manifest = Manifest::parse(&text, std::path::Path::new("/")).unwrap();
+            let rate = Rate {
+                excess,
+                ..Rate::new(9, Duration::from_secs(90))
+            };
+            assert_eq!(definition(&manifest.tools[0]).unwrap().rate, Some(rate));
+        }
     }
 
     #[test]

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use taskferry_contract::{TaskSupport, is_scope};
+use taskferry_contract::{Rate, RateExcess, TaskSupport, is_scope};
 
 use super::name::check_name;
 use super::table::TableReader;
@@ -19,6 +19,10 @@ const TASK_SUPPORT: [(&str, TaskSupport); 3] = [
     ("optional", TaskSupport::Optional),
     ("forbidden", TaskSupport::Forbidden),
 ];
+
+/// The choices of `rate_excess`, with their words.
+const RATE_EXCESS: [(&str, RateExcess); 2] =
+    [("wait", RateExcess::Wait), ("refuse", RateExcess::Refuse)];
 
 /// How the jobs of a tool are queued, bounded and retried.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -62,6 +66,10 @@ pub struct Policy {
     /// How many jobs of the tool may run at a time in the whole fleet, 1 to
     /// 1,000,000; none is no limit, the default.
     pub concurrency: Option<u32>,
+    /// How many attempts of its jobs may begin in a time in the whole fleet; none is no bound, the default.
+    pub rate: Option<Rate>,
+    /// What becomes of calls beyond the rate. Default: they wait.
+    pub rate_excess: RateExcess,
     /// The scopes that a caller needs to call the tool, where callers have
     /// scopes. Default: none.
     pub scopes: Vec<String>,
@@ -89,6 +97,8 @@ impl Default for Policy {
             backoff_initial: Duration::from_secs(1),
             backoff_max: Duration::from_mins(1),
             concurrency: None,
+            rate: None,
+            rate_excess: RateExcess::default(),
             scopes: Vec::new(),
             task_scopes: Vec::new(),
         }
@@ -117,6 +127,8 @@ impl Policy {
         let attempts = count("attempts").unwrap_or(base.attempts);
         let crash_limit = count("crash_limit").unwrap_or(base.crash_limit);
         let concurrency = count("concurrency").or(base.concurrency);
+        let rate = reader.rate("rate").or(base.rate);
+        let rate_excess = reader.choice("rate_excess", &RATE_EXCESS);
         let rank = reader.integer("rank", i64::from(i32::MIN)..=i64::from(i32::MAX));
         let task_support = reader.choice("task_support", &TASK_SUPPORT);
         let mut scopes = |key| read_scopes(reader, key);
@@ -140,6 +152,8 @@ impl Policy {
             backoff_initial,
             backoff_max,
             concurrency,
+            rate,
+            rate_excess: rate_excess.unwrap_or(base.rate_excess),
             scopes: call.unwrap_or_else(|| base.scopes.clone()),
             task_scopes: task.unwrap_or_else(|| base.task_scopes.clone()),
         }
@@ -158,6 +172,12 @@ impl Policy {
             at_most(reader, of("poll_interval", self.poll_interval), longest);
         }
         self.poll_interval_max = self.poll_interval_max.max(self.poll_interval);
+        if self.rate.is_none() && reader.value("rate_excess").is_some() {
+            reader.problem(
+                "rate_excess",
+                "says what becomes of calls beyond `rate`, which is not set: set it, as in rate = \"5/1m\"",
+            );
+        }
         if self.attempts == 1 {
             if self.crash_limit != 1 && reader.value("crash_limit").is_some() {
                 reader.problem(

@@ -3,6 +3,7 @@
 use std::ops::RangeInclusive;
 use std::time::Duration;
 
+use taskferry_contract::Rate;
 use taskferry_process::settings;
 use toml::{Table, Value};
 
@@ -146,6 +147,12 @@ impl<'a, 'p> TableReader<'a, 'p> {
             range,
             format_size,
         )
+    }
+
+    pub(super) fn rate(&mut self, key: &'static str) -> Option<Rate> {
+        let text = self.text(key, "a number and a time in quotes, such as \"5/1m\"")?;
+        let read = settings::rate(text).map_err(|rule| format!("`{text}` {rule}"));
+        read.map_err(|message| self.problem(key, message)).ok()
     }
 
     pub(super) fn choice<T: Copy>(&mut self, key: &'static str, words: &[(&str, T)]) -> Option<T> {

@@ -50,7 +50,7 @@ pub(crate) async fn claim(core: &Arc<Core>, claimed: &DeliveredEntry) -> Option<
 fn not_started(claimed: &DeliveredEntry, reply: &ClaimReply) {
     match reply {
         ClaimReply::Poison(lost) => told::buried(claimed.id, lost),
-        ClaimReply::Waits(Some(lost)) => told::lost(claimed.id, lost, "waits for a slot"),
+        ClaimReply::Waits(Some(lost)) => told::lost(claimed.id, lost, "waits for its turn"),
         ClaimReply::Busy { until_ms } => tracing::debug!(until_ms, "a job is held"),
         ClaimReply::Gone(Some(expired)) => ended::expired(claimed, expired),
         reply => tracing::debug!(?reply, "an entry was dropped"),

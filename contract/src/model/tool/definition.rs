@@ -3,9 +3,10 @@
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
-use crate::json::object::{object, objects};
+use crate::json::object::{object, objects, optional_object};
 use crate::json::readable::{PART_DEPTH, check_readable};
 use crate::model::names::{QueueName, ToolName};
+use crate::model::tool::rate::Rate;
 use crate::model::tool::timing::{Backoff, TtlBounds};
 
 /// Whether a tool's calls may, must or must not become tasks (2025-11-25, `execution.taskSupport`).
@@ -108,6 +109,13 @@ pub struct ToolDefinition {
     /// How many jobs of this tool may run at once, on all workers together, 1 or more; no limit if absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub concurrency: Option<u32>,
+    /// How many attempts of its jobs may begin in a time, on all workers together; no bound if absent.
+    #[serde(
+        default,
+        skip_serializing_if = "Option::is_none",
+        deserialize_with = "optional_object"
+    )]
+    pub rate: Option<Rate>,
     /// The scopes that a caller needs to call it, where callers have scopes; see [`is_scope`].
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub scopes: Vec<String>,
@@ -152,6 +160,7 @@ impl ToolDefinition {
             share_identical: false,
             immediate_response: None,
             concurrency: None,
+            rate: None,
             scopes: Vec::new(),
             task_scopes: Vec::new(),
         }

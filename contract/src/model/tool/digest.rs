@@ -211,9 +211,12 @@ fn write_array(items: &[Value], to: &mut String, write: impl Fn(&Value, &mut Str
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use serde_json::value::RawValue;
 
     use super::*;
+    use crate::model::tool::Rate;
 
     fn raw(json: &str) -> Box<RawValue> {
         RawValue::from_string(json.to_owned()).unwrap()
@@ -289,6 +292,7 @@ mod tests {
         same.timeout_ms = 1;
         same.attempts = 9;
         same.concurrency = Some(1);
+        same.rate = Some(Rate::new(1, Duration::from_secs(1)));
         assert_eq!(DefinitionDigest::of(&same), digest);
     }
 

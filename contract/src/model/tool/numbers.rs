@@ -20,6 +20,9 @@ impl ToolDefinition {
         if let Some((name, _)) = at_least_one.iter().find(|(_, number)| *number == 0) {
             return Err(format!("{name}: it must be 1 or more"));
         }
+        if let Some(rate) = self.rate {
+            rate.check()?;
+        }
         let ordered = [
             (
                 "ttl.min_ms",
@@ -51,7 +54,10 @@ impl ToolDefinition {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use super::*;
+    use crate::model::tool::Rate;
 
     type Change = fn(&mut ToolDefinition);
 
@@ -62,15 +68,26 @@ mod tests {
         tool.check_numbers()
     }
 
+    fn rate(count: u32, window_ms: u64) -> Option<Rate> {
+        Some(Rate::new(count, Duration::from_millis(window_ms)))
+    }
+
     #[test]
     fn numbers_with_which_nothing_could_run_are_refused_by_name() {
         assert_eq!(checked(|_| {}), Ok(()));
-        let changes: [(&str, Change); 8] = [
+        for (count, window_ms) in [(1, 1_000), (100_000, 86_400_000)] {
+            assert_eq!(checked(|tool| tool.rate = rate(count, window_ms)), Ok(()));
+        }
+        let changes: [(&str, Change); 12] = [
             ("timeout_ms", |tool| tool.timeout_ms = 0),
             ("poll_interval_ms", |tool| tool.poll_interval_ms = 0),
             ("attempts", |tool| tool.attempts = 0),
             ("crash_limit", |tool| tool.crash_limit = 0),
             ("concurrency", |tool| tool.concurrency = Some(0)),
+            ("rate.count", |tool| tool.rate = rate(0, 1_000)),
+            ("rate.count", |tool| tool.rate = rate(100_001, 1_000)),
+            ("rate.window_ms", |tool| tool.rate = rate(1, 999)),
+            ("rate.window_ms", |tool| tool.rate = rate(1, 86_400_001)),
             ("ttl.min_ms", |tool| {
                 tool.ttl.min_ms = tool.ttl.default_ms + 1
             }),

@@ -38,6 +38,11 @@ pub enum SubmitReply {
         /// How many.
         live: u64,
     },
+    /// The tool refuses what is beyond its rate, and that is used up.
+    RateUsedUp {
+        /// About so long it stays so, ms.
+        wait_ms: u64,
+    },
     /// What the owner has stored leaves no room for this.
     OwnerBytes {
         /// How much its records take, bytes.
@@ -102,6 +107,9 @@ impl Store {
             }),
             "LIMIT" => Ok(SubmitReply::OwnerLimit {
                 live: reply.integer()?,
+            }),
+            "RATE" => Ok(SubmitReply::RateUsedUp {
+                wait_ms: reply.integer()?,
             }),
             "BYTES" => Ok(SubmitReply::OwnerBytes {
                 stored: reply.integer()?,

@@ -43,7 +43,7 @@ pub struct ForwardReply {
     /// How many due jobs were moved: to their stream, or to the set of jobs that wait for a slot of their tool.
     pub moved: u64,
     /// When to call again, ms since the epoch. The earlier of: when the next job is due, and one second from now if jobs
-    /// wait for a slot. In the past if the batch left some due. `None` if nothing waits.
+    /// wait for a slot, or when the rate of their tool has room. In the past if the batch left some due. `None` if nothing waits.
     pub call_again_ms: Option<u64>,
     /// How many jobs were found whose record had expired while they waited for their time or for a slot.
     pub expired: u64,

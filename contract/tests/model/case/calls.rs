@@ -41,6 +41,9 @@ impl Case {
             SubmitReply::TooLate { expires_ms } => {
                 return Err(format!("it begins at once, not after {expires_ms}"));
             }
+            SubmitReply::RateUsedUp { wait_ms } => {
+                return Err(format!("no rate refuses, for {wait_ms} ms or less"));
+            }
             SubmitReply::OwnerBytes { stored } => {
                 return Err(format!("{stored} bytes are too many, and none were set"));
             }

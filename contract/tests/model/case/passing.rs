@@ -1,7 +1,8 @@
 //! How time passes for a job.
 
+use super::steps::{Step, nothing};
 use super::{Case, LONG_MS};
-use crate::machine::{LIMITED, Lapsed};
+use crate::machine::{LIMITED, Lapsed, RATED};
 use crate::operation::Passes;
 
 impl Case {
@@ -66,6 +67,14 @@ impl Case {
         for entry in entries {
             self.lapse_entry(entry).await;
         }
+    }
+
+    /// Lets the window pass in which attempts began.
+    pub(super) async fn window_passes(&mut self) -> Step {
+        self.model.begun = 0;
+        let begun = self.key(&format!("begun:{}:{}", self.queue, self.tools[RATED].name));
+        self.raw::<i64>("DEL", begun).await;
+        nothing()
     }
 
     /// Lets a record expire, as if its time had come.

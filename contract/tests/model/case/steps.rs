@@ -47,13 +47,8 @@ impl Case {
             }
             Operation::Requeue => self.requeue().await,
             Operation::Forward { all, limit } => self.forward(*all, *limit).await,
-            Operation::Malformed => {
-                let key = self.stream();
-                self.raw::<String>("XADD", (key, "*", "hello", "world"))
-                    .await;
-                self.model.append(None);
-                nothing()
-            }
+            Operation::Malformed => self.malformed().await,
+            Operation::WindowPasses => self.window_passes().await,
             Operation::Pause(what) => self.pause(*what).await,
             Operation::Resume(what) => self.resume(*what).await,
             Operation::Renew { hold }
@@ -76,6 +71,15 @@ impl Case {
                 None => nothing(),
             },
         })
+    }
+
+    /// Somebody adds an entry that cannot be read.
+    async fn malformed(&mut self) -> Step {
+        let key = self.stream();
+        self.raw::<String>("XADD", (key, "*", "hello", "world"))
+            .await;
+        self.model.append(None);
+        nothing()
     }
 
     async fn pause(&mut self, what: What) -> Step {

@@ -1,8 +1,8 @@
-//! How a job takes a slot of the limited tool or waits for its turn, and how it leaves its worker, its stream and its slot.
+//! How a job takes a slot of the limited tool, or room in the rate of another, or waits for its turn, and how it leaves its worker, its stream and its slot.
 
 use taskferry_contract::Status;
 
-use super::{Entry, Lapsed, Machine};
+use super::{Entry, LIMITED, Lapsed, Machine, RATE, RATED};
 use crate::reply::Reply;
 
 impl Machine {
@@ -26,8 +26,8 @@ impl Machine {
         (worker, delivery): (usize, usize),
     ) -> Reply {
         let tool = self.jobs[job].submit.tool;
-        let limited = self.jobs[job].limited();
-        if limited || self.is_paused(tool) || !self.waiting[tool].is_empty() {
+        let (limited, rated) = (self.jobs[job].limited(), self.jobs[job].rated());
+        if limited || rated || self.is_paused(tool) || !self.waiting[tool].is_empty() {
             let place = *self.jobs[job].place.get_or_insert(entry);
             if self.must_wait(job, place) {
                 let was_lost = self.jobs[job].worker.is_some();
@@ -43,6 +43,7 @@ impl Machine {
             if limited {
                 self.slots.insert(job, Lapsed::No);
             }
+            self.begun += usize::from(rated);
         }
         let of = &mut self.jobs[job];
         of.status = Status::Working;
@@ -56,7 +57,7 @@ impl Machine {
 
     fn must_wait(&mut self, job: usize, place: usize) -> bool {
         let of = &self.jobs[job];
-        let (tool, limited) = (of.submit.tool, of.limited());
+        let (tool, limited, rated) = (of.submit.tool, of.limited(), of.rated());
         self.free_lapsed();
         let waiting = &self.waiting[tool];
         let first = |other: &&usize| self.jobs[**other].place < Some(place);
@@ -65,6 +66,8 @@ impl Machine {
             false
         } else if limited {
             self.slots.len() + before > 0
+        } else if rated {
+            self.begun + before >= RATE
         } else {
             before > 0 && !waiting.contains(&job)
         };
@@ -153,13 +156,14 @@ impl Machine {
         if self.waiting[tool].is_empty() {
             return;
         }
-        if tool == super::LIMITED {
+        if tool == LIMITED {
             self.free_lapsed();
         }
-        let mut free = match (self.is_paused(tool), tool == super::LIMITED) {
+        let mut free = match (self.is_paused(tool), tool) {
             (true, _) => 0,
-            (false, true) => usize::from(self.slots.is_empty()),
-            (false, false) => usize::MAX,
+            (false, LIMITED) => usize::from(self.slots.is_empty()),
+            (false, RATED) => RATE.saturating_sub(self.begun),
+            (false, _) => usize::MAX,
         };
         for job in self.waiting[tool].clone() {
             let of = &self.jobs[job];

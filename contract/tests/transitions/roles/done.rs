@@ -9,8 +9,8 @@ use taskferry_contract::{
 use tokio_util::sync::CancellationToken;
 
 use crate::cluster::{
-    KEEP, a_question_is_answered, a_session_lives, a_tool_is_paused, calls_are_left, jobs_are_lost,
-    jobs_run, jobs_wait_in_line, the_fleet_comes_and_goes,
+    KEEP, a_question_is_answered, a_rate_is_used_up, a_session_lives, a_tool_is_paused,
+    calls_are_left, jobs_are_lost, jobs_run, jobs_wait_in_line, the_fleet_comes_and_goes,
 };
 use crate::rig::{Rig, SOON};
 use crate::roles::{queues, store_of};
@@ -335,6 +335,7 @@ pub(super) async fn all_is_done(rig: &mut Rig) -> Users {
         a_line_is_logged(rig).await;
         jobs_are_lost(rig).await;
         a_tool_is_paused(rig).await;
+        a_rate_is_used_up(rig).await;
         jobs_wait_in_line(rig).await;
         bells_ring(rig, &mut users).await;
         // The next one begins anew with the same key.

@@ -8,6 +8,7 @@ mod needed;
 use taskferry_contract::{QueueName, RedisSettings, Rights, Role, Shards, Store};
 use taskferry_testing::ServerOptions;
 
+use crate::cluster::generous;
 use crate::rig::Rig;
 
 /// The queues of the worker here.
@@ -37,5 +38,6 @@ async fn store_of(rig: &mut Rig, role: Role) -> Store {
 async fn rig() -> Rig {
     let mut rig = Rig::on(ServerOptions::default(), Shards::default()).await;
     rig.tool.concurrency = Some(1);
+    rig.tool.rate = Some(generous());
     rig
 }

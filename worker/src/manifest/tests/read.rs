@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use serde_json::json;
 use serde_json::value::RawValue;
-use taskferry_contract::TaskSupport;
+use taskferry_contract::{Rate, RateExcess, TaskSupport};
 
 use super::{folder, json_of, tool, tools};
 use crate::exec::{Environment, OutputMode};
@@ -33,6 +33,7 @@ fn the_defaults_hold_when_nothing_is_set() {
     assert_eq!(policy.backoff_max, Duration::from_secs(60));
     assert_eq!(policy.task_support, TaskSupport::Optional);
     assert_eq!((policy.concurrency, policy.share), (None, false));
+    assert_eq!((policy.rate, policy.rate_excess), (None, RateExcess::Wait));
     assert_eq!(tool.command.stop_grace, Duration::from_secs(3));
     assert_eq!(tool.command.max_output, 4 << 20);
     assert_eq!(tool.command.output, OutputMode::Auto);
@@ -72,6 +73,8 @@ const FULL: &str = r#"
         backoff_initial = "2s"
         backoff_max = "2m"
         concurrency = 2
+        rate = "5/1m"
+        rate_excess = "refuse"
         scopes = ["a:b"]
         task_scopes = []
         stop_grace = "0s"
@@ -109,6 +112,8 @@ fn reads_every_setting() {
             backoff_initial: Duration::from_secs(2),
             backoff_max: Duration::from_secs(120),
             concurrency: Some(2),
+            rate: Some(Rate::new(5, Duration::from_mins(1))),
+            rate_excess: RateExcess::Refuse,
             scopes: vec!["a:b".to_owned()],
             task_scopes: Vec::new(),
         }

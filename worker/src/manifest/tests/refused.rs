@@ -132,6 +132,40 @@ fn values_are_checked() {
 }
 
 #[test]
+fn a_rate_is_checked() {
+    for (lines, expected) in [
+        (
+            "rate = 5",
+            "rate: must be a number and a time in quotes, such as \"5/1m\", but is of type integer",
+        ),
+        (
+            "rate = \"5\"",
+            "rate: `5` must be a whole number and a time, as in 5/1m or 100/1s",
+        ),
+        (
+            "rate = \"0/1m\"",
+            "rate: `0/1m` is out of range: write 1/… to 100000/…",
+        ),
+        (
+            "rate = \"5/2d\"",
+            "rate: `5/2d` is out of range: write a time of 1s to 1d after the stroke",
+        ),
+        (
+            "rate = \"5/1m\"\nrate_excess = \"refused\"",
+            "rate_excess: `refused` is none of wait, refuse; did you mean `refuse`?",
+        ),
+        (
+            "rate_excess = \"refuse\"",
+            "rate_excess: says what becomes of calls beyond `rate`, which is not set",
+        ),
+    ] {
+        let problem = problem(lines);
+        assert!(problem.starts_with("tool \"t\": "), "{problem}");
+        assert!(problem.contains(expected), "{lines}: {problem}");
+    }
+}
+
+#[test]
 fn keys_and_variables_are_checked() {
     for (lines, expected) in [
         ("env = { A = 1 }", "env.A: must be a string"),

@@ -240,6 +240,8 @@ pub(super) fn any_key(bytes: &mut Bytes<'_>) -> String {
         "waiting:q:fast",
         "paused",
         "running:q:slow",
+        "begun:q:fast",
+        "booked:q:fast",
         "ready:q:fast:o",
         "line:q:fast:o",
         "lines:q",
@@ -467,6 +469,10 @@ impl<'a, 'b> Maker<'a, 'b> {
         ]);
         words.extend([b"progress_token".to_vec(), self.bytes.text()]);
         words.extend([b"waiters".to_vec(), self.bytes.one(&["f1", "f1,f2"]).into()]);
+        let rate = self.bytes.one(&["", "2/60000", "2/60000 refuse", "x"]);
+        if !rate.is_empty() {
+            words.extend(["rate", rate].map(Into::into));
+        }
         words
     }
 
