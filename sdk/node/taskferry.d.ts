@@ -117,6 +117,10 @@ export interface Definition {
   crashLimit?: number
   backoff?: [initial: number, max: number]
   concurrency?: number
+  /** How many attempts of its jobs begin in any window of so long, on all workers together: '5/1m'. */
+  rate?: string
+  /** Whether a call that finds the rate used up waits, or is refused. */
+  rateExcess?: 'wait' | 'refuse'
   taskSupport?: 'optional' | 'required' | 'forbidden'
   ttl?: { default: number; min: number; max: number }
   keepMs?: number

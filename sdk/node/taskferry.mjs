@@ -924,9 +924,31 @@ const DEFINITION = {
   shareIdentical: 'share_identical', immediateResponse: 'immediate_response'
 }
 
+// What stands behind the stroke of a rate, ms.
+const RATE_UNITS = { ms: 1, s: 1000, m: 60_000, h: 3_600_000, d: 86_400_000 }
+
+/** A rate, such as '5/1m', as a definition has it: how many attempts begin in how long, and what becomes of calls beyond it. */
+function rateOf(rate, excess, faults) {
+  if (![undefined, 'wait', 'refuse'].includes(excess)) faults.push("rateExcess must be 'wait' or 'refuse'")
+  if (rate === undefined) {
+    if (excess === 'refuse') faults.push('rateExcess says what becomes of calls beyond rate, which is not set')
+    return undefined
+  }
+  const found = typeof rate === 'string' && /^([0-9]+)\/([0-9]+)(ms|s|m|h|d)$/.exec(rate)
+  if (!found) {
+    faults.push("rate must be a whole number and a time, as in '5/1m' or '100/1s'")
+    return undefined
+  }
+  const count = Number(found[1])
+  const window = Number(found[2]) * RATE_UNITS[found[3]]
+  const fits = count >= 1 && count <= 100_000 && window >= 1000 && window <= RATE_UNITS.d
+  if (!fits) faults.push('rate must be of 1 to 100000 attempts in 1s to 1d')
+  return { count, window_ms: window, ...(excess === 'refuse' ? { excess } : {}) }
+}
+
 class Tool {
   constructor(name, options, handler) {
-    const { timeout = 600, backoff = [1, 60], ttl, stopGrace = 3, ...rest } = options
+    const { timeout = 600, backoff = [1, 60], ttl, stopGrace = 3, rate, rateExcess, ...rest } = options
     const unknown = Object.keys(rest).filter(key => !(key in DEFINITION))
     const faults = unknown.map(key => `${key} is no part of a definition`)
     if (!/^[A-Za-z0-9_.-]{1,128}$/.test(name)) faults.push('a name is 1 to 128 ASCII letters, digits, underscores, hyphens and dots')
@@ -935,6 +957,7 @@ class Tool {
     if (!(timeout > 0)) faults.push('timeout must be more than 0 seconds')
     for (const key of ['attempts', 'crashLimit', 'concurrency']) if (key in rest && !(rest[key] >= 1)) faults.push(`${key} must be 1 or more`)
     if (!(backoff[0] >= 0 && backoff[0] <= backoff[1])) faults.push('backoff must be [initial, max], seconds')
+    const bound = rateOf(rate, rateExcess, faults)
     if (typeof handler !== 'function') faults.push('its handler is no function')
     if (faults.length) throw new TypeError(`tool ${name}: ${faults.join('; ')}`)
     const ms = seconds => Math.round(seconds * 1000)
@@ -942,7 +965,8 @@ class Tool {
     this.definition = JSON.stringify({
       name, queue: 'default', ...Object.fromEntries(given.map(([key, value]) => [DEFINITION[key], value])), timeout_ms: ms(timeout),
       backoff: { initial_ms: ms(backoff[0]), max_ms: ms(backoff[1]) },
-      ...(ttl ? { ttl: { default_ms: ms(ttl.default), min_ms: ms(ttl.min), max_ms: ms(ttl.max) } } : {})
+      ...(ttl ? { ttl: { default_ms: ms(ttl.default), min_ms: ms(ttl.min), max_ms: ms(ttl.max) } } : {}),
+      ...(bound ? { rate: bound } : {})
     })
     Object.assign(this, { name, handler, backoff, queue: rest.queue ?? 'default', stopGrace: ms(stopGrace), hasOutput: Boolean(rest.outputSchema) })
   }

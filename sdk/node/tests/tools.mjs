@@ -31,6 +31,8 @@ worker
       job.progress(1, 3, 'looking for the name')
       return `Hello, ${name}.`
     })
+  .tool('paced', { inputSchema: any, rate: '2/1s' }, () => 'ran')
+  .tool('scarce', { inputSchema: any, rate: '1/1h', rateExcess: 'refuse' }, () => 'ran')
   .tool('shapes', { inputSchema: any }, ({ shape, size, said }) => {
     if (shape === 'big') return 'x'.repeat(size)
     if (shape === 'arguments') return { length: said.length }

@@ -10,6 +10,7 @@ from collections.abc import Callable
 from typing import Any
 
 from .context import Context
+from .rate import rate_of
 from .schema import Signature
 
 NAME = re.compile(r"[A-Za-z0-9_.-]{1,128}")
@@ -40,6 +41,8 @@ class Tool:
         crash_limit: int = 3,
         backoff: tuple[float, float] = (1.0, 60.0),
         concurrency: int | None = None,
+        rate: str | None = None,
+        rate_excess: str = "wait",
         task_support: str = "optional",
         stop_grace: float = 3.0,
         **more: Any,
@@ -51,7 +54,7 @@ class Tool:
         self.stop_grace = stop_grace
         self.signature = Signature(function, Context)
         self._backoff = backoff
-        self._check(timeout, attempts, crash_limit, concurrency, more)
+        bound = self._check(timeout, attempts, crash_limit, concurrency, (rate, rate_excess), more)
         output_schema = output_schema or self.signature.output_schema()
         self.has_output = output_schema is not None
         said = {
@@ -59,6 +62,7 @@ class Tool:
             "description": description or inspect.getdoc(function),
             "output_schema": output_schema,
             "concurrency": concurrency,
+            "rate": bound,
             **more,
         }
         self.definition = {
@@ -75,8 +79,15 @@ class Tool:
         self.definition_json = json.dumps(self.definition, ensure_ascii=False, allow_nan=False)
 
     def _check(
-        self, timeout: float, attempts: int, crash_limit: int, concurrency: int | None, more: dict[str, Any]
-    ) -> None:
+        self,
+        timeout: float,
+        attempts: int,
+        crash_limit: int,
+        concurrency: int | None,
+        rate: tuple[str | None, str],
+        more: dict[str, Any],
+    ) -> dict[str, Any] | None:
+        """Raises ValueError with all that is wrong. Returns the rate as a definition has it."""
         faults = [f"{field} is no part of a definition" for field in more.keys() - MORE]
         if not NAME.fullmatch(self.name):
             faults.append("a name is 1 to 128 ASCII letters, digits, underscores, hyphens and dots")
@@ -88,8 +99,14 @@ class Tool:
             faults.append("attempts, crash_limit and concurrency must be 1 or more")
         if not 0 <= self._backoff[0] <= self._backoff[1]:
             faults.append("backoff must be (initial, max), seconds")
+        bound = None
+        try:
+            bound = rate_of(*rate)
+        except ValueError as fault:
+            faults.append(str(fault))
         if faults:
             raise ValueError(f"tool {self.name!r}: {'; '.join(faults)}")
+        return bound
 
     def backoff(self, retries: int) -> float:
         """How long the next attempt waits, seconds. A random part of it is taken off, so that what failed together does not

@@ -42,6 +42,21 @@ class Definitions(unittest.TestCase):
         self.assertEqual(add["outputSchema"]["required"], ["total", "colour"])
 
 
+class Rates(unittest.TestCase):
+    def test_no_more_attempts_begin_in_a_time_than_a_tool_says(self) -> None:
+        tasks = [fleet.call("paced") for _ in range(5)]
+        for task in tasks:
+            self.assertEqual(fleet.ended(task)["status"], "completed")
+        began = sorted(int(fleet.record(task)["started_ms"]) for task in tasks)
+        for first, third in zip(began, began[2:]):
+            self.assertGreater(third - first, 1000, began)
+
+    def test_a_call_beyond_the_rate_is_refused(self) -> None:
+        fleet.result("scarce")
+        refused = fleet.post("tools/call", "scarce", name="scarce", arguments={})
+        self.assertIn("no more calls of scarce are taken now: its rate is 1/1h", refused["error"]["message"])
+
+
 class Results(unittest.TestCase):
     def test_each_kind_of_result_arrives(self) -> None:
         self.assertEqual(fleet.result("greet", name="Ada", loud=True)["content"][0]["text"], "HELLO, ADA.")

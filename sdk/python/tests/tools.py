@@ -98,6 +98,16 @@ def slow(job: Context) -> str:
         job.check()
 
 
+@worker.tool(rate="2/1s")
+def paced() -> str:
+    return "ran"
+
+
+@worker.tool(rate="1/1h", rate_excess="refuse")
+def scarce() -> str:
+    return "ran"
+
+
 @worker.tool
 async def nap(job: Context, seconds: float, name: str = "nap") -> str:
     note(f"{name}.began", str(job.attempt))
