@@ -32,7 +32,7 @@ for _, pattern in ipairs(ARGV) do
   until cursor == '0'
 end
 return redis.call('DBSIZE')";
-const PATTERNS: [&str; 11] = [
+const PATTERNS: [&str; 12] = [
     "tf:{0}:task:*",
     "tf:{0}:log:*",
     "tf:{0}:owned:*",
@@ -42,6 +42,7 @@ const PATTERNS: [&str; 11] = [
     "tf:{0}:idem:*",
     "tf:{0}:same:*",
     "tf:{0}:dead",
+    "tf:{0}:expired",
     "tf:{s:*}:session*",
     "tf:{fleet}:worker:*",
 ];
