@@ -205,6 +205,33 @@ async fn run_first(rig: &Rig) -> TaskId {
 }
 
 #[tokio::test]
+async fn in_the_last_millisecond_of_its_window_a_beginning_counts() {
+    let mut rig = waits(1).await;
+    let key = begun_key(&rig);
+    for _ in 0..40 {
+        let id = rig.submit().await;
+        let claimed = rig.next().await;
+        // The window ends now; the claim comes in the same millisecond, or later.
+        let began = rig.store.now_ms().await.unwrap() - HOUR_MS;
+        rig.raw::<()>("ZADD", (&key, began, "earlier:1")).await;
+        let reply = rig.claim(&claimed).await;
+        if matches!(reply, ClaimReply::Waits(None)) {
+            rig.raw::<()>("DEL", &key).await;
+            forward(&rig).await;
+            assert_eq!(run(&rig).await, id);
+        } else {
+            let (hold, _) = started(claimed, &rig.worker, reply);
+            let record = rig.record(id).await;
+            let started_ms: u64 = record["started_ms"].parse().unwrap();
+            assert!(started_ms - began > HOUR_MS, "after {started_ms} - {began}");
+            rig.finish(&hold).await;
+        }
+        rig.raw::<()>("DEL", &key).await;
+    }
+    forward(&rig).await;
+}
+
+#[tokio::test]
 async fn a_retry_counts_and_waits_at_its_place() {
     let mut rig = waits(2).await;
     let first = rig.running().await;
