@@ -152,6 +152,8 @@ export interface Settings {
   redisShards?: number
   redisTimeout?: Duration
   slots?: number
+  /** What of the slots the jobs of each queue may have: a weight, and how many at most. Not in the environment. */
+  queues?: Record<string, number | { weight?: number; slots?: number }>
   lease?: Duration
   drainTimeout?: Duration
   maxJobs?: number

@@ -512,9 +512,9 @@ const LONGEST_LINE = 8192
 const LONGEST_MESSAGE = 1000
 
 class Attempt {
-  constructor(worker, tool, claimed) {
+  constructor(worker, tool, claimed, queue) {
     const { job } = claimed
-    Object.assign(this, { worker, tool, claimed, job, id: claimed.id, number: claimed.attempt })
+    Object.assign(this, { worker, tool, claimed, queue, job, id: claimed.id, number: claimed.attempt })
     this.began = Date.now()
     this.expires = this.began + Number(job.ttl_ms)
     this.answers = Object.fromEntries(
@@ -653,7 +653,7 @@ class Attempt {
   leaveSlot() {
     if (!this.hasSlot) return
     this.hasSlot = false
-    this.worker.slots.give()
+    this.worker.giveSlot(this.queue)
   }
 
   /** What the end of a tool means for its job. */
@@ -771,8 +771,8 @@ class Attempt {
       this.waits -= 1
     }
     if (this.waits) return
-    await this.worker.slots.take()
-    if (this.gone) return this.worker.slots.give()
+    await this.worker.takeSlot(this.queue)
+    if (this.gone) return this.worker.giveSlot(this.queue)
     this.hasSlot = true
     this.go()
   }
@@ -1002,6 +1002,77 @@ class Slots {
   }
 }
 
+/** What is said of queues: each a weight, or `{ weight, slots }`. */
+function readShares(given, queues) {
+  const faults = []
+  const shares = new Map()
+  const isFrom1To = (most, number) => Number.isInteger(number) && number >= 1 && number <= most
+  for (const [queue, said] of Object.entries(given ?? {})) {
+    const { weight = 1, slots, ...rest } = isObject(said) ? said : { weight: said }
+    const unknown = Object.keys(rest).join(', ')
+    if (unknown) faults.push(`queues: ${queue}: ${unknown}: there are weight and slots`)
+    if (!isFrom1To(100, weight)) faults.push(`queues: ${queue}: weight must be a whole number from 1 to 100`)
+    if (slots !== undefined && !isFrom1To(1024, slots)) faults.push(`queues: ${queue}: slots must be a whole number from 1 to 1024`)
+    if (!queues.includes(queue)) faults.push(`queues: ${queue}: no tool of this worker is on that queue; there are ${queues.join(', ')}`)
+    shares.set(queue, { weight, slots })
+  }
+  if (faults.length) throw new SettingsError(faults.join('\n'))
+  return shares
+}
+
+/** Gives out turns by weight. Of as many turns in a row as all weights make, each queue has as many as its own, spread evenly. A
+ * turn that its queue cannot use goes to the next at once, and counts as had. */
+class Turns {
+  constructor(queues, shares) {
+    this.places = queues.map(queue => ({ queue, weight: shares.get(queue)?.weight ?? 1, behind: 0 }))
+    this.all = this.places.reduce((sum, { weight }) => sum + weight, 0)
+  }
+
+  /** So many turns, for queues that have room for them: how many each has got, in the order of their first turns. */
+  share(turns, room) {
+    const shares = new Map()
+    const canUse = ({ queue }) => (shares.get(queue) ?? 0) < room(queue)
+    for (; turns > 0 && this.places.some(canUse); turns -= 1) {
+      let place = this.next()
+      while (!canUse(place)) place = this.next()
+      shares.set(place.queue, (shares.get(place.queue) ?? 0) + 1)
+    }
+    return shares
+  }
+
+  next() {
+    for (const place of this.places) place.behind += place.weight
+    const next = this.places.reduce((first, place) => (place.behind > first.behind ? place : first))
+    next.behind -= this.all
+    return next
+  }
+}
+
+/** How many slots the jobs of each queue may still take. Who waits for one is served before a fetcher reads the queue again. */
+class Bounds {
+  constructor(shares) {
+    const bounded = [...shares].filter(([, { slots }]) => slots !== undefined)
+    this.of = new Map(bounded.map(([queue, { slots }]) => [queue, new Slots(slots)]))
+  }
+
+  room(queue) {
+    return this.of.get(queue)?.free ?? Infinity
+  }
+
+  tryTake(queue) {
+    const slots = this.of.get(queue)
+    return !slots || slots.takeMore(1) === 1
+  }
+
+  async take(queue) {
+    await this.of.get(queue)?.take()
+  }
+
+  give(queue) {
+    this.of.get(queue)?.give()
+  }
+}
+
 /** A worker. Each setting that is not given is taken from the environment, or is the default. */
 export class Worker {
   tools = new Map()
@@ -1044,6 +1115,8 @@ export class Worker {
     this.foreign = settings.role === 'foreign-worker'
     this.calls = new Calls(settings)
     this.slots = new Slots(settings.slots)
+    this.shares = readShares(this.given.queues, this.queues)
+    this.bounds = new Bounds(this.shares)
     this.left = settings.maxJobs ?? Infinity
     this.running = new Map()
     this.jobs = new Set()
@@ -1353,8 +1426,10 @@ export class Worker {
       if (this.running.has(item.entry)) continue
       this.lastBusy = Date.now()
       this.running.set(item.entry, null)
-      const job = this.take(shard, item, permits > 0)
-      if (permits > 0) permits -= 1
+      // A slot, and room in its queue, or neither.
+      const begins = permits > 0 && this.bounds.tryTake(item.queue)
+      const job = this.take(shard, item, begins)
+      if (begins) permits -= 1
       this.jobs.add(job)
       job.finally(() => this.jobs.delete(job))
     }
@@ -1364,13 +1439,13 @@ export class Worker {
   async take(shard, item, hasSlot) {
     let begun = false
     try {
-      hasSlot ||= await this.slotOrStop()
+      hasSlot ||= await this.slotOrStop(item.queue)
       const claimed = await this.claim(shard, item)
       if (!claimed) return
       const tool = this.tools.get(claimed.job.tool)
       if (!tool || this.stopping) return await this.giveBack(claimed, Boolean(tool))
       begun = true
-      const attempt = new Attempt(this, tool, claimed)
+      const attempt = new Attempt(this, tool, claimed, item.queue)
       this.running.set(item.entry, attempt)
       await attempt.run()
     } catch (fault) {
@@ -1381,16 +1456,27 @@ export class Worker {
       this.running.delete(item.entry)
       if (!begun) {
         this.left += 1
-        if (hasSlot) this.slots.give()
+        if (hasSlot) this.giveSlot(item.queue)
       }
     }
   }
 
+  /** Waits for room in a queue, then for a slot: who waits for the first must not hold the second. */
+  async takeSlot(queue) {
+    await this.bounds.take(queue)
+    await this.slots.take()
+  }
+
+  giveSlot(queue) {
+    this.slots.give()
+    this.bounds.give(queue)
+  }
+
   /** Waits for a slot; false if the worker stops before: what was read is given back then, without one. */
-  async slotOrStop() {
-    const slot = this.slots.take().then(() => true)
+  async slotOrStop(queue) {
+    const slot = this.takeSlot(queue).then(() => true)
     if (await Promise.race([slot, this.told])) return true
-    slot.then(() => this.slots.give())
+    slot.then(() => this.giveSlot(queue))
     return false
   }
 
@@ -1439,7 +1525,7 @@ class Fetcher {
     const { settings } = worker
     const alone = settings.shards === 1 && worker.queues.length === 1
     this.longest = Math.round(Math.min(alone ? LONGEST_BLOCK : BLOCK_AMONG_SEVERAL, settings.idleExit || Infinity))
-    Object.assign(this, { worker, shard, queues: worker.queues, permits: 0 })
+    Object.assign(this, { worker, shard, queues: worker.queues, permits: 0, turns: new Turns(worker.queues, worker.shares) })
     this.connection = new Connection(settings, this.longest + settings.redisTimeout)
     this.connection.dropped = () => (this.clientId = undefined)
   }
@@ -1476,6 +1562,8 @@ class Fetcher {
     this.clientId ??= await this.connection.send('CLIENT', 'ID')
     if (this.unseen) await this.seeUnseen()
     if (worker.left <= 0) return sleep(50)
+    // All may be at their bounds.
+    if (!this.open().length) return sleep(50)
     const slot = worker.slots.take()
     await Promise.race([slot, worker.told])
     if (worker.stopping) {
@@ -1494,13 +1582,33 @@ class Fetcher {
   async readWithPermits() {
     const { worker } = this
     this.queues = [...this.queues.slice(1), this.queues[0]]
-    if (this.queues.length > 1) {
-      // Each for itself, so that none brings more than there is room for.
-      for (const queue of this.queues) if (this.begin(await this.read([queue], this.permits))) return
-    }
+    if (this.queues.length > 1 && (await this.readInTurn())) return
     // A read of several queues may bring one entry of each; those without a slot wait for one.
-    const queues = worker.left === Infinity ? this.queues : this.queues.slice(0, 1)
-    if (!worker.stopping) this.begin(await this.read(queues, queues.length === 1 ? this.permits : 1, this.longest))
+    const queues = worker.left === Infinity ? this.open() : this.open().slice(0, 1)
+    if (!queues.length || worker.stopping) return
+    const count = queues.length === 1 ? Math.min(this.permits, worker.bounds.room(queues[0])) : 1
+    this.begin(await this.read(queues, count, this.longest))
+  }
+
+  /** The queues that are not at their bounds. */
+  open() {
+    return this.queues.filter(queue => this.worker.bounds.room(queue) > 0)
+  }
+
+  /** Reads what is there, each queue in its turn, until the slots are used up or all are empty; whether there was anything. */
+  async readInTurn() {
+    const empty = new Set()
+    let foundAny = false
+    while (this.permits > 0) {
+      const shares = this.turns.share(this.permits, queue => (empty.has(queue) ? 0 : this.worker.bounds.room(queue)))
+      if (!shares.size) break
+      for (const [queue, count] of shares) {
+        const found = await this.read([queue], count)
+        if (found.length < count) empty.add(queue)
+        if (this.begin(found)) foundAny = true
+      }
+    }
+    return foundAny
   }
 
   begin(found) {

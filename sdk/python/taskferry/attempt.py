@@ -59,12 +59,13 @@ class Host(Protocol):
     id: str
     calls: Calls
     settings: Settings
-    slots: asyncio.Semaphore
     stopping: asyncio.Event
 
     @property
     def is_listening(self) -> bool: ...
     def give_up(self, fault: CannotWork) -> None: ...
+    async def take_slot(self, queue: str) -> None: ...
+    def give_slot(self, queue: str) -> None: ...
 
 
 @dataclass(frozen=True)
@@ -81,8 +82,8 @@ class Settlement:
 class Attempt:
     """One attempt that runs."""
 
-    def __init__(self, worker: Host, tool: Tool, claimed: Claimed):
-        self.worker, self.tool, self.claimed = worker, tool, claimed
+    def __init__(self, worker: Host, tool: Tool, claimed: Claimed, queue: str):
+        self.worker, self.tool, self.claimed, self.queue = worker, tool, claimed, queue
         self.id, self.number, self.job = claimed.id, claimed.attempt, claimed.job
         self.loop = asyncio.get_running_loop()
         self.arguments: dict[str, Any] = {}
@@ -225,7 +226,7 @@ class Attempt:
         self._handler_gone = True
         if self._has_slot:
             self._has_slot = False
-            self.worker.slots.release()
+            self.worker.give_slot(self.queue)
 
     def judge(self, value: Any, raised: BaseException | None) -> Settlement:
         """What the end of a tool means for its job."""
@@ -395,7 +396,7 @@ class Attempt:
         if self._waits == 1:
             self.clock.stand()
             self._has_slot = False
-            self.worker.slots.release()
+            self.worker.give_slot(self.queue)
         try:
             while not all(key in self.answers for key in keys):
                 self.answered.clear()
@@ -403,9 +404,9 @@ class Attempt:
         finally:
             self._waits -= 1
         if self._waits == 0:
-            await self.worker.slots.acquire()
+            await self.worker.take_slot(self.queue)
             if self._handler_gone:
-                self.worker.slots.release()
+                self.worker.give_slot(self.queue)
                 return
             self._has_slot = True
             self.clock.go()

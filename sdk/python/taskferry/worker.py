@@ -12,7 +12,7 @@ import secrets
 import signal
 import socket
 import sys
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any, NoReturn, Protocol, TypeVar, overload
 
 from redis.asyncio import Redis
@@ -23,6 +23,8 @@ from redis.exceptions import ConnectionError as Disconnected
 
 from . import logs
 from .attempt import HALTED, REFUSALS, Attempt, Claimed, persist
+from .queues import Bounds, Turns
+from .queues import read as shares_of_queues
 from .settings import SettingsError, read
 from .tool import Tool
 from .wire import (
@@ -61,7 +63,8 @@ class Connect(Protocol):
 class Worker:
     """A worker. Each setting that is not given is taken from the environment (`TASKFERRY_SLOTS` and so on), or is the default.
 
-    `redis` is a URL, or a function that makes a client. Times are seconds, or text such as "30s"."""
+    `redis` is a URL, or a function that makes a client. Times are seconds, or text such as "30s". `queues` shares the slots out:
+    `{"urgent": 8, "heavy": {"weight": 1, "slots": 2}}`."""
 
     def __init__(
         self,
@@ -79,6 +82,7 @@ class Worker:
         redis_shards: int | None = None,
         role: str | None = None,
         scripts: str | os.PathLike[str] | None = None,
+        queues: Mapping[str, int | Mapping[str, int]] | None = None,
     ):
         given = {
             "redis_url": redis if isinstance(redis, str) else None, "slots": slots, "lease": lease,
@@ -87,6 +91,7 @@ class Worker:
             "redis_shards": redis_shards, "role": role, "scripts": scripts,
         }  # fmt: skip
         self._given = given
+        self._queues_given = queues
         self._connect_with = None if redis is None or isinstance(redis, str) else redis
         self.tools: dict[str, Tool] = {}
         host = re.sub(r"[^A-Za-z0-9-]", "", socket.gethostname())[:40] or "worker"
@@ -134,6 +139,11 @@ class Worker:
         self.settings = read(self._given)
         if not self.tools:
             raise SettingsError("there is no tool: decorate a function with @worker.tool")
+        try:
+            self.shares = shares_of_queues(self._queues_given, self.queues)
+        except ValueError as fault:
+            raise SettingsError(str(fault)) from None
+        self.bounds = Bounds(self.shares)
         logs.begin(self.settings.log)
         self.keys = Keys(self.settings.prefix)
         self.loop = asyncio.get_running_loop()
@@ -447,8 +457,10 @@ class Worker:
                 continue
             self.last_busy = self.loop.time()
             self.running[entry] = None
-            task = asyncio.create_task(self._take(shard, queue, entry, fields, permits > 0))
-            permits -= permits > 0
+            # A slot, and room in its queue, or neither.
+            begins = permits > 0 and self.bounds.try_take(queue)
+            task = asyncio.create_task(self._take(shard, queue, entry, fields, begins))
+            permits -= begins
             self._jobs.add(task)
             task.add_done_callback(self._jobs.discard)
         return permits
@@ -456,7 +468,7 @@ class Worker:
     async def _take(self, shard: int, queue: str, entry: str, fields: dict[str, str], has_slot: bool) -> None:
         begun = False
         try:
-            has_slot = has_slot or await self._slot_or_stop()
+            has_slot = has_slot or await self._slot_or_stop(queue)
             claimed = await self._claim(shard, queue, entry, fields)
             if claimed is None:
                 return
@@ -465,7 +477,7 @@ class Worker:
                 await self._give_back(claimed, known=tool is not None)
                 return
             begun = True
-            attempt = Attempt(self, tool, claimed)
+            attempt = Attempt(self, tool, claimed, queue)
             self.running[entry] = attempt
             await attempt.run()
         except CannotWork as fault:
@@ -481,16 +493,29 @@ class Worker:
                 if self.left is not None:
                     self.left += 1
                 if has_slot:
-                    self.slots.release()
+                    self.give_slot(queue)
 
-    async def _slot_or_stop(self) -> bool:
+    async def take_slot(self, queue: str) -> None:
+        """Waits for room in a queue, then for a slot: who waits for the first must not hold the second."""
+        await self.bounds.take(queue)
+        try:
+            await self.slots.acquire()
+        except asyncio.CancelledError:
+            self.bounds.give(queue)
+            raise
+
+    def give_slot(self, queue: str) -> None:
+        self.slots.release()
+        self.bounds.give(queue)
+
+    async def _slot_or_stop(self, queue: str) -> bool:
         """Waits for a slot; False if the worker stops before: what was read is given back then, without one."""
-        slot, stop = asyncio.create_task(self.slots.acquire()), asyncio.create_task(self.stopping.wait())
+        slot, stop = asyncio.create_task(self.take_slot(queue)), asyncio.create_task(self.stopping.wait())
         await asyncio.wait({slot, stop}, return_when=asyncio.FIRST_COMPLETED)
         stop.cancel()
         if not slot.done():
             slot.cancel()
-        return (await asyncio.gather(slot, return_exceptions=True))[0] is True
+        return (await asyncio.gather(slot, return_exceptions=True))[0] is None
 
     async def _claim(self, shard: int, queue: str, entry: str, fields: dict[str, str]) -> Claimed | None:
         base, stream, job = self.keys.base(shard), self.keys.queue(shard, queue), fields.get("id", "")
@@ -539,6 +564,7 @@ class Fetcher:
     def __init__(self, worker: Worker, shard: int):
         self.worker, self.shard = worker, shard
         self.queues = worker.queues
+        self.turns = Turns(self.queues, worker.shares)
         settings = worker.settings
         self.longest = LONGEST_BLOCK if settings.shards == 1 and len(self.queues) == 1 else BLOCK_AMONG_SEVERAL
         self.longest = min(self.longest, settings.idle_exit or self.longest)
@@ -601,6 +627,10 @@ class Fetcher:
         if worker.left is not None and worker.left <= 0:
             await asyncio.sleep(0.05)
             return
+        if not self._open():
+            # All are at their bounds.
+            await asyncio.sleep(0.05)
+            return
         await worker.slots.acquire()
         self.permits = 1
         try:
@@ -620,14 +650,33 @@ class Fetcher:
         if worker.stopping.is_set():
             return
         self.queues = self.queues[1:] + self.queues[:1]
-        if len(self.queues) > 1:
-            # Each for itself, so that none brings more than there is room for.
-            for queue in self.queues:
-                if self._begin(await self._read([queue], self.permits, None)):
-                    return
+        if len(self.queues) > 1 and await self._read_in_turn():
+            return
         # A read of several queues may bring one entry of each; those without a slot wait for one.
-        queues = self.queues if worker.left is None else self.queues[:1]
-        self._begin(await self._read(queues, self.permits if len(queues) == 1 else 1, self.longest))
+        queues = self._open() if worker.left is None else self._open()[:1]
+        if not queues:
+            return
+        count = int(min(self.permits, worker.bounds.room(queues[0]))) if len(queues) == 1 else 1
+        self._begin(await self._read(queues, count, self.longest))
+
+    def _open(self) -> list[str]:
+        """The queues that are not at their bounds."""
+        return [queue for queue in self.queues if self.worker.bounds.room(queue) >= 1]
+
+    async def _read_in_turn(self) -> bool:
+        """Reads what is there, each queue in its turn, until the slots are used up or all are empty; whether there was anything."""
+        empty: set[str] = set()
+        found_any = False
+        while self.permits > 0:
+            shares = self.turns.share(self.permits, lambda queue: 0 if queue in empty else self.worker.bounds.room(queue))
+            if not shares:
+                break
+            for queue, count in shares.items():
+                found = await self._read([queue], count, None)
+                if len(found) < count:
+                    empty.add(queue)
+                found_any = self._begin(found) or found_any
+        return found_any
 
     def _begin(self, found: list[tuple[str, str, dict[str, str]]]) -> bool:
         if self.worker.left is not None:
