@@ -113,6 +113,7 @@ async fn the_modern_session_with_curl_works() {
         "\"status\": \"completed\"",
         "Sales report: January",
         "elicitation/create",
+        "person",
         "\nscan_files\n",
     ] {
         assert!(told.contains(part), "{part} is not in {told}");
