@@ -909,9 +909,11 @@ class Context {
 
 const BEAT = 5000
 const KEPT = 60_000
+// As long as other workers: Redis serves first who has waited longest, so who asks anew more often gets nothing.
 const LONGEST_BLOCK = 5000
+// Of several shards, since a read holds slots that another one may need; and of some of the queues, while others have no room.
+const SHORT_BLOCK = 500
 const LIBRARY_WAIT = 5000 // a worker that starts waits so long for the library: front ends bring it back to a Redis that lost its data
-const BLOCK_AMONG_SEVERAL = 500 // of several shards or queues: a read holds slots that another one may need
 const NOBODY = '00000000-0000-4000-8000-000000000000'
 const SIGNALS = ['SIGTERM', 'SIGINT', 'SIGQUIT', 'SIGHUP']
 
@@ -1122,6 +1124,7 @@ export class Worker {
     this.jobs = new Set()
     this.deaf = new Set(Array.from({ length: settings.shards }, (_, shard) => shard))
     this.deliveries = 0
+    this.fetchers = []
     this.drains = true
     this.stopping = this.killed = this.over = false
     this.told = new Promise(tell => (this.tell = tell))
@@ -1285,7 +1288,9 @@ export class Worker {
   async beat() {
     if (this.foreign) return
     this.beats = (this.beats ?? 0) + 1
-    const doing = this.stopping ? 'draining' : this.slots.free > 0 ? 'fetching' : 'full'
+    // Slots with which a fetcher reads are free for jobs.
+    const full = this.slots.free === 0 && this.fetchers.every(fetcher => fetcher.permits === 0)
+    const doing = this.stopping ? 'draining' : full ? 'full' : 'fetching'
     const said = {
       host: hostname(), pid: process.pid, version: `node-${VERSION}`, slots: this.settings.slots, busy: this.jobs.size,
       tools: [...this.tools.keys()].sort().join(','), queues: this.queues.join(','), doing, listens: 1
@@ -1464,7 +1469,15 @@ export class Worker {
   /** Waits for room in a queue, then for a slot: who waits for the first must not hold the second. */
   async takeSlot(queue) {
     await this.bounds.take(queue)
-    await this.slots.take()
+    if (this.slots.free > 0) return this.slots.take()
+    let taken = false
+    const slot = this.slots.take().then(() => (taken = true))
+    while (!taken && !this.stopping) {
+      // A read that blocks holds slots.
+      for (const fetcher of this.fetchers) if (fetcher.blocks) fetcher.unblock()
+      await Promise.race([slot, sleep(50)])
+    }
+    await slot
   }
 
   giveSlot(queue) {
@@ -1522,11 +1535,9 @@ export class Worker {
 /** Reads the entries of one shard, over a connection of its own, since that blocks. It takes slots before it reads. */
 class Fetcher {
   constructor(worker, shard) {
-    const { settings } = worker
-    const alone = settings.shards === 1 && worker.queues.length === 1
-    this.longest = Math.round(Math.min(alone ? LONGEST_BLOCK : BLOCK_AMONG_SEVERAL, settings.idleExit || Infinity))
-    Object.assign(this, { worker, shard, queues: worker.queues, permits: 0, turns: new Turns(worker.queues, worker.shares) })
-    this.connection = new Connection(settings, this.longest + settings.redisTimeout)
+    const { settings, queues, shares } = worker
+    Object.assign(this, { worker, shard, queues, permits: 0, blocks: false, turns: new Turns(queues, shares) })
+    this.connection = new Connection(settings, this.longest(queues) + settings.redisTimeout)
     this.connection.dropped = () => (this.clientId = undefined)
   }
 
@@ -1587,7 +1598,14 @@ class Fetcher {
     const queues = worker.left === Infinity ? this.open() : this.open().slice(0, 1)
     if (!queues.length || worker.stopping) return
     const count = queues.length === 1 ? Math.min(this.permits, worker.bounds.room(queues[0])) : 1
-    this.begin(await this.read(queues, count, this.longest))
+    this.begin(await this.read(queues, count, this.longest(queues)))
+  }
+
+  /** How long a read of these queues blocks. */
+  longest(queues) {
+    const { shards, idleExit } = this.worker.settings
+    const longest = shards === 1 && queues.length === this.queues.length ? LONGEST_BLOCK : SHORT_BLOCK
+    return Math.round(Math.min(longest, idleExit || Infinity))
   }
 
   /** The queues that are not at their bounds. */
@@ -1621,6 +1639,7 @@ class Fetcher {
     const { worker, shard } = this
     const streams = new Map(queues.map(queue => [worker.stream(shard, queue), queue]))
     const blocking = block === undefined ? [] : ['BLOCK', Math.max(1, block)]
+    this.blocks = block !== undefined
     let reply
     try {
       reply = await this.connection.send(
@@ -1631,6 +1650,8 @@ class Fetcher {
       await worker.ensureGroups(shard)
       await worker.register(true)
       return []
+    } finally {
+      this.blocks = false
     }
     return (reply ?? []).flatMap(([stream, entries]) =>
       entries.map(([entry, fields]) => ({ queue: streams.get(stream), entry, fields: pairs(fields ?? []) }))

@@ -4,6 +4,7 @@ import assert from 'node:assert/strict'
 import { existsSync, readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { after, afterEach, before, describe, test } from 'node:test'
+import { setTimeout as sleep } from 'node:timers/promises'
 import { fileURLToPath } from 'node:url'
 import { eventually, Fleet, Process } from './rig.mjs'
 
@@ -85,6 +86,48 @@ describe('queues of a worker', () => {
     assert.equal(count(worker, 'bulk'), 1)
     letGo(worker, 'bulk', 'urgent')
     for (const task of [asking, other, urgent]) await fleet.ended(task)
+  })
+
+  const blocked = async () => / flags=b .* cmd=xreadgroup /.test(await fleet.redis('CLIENT', 'LIST'))
+  const reads = async () => Number(/cmdstat_xreadgroup:calls=(\d+)/.exec(await fleet.redis('INFO', 'commandstats'))[1])
+
+  test('an idle worker of several queues blocks as long as one of a single queue', async () => {
+    const worker = await start({}, { slots: '2' }).ready()
+    await eventually('a read blocks', blocked)
+    const before = await reads()
+    await sleep(3000)
+    // A read that ends is followed by one of each queue, and one that blocks.
+    const more = (await reads()) - before
+    assert.ok(more <= 3, `${more} reads`)
+    const began = Date.now()
+    worker.kill('SIGTERM')
+    assert.equal(await worker.wait(), 0)
+    assert.ok(Date.now() - began < 2000)
+  })
+
+  test('a read that blocks gives its slot to a job that has its answer', async () => {
+    await start().ready()
+    const asking = await fleet.call('asks')
+    await eventually('it asks', async () => (await fleet.task(asking)).status === 'input_required')
+    await eventually('a read blocks', blocked)
+    const began = Date.now()
+    const response = { to: { action: 'accept', content: { to: 'Bob' } } }
+    await fleet.post('tasks/update', asking, { taskId: asking, inputResponses: response })
+    await fleet.ended(asking)
+    assert.ok(Date.now() - began < 2500)
+  })
+
+  test('a worker is full while it is busy, and not because it reads', async () => {
+    const worker = await start({}, { hold: '1' }).ready()
+    const said = async () => {
+      const [key = 'none'] = await fleet.redis('KEYS', 'tf:{fleet}:worker:*')
+      return (await fleet.redis('HMGET', key, 'busy', 'doing')).join()
+    }
+    const task = await fleet.call('bulk')
+    await eventually('it is full', async () => (await said()) === '1,full')
+    letGo(worker, 'bulk')
+    await fleet.ended(task)
+    await eventually('it reads again', async () => (await said()) === '0,fetching')
   })
 
   test('what cannot be is refused, all at once', async () => {

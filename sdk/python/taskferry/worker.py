@@ -50,8 +50,9 @@ KEPT_MS = 60_000
 LIBRARY_WAIT = 5.0
 """So long a worker that starts waits for the library of functions: front ends bring it back to a Redis that lost its data."""
 LONGEST_BLOCK = 5.0
-BLOCK_AMONG_SEVERAL = 0.5
-"""Of several shards or queues: a read holds slots that another one may need."""
+"""As long as other workers: Redis serves first who has waited longest, so who asks anew more often gets nothing."""
+SHORT_BLOCK = 0.5
+"""Of several shards, since a read holds slots that another one may need; and of some of the queues, while others have no room."""
 
 
 class Connect(Protocol):
@@ -156,6 +157,9 @@ class Worker:
         """By entry: what was read and has not ended; None until its attempt begins."""
         self.last_busy = self.loop.time()
         self._jobs: set[asyncio.Task[None]] = set()
+        self.fetchers: list[Fetcher] = []
+        self._waiting = 0
+        self._freeing: asyncio.Task[None] | None = None
         self._said: dict[str, str | int] = {}
         self._beats = 0
         self._deliveries = itertools.count(1)
@@ -293,7 +297,9 @@ class Worker:
         if self._foreign:
             return
         fleet, busy = self.keys.fleet, len(self._jobs)
-        doing = "draining" if self.stopping.is_set() else "full" if self.slots.locked() else "fetching"
+        # Slots with which a fetcher reads are free for jobs.
+        full = self.slots.locked() and not any(fetcher.permits for fetcher in self.fetchers)
+        doing = "draining" if self.stopping.is_set() else "full" if full else "fetching"
         said: dict[str, str | int] = {
             "host": socket.gethostname(), "pid": os.getpid(), "version": f"python-{VERSION}",
             "slots": self.settings.slots, "busy": busy, "tools": ",".join(sorted(self.tools)),
@@ -317,15 +323,15 @@ class Worker:
             await asyncio.wait_for(listening.wait(), self.settings.redis_timeout)
         except TimeoutError:
             pass
-        fetchers = [Fetcher(self, shard) for shard in range(self.settings.shards)]
-        for fetcher in fetchers:
+        self.fetchers = [Fetcher(self, shard) for shard in range(self.settings.shards)]
+        for fetcher in self.fetchers:
             fetcher.start()
         tidy = asyncio.create_task(self._tidy())
         watch = asyncio.create_task(self._end_by_itself())
         logs.say(logs.WORKER, logging.INFO, "working", worker=self.id, tools=",".join(sorted(self.tools)))
         try:
             await self.stopping.wait()
-            await asyncio.gather(*(fetcher.end() for fetcher in fetchers))
+            await asyncio.gather(*(fetcher.end() for fetcher in self.fetchers))
             await self._drain()
         finally:
             for task in (tidy, watch, *ears):
@@ -498,11 +504,24 @@ class Worker:
     async def take_slot(self, queue: str) -> None:
         """Waits for room in a queue, then for a slot: who waits for the first must not hold the second."""
         await self.bounds.take(queue)
+        self._waiting += 1
         try:
+            if self.slots.locked() and (self._freeing is None or self._freeing.done()):
+                self._freeing = asyncio.create_task(self._free_slots())
             await self.slots.acquire()
         except asyncio.CancelledError:
             self.bounds.give(queue)
             raise
+        finally:
+            self._waiting -= 1
+
+    async def _free_slots(self) -> None:
+        """Ends reads that block, and so hold slots, as long as a job waits for one."""
+        while self._waiting and not self.stopping.is_set():
+            for fetcher in self.fetchers:
+                if fetcher.blocks:
+                    await fetcher.unblock()
+            await asyncio.sleep(0.05)
 
     def give_slot(self, queue: str) -> None:
         self.slots.release()
@@ -566,13 +585,12 @@ class Fetcher:
         self.queues = worker.queues
         self.turns = Turns(self.queues, worker.shares)
         settings = worker.settings
-        self.longest = LONGEST_BLOCK if settings.shards == 1 and len(self.queues) == 1 else BLOCK_AMONG_SEVERAL
-        self.longest = min(self.longest, settings.idle_exit or self.longest)
-        self.client = worker.connect(self.longest + settings.redis_timeout)
+        self.client = worker.connect(self._longest(self.queues) + settings.redis_timeout)
         self.connection: Redis | None = None
         self.client_id: int | None = None
         self.permits = 0
         self.reading = False
+        self.blocks = False
         self.unseen = False
         """Whether Redis may have given this worker entries that it never saw: a connection broke."""
 
@@ -584,12 +602,8 @@ class Fetcher:
         while not self.task.done():
             if not self.reading:
                 self.task.cancel()
-            elif self.client_id is not None:
-                try:
-                    await command(self.worker.calls.client, "CLIENT UNBLOCK", self.client_id)
-                except FAULTS:
-                    # Without the right to it, the read ends by its time.
-                    self.client_id = None
+            else:
+                await self.unblock()
             await asyncio.wait({self.task}, timeout=0.05)
         if self.connection:
             await self.connection.aclose()
@@ -597,6 +611,15 @@ class Fetcher:
         if not self.task.cancelled() and self.task.exception():
             fault = self.task.exception()
             self.worker.give_up(CannotWork(f"the reader of a shard died: {fault!r}"))
+
+    async def unblock(self) -> None:
+        """Ends a read that blocks."""
+        if self.client_id is not None:
+            try:
+                await command(self.worker.calls.client, "CLIENT UNBLOCK", self.client_id)
+            except FAULTS:
+                # Without the right to it, the read ends by its time.
+                self.client_id = None
 
     async def _run(self) -> None:
         worker, pause = self.worker, 0.1
@@ -639,6 +662,7 @@ class Fetcher:
             self.reading = False
             for _ in range(self.permits):
                 worker.slots.release()
+            self.permits = 0
 
     async def _read_with_permits(self) -> None:
         worker = self.worker
@@ -657,7 +681,13 @@ class Fetcher:
         if not queues:
             return
         count = int(min(self.permits, worker.bounds.room(queues[0]))) if len(queues) == 1 else 1
-        self._begin(await self._read(queues, count, self.longest))
+        self._begin(await self._read(queues, count, self._longest(queues)))
+
+    def _longest(self, queues: list[str]) -> float:
+        """How long a read of these queues blocks."""
+        settings = self.worker.settings
+        longest = LONGEST_BLOCK if settings.shards == 1 and len(queues) == len(self.queues) else SHORT_BLOCK
+        return min(longest, settings.idle_exit or longest)
 
     def _open(self) -> list[str]:
         """The queues that are not at their bounds."""
@@ -690,6 +720,7 @@ class Fetcher:
         assert self.connection is not None
         streams = {self.worker.keys.queue(self.shard, queue): queue for queue in queues}
         blocking = [] if block is None else ["BLOCK", max(1, round(block * 1000))]
+        self.blocks = block is not None
         try:
             reply = await command(self.connection, 
                 "XREADGROUP", "GROUP", GROUP, self.worker.id, "COUNT", count, *blocking,
@@ -701,6 +732,8 @@ class Fetcher:
                 await self.worker._register(lost=True)
                 return []
             raise
+        finally:
+            self.blocks = False
         found = []
         for stream, entries in reply.items() if isinstance(reply, dict) else reply or []:
             if entries and isinstance(entries[0], list) and entries[0] and isinstance(entries[0][0], (list, tuple)):

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import sys
+import time
 import unittest
 from unittest import mock
 
@@ -109,6 +111,53 @@ class Queues(unittest.TestCase):
             (worker.notes / queue).touch()
         for task in (asking, other, urgent):
             self.fleet.ended(task)
+
+    def reads(self) -> int:
+        """How often Redis was asked for entries."""
+        return int(self.fleet.redis.info("commandstats").get("cmdstat_xreadgroup", {"calls": 0})["calls"])
+
+    def blocked(self) -> bool:
+        """Whether somebody waits for entries."""
+        clients = self.fleet.redis.client_list()
+        return any(client["cmd"] == "xreadgroup" and "b" in client["flags"] for client in clients)
+
+    def test_an_idle_worker_of_several_queues_blocks_as_long_as_one_of_a_single_queue(self) -> None:
+        worker = self.worker(slots=2).ready()
+        self.addCleanup(worker.close)
+        eventually("a read blocks", self.blocked)
+        before = self.reads()
+        time.sleep(3)
+        # A read that ends is followed by one of each queue, and one that blocks.
+        self.assertLessEqual(self.reads() - before, 3)
+        began = time.monotonic()
+        worker.signal(signal.SIGTERM)
+        self.assertEqual(worker.wait(), 0)
+        self.assertLess(time.monotonic() - began, 2)
+
+    def test_a_read_that_blocks_gives_its_slot_to_a_job_that_has_its_answer(self) -> None:
+        worker = self.worker().ready()
+        self.addCleanup(worker.close)
+        asking = self.fleet.call("asks")
+        eventually("it asks", lambda: self.fleet.task(asking)["status"] == "input_required")
+        eventually("a read blocks", self.blocked)
+        began = time.monotonic()
+        self.fleet.answer(asking)
+        self.fleet.ended(asking)
+        self.assertLess(time.monotonic() - began, 2.5)
+
+    def test_a_worker_is_full_while_it_is_busy_and_not_because_it_reads(self) -> None:
+        worker = self.worker(hold=True).ready()
+        self.addCleanup(worker.close)
+
+        def said() -> list[str | None]:
+            key = next(iter(self.fleet.redis.keys("tf:{fleet}:worker:*")), "none")
+            return list(self.fleet.redis.hmget(key, "busy", "doing"))
+
+        task = self.fleet.call("bulk")
+        eventually("it is full", lambda: said() == ["1", "full"])
+        (worker.notes / "bulk").touch()
+        self.fleet.ended(task)
+        eventually("it reads again", lambda: said() == ["0", "fetching"])
 
     def test_a_queue_that_no_tool_is_on_is_refused(self) -> None:
         worker = self.worker({"bulky": 2})
