@@ -284,6 +284,14 @@ const mayPass = fault =>
   isReply(fault) ? PASSES.test(fault.message) : !(fault instanceof CannotWork || fault instanceof TypeError || fault instanceof ReferenceError)
 const isDenied = fault => /^NOPERM/.test(fault?.message)
 
+/** What to do, if Redis refuses this user or password, or asks for one. */
+function remedy(fault) {
+  const [code] = /^(WRONGPASS|NOAUTH)/.exec(fault.message) ?? []
+  if (!code) return ''
+  const what = code === 'NOAUTH' ? 'a password' : 'the right user and password'
+  return `: give ${what}, in TASKFERRY_REDIS_PASSWORD_FILE (the path of a file) or TASKFERRY_REDIS_PASSWORD, with a user in TASKFERRY_REDIS_USERNAME, or in the URL: redis://user:password@host:port/db`
+}
+
 /** Redis has no library of functions. One that lost its data gets it again by the next front end. */
 class NoLibrary extends CannotWork {}
 
@@ -1193,8 +1201,8 @@ export class Worker {
       } catch (fault) {
         if (fault instanceof NoLibrary) missingUntil ??= Date.now() + LIBRARY_WAIT
         else if (fault instanceof CannotWork) throw fault
-        else if (!mayPass(fault) || isDenied(fault) || /^(WRONGPASS|NOAUTH)/.test(fault.message)) {
-          throw new CannotWork(`Redis cannot be used: ${fault.message}`)
+        else if (!mayPass(fault) || isDenied(fault) || remedy(fault)) {
+          throw new CannotWork(`Redis cannot be used: ${fault.message}${remedy(fault)}`)
         }
         if (Date.now() + pause > missingUntil) throw fault
         say('worker', 'warn', 'Redis cannot be used yet; trying again', { error: fault.message || fault.code })

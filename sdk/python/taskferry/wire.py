@@ -62,6 +62,18 @@ def is_denied(error: Exception) -> bool:
     return isinstance(error, exceptions.NoPermissionError) or str(error).startswith("NOPERM")
 
 
+def remedy(error: Exception) -> str:
+    """What to do, if Redis refuses this user or password, or asks for one."""
+    if not isinstance(error, exceptions.AuthenticationError):
+        return ""
+    missing = re.search("NOAUTH|authentication required", str(error), re.IGNORECASE)
+    return (
+        f": give {'a password' if missing else 'the right user and password'}, in TASKFERRY_REDIS_PASSWORD_FILE (the path of "
+        "a file) or TASKFERRY_REDIS_PASSWORD, with a user in TASKFERRY_REDIS_USERNAME, or in the URL: "
+        "redis://user:password@host:port/db"
+    )
+
+
 def is_no_group(error: Exception) -> bool:
     """Whether the group of a queue is missing: Redis lost its data."""
     return "NOGROUP" in str(error)

@@ -39,6 +39,7 @@ from .wire import (
     is_denied,
     is_no_group,
     may_pass,
+    remedy,
     text,
 )
 
@@ -251,7 +252,7 @@ class Worker:
                 logs.say(logs.WORKER, logging.WARNING, "Redis cannot be used yet; trying again", error=str(fault))
             except (Disconnected, TimeoutError, *FAULTS) as fault:
                 if isinstance(fault, AuthenticationError) or is_denied(fault) or not may_pass(fault):
-                    raise CannotWork(f"Redis cannot be used: {fault}") from fault
+                    raise CannotWork(f"Redis cannot be used: {fault}{remedy(fault)}") from fault
                 logs.say(logs.WORKER, logging.WARNING, "Redis cannot be used yet; trying again", error=str(fault))
             await self._pause(pause)
             pause = min(pause * 2, 5)

@@ -332,7 +332,9 @@ class Refusals(unittest.TestCase):
         said = self.refused(1, redis_url=self.user("~tf:contract", "&*", "+@all"))
         self.assertIn("taskferry doctor --role worker", said)
         wrong = empty.url.replace("redis://", "redis://nobody:pw@")
-        self.assertIn("invalid username-password", self.refused(1, redis_url=wrong))
+        said = self.refused(1, redis_url=wrong)
+        self.assertIn("invalid username-password", said)
+        self.assertIn(": give the right user and password, in TASKFERRY_REDIS_PASSWORD_FILE", said)
         empty.redis.execute_command("FUNCTION", "FLUSH")
         other = "#!lua name=taskferry_4\nredis.register_function('tf4_version', function() return {'OK', '4.0'} end)"
         try:
@@ -351,6 +353,18 @@ class Refusals(unittest.TestCase):
             subprocess.run(
                 [BINARY, "contract", "install", "--force", "--redis-url", empty.url], check=True, capture_output=True
             )
+
+    def test_a_redis_that_asks_for_a_password(self) -> None:
+        empty.redis.execute_command("ACL", "SETUSER", "default", "resetpass", ">pw")
+        self.addCleanup(empty.redis.execute_command, "ACL", "SETUSER", "default", "nopass")
+        said = self.refused(1)
+        for part in ("Redis cannot be used: ", ": give a password, in TASKFERRY_REDIS_PASSWORD_FILE", "user:password@"):
+            self.assertIn(part, said)
+        password = Path(empty.folder.name) / "password"
+        password.write_text("pw\n")
+        worker = Process(empty, TOOLS, redis_password_file=str(password))
+        self.addCleanup(worker.close)
+        worker.ready()
 
     def refused_with_version(self, version: str) -> str:
         before = empty.redis.get("tf:contract")
