@@ -33,6 +33,7 @@ def tool(
     worker: Worker,
     app: Celery,
     task: str,
+    /,
     *,
     poll: float = 0.5,
     terminate: bool = True,

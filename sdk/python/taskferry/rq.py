@@ -33,6 +33,7 @@ def tool(
     worker: Worker,
     queue: Queue,
     function: str | Callable[..., Any],
+    /,
     *,
     poll: float = 0.5,
     terminate: bool = True,
@@ -40,6 +41,8 @@ def tool(
     **options: Any,
 ) -> None:
     """Makes a function of RQ a tool: its arguments are the function's keyword arguments.
+
+    `queue` by name is, as for all tools, the queue of Taskferry; the second argument is that of RQ.
 
     `poll` is how often its status is looked at, seconds. Without `terminate`, a job that has begun goes on when its call is
     cancelled. `enqueue` are more arguments of `Queue.enqueue_call` (`timeout`, `retry`, `result_ttl`, …). The other options are

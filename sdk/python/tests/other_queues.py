@@ -72,7 +72,8 @@ def tools() -> None:
     }
     for task in ("count", "fail"):
         taskferry.celery.tool(worker, app, task, name=f"celery_{task}", input_schema=schema, poll=0.1)
-    taskferry.rq.tool(worker, queue, "other_queues.rq_count", name="rq_count", input_schema=schema, poll=0.1)
+    name = "other_queues.rq_count"
+    taskferry.rq.tool(worker, queue, name, name="rq_count", input_schema=schema, poll=0.1, queue="bridge")
     retry = {"retry": Retry(max=1)}
     taskferry.rq.tool(worker, queue, rq_fail, name="rq_fail", input_schema=schema, poll=0.1, enqueue=retry)
     worker.run()
