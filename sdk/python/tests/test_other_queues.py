@@ -93,6 +93,8 @@ class OtherQueues(unittest.TestCase):
         eventually("the tools are listed", lambda: self.fleet.tool("report") and self.fleet.tool("totals"))
         queue = Redis.from_url(self.fleet.url.replace("/0", "/2"))
         self.addCleanup(queue.close)
+        for tool in ("report", "totals"):
+            self.assertTrue(self.fleet.redis.hexists("tf:{fleet}:tools:bridge", tool), tool)
         task = self.fleet.call("totals", month="January")
         eventually("the job is in RQ's queue", lambda: queue.lrange("rq:queue:reports", 0, -1) == [task.encode()])
         self.fleet.cancel(task)
