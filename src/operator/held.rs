@@ -29,7 +29,8 @@ impl HeldDefinitions {
         };
         let name = tool.name.as_str();
         for worker in workers {
-            if !worker.may_run(name) {
+            // A worker that has it on another queue runs none of these jobs.
+            if !worker.may_run(name) || !worker.info.serves(&tool.queue) {
                 continue;
             }
             let id = worker.info.id.clone();

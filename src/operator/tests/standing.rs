@@ -97,6 +97,28 @@ async fn a_tool_tells_which_of_its_workers_have_another_definition() {
 }
 
 #[tokio::test]
+async fn a_worker_counts_for_a_tool_only_if_it_reads_the_queue_on_which_it_is_listed() {
+    let rig = Rig::start().await;
+    let tools = rig.operator.tools();
+    tools.register(tool("report")).await.unwrap();
+    for (id, queues) in [("here", "slow,default"), ("elsewhere", "slow")] {
+        let worker = WorkerInfo {
+            queues: queues.to_owned(),
+            digests: "report 1-0123456789abcdef".to_owned(),
+            ..worker(id, "report", "fetching")
+        };
+        rig.store.beat(&worker, &[]).await.unwrap();
+    }
+    let all = tools.list().await.unwrap();
+    let held = &all.tools[0].1.held;
+    let counted: Vec<&str> = held.others.iter().map(|(id, _)| id.as_str()).collect();
+    assert_eq!((held.workers(), counted), (1, vec!["here"]));
+    rig.store.leave(&"here".parse().unwrap()).await.unwrap();
+    let all = tools.list().await.unwrap();
+    assert_eq!(all.tools[0].1.held.workers(), 0);
+}
+
+#[tokio::test]
 async fn the_overview_names_who_serves_a_queue_and_what_is_dead() {
     let rig = Rig::start().await;
     let empty = rig.operator.overview().await.unwrap();
