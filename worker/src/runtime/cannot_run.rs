@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use taskferry_contract::{DefinitionDigest, HeldAttempt, Job};
+use taskferry_contract::{DefinitionDigest, HeldAttempt, Job, ToolName};
 
 use super::Tool;
 use super::ended::{self, AttemptEnd};
@@ -16,6 +16,9 @@ use crate::core::pause::jittered;
 const NOBODYS: [Duration; 2] = [Duration::from_secs(2), Duration::from_secs(30)];
 /// The same if a live worker is known that could run it. That one may be busy, or others may get the job before it.
 const SOMEBODYS: [Duration; 2] = [Duration::from_millis(250), Duration::from_secs(5)];
+/// The same if a live worker is known that has the tool, where this one does not: its queue has workers with other tools,
+/// and the job needs no more than the luck to come to one of the others.
+const TOOL_ELSEWHERE: [Duration; 2] = [Duration::from_millis(250), Duration::from_secs(2)];
 /// After this attempt the time doubles with each further one.
 const SOON_TRIED: u64 = 8;
 /// How long a job that is given back keeps its slot. Without it, workers would pass a backlog of such jobs around as fast
@@ -30,13 +33,21 @@ fn time_away([shortest, longest]: [Duration; 2], attempt: u64) -> Duration {
 
 /// Gives back a job whose tool this worker does not have.
 pub(crate) async fn unknown_tool(core: &Core, hold: &HeldAttempt, job: &Job) {
-    let delay = time_away(NOBODYS, job.attempt.0);
+    let held = match &job.definition {
+        Some(checked) => is_held(core, &job.tool, checked).await,
+        None => false,
+    };
+    let bounds = if held { TOOL_ELSEWHERE } else { NOBODYS };
+    let delay = time_away(bounds, job.attempt.0);
     let (queue, name) = (&hold.claimed.queue, &job.tool);
     // A poll of the task shows whether another worker has the tool.
     let reason = format!("this worker reads queue {queue}, and does not have tool {name}");
     tracing::warn!(?delay, "{reason}; the job is given back");
     let end = give_back(core, hold, job, delay, None).await;
     ended::not_run(job, end, &reason, true);
+    if held {
+        pace(core).await;
+    }
 }
 
 /// The definition that a job was checked against, if it is another than the tool has here.
@@ -54,12 +65,7 @@ pub(crate) async fn not_as_checked(
     checked: &DefinitionDigest,
 ) {
     let name = &job.tool;
-    let held = core.store.is_held(name, checked).await;
-    // The next attempt checks again.
-    let held = held.unwrap_or_else(|error| {
-        tracing::debug!(%error, "could not check whether another worker has the definition");
-        true
-    });
+    let held = is_held(core, name, checked).await;
     let message = (!held).then(|| {
         format!(
             "no running worker has the definition of {name} that this call was checked against ({checked}): start one that has it, or cancel the call and make it again"
@@ -73,10 +79,24 @@ pub(crate) async fn not_as_checked(
     let end = give_back(core, hold, job, delay, message.as_deref()).await;
     let reason = "it was checked against another definition of its tool";
     ended::not_run(job, end, reason, true);
+    pace(core).await;
+}
+
+async fn pace(core: &Core) {
     tokio::select! {
         () = tokio::time::sleep(jittered(PACE)) => {}
         () = core.phase.stop.cancelled() => {}
     }
+}
+
+/// Whether a live worker has the definition.
+async fn is_held(core: &Core, tool: &ToolName, checked: &DefinitionDigest) -> bool {
+    let held = core.store.is_held(tool, checked).await;
+    // The next attempt checks again.
+    held.unwrap_or_else(|error| {
+        tracing::debug!(%error, "could not check whether another worker has the definition");
+        true
+    })
 }
 
 async fn give_back(
@@ -100,7 +120,7 @@ mod tests {
 
     #[test]
     fn a_job_stays_away_longer_after_some_tries_and_never_for_ever() {
-        for bounds in [NOBODYS, SOMEBODYS] {
+        for bounds in [NOBODYS, SOMEBODYS, TOOL_ELSEWHERE] {
             let [shortest, longest] = bounds;
             for (attempt, full) in [
                 (1, shortest),

@@ -2,7 +2,7 @@
 
 use serde_json::value::RawValue;
 use taskferry_contract::{
-    DefinitionDigest, QuestionRef, Status, Submission, TaskId, ToolDefinition,
+    DefinitionDigest, QuestionRef, Status, Submission, TaskId, ToolDefinition, WaitsFor, WorkerInfo,
 };
 use taskferry_testing::eventually;
 use taskferry_worker::{Builder, HandlerResult, JobContext, ToolError, ToolOutput};
@@ -110,6 +110,45 @@ async fn a_job_whose_definition_nobody_has_says_so_until_somebody_has_it() {
     assert_eq!(task.message, None);
     first.stop().await;
     second.stop().await;
+}
+
+#[tokio::test]
+async fn a_job_whose_tool_only_another_worker_has_is_never_away_for_long() {
+    let rig = Rig::new().await;
+    let definition = version("a");
+    let digest = DefinitionDigest::of(&definition);
+    // A worker that never takes the job: its beat is all there is of it.
+    let other = WorkerInfo {
+        id: "elsewhere".parse().unwrap(),
+        host: "host-a".to_owned(),
+        pid: 7,
+        version: "0.1.0".to_owned(),
+        slots: 1,
+        busy: 1,
+        tools: "report".to_owned(),
+        doing: "full".to_owned(),
+        queues: "default".to_owned(),
+        digests: String::new(),
+    };
+    let held = [(definition.name.clone(), digest)];
+    rig.store.beat(&other, &held).await.unwrap();
+    let without = run(rig.builder().tool(tool("count"), async |_job: JobContext| {
+        Ok(ToolOutput::text("count"))
+    }));
+    let id = submit(&rig, &definition).await;
+    let due = |task: &taskferry_contract::TaskView| {
+        let waits = task.waits.filter(|waits| waits.what == WaitsFor::Time)?;
+        waits.due_ms.filter(|_| task.attempt >= 12)
+    };
+    let what = "it was given back a dozen times";
+    let task = rig.when(id, what, |task| due(task).is_some()).await;
+    let now_ms = i64::try_from(rig.store.now_ms().await.unwrap()).unwrap();
+    let away = due(&task).unwrap() - now_ms;
+    assert!(away <= 2_000, "{away} ms");
+    without.stop().await;
+    let with = run(worker(&rig, &definition, "it"));
+    assert_eq!(text(&rig.end_of(id).await), "it");
+    with.stop().await;
 }
 
 #[tokio::test]
