@@ -78,19 +78,22 @@ pub(crate) async fn run() -> ExitCode {
         Ok(true) => ExitCode::SUCCESS,
         Ok(false) => ExitCode::FAILURE,
         Err(error) => {
-            output::say(&format!("taskferry: {}", message_of(&error)));
+            let told = message_of(&error, taskferry_contract::Error::sentence);
+            output::say(&format!("taskferry: {told}"));
             ExitCode::FAILURE
         }
     }
 }
 
 /// An error with its causes, each said once: some say their cause themselves, as all of the contract do.
-fn message_of(error: &anyhow::Error) -> String {
+fn message_of(
+    error: &anyhow::Error,
+    sentence: impl Fn(&taskferry_contract::Error) -> String,
+) -> String {
     let mut told = String::new();
     for cause in error.chain() {
         let of_contract = cause.downcast_ref::<taskferry_contract::Error>();
-        let cause =
-            of_contract.map_or_else(|| cause.to_string(), taskferry_contract::Error::sentence);
+        let cause = of_contract.map_or_else(|| cause.to_string(), &sentence);
         if told.is_empty() {
             told = cause;
         } else if !told.contains(&cause) {
@@ -110,7 +113,7 @@ async fn operate(name: &str, config: &OperatorConfig, args: &ArgMatches) -> anyh
         output::say(&format!("taskferry: {warning}"));
     }
     let operator = Operator::new(&config.redis).context("redis_url cannot be used")?;
-    match name {
+    let outcome = match name {
         "contract" => contract::install(&operator, args).await,
         "dead" => dead::run(&operator, args).await,
         "tools" => tools::run(&operator, args).await,
@@ -119,7 +122,26 @@ async fn operate(name: &str, config: &OperatorConfig, args: &ArgMatches) -> anyh
         "status" => status::run(&operator, args).await.map(|()| true),
         "secret" => secret::run(&operator, args).await.map(|()| true),
         _ => Ok(doctor::run(&operator, config.durability, args).await),
+    };
+    outcome.map_err(|error| forbidden(error, name, args))
+}
+
+/// What an operator's command says if its user may not do it: the user of a front end or a worker is not to be given more,
+/// another user is to be taken.
+fn forbidden(error: anyhow::Error, name: &str, args: &ArgMatches) -> anyhow::Error {
+    let mut causes = error.chain();
+    let of_contract = causes.find_map(|cause| cause.downcast_ref::<taskferry_contract::Error>());
+    if !of_contract.is_some_and(taskferry_contract::Error::is_forbidden) {
+        return error;
     }
+    let only_reads = name == "status" || matches!(args.subcommand_name(), Some("list" | "show"));
+    let role = if only_reads { "viewer" } else { "operator" };
+    let told = message_of(&error, |error| {
+        format!(
+            "{error}; run it as a user with the role {role}, whose rules this prints: taskferry acl {role}"
+        )
+    });
+    anyhow::Error::msg(told)
 }
 
 fn refused(problems: &Problems) -> ExitCode {

@@ -2,10 +2,14 @@
 
 use std::time::Duration;
 
-use taskferry_contract::{Durability, Error, Finding, LeftOut, QueueName, Role, Verdict};
+use taskferry_contract::{
+    Durability, Error, Finding, LeftOut, QueueName, Role, ToolDefinition, Verdict,
+};
 
 use super::Operator;
 use super::refused::refused;
+use super::seen::workers;
+use super::unlike;
 
 /// How long the whole examination may take.
 const PATIENCE: Duration = Duration::from_secs(15);
@@ -34,7 +38,8 @@ impl Operator {
         }
     }
 
-    /// Whether front ends list every tool that is registered: a line for each that they do not.
+    /// Whether front ends list every tool that is registered, and workers of one queue have the same: a line for each tool and
+    /// each queue where it is not so.
     async fn tools_that_are_used(&self) -> Result<Vec<Finding>, Error> {
         let finding = |verdict, found, remedy: Option<String>| Finding {
             check: "tools",
@@ -46,6 +51,9 @@ impl Operator {
             Ok(registry) => registry,
             // The line on keys tells of those.
             Err(Error::WrongType { .. }) => return Ok(Vec::new()),
+            Err(error) if error.is_forbidden() => {
+                return Ok(vec![Finding::not_for_this_user("tools")]);
+            }
             Err(error) if error.is_refusal() => {
                 let found = format!("they could not be checked: {error}");
                 return Ok(vec![finding(Verdict::Warn, found, None)]);
@@ -53,7 +61,8 @@ impl Operator {
             Err(error) => return Err(error),
         };
         let refused = refused(&registry);
-        if refused.is_empty() {
+        let uneven = self.unlike_workers(&registry.tools).await?;
+        if refused.is_empty() && uneven.is_empty() {
             let found = format!(
                 "{} registered, and front ends list all",
                 registry.tools.len()
@@ -73,7 +82,17 @@ impl Operator {
                 finding(Verdict::Warn, found, Some(remedy))
             },
         );
-        Ok(told.collect())
+        Ok(told.chain(uneven).collect())
+    }
+
+    /// The queues of these tools whose workers do not have the same ones.
+    async fn unlike_workers(&self, tools: &[ToolDefinition]) -> Result<Vec<Finding>, Error> {
+        match workers(&self.store).await {
+            Ok(workers) => Ok(unlike::findings(tools, &workers)),
+            // The line on keys tells of it.
+            Err(error) if error.is_refusal() => Ok(Vec::new()),
+            Err(error) => Err(error),
+        }
     }
 
     fn unreachable(&self, found: String, remedy: Option<&str>) -> Finding {

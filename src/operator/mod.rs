@@ -11,6 +11,7 @@ mod seen;
 #[cfg(test)]
 mod tests;
 mod tools;
+mod unlike;
 
 use std::time::Duration;
 

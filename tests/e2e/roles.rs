@@ -223,3 +223,44 @@ async fn everything_works_with_the_rights_of_the_roles_alone() {
     assert!(lacked.is_empty(), "{lacked:?}");
     operators_look_and_act(&viewer, &operator, &failed).await;
 }
+
+#[tokio::test]
+async fn who_may_not_look_is_sent_to_a_user_that_may_and_is_not_given_more() {
+    let redis = TestServer::start().await;
+    let front = user(&redis, "front-end", &[]).await;
+    let at_work = user(&redis, "worker", &["--queues", "e2e"]).await;
+    let viewer = user(&redis, "viewer", &[]).await;
+    let wider = |told: &str| told.contains("SETUSER") || told.contains("NOPERM");
+    let as_front = ["doctor", "--role", "front-end"];
+    let as_worker = ["doctor", "--role", "worker", "--queues", "e2e"];
+    for (url, words, check) in [
+        (&front, &as_front[..], "keys"),
+        (&at_work, &as_worker, "keys"),
+        (&at_work, &as_worker, "tools"),
+    ] {
+        let told = printed(url, words, true);
+        let note = format!(
+            "note  {check:<12} this user may not look at them, which only the roles viewer and operator need\n                   to check them, run doctor as a user with one of these roles\n"
+        );
+        assert!(told.contains(&note) && !wider(&told), "{told}");
+    }
+    let told = printed(&viewer, &["doctor", "--role", "viewer"], true);
+    assert!(!told.contains("note  "), "{told}");
+    for (url, words, role) in [
+        (&at_work, &["status"][..], "viewer"),
+        (&at_work, &["tools", "list"], "viewer"),
+        (&front, &["dead", "list"], "viewer"),
+        (&viewer, &["secret", "rotate"], "operator"),
+    ] {
+        let mut program = command("taskferry");
+        program.args(words).env("TASKFERRY_REDIS_URL", url);
+        let told = program.output().unwrap();
+        assert_eq!(told.status.code(), Some(1), "{words:?}: {told:?}");
+        let told = String::from_utf8(told.stderr).unwrap();
+        let other = format!(
+            "; run it as a user with the role {role}, whose rules this prints: taskferry acl {role}\n"
+        );
+        assert!(told.ends_with(&other), "{words:?}: {told}");
+        assert!(!told.contains("SETUSER"), "{words:?}: {told}");
+    }
+}

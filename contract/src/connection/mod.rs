@@ -261,6 +261,20 @@ impl Connections {
         error.is_transient() || (was_connected && is_ours)
     }
 
+    /// The name of the user that is set, Redis's default one without, and where it is set.
+    pub(crate) fn user(&self) -> (&str, String) {
+        let of_url = match self.0.url_from.as_str() {
+            "" => "redis_url".to_owned(),
+            place => format!("redis_url from {place}"),
+        };
+        let in_url = self.0.address.used().redis_settings().username();
+        match (&self.0.access.login.username, in_url) {
+            (Some(name), _) => (name, "of redis_username".to_owned()),
+            (None, Some(name)) => (name, format!("of {of_url}")),
+            (None, None) => ("default", format!("{of_url} names none")),
+        }
+    }
+
     async fn open(&self) -> Result<Arc<Primary>, Error> {
         let info = self.find().await?;
         let opened = Primary::open(info, self.0.response_timeout, self.0.exclusive).await;

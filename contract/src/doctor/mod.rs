@@ -61,6 +61,7 @@ impl Store {
         findings.push(functions::judge(&self.libraries().await?));
         findings.push(match self.survey().await {
             Ok(survey) => judge::keys(&survey.misplaced),
+            Err(error) if error.is_forbidden() => Finding::not_for_this_user("keys"),
             Err(error) if error.is_refusal() => Finding::warn(
                 "keys",
                 format!("they could not be checked: {error}"),

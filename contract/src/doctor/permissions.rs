@@ -104,7 +104,7 @@ pub(super) async fn check(store: &Store, wanted: Wanted<'_>) -> Result<Finding, 
         let found = format!("enough to be a {role}");
         return Ok(Finding::ok("permissions", found));
     }
-    let user = user(store).await;
+    let (user, origin) = user(store).await;
     let quoted = |rule: &String| format!("'{rule}'");
     let rules: Vec<String> = lacking.iter().map(quoted).collect();
     let remedy = if lacking.len() > NAMED {
@@ -119,7 +119,7 @@ pub(super) async fn check(store: &Store, wanted: Wanted<'_>) -> Result<Finding, 
     if more > 0 {
         named.push_str(&format!(" and {more} more"));
     }
-    let found = format!("user {user} lacks {named} to be a {role}");
+    let found = format!("user {user}{origin} lacks {named} to be a {role}");
     Ok(Finding::fail("permissions", found, &remedy))
 }
 
@@ -153,9 +153,9 @@ pub(super) async fn survey(
     let check = "permissions";
     let ask = "for what is missing run: taskferry doctor --role ROLE";
     if fits.is_empty() {
-        let user = user(store).await;
+        let (user, origin) = user(store).await;
         let found = format!(
-            "user {user} is not enough for any role ({})",
+            "user {user}{origin} is not enough for any role ({})",
             lacks.join(", ")
         );
         return Ok(Finding::fail(check, found, ask));
@@ -421,11 +421,19 @@ fn first(store: &Store) -> Shard {
     store.shards.all().next().unwrap_or_default()
 }
 
-async fn user(store: &Store) -> String {
+/// The user's name, and where it is set, as an aside. One that may not ask who it is, is the one that is set.
+async fn user(store: &Store) -> (String, String) {
     let mut whoami = redis::cmd("ACL");
     whoami.arg("WHOAMI");
     let user = store.connections.command("ACL WHOAMI", &whoami).await;
-    user.unwrap_or_else(|_not_permitted| "NAME".to_owned())
+    let (set, place) = store.connections.user();
+    let user: String = user.unwrap_or_else(|_not_permitted| set.to_owned());
+    let origin = if user == set {
+        format!(" ({place})")
+    } else {
+        String::new()
+    };
+    (user, origin)
 }
 
 #[cfg(test)]

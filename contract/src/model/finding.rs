@@ -5,6 +5,8 @@
 pub enum Verdict {
     /// As it should be.
     Ok,
+    /// This user may not look at it, and needs not: its role does without.
+    Note,
     /// Jobs work; something may hurt later, or could not be checked.
     Warn,
     /// Jobs do not work, or can be lost.
@@ -17,6 +19,7 @@ impl Verdict {
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Ok => "ok",
+            Self::Note => "note",
             Self::Warn => "warn",
             Self::Fail => "fail",
         }
@@ -43,6 +46,18 @@ impl Finding {
             verdict: Verdict::Ok,
             found: found.into(),
             remedy: None,
+        }
+    }
+
+    /// What this user may not look at, as only operators and viewers need to.
+    #[must_use]
+    pub fn not_for_this_user(check: &'static str) -> Self {
+        let found = "this user may not look at them, which only the roles viewer and operator need";
+        let remedy = "to check them, run doctor as a user with one of these roles";
+        Self {
+            verdict: Verdict::Note,
+            remedy: Some(remedy.to_owned()),
+            ..Self::ok(check, found)
         }
     }
 

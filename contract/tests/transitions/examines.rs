@@ -194,7 +194,7 @@ async fn a_user_is_told_what_it_is_enough_for() {
         ),
         (
             "resetkeys ~other:*",
-            "user ferry is not enough for any role",
+            "user ferry (of redis_url) is not enough for any role",
         ),
     ] {
         let store = as_user(&mut rig, &format!("{ENOUGH} {less}")).await;

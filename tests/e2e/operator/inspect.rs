@@ -258,6 +258,33 @@ async fn tools_that_front_ends_do_not_list_are_named_with_the_reason() {
 }
 
 #[tokio::test]
+async fn doctor_names_a_queue_whose_workers_have_not_the_same_tools() {
+    let redis = TestServer::start().await;
+    register(&redis, "word_count", &json!({ "type": "object" })).await;
+    let beat = async |id: &str, tools: &str| {
+        let key = format!("tf:{{fleet}}:worker:{id}");
+        let of = ["host", "h", "pid", "1", "version", "v", "slots", "1"];
+        let more = ["busy", "0", "queues", "default", "tools", tools];
+        raw::<i64>(&redis, &[&["HSET", &key][..], &of, &more].concat()).await;
+        let now = raw::<Vec<String>>(&redis, &["TIME"]).await.remove(0) + "000";
+        raw::<i64>(&redis, &["ZADD", "tf:{fleet}:workers", &now, id]).await;
+    };
+    for (id, tools) in [("a", "word_count"), ("b", "resize"), ("c", "resize")] {
+        beat(id, tools).await;
+    }
+    let doctor = taskferry(&redis.url(), &["doctor"]).await;
+    assert_eq!(doctor.code, 0, "{}{}", doctor.out, doctor.err);
+    let told = "warn  tools        2 of 3 workers of queue default do not have word_count: its jobs go back and forth\n                   give workers with other tools a queue of their own\n";
+    assert!(doctor.out.contains(told), "{}", doctor.out);
+    for id in ["b", "c"] {
+        beat(id, "resize,word_count").await;
+    }
+    let doctor = taskferry(&redis.url(), &["doctor"]).await;
+    let well = "ok    tools        1 registered, and front ends list all";
+    assert!(doctor.out.contains(well), "{}", doctor.out);
+}
+
+#[tokio::test]
 async fn a_worker_that_does_not_fetch_is_shown_with_the_reason() {
     let site = Site::new().await;
     let _worker = site.worker().await;

@@ -84,6 +84,8 @@ async fn each_right_that_is_missing_is_named() {
             set_user(&mut rig, role.as_str(), &rest).await;
             let rules = missing.iter().filter_map(|one| rule_of(one, &rest));
             let told = store.check_server(role, own).await.unwrap_err().to_string();
+            let who = format!("user {role} (of redis_url) lacks ");
+            assert!(told.contains(&who), "{told}");
             let named = told
                 .split_once(" lacks ")
                 .and_then(|(_, rest)| rest.split_once(" to be a "));
