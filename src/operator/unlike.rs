@@ -45,8 +45,9 @@ fn of_queue(
         }
         several => {
             let verb = if count == 1 { "lacks" } else { "lack" };
-            let named = several[..several.len().min(NAMED)].join(", ");
-            let more = match several.len().saturating_sub(NAMED) {
+            let (named, others) = several.split_at(several.len().min(NAMED));
+            let named = named.join(", ");
+            let more = match others.len() {
                 0 => String::new(),
                 more => format!(" and {more} more"),
             };
