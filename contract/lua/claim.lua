@@ -34,9 +34,6 @@ local record, queue = KEYS[1], KEYS[2]
 local base, id, entry, worker = ARGV[1], ARGV[2], ARGV[3], ARGV[4]
 local lease, delivery = tonumber(ARGV[5]), ARGV[6]
 
--- Arguments of more bytes are left out of the reply.
-local LARGE = 65536
-
 local function ok_reply(attempt)
   local reply = { 'OK', attempt }
   local bytes = redis.call('HSTRLEN', record, 'arguments')

@@ -14,8 +14,6 @@ for i = 4, #ARGV do
   is_own[ARGV[i]] = true
 end
 
--- Arguments of more bytes are left out of the reply.
-local LARGE = 65536
 -- At most so many are looked at in one call.
 local LOOKED_AT = 1000
 

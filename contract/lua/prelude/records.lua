@@ -10,6 +10,9 @@ local VIEW = {
   'max_crashes', 'task_scopes',
 }
 
+-- Arguments of more bytes are left out of replies.
+local LARGE = 65536
+
 -- The named fields of a record as a table; absent ones are false.
 local function read(record, names)
   local values = redis.call('HMGET', record, unpack(names))

@@ -28,20 +28,6 @@ async fn resume(rig: &Rig, what: &Pausable) {
     assert_eq!(was.unwrap().reason, "a reason");
 }
 
-/// The next entry is the job's, which must wait.
-async fn must_wait(rig: &Rig, id: TaskId) {
-    let claimed = rig.next().await;
-    assert_eq!(claimed.id, id);
-    let reply = rig.claim(&claimed).await;
-    assert!(matches!(reply, ClaimReply::Waits(_)), "{reply:?}");
-}
-
-async fn waiting(rig: &Rig) -> TaskId {
-    let id = rig.submit().await;
-    must_wait(rig, id).await;
-    id
-}
-
 async fn waits_for(rig: &Rig, id: TaskId) -> WaitsFor {
     let view = rig.view(id).await.unwrap();
     assert_eq!(view.status, Status::Queued);
@@ -68,9 +54,9 @@ async fn what_is_paused_begins_nothing_and_what_runs_goes_on() {
             let running = rig.running().await;
             let queued = rig.submit().await;
             pause(&rig, &what).await;
-            must_wait(&rig, queued).await;
+            rig.must_wait(queued).await;
             assert_eq!(waits_for(&rig, queued).await, WaitsFor::Paused);
-            let later = waiting(&rig).await;
+            let later = rig.waiting().await;
             // It reports, and ends.
             let renewed = rig.at_work.renew_lease(&running, crate::rig::LEASE).await;
             assert!(matches!(
@@ -94,7 +80,7 @@ async fn what_is_paused_begins_nothing_and_what_runs_goes_on() {
 async fn another_tool_of_the_queue_goes_on() {
     let mut rig = Rig::new().await;
     pause(&rig, &tool(&rig)).await;
-    let paused = waiting(&rig).await;
+    let paused = rig.waiting().await;
     rig.tool = crate::samples::tool("other");
     let other = rig.running().await;
     rig.finish(&other).await;
@@ -109,7 +95,7 @@ async fn a_job_is_held_up_until_both_its_tool_and_its_queue_are_resumed() {
     let mut rig = Rig::new().await;
     pause(&rig, &tool(&rig)).await;
     pause(&rig, &queue(&rig)).await;
-    let id = waiting(&rig).await;
+    let id = rig.waiting().await;
     resume(&rig, &tool(&rig)).await;
     assert_eq!(rig.queue_length().await, 0);
     resume(&rig, &queue(&rig)).await;
@@ -121,12 +107,12 @@ async fn a_job_is_held_up_until_both_its_tool_and_its_queue_are_resumed() {
 async fn what_comes_after_a_pause_waits_behind_what_waited_through_it() {
     let rig = Rig::new().await;
     pause(&rig, &tool(&rig)).await;
-    let mut all = vec![waiting(&rig).await, waiting(&rig).await];
+    let mut all = vec![rig.waiting().await, rig.waiting().await];
     // Nobody reads these before the end of the pause, so that their entries stand before those that are brought back.
     all.extend([rig.submit().await, rig.submit().await]);
     resume(&rig, &tool(&rig)).await;
-    must_wait(&rig, all[2]).await;
-    must_wait(&rig, all[3]).await;
+    rig.must_wait(all[2]).await;
+    rig.must_wait(all[3]).await;
     assert_eq!(run_all(&rig, 4).await, all);
     // Nobody is left to wait for.
     let last = rig.submit().await;
@@ -140,7 +126,7 @@ async fn a_hundred_come_back_at_once_and_another_with_each_that_begins() {
     pause(&rig, &tool(&rig)).await;
     let mut all = Vec::new();
     for _ in 0..130 {
-        all.push(waiting(&rig).await);
+        all.push(rig.waiting().await);
     }
     resume(&rig, &tool(&rig)).await;
     assert_eq!(rig.queue_length().await, 100);
@@ -215,9 +201,9 @@ async fn a_retry_a_release_and_a_lost_job_wait_for_the_end_of_the_pause() {
 async fn one_that_waits_through_a_pause_can_be_cancelled_and_can_expire() {
     let mut rig = Rig::new().await;
     pause(&rig, &tool(&rig)).await;
-    let cancelled = waiting(&rig).await;
-    let expired = waiting(&rig).await;
-    let last = waiting(&rig).await;
+    let cancelled = rig.waiting().await;
+    let expired = rig.waiting().await;
+    let last = rig.waiting().await;
     let reply = rig.store.cancel(cancelled, &rig.owner, "no").await.unwrap();
     assert!(matches!(reply, CancelReply::Cancelled(_)), "{reply:?}");
     rig.expire(expired).await;
@@ -235,7 +221,7 @@ async fn one_that_is_cancelled_on_its_way_back_gives_its_turn_to_the_next() {
     pause(&rig, &tool(&rig)).await;
     let mut all = Vec::new();
     for _ in 0..101 {
-        all.push(waiting(&rig).await);
+        all.push(rig.waiting().await);
     }
     resume(&rig, &tool(&rig)).await;
     rig.store.cancel(all[7], &rig.owner, "no").await.unwrap();
@@ -251,7 +237,7 @@ async fn of_a_tool_with_a_limit_no_more_come_back_than_have_room() {
     rig.tool.concurrency = Some(2);
     let running = rig.running().await;
     pause(&rig, &tool(&rig)).await;
-    let all = [waiting(&rig).await, waiting(&rig).await];
+    let all = [rig.waiting().await, rig.waiting().await];
     resume(&rig, &tool(&rig)).await;
     assert_eq!(rig.queue_length().await, 2, "one runs, one comes back");
     rig.finish(&running).await;
@@ -311,7 +297,7 @@ async fn a_pause_counts_on_every_shard() {
     let again = rig.operator.pause(&tool, "alice", "").await.unwrap();
     assert!(matches!(again, Paused::Before(_)), "{again:?}");
     assert_eq!(rig.operator.pauses().await.unwrap().0.len(), 1);
-    let id = waiting(&rig).await;
+    let id = rig.waiting().await;
     resume(&rig, &tool).await;
     assert_eq!(run_all(&rig, 1).await, [id]);
     rig.store.forward(rig.stream(), 10).await.unwrap();

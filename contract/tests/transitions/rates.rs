@@ -47,20 +47,6 @@ pub(crate) async fn pass(rig: &mut Rig, ms: u64) {
     }
 }
 
-/// The next entry is the job's, which must wait.
-async fn must_wait(rig: &Rig, id: TaskId) {
-    let claimed = rig.next().await;
-    assert_eq!(claimed.id, id);
-    let reply = rig.claim(&claimed).await;
-    assert!(matches!(reply, ClaimReply::Waits(_)), "{reply:?}");
-}
-
-async fn waiting(rig: &Rig) -> TaskId {
-    let id = rig.submit().await;
-    must_wait(rig, id).await;
-    id
-}
-
 async fn told(rig: &Rig, id: TaskId) -> Waits {
     let view = rig.view(id).await.unwrap();
     assert_eq!(view.status, Status::Queued);
@@ -137,7 +123,7 @@ async fn a_job_beyond_the_rate_waits_and_says_until_when() {
     }
     let mut all = Vec::new();
     for _ in 0..5 {
-        all.push(waiting(&rig).await);
+        all.push(rig.waiting().await);
     }
     let view = rig.view(all[0]).await.unwrap();
     assert_eq!((view.rate, view.limit), (rig.tool.rate, None));
@@ -178,7 +164,7 @@ async fn a_job_beyond_the_rate_waits_and_says_until_when() {
 async fn who_keeps_house_is_told_when_the_next_may_begin() {
     let mut rig = waits(1).await;
     run_first(&rig).await;
-    let id = waiting(&rig).await;
+    let id = rig.waiting().await;
     let now = rig.store.now_ms().await.unwrap();
     let again = forward(&rig).await.unwrap();
     assert!((now + 1_000..now + 60_000).contains(&again), "in a second");
@@ -236,7 +222,7 @@ async fn a_retry_counts_and_waits_at_its_place() {
     let mut rig = waits(2).await;
     let first = rig.running().await;
     let second = rig.running().await;
-    let behind = waiting(&rig).await;
+    let behind = rig.waiting().await;
     let id = first.claimed.id;
     rig.retry(&first).await;
     forward(&rig).await;
@@ -265,7 +251,7 @@ async fn a_lost_attempt_counts_and_so_does_the_next() {
     let again = rig.crash(&lost).await;
     assert_eq!(again.attempt.0, 2);
     assert_eq!(begun(&mut rig).await.len(), 2);
-    let behind = waiting(&rig).await;
+    let behind = rig.waiting().await;
     // Whoever takes it over by name finds the rate used up.
     rig.lapse(&again).await;
     let other: WorkerId = "w3".parse().unwrap();
@@ -328,7 +314,7 @@ async fn one_that_was_parked_takes_its_place_again() {
     let mut rig = waits(1).await;
     let hold = rig.running().await;
     let id = hold.claimed.id;
-    let behind = waiting(&rig).await;
+    let behind = rig.waiting().await;
     rig.store.ask_input(&hold, &[asking("k")]).await.unwrap();
     rig.store.park(&hold).await.unwrap();
     let answer = rig.store.answer_input(rig.question(id, "k"), "1");
@@ -342,7 +328,7 @@ async fn a_slot_comes_before_the_rate_and_a_pause_before_both() {
     let mut rig = waits(2).await;
     rig.tool.concurrency = Some(1);
     let first = rig.running().await;
-    let ids = [waiting(&rig).await, waiting(&rig).await];
+    let ids = [rig.waiting().await, rig.waiting().await];
     assert_eq!(told(&rig, ids[0]).await.what, WaitsFor::Slot);
     rig.finish(&first).await;
     let (second, _) = rig.start().await;
@@ -353,7 +339,7 @@ async fn a_slot_comes_before_the_rate_and_a_pause_before_both() {
     assert_eq!(told(&rig, ids[1]).await.what, WaitsFor::Rate);
     let tool = Pausable::Tool(rig.tool.name.clone());
     rig.operator.pause(&tool, "ops", "").await.unwrap();
-    let third = waiting(&rig).await;
+    let third = rig.waiting().await;
     assert_eq!(told(&rig, third).await.what, WaitsFor::Paused);
     pass(&mut rig, HOUR_MS + 1).await;
     forward(&rig).await;
@@ -363,7 +349,7 @@ async fn a_slot_comes_before_the_rate_and_a_pause_before_both() {
     let (hold, _) = rig.start().await;
     assert_eq!(hold.claimed.id, ids[1]);
     // The rate has room for the other, and the slot is taken.
-    let late = waiting(&rig).await;
+    let late = rig.waiting().await;
     forward(&rig).await;
     assert_eq!(rig.queue_length().await, 1);
     assert_eq!(told(&rig, late).await.what, WaitsFor::Slot);
@@ -393,8 +379,8 @@ async fn one_that_lost_its_worker_needs_no_other_slot_but_room_in_the_rate() {
 async fn one_that_waits_for_the_rate_can_be_cancelled_and_can_expire() {
     let mut rig = waits(1).await;
     run_first(&rig).await;
-    let (cancelled, expired) = (waiting(&rig).await, waiting(&rig).await);
-    let last = waiting(&rig).await;
+    let (cancelled, expired) = (rig.waiting().await, rig.waiting().await);
+    let last = rig.waiting().await;
     let reply = rig.store.cancel(cancelled, &rig.owner, "no").await.unwrap();
     assert!(matches!(reply, CancelReply::Cancelled(_)), "{reply:?}");
     rig.expire(expired).await;
@@ -411,11 +397,11 @@ async fn one_that_waits_for_the_rate_can_be_cancelled_and_can_expire() {
 async fn what_is_called_later_lets_those_pass_that_wait() {
     let mut rig = waits(1).await;
     run_first(&rig).await;
-    let first = waiting(&rig).await;
+    let first = rig.waiting().await;
     // On the stream before the other comes back.
     let late = rig.submit().await;
     pass(&mut rig, HOUR_MS + 1).await;
-    must_wait(&rig, late).await;
+    rig.must_wait(late).await;
     assert_eq!(run(&rig).await, first);
     assert_eq!(run_all(&mut rig, 1).await, [late]);
 }
@@ -427,7 +413,7 @@ async fn a_large_rate_is_used_up_though_a_hundred_come_back_at_once() {
     rig.operator.pause(&tool, "ops", "").await.unwrap();
     let mut all = Vec::new();
     for _ in 0..125 {
-        all.push(waiting(&rig).await);
+        all.push(rig.waiting().await);
     }
     let queues = [rig.tool.queue.clone()];
     rig.operator.resume(&tool, &queues).await.unwrap();
@@ -448,7 +434,7 @@ async fn tools_without_a_rate_and_other_tools_have_nothing_to_do_with_it() {
     assert_eq!(begun(&mut rig).await, []);
     rig.tool.rate = Some(Rate::new(1, HOUR));
     run_first(&rig).await;
-    let waits = waiting(&rig).await;
+    let waits = rig.waiting().await;
     let other = crate::samples::tool("other");
     let rated = std::mem::replace(&mut rig.tool, other);
     for _ in 0..3 {
@@ -462,7 +448,7 @@ async fn tools_without_a_rate_and_other_tools_have_nothing_to_do_with_it() {
 async fn a_job_keeps_the_rate_with_which_it_was_called() {
     let mut rig = waits(1).await;
     run_first(&rig).await;
-    let waits = waiting(&rig).await;
+    let waits = rig.waiting().await;
     rig.tool.rate = Some(Rate::new(3, HOUR));
     // It waits behind the other, and has room in its own.
     let late = rig.submit().await;
@@ -495,7 +481,7 @@ async fn a_key_of_another_type_stops_the_jobs_that_have_the_rate() {
     rig.tool.rate = rated;
     rig.raw::<()>("DEL", &key).await;
     let (first, _) = started(claimed.clone(), &rig.worker, rig.claim(&claimed).await);
-    let waits = waiting(&rig).await;
+    let waits = rig.waiting().await;
     rig.raw::<()>("SET", (&key, "x")).await;
     let forwarded = rig.store.forward(rig.stream(), 10).await.unwrap();
     assert_eq!(forwarded.misplaced, std::slice::from_ref(&key));

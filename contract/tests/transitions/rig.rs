@@ -157,6 +157,21 @@ impl Rig {
         started(claimed, &self.worker, reply)
     }
 
+    /// The next entry is the job's, which must wait for its turn.
+    pub(crate) async fn must_wait(&self, id: TaskId) {
+        let claimed = self.next().await;
+        assert_eq!(claimed.id, id);
+        let reply = self.claim(&claimed).await;
+        assert!(matches!(reply, ClaimReply::Waits(_)), "{reply:?}");
+    }
+
+    /// Queues a job, which must wait for its turn.
+    pub(crate) async fn waiting(&self) -> TaskId {
+        let id = self.submit().await;
+        self.must_wait(id).await;
+        id
+    }
+
     /// Queues a job and starts its first attempt.
     pub(crate) async fn running(&self) -> HeldAttempt {
         self.running_as(self.submission()).await
